@@ -1,0 +1,1 @@
+"""Where it runs: Ray and machines. No audio and no video is known here."""

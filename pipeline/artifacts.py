@@ -1,0 +1,159 @@
+"""The workspace: where each stage's parts lie, which are still missing, and what made them.
+
+A part that lies on disk is finished work, so resume, retry and progress are one question: which parts are pending?
+Every stage folder holds a `_stage.json`: its config, the hash of config and inputs, and the versions that wrote it.
+"""
+
+import datetime
+import importlib.metadata
+import json
+import platform
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.config import as_dict, hash_json
+from pipeline.errors import ConfigError, DataError
+from schemas.fields import SchemaError, check, table_name
+
+STAGE_FILE = "_stage.json"
+LIBRARIES = ("torch", "ray", "pyarrow", "numpy", "soundfile", "simplejpeg")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders below one `--root`, a local path or an s3:// prefix. Cheap to send to a worker."""
+
+    root: str
+
+    def uri(self, *names: str) -> str:
+        """The address of a file or folder of the workspace."""
+        return storage.join(self.root, *names)
+
+    def parts(self, folder: str) -> list[str]:
+        """Names of the finished parts of a stage's folder, sorted."""
+        prefix = self.uri(folder) + "/"
+        names = (entry.uri.removeprefix(prefix) for entry in storage.list_files(self.uri(folder)))
+        return [name.removesuffix(".parquet") for name in names if name.endswith(".parquet") and "/" not in name]
+
+    def pending(self, source: str, target: str) -> list[str]:
+        """Parts of `source` that `target` does not have yet."""
+        finished = set(self.parts(target))
+        return [part for part in self.parts(source) if part not in finished]
+
+    def require(self, folder: str, command: str) -> list[str]:
+        """The parts of a folder that another stage must have written.
+
+        Raises:
+            ConfigError: there are none; the message names the command that makes them.
+        """
+        parts = self.parts(folder)
+        if not parts:
+            raise ConfigError(f"{self.uri(folder)}: nothing there yet. Run `{command} --root {self.root}` first.")
+        return parts
+
+    def read(self, folder: str, part: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
+        """One part of a table, checked against its schema.
+
+        Raises:
+            DataError: the file is damaged or of another schema or version.
+        """
+        uri = self.uri(folder, f"{part}.parquet")
+        try:
+            with storage.local_copy(uri) as path:
+                table = pq.read_table(path, columns=columns, partitioning=None)
+            wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns], schema.metadata)
+            return check(table, wanted, uri)
+        except (pa.ArrowInvalid, SchemaError) as error:
+            raise DataError(f"{uri}: {error}") from error
+
+    def read_all(self, folder: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
+        """Every part of a table, in order; an empty table where there is none."""
+        wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns], schema.metadata)
+        tables = [self.read(folder, part, schema, columns) for part in self.parts(folder)]
+        return pa.concat_tables(tables) if tables else wanted.empty_table()
+
+    def commit(self, folder: str, part: str, table: pa.Table, schema: pa.Schema) -> str:
+        """Write one part of a table in one atomic step, and return its address."""
+        uri = self.uri(folder, f"{part}.parquet")
+        checked = check(table, schema, f"{table_name(schema)} part {part}")
+        with storage.building(uri) as path:
+            pq.write_table(checked, path, compression="zstd")
+        return uri
+
+    def begin(self, folder: str, config: Any, inputs: dict[str, str]) -> str:
+        """Claim a folder for one config and its inputs; return the hash that names what it will hold.
+
+        Args:
+            folder: the stage's folder, such as scores/coincidence.
+            config: the stage's config dataclass, or plain JSON types.
+            inputs: hash of each stage it reads, by folder.
+        Raises:
+            ConfigError: the folder already holds work of another config or of other inputs.
+        """
+        plain = config if isinstance(config, dict) else as_dict(config)
+        stage = {"config": plain, "inputs": inputs, "hash": hash_json({"config": plain, "inputs": inputs})}
+        if self.has_stage(folder):
+            found = self.stage(folder)
+            if found["hash"] != stage["hash"]:
+                changes = _differences(found, stage)
+                raise ConfigError(
+                    f"{self.uri(folder)}: holds work of another config or input ({changes}). "
+                    "Use another --root or --name, or remove that folder and what was made from it."
+                )
+            return stage["hash"]
+        versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+        record = stage | {
+            "stage": folder,
+            "code_version": importlib.metadata.version("earshot"),
+            "libraries": versions | {"python": platform.python_version()},
+            "started": _now(),
+        }
+        self._write_stage(folder, record)
+        return stage["hash"]
+
+    def finish(self, folder: str, **facts: Any) -> None:
+        """Record that every part of a folder is there, with facts worth keeping (counts, hashes of content)."""
+        self._write_stage(folder, self.stage(folder) | {"finished": _now()} | facts)
+
+    def is_finished(self, folder: str) -> bool:
+        """Whether `finish` was called for the folder."""
+        return self.has_stage(folder) and "finished" in self.stage(folder)
+
+    def has_stage(self, folder: str) -> bool:
+        """Whether a stage has begun in the folder."""
+        return storage.exists(self.uri(folder, STAGE_FILE))
+
+    def stage(self, folder: str) -> dict[str, Any]:
+        """What made the folder: config, inputs, hash, versions, times.
+
+        Raises:
+            ConfigError: no stage has begun there.
+        """
+        if not self.has_stage(folder):
+            raise ConfigError(f"{self.uri(folder)}: nothing there yet. Run the stage that makes it first.")
+        return json.loads(storage.read_bytes(self.uri(folder, STAGE_FILE)))
+
+    def _write_stage(self, folder: str, record: dict[str, Any]) -> None:
+        storage.commit_bytes(self.uri(folder, STAGE_FILE), json.dumps(record, indent=1, sort_keys=True).encode())
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """`view.hop_s: 1.0 there, 2.0 asked for`, for the first three fields that differ."""
+    there, asked = _flat(found["config"] | found["inputs"]), _flat(wanted["config"] | wanted["inputs"])
+    names = [name for name in sorted(there.keys() | asked.keys()) if there.get(name) != asked.get(name)]
+    return "; ".join(f"{name}: {there.get(name)} there, {asked.get(name)} asked for" for name in names[:3])
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, item in value.items():
+        flat |= _flat(item, f"{prefix}{name}.") if isinstance(item, dict) else {prefix + name: item}
+    return flat

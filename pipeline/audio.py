@@ -1,0 +1,163 @@
+"""Waveform arithmetic: seconds to samples, levels, STFT and log-mel.
+
+Waveforms are float arrays in [-1, 1], time on the last axis. Levels are in dBFS: 0 dB is an RMS of 1. The log-mel
+follows YAMNet and VGGish: mel of the *magnitude* spectrum (not the power), natural logarithm, no centring, no
+pre-emphasis. Its floor ln(0.001) is absolute, so what enters it should have a defined level: `level_gain`.
+"""
+
+import functools
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.errors import ConfigError
+
+SILENCE_DB = -100.0  # the quietest level reported: 16-bit audio ends at -98 dB
+WINDOW_S = 0.025
+HOP_S = 0.010
+NUM_MELS = 64
+MEL_MIN_HZ = 125.0
+MEL_MAX_HZ = 7500.0
+LOG_OFFSET = 0.001
+
+
+def num_samples(seconds: float, rate_hz: int) -> int:
+    """Nearest number of samples, halves up: the one place where seconds become samples.
+
+    >>> num_samples(5.0, 16_000), num_samples(0.0025, 16_000), num_samples(0.5, 11_025)
+    (80000, 40, 5513)
+    """
+    return math.floor(round(seconds * rate_hz, 6) + 0.5)  # inner round: 1.005 * 1000 is 1004.9999999999999
+
+
+def rms_db(waveform: np.ndarray) -> float:
+    """Level of a whole waveform in dBFS, never below SILENCE_DB; an empty waveform is silent.
+
+    >>> round(rms_db(np.full(100, 0.1)), 3)
+    -20.0
+    """
+    power = float(np.mean(np.square(waveform, dtype=np.float64))) if waveform.size else 0.0
+    return max(SILENCE_DB, 10 * math.log10(power)) if power > 0 else SILENCE_DB
+
+
+def db_to_gain(level_db: float) -> float:
+    """Linear amplitude of a level: 0 dB is 1, -20 dB is 0.1."""
+    return 10 ** (level_db / 20)
+
+
+def level_gain(waveform: Tensor, target_db: float) -> Tensor:
+    """[..., 1] linear gain that brings waveform [..., T] to an RMS of `target_db` dBFS.
+
+    Below SILENCE_DB the gain stops growing, so silence stays silence instead of becoming loud rounding noise.
+    """
+    power = waveform.float().square().mean(dim=-1, keepdim=True)
+    return db_to_gain(target_db) / power.clamp_min(db_to_gain(SILENCE_DB) ** 2).sqrt()
+
+
+def mel_filterbank(rate_hz: int, num_bins: int, num_mels: int, min_hz: float, max_hz: float) -> np.ndarray:
+    """[F, num_mels] triangles of peak 1 on the HTK mel scale, 1127 ln(1 + f / 700), linear in mel between the edges.
+
+    Args:
+        rate_hz: sample rate of the waveform.
+        num_bins: F, bins of the spectrum from 0 Hz to rate_hz / 2, both included.
+        num_mels: bands, whose num_mels + 2 edges are equally far apart in mel.
+        min_hz: lower edge of the first band.
+        max_hz: upper edge of the last band.
+    Raises:
+        ConfigError: the edges do not satisfy 0 <= min_hz < max_hz <= rate_hz / 2.
+    """
+    if not 0 <= min_hz < max_hz <= rate_hz / 2:
+        raise ConfigError(
+            f"mel bands from {min_hz:g} to {max_hz:g} Hz at {rate_hz} Hz: the spectrum ends at {rate_hz / 2:g} Hz. "
+            f"Expected 0 <= lower < upper edge <= {rate_hz / 2:g}; {math.ceil(2 * max_hz)} Hz sound would do."
+        )
+    edges = np.linspace(_mel(min_hz), _mel(max_hz), num_mels + 2)
+    bins = _mel(np.linspace(0.0, rate_hz / 2, num_bins))[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    return np.maximum(0.0, np.minimum(rising, falling))
+
+
+def _mel(hz: np.ndarray | float) -> np.ndarray:
+    return 1127.0 * np.log1p(np.asarray(hz) / 700.0)
+
+
+def log_mel(waveform: Tensor, rate_hz: int = 16_000) -> Tensor:
+    """ln(mel magnitude + 0.001) every 10 ms, as YAMNet and VGGish compute it; differentiable.
+
+    25 ms periodic Hann window, FFT of the next power of two (512 at 16 kHz), 64 HTK mel bands from 125 to 7 500 Hz.
+
+    Args:
+        waveform: [..., T] linear amplitude; shorter than one window is padded with zeros to one window.
+        rate_hz: sample rate, 15 000 or more.
+    Returns:
+        [..., L, 64] with L = 1 + (T - window) // hop; -6.9 (ln 0.001) for silence.
+    Raises:
+        ConfigError: the upper mel edge lies above rate_hz / 2.
+    """
+    window, mels = _log_mel_constants(rate_hz, waveform.device)
+    with torch.autocast(
+        waveform.device.type, enabled=False
+    ):  # bf16 would leave 8 bits for the sums under the logarithm
+        waveform = waveform.float()
+        waveform = F.pad(waveform, (0, max(0, len(window) - waveform.shape[-1])))
+        frames = waveform.unfold(-1, len(window), num_samples(HOP_S, rate_hz))
+        spectrum = torch.fft.rfft(frames * window, n=2 * (len(mels) - 1)).abs()
+        return torch.log(spectrum @ mels + LOG_OFFSET)
+
+
+@functools.lru_cache(maxsize=8)
+def _log_mel_constants(rate_hz: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    window_size = num_samples(WINDOW_S, rate_hz)
+    num_bins = 2 ** math.ceil(math.log2(window_size)) // 2 + 1
+    mels = mel_filterbank(rate_hz, num_bins, NUM_MELS, MEL_MIN_HZ, MEL_MAX_HZ)
+    with torch.inference_mode(False):  # a cached inference tensor could never be trained through
+        return torch.hann_window(window_size, device=device), torch.tensor(mels, dtype=torch.float32, device=device)
+
+
+def stft(waveform: Tensor, window_size: int, hop_size: int) -> Tensor:
+    """[..., F, L] complex spectrum with a root-Hann window, zero-padded so that `istft` returns every sample.
+
+    Args:
+        waveform: [..., T], any T >= 1.
+        window_size: samples per frame, also the FFT size: F = window_size // 2 + 1.
+        hop_size: samples between frames, at most half a window.
+    Returns:
+        [..., F, L] with L = ceil((T + window_size - hop_size) / hop_size).
+    """
+    padded = F.pad(waveform, _padding(waveform.shape[-1], window_size, hop_size))
+    frames = padded.unfold(-1, window_size, hop_size)
+    return torch.fft.rfft(frames * _root_hann(window_size, waveform.device)).transpose(-1, -2)
+
+
+def istft(spectrum: Tensor, window_size: int, hop_size: int, length: int) -> Tensor:
+    """[..., length] the waveform whose `stft` is `spectrum` [..., F, L]; exact when the spectrum was not changed."""
+    window = _root_hann(window_size, spectrum.device)
+    frames = torch.fft.irfft(spectrum.transpose(-1, -2), n=window_size) * window
+    summed = overlap_add(frames, hop_size)
+    envelope = overlap_add(window.square().expand(frames.shape[-2], window_size), hop_size)
+    start = window_size - hop_size
+    return summed[..., start : start + length] / envelope[start : start + length]
+
+
+def overlap_add(frames: Tensor, hop_size: int) -> Tensor:
+    """[..., (L - 1) * hop_size + W] sum of frames [..., L, W], each hop_size samples after the one before."""
+    num_frames, window_size = frames.shape[-2:]
+    columns = frames.reshape(-1, num_frames, window_size).transpose(1, 2)
+    length = (num_frames - 1) * hop_size + window_size
+    summed = F.fold(columns, (1, length), kernel_size=(1, window_size), stride=(1, hop_size))
+    return summed.reshape(*frames.shape[:-2], length)
+
+
+def _padding(length: int, window_size: int, hop_size: int) -> tuple[int, int]:
+    """Zeros before and after, so that every sample lies under as many frames as any other."""
+    before = window_size - hop_size
+    num_frames = math.ceil((length + before) / hop_size)
+    return before, (num_frames - 1) * hop_size + window_size - length - before
+
+
+def _root_hann(window_size: int, device: torch.device) -> Tensor:
+    return torch.hann_window(window_size, device=device).sqrt()

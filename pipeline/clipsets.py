@@ -1,0 +1,46 @@
+"""Which clips a stage draws from: all kept clips of a split, or those of a selection, as a `ClipSet`."""
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.artifacts import Workspace
+from pipeline.batching import ClipSet
+from pipeline.filtering import part_splits
+from pipeline.sharding import CLIPS_FOLDER
+from pipeline.splitting import SplittingConfig
+from schemas.clips import CLIPS
+from schemas.selections import SELECTIONS
+
+PLACE = ["clip_id", "video_id", "part", "tar_offset", "tar_bytes"]
+
+
+def load_split(workspace: Workspace, split: str, splitting: SplittingConfig) -> ClipSet:
+    """Every kept clip of a split, before anything is known of its content."""
+    tables = []
+    for part in workspace.parts(CLIPS_FOLDER):
+        splits = part_splits(workspace, part, splitting)
+        clips = workspace.read(CLIPS_FOLDER, part, CLIPS, [*PLACE, "outcome"])
+        in_split = [
+            outcome == "kept" and splits[video] == split
+            for outcome, video in zip(clips["outcome"].to_pylist(), clips["video_id"].to_pylist(), strict=True)
+        ]
+        tables.append(clips.select(PLACE).filter(pa.array(in_split, pa.bool_())))
+    return ClipSet(workspace, CLIPS_FOLDER, pa.concat_tables(tables))
+
+
+def load_clips(workspace: Workspace, selection: str, split: str) -> ClipSet:
+    """The kept clips of one split of a selection and its labelled clips, with their `kept` and `label`."""
+    tables = []
+    for part in workspace.parts(f"selections/{selection}"):
+        columns = ["clip_id", "kept", "split", "label"]
+        decisions = workspace.read(f"selections/{selection}", part, SELECTIONS, columns)
+        places = workspace.read(CLIPS_FOLDER, part, CLIPS, [*PLACE, "outcome"])
+        with duckdb.connect() as database:
+            database.register("decisions", decisions)
+            database.register("places", places)
+            sql = """
+                SELECT places.* EXCLUDE (outcome), kept, label FROM places JOIN decisions USING (clip_id)
+                WHERE outcome = 'kept' AND split = $split AND (kept OR label IS NOT NULL) ORDER BY clip_id
+            """
+            tables.append(database.execute(sql, {"split": split}).to_arrow_table())
+    return ClipSet(workspace, CLIPS_FOLDER, pa.concat_tables(tables))

@@ -1,0 +1,31 @@
+"""The errors a user can meet, and the three fates they lead to.
+
+    EarshotError
+    |- ConfigError   what was asked for cannot be done: one message and exit code 2, before any work is scheduled
+    |- ClipError     one video or clip cannot be used: it becomes a row with `reason`, and the run goes on
+    |- DataError     what lies on disk is not what its schema or its rows say: stops the run and names the file
+
+Anything else is a defect or a failing machine: it propagates to `cluster/faults.py`, which decides about retries.
+A message says where, what was found, what was expected, and what to do.
+"""
+
+
+class EarshotError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class ConfigError(EarshotError):
+    """A setting, a path or an order of stages that cannot work; nothing has been scheduled yet."""
+
+
+class ClipError(EarshotError):
+    """One video or clip that cannot be used; `reason` is the word its row will carry as `outcome`."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class DataError(EarshotError):
+    """A table, tar or checkpoint that is damaged, of another version, or not what its rows promise."""

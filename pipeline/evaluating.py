@@ -1,0 +1,168 @@
+"""Checkpoint and frozen set -> report rows; rows -> the figures of `summary`.
+
+| metric | of | meaning |
+|---|---|---|
+| median_si_snr_db, median_si_snr_input_db, median_si_snr_improvement_db | on sets | on-screen estimate; the mixture; gain |
+| median_si_snr_oracle_db | on_mom | the best assignment of the sources to the two mixtures, found with the references |
+| median_osr_db | off sets | power of the mixture over power of the on-screen estimate |
+| auc_roc | all | sources' probabilities against truth, weighted by their power |
+| match_auc | held_out_pairs | cosines of own sound and picture against those with another video's sound |
+
+Medians, because a perfect reconstruction or an empty estimate is infinite (AudioScope, section 4.3).
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from pipeline import storage
+from pipeline.artifacts import Workspace
+from pipeline.batching import Clip, decode_sample, step_rng
+from pipeline.filtering import part_splits
+from pipeline.learners import build
+from pipeline.learners.separation import SeparationLearner
+from pipeline.metrics.detection import matched_mismatched_auc, weighted_auc_roc
+from pipeline.splitting import SplittingConfig
+from pipeline.tars import read_sequence
+from pipeline.training import load_weights
+from schemas.fields import from_rows
+from schemas.mixtures import MIXTURES
+from schemas.reports import EXAMPLES, SOURCES, SUMMARY
+from schemas.scores import SCORES
+
+TABLES = {"examples": EXAMPLES, "sources": SOURCES}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluatingConfig:
+    """How frozen examples go through the model."""
+
+    batch_size: int = 8
+    """Examples per forward pass: speed and memory only."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"evaluating.batch_size = {self.batch_size}: expected 1 or more.")
+
+
+class EvaluatePart:
+    """Evaluates one model on one part of the frozen examples. Loads the model at its first part and keeps it."""
+
+    def __init__(self, workspace: Workspace, run: str, mixtures: str, config: EvaluatingConfig) -> None:
+        self._workspace, self._run, self._mixtures, self._config = workspace, run, mixtures, config
+        self._loaded: tuple[SeparationLearner, torch.nn.Module] | None = None
+
+    def __call__(self, part: str) -> dict[str, int]:
+        """Write the part's rows of `examples` and `sources`; return how many examples."""
+        learner, model = self._loaded = self._loaded or load_model(self._workspace, self._run)
+        folder = f"mixtures/{self._mixtures}"
+        keys = self._workspace.read(folder, part, MIXTURES, ["example_id"]).column("example_id").to_pylist()
+        rows: dict[str, list[dict[str, Any]]] = {"examples": [], "sources": []}
+        with storage.local_copy(self._workspace.uri(folder, f"{part}.tar")) as path:
+            batch: list[Clip] = []
+            for key, members in read_sequence(path, keys):
+                batch.append(decode_sample(key, members))
+                if len(batch) == self._config.batch_size or key == keys[-1]:
+                    for table, found in learner.evaluate(model, batch).items():
+                        rows[table] += found
+                    batch = []
+        eval_set = part.rpartition("-")[0]
+        for table, schema in reversed(TABLES.items()):  # `examples` last: a part with it is finished
+            tagged = [{"run": self._run, "eval_set": eval_set} | row for row in rows[table]]
+            self._workspace.commit(report_folder(self._run, table), part, from_rows(tagged, schema, part), schema)
+        return {"examples": len(rows["examples"])}
+
+
+def report_folder(run: str, table: str) -> str:
+    """Where a model's rows of one table lie."""
+    return f"reports/run={run}/{table}"
+
+
+def load_model(workspace: Workspace, run: str) -> tuple[Any, torch.nn.Module]:
+    """A trained model and its learner, built from what `models/<run>/` says of itself.
+
+    Raises:
+        ConfigError: there is no such model, or its training has not finished.
+    """
+    stage = workspace.stage(f"models/{run}")
+    learner = build(stage["config"]["learner"], stage["config"]["config"])
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = learner.model().eval().to(device)
+    load_weights(model, workspace, f"models/{run}")
+    return learner, model
+
+
+def summarise_separation(workspace: Workspace, run: str) -> list[dict[str, Any]]:
+    """Rows of `summary` from a model's `examples` and `sources`."""
+    examples = workspace.read_all(report_folder(run, "examples"), EXAMPLES)
+    sources = workspace.read_all(report_folder(run, "sources"), SOURCES)
+    rows = []
+    for eval_set in ("on_single", "off_single", "on_mom", "off_mom"):
+        chosen = examples.filter(pc.equal(examples["eval_set"], eval_set))
+        figures = {name: _floats(chosen[f"{name}_db"]) for name in ("si_snr", "si_snr_input", "si_snr_oracle", "osr")}
+        figures["si_snr_improvement"] = figures["si_snr"] - figures["si_snr_input"]
+        wanted = ("si_snr", "si_snr_input", "si_snr_improvement", "si_snr_oracle") if "on_" in eval_set else ("osr",)
+        for name in wanted:
+            values = figures[name][np.isfinite(figures[name])]
+            if name != "si_snr_oracle" or eval_set == "on_mom":
+                rows.append(_row(run, eval_set, f"median_{name}_db", _median(values), "dB", len(values)))
+    rows.append(_row(run, "all", "auc_roc", _auc(sources), "1", len(sources)))
+    return rows
+
+
+def summarise_coincidence(
+    workspace: Workspace, run: str, splitting: SplittingConfig, seed: int
+) -> list[dict[str, Any]]:
+    """Rows of `summary` for a coincidence model, from its scores' embeddings of test clips.
+
+    Each test clip's picture is compared with its own sound and with that of a clip of another test video.
+    """
+    columns = ["clip_id", "video_id", "audio_embedding", "visual_embedding"]
+    tables = []
+    for part in workspace.parts(f"scores/{run}"):
+        scores, splits = workspace.read(f"scores/{run}", part, SCORES, columns), part_splits(workspace, part, splitting)
+        held_out = [splits[video] == "test" for video in scores["video_id"].to_pylist()]
+        tables.append(scores.filter(pa.array(held_out, pa.bool_())))
+    test = pa.concat_tables(tables)
+    videos = np.array(test["video_id"].to_pylist())
+    if len(np.unique(videos)) < 2:
+        return [_row(run, "held_out_pairs", "match_auc", None, "1", 0)]
+    audio, visual = _matrix(test["audio_embedding"]), _matrix(test["visual_embedding"])
+    rng = step_rng(seed)
+    others = np.array([rng.choice(np.flatnonzero(videos != video)) for video in videos])
+    matched, mismatched = (audio * visual).sum(axis=1), (audio[others] * visual).sum(axis=1)
+    auc = matched_mismatched_auc(matched, mismatched)
+    return [_row(run, "held_out_pairs", "match_auc", auc, "1", 2 * len(videos))]
+
+
+def commit_summary(workspace: Workspace, run: str, rows: list[dict[str, Any]]) -> None:
+    """Write a model's summary."""
+    workspace.commit(report_folder(run, "summary"), "00000", from_rows(rows, SUMMARY, run), SUMMARY)
+
+
+def _row(run: str, eval_set: str, metric: str, value: float | None, unit: str, n: int) -> dict[str, Any]:
+    return {"run": run, "eval_set": eval_set, "metric": metric, "value": value, "unit": unit, "n": n}
+
+
+def _floats(column: pa.ChunkedArray) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in column.to_pylist()], dtype=np.float64)
+
+
+def _matrix(column: pa.ChunkedArray) -> np.ndarray:
+    return np.array(column.to_pylist(), dtype=np.float32)
+
+
+def _median(values: np.ndarray) -> float | None:
+    return float(np.median(values)) if len(values) else None
+
+
+def _auc(sources: pa.Table) -> float | None:
+    """Power-weighted AUC-ROC, or None where all sources have one truth."""
+    truth = sources["on_screen"].to_numpy()
+    if len(truth) == 0 or truth.all() or not truth.any():
+        return None
+    return weighted_auc_roc(sources["probability"].to_numpy(), truth, sources["weight"].to_numpy())

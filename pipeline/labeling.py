@@ -1,0 +1,164 @@
+"""Raters' judgements, or published clip lists -> one label per clip.
+
+A label file is CSV or Parquet, in one of two forms.
+
+1. Judgements, one row each: `video` (a file name, an address or a video_id), `on_screen` and `off_screen` (0 or 1: does
+   something visible sound; does something invisible sound), optional `start_s` and `end_s` (default: the whole video)
+   and `rater` (default: one rater).
+2. A published AudioScope list: video path, start, end, with or without a header; the label is in the file's name
+   (`..._onscreen_unanimous_...` or `..._offscreen_unanimous_...`).
+
+A rater judges a clip if the rater's spans that touch the clip cover it; the judgement is the OR of theirs. A clip gets a
+label if all its raters agree, else `conflict` (the unanimity rule of AudioScope, section 4.2).
+"""
+
+import collections
+import csv
+import io
+import posixpath
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.artifacts import Workspace
+from pipeline.errors import ConfigError
+from pipeline.sharding import CLIPS_FOLDER, VIDEOS_FOLDER
+from schemas.clips import CLIPS
+from schemas.fields import from_rows
+from schemas.labels import LABELS
+from schemas.videos import VIDEOS
+
+LABELS_FOLDER = "labels"
+SLACK_S = 0.01  # spans are written with two decimals or more
+NAMES = {(True, False): "on_screen", (False, True): "off_screen", (True, True): "mixed", (False, False): "quiet"}
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one rater says of one span of one video."""
+
+    video: str
+    start_s: float
+    end_s: float
+    on_screen: bool
+    off_screen: bool
+    rater: str
+
+
+class LabelPart:
+    """Labels one part of clips."""
+
+    def __init__(self, workspace: Workspace, labels: str) -> None:
+        self._workspace = workspace
+        self._source = posixpath.basename(labels)
+        self._judgements: dict[str, list[Judgement]] = collections.defaultdict(list)
+        for judgement in read_judgements(labels):
+            self._judgements[judgement.video].append(judgement)
+        self.matched: set[str] = set()
+        """Videos of the label file that were found in the workspace."""
+
+    def __call__(self, part: str) -> dict[str, int]:
+        """Label the part's clips and commit a row for each that has raters; return counts by label."""
+        names = ["video_id", "uri"]
+        videos = self._workspace.read(VIDEOS_FOLDER, part, VIDEOS, names).to_pylist()
+        judgements = {row["video_id"]: self._of_video(row) for row in videos}
+        rows = []
+        for clip in self._workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist():
+            if clip["outcome"] != "kept":
+                continue
+            start_s, end_s = clip["start_s"], clip["start_s"] + clip["duration_s"]
+            verdicts = list(clip_verdicts(judgements[clip["video_id"]], start_s, end_s))
+            if verdicts:
+                label = NAMES[verdicts[0]] if len(set(verdicts)) == 1 else "conflict"
+                ids = {"clip_id": clip["clip_id"], "video_id": clip["video_id"]}
+                rows.append(ids | {"label": label, "num_raters": len(verdicts), "label_source": self._source})
+        self._workspace.commit(LABELS_FOLDER, part, from_rows(rows, LABELS, part), LABELS)
+        return collections.Counter(row["label"] for row in rows)
+
+    @property
+    def num_videos(self) -> int:
+        """Videos that the label file speaks of."""
+        return len(self._judgements)
+
+    def _of_video(self, row: dict[str, Any]) -> list[Judgement]:
+        found: list[Judgement] = []
+        # a label file may name a video by id, by address, or by the end of its path
+        pieces = row["uri"].split("/")
+        for name in {row["video_id"], row["uri"], *("/".join(pieces[i:]) for i in range(len(pieces)))}:
+            if name in self._judgements:
+                self.matched.add(name)
+                found += self._judgements[name]
+        return found
+
+
+def clip_verdicts(judgements: Iterable[Judgement], start_s: float, end_s: float) -> Iterator[tuple[bool, bool]]:
+    """(on screen, off screen) of each rater whose spans cover the clip."""
+    by_rater: dict[str, list[Judgement]] = collections.defaultdict(list)
+    for judgement in judgements:
+        if judgement.start_s < end_s - SLACK_S and judgement.end_s > start_s + SLACK_S:
+            by_rater[judgement.rater].append(judgement)
+    for rater in sorted(by_rater):
+        spans = sorted(by_rater[rater], key=lambda judgement: judgement.start_s)
+        covered_s = start_s
+        for span in spans:
+            if span.start_s <= covered_s + SLACK_S:
+                covered_s = max(covered_s, span.end_s)
+        if covered_s >= end_s - SLACK_S:
+            yield any(span.on_screen for span in spans), any(span.off_screen for span in spans)
+
+
+def read_judgements(uri: str) -> list[Judgement]:
+    """Every judgement of a label file.
+
+    Raises:
+        ConfigError: no such file, or neither of the two forms; the message names the row.
+    """
+    if not storage.exists(uri):
+        raise ConfigError(f"--labels {uri}: no such file.")
+    name = posixpath.basename(uri).lower()
+    listed = {"onscreen_unanimous": (True, False), "offscreen_unanimous": (False, True)}
+    for mark, verdict in listed.items():
+        if mark in name and "mom" not in name:
+            return list(_from_list(uri, *verdict))
+    with storage.local_copy(uri) as path:
+        try:
+            table = pq.read_table(path) if uri.endswith(".parquet") else pa.csv.read_csv(path)
+        except pa.ArrowInvalid as error:
+            raise ConfigError(f"--labels {uri}: not a readable table ({error}).") from error
+    missing = {"video", "on_screen", "off_screen"} - set(table.column_names)
+    if missing:
+        raise ConfigError(
+            f"--labels {uri}: columns {', '.join(table.column_names)}; expected video, on_screen, off_screen and "
+            "optional start_s, end_s, rater; or a published list with onscreen_unanimous or offscreen_unanimous in its name."
+        )
+    return [_judgement(row, index, uri) for index, row in enumerate(table.to_pylist())]
+
+
+def _judgement(row: dict[str, Any], index: int, uri: str) -> Judgement:
+    flags = {}
+    for name in ("on_screen", "off_screen"):
+        if str(row[name]).lower() not in ("0", "1", "true", "false"):
+            raise ConfigError(f"--labels {uri}, row {index + 1}: {name} = {row[name]!r}, expected 0 or 1.")
+        flags[name] = str(row[name]).lower() in ("1", "true")
+    start_s = float(row["start_s"]) if row.get("start_s") is not None else 0.0
+    end_s = float(row["end_s"]) if row.get("end_s") is not None else float("inf")
+    return Judgement(str(row["video"]), start_s, end_s, rater=str(row.get("rater") or ""), **flags)
+
+
+def _from_list(uri: str, on_screen: bool, off_screen: bool) -> Iterator[Judgement]:
+    text = storage.read_bytes(uri).decode()
+    for index, row in enumerate(csv.reader(io.StringIO(text))):
+        if len(row) != 3:
+            raise ConfigError(f"--labels {uri}, row {index + 1}: {len(row)} columns, expected path, start, end.")
+        try:
+            start_s, end_s = float(row[1]), float(row[2])
+        except ValueError:
+            if index == 0:  # a header
+                continue
+            raise ConfigError(f"--labels {uri}, row {index + 1}: {row[1:]}, expected two numbers.") from None
+        yield Judgement(row[0], start_s, end_s, on_screen, off_screen, "")

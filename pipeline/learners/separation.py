@@ -1,0 +1,222 @@
+"""On-screen sound separation: mixtures of mixtures, MixIT, and a classifier that learns from MixIT's own assignment.
+
+The four kinds of first mixture (AudioScope, arXiv:2011.01143, section 3): NOn, a selected clip with its own sound;
+SOff, a selected clip's frames with another video's sound; LOn and LOff, clips that people labelled on-screen only and
+off-screen only. The second mixture is always the sound of another video. Labelled clips also come alone ("single
+mixtures": the second mixture is silent).
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.artifacts import Workspace
+from pipeline.batching import Clip, ClipSet
+from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
+from pipeline.learners.common import augment_frames, stack_frames, stack_waveforms
+from pipeline.losses.mixit import all_to_first, assigned_loss, best_assignment
+from pipeline.losses.onscreen import (
+    active_combinations_cross_entropy,
+    exact_cross_entropy,
+    multiple_instance_cross_entropy,
+)
+from pipeline.metrics.separation import off_screen_suppression_ratio, si_snr
+from pipeline.models.separation import SeparationConfig, SeparationModel, on_screen_estimate
+from pipeline.training import Batch, TrainingConfig, load_weights
+
+CROSS_ENTROPIES = {
+    "exact": exact_cross_entropy,
+    "multiple_instance": multiple_instance_cross_entropy,
+    "active_combinations": active_combinations_cross_entropy,
+}
+ON_KINDS = ("NOn", "LOn")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SeparationLearnerConfig:
+    """Model, objective and training of the separation learner."""
+
+    model: SeparationConfig = dataclasses.field(default_factory=SeparationConfig)
+    """Separator and classifier."""
+    training: TrainingConfig = dataclasses.field(
+        default_factory=lambda: TrainingConfig(num_steps=500_000, batch_size=256)
+    )
+    """Length and pace."""
+    cross_entropy: Literal["exact", "multiple_instance", "active_combinations"] = "active_combinations"
+    """How the classifier learns from the assignment: exact keeps more on-screen sound, the others suppress more."""
+    classification_weight: float = 1.0
+    """Weight of the classification loss (a few nats) beside the separation loss (tens of dB)."""
+    soff_fraction: float = 0.25
+    """Share of SOff among the unlabelled examples: more suppresses off-screen sound better, and on-screen sound too."""
+    labelled_fraction: float = 0.5
+    """Share of LOn and LOff examples, half of them single mixtures; unlabelled ones fill in where labels are missing."""
+    crop_frames: int | None = None
+    """Train on this many consecutive frames and the sound of their time, not the whole clip. Fewer is faster."""
+    first_model: str | None = "coincidence"
+    """Coincidence model whose towers the classifier starts from; None starts from noise."""
+
+    def __post_init__(self) -> None:
+        for name in ("soff_fraction", "labelled_fraction"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"separation.{name} = {getattr(self, name)}: expected 0 to 1.")
+        if self.cross_entropy not in CROSS_ENTROPIES:
+            raise ValueError(f"separation.cross_entropy = {self.cross_entropy}: expected {', '.join(CROSS_ENTROPIES)}.")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Recipe:
+    """One training example: clip numbers and what the first mixture is."""
+
+    kind: str
+    first: int
+    """Clip that gives the frames."""
+    sound: int
+    """Clip that gives the first mixture's sound: `first`, but for SOff."""
+    second: int | None
+    """Clip that gives the second mixture's sound; None in a single mixture."""
+    seed: int
+    """Of the crop and the augmentation."""
+
+
+class SeparationLearner:
+    """Separates mixtures of mixtures and judges each source against the frames."""
+
+    name = "separation"
+
+    def __init__(self, config: SeparationLearnerConfig) -> None:
+        self.config = config
+        self.training = config.training
+
+    def model(self) -> SeparationModel:
+        """A fresh separator and classifier."""
+        return SeparationModel(self.config.model)
+
+    def initialise(self, model: nn.Module, workspace: Workspace) -> None:
+        """Start the classifier's towers from the coincidence model.
+
+        Raises:
+            ConfigError: that model has not been trained.
+            ValueError: its towers have another shape.
+        """
+        assert isinstance(model, SeparationModel)
+        if self.config.first_model is not None:
+            towers = CoincidenceLearner(CoincidenceLearnerConfig(model=self.config.model.towers)).model()
+            load_weights(towers, workspace, f"models/{self.config.first_model}")
+            model.load_towers(towers)
+
+    def draw(self, clips: ClipSet, rng: np.random.Generator, count: int) -> list[Recipe]:
+        """`count` recipes: a function of the generator and the set alone."""
+        label = clips.rows.column("label").to_pylist()
+        kept = np.flatnonzero(clips.rows.column("kept").to_numpy(zero_copy_only=False))
+        pools = {
+            "LOn": np.array([i for i, name in enumerate(label) if name == "on_screen"], dtype=np.int64),
+            "LOff": np.array([i for i, name in enumerate(label) if name == "off_screen"], dtype=np.int64),
+        }
+        recipes = []
+        for _ in range(count):
+            labelled = rng.random() < self.config.labelled_fraction
+            wanted = "LOn" if rng.random() < 0.5 else "LOff"
+            alone = rng.random() < 0.5
+            soff = rng.random() < self.config.soff_fraction
+            if labelled and len(pools[wanted]):
+                kind, first = wanted, int(rng.choice(pools[wanted]))
+            else:
+                kind, first, alone = "SOff" if soff else "NOn", int(rng.choice(kept)), False
+            sound = clips.draw_other(rng, first) if kind == "SOff" else first
+            second = None if alone else clips.draw_other(rng, sound)
+            recipes.append(Recipe(kind, first, sound, second, int(rng.integers(2**63))))
+        return recipes
+
+    def batch(self, clips: ClipSet, rng: np.random.Generator, count: int, rows: slice, augment: bool) -> Batch:
+        """references [B, 2, T], frames [B, K, 3, H, W], single [B] bool, on_screen [B] bool (NOn, LOn)."""
+        recipes = self.draw(clips, rng, count)[rows]
+        first = [clips.read(recipe.first) for recipe in recipes]
+        sound = stack_waveforms([clips.read(recipe.sound).waveform for recipe in recipes])
+        second = torch.zeros_like(sound)
+        for i, recipe in enumerate(recipes):
+            if recipe.second is not None:
+                second[i] = torch.from_numpy(clips.read(recipe.second).waveform).float() / 32768
+        frames, references = stack_frames(first), torch.stack([sound, second], dim=1)
+        rngs = [np.random.default_rng(recipe.seed) for recipe in recipes]
+        if self.config.crop_frames is not None:
+            frames, references = self._crop(frames, references, rngs)
+        if augment:
+            frames = augment_frames(frames, rngs)
+        return {
+            "references": references,
+            "frames": frames,
+            "single": torch.tensor([recipe.second is None for recipe in recipes]),
+            "on_screen": torch.tensor([recipe.kind in ON_KINDS for recipe in recipes]),
+        }
+
+    def _crop(self, frames: Tensor, references: Tensor, rngs: list[np.random.Generator]) -> tuple[Tensor, Tensor]:
+        """The same `crop_frames` frames' time of picture and sound, at a place of each example's own."""
+        total, length = frames.shape[1], min(self.config.crop_frames or 0, frames.shape[1])
+        samples = references.shape[-1] // total
+        starts = [int(rng.integers(total - length + 1)) for rng in rngs]
+        frames = torch.stack([frames[i, s : s + length] for i, s in enumerate(starts)])
+        sound = [references[i, :, s * samples : (s + length) * samples] for i, s in enumerate(starts)]
+        return frames, torch.stack(sound)
+
+    def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """MixIT's separation loss (single mixtures have none) and the classification loss on its assignment."""
+        references, single, on_screen = batch["references"], batch["single"], batch["on_screen"]
+        output = model(references.sum(dim=1), batch["frames"])
+        found = best_assignment(references, output.sources)
+        assignment = torch.where(single[:, None, None], all_to_first(output.sources), found)
+        per_example = assigned_loss(references, output.sources, assignment)
+        # a single mixture's loss is constant: mixture consistency makes its sources add up to it
+        separation = (per_example * ~single).sum() / (~single).sum().clamp(min=1)
+        labels = assignment[:, 0] * on_screen[:, None]
+        classification = CROSS_ENTROPIES[self.config.cross_entropy](output.logits, labels).mean()
+        loss = separation + self.config.classification_weight * classification
+        return {"loss": loss, "separation_db": separation, "classification": classification}
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, examples: list[Clip]) -> dict[str, list[dict[str, Any]]]:
+        """Rows of the tables `examples` and `sources` for frozen examples, all of one evaluation set."""
+        assert isinstance(model, SeparationModel)
+        device = next(model.parameters()).device
+        first = stack_waveforms([example.waveforms["first.flac"] for example in examples]).to(device)
+        second = torch.stack(
+            [
+                torch.from_numpy(example.waveforms["second.flac"]).float() / 32768
+                if "second.flac" in example.waveforms
+                else torch.zeros(first.shape[1])
+                for example in examples
+            ]
+        ).to(device)
+        references, mixture = torch.stack([first, second], dim=1), first + second
+        output = model(mixture, stack_frames(examples).to(device))
+        estimate = on_screen_estimate(output)
+        assignment = best_assignment(references, output.sources)
+        probability, power = torch.sigmoid(output.logits), mixture.square().sum(dim=-1)
+        weight = output.sources.square().sum(dim=-1) / power[:, None]
+        rows: dict[str, list[dict[str, Any]]] = {"examples": [], "sources": []}
+        for i, example in enumerate(examples):
+            on, single = example.facts["eval_set"].startswith("on"), "second.flac" not in example.waveforms
+            row: dict[str, Any] = {"example_id": example.key}
+            if on:
+                row["si_snr_db"] = float(si_snr(first[i], estimate[i]))
+                row["si_snr_input_db"] = float(si_snr(first[i], mixture[i]))
+                if not single:
+                    oracle = (assignment[i, 0, :, None] * output.sources[i]).sum(dim=0)
+                    row["si_snr_oracle_db"] = float(si_snr(first[i], oracle))
+            else:
+                row["osr_db"] = float(off_screen_suppression_ratio(mixture[i], estimate[i]))
+            rows["examples"].append(row)
+            truth = torch.ones_like(assignment[i, 0]) if single else assignment[i, 0]
+            for source in range(output.sources.shape[1]):
+                rows["sources"].append(
+                    {
+                        "example_id": example.key,
+                        "source": source,
+                        "probability": float(probability[i, source]),
+                        "weight": float(weight[i, source]),
+                        "on_screen": bool(on and truth[source] > 0.5),
+                    }
+                )
+        return rows

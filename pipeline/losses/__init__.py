@@ -1,0 +1,1 @@
+"""Objectives in fp32 and in logits, each beside its equation."""

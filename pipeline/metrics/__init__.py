@@ -1,0 +1,1 @@
+"""One module per task: conventions first, then validation, then one function per metric."""

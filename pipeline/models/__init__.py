@@ -1,0 +1,1 @@
+"""Tensors to tensors: no paths, no Ray, no config files."""

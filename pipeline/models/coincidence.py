@@ -1,0 +1,166 @@
+"""Do this sound and these frames belong together? Two towers into one embedding space, and a calibrated match score.
+
+The towers are also the eyes and ears of the on-screen classifier in `models/onscreen.py`, which starts from weights
+trained here. Clips are brought to one level first (INPUT_DB): a match does not depend on how loud the uploader was.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.audio import MEL_MAX_HZ, level_gain, log_mel
+from pipeline.models.mobilenet import MAX_DEPTH, MobileNet, MobileNetConfig
+
+INPUT_DB = -20.0  # RMS that the audio tower expects, dBFS: the usual level of speech and music in video
+MAX_LOGIT_SCALE = 100.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoincidenceConfig:
+    """Shape of both towers and of the space they share."""
+
+    rate_hz: int = 16_000
+    """Sample rate of every waveform; the mel bands end at 7 500 Hz, so 15 000 or more."""
+    frame_size: int = 128
+    """Larger frames are averaged down to this many pixels per side: 64 is four times faster and has 4 x 4 cells."""
+    width: float = 1.0
+    """MobileNet's channel multiplier, both towers: 0.25 trains on a laptop."""
+    depth: int = MAX_DEPTH
+    """Separable blocks per tower, 8 to 13."""
+    embedding_dim: int = 128
+    """Size of the shared space."""
+    temperature: float = 0.07
+    """Where the learned temperature of the contrastive loss starts; lower separates hard negatives sooner."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.rate_hz < 2 * MEL_MAX_HZ:
+            raise ValueError(f"rate_hz = {self.rate_hz}: the mel bands need {2 * MEL_MAX_HZ:.0f} or more.")
+        if self.frame_size < 16:
+            raise ValueError(f"frame_size = {self.frame_size}: expected 16 or more, the size of one local cell.")
+        if not 1 / MAX_LOGIT_SCALE <= self.temperature <= 1:
+            raise ValueError(f"temperature = {self.temperature}: expected {1 / MAX_LOGIT_SCALE} to 1.")
+        _visual_config(self)  # checks width, depth and embedding_dim
+
+
+class TowerOutput(NamedTuple):
+    """What a tower says about a clip; K counts frames, or steps of 0.32 s for sound."""
+
+    local: Tensor
+    """[B, N, C] features of N places: K x cells of the frames in order k, row, column; or time x frequency of sound."""
+    embeddings: Tensor
+    """[B, K, D] one embedding per frame or step; their mean, normalised, lives in the shared space."""
+
+
+class VisualTower(nn.Module):
+    """MobileNet on each frame."""
+
+    def __init__(self, config: CoincidenceConfig) -> None:
+        super().__init__()
+        self.net = MobileNet(_visual_config(config))
+        self.frame_size = config.frame_size
+        self.local_dim = self.net.local_dim
+
+    def forward(self, frames: Tensor) -> TowerOutput:
+        """Features of frames [B, K, 3, H, W], RGB in [0, 1], any K >= 1."""
+        images = F.adaptive_avg_pool2d(frames.flatten(0, 1), self._pixels(*frames.shape[-2:]))
+        local, embeddings = self.net(images)
+        return TowerOutput(_rows(local, num_clips=len(frames)), embeddings.unflatten(0, frames.shape[:2]))
+
+    def cells(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of local features in a frame of that size: one per 16 pixels, of which frame_size remain."""
+        rows, columns = (math.ceil(pixels / 16) for pixels in self._pixels(height, width))
+        return rows, columns
+
+    def _pixels(self, height: int, width: int) -> tuple[int, int]:
+        return min(height, self.frame_size), min(width, self.frame_size)
+
+
+class AudioTower(nn.Module):
+    """MobileNet on the log-mel of a waveform, time as height."""
+
+    def __init__(self, config: CoincidenceConfig) -> None:
+        super().__init__()
+        self.net = MobileNet(_audio_config(config))
+        self.rate_hz = config.rate_hz
+        self.local_dim = self.net.local_dim
+
+    def forward(self, waveform: Tensor) -> TowerOutput:
+        """Features of waveform [B, T] at a level near INPUT_DB, any T; gradients reach the waveform."""
+        local, embeddings = self.net.features(log_mel(waveform, self.rate_hz).unsqueeze(1))
+        return TowerOutput(_rows(local, num_clips=len(waveform)), embeddings)
+
+
+class CoincidenceModel(nn.Module):
+    """Embeddings of frames and sound in one space, their temperature, and the probability that they match."""
+
+    def __init__(self, config: CoincidenceConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.visual_tower = VisualTower(config)
+        self.audio_tower = AudioTower(config)
+        self.log_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
+        self.match_scale = nn.Parameter(torch.tensor(10.0))
+        self.match_bias = nn.Parameter(torch.tensor(-5.0))
+
+    def forward(self, frames: Tensor, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, D] visual and [B, D] audio embeddings of clips, both of length 1."""
+        return self.embed_frames(frames), self.embed_waveform(waveform)
+
+    def embed_frames(self, frames: Tensor) -> Tensor:
+        """[B, D] of length 1: the mean over the frames [B, K, 3, H, W], RGB in [0, 1]."""
+        return shared_embedding(self.visual_tower(frames).embeddings)
+
+    def embed_waveform(self, waveform: Tensor) -> Tensor:
+        """[B, D] of length 1, for waveform [B, T] at any level."""
+        return shared_embedding(self.audio_tower(waveform * level_gain(waveform, INPUT_DB)).embeddings)
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """Inverse temperature, in [1, 100]: multiply cosines by it inside the contrastive loss."""
+        with torch.no_grad():  # clamps the parameter itself: clamping the value would stop its gradient at the bound
+            self.log_scale.clamp_(0.0, math.log(MAX_LOGIT_SCALE))
+        return self.log_scale.exp()
+
+    def match_logit(self, visual: Tensor, audio: Tensor) -> Tensor:
+        """[...] log odds that visual [..., D] and audio [..., D] belong together: a cos + b.
+
+        Train a and b with binary cross-entropy on matched and mismatched pairs. The cosine is detached here, so that
+        this calibrates the score and leaves the embeddings to the contrastive loss.
+        """
+        cosine = F.cosine_similarity(visual.detach().float(), audio.detach().float(), dim=-1)
+        return self.match_scale * cosine + self.match_bias
+
+    def score(self, visual: Tensor, audio: Tensor) -> Tensor:
+        """[...] probability that visual [..., D] and audio [..., D] belong together."""
+        return torch.sigmoid(self.match_logit(visual, audio))
+
+
+def shared_embedding(embeddings: Tensor) -> Tensor:
+    """[..., D] of length 1 in the shared space, from a tower's embeddings [..., K, D]."""
+    return F.normalize(embeddings.float().mean(dim=-2), dim=-1)
+
+
+def _rows(local: Tensor, num_clips: int) -> Tensor:
+    """[B, N, C] rows of a grid [B * K, C, h, w]."""
+    return local.flatten(2).transpose(1, 2).reshape(num_clips, -1, local.shape[1])
+
+
+def _visual_config(config: CoincidenceConfig) -> MobileNetConfig:
+    return MobileNetConfig(width=config.width, depth=config.depth, embedding_dim=config.embedding_dim)
+
+
+def _audio_config(config: CoincidenceConfig) -> MobileNetConfig:
+    # log-mel of a clip at -20 dBFS: mean about -3, standard deviation about 2
+    return MobileNetConfig(
+        in_channels=1,
+        width=config.width,
+        depth=config.depth,
+        embedding_dim=config.embedding_dim,
+        input_mean=-3.0,
+        input_std=2.0,
+    )

@@ -1,0 +1,98 @@
+"""MobileNet v1: a picture in; local features on a grid and one embedding out (Howard et al. 2017, arXiv:1704.04861).
+
+Frames and log-mel spectrograms are both pictures to it. The grid is the stage at stride 16 (8 x 8 cells for 128 x 128
+pixels), where cells are still local enough to say *where*; the embedding comes from the last stage, at stride 32.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+STAGES = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2))  # (channels at width 1, stride), then the repeats
+TOP_STAGES = ((1024, 2), (1024, 1))
+MAX_DEPTH = 13
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MobileNetConfig:
+    """The network's shape and the range of its input."""
+
+    in_channels: int = 3
+    """3 for RGB frames, 1 for a spectrogram."""
+    width: float = 1.0
+    """Multiplier on all channel counts: half the width is a quarter of the arithmetic and of the weights."""
+    depth: int = MAX_DEPTH
+    """Separable blocks, 8 to 13: fewer drop repeats of the 512-channel block, at unchanged strides."""
+    embedding_dim: int = 128
+    """Size of the embedding."""
+    input_mean: float = 0.5
+    """Subtracted from the input; the default fits pixels in [0, 1]."""
+    input_std: float = 0.25
+    """Divides the input after that."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.in_channels < 1 or self.embedding_dim < 1:
+            raise ValueError(
+                f"in_channels = {self.in_channels}, embedding_dim = {self.embedding_dim}: expected 1 or more."
+            )
+        if not 0 < self.width <= 4:
+            raise ValueError(f"width = {self.width}: expected a multiplier above 0 and at most 4.")
+        if not len(STAGES) + len(TOP_STAGES) <= self.depth <= MAX_DEPTH:
+            raise ValueError(f"depth = {self.depth}: expected 8 to 13 separable blocks.")
+        if self.input_std <= 0:
+            raise ValueError(f"input_std = {self.input_std}: expected more than 0.")
+
+
+class MobileNet(nn.Module):
+    """Depthwise separable convolutions with batch norm and ReLU; any input size from 1 x 1 up."""
+
+    def __init__(self, config: MobileNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels = _scaled(32, config.width)
+        stem = [_conv(config.in_channels, channels, kernel=3, stride=2)]
+        repeats = ((512, 1),) * (config.depth - len(STAGES) - len(TOP_STAGES))
+        self.body, self.local_dim = _stack(stem, channels, STAGES + repeats, config.width)
+        self.top, top_dim = _stack([], self.local_dim, TOP_STAGES, config.width)
+        self.dense = nn.Linear(top_dim, config.embedding_dim)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Local features and embedding of each picture.
+
+        Args:
+            images: [B, in_channels, H, W] in the range that input_mean and input_std standardise; [0, 1] by default.
+        Returns:
+            [B, local_dim, ceil(H / 16), ceil(W / 16)] local features, all >= 0, and [B, D] embedding, not normalised.
+        """
+        local, rows = self.features(images)
+        return local, rows.mean(dim=1)
+
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, with one embedding per row of the last stage, [B, ceil(H / 32), D], instead of their mean."""
+        images = (images - self.config.input_mean) / self.config.input_std
+        local = self.body(images.contiguous(memory_format=torch.channels_last))
+        return local, self.dense(self.top(local).mean(dim=3).transpose(1, 2))
+
+
+def _stack(
+    layers: list[nn.Module], channels: int, stages: tuple[tuple[int, int], ...], width: float
+) -> tuple[nn.Module, int]:
+    """The layers followed by one separable block per stage, and the channels that come out."""
+    for out_channels, stride in stages:
+        layers.append(_conv(channels, channels, kernel=3, stride=stride, groups=channels))
+        layers.append(_conv(channels, _scaled(out_channels, width), kernel=1))
+        channels = _scaled(out_channels, width)
+    return nn.Sequential(*layers), channels
+
+
+def _conv(in_channels: int, out_channels: int, *, kernel: int, stride: int = 1, groups: int = 1) -> nn.Module:
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")  # the default would fade to nothing in 27 layers
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
+
+
+def _scaled(channels: int, width: float) -> int:
+    """Channels at this width, a multiple of 8 so that vector instructions stay full."""
+    return max(8, 8 * round(channels * width / 8))

@@ -1,0 +1,47 @@
+"""A small world of things that move and sound, rendered to real video files with full ground truth.
+
+A drum is struck and heard, a face speaks what its lips show, a siren turns its light with its tone; in some videos
+one hears what one does not see. Everything follows from a seed:
+
+    plan_scene    (planning.py)   seed and number -> a scene: things, notes, spans; pure, 0.2 ms
+    scenes.py                     what a scene is
+    kinds.py identities.py        what the twelve kinds of things and the twelve people are
+    motions.py                    notes -> gestures over time, shared by the next two
+    sounds.py                     source -> waveform
+    sights.py faces.py shapes.py backgrounds.py      thing, gestures -> pixels
+    render_scene  (rendering.py)  scene -> <folder>/videos/world_00012.mp4 and its truth
+    load_truth, load_stems, write_labels  (truth.py) <folder>/truth/world_00012/, <folder>/labels.csv
+
+The one decision a reader would question: what a video shows and what it sounds like come from the same list of notes,
+so synchrony is exact, and every label is known rather than rated.
+"""
+
+from pipeline.synthetic.identities import NUM_IDENTITIES, Identity, identity
+from pipeline.synthetic.kinds import KINDS, VOWELS, Kind, Note
+from pipeline.synthetic.planning import WorldConfig, plan_scene
+from pipeline.synthetic.rendering import SceneSummary, render_scene
+from pipeline.synthetic.scenes import Scene, Source, Thing
+from pipeline.synthetic.truth import STEM_RATE_HZ, Truth, label_spans, load_stems, load_truth, write_labels
+
+__all__ = [
+    "KINDS",
+    "NUM_IDENTITIES",
+    "STEM_RATE_HZ",
+    "VOWELS",
+    "Identity",
+    "Kind",
+    "Note",
+    "Scene",
+    "SceneSummary",
+    "Source",
+    "Thing",
+    "Truth",
+    "WorldConfig",
+    "identity",
+    "label_spans",
+    "load_stems",
+    "load_truth",
+    "plan_scene",
+    "render_scene",
+    "write_labels",
+]

@@ -1,0 +1,209 @@
+"""What happens in each video of a synthetic world, drawn from a seed before anything is heard or seen.
+
+Comes in: a `WorldConfig` and the video's number. Goes out: a `Scene`. Every choice of scene i comes from
+`default_rng([seed, i])`, never from its neighbours, so a world can be rendered in any order, by any number of workers,
+and extended later.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.synthetic.identities import NUM_IDENTITIES, identity
+from pipeline.synthetic.kinds import KINDS, plan_notes
+from pipeline.synthetic.scenes import Scene, Source, Thing
+
+FRAME_SIZES = ((160, 120), (176, 144), (192, 108))
+FRAME_RATES_HZ = (10, 12, 15)
+SPEECH_FRAME_RATE_HZ = 25  # of videos that show a speaker: lip reading looks at 5 frames in 0.2 s
+SAMPLE_RATES_HZ = (32000, 44100, 48000)
+BACKGROUNDS = ("gradient", "checker", "stripes", "clouds", "blobs")
+MAX_DURATION_S = 1200.0  # a soundtrack is made in one piece: 4 MB of memory per second
+MIN_EVENT_S = 1.0  # a shorter remainder of an event at the edge of the video is dropped
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorldConfig:
+    """A collection of videos of things that move and sound."""
+
+    num_videos: int
+    """How many videos; scene i stays the same when this changes."""
+    seed: int = 0
+    """Another seed is another world of the same kinds and people."""
+    duration_s: float = 8.0
+    """Length of every video."""
+    on_only_fraction: float = 0.55
+    """Share of videos in which all that sounds is in view."""
+    mixed_fraction: float = 0.20
+    """Share of videos in which something in view sounds and something out of view too; the rest are off-screen only."""
+    second_source_fraction: float = 0.25
+    """Of the videos with a sounding thing in view: share with a second one."""
+    third_source_fraction: float = 0.2
+    """Of those with a second: share with a third."""
+    still_fraction: float = 0.2
+    """Of the videos with exactly one sounding thing in view: share with a silent, still one beside it."""
+    empty_fraction: float = 0.3
+    """Of the off-screen-only videos: share with nothing but a background in view."""
+    event_fraction: float = 0.35
+    """Share of sources that sound in event spans only; the others sound throughout."""
+    speaker_fraction: float = 0.15
+    """Chance that the first thing in view is a speaker; raise it for a collection to learn lip reading from."""
+    webm_fraction: float = 1 / 12
+    """Share of videos that are VP9 and Opus in WebM; the others are H.264 and AAC in MP4."""
+    frame_scale: int = 1
+    """Multiplies the frame sizes of `FRAME_SIZES`: cost grows with its square."""
+    kinds: tuple[str, ...] = tuple(KINDS)
+    """What can occur; fewer kinds make a world that is learnt from fewer videos."""
+
+    def __post_init__(self) -> None:
+        if self.num_videos < 1:
+            raise ValueError(f"num_videos = {self.num_videos}: a world needs at least 1 video. Set it to 1 or more.")
+        if self.seed < 0:
+            raise ValueError(f"seed = {self.seed}: expected 0 or more. Set it to a natural number.")
+        if not 1.0 <= self.duration_s <= MAX_DURATION_S:
+            raise ValueError(f"duration_s = {self.duration_s}: expected 1 to {MAX_DURATION_S}. Set it within that.")
+        if not 1 <= self.frame_scale <= 8:
+            raise ValueError(f"frame_scale = {self.frame_scale}: expected 1 to 8. Set it within that range.")
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if name.endswith("_fraction") and not 0.0 <= value <= 1.0:
+                raise ValueError(f"{name} = {value}: expected a share between 0 and 1. Set it within that range.")
+        if self.on_only_fraction + self.mixed_fraction > 1.0 + 1e-9:
+            total = self.on_only_fraction + self.mixed_fraction
+            raise ValueError(
+                f"on_only_fraction + mixed_fraction = {total}: expected at most 1, since what is left is off-screen "
+                f"only. Lower one of them."
+            )
+        unknown = sorted(set(self.kinds) - set(KINDS))
+        if unknown or len(set(self.kinds)) != len(self.kinds) or len(self.kinds) < 4:
+            raise ValueError(
+                f"kinds = {self.kinds}: expected 4 or more different ones, since up to 4 things of different kinds "
+                f"meet in a scene, among {tuple(KINDS)}. Unknown: {unknown}."
+            )
+
+
+def plan_scene(config: WorldConfig, index: int) -> Scene:
+    """What happens in video `index`: the same for equal config and index, whatever `num_videos` is.
+
+    Args:
+        config: the world.
+        index: 0 <= index; below `num_videos` for a video of the world itself.
+    Returns:
+        The plan; drawing and sounding it needs nothing else.
+    Raises:
+        ValueError: index is negative.
+    """
+    if index < 0:
+        raise ValueError(f"index = {index}: expected 0 or more.")
+    rng = np.random.default_rng([config.seed, index])
+    what = rng.random()
+    in_view = what < config.on_only_fraction + config.mixed_fraction
+    out_of_view = what >= config.on_only_fraction
+    num_sounding = 0
+    if in_view:
+        num_sounding = 1 + (rng.random() < config.second_source_fraction)
+        num_sounding += int(num_sounding == 2 and rng.random() < config.third_source_fraction)
+        num_still = int(num_sounding == 1 and rng.random() < config.still_fraction)
+    else:
+        num_still = 0 if rng.random() < config.empty_fraction else 1 + int(rng.random() < 0.25)
+    kinds = [str(kind) for kind in rng.permutation(config.kinds)]
+    if "speaker" in kinds:
+        kinds.remove("speaker")
+        kinds.insert(0 if rng.random() < config.speaker_fraction else int(rng.integers(1, len(kinds) + 1)), "speaker")
+    num_things = num_sounding + num_still
+    width, height = FRAME_SIZES[rng.integers(len(FRAME_SIZES))]
+    things = [place_thing(kinds[place], place, num_things, width / height, rng) for place in range(num_things)]
+    sources = [plan_source(config, index, number, things[number], kinds[number], rng) for number in range(num_sounding)]
+    if out_of_view:
+        sources.append(plan_source(config, index, num_sounding, None, kinds[num_things], rng))
+    speaks = any(thing.kind == "speaker" for thing in things)
+    webm = rng.random() < config.webm_fraction
+    frame_rate_hz = FRAME_RATES_HZ[rng.integers(len(FRAME_RATES_HZ))]
+    sample_rate_hz = SAMPLE_RATES_HZ[rng.integers(len(SAMPLE_RATES_HZ))]
+    return Scene(
+        name=f"world_{index:05d}",
+        suffix=".webm" if webm else ".mp4",
+        duration_s=config.duration_s,
+        width=width * config.frame_scale,
+        height=height * config.frame_scale,
+        frame_rate_hz=SPEECH_FRAME_RATE_HZ if speaks else frame_rate_hz,
+        sample_rate_hz=48000 if webm else sample_rate_hz,  # Opus knows no 44.1 kHz
+        num_channels=int(rng.integers(1, 3)),
+        peak_db=_rounded(rng.uniform(-12, -3)),
+        background=BACKGROUNDS[rng.integers(len(BACKGROUNDS))],
+        slow_preset=bool(rng.random() < 0.25),
+        seed=(config.seed, index, 0),
+        sources=tuple(sources),
+        still=tuple(things[num_sounding:]),
+    )
+
+
+def plan_source(
+    config: WorldConfig, index: int, number: int, thing: Thing | None, kind: str, rng: np.random.Generator
+) -> Source:
+    """Source `number` of scene `index`, with its own rhythm and pitch."""
+    low_hz, high_hz = KINDS[kind].pitch_hz
+    pitch_hz = float(np.exp(rng.uniform(np.log(low_hz), np.log(high_hz))))
+    person = None
+    if kind == "speaker":
+        person = thing.identity if thing and thing.identity is not None else int(rng.integers(NUM_IDENTITIES))
+        pitch_hz = identity(person).pitch_hz * rng.uniform(0.95, 1.05)
+    spans = _spans(config.duration_s, rng) if rng.random() < config.event_fraction else ((0.0, config.duration_s),)
+    return Source(
+        kind=kind,
+        thing=thing,
+        spans=spans,
+        notes=plan_notes(kind, spans, pitch_hz, rng),
+        pitch_hz=_rounded(pitch_hz),
+        gain_db=_rounded(rng.uniform(-3, 3)),
+        pan=_rounded((thing.x * 2 - 1) * 0.5 if thing else rng.uniform(-0.5, 0.5)),
+        identity=person,
+        seed=(config.seed, index, 1 + number),
+    )
+
+
+def _spans(duration_s: float, rng: np.random.Generator) -> tuple[tuple[float, float], ...]:
+    """Events of 2.5 to 5 s with 1.5 to 4 s between them, from a random start; at least one."""
+    spans: list[tuple[float, float]] = []
+    start_s = rng.uniform(-2.0, 0.4 * min(duration_s, 8.0))
+    while start_s < duration_s - MIN_EVENT_S:
+        end_s = start_s + rng.uniform(2.5, 5.0)
+        if end_s > MIN_EVENT_S:
+            spans.append((round(max(0.0, start_s), 2), round(min(duration_s, end_s), 2)))
+        start_s = end_s + rng.uniform(1.5, 4.0)
+    return tuple(spans) or ((0.0, duration_s),)
+
+
+def place_thing(kind: str, place: int, num_things: int, aspect: float, rng: np.random.Generator) -> Thing:
+    """A thing in column `place` of `num_things`, as large as the column allows, inside the frame."""
+    column = aspect / num_things  # its width, in frame heights
+    high = min(0.8, column)
+    size = rng.uniform(min(0.5, 0.8 * high), high)
+    x = (place + 0.5) * column + rng.uniform(-0.5, 0.5) * max(0.0, column - 1.1 * size)
+    y = 0.5 + rng.uniform(-0.5, 0.5) * (0.96 - size)
+    person = int(rng.integers(NUM_IDENTITIES)) if kind == "speaker" else None
+    return Thing(
+        kind=kind,
+        x=_rounded(x / aspect),
+        y=_rounded(y),
+        size=_rounded(size),
+        tilt_rad=_rounded(rng.uniform(-0.2, 0.2)),
+        mirrored=bool(rng.random() < 0.5),
+        colours=_colours(rng),
+        identity=person,
+    )
+
+
+def _colours(rng: np.random.Generator) -> tuple[tuple[float, float, float], ...]:
+    """Main, second, outline: any hue, second of another lightness, the outline dark or light against both."""
+    main = rng.uniform(0.25, 0.95, 3)
+    second = np.clip(rng.uniform(0.1, 1.0, 3), 0, 1)
+    if abs(second.mean() - main.mean()) < 0.2:
+        second = 1.0 - main if abs(1 - 2 * main.mean()) > 0.2 else main * 0.5
+    outline = np.full(3, 0.08) if main.mean() > 0.4 else np.full(3, 0.95)
+    return tuple((_rounded(c[0]), _rounded(c[1]), _rounded(c[2])) for c in (main, second, outline))
+
+
+def _rounded(value: float) -> float:
+    """Four decimals: what the JSON says is what was drawn."""
+    return round(float(value), 4)

@@ -1,0 +1,238 @@
+"""From a planned scene to a video file and its truth.
+
+Comes in: a world's config and a video's number. Goes out: `<folder>/videos/world_00012.mp4` and its truth. Frames are
+drawn a few at a time and piped to ffmpeg, so pictures need little memory at any length. The truth is written first and
+the video is renamed into place last: a video that is there is finished, and rendering it again writes the same bytes.
+"""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import ffmpeg
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from pipeline.media import ffmpeg_path
+from pipeline.synthetic.backgrounds import MARGIN, background, camera
+from pipeline.synthetic.faces import mouth_boxes
+from pipeline.synthetic.motions import Motion
+from pipeline.synthetic.planning import WorldConfig, plan_scene
+from pipeline.synthetic.scenes import Scene, Thing
+from pipeline.synthetic.sights import Sight, look
+from pipeline.synthetic.sounds import RATE_HZ, Waveform, resample, synthesize
+from pipeline.synthetic.truth import STEM_RATE_HZ, Truth, is_active, judged_frames, write_truth
+
+FRAMES_AT_ONCE = 16  # 16 frames of a 70 x 70 layer with 4 channels: 1.3 MB of float32, which stays in the L2 cache
+NOISE_FLOOR_DB = -60.0  # of the soundtrack, re full scale
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SceneSummary:
+    """What was rendered, for a progress line and a table."""
+
+    video: str
+    """File name within `<folder>/videos`."""
+    size_bytes: int
+    num_frames: int
+    on_screen_kinds: tuple[str, ...]
+    off_screen_kinds: tuple[str, ...]
+
+
+def render_scene(config: WorldConfig, index: int, folder: Path) -> SceneSummary:
+    """Write video `index` of a world and its truth under `folder`; what is already there is replaced by the same bytes.
+
+    Raises:
+        ValueError: index is negative.
+        RuntimeError: ffmpeg failed; the message holds what it said.
+    """
+    scene = plan_scene(config, index)
+    stems, soundtrack = mix(scene)
+    frames, truth = draw(scene)
+    num_samples = round(scene.duration_s * STEM_RATE_HZ)
+    write_truth(folder, truth, [resample(stem, RATE_HZ, STEM_RATE_HZ, num_samples) for stem in stems])
+    videos = folder / "videos"
+    videos.mkdir(parents=True, exist_ok=True)
+    unfinished = videos / f".{scene.video}.{os.getpid()}"
+    try:
+        encode(scene, frames, soundtrack, unfinished)
+        size_bytes = unfinished.stat().st_size
+        os.replace(unfinished, videos / scene.video)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return SceneSummary(
+        video=scene.video,
+        size_bytes=size_bytes,
+        num_frames=scene.num_frames,
+        on_screen_kinds=tuple(source.kind for source in scene.sources if source.on_screen),
+        off_screen_kinds=tuple(source.kind for source in scene.sources if not source.on_screen),
+    )
+
+
+def mix(scene: Scene) -> tuple[list[Waveform], Waveform]:
+    """What is heard.
+
+    Returns:
+        One [T] stem per source at `RATE_HZ`, and [T, C] the soundtrack at the scene's sample rate: the panned stems
+        plus a noise floor. The mean of its channels is the sum of the stems plus noise; its peak is `peak_db`.
+    """
+    num_samples = round(scene.duration_s * RATE_HZ)
+    stems = [synthesize(source, num_samples) * np.float32(_gain(source.gain_db)) for source in scene.sources]
+    channels = []
+    for side in (-1, 1) if scene.num_channels == 2 else (0,):
+        pans = [np.float32(1 + side * source.pan) for source in scene.sources]
+        channels.append(np.sum([pan * stem for pan, stem in zip(pans, stems, strict=True)], axis=0))
+    num_played = round(scene.duration_s * scene.sample_rate_hz)
+    soundtrack = np.stack([resample(c, RATE_HZ, scene.sample_rate_hz, num_played) for c in channels], axis=1)
+    gain = np.float32(_gain(scene.peak_db) / max(np.abs(sound).max() for sound in (soundtrack, *stems)))
+    soundtrack *= gain
+    rng = np.random.default_rng([*scene.seed, 1])
+    soundtrack += np.float32(_gain(NOISE_FLOOR_DB)) * rng.standard_normal(soundtrack.shape, dtype=np.float32)
+    return [stem * gain for stem in stems], soundtrack
+
+
+def draw(scene: Scene) -> tuple[Iterator[NDArray[np.uint8]], Truth]:
+    """What is seen.
+
+    Returns:
+        An iterator over [K, 3, H, W] groups of frames, planes in the order green, blue, red; and the truth about them.
+    """
+    rng = np.random.default_rng([*scene.seed, 2])
+    behind = background(scene, rng)
+    shift, drift = camera(scene, rng)
+    noise = rng.normal(0, rng.uniform(0.5, 2.5), (3, 3, scene.height + 16, scene.width + 16)).astype(np.float32)
+    offsets = rng.integers(0, 16, (scene.num_frames, 2))
+    cast = [(thing, Motion()) for thing in scene.still]
+    cast += [(source.thing, Motion(source.notes, source.spans)) for source in scene.sources if source.thing]
+
+    def frames() -> Iterator[NDArray[np.uint8]]:
+        stills: dict[int, Sight] = {}
+        for first in range(0, scene.num_frames, FRAMES_AT_ONCE):
+            numbers = np.arange(first, min(first + FRAMES_AT_ONCE, scene.num_frames))
+            sights = [stills.get(place) or _look(scene, *member, numbers) for place, member in enumerate(cast)]
+            stills |= {place: sight for place, sight in enumerate(sights) if not cast[place][1].notes}
+            group = np.empty((len(numbers), 3, scene.height, scene.width), np.uint8)
+            for place, number in enumerate(numbers):
+                x, y = MARGIN - drift[number]
+                picture = behind[:, y : y + scene.height, x : x + scene.width] * np.float32(255)
+                for sight in sights:
+                    _paste(picture, sight, place, shift[number])
+                x, y = offsets[number]
+                picture += noise[number % 3, :, y : y + scene.height, x : x + scene.width]
+                np.clip(picture, 0, 255, out=picture)
+                group[place] = picture[[1, 2, 0]]
+            yield group
+
+    return frames(), _silhouettes(scene, cast, shift)
+
+
+def _look(scene: Scene, thing: Thing, motion: Motion, numbers: NDArray[np.int_]) -> Sight:
+    return look(thing, motion, numbers / scene.frame_rate_hz, scene.width, scene.height)
+
+
+def _paste(picture: NDArray[np.float32], sight: Sight, place: int, shift: NDArray[np.int_]) -> None:
+    """Lay one frame of a layer over a picture of 0 to 255."""
+    height, width = picture.shape[1:]
+    pixels = sight.pixels[min(place, len(sight.pixels) - 1)]
+    top, left = sight.top + int(shift[1]), sight.left + int(shift[0])
+    rows = slice(max(0, top), min(height, top + pixels.shape[1]))
+    columns = slice(max(0, left), min(width, left + pixels.shape[2]))
+    inside = pixels[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    target = picture[:, rows, columns]
+    target *= 1 - inside[3]
+    target += np.float32(255) * inside[:3]
+
+
+def _silhouettes(scene: Scene, cast: list[tuple[Thing, Motion]], shift: NDArray[np.int_]) -> Truth:
+    """Boxes, masks and mouths of a scene's sources."""
+    numbers = judged_frames(scene)
+    shape = (len(scene.sources), len(numbers))
+    boxes = np.zeros((*shape, 4), np.int16)
+    masks = np.zeros((*shape, scene.height, scene.width), bool)
+    mouths = np.zeros((len(scene.sources), scene.num_frames, 4), np.int16)
+    sights = [_look(scene, thing, motion, numbers) for thing, motion in cast]
+    for second, number in enumerate(numbers):
+        hidden = np.zeros((scene.height, scene.width), np.float32)
+        for place in reversed(range(len(scene.sources))):
+            thing = scene.sources[place].thing
+            if thing is None:
+                continue
+            in_cast = next(i for i, (member, _) in enumerate(cast) if member is thing)
+            picture = np.zeros((3, scene.height, scene.width), np.float32)
+            covered = sights[in_cast]
+            alone = Sight(covered.pixels[:, [3, 3, 3, 3]], covered.left, covered.top)
+            _paste(picture, alone, second, shift[number])
+            silhouette = picture[0] > 127.5
+            boxes[place, second] = _box(silhouette)
+            if is_active(scene.sources[place], second + 0.5):
+                masks[place, second] = silhouette & (hidden < 0.5)
+            hidden = np.maximum(hidden, picture[0] / 255)
+    for place, source in enumerate(scene.sources):
+        if source.thing and source.kind == "speaker":
+            t = np.arange(scene.num_frames) / scene.frame_rate_hz
+            motion = Motion(source.notes, source.spans)
+            around = mouth_boxes(source.thing, motion, t, scene.width, scene.height) + np.tile(shift, 2)
+            mouths[place] = np.rint(np.clip(around, 0, np.tile([scene.width, scene.height], 2)))
+    return Truth(scene=scene, boxes=boxes, masks=masks, mouths=mouths)
+
+
+def _box(silhouette: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of what is set, ends exclusive; zeros where nothing is."""
+    rows, columns = np.flatnonzero(silhouette.any(axis=1)), np.flatnonzero(silhouette.any(axis=0))
+    if not len(rows):
+        return (0, 0, 0, 0)
+    return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+
+
+def encode(scene: Scene, frames: Iterator[NDArray[np.uint8]], soundtrack: Waveform, path: Path) -> None:
+    """Write frames and soundtrack to one file, with nothing in it that depends on when or where."""
+    with tempfile.TemporaryDirectory(prefix="earshot-") as scratch, tempfile.TemporaryFile() as said:
+        wav = Path(scratch) / "soundtrack.wav"
+        soundfile.write(wav, soundtrack, scene.sample_rate_hz, subtype="PCM_16")
+        size = f"{scene.width}x{scene.height}"
+        pictures = ffmpeg.input("pipe:0", format="rawvideo", pix_fmt="gbrp", s=size, framerate=scene.frame_rate_hz)
+        output = ffmpeg.output(pictures.video, ffmpeg.input(str(wav)).audio, str(path), **_codecs(scene))
+        command = output.global_args("-hide_banner", "-loglevel", "error").compile(ffmpeg_path(), overwrite_output=True)
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said)
+        assert child.stdin is not None
+        try:
+            _pour(frames, child.stdin)
+        except BaseException:
+            child.kill()
+            raise
+        finally:
+            code = child.wait()
+        if code:
+            said.seek(0)
+            raise RuntimeError(f"{path}: ffmpeg ended with {code}: {said.read().decode(errors='replace').strip()}")
+
+
+def _pour(frames: Iterator[NDArray[np.uint8]], pipe: IO[bytes]) -> None:
+    """Write frames until they end or the reader has gone, whose exit code then says why."""
+    try:
+        for group in frames:
+            pipe.write(group.tobytes())
+        pipe.close()
+    except BrokenPipeError:
+        return
+
+
+def _codecs(scene: Scene) -> dict[str, Any]:
+    """ffmpeg's output options for the scene's container."""
+    exact: dict[str, Any] = {"fflags": "+bitexact", "flags:v": "+bitexact", "flags:a": "+bitexact", "map_metadata": -1}
+    common = exact | {"pix_fmt": "yuv420p", "threads": 1, "g": 4 * scene.frame_rate_hz}
+    if scene.suffix == ".webm":
+        vp9 = {"c:v": "libvpx-vp9", "deadline": "realtime", "cpu-used": 8, "b:v": "300k", "row-mt": 0}
+        return common | vp9 | {"c:a": "libopus", "b:a": f"{64 * scene.num_channels}k", "f": "webm"}
+    preset = "veryfast" if scene.slow_preset else "ultrafast"
+    h264 = {"c:v": "libx264", "preset": preset, "crf": 23, "movflags": "+faststart"}
+    return common | h264 | {"c:a": "aac", "b:a": f"{80 * scene.num_channels}k", "f": "mp4"}
+
+
+def _gain(decibels: float) -> float:
+    return float(10 ** (decibels / 20))

@@ -1,0 +1,199 @@
+"""What is known about a rendered video: written beside it, and read back by tests and learners.
+
+    <folder>/truth/world_00012/scene.json   the plan, and where its things are in the picture
+                               stem_0.flac  what source 0 contributes to the soundtrack: mono, 16 kHz, full length;
+                                            stems add up to the soundtrack's mean over channels, less a noise floor
+                               masks.npz    pixels of what is seen to sound, once per second
+    <folder>/labels.csv                     when something sounds on screen and off screen, for all videos
+
+The rule for masks and boxes: second k of a video is judged on the frame shown at k + 0.5 s. A source's mask is its
+silhouette there, less what stands in front, if it is on screen and active at k + 0.5 s, else empty. Its box holds the
+silhouette whether it is active or not. Equal scenes give equal bytes: the archive carries no clock.
+"""
+
+import csv
+import io
+import itertools
+import json
+import os
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from pipeline.errors import DataError
+from pipeline.synthetic.kinds import Note
+from pipeline.synthetic.planning import WorldConfig, plan_scene
+from pipeline.synthetic.scenes import Scene, Source, Thing
+
+STEM_RATE_HZ = 16000
+LABEL_COLUMNS = ("video", "start_s", "end_s", "on_screen", "off_screen")
+_NO_CLOCK = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Truth:
+    """All that is known about one video, less its stems (`load_stems`)."""
+
+    scene: Scene
+    """The plan."""
+    boxes: NDArray[np.int16]
+    """[S, seconds, 4] left, top, right, bottom of each silhouette in pixels, ends exclusive; zeros for off-screen."""
+    masks: NDArray[np.bool_]
+    """[S, seconds, H, W] pixels of each source that is seen to sound at k + 0.5 s."""
+    mouths: NDArray[np.int16]
+    """[S, num_frames, 4] square around the mouth of each source that is a speaker in view; zeros for the others."""
+
+
+def judged_frames(scene: Scene) -> NDArray[np.int_]:
+    """The frame that stands for each second: the one shown at k + 0.5 s.
+
+    A last second of half a second or less has none.
+    """
+    times_s = np.arange(0.5, scene.duration_s, 1.0)
+    return np.minimum((times_s * scene.frame_rate_hz).astype(int), scene.num_frames - 1)
+
+
+def is_active(source: Source, time_s: float) -> bool:
+    """Whether a time lies in one of the source's spans."""
+    return any(start_s <= time_s < end_s for start_s, end_s in source.spans)
+
+
+def label_spans(scene: Scene) -> list[tuple[float, float, int, int]]:
+    """(start_s, end_s, on_screen, off_screen), tiling the video; a new one begins where a source starts or stops."""
+    edges = {0.0, scene.duration_s}
+    for source in scene.sources:
+        for span in source.spans:
+            edges.update(span)
+    times = sorted(edges)
+    rows = []
+    for start_s, end_s in itertools.pairwise(times):
+        sounding = [source for source in scene.sources if is_active(source, (start_s + end_s) / 2)]
+        on_screen = int(any(source.on_screen for source in sounding))
+        rows.append((start_s, end_s, on_screen, int(any(not source.on_screen for source in sounding))))
+    return rows
+
+
+def write_labels(config: WorldConfig, folder: Path) -> Path:
+    """Write `labels.csv` of the whole world from the plan alone, and return its path.
+
+    Columns are `LABEL_COLUMNS`: the video's file name, a span in s that tiles it, and whether something sounds in it
+    that is in view, and something that is not (0 or 1 each).
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(LABEL_COLUMNS)
+    for index in range(config.num_videos):
+        scene = plan_scene(config, index)
+        writer.writerows((scene.video, *row) for row in label_spans(scene))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(folder / "labels.csv", text.getvalue().encode())
+    return folder / "labels.csv"
+
+
+def write_truth(folder: Path, truth: Truth, stems: list[NDArray[np.float32]]) -> None:
+    """Write `<folder>/truth/<name>/`; `scene.json` last, so that a folder with it is complete."""
+    place = folder / "truth" / truth.scene.name
+    place.mkdir(parents=True, exist_ok=True)
+    for number, stem in enumerate(stems):
+        flac = io.BytesIO()
+        soundfile.write(flac, stem, STEM_RATE_HZ, format="FLAC", subtype="PCM_16")
+        write_bytes(place / f"stem_{number}.flac", flac.getvalue())
+    write_bytes(
+        place / "masks.npz",
+        _npz({"packed": np.packbits(truth.masks, axis=None), "shape": np.array(truth.masks.shape, np.int32)}),
+    )
+    described = asdict(truth.scene) | {"boxes": truth.boxes.tolist(), "mouths": _sparse(truth.mouths)}
+    text = json.dumps(described, separators=(",", ":"), sort_keys=True)
+    write_bytes(place / "scene.json", (text + "\n").encode())
+
+
+def load_truth(folder: Path, name: str) -> Truth:
+    """What is known about the video `name` (`world_00012`).
+
+    Raises:
+        DataError: the truth is not there, or its masks do not fit its scene.
+    """
+    place = folder / "truth" / name
+    try:
+        described: dict[str, Any] = json.loads((place / "scene.json").read_text())
+        with np.load(place / "masks.npz", allow_pickle=False) as arrays:
+            packed, shape = arrays["packed"], tuple(arrays["shape"].tolist())
+    except FileNotFoundError as error:
+        raise DataError(f"{place}: no truth for {name}. Render it with render_scene, or check the name.") from error
+    boxes = np.array(described.pop("boxes"), np.int16).reshape(-1, shape[1], 4)
+    mouths = described.pop("mouths")
+    scene = _scene(described)
+    if len(packed) != -(-int(np.prod(shape)) // 8) or shape[0] != len(scene.sources):
+        raise DataError(f"{place}/masks.npz: {len(packed)} bytes for masks of {shape}. Render the scene again.")
+    masks = np.unpackbits(packed, count=int(np.prod(shape))).reshape(shape).astype(bool)
+    dense = np.zeros((len(scene.sources), scene.num_frames, 4), np.int16)
+    for number, rows in mouths.items():
+        dense[int(number)] = rows
+    return Truth(scene=scene, boxes=boxes, masks=masks, mouths=dense)
+
+
+def load_stems(folder: Path, name: str) -> NDArray[np.float32]:
+    """[S, T] what each source of the video contributes to its soundtrack, at `STEM_RATE_HZ`."""
+    place = folder / "truth" / name
+    scene = load_truth(folder, name).scene
+    num_samples = round(scene.duration_s * STEM_RATE_HZ)
+    stems = np.zeros((len(scene.sources), num_samples), np.float32)
+    for number in range(len(stems)):
+        stem, rate_hz = soundfile.read(place / f"stem_{number}.flac", dtype="float32")
+        if (len(stem), rate_hz) != (num_samples, STEM_RATE_HZ):
+            raise DataError(
+                f"{place}/stem_{number}.flac: {len(stem)} samples at {rate_hz} Hz, expected {num_samples} at "
+                f"{STEM_RATE_HZ} Hz. Render the scene again."
+            )
+        stems[number] = stem
+    return stems
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Put a file into place in one step: a reader sees all of it or nothing."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_bytes(content)
+    os.replace(beside, path)
+
+
+def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:
+    """An .npz as np.load reads it, without the times of writing that np.savez puts in."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, array in arrays.items():
+            data = io.BytesIO()
+            np.lib.format.write_array(data, array, allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy", _NO_CLOCK), data.getvalue(), zipfile.ZIP_DEFLATED)
+    return content.getvalue()
+
+
+def _sparse(mouths: NDArray[np.int16]) -> dict[str, list[list[int]]]:
+    """Mouth boxes of the sources that have any, by source number."""
+    return {str(number): rows.tolist() for number, rows in enumerate(mouths) if rows.any()}
+
+
+def _scene(described: dict[str, Any]) -> Scene:
+    """The scene that was written as plain JSON."""
+
+    def thing(value: dict[str, Any]) -> Thing:
+        return Thing(**value | {"colours": tuple(tuple(colour) for colour in value["colours"])})
+
+    def source(value: dict[str, Any]) -> Source:
+        return Source(
+            **value
+            | {
+                "thing": thing(value["thing"]) if value["thing"] else None,
+                "spans": tuple((start_s, end_s) for start_s, end_s in value["spans"]),
+                "notes": tuple(Note(**note) for note in value["notes"]),
+                "seed": tuple(value["seed"]),
+            }
+        )
+
+    sources = tuple(source(value) for value in described["sources"])
+    still = tuple(thing(value) for value in described["still"])
+    return Scene(**described | {"seed": tuple(described["seed"]), "sources": sources, "still": still})

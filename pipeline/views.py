@@ -1,0 +1,51 @@
+"""A clip view: what of a video a clip holds. Every stage takes its lengths and sizes from here, none from a constant."""
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ClipView:
+    """Spans, rates and sizes of the clips of a workspace. Defaults: AudioScope (Tzinis et al. 2021, section 4.1)."""
+
+    clip_s: float = 5.0
+    """Length of a clip in seconds. Longer clips give the models more context and the corpus fewer clips."""
+    hop_s: float = 1.0
+    """From one clip's start to the next. Below clip_s, clips overlap and share their frames' bytes."""
+    sample_rate_hz: int = 16000
+    """Rate of the mono sound. Halving it halves the sound's bytes and drops what lies above a quarter of the old rate."""
+    frame_rate_hz: float = 1.0
+    """Frames per second. A clip holds clip_s * frame_rate_hz frames."""
+    frame_height: int = 128
+    """Height of a frame in pixels."""
+    frame_width: int = 128
+    """Width of a frame in pixels."""
+    fit: Literal["stretch", "pad"] = "stretch"
+    """stretch: the whole picture fills the frame, its aspect lost. pad: aspect kept, black bars added."""
+    exact_frames: bool = False
+    """False: frames that no other frame refers to are not decoded (half the cost); their neighbour is taken."""
+
+    def __post_init__(self) -> None:
+        for name in ("clip_s", "hop_s", "sample_rate_hz", "frame_rate_hz", "frame_height", "frame_width"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"view.{name} = {getattr(self, name)}: expected more than 0.")
+        for name in ("clip_s", "hop_s"):
+            frames = getattr(self, name) * self.frame_rate_hz
+            if frames < 1 or abs(frames - round(frames)) > 1e-6:
+                raise ValueError(
+                    f"view.{name} = {getattr(self, name)} at {self.frame_rate_hz} frames per second is {frames:g} frames: "
+                    "expected a whole number, 1 or more, because overlapping clips share frames."
+                )
+            samples = getattr(self, name) * self.sample_rate_hz
+            if abs(samples - round(samples)) > 1e-6:
+                raise ValueError(f"view.{name} = {getattr(self, name)}: expected a whole number of samples.")
+
+    @property
+    def num_frames(self) -> int:
+        """Frames in a clip, K."""
+        return round(self.clip_s * self.frame_rate_hz)
+
+    @property
+    def num_samples(self) -> int:
+        """Samples in a clip, T."""
+        return round(self.clip_s * self.sample_rate_hz)

@@ -1,0 +1,19 @@
+"""What the coincidence model says of each clip."""
+
+import pyarrow as pa
+
+from schemas.fields import field, table_schema
+
+SCORES = table_schema(
+    "scores",
+    version=1,
+    row="one kept clip, scored",
+    fields=[
+        field("model", pa.string(), "name of the coincidence model"),
+        field("clip_id", pa.string(), "the clip"),
+        field("video_id", pa.string(), "the video it was cut from"),
+        field("score", pa.float32(), "probability that sound and picture belong together, 0 to 1"),
+        field("audio_embedding", pa.list_(pa.float16()), "unit vector of the sound"),
+        field("visual_embedding", pa.list_(pa.float16()), "unit vector of the picture"),
+    ],
+)

@@ -1,0 +1,119 @@
+"""Waveform arithmetic against physics and an independent log-mel."""
+
+import doctest
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import audio
+from pipeline.errors import ConfigError
+
+
+def tone(hz: float, seconds: float = 1.0, rate_hz: int = 16_000) -> torch.Tensor:
+    return torch.sin(2 * math.pi * hz * torch.arange(round(seconds * rate_hz)) / rate_hz)
+
+
+def test_examples_in_docstrings_hold():
+    assert doctest.testmod(audio).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rate_hz", "expected"),
+    [(5.0, 16_000, 80_000), (0.00125, 16_000, 20), (0.1, 11_025, 1103), (1.005, 1000, 1005), (0.0, 16_000, 0)],
+)
+def test_seconds_become_the_nearest_number_of_samples(seconds, rate_hz, expected):
+    assert audio.num_samples(seconds, rate_hz) == expected
+
+
+def test_full_scale_sine_has_minus_3_db_and_silence_the_floor():
+    assert audio.rms_db(tone(1000.0).numpy()) == pytest.approx(10 * math.log10(0.5), abs=1e-3)
+    assert audio.rms_db(np.zeros(100)) == audio.rms_db(np.zeros(0)) == audio.SILENCE_DB
+
+
+def test_rms_does_not_overflow_in_integer_arithmetic():
+    assert audio.rms_db(np.full(10, 30_000, dtype=np.int16)) == pytest.approx(20 * math.log10(30_000))
+
+
+def test_level_gain_brings_a_waveform_to_the_target_and_leaves_silence_silent():
+    quiet = 0.003 * tone(440.0)
+    assert audio.rms_db((quiet * audio.level_gain(quiet, -20.0)).numpy()) == pytest.approx(-20.0, abs=1e-3)
+    silence = torch.zeros(2, 100)
+    assert torch.equal(silence * audio.level_gain(silence, 0.0), silence)
+
+
+def test_db_to_gain_of_minus_20_db_is_a_tenth():
+    assert audio.db_to_gain(-20.0) == pytest.approx(0.1)
+    assert audio.db_to_gain(0.0) == 1.0
+
+
+@pytest.mark.parametrize("hz", [300.0, 1000.0, 4000.0, 6900.0])
+def test_log_mel_of_a_tone_peaks_in_the_band_computed_by_hand(hz):
+    low, high = 1127 * math.log1p(125 / 700), 1127 * math.log1p(7500 / 700)
+    step = (high - low) / 65  # 64 bands have 66 equally spaced edges: band m peaks at edge m + 1
+    position = (1127 * math.log1p(hz / 700) - low) / step - 1
+    peak = audio.log_mel(tone(hz)).mean(dim=0).argmax().item()
+    assert abs(peak - position) < 1.0
+
+
+def test_log_mel_equals_an_independent_numpy_implementation():
+    rng = np.random.default_rng([0, 1, 2])
+    waveform = rng.normal(size=4000).astype(np.float32) * 0.1
+    edges_hz = 700 * (np.exp(np.linspace(*(1127 * np.log(1 + np.array([125, 7500]) / 700)), 66) / 1127) - 1)
+    expected = np.empty((1 + (4000 - 400) // 160, 64))
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
+    for row in range(len(expected)):
+        magnitude = np.abs(np.fft.fft(waveform[row * 160 : row * 160 + 400] * hann, 512))[:257]
+        for band in range(64):
+            mel_edges = 1127 * np.log(1 + edges_hz[band : band + 3] / 700)
+            mels = 1127 * np.log(1 + np.arange(257) * 16_000 / 512 / 700)
+            expected[row, band] = np.log(magnitude @ np.interp(mels, mel_edges, [0, 1, 0]) + 0.001)
+    np.testing.assert_allclose(audio.log_mel(torch.from_numpy(waveform)).numpy(), expected, atol=2e-4)
+
+
+def test_log_mel_of_silence_is_its_floor_and_gradients_stay_finite():
+    silence = torch.zeros(2, 1000, requires_grad=True)
+    mels = audio.log_mel(silence)
+    assert mels.shape == (2, 1 + (1000 - 400) // 160, 64)
+    torch.testing.assert_close(mels, torch.full_like(mels, math.log(0.001)))
+    mels.sum().backward()
+    assert silence.grad is not None
+    assert torch.isfinite(silence.grad).all()
+
+
+def test_log_mel_pads_what_is_shorter_than_a_window():
+    assert audio.log_mel(torch.ones(3, 7)).shape == (3, 1, 64)
+
+
+def test_log_mel_can_be_trained_through_after_inference_mode_filled_the_cache():
+    audio._log_mel_constants.cache_clear()
+    with torch.inference_mode():
+        audio.log_mel(tone(500.0, 0.1))
+    waveform = tone(500.0, 0.1).requires_grad_()
+    audio.log_mel(waveform).sum().backward()
+    assert waveform.grad is not None
+
+
+def test_mel_bands_above_half_the_sample_rate_are_refused():
+    with pytest.raises(ConfigError, match="8000 Hz"):
+        audio.log_mel(torch.zeros(8000), rate_hz=8000)
+
+
+@pytest.mark.parametrize("length", [1, 100, 511, 512, 8000, 12_345])
+@pytest.mark.parametrize(("window", "hop"), [(512, 128), (512, 256), (400, 160)])
+def test_istft_undoes_stft_for_any_length(length, window, hop):
+    waveform = torch.randn(2, 3, length, generator=torch.Generator().manual_seed(length))
+    spectrum = audio.stft(waveform, window, hop)
+    assert spectrum.shape[-2] == window // 2 + 1
+    assert (audio.istft(spectrum, window, hop, length) - waveform).abs().max() < 1e-5
+
+
+def test_stft_of_a_tone_peaks_at_its_bin():
+    spectrum = audio.stft(tone(1000.0), 512, 128).abs().mean(dim=-1)
+    assert spectrum.argmax().item() == 1000 * 512 // 16_000
+
+
+def test_overlap_add_sums_frames_where_they_overlap():
+    frames = torch.tensor([[1.0, 1.0, 1.0], [10.0, 10.0, 10.0]])
+    assert audio.overlap_add(frames, 2).tolist() == [1.0, 1.0, 11.0, 10.0, 10.0]

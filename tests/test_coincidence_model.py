@@ -1,0 +1,106 @@
+"""The coincidence model: unit embeddings, level-blind, calibrated, trainable."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pipeline.models.coincidence import MAX_LOGIT_SCALE, CoincidenceConfig, CoincidenceModel
+
+TINY = CoincidenceConfig(width=0.25, depth=8, frame_size=64, embedding_dim=32)
+
+
+@pytest.fixture
+def model() -> CoincidenceModel:
+    torch.manual_seed(0)
+    return CoincidenceModel(TINY).eval()
+
+
+@pytest.mark.parametrize(("num_frames", "length"), [(1, 300), (3, 16_000), (5, 20_001)])
+def test_embeddings_have_length_1_for_any_number_of_frames_and_samples(model, num_frames, length):
+    visual, audio = model(torch.rand(2, num_frames, 3, 128, 128), 0.1 * torch.randn(2, length))
+    assert visual.shape == audio.shape == (2, 32)
+    torch.testing.assert_close(visual.norm(dim=-1), torch.ones(2))
+    torch.testing.assert_close(audio.norm(dim=-1), torch.ones(2))
+
+
+def test_loudness_does_not_change_the_embedding(model):
+    waveform = 0.1 * torch.randn(2, 8000)
+    torch.testing.assert_close(model.embed_waveform(0.01 * waveform), model.embed_waveform(waveform))
+
+
+def test_silence_has_a_finite_embedding(model):
+    assert torch.isfinite(model.embed_waveform(torch.zeros(1, 8000))).all()
+
+
+def test_order_of_frames_does_not_change_the_embedding(model):
+    frames = torch.rand(1, 3, 3, 64, 64)
+    torch.testing.assert_close(model.embed_frames(frames.flip(1)), model.embed_frames(frames))
+
+
+def test_towers_give_one_row_per_cell_and_one_embedding_per_frame(model):
+    seen = model.visual_tower(torch.rand(2, 3, 3, 128, 96))
+    assert model.visual_tower.cells(128, 96) == (4, 4)  # 64 x 64 pixels remain
+    assert seen.local.shape == (2, 3 * 4 * 4, model.visual_tower.local_dim)
+    assert seen.embeddings.shape == (2, 3, 32)
+    heard = model.audio_tower(0.1 * torch.randn(2, 32_000))
+    assert heard.embeddings.shape == (2, math.ceil((1 + (32_000 - 400) // 160) / 32), 32)
+
+
+def test_rows_are_ordered_by_frame_then_row_then_column(model):
+    frames = torch.rand(1, 2, 3, 64, 64)
+    seen = model.visual_tower(frames)
+    grid, _ = model.visual_tower.net(frames[0])
+    torch.testing.assert_close(seen.local[0, 16 + 4 * 2 + 3], grid[1, :, 2, 3])  # frame 1, row 2, column 3
+
+
+def test_match_score_is_the_logistic_of_a_times_cosine_plus_b(model):
+    visual, audio = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.6, 0.8]])
+    model.match_scale.data.fill_(4.0)
+    model.match_bias.data.fill_(-1.0)
+    assert model.score(visual, audio).item() == pytest.approx(1 / (1 + math.exp(-(4 * 0.6 - 1))), rel=1e-5)
+
+
+def test_calibration_does_not_train_the_towers(model):
+    visual, audio = model(torch.rand(2, 1, 3, 64, 64), torch.randn(2, 4000))
+    model.match_logit(visual, audio).sum().backward()
+    assert model.match_scale.grad is not None
+    assert model.match_bias.grad is not None
+    assert all(p.grad is None for p in model.visual_tower.parameters())
+
+
+def test_temperature_starts_as_configured_stays_bounded_and_comes_back(model):
+    assert model.logit_scale.item() == pytest.approx(1 / 0.07, rel=1e-5)
+    model.log_scale.data.fill_(50.0)
+    scale = model.logit_scale
+    assert scale.item() == pytest.approx(MAX_LOGIT_SCALE, rel=1e-5)
+    scale.backward()
+    assert model.log_scale.grad.item() == pytest.approx(MAX_LOGIT_SCALE, rel=1e-5)  # not stuck at the bound
+
+
+def test_contrastive_steps_tell_four_colours_by_their_tones():
+    torch.manual_seed(0)
+    model = CoincidenceModel(TINY).train()
+    frames = torch.eye(3).repeat(2, 1)[:4].reshape(4, 1, 3, 1, 1) * torch.tensor([1.0, 1.0, 1.0, 0.3]).reshape(
+        -1, 1, 1, 1, 1
+    )
+    frames = (frames + 0.02 * torch.rand(4, 2, 3, 64, 64)).clamp(0, 1)
+    times = torch.arange(8000) / 16_000
+    waveform = torch.stack([0.1 * torch.sin(2 * math.pi * hz * times) for hz in (300, 800, 2000, 5000)])
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(12):
+        visual, audio = model(frames, waveform)
+        loss = F.cross_entropy(model.logit_scale * visual @ audio.T, torch.arange(4))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * math.log(4)  # chance is log 4
+
+
+@pytest.mark.parametrize("fields", [{"rate_hz": 8000}, {"frame_size": 8}, {"temperature": 0.0}, {"width": -1.0}])
+def test_config_out_of_range_is_refused(fields):
+    with pytest.raises(ValueError, match=f"{next(iter(fields))} = "):
+        CoincidenceConfig(**fields)

@@ -1,0 +1,360 @@
+"""The synthetic world: same seed, same bytes; what is written as truth is what the files show and sound."""
+
+import csv
+import doctest
+import itertools
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import DataError
+from pipeline.media import ffmpeg_path
+from pipeline.synthetic import (
+    KINDS,
+    NUM_IDENTITIES,
+    Note,
+    Scene,
+    Source,
+    WorldConfig,
+    identity,
+    load_stems,
+    load_truth,
+    motions,
+    plan_scene,
+    render_scene,
+    rendering,
+    write_labels,
+)
+from pipeline.synthetic import identities as identities_module
+from pipeline.synthetic.kinds import plan_notes
+from pipeline.synthetic.motions import Motion
+from pipeline.synthetic.planning import place_thing, plan_source
+from pipeline.synthetic.sights import look
+from pipeline.synthetic.sounds import RATE_HZ, resample, synthesize
+
+SHORT = WorldConfig(num_videos=7, seed=7, duration_s=4.0, event_fraction=0.6, webm_fraction=0.2, mixed_fraction=0.25)
+PLANNED = WorldConfig(num_videos=600, seed=1)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    for index in range(SHORT.num_videos):
+        render_scene(SHORT, index, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scenes() -> list[Scene]:
+    return [plan_scene(PLANNED, index) for index in range(PLANNED.num_videos)]
+
+
+def decoded_sound(path: Path, num_channels: int) -> np.ndarray:
+    """[T] mean over channels at 16 kHz."""
+    command = [ffmpeg_path(), "-v", "error", "-i", str(path), "-f", "f32le", "-ar", "16000", "pipe:1"]
+    raw = subprocess.run(command, capture_output=True, check=True).stdout
+    return np.frombuffer(raw, np.float32).reshape(-1, num_channels).mean(axis=1)
+
+
+def decoded_picture(path: Path, scene: Scene) -> np.ndarray:
+    """[K, H, W] grey, 0 to 255."""
+    command = [ffmpeg_path(), "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "gray", "pipe:1"]
+    raw = subprocess.run(command, capture_output=True, check=True).stdout
+    return np.frombuffer(raw, np.uint8).reshape(-1, scene.height, scene.width).astype(float)
+
+
+def a_source(kind: str, number: int, spans: tuple[tuple[float, float], ...] | None = None) -> Source:
+    """A source of one kind alone in view, sounding throughout 4 s or in `spans`."""
+    rng = np.random.default_rng([number, list(KINDS).index(kind)])
+    config = WorldConfig(num_videos=1, duration_s=4.0, event_fraction=0.0)
+    source = plan_source(config, number, 0, place_thing(kind, 0, 1, 4 / 3, rng), kind, rng)
+    if spans is None:
+        return source
+    return replace(source, spans=spans, notes=plan_notes(kind, spans, source.pitch_hz, rng))
+
+
+def test_same_seed_gives_the_same_bytes_of_video_and_truth(world: Path, tmp_path: Path) -> None:
+    by_suffix = {plan_scene(SHORT, index).suffix: index for index in range(SHORT.num_videos)}
+    assert set(by_suffix) == {".mp4", ".webm"}
+    for index in by_suffix.values():
+        render_scene(SHORT, index, tmp_path)
+    again = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    assert len(again) >= 2 * 4
+    for path in again:
+        assert (tmp_path / path).read_bytes() == (world / path).read_bytes(), path
+
+
+def test_a_scene_does_not_depend_on_the_number_of_videos_but_on_the_seed() -> None:
+    assert plan_scene(replace(PLANNED, num_videos=3), 2) == plan_scene(PLANNED, 2)
+    assert plan_scene(replace(PLANNED, seed=2), 2) != plan_scene(PLANNED, 2)
+
+
+def test_truth_read_back_is_the_plan(world: Path) -> None:
+    for index in range(SHORT.num_videos):
+        scene = plan_scene(SHORT, index)
+        truth = load_truth(world, scene.name)
+        assert truth.scene == scene
+        assert truth.masks.shape == (len(scene.sources), 4, scene.height, scene.width)
+        assert truth.boxes.shape == (len(scene.sources), 4, 4)
+
+
+def test_missing_truth_says_which_video_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"world_00003.*Render it"):
+        load_truth(tmp_path, "world_00003")
+
+
+def test_stems_add_up_to_the_soundtrack_of_the_file(world: Path) -> None:
+    for index in range(SHORT.num_videos):
+        scene = plan_scene(SHORT, index)
+        total = load_stems(world, scene.name).sum(axis=0)
+        heard = decoded_sound(world / "videos" / scene.video, scene.num_channels)
+        assert abs(len(heard) - len(total)) <= 0.03 * 16000, "AAC may end with a partial frame of 1024 samples"
+        heard = np.pad(heard, (0, len(total)))[: len(total)]
+        error_db = 10 * np.log10(np.square(heard - total).sum() / np.square(total).sum())
+        # AAC at 80 kb/s leaves an error of -19 dB in noise-like kinds (maraca, engine), far less in others; a gain that
+        # is wrong by 2 dB would leave -13 dB.
+        assert error_db < -14, f"{scene.video}: {error_db:.1f} dB, kinds {[s.kind for s in scene.sources]}"
+
+
+def test_soundtrack_before_coding_is_the_stems_plus_a_noise_floor_of_minus_60_db() -> None:
+    for index in range(4):
+        scene = plan_scene(SHORT, index)
+        stems, soundtrack = rendering.mix(scene)
+        total = resample(np.sum(stems, axis=0), RATE_HZ, scene.sample_rate_hz, len(soundtrack))
+        rest_db = 10 * np.log10(np.square(soundtrack.mean(axis=1) - total).mean())
+        assert rest_db == pytest.approx(-60 - 10 * np.log10(scene.num_channels), abs=0.3)
+        assert 20 * np.log10(np.abs(soundtrack).max()) == pytest.approx(scene.peak_db, abs=0.6)
+
+
+def test_labels_tile_every_video_and_agree_with_the_stems(world: Path, tmp_path: Path) -> None:
+    path = write_labels(SHORT, tmp_path)
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["video", "start_s", "end_s", "on_screen", "off_screen"]
+    by_video = {video: list(group) for video, group in itertools.groupby(rows, key=lambda row: row["video"])}
+    assert len(by_video) == SHORT.num_videos
+    for index in range(SHORT.num_videos):
+        scene = plan_scene(SHORT, index)
+        spans = by_video[scene.video]
+        assert [float(spans[0]["start_s"]), float(spans[-1]["end_s"])] == [0.0, 4.0]
+        assert all(a["end_s"] == b["start_s"] for a, b in itertools.pairwise(spans))
+        stems = load_stems(world, scene.name)
+        for row, (column, on_screen) in itertools.product(spans, (("on_screen", True), ("off_screen", False))):
+            first, last = (int(float(row[edge]) * 16000) for edge in ("start_s", "end_s"))
+            heard = [stem[first:last] for stem, s in zip(stems, scene.sources, strict=True) if s.on_screen == on_screen]
+            level = max((np.sqrt(np.square(sound).mean()) for sound in heard), default=0.0)
+            if row[column] == "0":
+                assert level < 1e-3, f"{scene.video} {row}: a source that is not labelled has RMS {level}"
+            elif last - first > 1.2 * 16000:  # a shorter span may fall into a pause of up to 1 s
+                assert level > 3e-3, f"{scene.video} {row}: what is labelled to sound has RMS {level}"
+
+
+def test_masks_lie_in_boxes_and_only_active_on_screen_sources_have_any(world: Path) -> None:
+    num_masks = 0
+    for index in range(SHORT.num_videos):
+        truth = load_truth(world, plan_scene(SHORT, index).name)
+        for source, masks, boxes in zip(truth.scene.sources, truth.masks, truth.boxes, strict=True):
+            assert source.on_screen == bool(boxes.any())
+            for second, (mask, (left, top, right, bottom)) in enumerate(zip(masks, boxes, strict=True)):
+                sounds = any(start_s <= second + 0.5 < end_s for start_s, end_s in source.spans)
+                assert mask.any() == (source.on_screen and sounds)
+                outside = mask.copy()
+                outside[top:bottom, left:right] = False
+                assert not outside.any()
+                num_masks += int(mask.any())
+    assert num_masks >= 10
+
+
+def test_what_is_in_a_mask_is_what_the_video_shows_of_the_thing(tmp_path: Path) -> None:
+    config = replace(SHORT, on_only_fraction=1.0, mixed_fraction=0.0, event_fraction=0.0, still_fraction=0.0)
+    scene = plan_scene(config, 3)
+    without = replace(scene, sources=(), still=())
+    shown, empty = (next(rendering.draw(s)[0]).astype(float) for s in (scene, without))
+    frame = int(0.5 * scene.frame_rate_hz)
+    differs = np.abs(shown[frame] - empty[frame]).max(axis=0) > 30  # noise is the same in both: same seed
+    mask = rendering.draw(scene)[1].masks[:, 0].any(axis=0)
+    assert (differs & ~mask).sum() < 0.1 * mask.sum()
+    assert (differs & mask).sum() > 0.7 * mask.sum()
+
+
+def test_scenes_are_composed_as_configured(scenes: list[Scene]) -> None:
+    in_view = np.array([any(s.on_screen for s in scene.sources) for scene in scenes])
+    out_of_view = np.array([any(not s.on_screen for s in scene.sources) for scene in scenes])
+    # 600 draws: a standard error of 2 percentage points at most
+    assert np.mean(in_view & ~out_of_view) == pytest.approx(0.55, abs=0.06)
+    assert np.mean(in_view & out_of_view) == pytest.approx(0.20, abs=0.06)
+    assert np.mean(~in_view & out_of_view) == pytest.approx(0.25, abs=0.06)
+    assert np.mean([scene.suffix == ".webm" for scene in scenes]) == pytest.approx(1 / 12, abs=0.04)
+    bounded = [source.spans != ((0.0, 8.0),) for scene in scenes for source in scene.sources]
+    assert np.mean(bounded) == pytest.approx(0.35, abs=0.06)
+    assert {s.kind for scene in scenes for s in scene.sources} == set(KINDS)
+
+
+def test_off_screen_sounds_are_of_a_kind_that_is_not_in_view(scenes: list[Scene]) -> None:
+    for scene in scenes:
+        seen = [thing.kind for thing in scene.still] + [s.kind for s in scene.sources if s.on_screen]
+        heard_only = [s.kind for s in scene.sources if not s.on_screen]
+        assert len(set(seen + heard_only)) == len(seen + heard_only)
+
+
+def test_pauses_within_an_event_are_shorter_than_a_second(scenes: list[Scene]) -> None:
+    for source in (source for scene in scenes for source in scene.sources):
+        for start_s, end_s in source.spans:
+            notes = [note for note in source.notes if start_s <= note.start_s < end_s]
+            assert notes[0].start_s == pytest.approx(start_s, abs=0.01)
+            edges = (
+                [*(note.start_s + note.duration_s for note in notes)],
+                [*(note.start_s for note in notes[1:]), end_s],
+            )
+            gaps_s = np.subtract(edges[1], edges[0])
+            assert gaps_s.min() > -1e-6
+            assert gaps_s.max() < 1.0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_thing_moves_while_it_sounds_and_rests_while_it_is_silent(kind: str) -> None:
+    source = a_source(kind, 0, spans=((1.0, 3.0),))
+    assert source.thing is not None
+    t = np.arange(0, 4, 1 / 12)
+    pixels = look(source.thing, Motion(source.notes, source.spans), t, 160, 120).pixels
+    change = np.abs(np.diff(pixels, axis=0)).mean(axis=(1, 2, 3))
+    sounds = (t[1:] > 1.05) & (t[1:] < 2.9)
+    rests = (t[1:] < 0.8) | (t[1:] > 3.35)
+    assert change[rests].max() < 1e-4
+    assert change[sounds].mean() > 0.002  # 0.2 % of the range, over all pixels of the thing's square
+    envelope = np.abs(synthesize(source, 4 * RATE_HZ)).reshape(4, -1).max(axis=1)
+    assert envelope[[0, 3]].max() < 1e-6
+    assert envelope[[1, 2]].min() > 0.5
+
+
+@pytest.mark.parametrize("kind", ["drum", "speaker"])
+def test_sound_and_picture_of_the_file_agree_within_a_frame(kind: str, tmp_path: Path) -> None:
+    source = a_source(kind, 1)
+    scene = replace(
+        plan_scene(SHORT, 0), suffix=".mp4", frame_rate_hz=15, sources=(source,), still=(), background="gradient"
+    )
+    _, soundtrack = rendering.mix(scene)
+    rendering.encode(scene, rendering.draw(scene)[0], soundtrack, tmp_path / "clip.mp4")
+    frames = decoded_picture(tmp_path / "clip.mp4", scene)
+    sound = decoded_sound(tmp_path / "clip.mp4", scene.num_channels)
+    assert len(frames) == scene.num_frames == 60
+    if kind == "speaker":  # how different the mouth is from how it is when it is shut
+        left, top, right, bottom = rendering.draw(scene)[1].mouths[0, 0]
+        frames, rest = frames[:, top:bottom, left:right], source.notes[0].start_s
+        gesture = np.abs(frames - frames[int(rest * 15)]).mean(axis=(1, 2))
+    else:  # the stick hides other pixels when it is down than when it is up, where it is most of the time
+        gesture = np.abs(frames - np.median(frames, axis=0)).mean(axis=(1, 2))
+    lags = np.arange(-6, 7)
+    correlations = []
+    for lag in lags:  # compare with the sound `lag` thirds of a frame later
+        starts = np.round((np.arange(60) + lag / 3) / 15 * 16000).astype(int) + 3200
+        windows = np.pad(sound, 3200)[starts[:, None] + np.arange(-533, 533)]
+        correlations.append(np.corrcoef(np.sqrt(np.square(windows).mean(axis=1)), gesture)[0, 1])
+    assert max(correlations) > 0.5
+    assert abs(lags[int(np.argmax(correlations))]) <= 3
+
+
+def spectrum_features(waveform: np.ndarray) -> np.ndarray:
+    """Mean and spread over time of the log power in 40 bands of equal width in octaves."""
+    windows = np.lib.stride_tricks.sliding_window_view(waveform, 1024)[::512] * np.hanning(1024)
+    power = np.square(np.abs(np.fft.rfft(windows)))
+    f = np.fft.rfftfreq(1024, 1 / RATE_HZ)
+    edges = np.geomspace(60, 12000, 41)
+    bands = [(f >= low) & (f < max(high, low + 32)) for low, high in itertools.pairwise(edges)]
+    log_power = 10 * np.log10(np.stack([power[:, band].sum(axis=1) for band in bands], axis=1) + 1e-6)
+    return np.concatenate([log_power.mean(axis=0) - log_power.mean(), log_power.std(axis=0)])
+
+
+def shape_features(source: Source) -> np.ndarray:
+    """24 x 24 silhouette and brightness edges, scaled to the silhouette's size, of a frame while it sounds."""
+    assert source.thing is not None
+    *colours, covered = look(source.thing, Motion(source.notes, source.spans), np.array([1.5]), 160, 120).pixels[0]
+    rows, columns = np.nonzero(covered > 0.5)
+    size = max(np.ptp(rows), np.ptp(columns)) + 1
+    steps = (np.arange(24) / 23 - 0.5) * size
+    y = np.clip(((rows.min() + rows.max()) / 2 + steps).astype(int), 0, len(covered) - 1)
+    x = np.clip(((columns.min() + columns.max()) / 2 + steps).astype(int), 0, len(covered) - 1)
+    slopes = np.hypot(*np.gradient(np.mean(colours, axis=0)[np.ix_(y, x)]))
+    return np.concatenate([covered[np.ix_(y, x)].ravel(), 2 * np.minimum(slopes, 0.3).ravel()])
+
+
+def nearest_centroid_accuracy(features: dict[str, np.ndarray]) -> float:
+    """Share of the second half of each kind's examples that lie nearest to the mean of its own first half."""
+    half = len(next(iter(features.values()))) // 2
+    centroids = np.stack([examples[:half].mean(axis=0) for examples in features.values()])
+    hits = [
+        np.argmin(np.square(centroids - example).sum(axis=1)) == number
+        for number, examples in enumerate(features.values())
+        for example in examples[half:]
+    ]
+    return float(np.mean(hits))
+
+
+def test_kinds_are_told_apart_by_timbre_at_any_pitch() -> None:
+    features = {
+        kind: np.stack([spectrum_features(synthesize(a_source(kind, n), 3 * RATE_HZ)) for n in range(6)])
+        for kind in KINDS
+    }
+    assert nearest_centroid_accuracy(features) > 0.9  # chance is 1 in 12
+
+
+def test_kinds_are_told_apart_by_shape_at_any_colour_and_size() -> None:
+    features = {kind: np.stack([shape_features(a_source(kind, n)) for n in range(16)]) for kind in KINDS}
+    assert nearest_centroid_accuracy(features) > 0.8  # chance is 1 in 12
+
+
+def test_a_person_has_the_same_face_and_voice_in_every_video(scenes: list[Scene]) -> None:
+    speakers = [s for scene in scenes for s in scene.sources if s.kind == "speaker"]
+    assert {s.identity for s in speakers} == set(range(NUM_IDENTITIES))
+    for source in speakers:
+        assert source.identity is not None
+        assert source.pitch_hz == pytest.approx(identity(source.identity).pitch_hz, rel=0.051)
+        assert source.thing is None or source.thing.identity == source.identity
+    assert len({(identity(n).pitch_hz, identity(n).formant_scale) for n in range(NUM_IDENTITIES)}) == NUM_IDENTITIES
+
+
+def test_the_mouth_opens_further_for_a_than_for_i() -> None:
+    source = a_source("speaker", 0)
+    assert source.thing is not None
+    dark = []
+    for vowel in (0, 2):  # a, i
+        note = Note(start_s=0.0, duration_s=1.0, pitch_hz=120.0, strength=1.0, shape=vowel)
+        drawn = look(source.thing, Motion((note,), ((0.0, 1.0),)), np.array([0.5]), 160, 120).pixels[0]
+        dark.append(int((drawn[0] < 0.3).sum()))
+    assert dark[0] > dark[1] + 5
+
+
+def test_a_failing_ffmpeg_is_quoted_and_leaves_no_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "ffmpeg"
+    fake.write_text("#!/bin/sh\necho no such encoder >&2\nexit 3\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(rendering, "ffmpeg_path", lambda: str(fake))
+    with pytest.raises(RuntimeError, match=r"ended with 3: no such encoder"):
+        render_scene(SHORT, 0, tmp_path)
+    assert list((tmp_path / "videos").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"num_videos": 0}, "num_videos = 0.*at least 1"),
+        ({"duration_s": 0.2}, r"duration_s = 0.2.*1 to 1200"),
+        ({"event_fraction": 1.5}, "event_fraction = 1.5.*between 0 and 1"),
+        ({"on_only_fraction": 0.9, "mixed_fraction": 0.2}, "expected at most 1"),
+        ({"kinds": ("drum", "bell")}, "expected 4 or more"),
+        ({"kinds": ("drum", "bell", "dog", "bird")}, "Unknown: .'dog'"),
+    ],
+)
+def test_a_config_out_of_range_says_what_to_do(wrong: dict[str, object], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        WorldConfig(**{"num_videos": 1, **wrong})  # type: ignore[arg-type]
+
+
+def test_examples_in_docstrings_run() -> None:
+    for module in (motions, identities_module):
+        result = doctest.testmod(module)
+        assert result.attempted > 0
+        assert result.failed == 0
