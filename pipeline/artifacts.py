@@ -95,16 +95,17 @@ class Workspace:
             ConfigError: the folder already holds work of another config or of other inputs.
         """
         plain = config if isinstance(config, dict) else as_dict(config)
-        stage = {"config": plain, "inputs": inputs, "hash": hash_json({"config": plain, "inputs": inputs})}
+        name = hash_json({"config": plain, "inputs": inputs})
+        stage = {"config": plain, "inputs": inputs, "hash": name}
         if self.has_stage(folder):
             found = self.stage(folder)
-            if found["hash"] != stage["hash"]:
+            if found["hash"] != name:
                 changes = _differences(found, stage)
                 raise ConfigError(
                     f"{self.uri(folder)}: holds work of another config or input ({changes}). "
                     "Use another --root or --name, or remove that folder and what was made from it."
                 )
-            return stage["hash"]
+            return name
         versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
         record = stage | {
             "stage": folder,
@@ -113,7 +114,7 @@ class Workspace:
             "started": _now(),
         }
         self._write_stage(folder, record)
-        return stage["hash"]
+        return name
 
     def finish(self, folder: str, **facts: Any) -> None:
         """Record that every part of a folder is there, with facts worth keeping (counts, hashes of content)."""

@@ -7,6 +7,7 @@ resumed there, and on any number of workers (each takes its rows of the one glob
 
 import concurrent.futures
 import io
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ class ClipSet:
         """[clips] number of each clip's video: equal numbers, one video."""
         order = np.argsort(self.video_index, kind="stable")
         bounds = np.searchsorted(self.video_index[order], np.arange(len(ids.dictionary) + 1))
-        self.clips_of = [order[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        self.clips_of = [order[a:b] for a, b in itertools.pairwise(bounds)]
         """Clip numbers of each video."""
         self._cache: dict[int, Clip] = {}
         self._room = cache_bytes

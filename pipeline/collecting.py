@@ -57,10 +57,8 @@ def list_videos(collection: str) -> Iterator[dict[str, Any]]:
     Raises:
         ConfigError: the collection does not exist, is empty, or its table has no `uri` column.
     """
-    if collection.endswith((".csv", ".parquet")):
-        rows = _from_table(collection)
-    else:
-        rows = _from_files(collection)
+    is_table = collection.endswith((".csv", ".parquet"))
+    rows = _from_table(collection) if is_table else _from_files(collection)
     first = next(rows, None)
     if first is None:
         raise ConfigError(

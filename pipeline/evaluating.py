@@ -2,7 +2,7 @@
 
 | metric | of | meaning |
 |---|---|---|
-| median_si_snr_db, median_si_snr_input_db, median_si_snr_improvement_db | on sets | on-screen estimate; the mixture; gain |
+| median_si_snr_db, median_si_snr_input_db, median_si_snr_improvement_db | on sets | estimate; mixture; gain |
 | median_si_snr_oracle_db | on_mom | the best assignment of the sources to the two mixtures, found with the references |
 | median_osr_db | off sets | power of the mixture over power of the on-screen estimate |
 | auc_roc | all | sources' probabilities against truth, weighted by their power |

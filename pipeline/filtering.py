@@ -110,7 +110,8 @@ WITH judged AS (
     FROM clips LEFT JOIN scores USING (clip_id) LEFT JOIN (SELECT clip_id, label FROM labels) USING (clip_id)
         JOIN splits USING (video_id)
 ), ranked AS (
-    SELECT *, row_number() OVER (PARTITION BY video_id, refusal IS NULL ORDER BY score DESC, clip_id) AS place FROM judged
+    SELECT *, row_number() OVER (PARTITION BY video_id, refusal IS NULL ORDER BY score DESC, clip_id) AS place
+    FROM judged
 )
 SELECT $name AS selection, clip_id, video_id, part, refusal IS NULL AND place <= $cap AS kept,
     coalesce(refusal, CASE WHEN place > $cap THEN 'over_video_cap' ELSE 'kept' END) AS reason,

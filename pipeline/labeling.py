@@ -8,8 +8,8 @@ A label file is CSV or Parquet, in one of two forms.
 2. A published AudioScope list: video path, start, end, with or without a header; the label is in the file's name
    (`..._onscreen_unanimous_...` or `..._offscreen_unanimous_...`).
 
-A rater judges a clip if the rater's spans that touch the clip cover it; the judgement is the OR of theirs. A clip gets a
-label if all its raters agree, else `conflict` (the unanimity rule of AudioScope, section 4.2).
+A rater judges a clip if the rater's spans that touch the clip cover it; the judgement is the OR of theirs. A clip gets
+a label if all its raters agree, else `conflict` (the unanimity rule of AudioScope, section 4.2).
 """
 
 import collections
@@ -134,7 +134,7 @@ def read_judgements(uri: str) -> list[Judgement]:
     if missing:
         raise ConfigError(
             f"--labels {uri}: columns {', '.join(table.column_names)}; expected video, on_screen, off_screen and "
-            "optional start_s, end_s, rater; or a published list with onscreen_unanimous or offscreen_unanimous in its name."
+            "optional start_s, end_s, rater; or a published list, whose name says onscreen_unanimous or offscreen_unanimous."
         )
     return [_judgement(row, index, uri) for index, row in enumerate(table.to_pylist())]
 

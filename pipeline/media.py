@@ -7,6 +7,7 @@ question a reader will ask is why stderr is parsed: it is where ffmpeg's `showin
 where the streams are described, and a second process for a probe would cost 30 to 50 ms per video.
 """
 
+import contextlib
 import functools
 import os
 import re
@@ -275,8 +276,6 @@ def _limit(pid: int, cpu_s: float) -> None:
 def _kill(child: subprocess.Popen) -> None:
     """End the child and whatever it started."""
     if child.poll() is None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         child.wait()

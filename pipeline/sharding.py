@@ -12,6 +12,7 @@ rest of a video that fills no clip is left out.
 import collections
 import dataclasses
 import io
+import itertools
 import json
 import math
 from collections.abc import Iterator
@@ -83,7 +84,7 @@ class ShardPart:
                 planned = []
                 cutting = Cutting(video, self._view, self._config)
                 for clip in cutting:
-                    place = (None, None)
+                    place: tuple[int | None, int | None] = (None, None)
                     if clip.members is not None:
                         place = tar.add(clip.row["clip_id"], clip.members)
                     planned.append(clip.row | {"part": part, "tar_offset": place[0], "tar_bytes": place[1]})
@@ -229,7 +230,7 @@ class Cutting:
         power = float(np.mean((samples / FULL_SCALE) ** 2)) if len(samples) else 0.0
         peak = float(np.abs(samples.astype(np.int32)).max()) / FULL_SCALE if len(samples) else 0.0
         small = [frame[2] for frame in frames]
-        motion = [float(np.abs(a - b).mean()) for a, b in zip(small, small[1:], strict=False)]
+        motion = [float(np.abs(a - b).mean()) for a, b in itertools.pairwise(small)]
         row = {
             "clip_id": clip_id,
             "video_id": video_id,

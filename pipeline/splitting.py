@@ -18,8 +18,8 @@ class SplittingConfig:
     def __post_init__(self) -> None:
         if min(self.validate_fraction, self.test_fraction) < 0 or self.validate_fraction + self.test_fraction >= 1:
             raise ValueError(
-                f"splitting.validate_fraction = {self.validate_fraction}, test_fraction = {self.test_fraction}: expected "
-                "0 or more each, and less than 1 together."
+                f"splitting.validate_fraction = {self.validate_fraction}, test_fraction = {self.test_fraction}: "
+                "expected 0 or more each, and less than 1 together."
             )
 
 

@@ -152,7 +152,7 @@ def commit_bytes(uri: str, data: bytes) -> None:
 
 @contextlib.contextmanager
 def building(uri: str) -> Iterator[Path]:
-    """A local path to write to; when the block ends without an error it becomes the file at `uri`, else nothing does."""
+    """A local path to write to; once the block has ended without an error, it is the file at `uri`."""
     target = None if is_s3(uri) else local_path(uri)
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -223,17 +223,17 @@ def check_writable(uri: str) -> None:
             local_path(uri).mkdir(parents=True, exist_ok=True)
             local_path(probe).write_bytes(b"")
             local_path(probe).unlink()
-    except (OSError, *_s3_errors()) as error:
+    except _write_errors() as error:
         raise ConfigError(
             f"--root {uri}: cannot be written to ({error}). Choose another folder or s3:// prefix."
         ) from None
 
 
-def _s3_errors() -> tuple[type[Exception], ...]:
+def _write_errors() -> tuple[type[Exception], ...]:
     from boto3.exceptions import S3UploadFailedError
     from botocore.exceptions import BotoCoreError, ClientError
 
-    return (BotoCoreError, ClientError, S3UploadFailedError)
+    return (OSError, BotoCoreError, ClientError, S3UploadFailedError)
 
 
 def relative(uri: str, folder: str) -> str:

@@ -1,4 +1,4 @@
-"""A clip view: what of a video a clip holds. Every stage takes its lengths and sizes from here, none from a constant."""
+"""A clip view: what of a video a clip holds. Every stage takes its lengths and sizes from here."""
 
 import dataclasses
 from typing import Literal
@@ -13,7 +13,7 @@ class ClipView:
     hop_s: float = 1.0
     """From one clip's start to the next. Below clip_s, clips overlap and share their frames' bytes."""
     sample_rate_hz: int = 16000
-    """Rate of the mono sound. Halving it halves the sound's bytes and drops what lies above a quarter of the old rate."""
+    """Rate of the mono sound. Half the rate is half the bytes, and nothing above a quarter of the old rate."""
     frame_rate_hz: float = 1.0
     """Frames per second. A clip holds clip_s * frame_rate_hz frames."""
     frame_height: int = 128
@@ -33,7 +33,7 @@ class ClipView:
             frames = getattr(self, name) * self.frame_rate_hz
             if frames < 1 or abs(frames - round(frames)) > 1e-6:
                 raise ValueError(
-                    f"view.{name} = {getattr(self, name)} at {self.frame_rate_hz} frames per second is {frames:g} frames: "
+                    f"view.{name} = {getattr(self, name)} at {self.frame_rate_hz} Hz is {frames:g} frames: "
                     "expected a whole number, 1 or more, because overlapping clips share frames."
                 )
             samples = getattr(self, name) * self.sample_rate_hz

@@ -21,7 +21,7 @@ def stack_waveforms(waveforms: list[np.ndarray]) -> Tensor:
 
 
 def augment_frames(frames: Tensor, rngs: list[np.random.Generator]) -> Tensor:
-    """Frames [B, K, 3, H, W] shifted, mirrored and recoloured, all K of a clip alike, each clip by its own generator."""
+    """Frames [B, K, 3, H, W] shifted, mirrored and recoloured: all K of a clip alike, by the clip's own generator."""
     out = torch.empty_like(frames)
     height, width = frames.shape[-2:]
     for clip, (target, rng) in enumerate(zip(out, rngs, strict=True)):

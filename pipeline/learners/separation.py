@@ -52,7 +52,7 @@ class SeparationLearnerConfig:
     soff_fraction: float = 0.25
     """Share of SOff among the unlabelled examples: more suppresses off-screen sound better, and on-screen sound too."""
     labelled_fraction: float = 0.5
-    """Share of LOn and LOff examples, half of them single mixtures; unlabelled ones fill in where labels are missing."""
+    """Share of LOn and LOff examples, half of them single mixtures; unlabelled ones where there are no labels."""
     crop_frames: int | None = None
     """Train on this many consecutive frames and the sound of their time, not the whole clip. Fewer is faster."""
     first_model: str | None = "coincidence"
