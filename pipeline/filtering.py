@@ -92,7 +92,7 @@ class FilterPart:
         with duckdb.connect() as database:
             for name, table in tables.items():
                 database.register(name, table)
-            decided = database.execute(DECIDE, parameters).to_arrow_table()
+            decided: pa.Table = database.execute(DECIDE, parameters).to_arrow_table()
         self._workspace.commit(f"selections/{self._name}", part, decided.cast(SELECTIONS), SELECTIONS)
         counts = decided.column("reason").value_counts().to_pylist()
         return {item["values"]: item["counts"] for item in counts}

@@ -134,7 +134,7 @@ def read_judgements(uri: str) -> list[Judgement]:
     if missing:
         raise ConfigError(
             f"--labels {uri}: columns {', '.join(table.column_names)}; expected video, on_screen, off_screen and "
-            "optional start_s, end_s, rater; or a published list, whose name says onscreen_unanimous or offscreen_unanimous."
+            "optional start_s, end_s, rater; or a published list, with (on|off)screen_unanimous in its name."
         )
     return [_judgement(row, index, uri) for index, row in enumerate(table.to_pylist())]
 
