@@ -19,6 +19,11 @@ from pipeline.config import as_dict, hash_json
 from pipeline.errors import ConfigError, DataError
 from schemas.fields import SchemaError, check, table_name
 
+COLLECTION_FOLDER = "collection"
+CLIPS_FOLDER = "clips"
+VIDEOS_FOLDER = "videos"
+LABELS_FOLDER = "labels"
+TRAINING_FOLDER = "training"
 STAGE_FILE = "_stage.json"
 LIBRARIES = ("torch", "ray", "pyarrow", "numpy", "soundfile", "simplejpeg")
 
@@ -35,8 +40,8 @@ class Workspace:
 
     def parts(self, folder: str) -> list[str]:
         """Names of the finished parts of a stage's folder, sorted."""
-        prefix = self.uri(folder) + "/"
-        names = (entry.uri.removeprefix(prefix) for entry in storage.list_files(self.uri(folder)))
+        uri = self.uri(folder)
+        names = (storage.relative(entry.uri, uri) for entry in storage.list_files(uri))
         return [name.removesuffix(".parquet") for name in names if name.endswith(".parquet") and "/" not in name]
 
     def pending(self, source: str, target: str) -> list[str]:
@@ -63,8 +68,9 @@ class Workspace:
         """
         uri = self.uri(folder, f"{part}.parquet")
         try:
-            with storage.local_copy(uri) as path:
-                table = pq.read_table(path, columns=columns, partitioning=None)
+            # an open file, because pyarrow takes a path for an address and knows none that is not UTF-8
+            with storage.local_copy(uri) as path, path.open("rb") as file:
+                table = pq.read_table(file, columns=columns, partitioning=None)
             wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns], schema.metadata)
             return check(table, wanted, uri)
         except (pa.ArrowInvalid, SchemaError) as error:
@@ -80,8 +86,8 @@ class Workspace:
         """Write one part of a table in one atomic step, and return its address."""
         uri = self.uri(folder, f"{part}.parquet")
         checked = check(table, schema, f"{table_name(schema)} part {part}")
-        with storage.building(uri) as path:
-            pq.write_table(checked, path, compression="zstd")
+        with storage.building(uri) as path, path.open("wb") as file:
+            pq.write_table(checked, file, compression="zstd")
         return uri
 
     def begin(self, folder: str, config: Any, inputs: dict[str, str]) -> str:
@@ -89,12 +95,12 @@ class Workspace:
 
         Args:
             folder: the stage's folder, such as scores/coincidence.
-            config: the stage's config dataclass, or plain JSON types.
+            config: the stage's config dataclass, or a dict of configs and plain JSON types.
             inputs: hash of each stage it reads, by folder.
         Raises:
             ConfigError: the folder already holds work of another config or of other inputs.
         """
-        plain = config if isinstance(config, dict) else as_dict(config)
+        plain = as_dict(config)
         name = hash_json({"config": plain, "inputs": inputs})
         stage = {"config": plain, "inputs": inputs, "hash": name}
         if self.has_stage(folder):
@@ -140,6 +146,11 @@ class Workspace:
 
     def _write_stage(self, folder: str, record: dict[str, Any]) -> None:
         storage.commit_bytes(self.uri(folder, STAGE_FILE), json.dumps(record, indent=1, sort_keys=True).encode())
+
+
+def report_folder(run: str, table: str) -> str:
+    """Where a model's rows of one report table lie."""
+    return f"reports/run={run}/{table}"
 
 
 def _now() -> str:

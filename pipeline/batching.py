@@ -6,60 +6,21 @@ resumed there, and on any number of workers (each takes its rows of the one glob
 """
 
 import concurrent.futures
-import io
 import itertools
-import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-import simplejpeg
-import soundfile
 
 from pipeline import storage
 from pipeline.artifacts import Workspace
 from pipeline.errors import DataError
+from pipeline.samples import Clip, decode_sample
 from pipeline.tars import parse_sample
 
 T = TypeVar("T")
 CACHE_BYTES = 2**30  # decoded clips kept: 5 s at 16 kHz and 5 frames of 128x128 are 0.4 MB
-
-
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """One decoded clip or example."""
-
-    key: str
-    waveforms: dict[str, np.ndarray]
-    """[T] int16 by member: `flac` for a clip, `first.flac` and `second.flac` for a mixture of mixtures."""
-    frames: np.ndarray
-    """[K, 3, H, W] uint8 RGB."""
-    facts: dict[str, Any]
-    """What its JSON says: ids, start, frame times, and whatever labels it carries."""
-
-    @property
-    def waveform(self) -> np.ndarray:
-        """[T] int16: the clip's sound."""
-        return self.waveforms["flac"]
-
-    @property
-    def size_bytes(self) -> int:
-        """Memory it takes."""
-        return self.frames.nbytes + sum(waveform.nbytes for waveform in self.waveforms.values())
-
-
-def decode_sample(key: str, members: dict[str, bytes]) -> Clip:
-    """A sample's members as arrays. Only JSON, FLAC and JPEG are ever read: no pickle."""
-    frames = [(int(name.removesuffix(".jpg")), name) for name in members if name.endswith(".jpg")]
-    pixels = [simplejpeg.decode_jpeg(members[name], colorspace="RGB") for _, name in sorted(frames)]
-    waveforms = {
-        name: soundfile.read(io.BytesIO(data), dtype="int16")[0]
-        for name, data in members.items()
-        if name.endswith("flac")
-    }
-    return Clip(key, waveforms, np.stack(pixels).transpose(0, 3, 1, 2), json.loads(members["json"]))
 
 
 class ClipSet:

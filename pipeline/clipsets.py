@@ -3,11 +3,9 @@
 import duckdb
 import pyarrow as pa
 
-from pipeline.artifacts import Workspace
+from pipeline.artifacts import CLIPS_FOLDER, Workspace
 from pipeline.batching import ClipSet
-from pipeline.filtering import part_splits
-from pipeline.sharding import CLIPS_FOLDER
-from pipeline.splitting import SplittingConfig
+from pipeline.splitting import SplittingConfig, part_splits
 from schemas.clips import CLIPS
 from schemas.selections import SELECTIONS
 

@@ -18,13 +18,12 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.artifacts import Workspace
+from pipeline.artifacts import COLLECTION_FOLDER, Workspace
 from pipeline.errors import ConfigError
+from pipeline.splitting import SPLITS
 from schemas.fields import from_rows
 from schemas.videos import COLLECTION
 
-FOLDER = "collection"
-SPLITS = ("train", "validate", "test")
 OPTIONAL = {"license": str, "author": str, "split": str, "start_s": float, "end_s": float}
 
 
@@ -126,8 +125,8 @@ def plan_parts(workspace: Workspace, collection: str, config: CollectingConfig) 
     Raises:
         ConfigError: the collection cannot be listed, or two of its videos have one id.
     """
-    known = set(workspace.read_all(FOLDER, COLLECTION, ["video_id"]).column("video_id").to_pylist())
-    next_part = int(max(workspace.parts(FOLDER), default="-1")) + 1
+    known = set(workspace.read_all(COLLECTION_FOLDER, COLLECTION, ["video_id"]).column("video_id").to_pylist())
+    next_part = int(max(workspace.parts(COLLECTION_FOLDER), default="-1")) + 1
     seen: set[str] = set()
     new: list[dict[str, Any]] = []
     num_new = 0
@@ -150,4 +149,4 @@ def plan_parts(workspace: Workspace, collection: str, config: CollectingConfig) 
 
 
 def _commit(workspace: Workspace, part: int, rows: list[dict[str, Any]]) -> None:
-    workspace.commit(FOLDER, f"{part:05d}", from_rows(rows, COLLECTION, FOLDER), COLLECTION)
+    workspace.commit(COLLECTION_FOLDER, f"{part:05d}", from_rows(rows, COLLECTION, COLLECTION_FOLDER), COLLECTION)

@@ -18,14 +18,19 @@ T = TypeVar("T")
 
 
 def as_dict(config: Any) -> dict[str, Any]:
-    """A config as plain JSON types, nested configs included."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
+    """A config, or a dict that holds configs, as plain JSON types."""
+    return json.loads(json.dumps(config, default=dataclasses.asdict))
 
 
 def hash_json(value: Any) -> str:
     """12 hex digits of sha256 over the canonical JSON of `value`: equal values, equal names."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+    return hash_bytes(canonical.encode())
+
+
+def hash_bytes(data: bytes) -> str:
+    """12 hex digits of sha256 over the bytes."""
+    return hashlib.sha256(data).hexdigest()[:12]
 
 
 def override(config: T, assignments: list[str]) -> T:

@@ -20,15 +20,14 @@ import pyarrow.compute as pc
 import torch
 
 from pipeline import storage
-from pipeline.artifacts import Workspace
-from pipeline.batching import Clip, decode_sample, step_rng
-from pipeline.filtering import part_splits
-from pipeline.learners import build
+from pipeline.artifacts import Workspace, report_folder
+from pipeline.batching import step_rng
+from pipeline.learners import load_model
 from pipeline.learners.separation import SeparationLearner
 from pipeline.metrics.detection import matched_mismatched_auc, weighted_auc_roc
-from pipeline.splitting import SplittingConfig
+from pipeline.samples import Clip, decode_sample
+from pipeline.splitting import SplittingConfig, part_splits
 from pipeline.tars import read_sequence
-from pipeline.training import load_weights
 from schemas.fields import from_rows
 from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, SOURCES, SUMMARY
@@ -75,25 +74,6 @@ class EvaluatePart:
             tagged = [{"run": self._run, "eval_set": eval_set} | row for row in rows[table]]
             self._workspace.commit(report_folder(self._run, table), part, from_rows(tagged, schema, part), schema)
         return {"examples": len(rows["examples"])}
-
-
-def report_folder(run: str, table: str) -> str:
-    """Where a model's rows of one table lie."""
-    return f"reports/run={run}/{table}"
-
-
-def load_model(workspace: Workspace, run: str) -> tuple[Any, torch.nn.Module]:
-    """A trained model and its learner, built from what `models/<run>/` says of itself.
-
-    Raises:
-        ConfigError: there is no such model, or its training has not finished.
-    """
-    stage = workspace.stage(f"models/{run}")
-    learner = build(stage["config"]["learner"], stage["config"]["config"])
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = learner.model().eval().to(device)
-    load_weights(model, workspace, f"models/{run}")
-    return learner, model
 
 
 def summarise_separation(workspace: Workspace, run: str) -> list[dict[str, Any]]:

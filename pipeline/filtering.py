@@ -10,15 +10,12 @@ import dataclasses
 import duckdb
 import pyarrow as pa
 
-from pipeline.artifacts import Workspace
-from pipeline.labeling import LABELS_FOLDER
-from pipeline.sharding import CLIPS_FOLDER, VIDEOS_FOLDER
-from pipeline.splitting import SplittingConfig, split_of
+from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER, Workspace
+from pipeline.splitting import SplittingConfig, part_splits
 from schemas.clips import CLIPS
 from schemas.labels import LABELS
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
-from schemas.videos import VIDEOS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,9 +115,3 @@ SELECT $name AS selection, clip_id, video_id, part, refusal IS NULL AND place <=
     split, score::FLOAT AS score, label
 FROM ranked ORDER BY clip_id
 """
-
-
-def part_splits(workspace: Workspace, part: str, config: SplittingConfig) -> dict[str, str]:
-    """The split of each video of a part."""
-    rows = workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "split"]).to_pylist()
-    return {row["video_id"]: split_of(row["video_id"], config, row["split"]) for row in rows}

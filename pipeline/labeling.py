@@ -25,15 +25,13 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.artifacts import Workspace
+from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.errors import ConfigError
-from pipeline.sharding import CLIPS_FOLDER, VIDEOS_FOLDER
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.labels import LABELS
 from schemas.videos import VIDEOS
 
-LABELS_FOLDER = "labels"
 SLACK_S = 0.01  # spans are written with two decimals or more
 NAMES = {(True, False): "on_screen", (False, True): "off_screen", (True, True): "mixed", (False, False): "quiet"}
 

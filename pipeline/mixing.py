@@ -22,9 +22,9 @@ import numpy as np
 
 from pipeline import storage
 from pipeline.artifacts import Workspace
-from pipeline.batching import Clip, ClipSet, step_rng
+from pipeline.batching import ClipSet, step_rng
 from pipeline.clipsets import load_clips
-from pipeline.sharding import encode_flac
+from pipeline.samples import Clip, encode_flac
 from pipeline.tars import TarWriter
 from schemas.fields import from_rows
 from schemas.mixtures import MIXTURES

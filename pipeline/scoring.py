@@ -9,10 +9,9 @@ import pyarrow as pa
 import torch
 
 from pipeline import storage
-from pipeline.artifacts import Workspace
-from pipeline.batching import Clip, decode_sample
+from pipeline.artifacts import CLIPS_FOLDER, Workspace
 from pipeline.learners.coincidence import CoincidenceLearner
-from pipeline.sharding import CLIPS_FOLDER
+from pipeline.samples import Clip, decode_sample
 from pipeline.tars import read_sequence
 from pipeline.training import load_weights
 from schemas.clips import CLIPS

@@ -11,7 +11,6 @@ rest of a video that fills no clip is left out.
 
 import collections
 import dataclasses
-import io
 import itertools
 import json
 import math
@@ -21,21 +20,18 @@ from typing import Any
 
 import numpy as np
 import simplejpeg
-import soundfile
 
 from pipeline import storage
-from pipeline.artifacts import Workspace
-from pipeline.collecting import FOLDER as COLLECTION_FOLDER
+from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.errors import ClipError, DataError
 from pipeline.media import Decoding, Frame
+from pipeline.samples import encode_flac
 from pipeline.tars import TarWriter
 from pipeline.views import ClipView
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.videos import COLLECTION, VIDEOS
 
-CLIPS_FOLDER = "clips"
-VIDEOS_FOLDER = "videos"
 FULL_SCALE = 32768.0
 FLOOR_DB = -120.0
 # How far one stream may run ahead of the other before the other counts as ended: bounds what is held in memory.
@@ -264,10 +260,3 @@ class Cutting:
         members["flac"] = encode_flac(padded, view.sample_rate_hz)
         members["json"] = json.dumps(facts, sort_keys=True).encode()
         return row, members
-
-
-def encode_flac(samples: np.ndarray, rate_hz: int) -> bytes:
-    """[T] int16, or float in [-1, 1), as a 16-bit mono FLAC file."""
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate_hz, format="FLAC", subtype="PCM_16")
-    return file.getvalue()

@@ -3,6 +3,9 @@
 import dataclasses
 import hashlib
 
+from pipeline.artifacts import VIDEOS_FOLDER, Workspace
+from schemas.videos import VIDEOS
+
 SPLITS = ("train", "validate", "test")
 
 
@@ -31,3 +34,9 @@ def split_of(video_id: str, config: SplittingConfig, prescribed: str | None = No
     if position < config.test_fraction:
         return "test"
     return "validate" if position < config.test_fraction + config.validate_fraction else "train"
+
+
+def part_splits(workspace: Workspace, part: str, config: SplittingConfig) -> dict[str, str]:
+    """The split of each video of a part."""
+    rows = workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "split"]).to_pylist()
+    return {row["video_id"]: split_of(row["video_id"], config, row["split"]) for row in rows}

@@ -100,13 +100,24 @@ def list_files(uri: str) -> Iterator[Entry]:
                 if not item["Key"].endswith("/"):
                     yield Entry(f"{S3}{bucket}/{item['Key']}", item["Size"])
         return
-    for folder, folders, names in os.walk(local_path(uri)):
-        folders.sort()
-        for name in sorted(names):
-            if not name.startswith(".tmp-"):
-                path = os.path.join(folder, name)
-                with contextlib.suppress(FileNotFoundError):  # a link to nowhere, or gone since it was listed
-                    yield Entry(to_uri(path), os.stat(path).st_size)
+    # as text: a Path would turn ./a into a, and what is listed would no longer begin with the address
+    yield from _walk(os.fspath(local_path(uri)) if uri.startswith("file://") else uri)
+
+
+def _walk(folder: str) -> Iterator[Entry]:
+    """Every file below a local folder, in the order in which an object store lists the same names."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [(entry, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry, is_folder in sorted(found, key=lambda item: os.fsencode(item[0].name) + b"/" * item[1]):
+        if is_folder:
+            yield from _walk(entry.path)
+        elif not entry.name.startswith(".tmp-"):
+            with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+                if entry.is_file():  # no pipe, no device, no link to nowhere or to a folder
+                    yield Entry(to_uri(entry.path), entry.stat().st_size)
 
 
 def read_bytes(uri: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -115,6 +126,8 @@ def read_bytes(uri: str, offset: int = 0, length: int | None = None) -> bytes:
     Raises:
         DataError: the file is missing, or ends before `length` bytes.
     """
+    if length == 0:  # HTTP has no range of no bytes
+        return b""
     if is_s3(uri):
         from botocore.exceptions import ClientError
 

@@ -18,13 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import storage
-from pipeline.artifacts import Workspace
+from pipeline.artifacts import TRAINING_FOLDER, Workspace
 from pipeline.batching import ClipSet, prefetch, step_rng
 from pipeline.errors import ConfigError, DataError
 from schemas.fields import from_rows
 from schemas.reports import TRAINING
 
-TRAINING_FOLDER = "training"
 TRAIN_STREAM, VALIDATE_STREAM = 0, 1  # keeps the two splits' random streams apart
 Batch = dict[str, Tensor]
 

@@ -1,11 +1,15 @@
-"""One file per seed system: its batches, model, loss and evaluation. `build` turns a saved config back into one."""
+"""One file per seed system: its batches, model, loss and evaluation. `load_model` brings a trained one back."""
 
 from typing import Any
 
+import torch
+
+from pipeline.artifacts import Workspace
 from pipeline.config import from_dict
 from pipeline.errors import ConfigError
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
 from pipeline.learners.separation import SeparationLearner, SeparationLearnerConfig
+from pipeline.training import load_weights
 
 LEARNERS: dict[str, tuple[Any, Any]] = {
     "coincidence": (CoincidenceLearner, CoincidenceLearnerConfig),
@@ -23,3 +27,17 @@ def build(name: str, config: dict[str, Any]) -> Any:
         raise ConfigError(f"learner `{name}`: expected one of {', '.join(LEARNERS)}.")
     learner, config_class = LEARNERS[name]
     return learner(from_dict(config_class, config))
+
+
+def load_model(workspace: Workspace, run: str) -> tuple[Any, torch.nn.Module]:
+    """A trained model and its learner, built from what `models/<run>/` says of itself.
+
+    Raises:
+        ConfigError: there is no such model, or its training has not finished.
+    """
+    stage = workspace.stage(f"models/{run}")
+    learner = build(stage["config"]["learner"], stage["config"]["config"])
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = learner.model().eval().to(device)
+    load_weights(model, workspace, f"models/{run}")
+    return learner, model

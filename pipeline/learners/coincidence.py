@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.artifacts import Workspace
-from pipeline.batching import Clip, ClipSet
-from pipeline.learners.common import augment_frames, stack_frames, stack_waveforms
+from pipeline.batching import ClipSet
+from pipeline.learners.common import augment_frames, augment_waveform, stack_frames, stack_waveforms
 from pipeline.losses.contrastive import info_nce
 from pipeline.models.coincidence import CoincidenceConfig, CoincidenceModel
+from pipeline.samples import Clip
 from pipeline.training import Batch, TrainingConfig
 
 
@@ -29,6 +30,12 @@ class CoincidenceLearnerConfig:
         default_factory=lambda: TrainingConfig(num_steps=100_000, batch_size=256, weight_decay=0.01)
     )
     """Length and pace. A larger batch means more negatives, and a harder task."""
+    crop: float = 1.0
+    """Share of a clip's sound and of its frames seen in training, at random places: less is faster and varies more."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.crop <= 1:
+            raise ValueError(f"coincidence.crop = {self.crop}: expected more than 0, at most 1.")
 
 
 class CoincidenceLearner:
@@ -53,11 +60,16 @@ class CoincidenceLearner:
         seeds = rng.integers(2**63, size=len(numbers))
         chosen = list(range(len(numbers)))[rows]
         loaded = [clips.read(numbers[i]) for i in chosen]
-        frames = stack_frames(loaded)
+        frames, sounds = stack_frames(loaded), [clip.waveform for clip in loaded]
         if augment:
-            frames = augment_frames(frames, [np.random.default_rng(seeds[i]) for i in chosen])
+            rngs = [np.random.default_rng(seeds[i]) for i in chosen]
+            num_frames = max(1, round(self.config.crop * frames.shape[1]))
+            places = torch.tensor([sorted(rng.permutation(frames.shape[1])[:num_frames]) for rng in rngs])
+            frames = augment_frames(frames[torch.arange(len(rngs))[:, None], places], rngs)
+            length = round(self.config.crop * len(sounds[0]))
+            sounds = [augment_waveform(sound, length, rng) for sound, rng in zip(sounds, rngs, strict=True)]
         video = torch.from_numpy(clips.video_index[numbers[chosen]].astype(np.int64))
-        return {"frames": frames, "waveform": stack_waveforms([clip.waveform for clip in loaded]), "video": video}
+        return {"frames": frames, "waveform": stack_waveforms(sounds), "video": video}
 
     def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """InfoNCE in both directions, and the calibration of the match score on detached cosines."""

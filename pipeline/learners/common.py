@@ -4,10 +4,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.batching import Clip
+from pipeline.samples import Clip
 
 MAX_SHIFT = 0.12  # of a frame's side
-COLOUR_GAIN = (0.7, 1.3)  # per channel: shapes stay, colours do not
+COLOUR_GAIN = (0.6, 1.4)  # per channel, beside an exchange of channels: shapes stay, colours do not
+MAX_SPEED = 0.15  # natural log: 0.86 to 1.16 times as fast
+MAX_GAP = 0.15  # of the sound
 
 
 def stack_frames(clips: list[Clip]) -> Tensor:
@@ -16,7 +18,7 @@ def stack_frames(clips: list[Clip]) -> Tensor:
 
 
 def stack_waveforms(waveforms: list[np.ndarray]) -> Tensor:
-    """[B, T] float in [-1, 1) from int16."""
+    """[B, T] float in [-1, 1) from samples in the range of int16."""
     return torch.from_numpy(np.stack(waveforms)).float() / 32768
 
 
@@ -25,7 +27,7 @@ def augment_frames(frames: Tensor, rngs: list[np.random.Generator]) -> Tensor:
     out = torch.empty_like(frames)
     height, width = frames.shape[-2:]
     for clip, (target, rng) in enumerate(zip(out, rngs, strict=True)):
-        picture = frames[clip]
+        picture = frames[clip][:, torch.from_numpy(rng.permutation(3))]
         if rng.random() < 0.5:
             picture = picture.flip(-1)
         dy = int(rng.integers(-round(MAX_SHIFT * height), round(MAX_SHIFT * height) + 1))
@@ -33,3 +35,18 @@ def augment_frames(frames: Tensor, rngs: list[np.random.Generator]) -> Tensor:
         gain = torch.from_numpy(rng.uniform(*COLOUR_GAIN, size=(3, 1, 1))).float()
         target.copy_((picture.roll((dy, dx), dims=(-2, -1)) * gain).clamp_(0, 1))
     return out
+
+
+def augment_waveform(samples: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
+    """[length] of the clip's [T] samples from a random place, played faster or slower, with a short gap of silence.
+
+    Speed moves pitch and rhythm together, by up to MAX_SPEED; T must be at least length.
+    """
+    speed = min(float(np.exp(rng.uniform(-MAX_SPEED, MAX_SPEED))), len(samples) / length)
+    start = rng.uniform(0, len(samples) - length * speed)
+    places = start + speed * np.arange(length)
+    played = np.interp(places, np.arange(len(samples)), samples).astype(np.float32)
+    gap = int(rng.integers(0, round(MAX_GAP * length) + 1))
+    begin = int(rng.integers(0, length - gap + 1))
+    played[begin : begin + gap] = 0
+    return played

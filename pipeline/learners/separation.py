@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.artifacts import Workspace
-from pipeline.batching import Clip, ClipSet
+from pipeline.batching import ClipSet
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
 from pipeline.learners.common import augment_frames, stack_frames, stack_waveforms
 from pipeline.losses.mixit import all_to_first, assigned_loss, best_assignment
@@ -25,6 +25,7 @@ from pipeline.losses.onscreen import (
 )
 from pipeline.metrics.separation import off_screen_suppression_ratio, si_snr
 from pipeline.models.separation import SeparationConfig, SeparationModel, on_screen_estimate
+from pipeline.samples import Clip
 from pipeline.training import Batch, TrainingConfig, load_weights
 
 CROSS_ENTROPIES = {

@@ -6,7 +6,7 @@ trained here. Clips are brought to one level first (INPUT_DB): a match does not 
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pipeline.audio import MEL_MAX_HZ, level_gain, log_mel
 from pipeline.models.mobilenet import MAX_DEPTH, MobileNet, MobileNetConfig
+from pipeline.models.plain import PlainNet
 
 INPUT_DB = -20.0  # RMS that the audio tower expects, dBFS: the usual level of speech and music in video
 MAX_LOGIT_SCALE = 100.0
@@ -25,12 +26,14 @@ class CoincidenceConfig:
 
     rate_hz: int = 16_000
     """Sample rate of every waveform; the mel bands end at 7 500 Hz, so 15 000 or more."""
+    trunk: Literal["mobilenet", "plain"] = "mobilenet"
+    """Network inside both towers: MobileNet v1, or four plain convolutions that learn from a few hundred videos."""
     frame_size: int = 128
     """Larger frames are averaged down to this many pixels per side: 64 is four times faster and has 4 x 4 cells."""
     width: float = 1.0
-    """MobileNet's channel multiplier, both towers: 0.25 trains on a laptop."""
+    """Channel multiplier of both towers: 0.25 trains on a laptop."""
     depth: int = MAX_DEPTH
-    """Separable blocks per tower, 8 to 13."""
+    """Separable blocks of a MobileNet tower, 8 to 13."""
     embedding_dim: int = 128
     """Size of the shared space."""
     temperature: float = 0.07
@@ -40,11 +43,13 @@ class CoincidenceConfig:
         """Check ranges."""
         if self.rate_hz < 2 * MEL_MAX_HZ:
             raise ValueError(f"rate_hz = {self.rate_hz}: the mel bands need {2 * MEL_MAX_HZ:.0f} or more.")
+        if self.trunk not in ("mobilenet", "plain"):
+            raise ValueError(f"trunk = {self.trunk}: expected mobilenet or plain.")
         if self.frame_size < 16:
             raise ValueError(f"frame_size = {self.frame_size}: expected 16 or more, the size of one local cell.")
         if not 1 / MAX_LOGIT_SCALE <= self.temperature <= 1:
             raise ValueError(f"temperature = {self.temperature}: expected {1 / MAX_LOGIT_SCALE} to 1.")
-        _visual_config(self)  # checks width, depth and embedding_dim
+        MobileNetConfig(width=self.width, depth=self.depth, embedding_dim=self.embedding_dim)  # checks these three
 
 
 class TowerOutput(NamedTuple):
@@ -57,11 +62,11 @@ class TowerOutput(NamedTuple):
 
 
 class VisualTower(nn.Module):
-    """MobileNet on each frame."""
+    """The trunk on each frame."""
 
     def __init__(self, config: CoincidenceConfig) -> None:
         super().__init__()
-        self.net = MobileNet(_visual_config(config))
+        self.net = _trunk(config, in_channels=3, mean=0.5, std=0.25)
         self.frame_size = config.frame_size
         self.local_dim = self.net.local_dim
 
@@ -81,11 +86,12 @@ class VisualTower(nn.Module):
 
 
 class AudioTower(nn.Module):
-    """MobileNet on the log-mel of a waveform, time as height."""
+    """The trunk on the log-mel of a waveform, time as height."""
 
     def __init__(self, config: CoincidenceConfig) -> None:
         super().__init__()
-        self.net = MobileNet(_audio_config(config))
+        # log-mel of a clip at INPUT_DB: mean about -3, standard deviation about 2
+        self.net = _trunk(config, in_channels=1, mean=-3.0, std=2.0)
         self.rate_hz = config.rate_hz
         self.local_dim = self.net.local_dim
 
@@ -150,17 +156,23 @@ def _rows(local: Tensor, num_clips: int) -> Tensor:
     return local.flatten(2).transpose(1, 2).reshape(num_clips, -1, local.shape[1])
 
 
-def _visual_config(config: CoincidenceConfig) -> MobileNetConfig:
-    return MobileNetConfig(width=config.width, depth=config.depth, embedding_dim=config.embedding_dim)
-
-
-def _audio_config(config: CoincidenceConfig) -> MobileNetConfig:
-    # log-mel of a clip at -20 dBFS: mean about -3, standard deviation about 2
-    return MobileNetConfig(
-        in_channels=1,
-        width=config.width,
-        depth=config.depth,
-        embedding_dim=config.embedding_dim,
-        input_mean=-3.0,
-        input_std=2.0,
+def _trunk(config: CoincidenceConfig, *, in_channels: int, mean: float, std: float) -> MobileNet | PlainNet:
+    """The network inside a tower."""
+    if config.trunk == "plain":
+        return PlainNet(
+            in_channels=in_channels,
+            width=config.width,
+            embedding_dim=config.embedding_dim,
+            input_mean=mean,
+            input_std=std,
+        )
+    return MobileNet(
+        MobileNetConfig(
+            in_channels=in_channels,
+            width=config.width,
+            depth=config.depth,
+            embedding_dim=config.embedding_dim,
+            input_mean=mean,
+            input_std=std,
+        )
     )

@@ -1,0 +1,36 @@
+# `make demo` and `make test` do all their own set-up: a virtual environment in .venv, no root, no ffmpeg, no GPU.
+PYTHON ?= python3
+ROOT ?= workspace
+SEED ?= 0
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: setup demo test check format bench clean
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+setup: $(INSTALLED)  ## make .venv; does nothing when it is up to date
+
+demo: setup  ## a synthetic world, the whole pipeline on it, and what it reached
+	$(BIN)/earshot demo --root $(ROOT) --seed $(SEED)
+
+test: setup  ## the tests, under 8 minutes on 2 cores
+	$(BIN)/python -m pytest
+
+check: setup  ## format, lint and types, exactly as CI runs them
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup  ## mend what `make check` can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup  ## ratios against peers and limits, each measured in one run
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+clean:  ## remove the demo's workspace; .venv stays
+	rm -rf $(ROOT)

@@ -1,0 +1,49 @@
+"""Connecting to Ray: this machine by default, or the cluster at `--address`."""
+
+import logging
+import os
+from pathlib import Path
+
+# Ray would report usage to its makers over the network; Earshot's users decide that themselves.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# GPU processes see only the GPUs that Ray gives them; without this, tasks with none would see all and warn.
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+
+PROJECT = Path(__file__).resolve().parent.parent
+PACKAGES = ("pipeline", "jobs", "schemas", "cluster")
+# Parts travel through files, so the object store holds only configs and counts: 100 MB is plenty.
+OBJECT_STORE_BYTES = 100 * 2**20
+
+
+def connect(address: str | None = None) -> None:
+    """Make this process a Ray driver; does nothing if it is one already.
+
+    Args:
+        address: of a running cluster, such as auto or ray://head:10001; None starts Ray on this machine.
+    Raises:
+        ConnectionError: no cluster answers at the address.
+    """
+    if ray.is_initialized():
+        return
+    if address is None:
+        ray.init(
+            num_cpus=os.cpu_count(),
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+        return
+    # On a cluster the code travels: the nodes need the dependencies, not Earshot itself.
+    excludes = [f"/{path.name}" for path in PROJECT.iterdir() if path.name not in PACKAGES]
+    try:
+        ray.init(
+            address=address,
+            runtime_env={"working_dir": str(PROJECT), "excludes": excludes},
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except ConnectionError as error:
+        raise ConnectionError(f"--address {address}: no Ray cluster answers there ({error}).") from None

@@ -1,0 +1,31 @@
+"""What one worker of each stage needs, with the reason. A cluster may scale these; the results do not change."""
+
+import dataclasses
+
+GIB = 2**30
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Needs:
+    """Needs of one worker, and how its parts are run."""
+
+    num_cpus: float
+    num_gpus: float = 0
+    memory_bytes: int = GIB
+    keeps_state: bool = False
+    """True: a pool of long-lived workers, because each loads a model once. False: one task per part."""
+    limit_s: float = 4 * 3600
+    """Wall-clock limit of one part: a worker that is stuck longer is killed, and the part tried again."""
+
+
+# One ffmpeg child with one thread, and Python beside it that encodes JPEG and FLAC while ffmpeg decodes.
+SHARDING = Needs(num_cpus=1, memory_bytes=GIB)
+# Rendering draws while ffmpeg encodes.
+WORLD = Needs(num_cpus=1, memory_bytes=GIB, limit_s=600)
+# The model is loaded once per worker; torch uses as many threads as the worker has CPUs.
+SCORING = Needs(num_cpus=1, memory_bytes=2 * GIB, keeps_state=True)
+EVALUATING = Needs(num_cpus=1, memory_bytes=4 * GIB, keeps_state=True)
+# Pure table work: small and short.
+LABELING = Needs(num_cpus=1, memory_bytes=GIB, limit_s=3600)
+FILTERING = Needs(num_cpus=1, memory_bytes=GIB, limit_s=3600)
+MIXING = Needs(num_cpus=1, memory_bytes=GIB, keeps_state=True, limit_s=3600)

@@ -1,0 +1,53 @@
+"""Label clips by raters' judgements or published lists: a label file and clips/00042 -> labels/00042."""
+
+from typing import Annotated
+
+import typer
+
+from cluster.resources import LABELING
+from jobs.session import Address, Preset, Root, Seed, Session, Set, open_session, tell
+from pipeline import storage
+from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER
+from pipeline.config import hash_bytes
+from pipeline.errors import ConfigError
+from pipeline.labeling import LabelPart
+
+Labels = Annotated[
+    str, typer.Option(help="CSV or Parquet with video, on_screen, off_screen; or a published clip list.")
+]
+
+
+def label(session: Session, labels: str) -> None:
+    """Label the parts that have no labels yet."""
+    workspace = session.workspace
+    workspace.require(CLIPS_FOLDER, "earshot shard --collection C")
+    work = LabelPart(workspace, labels)
+    content = hash_bytes(storage.read_bytes(labels))
+    workspace.begin(LABELS_FOLDER, {"labels": labels.rpartition("/")[2], "content": content}, {})
+    parts = workspace.pending(CLIPS_FOLDER, LABELS_FOLDER)
+    counts = session.map("label", work, parts, LABELING)
+    if parts:
+        workspace.finish(LABELS_FOLDER)
+        if not counts:
+            raise ConfigError(
+                f"--labels {labels}: none of its {work.num_videos} videos has a clip in {workspace.root}. Expected "
+                "file names, addresses or video_ids as in `earshot query 'SELECT video_id, uri FROM videos'`."
+            )
+    session.done("label", tell(counts) or "nothing to do, every part is labelled", LABELS_FOLDER)
+
+
+def command(
+    root: Root,
+    labels: Labels,
+    preset: Preset = None,
+    settings: Set = None,
+    seed: Seed = None,
+    address: Address = None,
+) -> None:
+    """Label clips as on-screen, off-screen, mixed or quiet.
+
+    Reads a label file and clips/. Writes labels/: one row per clip that all its raters judged the same, or `conflict`.
+
+    Example: earshot label --root my_workspace --labels votes.csv
+    """
+    label(open_session(root, preset, settings, seed, address), labels)

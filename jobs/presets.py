@@ -1,0 +1,110 @@
+"""Presets: whole configurations, written as functions. `--preset` picks one, `--set stage.field=value` changes a field.
+
+`tiny` trains everything in minutes on a laptop; `base` has the published sizes and wants GPUs. Both cut the same clips.
+"""
+
+import dataclasses
+
+from pipeline.collecting import CollectingConfig
+from pipeline.errors import ConfigError
+from pipeline.evaluating import EvaluatingConfig
+from pipeline.filtering import FilteringConfig
+from pipeline.learners.coincidence import CoincidenceLearnerConfig
+from pipeline.learners.separation import SeparationLearnerConfig
+from pipeline.mixing import MixingConfig
+from pipeline.models.coincidence import CoincidenceConfig
+from pipeline.models.separation import SeparationConfig
+from pipeline.models.tdcn import TDCNConfig
+from pipeline.scoring import ScoringConfig
+from pipeline.sharding import ShardingConfig
+from pipeline.splitting import SplittingConfig
+from pipeline.training import TrainingConfig
+from pipeline.views import ClipView
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class PipelineConfig:
+    """One config per stage; every field that changes a result is in one of them."""
+
+    collecting: CollectingConfig = dataclasses.field(default_factory=CollectingConfig)
+    """How the collection is split into parts."""
+    view: ClipView = dataclasses.field(default_factory=ClipView)
+    """Lengths, rates and sizes of clips."""
+    sharding: ShardingConfig = dataclasses.field(default_factory=ShardingConfig)
+    """What becomes a clip."""
+    splitting: SplittingConfig = dataclasses.field(default_factory=SplittingConfig)
+    """Shares of train, validate and test videos."""
+    coincidence: CoincidenceLearnerConfig = dataclasses.field(default_factory=CoincidenceLearnerConfig)
+    """Model and training of the coincidence learner."""
+    scoring: ScoringConfig = dataclasses.field(default_factory=ScoringConfig)
+    """How clips are scored."""
+    filtering: FilteringConfig = dataclasses.field(default_factory=FilteringConfig)
+    """Which clips are kept."""
+    mixing: MixingConfig = dataclasses.field(default_factory=MixingConfig)
+    """The frozen evaluation sets."""
+    separation: SeparationLearnerConfig = dataclasses.field(default_factory=SeparationLearnerConfig)
+    """Model and training of the separation learner."""
+    evaluating: EvaluatingConfig = dataclasses.field(default_factory=EvaluatingConfig)
+    """How examples are evaluated."""
+
+
+def base() -> PipelineConfig:
+    """Published sizes (AudioScope, section 4): for a corpus of 10^5 videos or more, and GPUs."""
+    return PipelineConfig(filtering=FilteringConfig(min_score=0.8))
+
+
+def tiny() -> PipelineConfig:
+    """Trains in about five minutes on 2 cores from a few hundred short videos; runs on a few dozen."""
+    towers = CoincidenceConfig(trunk="plain", frame_size=64, width=0.25, embedding_dim=64)
+    separator = SeparationConfig(
+        basis="stft",
+        hop_ms=16.0,
+        tdcn=TDCNConfig(bottleneck=128, hidden=256, num_repeats=2, num_dilations=6),
+        towers=towers,
+        cosine_feature=True,
+    )
+    return PipelineConfig(
+        collecting=CollectingConfig(videos_per_part=8),
+        splitting=SplittingConfig(validate_fraction=0.1, test_fraction=0.2),
+        coincidence=CoincidenceLearnerConfig(
+            model=towers,
+            crop=0.4,
+            training=TrainingConfig(
+                num_steps=700,
+                batch_size=64,
+                learning_rate=2e-3,
+                warmup_steps=20,
+                weight_decay=0.01,
+                validate_every=100,
+                num_validation_batches=4,
+            ),
+        ),
+        filtering=FilteringConfig(keep_fraction=0.8),
+        mixing=MixingConfig(max_clips_per_video=2, moms_per_clip=2, examples_per_part=50),
+        separation=SeparationLearnerConfig(
+            model=separator,
+            crop_frames=2,
+            training=TrainingConfig(
+                num_steps=500,
+                batch_size=12,
+                learning_rate=1e-3,
+                warmup_steps=20,
+                validate_every=100,
+                num_validation_batches=4,
+            ),
+        ),
+    )
+
+
+PRESETS = {"tiny": tiny, "base": base}
+
+
+def preset(name: str) -> PipelineConfig:
+    """The preset of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"--preset {name}: expected one of {', '.join(PRESETS)}.")
+    return PRESETS[name]()

@@ -1,0 +1,46 @@
+"""SQL over the workspace's tables."""
+
+import json
+from typing import Annotated, Literal
+
+import typer
+
+from jobs.session import Root, open_workspace
+from jobs.tables import show
+from pipeline.errors import ConfigError
+from pipeline.querying import describe, query
+
+MAX_ROWS = 50
+
+
+def command(
+    root: Root,
+    sql: Annotated[str | None, typer.Argument(help="One SELECT, in DuckDB's SQL.")] = None,
+    columns: Annotated[bool, typer.Option("--columns", help="List every view's columns, units and meaning.")] = False,
+    format: Annotated[
+        Literal["table", "csv", "json"], typer.Option(help="How to print; csv and json print all.")
+    ] = "table",
+) -> None:
+    """Answer an SQL query over the tables of a workspace.
+
+    Views: videos, clips, scores, labels, selections, mixtures, examples, sources, summary, training. Writes nothing.
+
+    Example: earshot query --root my_workspace "SELECT eval_set, median(si_snr_db) FROM examples GROUP BY 1"
+    """
+    workspace = open_workspace(root)
+    if columns or sql is None:
+        show(["view", "column", "type", "unit", "meaning"], [list(row) for row in describe()])
+        if sql is None and not columns:
+            raise ConfigError("earshot query: no SQL given. Above are the views; see `earshot query --help`.")
+        return
+    table = query(workspace, sql)
+    if format == "json":
+        print("\n".join(json.dumps(row, default=str) for row in table.to_pylist()))
+    elif format == "csv":
+        print(table.to_pandas().to_csv(index=False), end="")
+    else:
+        show(
+            table.column_names, [list(row) for row in zip(*table.slice(0, MAX_ROWS).to_pydict().values(), strict=True)]
+        )
+        if len(table) > MAX_ROWS:
+            print(f"{len(table)} rows, the first {MAX_ROWS} shown. --format csv prints all.")

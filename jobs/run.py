@@ -1,0 +1,54 @@
+"""The table of contents of the whole program: every stage, in order, on one collection."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from jobs.evaluate import evaluate
+from jobs.filter import select
+from jobs.label import label
+from jobs.mix import mix
+from jobs.report import report
+from jobs.score import score
+from jobs.session import Address, Collection, Preset, Root, Seed, Session, Set, open_session
+from jobs.shard import shard
+from jobs.train import Workers, train_model
+
+
+def run(session: Session, collection: str, labels: str | None, workers: int | None) -> None:
+    """Videos -> clips -> coincidence -> scores -> selection -> mixtures -> separation -> report."""
+    shard(session, collection)
+    train_model(session, "coincidence", "coincidence", None, workers)  # which sounds belong to what is on screen
+    score(session, "coincidence")
+    if labels is not None:
+        label(session, labels)
+    select(session, "default", "coincidence")
+    mix(session, "default", "default")  # frozen before the model that it will judge is trained
+    train_model(session, "separation", "separation", "default", workers)
+    evaluate(session, "separation", "default", "coincidence")
+    report(session.workspace)
+
+
+def command(
+    collection: Collection,
+    root: Root,
+    preset: Preset = None,
+    labels: Annotated[str | None, typer.Option(help="Label file, as for `earshot label`.")] = None,
+    workers: Workers = None,
+    settings: Set = None,
+    seed: Seed = None,
+    address: Address = None,
+) -> None:
+    """Run every stage in order on a collection. What is finished is not done again.
+
+    Reads the collection, and labels if given. Writes clips/, videos/, scores/, selections/, mixtures/, models/,
+    reports/ and report.html to the root. Without labels, evaluation sets come from the selection, and their
+    label_source is `coincidence`.
+
+    Example: earshot run --collection my_videos --root my_workspace --preset tiny
+    """
+    began = time.monotonic()
+    session = open_session(root, preset, settings, seed, address)
+    run(session, collection, labels, workers)
+    session.done("run", f"finished in {time.monotonic() - began:.0f} s", "report.html")

@@ -1,0 +1,150 @@
+"""What every command shares: its options, the workspace with its config, parts mapped with a progress bar, the summary.
+
+The first command that writes to a root stores its whole config and seed in `<root>/earshot.json`; later commands take
+them from there, so `--preset`, `--set` and `--seed` are said once.
+"""
+
+import collections
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from cluster.connect import connect
+from cluster.mapping import map_parts
+from cluster.resources import Needs
+from jobs.presets import PipelineConfig, preset
+from pipeline import storage
+from pipeline.artifacts import Workspace
+from pipeline.config import as_dict, from_dict, override
+from pipeline.errors import ConfigError
+
+Root = Annotated[str, typer.Option(help="Workspace: a folder or s3://bucket/prefix. Made if it is not there.")]
+Collection = Annotated[str, typer.Option(help="Videos: a folder, an s3:// prefix, or a .csv/.parquet with column uri.")]
+Preset = Annotated[str | None, typer.Option(help="tiny or base. Default: what the root was begun with, else tiny.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Change a field: stage.field=value. Repeatable.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of every random choice. Default: the root's, else 0.")]
+Address = Annotated[str | None, typer.Option(help="Ray cluster: auto or ray://head:10001. Default: this machine.")]
+Name = Annotated[str, typer.Option(help="Name of what this makes, so that several can stand side by side.")]
+
+SETTINGS_FILE = "earshot.json"
+DEFAULT_PRESET = "tiny"
+console = Console(stderr=True, highlight=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """One command's view of the world."""
+
+    workspace: Workspace
+    config: PipelineConfig
+    seed: int
+    address: str | None
+
+    def map(self, stage: str, work: Callable[[str], Any], parts: list[str], needs: Needs) -> collections.Counter[str]:
+        """Run `work` on every part under one progress bar; return the sum of the counts it gave.
+
+        With no part left to do, Ray is not even started.
+        """
+        counts: collections.Counter[str] = collections.Counter()
+        if not parts:
+            return counts
+        connect(self.address)
+        with progress_bar(stage, len(parts)) as advance:
+            for _, found in map_parts(work, parts, needs):
+                counts.update(found)
+                advance(1, tell(counts))
+        return counts
+
+    def done(self, stage: str, facts: str, folder: str) -> None:
+        """The command's last line: what was done, and where it lies."""
+        print(f"{stage}: {facts} -> {self.workspace.uri(folder)}", flush=True)
+
+
+def open_session(
+    root: str,
+    preset_name: str | None = None,
+    settings: list[str] | None = None,
+    seed: int | None = None,
+    address: str | None = None,
+) -> Session:
+    """The session of a command that writes to `root`.
+
+    Raises:
+        ConfigError: the root cannot be written to, or the preset or a setting is unknown.
+    """
+    if not storage.is_s3(root):
+        root = str(storage.local_path(root).absolute())
+    workspace = Workspace(root)
+    uri = workspace.uri(SETTINGS_FILE)
+    stored = json.loads(storage.read_bytes(uri)) if storage.exists(uri) else None
+    if preset_name is not None or stored is None:
+        config = preset(preset_name or DEFAULT_PRESET)
+    else:
+        config = from_dict(PipelineConfig, stored["config"])
+    config = override(config, settings or [])
+    if seed is None:
+        seed = stored["seed"] if stored else 0
+    record = {"config": as_dict(config), "seed": seed}
+    if record != stored:
+        storage.check_writable(root)
+        storage.commit_bytes(uri, json.dumps(record, indent=1).encode())
+    return Session(workspace, config, seed, address)
+
+
+def open_workspace(root: str) -> Workspace:
+    """The workspace of a command that only reads.
+
+    Raises:
+        ConfigError: no Earshot command has written there.
+    """
+    workspace = Workspace(root if storage.is_s3(root) else str(storage.local_path(root).absolute()))
+    if not storage.exists(workspace.uri(SETTINGS_FILE)):
+        raise ConfigError(f"--root {root}: no Earshot workspace there. Make one with `earshot run` or `earshot shard`.")
+    return workspace
+
+
+def tell(counts: dict[str, int]) -> str:
+    """`1 141 kept, 59 silent`, the zeros left out."""
+    return ", ".join(f"{count:,} {name}".replace(",", " ") for name, count in counts.items() if count)
+
+
+@contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[[int, str], Any]]:
+    """One bar with count, rate and remaining time; without a terminal, a line at most every 15 s.
+
+    Gives a function (steps, note) that advances it.
+    """
+    if sys.stderr.isatty():
+        columns = (
+            TextColumn("{task.description:<18}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task(what, total=total, note="")
+            yield lambda steps, note: progress.update(task, advance=steps, note=note)
+        return
+    began = last = time.monotonic()
+    done = 0
+
+    def advance(steps: int, note: str) -> None:
+        nonlocal done, last
+        done += steps
+        now = time.monotonic()
+        if now - last >= 15 and done < total:
+            last = now
+            remaining = (now - began) / max(done, 1) * (total - done)
+            print(f"{what}: {done} of {total}, {remaining:.0f} s to go; {note}", file=sys.stderr, flush=True)
+
+    yield advance

@@ -1,0 +1,24 @@
+"""Tables on the terminal, as wide as their content: a pipe or a narrow window must not cut figures."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def cell(value: Any) -> str:
+    """A value as text; numbers in six digits at most."""
+    if value is None:
+        return "-"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def show(names: list[str], rows: list[list[Any]]) -> None:
+    """Print rows below their names."""
+    texts = [[cell(value) for value in row] for row in rows]
+    widths = [max(len(text) for text in column) for column in zip(names, *texts, strict=True)]
+    table = Table(*names)
+    for row in texts:
+        table.add_row(*(Text(text) for text in row))
+    Console(width=max(80, sum(widths) + 3 * len(names) + 1)).print(table)

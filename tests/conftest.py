@@ -1,0 +1,124 @@
+"""What tests share: small media made by ffmpeg, an S3 endpoint on loopback, and a synthetic world cut into clips."""
+
+import logging
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline import storage
+from pipeline.artifacts import COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.collecting import CollectingConfig, plan_parts
+from pipeline.media import ffmpeg_path
+from pipeline.sharding import ShardingConfig, ShardPart
+from pipeline.synthetic import WorldConfig, render_scene, write_labels
+from pipeline.views import ClipView
+from schemas.videos import VIDEOS
+
+torch.set_num_threads(1)
+
+MakeMedia = Callable[..., Path]
+WORLD = WorldConfig(num_videos=12, seed=3, duration_s=5.0)
+WORLD_SPLITS = ("train",) * 5 + ("validate",) * 3 + ("test",) * 4
+WORLD_VIEW = ClipView(clip_s=2.0, frame_height=32, frame_width=32)
+
+
+@pytest.fixture(scope="session")
+def make_media(tmp_path_factory: pytest.TempPathFactory) -> MakeMedia:
+    """make_media("tone.wav", "-f", "lavfi", "-i", ...) -> the file, made by ffmpeg once per session."""
+    folder = tmp_path_factory.mktemp("media")
+
+    def make(name: str, *arguments: str) -> Path:
+        path = folder / name
+        if not path.exists():
+            subprocess.run(
+                [ffmpeg_path(), "-y", "-v", "error", "-threads", "1", *arguments, str(path)], check=True, cwd=folder
+            )
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shared_media() -> Path:
+    """The folder of real media beside the checkout; tests that use it are skipped where it is missing."""
+    default = Path(__file__).parent.parent.parent / "shared" / "media"
+    folder = Path(os.environ.get("EARSHOT_MEDIA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no media at {folder}: set EARSHOT_MEDIA to the folder of real videos")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def s3_bucket() -> Iterator[str]:
+    """s3://<bucket> of a real S3 endpoint on loopback, kept in memory."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    settings = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        storage._s3_client.cache_clear()
+        boto3.client("s3").create_bucket(Bucket="earshot")
+        yield "s3://earshot"
+    storage._s3_client.cache_clear()
+    server.stop()
+
+
+@dataclass(frozen=True)
+class World:
+    """Twelve rendered videos of 5 s, cut into clips of 2 s every 1 s: four clips per video."""
+
+    folder: Path
+    """videos/, truth/ and labels.csv, as `pipeline.synthetic` writes them."""
+    collection: str
+    workspace: Workspace
+    """collection/, clips/ and videos/ in two parts. Read it, or copy it (`workspace`); do not write to it."""
+    view: ClipView
+    video_ids: dict[str, list[str]]
+    """By split, which the collection prescribes."""
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    folder = tmp_path_factory.mktemp("world")
+    rows = ["uri,split,license"]
+    for index, split in enumerate(WORLD_SPLITS):
+        summary = render_scene(WORLD, index, folder)
+        rows.append(f"videos/{summary.video},{split},CC0")
+    write_labels(WORLD, folder)
+    collection = folder / "collection.csv"
+    collection.write_text("\n".join(rows) + "\n")
+    workspace = Workspace(str(folder / "workspace"))
+    plan_parts(workspace, str(collection), CollectingConfig(videos_per_part=6))
+    shard = ShardPart(workspace, WORLD_VIEW, ShardingConfig())
+    for part in workspace.pending(source=COLLECTION_FOLDER, target=VIDEOS_FOLDER):
+        shard(part)
+    video_ids: dict[str, list[str]] = {}
+    for part in workspace.parts(VIDEOS_FOLDER):
+        for row in workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist():
+            video_ids.setdefault(row["split"], []).append(row["video_id"])
+    return World(folder, str(collection), workspace, WORLD_VIEW, video_ids)
+
+
+@pytest.fixture
+def workspace(world: World, tmp_path: Path) -> Workspace:
+    """A copy of the world's workspace, to write to."""
+    shutil.copytree(world.workspace.root, tmp_path / "workspace")
+    return Workspace(str(tmp_path / "workspace"))
+

@@ -1,0 +1,126 @@
+"""Schemas: every field explains itself, a wrong table is named, and what users were promised is there."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from schemas.clips import CLIPS
+from schemas.fields import SchemaError, check, field, from_rows, table_name, table_schema
+from schemas.labels import LABELS
+from schemas.mixtures import MIXTURES
+from schemas.reports import EXAMPLES, SOURCES, SUMMARY, TRAINING
+from schemas.scores import SCORES
+from schemas.selections import SELECTIONS
+from schemas.videos import COLLECTION, VIDEOS
+
+TABLES = (COLLECTION, VIDEOS, CLIPS, SCORES, LABELS, SELECTIONS, MIXTURES, EXAMPLES, SOURCES, SUMMARY, TRAINING)
+EVERY_FIELD = [(table_name(schema), item) for schema in TABLES for item in schema]
+UNITS = {"_s": "s", "_hz": "Hz", "_db": "dB", "_bytes": "bytes"}
+PROMISED = {
+    "videos": "video_id uri size_bytes duration_s width height frame_rate_hz video_codec audio_codec license outcome "
+    "detail",
+    "clips": "clip_id video_id start_s duration_s part outcome rms_db",
+    "scores": "clip_id video_id score",
+    "selections": "clip_id kept reason split",
+    "mixtures": "example_id eval_set kind first_clip_id second_clip_id",
+    "examples": "run eval_set example_id si_snr_db si_snr_input_db osr_db",
+    "sources": "run eval_set example_id source probability weight on_screen",
+    "summary": "run eval_set metric value unit n",
+}
+THING = table_schema(
+    "things",
+    version=3,
+    row="a thing",
+    fields=[field("name", pa.string(), "its name"), field("mass_kg", pa.float64(), "its mass", "kg", nullable=True)],
+)
+
+
+def things(names: list[str | None], masses: list[float | None]) -> pa.Table:
+    return pa.table({"name": pa.array(names, pa.string()), "mass_kg": pa.array(masses, pa.float64())})
+
+
+@pytest.mark.parametrize(("table", "item"), EVERY_FIELD, ids=[f"{table}.{item.name}" for table, item in EVERY_FIELD])
+def test_every_field_says_what_it_means_and_in_which_unit(table: str, item: pa.Field) -> None:
+    assert len(item.metadata[b"doc"].split()) >= 2
+    expected = next((unit for suffix, unit in UNITS.items() if item.name.endswith(suffix)), None)
+    if expected is not None:
+        assert item.metadata[b"unit"].decode().startswith(expected)
+
+
+def test_table_names_are_different_and_each_says_what_one_row_is() -> None:
+    assert len({table_name(schema) for schema in TABLES}) == len(TABLES)
+    for schema in TABLES:
+        assert int(schema.metadata[b"version"]) >= 1
+        assert schema.metadata[b"row"].decode().startswith("one ")
+
+
+@pytest.mark.parametrize("schema", TABLES, ids=table_name)
+def test_columns_promised_to_users_exist(schema: pa.Schema) -> None:
+    assert set(PROMISED.get(table_name(schema), "").split()) <= set(schema.names)
+
+
+def test_every_promised_table_exists() -> None:
+    assert PROMISED.keys() <= {table_name(schema) for schema in TABLES}
+
+
+def test_keys_that_join_tables_have_one_type_everywhere() -> None:
+    for key in ("video_id", "clip_id", "example_id", "part", "split", "run", "eval_set"):
+        assert len({str(schema.field(key).type) for schema in TABLES if key in schema.names}) == 1
+
+
+def test_a_file_explains_itself_to_a_reader_that_has_only_pyarrow(tmp_path: Path) -> None:
+    table = from_rows([{"name": "apple", "mass_kg": 0.1}, {"name": "idea"}], THING, "here")
+    pq.write_table(table, tmp_path / "things.parquet")
+    found = pq.read_schema(tmp_path / "things.parquet")
+    assert found.field("mass_kg").metadata[b"unit"] == b"kg"
+    assert found.field("name").metadata[b"doc"] == b"its name"
+    assert found.metadata[b"row"] == b"a thing"
+    assert pq.read_table(tmp_path / "things.parquet").to_pylist() == [
+        {"name": "apple", "mass_kg": 0.1},
+        {"name": "idea", "mass_kg": None},
+    ]
+
+
+def test_columns_come_back_in_the_schemas_order() -> None:
+    swapped = things(["a"], [1.0]).select(["mass_kg", "name"])
+    assert check(swapped, THING, "here").column_names == ["name", "mass_kg"]
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        (things(["a"], [1.0]).drop_columns("mass_kg"), "t.parquet: table `things` lacks the field `mass_kg`"),
+        (things(["a"], [1.0]).append_column("colour", pa.array(["red"])), "field `colour`"),
+        (things(["a", None], [1.0, 2.0]), "field `things.name` has 1 nulls, expected none"),
+        (things(["a"], [1.0]).set_column(1, "mass_kg", pa.array([1])), "field `things.mass_kg` is int64, expected dou"),
+        (things(["a"], [1.0]).replace_schema_metadata({"version": "2"}), "version 2, this code reads version 3"),
+    ],
+    ids=["missing", "unknown", "null", "type", "version"],
+)
+def test_a_wrong_table_is_named_with_its_field(table: pa.Table, says: str) -> None:
+    with pytest.raises(SchemaError) as caught:
+        check(table, THING, "t.parquet")
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"name": "a", "mass": 1.0}, "a row has `mass`, which table `things` does not know"),
+        ({"name": "a", "mass_kg": "heavy"}, "field `things.mass_kg` cannot be double"),
+        ({"mass_kg": 1.0}, "field `things.name` has 1 nulls"),
+    ],
+)
+def test_a_wrong_row_is_named_with_its_field(row: dict, says: str) -> None:
+    with pytest.raises(SchemaError) as caught:
+        from_rows([row], THING, "here")
+    assert says in str(caught.value)
+
+
+def test_no_rows_make_an_empty_table_of_the_schema() -> None:
+    for schema in TABLES:
+        table = from_rows([], schema, "here")
+        assert table.num_rows == 0
+        assert table.schema.equals(schema, check_metadata=True)

@@ -1,0 +1,187 @@
+"""Storage: a commit is all or nothing, locally and on a real S3 endpoint, and no name is lost on the way."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from pipeline import storage
+from pipeline.errors import ConfigError, DataError
+
+DATA = bytes(range(256)) * 4
+
+
+@pytest.fixture(params=["local", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh folder, then a fresh prefix of an object store."""
+    if request.param == "local":
+        return str(tmp_path / "root")
+    return f"{request.getfixturevalue('s3_bucket')}/{tmp_path.name}"
+
+
+def names_below(root: str) -> list[str]:
+    return [storage.relative(entry.uri, root) for entry in storage.list_files(root)]
+
+
+def test_what_is_committed_is_read_back_and_replaces_what_was_there(root: str) -> None:
+    uri = storage.join(root, "a", "b.bin")
+    assert not storage.exists(uri)
+    storage.commit_bytes(uri, b"old, and longer than the new")
+    storage.commit_bytes(uri, DATA)
+    assert storage.exists(uri)
+    assert storage.read_bytes(uri) == DATA
+    assert list(storage.list_files(root)) == [storage.Entry(uri, len(DATA))]
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, 10), (100, 1), (1000, 24), (0, 1024), (512, None), (0, 0), (9, 0)])
+def test_a_range_is_the_slice_of_the_whole(root: str, offset: int, length: int | None) -> None:
+    uri = storage.join(root, "x")
+    storage.commit_bytes(uri, DATA)
+    expected = DATA[offset:] if length is None else DATA[offset : offset + length]
+    assert storage.read_bytes(uri, offset, length) == expected
+
+
+@pytest.mark.parametrize("offset", [0, 1000, 1024, 5000])
+def test_reading_past_the_end_says_that_the_file_is_truncated(root: str, offset: int) -> None:
+    uri = storage.join(root, "x")
+    storage.commit_bytes(uri, DATA)
+    with pytest.raises(DataError, match="x"):
+        storage.read_bytes(uri, offset, 2000)
+
+
+def test_a_missing_file_is_an_error_that_names_it(root: str) -> None:
+    uri = storage.join(root, "not_there")
+    with pytest.raises(DataError, match="not_there"):
+        storage.read_bytes(uri)
+    with pytest.raises(DataError, match="not_there"), storage.local_copy(uri):
+        pass
+    assert names_below(root) == []
+
+
+def test_an_error_while_building_leaves_what_was_there_and_nothing_else(root: str, tmp_path: Path) -> None:
+    uri = storage.join(root, "part.tar")
+    storage.commit_bytes(uri, b"whole")
+    with pytest.raises(RuntimeError, match="half way"), storage.building(uri) as path:
+        path.write_bytes(b"half")
+        raise RuntimeError("half way")
+    assert storage.read_bytes(uri) == b"whole"
+    assert names_below(root) == ["part.tar"]
+    assert not path.exists()
+    assert not list(tmp_path.rglob(".tmp-*"))
+
+
+def test_while_it_is_built_nobody_sees_a_file(root: str) -> None:
+    uri = storage.join(root, "part.tar")
+    with storage.building(uri) as path:
+        path.write_bytes(DATA)
+        assert not storage.exists(uri)
+        assert names_below(root) == []
+    assert storage.read_bytes(uri) == DATA
+
+
+def test_files_built_by_several_threads_at_once_are_each_one_of_them_whole(root: str) -> None:
+    uri = storage.join(root, "part")
+    contents = [bytes([i]) * 50_000 for i in range(4)]
+    threads = [threading.Thread(target=storage.commit_bytes, args=(uri, content)) for content in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert storage.read_bytes(uri) in contents
+    assert names_below(root) == ["part"]
+
+
+def test_an_object_of_several_upload_parts_arrives_whole(s3_bucket: str) -> None:
+    uri = f"{s3_bucket}/large"
+    with storage.building(uri) as path, path.open("wb") as file:
+        for i in range(10):  # boto3 uploads in parts from 8 MB on
+            file.write(bytes([i]) * 2**20)
+    assert storage.read_bytes(uri, 9 * 2**20 - 1, 2) == b"\x08\x09"
+    with storage.local_copy(uri) as copy:
+        assert copy.stat().st_size == 10 * 2**20
+    assert not copy.exists()
+
+
+def test_files_are_listed_below_the_folder_only_and_in_one_order(root: str) -> None:
+    names = ["b/2", "b/10", "a", "b.txt", "c/d/e"]
+    for name in names:
+        storage.commit_bytes(storage.join(root, name), b"x")
+    storage.commit_bytes(f"{root}_beside/f", b"x")
+    assert sorted(names_below(root)) == sorted(names)
+    assert names_below(root) == names_below(root + "/")
+    assert names_below(storage.join(root, "b")) == ["10", "2"]
+    assert names_below(storage.join(root, "nothing")) == []
+
+
+def test_local_and_s3_list_in_the_same_order(s3_bucket: str, tmp_path: Path) -> None:
+    names = ["b/2", "b/10", "a", "b.txt", "c/d/e", "B", "b-1/x", "b/c/d"]
+    for name in names:
+        for root in (str(tmp_path), f"{s3_bucket}/order"):
+            storage.commit_bytes(storage.join(root, name), b"x")
+    assert names_below(str(tmp_path)) == names_below(f"{s3_bucket}/order")
+
+
+def test_a_listing_of_several_pages_is_whole(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "10")  # what the endpoint gives at once
+    for i in range(25):
+        storage.commit_bytes(f"{s3_bucket}/pages/{i:04d}", b"")
+    page = storage._s3_client().list_objects_v2(Bucket="earshot", Prefix="pages/")
+    assert page["IsTruncated"]
+    assert names_below(f"{s3_bucket}/pages") == [f"{i:04d}" for i in range(25)]
+
+
+@pytest.mark.parametrize("name", ["plain.mp4", "ümlaut 50%.mp4", "file with%20.mp4", b"latin1 \xe9\xff.mp4"])
+def test_any_file_name_survives_as_text(tmp_path: Path, name: str | bytes) -> None:
+    path = tmp_path / os.fsdecode(name)
+    path.write_bytes(b"x")
+    (entry,) = storage.list_files(str(tmp_path))
+    entry.uri.encode()  # any table can hold it
+    assert storage.local_path(entry.uri) == path
+    assert storage.read_bytes(entry.uri) == b"x"
+    assert storage.exists(entry.uri)
+    assert storage.local_path(storage.to_uri(path)) == path
+
+
+def test_names_below_a_folder_that_is_not_utf8_stay_relative(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / "b").write_bytes(b"")
+    (entry,) = storage.list_files(str(folder))
+    assert storage.relative(entry.uri, str(folder)) == "a/b"
+
+
+@pytest.mark.parametrize("spelling", ["a", "./a", "a/", ".//a", "../{}/a"])
+def test_addresses_listed_begin_with_the_folder_as_it_was_spelt(
+    spelling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage.commit_bytes("a/b/c", b"x")
+    assert names_below(spelling.format(tmp_path.name)) == ["b/c"]
+
+
+def test_a_link_to_nowhere_and_a_pipe_are_not_listed(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for ever
+    assert names_below(str(tmp_path)) == []
+
+
+def test_a_committed_file_may_be_read_by_others(tmp_path: Path) -> None:
+    storage.commit_bytes(str(tmp_path / "x"), b"x")
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o644
+
+
+def test_check_writable_leaves_nothing_behind(root: str, tmp_path: Path) -> None:
+    storage.check_writable(root)
+    assert names_below(root) == []
+    assert not list(tmp_path.rglob(".tmp-*"))
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path, s3_bucket: str) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ConfigError, match="cannot be written to"):
+        storage.check_writable(str(tmp_path / "file" / "below"))
+    with pytest.raises(ConfigError, match="NoSuchBucket"):
+        storage.check_writable("s3://no-such-bucket/prefix")
+    with pytest.raises(ConfigError, match="no bucket"):
+        storage.check_writable("s3:///prefix")

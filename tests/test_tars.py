@@ -1,0 +1,179 @@
+"""Tars: read by any tar reader, the same bytes for the same content, and never silently shorter."""
+
+import io
+import json
+import pickle
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simplejpeg
+import soundfile
+import webdataset
+
+from pipeline.errors import DataError
+from pipeline.samples import decode_sample, encode_flac
+from pipeline.tars import TarWriter, parse_sample, read_sequence
+
+BLOCK = 512
+SAMPLES = {f"clip-{i}_{i:04d}": {"json": b'{"i": 1}', "1.jpg": b"b" * i, "0.jpg": b"a" * 600} for i in range(4)}
+
+
+@pytest.fixture
+def tar(tmp_path: Path) -> Path:
+    return write(tmp_path / "clips.tar", SAMPLES)
+
+
+def write(path: Path, samples: dict[str, dict[str, bytes]]) -> Path:
+    with TarWriter(path) as writer:
+        for key, members in samples.items():
+            writer.add(key, members)
+    return path
+
+
+def padded(size_bytes: int) -> int:
+    """What a member takes in a tar: a header, and its content up to a whole block."""
+    return BLOCK + -(-size_bytes // BLOCK) * BLOCK
+
+
+def test_plain_tarfile_reads_the_members_in_order_of_key_then_suffix(tar: Path) -> None:
+    with tarfile.open(tar) as archive:
+        names = archive.getnames()
+        content = {name: archive.extractfile(name).read() for name in names}
+        assert all((member.mtime, member.uid, member.uname) == (0, 0, "") for member in archive)
+    assert names == [f"{key}.{suffix}" for key in SAMPLES for suffix in ("0.jpg", "1.jpg", "json")]
+    assert content == {f"{key}.{suffix}": data for key, members in SAMPLES.items() for suffix, data in members.items()}
+
+
+def test_plain_webdataset_reads_the_samples(tar: Path) -> None:
+    samples = list(webdataset.WebDataset(str(tar), shardshuffle=False))
+    assert [sample["__key__"] for sample in samples] == list(SAMPLES)
+    assert samples[3]["1.jpg"] == b"bbb"
+
+
+def test_the_same_content_gives_the_same_bytes_in_any_order_of_its_members(tmp_path: Path, tar: Path) -> None:
+    turned = {key: dict(reversed(members.items())) for key, members in SAMPLES.items()}
+    assert write(tmp_path / "other.tar", turned).read_bytes() == tar.read_bytes()
+
+
+def test_offsets_and_lengths_are_those_of_the_tar_format(tmp_path: Path) -> None:
+    path = tmp_path / "clips.tar"
+    with TarWriter(path) as writer:
+        places = [writer.add(key, members) for key, members in SAMPLES.items()]
+    lengths = [sum(padded(len(data)) for data in members.values()) for members in SAMPLES.values()]
+    assert [length for _, length in places] == lengths
+    assert [offset for offset, _ in places] == [sum(lengths[:i]) for i in range(len(lengths))]
+    data = path.read_bytes()
+    for (offset, length), (key, members) in zip(places, SAMPLES.items(), strict=True):
+        assert parse_sample(data[offset : offset + length], "here") == (key, members)
+
+
+@pytest.mark.parametrize("key", ["a.b", "a/b", "Ab", "", "ü", "a b", "a" * 201, "../a"])
+def test_a_key_that_some_reader_would_split_or_lose_is_refused(tmp_path: Path, key: str) -> None:
+    with TarWriter(tmp_path / "x.tar") as writer, pytest.raises(ValueError, match="expected 1 to 200 of"):
+        writer.add(key, {"json": b"{}"})
+
+
+def test_the_longest_key_with_the_longest_suffix_still_fits_a_header(tmp_path: Path) -> None:
+    key, members = "k" * 86, {"second.flac": b"x"}
+    path = write(tmp_path / "x.tar", {key: members})
+    assert list(read_sequence(path, [key])) == [(key, members)]
+
+
+def test_reading_in_sequence_gives_what_was_written(tar: Path) -> None:
+    assert dict(read_sequence(tar, list(SAMPLES))) == SAMPLES
+
+
+def test_a_tar_of_no_samples_is_whole(tmp_path: Path) -> None:
+    assert list(read_sequence(write(tmp_path / "none.tar", {}), [])) == []
+
+
+def test_a_tar_cut_at_any_block_is_an_error(tmp_path: Path, tar: Path) -> None:
+    data = tar.read_bytes()
+    content = sum(padded(len(data)) for members in SAMPLES.values() for data in members.values())
+    for length in range(0, content, BLOCK):
+        cut = tmp_path / "cut.tar"
+        cut.write_bytes(data[:length])
+        with pytest.raises(DataError, match="cut.tar"):
+            list(read_sequence(cut, list(SAMPLES)))
+
+
+def test_a_tar_cut_within_a_block_is_an_error(tmp_path: Path, tar: Path) -> None:
+    cut = tmp_path / "cut.tar"
+    for length in (100, BLOCK + 100, 3 * BLOCK + 1):
+        cut.write_bytes(tar.read_bytes()[:length])
+        with pytest.raises(DataError, match="cut.tar"):
+            list(read_sequence(cut, list(SAMPLES)))
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [list(SAMPLES)[:-1], list(SAMPLES)[::-1], [*SAMPLES, "more"], ["other", *list(SAMPLES)[1:]], []],
+    ids=["fewer", "turned", "more", "another", "none"],
+)
+def test_samples_that_the_rows_do_not_promise_are_an_error(tar: Path, expected: list[str]) -> None:
+    with pytest.raises(DataError, match="clips.tar"):
+        list(read_sequence(tar, expected))
+
+
+def test_bytes_that_are_not_one_whole_sample_are_an_error(tar: Path) -> None:
+    data = tar.read_bytes()
+    first = sum(padded(len(content)) for content in next(iter(SAMPLES.values())).values())
+    for wrong in (data[: first + padded(600)], data[:BLOCK], data[100 : first + 100], b"", b"\0" * BLOCK):
+        with pytest.raises(DataError, match="over there"):
+            parse_sample(wrong, "over there")
+
+
+def test_a_link_in_a_tar_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"canary")
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        link = tarfile.TarInfo("key.json")
+        link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path / "secret")
+        archive.addfile(link)
+    try:
+        _, members = parse_sample(buffer.getvalue()[:BLOCK], "here")
+    except (DataError, KeyError):
+        members = {}
+    assert b"canary" not in members.values()
+
+
+def test_a_sample_decodes_to_what_was_encoded_frames_in_the_order_of_their_numbers() -> None:
+    samples = np.array([0, 1, -1, 32767, -32768] * 40, dtype=np.int16)
+    grey = [np.full((16, 24, 3), 20 * k, np.uint8) for k in range(12)]
+    members = {f"{k}.jpg": simplejpeg.encode_jpeg(pixels, quality=95) for k, pixels in enumerate(grey)}
+    members |= {"flac": encode_flac(samples, 16000), "second.flac": encode_flac(samples[::-1].copy(), 16000)}
+    members["json"] = json.dumps({"start_s": 1.5}).encode()
+    clip = decode_sample("key", members)
+    assert clip.frames.shape == (12, 3, 16, 24)  # 10.jpg is after 9.jpg
+    assert np.abs(clip.frames.mean(axis=(1, 2, 3)) - 20 * np.arange(12)).max() < 1
+    np.testing.assert_array_equal(clip.waveform, samples)
+    np.testing.assert_array_equal(clip.waveforms["second.flac"], samples[::-1])
+    assert clip.facts == {"start_s": 1.5}
+    assert clip.size_bytes == 12 * 3 * 16 * 24 + 2 * 200 * 2
+
+
+def test_flac_is_16_bit_mono_at_the_given_rate() -> None:
+    info = soundfile.info(io.BytesIO(encode_flac(np.zeros(100, np.int16), 22050)))
+    assert (info.channels, info.samplerate, info.subtype, info.frames) == (1, 22050, "PCM_16", 100)
+
+
+class Canary:
+    """Creates a file when unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (self.path,))
+
+
+def test_a_pickle_in_a_tar_is_handed_over_as_bytes_and_never_run(tmp_path: Path) -> None:
+    data = pickle.dumps(Canary(tmp_path / "canary"))
+    path = write(tmp_path / "evil.tar", {"key": {"pyd": data, "pkl": data, "pickle": data}})
+    ((_, members),) = read_sequence(path, ["key"])
+    assert members == {"pyd": data, "pkl": data, "pickle": data}
+    assert not (tmp_path / "canary").exists()
+    pickle.loads(data)  # noqa: S301  the canary works
+    assert (tmp_path / "canary").exists()
