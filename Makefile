@@ -3,18 +3,22 @@ PYTHON ?= python3
 ROOT ?= workspace
 SEED ?= 0
 BIN := .venv/bin
-INSTALLED := .venv/installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
 .PHONY: setup demo test check format bench clean
 
-$(INSTALLED): pyproject.toml constraints.txt
+.venv/runs: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --editable .
 	touch $@
 
-setup: $(INSTALLED)  ## make .venv; does nothing when it is up to date
+.venv/tests: .venv/runs
+	$(PIP) --editable '.[dev]'
+	touch $@
 
-demo: setup  ## a synthetic world, the whole pipeline on it, and what it reached
+setup: .venv/tests  ## make .venv with what running and testing need; does nothing when it is up to date
+
+demo: .venv/runs  ## a synthetic world, the whole pipeline on it, and what it reached
 	$(BIN)/earshot demo --root $(ROOT) --seed $(SEED)
 
 test: setup  ## the tests, under 8 minutes on 2 cores

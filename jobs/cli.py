@@ -1,12 +1,12 @@
 """The `earshot` command: one subcommand per file of this folder, in the order of the data's flow."""
 
+import importlib
 import sys
 
 import click
 import typer
 
 from cluster.faults import PartError
-from jobs import demo, evaluate, filter, label, mix, plan, query, report, run, score, separate, shard, train, world
 from pipeline.errors import ConfigError, EarshotError
 from schemas.fields import SchemaError
 
@@ -17,15 +17,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-COMMANDS = (run, demo, world, plan, shard, train, score, label, filter, mix, evaluate, report, query, separate)
-for module in COMMANDS:
-    app.command(module.__name__.rpartition(".")[2])(module.command)
+WHOLE = ("run", "demo")
+STAGES = ("world", "plan", "shard", "train", "score", "label", "filter", "mix", "evaluate", "report")
+COMMANDS = (*WHOLE, *STAGES, "query", "separate")
 
 CONFIG_EXIT, FAILURE_EXIT = 2, 1
 
 
 def main() -> None:
     """Run a command. Exit code 2: what was asked for cannot be done, and nothing was. 1: it failed on the way."""
+    # only what was asked for is imported: `earshot query` need not wait for torch and Ray
+    for name in [sys.argv[1]] if sys.argv[1:2] and sys.argv[1] in COMMANDS else COMMANDS:
+        app.command(name)(importlib.import_module(f"jobs.{name}").command)
+    if not app.registered_callback:
+        app.callback()(lambda: None)  # keeps one command a subcommand
     try:
         app(standalone_mode=False)
     except click.ClickException as error:

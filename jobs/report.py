@@ -1,11 +1,10 @@
 """The report: every table of the workspace -> one self-contained HTML page, and its figures on the terminal."""
 
-from pipeline.reporting import render_report, summary_table
-
 from jobs.session import Root, open_workspace
 from jobs.tables import show
 from pipeline import storage
 from pipeline.artifacts import Workspace
+from pipeline.reporting import render_report, summary_table
 
 PAGE = "report.html"
 
@@ -13,8 +12,7 @@ PAGE = "report.html"
 def report(workspace: Workspace) -> None:
     """Print the figures, each beside chance or the untouched mixture, and write the page."""
     rows = summary_table(workspace)
-    if rows:
-        show(list(rows[0]), [list(row.values()) for row in rows])
+    show(["what", "value", "beside", "which is", "n"], [list(row.cells()) for row in rows])
     storage.commit_bytes(workspace.uri(PAGE), render_report(workspace).encode())
     print(f"report: {len(rows)} figures -> {workspace.uri(PAGE)}", flush=True)
 

@@ -1,1 +1,39 @@
-"""One video in, the same video with only its on-screen or off-screen sound out."""
+"""Separate one video: a model and a video -> its on-screen and off-screen sound, and the video with each."""
+
+from typing import Annotated
+
+import torch
+import typer
+
+from jobs.session import Root, open_workspace
+from pipeline.artifacts import CLIPS_FOLDER
+from pipeline.config import from_dict
+from pipeline.errors import ClipError, ConfigError
+from pipeline.evaluating import load_model
+from pipeline.separating import separate_video
+from pipeline.views import ClipView
+
+
+def command(
+    video: Annotated[str, typer.Argument(help="A video: a path or an s3:// address.")],
+    root: Root,
+    out: Annotated[str, typer.Option(help="Folder to write to.")],
+    model: Annotated[str, typer.Option(help="Name of the separation model.")] = "separation",
+) -> None:
+    """Separate the on-screen sound of one video.
+
+    Reads the video and models/<model>/. Writes on_screen.flac and off_screen.flac, which add up to the soundtrack, and
+    on_screen.mp4 and off_screen.mp4, the video with each of them.
+
+    Example: earshot separate holiday.mp4 --root my_workspace --out separated
+    """
+    workspace = open_workspace(root)
+    view = from_dict(ClipView, workspace.stage(CLIPS_FOLDER)["config"]["view"])
+    _, network = load_model(workspace, model)
+    torch.set_grad_enabled(False)
+    try:
+        found = separate_video(video, out, view, network)
+    except ClipError as error:
+        raise ConfigError(f"{video}: {error}. Expected a video with sound.") from error
+    share = "silent" if found.on_screen_share is None else f"{found.on_screen_share:.0%} of the power is on screen"
+    print(f"separate: {found.duration_s:.1f} s, {share} -> {out}/on_screen.mp4, off_screen.mp4, and .flac of each")

@@ -15,7 +15,7 @@ PLACE = ["clip_id", "video_id", "part", "tar_offset", "tar_bytes"]
 def load_split(workspace: Workspace, split: str, splitting: SplittingConfig) -> ClipSet:
     """Every kept clip of a split, before anything is known of its content."""
     tables = []
-    for part in workspace.parts(CLIPS_FOLDER):
+    for part in workspace.require(CLIPS_FOLDER, "earshot shard"):
         splits = part_splits(workspace, part, splitting)
         clips = workspace.read(CLIPS_FOLDER, part, CLIPS, [*PLACE, "outcome"])
         in_split = [
@@ -29,7 +29,7 @@ def load_split(workspace: Workspace, split: str, splitting: SplittingConfig) -> 
 def load_clips(workspace: Workspace, selection: str, split: str) -> ClipSet:
     """The kept clips of one split of a selection and its labelled clips, with their `kept` and `label`."""
     tables = []
-    for part in workspace.parts(f"selections/{selection}"):
+    for part in workspace.require(f"selections/{selection}", "earshot filter"):
         columns = ["clip_id", "kept", "split", "label"]
         decisions = workspace.read(f"selections/{selection}", part, SELECTIONS, columns)
         places = workspace.read(CLIPS_FOLDER, part, CLIPS, [*PLACE, "outcome"])

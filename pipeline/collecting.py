@@ -8,6 +8,7 @@ get new parts.
 
 import dataclasses
 import hashlib
+import math
 import posixpath
 import re
 from collections.abc import Iterator
@@ -24,7 +25,9 @@ from pipeline.splitting import SPLITS
 from schemas.fields import from_rows
 from schemas.videos import COLLECTION
 
-OPTIONAL = {"license": str, "author": str, "split": str, "start_s": float, "end_s": float}
+TEXTS = ("license", "author", "split")
+# A column of digits is text all the same: the id 007 must not become 7.
+AS_TEXT = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(("uri", "video_id", *TEXTS), pa.string()))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,25 +90,48 @@ def _from_table(uri: str) -> Iterator[dict[str, Any]]:
         raise ConfigError(f"--collection {uri}: no such file.")
     with storage.local_copy(uri) as path:
         try:
-            table = pq.read_table(path) if uri.endswith(".parquet") else pyarrow.csv.read_csv(path)
+            table = (
+                pq.read_table(path) if uri.endswith(".parquet") else pyarrow.csv.read_csv(path, convert_options=AS_TEXT)
+            )
         except pa.ArrowInvalid as error:
             raise ConfigError(f"--collection {uri}: not a readable table ({error}).") from error
     if "uri" not in table.column_names:
         raise ConfigError(f"--collection {uri}: columns {', '.join(table.column_names)}; expected one named `uri`.")
     base = uri.rpartition("/")[0] or "."
     for index, row in enumerate(table.to_pylist()):
+        if row["uri"] in (None, ""):
+            raise ConfigError(f"--collection {uri}, row {index + 1}: no uri. Give one, or remove the row.")
         address = str(row["uri"])
         whole = address if "://" in address or address.startswith("/") else storage.join(base, address)
         if not storage.is_s3(whole):
             whole = storage.to_uri(storage.local_path(whole).absolute())
-        item = {"video_id": _given_id(row, index, uri) or video_id(address), "uri": whole, "size_bytes": None}
-        for name, kind in OPTIONAL.items():
-            item[name] = None if row.get(name) in (None, "") else kind(row[name])
+        item: dict[str, Any] = {
+            "video_id": _given_id(row, index, uri) or video_id(address),
+            "uri": whole,
+            "size_bytes": None,
+        }
+        for name in TEXTS:
+            item[name] = None if row.get(name) in (None, "") else str(row[name])
+        item["start_s"], item["end_s"] = _span(row, index, uri)
         if item["split"] not in (None, *SPLITS):
             raise ConfigError(
                 f"--collection {uri}, row {index + 1}: split `{item['split']}`, expected one of {SPLITS}."
             )
         yield item
+
+
+def _span(row: dict[str, Any], index: int, uri: str) -> tuple[float | None, float | None]:
+    try:
+        start_s, end_s = (None if row.get(name) in (None, "") else float(row[name]) for name in ("start_s", "end_s"))
+    except ValueError:
+        start_s, end_s = math.nan, math.nan
+    first_s, last_s = start_s or 0.0, math.inf if end_s is None else end_s
+    if not 0 <= first_s < last_s:
+        raise ConfigError(
+            f"--collection {uri}, row {index + 1}: start_s = {row.get('start_s')}, end_s = {row.get('end_s')}; "
+            "expected two times in seconds, 0 or more, the end after the start."
+        )
+    return start_s, end_s
 
 
 def _given_id(row: dict[str, Any], index: int, uri: str) -> str | None:

@@ -2,11 +2,13 @@
 
 The media is untrusted: the child has one thread, may open nothing but the file itself (protocol and demuxer
 whitelists), and runs under limits of memory, CPU and wall time. Sound and picture keep their true offset: a late start
-of the sound is kept as silence (`aresample=async=1:first_pts=0`), and each frame carries its own time stamp. The
-question a reader will ask is why stderr is parsed: it is where ffmpeg's `showinfo` filter states each frame's time and
-where the streams are described, and a second process for a probe would cost 30 to 50 ms per video.
+of the sound is kept as silence (`aresample=async=1:first_pts=0`), and each frame carries its own time stamp. The times
+come through a pipe of their own: ffmpeg's threads write into each other's lines on stderr (1 file in 100 on a busy
+machine), and a time lost there gives every later frame its neighbour's. The question a reader will ask is why stderr is
+parsed at all: the streams are described there, and a second process for a probe would cost 30 to 50 ms per video.
 """
 
+import collections
 import contextlib
 import functools
 import os
@@ -16,9 +18,10 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import ffmpeg
 import imageio_ffmpeg
@@ -32,6 +35,7 @@ from pipeline.views import ClipView
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,ogg,asf,gif,wav,flac,mp3,h264,hevc"
 )
+INPUT = "file:input"
 MAX_PIXELS = 8192 * 8192  # a larger picture is an attack or a panorama: 200 MB for one decoded frame
 MEMORY_BYTES = 4 * 2**30  # address space of the child; 4k HEVC takes about 1 GB of it
 CHUNK_BYTES = 2**20
@@ -55,6 +59,7 @@ class MediaInfo:
     frame_rate_hz: float | None = None
     video_codec: str | None = None
     audio_codec: str | None = None
+    duration_s: float | None = None
     detail: str | None = None
 
 
@@ -74,8 +79,8 @@ def ffmpeg_path() -> str:
         raise ConfigError("no ffmpeg found. Install ffmpeg, or set EARSHOT_FFMPEG to its path.") from None
 
 
-def decode_command(path: Path, view: ClipView, frames_fd: int) -> list[str]:
-    """The command that decodes a file once: 16-bit mono sound to stdout, RGB frames to `frames_fd`."""
+def decode_command(path: Path, view: ClipView, frames_fd: int, times_fd: int) -> list[str]:
+    """The command that decodes a file once: 16-bit mono sound to stdout, RGB frames to one pipe, their times to one."""
     tick = f"floor((t+{TICK_SLACK})*{view.frame_rate_hz})"
     last_tick = f"floor((prev_selected_t+{TICK_SLACK})*{view.frame_rate_hz})"
     size = f"{view.frame_width}:{view.frame_height}"
@@ -84,10 +89,12 @@ def decode_command(path: Path, view: ClipView, frames_fd: int) -> list[str]:
     else:
         fit = f"scale={size}"
     # one frame per tick: the first at or after it. By time, never by index: frame rates vary within a file.
-    picture = f"select='isnan(prev_selected_t)+gt({tick},{last_tick})',{fit},showinfo=checksum=0"
+    chosen = f"select='isnan(prev_selected_t)+gt({tick},{last_tick})'"
+    # a frame's line is written before the frame: its number of microseconds as `pts`
+    times = f"settb=1/1000000,metadata=add:key=k:value=v,metadata=print:key=k:file='pipe\\:{times_fd}':direct=1"
     skip = {} if view.exact_frames else {"skip_frame": "noref"}
     source = ffmpeg.input(
-        f"file:{path}",
+        INPUT,
         protocol_whitelist="file,pipe",
         format_whitelist=DEMUXERS,
         max_pixels=MAX_PIXELS,
@@ -95,7 +102,12 @@ def decode_command(path: Path, view: ClipView, frames_fd: int) -> list[str]:
         **skip,
     )
     video = ffmpeg.output(
-        source["V:0"], f"pipe:{frames_fd}", vf=picture, format="rawvideo", pix_fmt="rgb24", fps_mode="passthrough"
+        source["V:0"],
+        f"pipe:{frames_fd}",
+        vf=f"{chosen},{fit},{times}",
+        format="rawvideo",
+        pix_fmt="rgb24",
+        fps_mode="passthrough",
     )
     audio = ffmpeg.output(
         source["a:0"],
@@ -105,9 +117,10 @@ def decode_command(path: Path, view: ClipView, frames_fd: int) -> list[str]:
         ac=1,
     )
     command = ffmpeg.merge_outputs(audio, video).global_args(
-        "-hide_banner", "-nostdin", "-nostats", "-filter_threads", "1"
+        "-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info", "-filter_threads", "1"
     )
-    return command.compile(cmd=ffmpeg_path())
+    # the path comes last, because ffmpeg-python cannot hold one that is not UTF-8
+    return [f"file:{path}" if argument == INPUT else argument for argument in command.compile(cmd=ffmpeg_path())]
 
 
 class Decoding:
@@ -126,44 +139,35 @@ class Decoding:
     def __init__(self, path: Path, view: ClipView, limit_s: float = 3600.0) -> None:
         self._path, self._view, self._limit_s = path, view, limit_s
         self.info = MediaInfo()
-        self._log = _Log(self.info)
+        self._log = _Log(self.info, path.absolute())
         self._frame_bytes = view.frame_width * view.frame_height * 3
         self.num_frames = 0
 
-    def __iter__(self) -> Iterator[np.ndarray | Frame]:
-        read_fd, write_fd = os.pipe()
-        child = None
-        try:
+    def __iter__(self) -> Generator[np.ndarray | Frame, None, None]:
+        with contextlib.ExitStack() as stack:
+            (frames_fd, frames_end), (times_fd, times_end) = _pipe(stack), _pipe(stack)
             child = subprocess.Popen(
-                decode_command(self._path.absolute(), self._view, write_fd),
+                decode_command(self._path.absolute(), self._view, frames_end.fileno(), times_end.fileno()),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                pass_fds=(write_fd,),
+                pass_fds=(frames_end.fileno(), times_end.fileno()),
                 start_new_session=True,
             )
-            os.close(write_fd)
-            write_fd = -1
+            stack.callback(_kill, child)
+            frames_end.close()
+            times_end.close()
             _limit(child.pid, self._limit_s)
-            yield from self._read(child, read_fd)
+            yield from self._read(child, frames_fd.fileno(), times_fd.fileno())
             self._judge(child.wait())
-        finally:
-            if child is not None:
-                _kill(child)
-                for pipe in (child.stdout, child.stderr):
-                    if pipe is not None:
-                        pipe.close()
-            for handle in (read_fd, write_fd):
-                if handle >= 0:
-                    os.close(handle)
 
-    def _read(self, child: subprocess.Popen, frames_fd: int) -> Iterator[np.ndarray | Frame]:
+    def _read(self, child: subprocess.Popen, frames_fd: int, times_fd: int) -> Iterator[np.ndarray | Frame]:
         assert child.stdout is not None
         assert child.stderr is not None
-        sound, picture = bytearray(), bytearray()
+        sound, picture, times = bytearray(), bytearray(), _Times()
         deadline = time.monotonic() + self._limit_s
         with selectors.DefaultSelector() as selector:
-            for fd in (child.stdout.fileno(), frames_fd, child.stderr.fileno()):
+            for fd in (child.stdout.fileno(), frames_fd, times_fd, child.stderr.fileno()):
                 selector.register(fd, selectors.EVENT_READ)
             while selector.get_map():
                 remaining = deadline - time.monotonic()
@@ -175,22 +179,24 @@ class Decoding:
                         selector.unregister(key.fd)
                     elif key.fd == child.stderr.fileno():
                         self._log.add(data)
+                    elif key.fd == times_fd:
+                        times.add(data)
                     else:
                         (picture if key.fd == frames_fd else sound).extend(data)
                 whole = len(sound) // 2 * 2
                 if whole:
                     yield np.frombuffer(bytes(sound[:whole]), dtype="<i2")
                     del sound[:whole]
-                while len(picture) >= self._frame_bytes and self._log.frame_times:
+                while len(picture) >= self._frame_bytes and times.waiting:
                     pixels = np.frombuffer(bytes(picture[: self._frame_bytes]), dtype=np.uint8)
                     del picture[: self._frame_bytes]
                     shape = (self._view.frame_height, self._view.frame_width, 3)
-                    yield Frame(self._log.frame_times.pop(0), pixels.reshape(shape))
+                    yield Frame(times.waiting.popleft(), pixels.reshape(shape))
                     self.num_frames += 1
 
     def _judge(self, code: int) -> None:
         """Turn the child's end into a reason, if it gave nothing."""
-        self.info.detail = self._log.last_words() if code else None
+        self.info.detail = self._log.last_words() or None
         if self.num_frames and not code:
             return
         if not self._log.has_input:
@@ -203,22 +209,41 @@ class Decoding:
             raise ClipError("unreadable", self._log.last_words())
 
 
-class _Log:
-    """The child's stderr: frame times, stream descriptions, and the last lines for a row's `detail`."""
+class _Times:
+    """The times of frames that have not been paired with their pixels yet, from lines such as `frame:3 pts:120000`."""
 
-    FRAME = re.compile(r"Parsed_showinfo.* n: *\d+ .*pts_time: *(-?[\d.]+)")
+    LINE = re.compile(rb"frame:\d+ +pts:(-?\d+|NOPTS)")
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._last_s = 0.0
+        self.waiting: collections.deque[float] = collections.deque()
+
+    def add(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for found in filter(None, map(self.LINE.match, lines)):
+            if found.group(1) != b"NOPTS":  # a frame without a time has that of the one before
+                self._last_s = int(found.group(1)) / 1e6
+            self.waiting.append(self._last_s)
+
+
+class _Log:
+    """The child's stderr: stream descriptions, and the last complaints for a row's `detail`."""
+
+    # [in#0 @ 0x55f] [error] File ended prematurely
+    LINE = re.compile(r"^(?:\[(?P<part>[^\]]*?)(?: @ 0x[0-9a-f]+)?\] )*\[(?P<level>[a-z]+)\] (?P<text>.*)$")
     STREAM = re.compile(r"^ *Stream #0:\d+.*?: (Video|Audio): (\w+)(.*)$")
     SIZE = re.compile(r"[ ,](\d{1,5})x(\d{1,5})[ ,\n]")
+    DURATION = re.compile(r"^ *Duration: (\d+):(\d\d):(\d\d\.\d+)")
     RATE = re.compile(r"([\d.]+)(k?) fps")
-    KEEP = 6
 
-    def __init__(self, info: MediaInfo) -> None:
+    def __init__(self, info: MediaInfo, path: Path) -> None:
         self._info = info
+        self._name = f"file:{path}"
         self._rest = b""
-        self._tail: list[str] = []
+        self._complaints: dict[str, str] = {}  # the last one of each part of ffmpeg: their threads come in any order
         self._in_outputs = False
         self.has_input = False
-        self.frame_times: list[float] = []
 
     def add(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -226,24 +251,26 @@ class _Log:
             self._line(line.decode("utf-8", "replace"))
 
     def last_words(self) -> str:
-        """The last lines that are not about a frame, at most 500 characters, without addresses in memory."""
-        tail = self._tail + ([self._rest.decode("utf-8", "replace")] if self._rest.strip() else [])
-        text = " | ".join(line.strip() for line in tail if line.strip())
-        return re.sub(r" @ 0x[0-9a-f]+", "", text)[-500:]
+        """The last complaint of each part of ffmpeg, at most 500 characters: the same for the same file, anywhere."""
+        return " | ".join(f"{part}: {text}" if part else text for part, text in sorted(self._complaints.items()))[:500]
 
     def _line(self, line: str) -> None:
-        frame = self.FRAME.search(line)
-        if frame:
-            self.frame_times.append(float(frame.group(1)))
+        found = self.LINE.match(line)
+        if not found:
             return
-        if "Parsed_showinfo" in line:
+        text = found["text"]
+        if found["level"] in ("error", "fatal", "panic"):
+            self._complaints[found["part"] or ""] = text.strip().replace(self._name, "the file")
             return
-        self.has_input |= line.startswith("Input #0")
-        self._in_outputs |= line.startswith(("Output #", "Stream mapping"))
-        stream = None if self._in_outputs else self.STREAM.match(line)
+        self.has_input |= text.startswith("Input #0")
+        self._in_outputs |= text.startswith(("Output #", "Stream mapping"))
+        duration = self.DURATION.match(text)
+        if duration and self._info.duration_s is None:
+            hours, minutes, seconds = duration.groups()
+            self._info.duration_s = 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+        stream = None if self._in_outputs else self.STREAM.match(text)
         if stream:
             self._stream(*stream.groups())
-        self._tail = [*self._tail[-self.KEEP + 1 :], line]
 
     def _stream(self, kind: str, codec: str, rest: str) -> None:
         if kind == "Audio":
@@ -273,9 +300,18 @@ def _limit(pid: int, cpu_s: float) -> None:
             return
 
 
+def _pipe(stack: contextlib.ExitStack) -> tuple[BinaryIO, BinaryIO]:
+    """The reading and the writing end of a pipe, closed with the stack."""
+    reading, writing = os.pipe()
+    return stack.enter_context(open(reading, "rb", buffering=0)), stack.enter_context(open(writing, "wb", buffering=0))
+
+
 def _kill(child: subprocess.Popen) -> None:
     """End the child and whatever it started."""
     if child.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
+    for pipe in (child.stdout, child.stderr):
+        if pipe is not None:
+            pipe.close()

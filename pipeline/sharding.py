@@ -10,6 +10,7 @@ rest of a video that fills no clip is left out.
 """
 
 import collections
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -24,7 +25,7 @@ import simplejpeg
 from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.errors import ClipError, DataError
-from pipeline.media import Decoding, Frame
+from pipeline.media import Decoding, Frame, MediaInfo
 from pipeline.samples import encode_flac
 from pipeline.tars import TarWriter
 from pipeline.views import ClipView
@@ -140,13 +141,17 @@ class Cutting:
     def _cut(self, path: Path) -> Iterator[Clip]:
         self._decoding = Decoding(path, self._view, self._config.video_limit_s)
         try:
-            for item in self._decoding:
-                if isinstance(item, Frame):
-                    self._add_frame(item)
-                else:
-                    self._sound = np.concatenate([self._sound, item])
-                while self._is_complete(self._next_clip):
-                    yield self._clip()
+            with contextlib.closing(iter(self._decoding)) as items:
+                for item in items:
+                    if isinstance(item, Frame):
+                        self._add_frame(item)
+                    else:
+                        self._sound = np.concatenate([self._sound, item])
+                    while self._is_complete(self._next_clip):
+                        yield self._clip()
+                    self._let_go()  # what lies before the first clip, if the collection prescribes a start
+                    if self._has_passed_the_end():
+                        break
         except ClipError as error:  # what was decoded before is still good
             self._reason, self._detail = error.reason, error.detail
         while self._span_end() <= self._duration_s() + self._config.max_padding_s:
@@ -171,13 +176,21 @@ class Cutting:
 
     def _duration_s(self) -> float:
         """What has been decoded, or the end that the collection prescribes."""
-        rate = self._decoding.info.frame_rate_hz if self._decoding else None
-        frame_s = 1 / rate if rate and rate >= 1 else 0.0
-        picture_s = self._last_frame_s + frame_s if self._last_frame_s >= 0 else 0.0
-        # frames come one per tick, so the last one seen may lie up to a tick before the picture's end
+        info = self._decoding.info if self._decoding else MediaInfo()
+        picture_s = 0.0
+        if self._last_frame_s >= 0:
+            # frames come one per tick: the picture ends within a tick of the last one, and the container says where
+            frame_s = 1 / info.frame_rate_hz if info.frame_rate_hz and info.frame_rate_hz >= 1 else 0.0
+            least_s = self._last_frame_s + frame_s
+            picture_s = max(least_s, min(info.duration_s or 0.0, least_s + 1 / self._view.frame_rate_hz))
         decoded_s = max(self._sound_end_s(), picture_s)
         end_s = self._video.get("end_s")
         return decoded_s if end_s is None else min(decoded_s, end_s)
+
+    def _has_passed_the_end(self) -> bool:
+        """Whether sound and picture have reached the end that the collection prescribes: the rest need not be read."""
+        end_s = self._video.get("end_s")
+        return end_s is not None and min(self._sound_end_s(), self._last_frame_s) >= end_s
 
     def _is_complete(self, index: int) -> bool:
         """Whether no later sound or frame can change this clip."""

@@ -14,6 +14,7 @@ from types import TracebackType
 from pipeline.errors import DataError
 
 KEY = re.compile(r"[a-z0-9_-]{1,200}")
+END_BYTES = 2 * 512
 
 
 class TarWriter:
@@ -59,8 +60,10 @@ def parse_sample(data: bytes, where: str) -> tuple[str, dict[str, bytes]]:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
             for header in tar:
                 key, _, suffix = header.name.partition(".")
-                file = tar.extractfile(header)
-                members[suffix] = file.read() if file else b""
+                file = tar.extractfile(header) if header.isreg() else None
+                if file is None:
+                    raise DataError(f"{where}: member {header.name} is no file.")
+                members[suffix] = file.read()
                 keys.add(key)
                 if len(members[suffix]) != header.size:
                     raise DataError(f"{where}: member {header.name} is truncated.")
@@ -82,14 +85,19 @@ def read_sequence(path: Path, expected_keys: list[str]) -> Iterator[tuple[str, d
     """
     import webdataset  # here, because it imports torch: 2 s and 200 MB that a worker which only writes can save
 
+    with path.open("rb") as file:  # whole tars end in two blocks of zeros: a cut within the last sample shows here only
+        file.seek(-min(END_BYTES, path.stat().st_size), io.SEEK_END)
+        if file.read() != bytes(END_BYTES):
+            raise DataError(f"{path}: the tar is truncated. Delete the part.")
     found = 0
-    for sample in webdataset.WebDataset(str(path), shardshuffle=False, nodesplitter=None, empty_check=False):
-        key = sample["__key__"]
-        if found >= len(expected_keys) or key != expected_keys[found]:
-            raise DataError(f"{path}: sample {found} is {key}, which is not what the part's rows promise.")
-        found += 1
-        yield key, {name: value for name, value in sample.items() if not name.startswith("__")}
+    try:
+        for sample in webdataset.WebDataset(str(path), shardshuffle=False, nodesplitter=None, empty_check=False):
+            key = sample["__key__"]
+            if found >= len(expected_keys) or key != expected_keys[found]:
+                raise DataError(f"{path}: sample {found} is {key}, which is not what the part's rows promise.")
+            found += 1
+            yield key, {name: value for name, value in sample.items() if not name.startswith("__")}
+    except tarfile.TarError as error:
+        raise DataError(f"{path}: not a whole tar ({error}).") from error
     if found != len(expected_keys):
-        raise DataError(
-            f"{path}: {found} samples, expected {len(expected_keys)}: the tar is truncated. Delete the part."
-        )
+        raise DataError(f"{path}: {found} samples, expected {len(expected_keys)}: the tar is damaged. Delete the part.")

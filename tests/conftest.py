@@ -32,9 +32,11 @@ WORLD_VIEW = ClipView(clip_s=2.0, frame_height=32, frame_width=32)
 def make_media(tmp_path_factory: pytest.TempPathFactory) -> MakeMedia:
     """make_media("tone.wav", "-f", "lavfi", "-i", ...) -> the file, made by ffmpeg once per session."""
     folder = tmp_path_factory.mktemp("media")
+    made: dict[str, tuple[str, ...]] = {}
 
     def make(name: str, *arguments: str) -> Path:
         path = folder / name
+        assert made.setdefault(name, arguments) == arguments, f"{name}: made in another way by another test"
         if not path.exists():
             subprocess.run(
                 [ffmpeg_path(), "-y", "-v", "error", "-threads", "1", *arguments, str(path)], check=True, cwd=folder
@@ -121,4 +123,3 @@ def workspace(world: World, tmp_path: Path) -> Workspace:
     """A copy of the world's workspace, to write to."""
     shutil.copytree(world.workspace.root, tmp_path / "workspace")
     return Workspace(str(tmp_path / "workspace"))
-

@@ -120,7 +120,9 @@ def test_beginning_again_with_the_same_config_is_no_error_and_gives_the_same_has
     started = place.stage("clips")["started"]
     assert place.begin("clips", ClipView(), {"collection": "abc"}) == first
     assert place.stage("clips")["started"] == started
-    expected = hash_json({"config": json.loads(json.dumps(dataclasses.asdict(ClipView()))), "inputs": {"collection": "abc"}})
+    expected = hash_json(
+        {"config": json.loads(json.dumps(dataclasses.asdict(ClipView()))), "inputs": {"collection": "abc"}}
+    )
     assert first == expected
 
 
@@ -165,7 +167,7 @@ def test_a_stage_records_what_versions_wrote_it(place: Workspace) -> None:
 
 
 def test_work_that_is_missing_is_named_with_the_command_that_makes_it(place: Workspace) -> None:
-    with pytest.raises(ConfigError, match="Run `earshot shard --root .*` first"):
+    with pytest.raises(ConfigError, match=r"Run `earshot shard --root .*` first"):
         place.require("clips", "earshot shard")
     with pytest.raises(ConfigError, match="nothing there yet"):
         place.stage("clips")

@@ -8,7 +8,17 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("schemas", "pipeline", "jobs", "cluster")
-STAGES = ("collecting", "sharding", "scoring", "labeling", "filtering", "mixing", "evaluating", "reporting", "separating")
+STAGES = (
+    "collecting",
+    "sharding",
+    "scoring",
+    "labeling",
+    "filtering",
+    "mixing",
+    "evaluating",
+    "reporting",
+    "separating",
+)
 TENSORS_ONLY = ("pipeline.losses", "pipeline.metrics", "pipeline.models", "pipeline.audio")
 # What may be imported below them: each other, and the errors that any module may raise.
 KNOWN_TO_TENSORS = (*TENSORS_ONLY, "pipeline.errors")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pipeline.artifacts import Workspace
 from pipeline.batching import ClipSet
-from pipeline.learners.common import augment_frames, augment_waveform, stack_frames, stack_waveforms
+from pipeline.learners.common import add_gap, augment_frames, augment_waveform, stack_frames, stack_waveforms
 from pipeline.losses.contrastive import info_nce
 from pipeline.models.coincidence import CoincidenceConfig, CoincidenceModel
 from pipeline.samples import Clip
@@ -67,7 +67,11 @@ class CoincidenceLearner:
             places = torch.tensor([sorted(rng.permutation(frames.shape[1])[:num_frames]) for rng in rngs])
             frames = augment_frames(frames[torch.arange(len(rngs))[:, None], places], rngs)
             length = round(self.config.crop * len(sounds[0]))
-            sounds = [augment_waveform(sound, length, rng) for sound, rng in zip(sounds, rngs, strict=True)]
+            starts = [int(rng.integers(len(sounds[0]) - length + 1)) for rng in rngs]
+            sounds = [
+                add_gap(augment_waveform(sound, start, length, rng), rng)
+                for sound, start, rng in zip(sounds, starts, rngs, strict=True)
+            ]
         video = torch.from_numpy(clips.video_index[numbers[chosen]].astype(np.int64))
         return {"frames": frames, "waveform": stack_waveforms(sounds), "video": video}
 

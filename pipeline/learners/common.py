@@ -37,16 +37,19 @@ def augment_frames(frames: Tensor, rngs: list[np.random.Generator]) -> Tensor:
     return out
 
 
-def augment_waveform(samples: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
-    """[length] of the clip's [T] samples from a random place, played faster or slower, with a short gap of silence.
+def augment_waveform(samples: np.ndarray, start: int, length: int, rng: np.random.Generator) -> np.ndarray:
+    """[length] of a clip's [T] samples from `start` on, or a little before, played up to MAX_SPEED faster or slower.
 
-    Speed moves pitch and rhythm together, by up to MAX_SPEED; T must be at least length.
+    Speed moves pitch and rhythm together. Needs start + length <= T; the faster take is moved back into the clip.
     """
     speed = min(float(np.exp(rng.uniform(-MAX_SPEED, MAX_SPEED))), len(samples) / length)
-    start = rng.uniform(0, len(samples) - length * speed)
-    places = start + speed * np.arange(length)
-    played = np.interp(places, np.arange(len(samples)), samples).astype(np.float32)
-    gap = int(rng.integers(0, round(MAX_GAP * length) + 1))
-    begin = int(rng.integers(0, length - gap + 1))
-    played[begin : begin + gap] = 0
-    return played
+    first = min(start, len(samples) - length * speed)
+    places = first + speed * np.arange(length)
+    return np.interp(places, np.arange(len(samples)), samples).astype(np.float32)
+
+
+def add_gap(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The [T] samples with a stretch of at most MAX_GAP of them silenced."""
+    gap = int(rng.integers(0, round(MAX_GAP * len(samples)) + 1))
+    begin = int(rng.integers(0, len(samples) - gap + 1))
+    return np.concatenate([samples[:begin], np.zeros(gap, samples.dtype), samples[begin + gap :]])

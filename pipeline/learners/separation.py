@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pipeline.artifacts import Workspace
 from pipeline.batching import ClipSet
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
-from pipeline.learners.common import augment_frames, stack_frames, stack_waveforms
+from pipeline.learners.common import augment_frames, augment_waveform, stack_frames, stack_waveforms
 from pipeline.losses.mixit import all_to_first, assigned_loss, best_assignment
 from pipeline.losses.onscreen import (
     active_combinations_cross_entropy,
@@ -54,6 +54,8 @@ class SeparationLearnerConfig:
     """Share of SOff among the unlabelled examples: more suppresses off-screen sound better, and on-screen sound too."""
     labelled_fraction: float = 0.5
     """Share of LOn and LOff examples, half of them single mixtures; unlabelled ones where there are no labels."""
+    weigh_by_power: bool = False
+    """Weigh each source's cross-entropy by its share of power (ours): MixIT assigns near-silent sources by chance."""
     crop_frames: int | None = None
     """Train on this many consecutive frames and the sound of their time, not the whole clip. Fewer is faster."""
     first_model: str | None = "coincidence"
@@ -80,6 +82,12 @@ class Recipe:
     """Clip that gives the second mixture's sound; None in a single mixture."""
     seed: int
     """Of the crop and the augmentation."""
+
+
+def source_weights(sources: Tensor) -> Tensor:
+    """[B, S] power of each of the sources [B, S, T] over their mean power, without gradient."""
+    power = sources.detach().square().sum(dim=-1) + 1e-8
+    return power / power.mean(dim=-1, keepdim=True)
 
 
 class SeparationLearner:
@@ -134,33 +142,41 @@ class SeparationLearner:
     def batch(self, clips: ClipSet, rng: np.random.Generator, count: int, rows: slice, augment: bool) -> Batch:
         """references [B, 2, T], frames [B, K, 3, H, W], single [B] bool, on_screen [B] bool (NOn, LOn)."""
         recipes = self.draw(clips, rng, count)[rows]
-        first = [clips.read(recipe.first) for recipe in recipes]
-        sound = stack_waveforms([clips.read(recipe.sound).waveform for recipe in recipes])
-        second = torch.zeros_like(sound)
-        for i, recipe in enumerate(recipes):
-            if recipe.second is not None:
-                second[i] = torch.from_numpy(clips.read(recipe.second).waveform).float() / 32768
-        frames, references = stack_frames(first), torch.stack([sound, second], dim=1)
         rngs = [np.random.default_rng(recipe.seed) for recipe in recipes]
-        if self.config.crop_frames is not None:
-            frames, references = self._crop(frames, references, rngs)
-        if augment:
-            frames = augment_frames(frames, rngs)
+        frames = stack_frames([clips.read(recipe.first) for recipe in recipes])
+        total = frames.shape[1]
+        num_frames = min(self.config.crop_frames or total, total)
+        starts = [int(rng.integers(total - num_frames + 1)) for rng in rngs]
+        frames = torch.stack([picture[s : s + num_frames] for picture, s in zip(frames, starts, strict=True)])
+        references = torch.stack(
+            [
+                self._references(clips, recipe, start / total, num_frames / total, rng if augment else None)
+                for recipe, start, rng in zip(recipes, starts, rngs, strict=True)
+            ]
+        )
         return {
             "references": references,
-            "frames": frames,
+            "frames": augment_frames(frames, rngs) if augment else frames,
             "single": torch.tensor([recipe.second is None for recipe in recipes]),
             "on_screen": torch.tensor([recipe.kind in ON_KINDS for recipe in recipes]),
         }
 
-    def _crop(self, frames: Tensor, references: Tensor, rngs: list[np.random.Generator]) -> tuple[Tensor, Tensor]:
-        """The same `crop_frames` frames' time of picture and sound, at a place of each example's own."""
-        total, length = frames.shape[1], min(self.config.crop_frames or 0, frames.shape[1])
-        samples = references.shape[-1] // total
-        starts = [int(rng.integers(total - length + 1)) for rng in rngs]
-        frames = torch.stack([frames[i, s : s + length] for i, s in enumerate(starts)])
-        sound = [references[i, :, s * samples : (s + length) * samples] for i, s in enumerate(starts)]
-        return frames, torch.stack(sound)
+    def _references(
+        self, clips: ClipSet, recipe: Recipe, start: float, share: float, rng: np.random.Generator | None
+    ) -> Tensor:
+        """[2, T] both mixtures of a recipe over `share` of the clip from `start` on, augmented if `rng` is given."""
+        out: list[np.ndarray] = []
+        for number in (recipe.sound, recipe.second):
+            if number is None:
+                out.append(np.zeros_like(out[0]))
+                continue
+            samples = clips.read(number).waveform
+            first, length = round(start * len(samples)), round(share * len(samples))
+            if rng is None:
+                out.append(samples[first : first + length].astype(np.float32))
+            else:
+                out.append(augment_waveform(samples, first, length, rng))
+        return stack_waveforms(out)
 
     def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """MixIT's separation loss (single mixtures have none) and the classification loss on its assignment."""
@@ -172,7 +188,8 @@ class SeparationLearner:
         # a single mixture's loss is constant: mixture consistency makes its sources add up to it
         separation = (per_example * ~single).sum() / (~single).sum().clamp(min=1)
         labels = assignment[:, 0] * on_screen[:, None]
-        classification = CROSS_ENTROPIES[self.config.cross_entropy](output.logits, labels).mean()
+        weights = source_weights(output.sources) if self.config.weigh_by_power else None
+        classification = CROSS_ENTROPIES[self.config.cross_entropy](output.logits, labels, weights).mean()
         loss = separation + self.config.classification_weight * classification
         return {"loss": loss, "separation_db": separation, "classification": classification}
 

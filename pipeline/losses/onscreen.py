@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def exact_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def exact_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Binary cross-entropy [B] in nats, summed over sources, that believes every label.
 
     -sum_m [ y_m log p_m + (1 - y_m) log(1 - p_m) ]: AudioScope, exact cross-entropy loss.
@@ -28,6 +28,7 @@ def exact_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     Args:
         logits: [B, S] log-odds that the source is on screen.
         labels: [B, S] 0 or 1, bool or number.
+        weights: [B, S] multiplies each source's term (ours); None is 1. Which sources count does not depend on it.
     Returns:
         [B], at least 0, fp32 (float64 for float64 logits), also under autocast.
     Raises:
@@ -37,10 +38,10 @@ def exact_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     tensor([2.7726])
     """
     scores, positives = _prepare(logits, labels)
-    return torch.where(positives, F.softplus(-scores), F.softplus(scores)).sum(dim=-1)
+    return _weighed(torch.where(positives, F.softplus(-scores), F.softplus(scores)), weights)
 
 
-def multiple_instance_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def multiple_instance_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Cross-entropy [B] in nats that believes one positive label, the most probable, and every negative one.
 
     -log max_{m in R} p_m - sum_{m not in R} log(1 - p_m): AudioScope, multiple instance loss. The other sources of R
@@ -49,6 +50,7 @@ def multiple_instance_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     Args:
         logits: [B, S] log-odds that the source is on screen.
         labels: [B, S] 0 or 1, bool or number.
+        weights: [B, S] multiplies each source's term (ours); None is 1. Which sources count does not depend on it.
     Returns:
         [B], at least 0, fp32 (float64 for float64 logits), also under autocast.
     Raises:
@@ -57,10 +59,10 @@ def multiple_instance_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     scores, positives = _prepare(logits, labels)
     free = positives & ~_most_probable(scores, positives)
     costs = torch.where(positives, F.softplus(-scores), F.softplus(scores))
-    return torch.where(free, 0.0, costs).sum(dim=-1)
+    return _weighed(torch.where(free, 0.0, costs), weights)
 
 
-def active_combinations_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def active_combinations_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Cross-entropy [B] in nats of the cheapest labelling that keeps at least one, and only, positive labels.
 
     min over non-empty P in R of -sum_{m in P} log p_m - sum_{m not in P} log(1 - p_m): AudioScope, active combinations
@@ -70,13 +72,18 @@ def active_combinations_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     Args:
         logits: [B, S] log-odds that the source is on screen.
         labels: [B, S] 0 or 1, bool or number.
+        weights: [B, S] multiplies each source's term (ours); None is 1. Which sources count does not depend on it.
     Returns:
         [B], at least 0, fp32 (float64 for float64 logits), also under autocast.
     Raises:
         ValueError: the shapes differ or are not [B, S].
     """
     scores, positives = _prepare(logits, labels)
-    return exact_cross_entropy(scores, positives & ((scores >= 0) | _most_probable(scores, positives)))
+    return exact_cross_entropy(scores, positives & ((scores >= 0) | _most_probable(scores, positives)), weights)
+
+
+def _weighed(costs: Tensor, weights: Tensor | None) -> Tensor:
+    return (costs if weights is None else costs * weights).sum(dim=-1)
 
 
 def _most_probable(scores: Tensor, positives: Tensor) -> Tensor:

@@ -36,6 +36,7 @@ class OnScreenClassifier(nn.Module):
     def __init__(self, towers: CoincidenceConfig, *, tanh: bool, cosine_feature: bool) -> None:
         """`cosine_feature` adds the cosine of source and video in the towers' shared space (ours, not published)."""
         super().__init__()
+        self.frozen = False
         self.visual_tower = VisualTower(towers)
         self.audio_tower = AudioTower(towers)
         dim, local_dim = towers.embedding_dim, self.visual_tower.local_dim
@@ -58,6 +59,21 @@ class OnScreenClassifier(nn.Module):
             heard = shared_embedding(sound).unflatten(0, (batch, num_sources))
             features.append((seen * heard).sum(dim=-1, keepdim=True))
         return OnScreenOutput(self.dense(torch.cat(features, dim=-1)).squeeze(-1), attention)
+
+    def freeze_towers(self) -> None:
+        """Exclude the towers from training: their weights and their batch norm's statistics stay what they are."""
+        self.frozen = True
+        for tower in (self.visual_tower, self.audio_tower):
+            tower.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "OnScreenClassifier":
+        """Set training mode; frozen towers stay in evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.visual_tower.eval()
+            self.audio_tower.eval()
+        return self
 
     def load_towers(self, model: CoincidenceModel) -> None:
         """Start from a trained coincidence model; with cosine_feature, the first verdicts are its match logits."""

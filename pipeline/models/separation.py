@@ -47,6 +47,10 @@ class SeparationConfig:
     """Bound keys and queries of attention by tanh."""
     cosine_feature: bool = False
     """Show the classifier the coincidence of source and frames too (ours): it is useful from the first step."""
+    max_boost_db: float = 0.0
+    """Raise quiet sources by at most this before they are judged (ours): the audio tower learnt from one level."""
+    freeze_towers: bool = False
+    """Keep the towers as the coincidence model left them (ours): a few hundred videos would not improve them."""
     detach_sources_for_classifier: bool = False
     """Train the separator by its separation loss only."""
 
@@ -106,6 +110,8 @@ class SeparationModel(nn.Module):
         if config.consistency == "predicted":
             self.share = nn.Linear(config.tdcn.bottleneck, config.num_sources, bias=False)
         self.classifier = OnScreenClassifier(config.towers, tanh=config.tanh, cosine_feature=config.cosine_feature)
+        if config.freeze_towers:
+            self.classifier.freeze_towers()
 
     def forward(self, mixture: Tensor, frames: Tensor) -> SeparationOutput:
         """Separate a clip and judge its sources.
@@ -120,7 +126,7 @@ class SeparationModel(nn.Module):
         gain = level_gain(mixture, 0.0)
         sources = self._separate(mixture * gain, video)
         heard = sources.detach() if self.config.detach_sources_for_classifier else sources
-        logits, attention = self.classifier(heard * db_to_gain(INPUT_DB), video)
+        logits, attention = self.classifier(heard * db_to_gain(INPUT_DB) * self._boost(heard), video)
         cells = self.classifier.visual_tower.cells(*frames.shape[-2:])
         return SeparationOutput(sources / gain.unsqueeze(1), logits, attention.unflatten(-1, (frames.shape[1], *cells)))
 
@@ -129,6 +135,11 @@ class SeparationModel(nn.Module):
         video = None if frames is None else self.classifier.visual_tower(frames)
         gain = level_gain(mixture, 0.0)
         return self._separate(mixture * gain, video) / gain.unsqueeze(1)
+
+    def _boost(self, sources: Tensor) -> Tensor:
+        """[B, S, 1] gain that brings quiet sources to the level of the mixture, at most `max_boost_db`; no gradient."""
+        gain = level_gain(sources.detach(), 0.0)
+        return gain.clamp(min=1.0, max=max(1.0, db_to_gain(self.config.max_boost_db)))
 
     def load_towers(self, model: CoincidenceModel) -> None:
         """Start the classifier's towers from a trained coincidence model of the same shape.

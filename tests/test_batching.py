@@ -1,0 +1,158 @@
+"""Batches: a function of seed and step, of distinct videos, the same on any number of workers."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from conftest import World
+
+from pipeline import storage
+from pipeline.artifacts import CLIPS_FOLDER, Workspace
+from pipeline.batching import ClipSet, prefetch, step_rng
+from pipeline.clipsets import load_split
+from pipeline.errors import DataError
+from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
+from pipeline.splitting import SplittingConfig
+
+VIDEOS = ["a", "b", "a", "c", "a", "b"]
+
+
+def paper_set(videos: list[str]) -> ClipSet:
+    """A set that can be drawn from, but whose clips lie nowhere."""
+    names = [f"{video}_{i}" for i, video in enumerate(videos)]
+    rows = pa.table({"clip_id": pa.array(names, pa.string()), "video_id": pa.array(videos, pa.string())})
+    return ClipSet(Workspace("/nowhere"), CLIPS_FOLDER, rows)
+
+
+@pytest.fixture
+def clips(world: World) -> ClipSet:
+    return load_split(world.workspace, "train", SplittingConfig())
+
+
+def test_clips_are_grouped_by_video() -> None:
+    clips = paper_set(VIDEOS)
+    assert (len(clips), clips.num_videos) == (6, 3)
+    assert sorted(sorted(group.tolist()) for group in clips.clips_of) == [[0, 2, 4], [1, 5], [3]]
+    for group in clips.clips_of:
+        assert len({VIDEOS[number] for number in group}) == 1
+
+
+def test_a_set_of_no_clips_has_no_videos() -> None:
+    clips = paper_set([])
+    assert (len(clips), clips.num_videos) == (0, 0)
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, 1), (2, 2), (3, 3), (10, 3)])
+def test_a_draw_takes_clips_of_different_videos_and_never_more_than_there_are(count: int, expected: int) -> None:
+    clips = paper_set(VIDEOS)
+    for step in range(50):
+        videos = [VIDEOS[number] for number in clips.draw(step_rng(0, step), count)]
+        assert len(videos) == len(set(videos)) == expected
+
+
+def test_every_video_is_drawn_alike_however_many_clips_it_has() -> None:
+    clips = paper_set(VIDEOS)
+    drawn = [VIDEOS[int(clips.draw(step_rng(0, step), 1)[0])] for step in range(3000)]
+    for video in "abc":
+        assert drawn.count(video) / 3000 == pytest.approx(1 / 3, abs=4 * (2 / 9 / 3000) ** 0.5)
+
+
+def test_another_clip_is_always_of_another_video_and_of_each_alike() -> None:
+    clips = paper_set(VIDEOS)
+    rng = step_rng(0)
+    for number, video in enumerate(VIDEOS):
+        others = [VIDEOS[clips.draw_other(rng, number)] for _ in range(400)]
+        assert video not in others
+        for other in set(VIDEOS) - {video}:
+            assert others.count(other) / 400 == pytest.approx(1 / 2, abs=4 * (1 / 4 / 400) ** 0.5)
+
+
+def test_the_same_seed_and_step_give_the_same_batch_and_others_another(clips: ClipSet) -> None:
+    learner = CoincidenceLearner(CoincidenceLearnerConfig())
+
+    def batch(seed: int, step: int) -> dict[str, torch.Tensor]:
+        return learner.batch(clips, step_rng(seed, 0, step), 4, slice(None), augment=True)
+
+    first = batch(1, 5)
+    assert all(torch.equal(value, first[name]) for name, value in batch(1, 5).items())
+    assert not torch.equal(first["waveform"], batch(1, 6)["waveform"])
+    assert not torch.equal(first["waveform"], batch(2, 5)["waveform"])
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_the_workers_rows_are_together_the_one_global_batch(clips: ClipSet, world_size: int) -> None:
+    learner = CoincidenceLearner(CoincidenceLearnerConfig())
+
+    def batch(rows: slice) -> dict[str, torch.Tensor]:
+        return learner.batch(clips, step_rng(0, 0, 7), 5, rows, augment=True)
+
+    whole = batch(slice(None))
+    for rank in range(world_size):
+        mine = batch(slice(rank, None, world_size))
+        for name, value in mine.items():
+            assert torch.equal(value, whole[name][rank::world_size])
+
+
+def test_a_clip_is_read_from_its_place_and_once_only(world: World, clips: ClipSet, tmp_path: Path) -> None:
+    shutil.copytree(world.workspace.root, tmp_path / "copy")
+    copy = ClipSet(Workspace(str(tmp_path / "copy")), CLIPS_FOLDER, clips.rows)
+    first = copy.read(3)
+    assert first.key == clips.clip_id(3) == clips.rows["clip_id"][3].as_py()
+    assert first.facts["clip_id"] == first.key
+    assert first.waveform.shape == (2 * 16000,)
+    assert first.frames.shape == (2, 3, 32, 32)
+    shutil.rmtree(tmp_path / "copy")
+    assert copy.read(3) is first
+    with pytest.raises(DataError):
+        copy.read(4)
+
+
+def test_the_cache_keeps_no_more_than_it_has_room_for(world: World, clips: ClipSet) -> None:
+    size = clips.read(0).size_bytes
+    assert size == 2 * 2 * 16000 + 2 * 3 * 32 * 32
+    small = ClipSet(world.workspace, CLIPS_FOLDER, clips.rows, cache_bytes=2 * size)
+    read = [small.read(number) for number in range(3)]
+    assert [small.read(number) is read[number] for number in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "swapped", "missing"])
+def test_a_tar_that_is_not_what_its_rows_say_is_an_error_that_names_it(damage: str, workspace: Workspace) -> None:
+    clips = load_split(workspace, "train", SplittingConfig())
+    row = clips.rows.slice(len(clips) - 1).to_pylist()[0]
+    uri = workspace.uri(CLIPS_FOLDER, f"{row['part']}.tar")
+    data = storage.read_bytes(uri)
+    first = clips.rows.slice(0, 1).to_pylist()[0]
+    if damage == "truncated":
+        storage.commit_bytes(uri, data[: row["tar_offset"] + row["tar_bytes"] // 2])
+    elif damage == "swapped":
+        head = data[first["tar_offset"] : first["tar_offset"] + first["tar_bytes"]]
+        rest = data[row["tar_offset"] + len(head) :]
+        storage.commit_bytes(uri, data[: row["tar_offset"]] + head + rest)
+    else:
+        storage.local_path(uri).unlink()
+    with pytest.raises(DataError) as caught:
+        clips.read(len(clips) - 1)
+    assert row["part"] in str(caught.value)
+
+
+def test_prefetching_gives_every_position_in_order_and_passes_errors_on() -> None:
+    made: list[int] = []
+
+    def make(position: int) -> int:
+        made.append(position)
+        if position == 6:
+            raise ValueError("six")
+        return position * position
+
+    assert list(prefetch(make, range(2, 5))) == [4, 9, 16]
+    assert made == [2, 3, 4]
+    assert list(prefetch(make, range(3, 3))) == []
+    with pytest.raises(ValueError, match="six"):
+        list(prefetch(make, range(5, 9)))
+
+
+def test_the_generator_of_a_step_is_numpys_of_seed_and_position() -> None:
+    assert step_rng(3, 1, 4).integers(2**63) == np.random.default_rng([3, 1, 4]).integers(2**63)

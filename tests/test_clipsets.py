@@ -1,0 +1,90 @@
+"""Clip sets: all kept clips of a split, or what a selection and people's labels say of them."""
+
+import pyarrow as pa
+import pytest
+from conftest import World
+
+from pipeline.artifacts import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.clipsets import load_clips, load_split
+from pipeline.errors import ConfigError
+from pipeline.splitting import SplittingConfig
+from schemas.clips import CLIPS
+from schemas.fields import from_rows
+from schemas.selections import SELECTIONS
+from schemas.videos import VIDEOS
+
+
+def reject(workspace: Workspace, part: str, clip_id: str) -> None:
+    """Make it so that a clip was not cut."""
+    rows = workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist()
+    for row in rows:
+        if row["clip_id"] == clip_id:
+            row |= {"outcome": "silent", "tar_offset": None, "tar_bytes": None}
+    workspace.commit(CLIPS_FOLDER, part, from_rows(rows, CLIPS, part), CLIPS)
+
+
+@pytest.mark.parametrize("split", ["train", "validate", "test"])
+def test_a_split_holds_the_kept_clips_of_its_videos_and_no_others(split: str, world: World) -> None:
+    clips = load_split(world.workspace, split, SplittingConfig())
+    assert sorted(set(clips.rows["video_id"].to_pylist())) == sorted(world.video_ids[split])
+    assert len(clips) == 4 * len(world.video_ids[split])
+
+
+def test_a_clip_that_was_not_cut_is_in_no_set(workspace: Workspace) -> None:
+    before = load_split(workspace, "train", SplittingConfig())
+    row = before.rows.slice(5, 1).to_pylist()[0]
+    reject(workspace, row["part"], row["clip_id"])
+    after = load_split(workspace, "train", SplittingConfig())
+    assert set(before.rows["clip_id"].to_pylist()) - set(after.rows["clip_id"].to_pylist()) == {row["clip_id"]}
+
+
+def test_a_split_without_videos_is_an_empty_set(workspace: Workspace) -> None:
+    for part in workspace.parts(VIDEOS_FOLDER):
+        rows = [row | {"split": "train"} for row in workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()]
+        workspace.commit(VIDEOS_FOLDER, part, from_rows(rows, VIDEOS, part), VIDEOS)
+    assert load_split(workspace, "test", SplittingConfig()).num_videos == 0
+    assert load_split(workspace, "train", SplittingConfig()).num_videos == 12
+
+
+def decide(workspace: Workspace) -> dict[str, dict]:
+    """A selection `s`: of each video's clips the first is kept, the second labelled, the third both, the last neither."""
+    rows = []
+    for part in workspace.parts(CLIPS_FOLDER):
+        splits = {row["video_id"]: row["split"] for row in workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()}
+        decided = []
+        for clip in workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist():
+            place = int(clip["start_s"])
+            row = {name: clip[name] for name in ("clip_id", "video_id", "part")}
+            row |= {"selection": "s", "kept": place in (0, 2), "reason": "kept", "split": splits[clip["video_id"]]}
+            row |= {"score": 0.5, "label": "on_screen" if place in (1, 2) else None}
+            decided.append(row)
+        workspace.commit("selections/s", part, from_rows(decided, SELECTIONS, part), SELECTIONS)
+        rows += decided
+    return {row["clip_id"]: row for row in rows}
+
+
+def test_a_selection_gives_its_kept_and_its_labelled_clips_of_one_split(workspace: Workspace, world: World) -> None:
+    decided = decide(workspace)
+    clips = load_clips(workspace, "s", "test")
+    found = {row["clip_id"]: row for row in clips.rows.to_pylist()}
+    expected = {k for k, row in decided.items() if row["split"] == "test" and (row["kept"] or row["label"])}
+    assert found.keys() == expected
+    assert len(found) == 3 * len(world.video_ids["test"])
+    assert all((row["kept"], row["label"]) == (decided[k]["kept"], decided[k]["label"]) for k, row in found.items())
+    assert clips.read(0).key == clips.clip_id(0)
+    assert pa.types.is_boolean(clips.rows.schema.field("kept").type)
+
+
+def test_a_selected_clip_that_is_no_longer_cut_is_left_out(workspace: Workspace) -> None:
+    decide(workspace)
+    row = load_clips(workspace, "s", "test").rows.slice(0, 1).to_pylist()[0]
+    reject(workspace, row["part"], row["clip_id"])
+    assert row["clip_id"] not in load_clips(workspace, "s", "test").rows["clip_id"].to_pylist()
+
+
+def test_a_selection_or_clips_that_are_not_there_are_named_with_their_command(tmp_path: object) -> None:
+    empty = Workspace(str(tmp_path))
+    with pytest.raises(ConfigError, match="earshot shard"):
+        load_split(empty, "train", SplittingConfig())
+    with pytest.raises(ConfigError, match="earshot filter"):
+        load_clips(empty, "s", "train")

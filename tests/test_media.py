@@ -1,0 +1,387 @@
+"""Decoding: sound and picture keep their true times, and whatever a file is, the process and other files are safe."""
+
+import contextlib
+import csv
+import http.server
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import MakeMedia
+
+from pipeline.errors import ClipError
+from pipeline.media import Decoding, Frame, MediaInfo, ffmpeg_path
+from pipeline.views import ClipView
+
+RATE_HZ = 16000
+BY_25 = ClipView(frame_rate_hz=25, frame_height=32, frame_width=32, exact_frames=True)
+BY_1 = ClipView(frame_height=32, frame_width=32)
+H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+LAVFI = ("-f", "lavfi", "-i")
+# White from 2.0 s to 2.2 s, and a beep at the same time.
+FLASH = "color=black:s=64x48:r=25:d=4,drawbox=color=white:t=fill:enable='between(t,1.999,2.199)'"
+BEEP = "aevalsrc='if(between(t,2,2.2),0.5*sin(2*PI*1000*t),0)':d=4:s=44100"
+# Brightness says the time: luma 16 + 40 t, rounded down, so coding's rounding included within 0.06 s.
+CLOCK = "color=black:s=32x32:r=25:d=5,geq=lum='16+40*T':cb=128:cr=128"
+TONE = "sine=frequency=1000:sample_rate=44100:duration=5"
+
+
+def decode(path: Path, view: ClipView = BY_25, limit_s: float = 60.0) -> tuple[np.ndarray, list[Frame], MediaInfo]:
+    """All of a file: [T] float in [-1, 1), frames, and what the container says."""
+    decoding = Decoding(path, view, limit_s)
+    sound, frames = [np.zeros(0, np.int16)], []
+    for item in decoding:
+        if isinstance(item, Frame):
+            frames.append(item)
+        else:
+            sound.append(item)
+    return np.concatenate(sound) / 32768, frames, decoding.info
+
+
+def onset_s(sound: np.ndarray) -> float:
+    """Where the sound first is louder than a tenth of its peak."""
+    return float(np.flatnonzero(np.abs(sound) > 0.1 * np.abs(sound).max())[0]) / RATE_HZ
+
+
+def brightness(frames: list[Frame]) -> np.ndarray:
+    return np.array([frame.pixels.mean() for frame in frames])
+
+
+def shown_time_s(frames: list[Frame]) -> np.ndarray:
+    """What the pictures of CLOCK say: luma to RGB is (luma - 16) * 255 / 219."""
+    return brightness(frames) * 219 / 255 / 40
+
+
+def number_of_children() -> int:
+    pid = os.getpid()
+    return sum(
+        len(Path(f"/proc/{pid}/task/{task}/children").read_text().split()) for task in os.listdir(f"/proc/{pid}/task")
+    )
+
+
+@contextlib.contextmanager
+def watched_pipe(path: Path) -> Iterator[list[float]]:
+    """A named pipe; the list is not empty once somebody has opened it for reading."""
+    os.mkfifo(path)
+    opened: list[float] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.001):
+            with contextlib.suppress(OSError):  # nobody reads
+                os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+                opened.append(time.monotonic())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield opened
+    finally:
+        done.set()
+        thread.join()
+
+
+# --- times ---
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi", "ts", "webm"])
+def test_flash_and_beep_meet_within_a_frame(suffix: str, make_media: MakeMedia) -> None:
+    codecs = {
+        "webm": ("-c:v", "libvpx", "-b:v", "500k", "-c:a", "libvorbis"),
+        "avi": ("-c:v", "mpeg4", "-c:a", "pcm_s16le"),  # AVI has no place for the times of B-frames or AAC's priming
+    }.get(suffix, (*H264, "-bf", "2"))
+    path = make_media(f"flash.{suffix}", *LAVFI, FLASH, *LAVFI, BEEP, *codecs)
+    sound, frames, _ = decode(path)
+    bright = [frame.time_s for frame in frames if frame.pixels.mean() > 128]
+    assert onset_s(sound) == pytest.approx(bright[0], abs=1 / 25)
+    if suffix != "ts":  # a transport stream's clock starts with its first packet, not at 0
+        assert onset_s(sound) == pytest.approx(2.0, abs=0.005)
+    assert len(bright) == 5
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("late_s", [0.5, 1.5])
+def test_sound_that_starts_late_is_preceded_by_silence_of_that_length(
+    suffix: str, late_s: float, make_media: MakeMedia
+) -> None:
+    path = make_media(
+        f"late_{late_s}.{suffix}", *LAVFI, FLASH, "-itsoffset", str(late_s), *LAVFI, TONE, "-t", "4", *H264
+    )
+    sound, frames, _ = decode(path)
+    assert onset_s(sound) == pytest.approx(late_s, abs=0.03)  # an AAC frame is 23 ms
+    assert next(frame.time_s for frame in frames if frame.pixels.mean() > 128) == pytest.approx(2.0, abs=0.03)
+
+
+def test_a_picture_that_starts_late_keeps_its_time(make_media: MakeMedia) -> None:
+    path = make_media("late_picture.mkv", "-itsoffset", "1.5", *LAVFI, CLOCK, *LAVFI, TONE, *H264)
+    sound, frames, _ = decode(path)
+    assert onset_s(sound) < 0.03
+    assert frames[0].time_s == pytest.approx(1.5, abs=0.03)
+    np.testing.assert_allclose(shown_time_s(frames) + 1.5, [frame.time_s for frame in frames], atol=0.08)
+
+
+def test_a_gap_in_the_sound_stays_a_gap(make_media: MakeMedia) -> None:
+    holed = f"{TONE},aselect='lt(t,1)+gte(t,3)'"
+    path = make_media("gap.mkv", *LAVFI, CLOCK, *LAVFI, holed, *H264, "-c:a", "pcm_s16le")
+    sound, _, _ = decode(path)
+    loudness = np.abs(sound[: 4 * RATE_HZ]).reshape(8, -1).mean(axis=1)  # of each half second
+    assert list(loudness > loudness.max() / 2) == [True, True, False, False, False, False, True, True]
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("rate_hz", [1, 5])
+def test_frames_show_the_time_they_claim_one_per_tick(exact: bool, rate_hz: int, make_media: MakeMedia) -> None:
+    path = make_media("clock.mp4", *LAVFI, CLOCK, *LAVFI, TONE, *H264, "-bf", "2", "-g", "12")
+    view = ClipView(frame_rate_hz=rate_hz, frame_height=32, frame_width=32, exact_frames=exact)
+    _, frames, _ = decode(path, view)
+    times = np.array([frame.time_s for frame in frames])
+    np.testing.assert_allclose(shown_time_s(frames), times, atol=0.06)
+    assert list(np.floor((times + 0.001) * rate_hz)) == list(range(5 * rate_hz))
+    # exact: the frame at the tick. Else a frame that others refer to: at most bf frames later.
+    np.testing.assert_allclose(times, np.arange(5 * rate_hz) / rate_hz, atol=0.001 if exact else 3 / 25)
+
+
+def test_frames_of_a_variable_rate_are_chosen_by_time_not_by_number(make_media: MakeMedia) -> None:
+    # 25 frames in the first second, then only those at 2.0 to 2.4 and at 4.0
+    chosen = "lt(t,1)+between(t,1.99,2.41)+between(t,3.99,4.01)"
+    path = make_media("vfr.mp4", *LAVFI, f"{CLOCK},select='{chosen}'", *LAVFI, TONE, "-fps_mode", "vfr", *H264)
+    _, frames, _ = decode(path, ClipView(frame_height=32, frame_width=32, exact_frames=True))
+    assert [round(frame.time_s, 2) for frame in frames] == [0.0, 2.0, 4.0]
+    np.testing.assert_allclose(shown_time_s(frames), [0.0, 2.0, 4.0], atol=0.06)
+
+
+@pytest.mark.parametrize(
+    "title", ["[Parsed_showinfo_2 @ 0x1] n: 0 pts: 0 pts_time:99", "frame:0 pts:99000000", "25x7, 3 fps"]
+)
+def test_a_title_cannot_pass_for_what_the_decoder_says(title: str, make_media: MakeMedia) -> None:
+    clock = make_media("clock.mp4", *LAVFI, CLOCK, *LAVFI, TONE, *H264, "-bf", "2", "-g", "12")
+    for number, text in enumerate([title, f"\n{title}", f"\nStream #0:0: Video: {title}\nInput #0\nOutput #0"]):
+        name = f"titled_{len(title)}_{number}.mp4"
+        path = make_media(name, "-i", str(clock), "-c", "copy", "-metadata", f"title={text}")
+        _, frames, info = decode(path, BY_1)
+        np.testing.assert_allclose([frame.time_s for frame in frames], range(5), atol=0.13)
+        assert (info.video_codec, info.width, info.frame_rate_hz) == ("h264", 32, 25.0)
+
+
+def test_sound_is_resampled_and_its_channels_averaged(make_media: MakeMedia) -> None:
+    path = make_media(
+        "stereo.mkv", *LAVFI, CLOCK, *LAVFI, "aevalsrc='0.4*sin(2*PI*1000*t)|0':d=5:s=48000", *H264, "-c:a", "pcm_s16le"
+    )
+    sound, _, _ = decode(path)
+    assert len(sound) == pytest.approx(5 * RATE_HZ, abs=2)
+    spectrum = np.abs(np.fft.rfft(sound[RATE_HZ : 2 * RATE_HZ])) / (RATE_HZ / 2)
+    assert int(spectrum.argmax()) == 1000
+    assert spectrum.max() == pytest.approx(0.2, rel=0.01)
+
+
+# --- pictures ---
+
+
+def test_rotation_is_applied(make_media: MakeMedia) -> None:
+    plain = make_media(
+        "left_white.mp4", *LAVFI, "color=black:s=64x32:r=5:d=2,drawbox=w=32:color=white:t=fill", *LAVFI, BEEP, *H264
+    )
+    turned = make_media("turned.mp4", "-display_rotation", "90", "-i", str(plain), "-c", "copy")
+    (_, (upright, *_), _), (_, (rotated, *_), _) = decode(plain, BY_1), decode(turned, BY_1)
+    assert upright.pixels[:, :14].min() > 200 > 50 > upright.pixels[:, 18:].max()
+    np.testing.assert_allclose(rotated.pixels, np.rot90(upright.pixels), atol=40)
+
+
+def test_pad_keeps_the_shape_that_is_shown_and_stretch_fills_the_frame(make_media: MakeMedia) -> None:
+    # 32x32 pixels, each shown twice as wide as high: the picture is 2:1, and in a square half of the rows are bars
+    path = make_media("wide.mp4", *LAVFI, "color=white:s=32x32:r=5:d=2,setsar=2", *LAVFI, BEEP, *H264)
+    _, (stretched, *_), _ = decode(path, BY_1)
+    _, (padded, *_), _ = decode(path, ClipView(frame_height=32, frame_width=32, fit="pad"))
+    assert stretched.pixels.min() > 200
+    is_white = padded.pixels.mean(axis=(1, 2)) > 128
+    assert list(np.flatnonzero(is_white)) == list(range(8, 24))
+
+
+def test_the_container_tells_sizes_rates_and_codecs(make_media: MakeMedia) -> None:
+    path = make_media("flash.mp4", *LAVFI, FLASH, *LAVFI, BEEP, *H264, "-bf", "2")
+    _, _, info = decode(path)
+    assert info == MediaInfo(64, 48, 25.0, "h264", "aac", pytest.approx(4.0, abs=0.03), None)
+
+
+def test_a_cover_picture_is_not_the_video(make_media: MakeMedia) -> None:
+    cover = make_media("cover.png", *LAVFI, "color=red:s=40x40", "-frames:v", "1")
+    clock = make_media("clock.mp4", *LAVFI, CLOCK, *LAVFI, TONE, *H264, "-bf", "2", "-g", "12")
+    both = make_media(
+        "covered.mp4", "-i", str(cover), "-i", str(clock), "-map", "0", "-map", "1", "-c", "copy",
+        "-disposition:v:0", "attached_pic", "-disposition:v:1", "default",
+    )  # fmt: skip
+    _, frames, info = decode(both)
+    assert (info.width, info.video_codec) == (32, "h264")
+    np.testing.assert_allclose(shown_time_s(frames), [frame.time_s for frame in frames], atol=0.06)
+
+
+# --- what is no video ---
+
+
+def reason(path: Path, limit_s: float = 60.0) -> str:
+    with pytest.raises(ClipError) as caught:
+        decode(path, BY_1, limit_s)
+    assert len(caught.value.detail) > 5
+    return caught.value.reason
+
+
+def test_a_song_with_a_cover_has_no_video(make_media: MakeMedia) -> None:
+    cover = make_media("cover.png", *LAVFI, "color=red:s=40x40", "-frames:v", "1")
+    song = make_media(
+        "song.mp3", *LAVFI, TONE, "-i", str(cover), "-map", "0", "-map", "1", "-c:v", "mjpeg",
+        "-disposition:v", "attached_pic",
+    )  # fmt: skip
+    assert reason(song) == "no_video"
+
+
+def test_sound_alone_has_no_video_and_a_silent_film_no_audio(make_media: MakeMedia) -> None:
+    assert reason(make_media("tone.wav", *LAVFI, TONE)) == "no_video"
+    assert reason(make_media("mute.mp4", *LAVFI, CLOCK, *H264)) == "no_audio"
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", os.urandom(5000), b"\0" * 5000, b"RIFF\xff\xff\xff\xffAVI LIST"])
+def test_what_is_no_media_is_unreadable(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.mp4").write_bytes(content)
+    assert reason(tmp_path / "x.mp4") == "unreadable"
+
+
+def test_a_file_cut_before_its_index_is_unreadable_and_one_with_none_gives_what_is_there(
+    make_media: MakeMedia, tmp_path: Path
+) -> None:
+    for name in ("busy.mp4", "busy.mkv"):
+        data = make_media(name, *LAVFI, "testsrc=s=64x48:r=25:d=4", *LAVFI, BEEP, *H264, "-g", "12").read_bytes()
+        (tmp_path / name).write_bytes(data[: len(data) // 2])
+    assert reason(tmp_path / "busy.mp4") == "unreadable"
+    sound, frames, _ = decode(tmp_path / "busy.mkv")
+    assert 1 < len(sound) / RATE_HZ < 3.9
+    assert 1 < frames[-1].time_s < 3.9
+
+
+# --- safety ---
+
+
+PLAYLISTS = {
+    "concat": "ffconcat version 1.0\nfile '{target}'\n",
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{target}\n#EXT-X-ENDLIST\n",
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+    "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"><Period><AdaptationSet '
+    'mimeType="video/mp4"><Representation id="1" bandwidth="1"><BaseURL>{target}</BaseURL></Representation>'
+    "</AdaptationSet></Period></MPD>",
+}
+
+
+@pytest.mark.parametrize("kind", PLAYLISTS)
+def test_a_playlist_under_a_videos_name_opens_no_other_file(kind: str, tmp_path: Path) -> None:
+    with watched_pipe(tmp_path / "canary.ts") as opened:
+        for target in (tmp_path / "canary.ts", "canary.ts", f"file:{tmp_path}/canary.ts"):
+            (tmp_path / "innocent.mp4").write_text(PLAYLISTS[kind].format(target=target))
+            assert reason(tmp_path / "innocent.mp4", limit_s=10) == "unreadable"
+    assert not opened
+
+
+@pytest.mark.parametrize("kind", ["concat", "hls"])
+def test_a_playlist_under_a_videos_name_reaches_no_network(kind: str, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Listener(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Listener) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        target = f"http://127.0.0.1:{server.server_port}/canary.ts"
+        (tmp_path / "innocent.mp4").write_text(PLAYLISTS[kind].format(target=target))
+        assert reason(tmp_path / "innocent.mp4", limit_s=10) == "unreadable"
+        server.shutdown()
+        thread.join()
+    assert not asked
+
+
+def test_the_canary_sings_when_ffmpeg_is_let_loose(tmp_path: Path) -> None:
+    with watched_pipe(tmp_path / "canary.ts") as opened:
+        script = tmp_path / "innocent.mp4"
+        script.write_text(PLAYLISTS["concat"].format(target=tmp_path / "canary.ts"))
+        command = [ffmpeg_path(), "-nostdin", "-f", "concat", "-safe", "0", "-i", str(script), "-f", "null", "-"]
+        subprocess.run(command, capture_output=True, check=False, timeout=20)
+    assert opened
+
+
+@pytest.mark.parametrize("name", ["-i.mp4", "concat:a|b.mp4", "a %03d *.mp4", "http:x.mp4", os.fsdecode(b"\xff.mp4")])
+def test_a_name_is_never_read_as_an_option_a_protocol_or_a_pattern(
+    name: str, make_media: MakeMedia, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_media("flash.mp4", *LAVFI, FLASH, *LAVFI, BEEP, *H264, "-bf", "2").read_bytes()
+    (tmp_path / name).write_bytes(data)
+    monkeypatch.chdir(tmp_path)
+    _, frames, _ = decode(Path(name), BY_1)
+    assert len(frames) == 4
+
+
+def test_a_file_that_keeps_the_decoder_waiting_is_a_timeout_and_leaves_no_process(tmp_path: Path) -> None:
+    before = number_of_children(), len(os.listdir("/proc/self/fd"))
+    os.mkfifo(tmp_path / "endless.mp4")
+    began = time.monotonic()
+    assert reason(tmp_path / "endless.mp4", limit_s=0.5) == "timeout"
+    assert time.monotonic() - began < 5
+    assert (number_of_children(), len(os.listdir("/proc/self/fd"))) == before
+
+
+def test_a_caller_that_stops_early_leaves_no_process_and_no_open_file(make_media: MakeMedia) -> None:
+    path = make_media("flash.mp4", *LAVFI, FLASH, *LAVFI, BEEP, *H264, "-bf", "2")
+    before = number_of_children(), len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        pass_over = iter(Decoding(path, BY_25))
+        next(pass_over)
+        pass_over.close()
+    assert (number_of_children(), len(os.listdir("/proc/self/fd"))) == before
+
+
+def test_ffmpeg_is_the_one_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EARSHOT_FFMPEG", "/somewhere/ffmpeg")
+    ffmpeg_path.cache_clear()
+    try:
+        assert ffmpeg_path() == "/somewhere/ffmpeg"
+    finally:
+        ffmpeg_path.cache_clear()
+
+
+# --- real files ---
+
+
+def manifest(folder: Path, below: str, max_bytes: int) -> list[dict[str, str]]:
+    with (folder / "MANIFEST.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["path"].startswith(below)]
+    return [row for row in rows if int(row["bytes"]) <= max_bytes and (folder / row["path"]).is_file()]
+
+
+def test_real_videos_decode_to_the_duration_and_codec_their_manifest_states(shared_media: Path) -> None:
+    rows = [
+        row for row in manifest(shared_media, "videos/", 450_000) if row["has_audio"] == "yes" and row["duration_s"]
+    ]
+    assert len(rows) > 5
+    for row in rows[:8]:
+        sound, frames, info = decode(shared_media / row["path"], BY_1)
+        assert info.video_codec == row["video_codec"], row["path"]
+        duration_s = max(len(sound) / RATE_HZ, frames[-1].time_s)
+        assert duration_s == pytest.approx(float(row["duration_s"]), abs=0.5), row["path"]
+        assert len(frames) == pytest.approx(float(row["duration_s"]), abs=1.01), row["path"]
+
+
+def test_odd_and_broken_files_end_as_media_or_as_a_reason_but_never_otherwise(shared_media: Path) -> None:
+    reasons: dict[str, str] = {}
+    for row in manifest(shared_media, "odd/", 300_000):
+        try:
+            sound, frames, _ = decode(shared_media / row["path"], BY_1, limit_s=20)
+            reasons[row["path"]] = "decoded"
+            assert len(frames) or len(sound)
+        except ClipError as error:
+            reasons[row["path"]] = error.reason
+    assert set(reasons.values()) <= {"decoded", "no_video", "no_audio", "unreadable"}
+    assert {"decoded", "no_video", "no_audio", "unreadable"} <= set(reasons.values())

@@ -1,0 +1,227 @@
+import html.parser
+import math
+import re
+
+import numpy as np
+import pytest
+
+from pipeline.artifacts import TRAINING_FOLDER, Workspace, report_folder
+from pipeline.errors import ConfigError
+from pipeline.reporting import BOTTOM, LEFT, RIGHT, TOP, Scale, bar_chart, line_chart, render_report, summary_table
+from schemas.clips import CLIPS
+from schemas.fields import from_rows
+from schemas.reports import SUMMARY, TRAINING
+from schemas.scores import SCORES
+from schemas.selections import SELECTIONS
+from schemas.videos import VIDEOS
+
+EVIL = "</td><script>alert('ö')</script>\"><img src=x onerror=alert(1)>"
+OUTCOMES = ["kept"] * 7 + ["no_audio"] * 2 + ["unreadable"]
+SCORES_OF_CLIPS = [0.0, 0.049, 0.05, 0.51, 0.52, 0.99, 1.0]
+
+
+def rows_of(schema, rows):
+    return from_rows(rows, schema, "test")
+
+
+def commit_run(workspace, run, figures):
+    rows = [
+        {"run": run, "eval_set": eval_set, "metric": metric, "value": value, "unit": unit, "n": n}
+        for eval_set, metric, value, unit, n in figures
+    ]
+    workspace.commit(report_folder(run, "summary"), "00000", rows_of(SUMMARY, rows), SUMMARY)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """Ten videos, seven clips, one selection, two models with their summaries and curves."""
+    workspace = Workspace(str(tmp_path_factory.mktemp("reporting")))
+    workspace.begin("clips", {"hop_s": 1.0}, {})
+    workspace.finish("clips")
+    workspace.begin("models/separation", {"steps": 3}, {})
+    videos = [
+        {"video_id": f"v{i}", "uri": f"/videos/{i}", "part": "00000", "num_clips": 1, "outcome": outcome}
+        for i, outcome in enumerate(OUTCOMES)
+    ]
+    videos[-1] |= {"uri": f"/videos/{EVIL}.mp4", "detail": EVIL}
+    workspace.commit("videos", "00000", rows_of(VIDEOS, videos), VIDEOS)
+    clips, scores, selections = [], [], []
+    for i, score in enumerate(SCORES_OF_CLIPS):
+        ids = {"clip_id": f"c{i}", "video_id": f"v{i}"}
+        span = {"start_s": 0.0, "duration_s": 5.0, "part": "00000", "num_frames": 5, "outcome": "kept"}
+        clips.append(ids | span)
+        scores.append(ids | {"model": "coincidence", "score": score, "audio_embedding": [], "visual_embedding": []})
+        verdict = {"kept": score > 0.5, "reason": "kept" if score > 0.5 else "low_score", "split": "train"}
+        selections.append(ids | verdict | {"selection": "default", "part": "00000", "score": score})
+    workspace.commit("clips", "00000", rows_of(CLIPS, clips), CLIPS)
+    workspace.commit("scores/coincidence", "00000", rows_of(SCORES, scores), SCORES)
+    workspace.commit("selections/default", "00000", rows_of(SELECTIONS, selections), SELECTIONS)
+    curve = [(100, "train", 4.0), (200, "train", 1.0), (100, "validate", 3.0), (200, "validate", None)]
+    curve += [(300, "train", math.nan)]
+    training = [
+        {"run": "separation", "step": step, "split": split, "metric": "loss", "value": value, "elapsed_s": 1.0}
+        for step, split, value in curve
+    ]
+    workspace.commit(TRAINING_FOLDER, "separation", rows_of(TRAINING, training), TRAINING)
+    commit_run(workspace, "coincidence", [("held_out_pairs", "match_auc", 0.8125, "1", 1200)])
+    commit_run(
+        workspace,
+        "separation",
+        [
+            ("on_mom", "median_si_snr_db", 6.25, "dB", 40),
+            ("on_mom", "median_si_snr_input_db", 0.5, "dB", 40),
+            ("on_mom", "median_si_snr_improvement_db", 5.5, "dB", 40),
+            ("on_mom", "median_si_snr_oracle_db", 9.0, "dB", 40),
+            ("off_mom", "median_osr_db", 12.0, "dB", 38),
+            ("all", "auc_roc", None, "1", 0),
+            ("future", "new_metric", 3.0, "1", 5),
+        ],
+    )
+    return workspace
+
+
+class Page(html.parser.HTMLParser):
+    """Every tag with its attributes, the text of every table row's cells, and whether all tags close in order."""
+
+    VOID = ("meta", "line", "rect", "polyline", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.rows, self._open, self._in_cell = [], [], [], False
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self._open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self._in_cell = True
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self._open.pop() == tag
+        if tag in ("td", "th"):
+            self._in_cell = False
+
+    def handle_data(self, data):
+        if self._in_cell:
+            self.rows[-1][-1] += data.strip()
+
+
+@pytest.fixture(scope="module")
+def page(workspace):
+    return Page(render_report(workspace))
+
+
+def test_figures_stand_beside_chance_or_the_untouched_mixture(workspace):
+    figures = [(row.run, row.value, row.unit, row.baseline, row.baseline_of, row.n) for row in summary_table(workspace)]
+    assert figures == [
+        ("coincidence", 0.8125, "1", 0.5, "chance", 1200),
+        ("separation", 6.25, "dB", 0.5, "untouched mixture", 40),
+        ("separation", 5.5, "dB", 0.0, "untouched mixture", 40),
+        ("separation", 9.0, "dB", 0.5, "untouched mixture", 40),
+        ("separation", 12.0, "dB", 0.0, "untouched mixture", 38),
+        ("separation", None, "1", 0.5, "chance", 0),
+    ]
+    assert summary_table(workspace)[0].cells()[1:] == ("0.812", "0.500", "chance", "1,200")
+
+
+def test_the_page_holds_the_same_figures(workspace, page):
+    for figure in summary_table(workspace):
+        _, *cells = figure.cells()
+        assert any(row[2:] == cells for row in page.rows if len(row) == 6), figure
+    header = next(row for row in page.rows if row[:2] == ["run", "set"])
+    on_mom = dict(zip(header, next(row for row in page.rows if row[:2] == ["separation", "on_mom"]), strict=True))
+    assert on_mom["SI-SNR"], on_mom["oracle"] == ("6.2 dB", "9.0 dB")
+    assert (on_mom["OSR"], on_mom["n"]) == ("", "40")
+    future = dict(zip(header, next(row for row in page.rows if row[1] == "future"), strict=True))
+    assert future["new_metric"] == "3.000"
+
+
+def test_counts_are_those_of_the_rows(page):
+    for outcome in set(OUTCOMES):
+        assert [outcome, str(OUTCOMES.count(outcome))] in page.rows
+    kept = sum(score > 0.5 for score in SCORES_OF_CLIPS)
+    assert ["default", "train", "kept", str(kept)] in page.rows
+    assert ["default", "train", "low_score", str(len(SCORES_OF_CLIPS) - kept)] in page.rows
+
+
+def test_bars_are_the_histogram_of_the_scores(page):
+    expected, edges = np.histogram(SCORES_OF_CLIPS, bins=20, range=(0, 1))
+    bars = [attributes for tag, attributes in page.tags if tag == "rect"]
+    heights = np.array([float(bar["height"]) for bar in bars])
+    np.testing.assert_allclose(heights, expected / expected.max() * (BOTTOM - TOP), atol=0.05)
+    np.testing.assert_allclose([float(bar["x"]) for bar in bars], LEFT + edges[:-1] * (RIGHT - LEFT), atol=0.05)
+    for bar in bars:
+        assert float(bar["y"]) + float(bar["height"]) == pytest.approx(BOTTOM)
+
+
+def test_curves_go_through_their_points_and_leave_out_what_is_no_number(page):
+    lines = [attributes["points"].split() for tag, attributes in page.tags if tag == "polyline"]
+    # x: 0 to 200 steps, y: from the smallest value, 1, at the bottom to the largest, 4, at the top
+    middle, third = (LEFT + RIGHT) / 2, TOP + (BOTTOM - TOP) / 3
+    assert lines == [[f"{middle},{third}"], [f"{middle},{float(TOP)}", f"{float(RIGHT)},{float(BOTTOM)}"]]
+
+
+def test_a_hostile_file_name_stays_text(page):
+    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "img", "iframe", "link", "object"})
+    (row,) = [row for row in page.rows if row[0] == "unreadable" and len(row) == 3]
+    assert row[1:] == [f"/videos/{EVIL}.mp4", EVIL]
+    for tag, attributes in page.tags:
+        assert not any(name.startswith("on") or name in ("src", "href") for name in attributes), tag
+
+
+def test_the_page_refers_to_nothing_outside(workspace):
+    text = render_report(workspace)
+    assert not re.findall(r"https?:|url\(|@import", text)
+
+
+def test_provenance_names_every_stage_its_hash_and_what_is_unfinished(workspace, page):
+    clips, model = workspace.stage("clips"), workspace.stage("models/separation")
+    rows = {row[0]: row[1:] for row in page.rows if len(row) == 5}
+    assert rows["clips"] == [clips["hash"], clips["code_version"], clips["started"], clips["finished"]]
+    assert rows["models/separation"][0] == model["hash"]
+    assert rows["models/separation"][-1] == "not yet"
+
+
+def test_a_workspace_that_was_only_cut_has_a_page_too(tmp_path):
+    workspace = Workspace(str(tmp_path))
+    with pytest.raises(ConfigError, match="no stage has run there"):
+        render_report(workspace)
+    workspace.commit("videos", "00000", VIDEOS.empty_table(), VIDEOS)
+    text = render_report(workspace)
+    assert "Nothing has been evaluated yet" in text
+    assert "No clip has been scored yet" in text
+    assert summary_table(workspace) == []
+    Page(text)
+
+
+def test_the_page_is_a_function_of_the_workspace(workspace):
+    assert render_report(workspace) == render_report(workspace)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 1, ["0", "0.2", "0.4", "0.6", "0.8", "1"]),
+        (0, 600, ["0", "200", "400", "600"]),
+        (-30.5, 4.5, ["-30", "-20", "-10", "0"]),
+        (0, 7_200_000, ["0", "2e+06", "4e+06", "6e+06"]),
+        (0, 5, ["0", "1", "2", "3", "4", "5"]),
+    ],
+)
+def test_ticks_are_round_and_within_the_scale(low, high, expected):
+    ticks = Scale(low, high, 0, 100).ticks()
+    assert [text for _, text in ticks] == expected
+    assert all(0 <= place <= 100 for place, _ in ticks)
+
+
+def test_a_chart_of_nothing_but_zeros_or_of_one_point_stays_finite():
+    assert [bar[3] for bar in bar_chart([0, 0], 0, 1, "x", "y").bars] == [0, 0]
+    ((_, points),) = line_chart({"train": [(0, 2.5)]}, "step", "loss").lines
+    assert points == [(LEFT, (TOP + BOTTOM) / 2)]

@@ -1,0 +1,336 @@
+"""Cutting: as many clips as arithmetic says, each with its own sound and frames, and a reason for what is not kept."""
+
+import collections
+import io
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import simplejpeg
+import soundfile
+import webdataset
+
+from pipeline import storage
+from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.collecting import CollectingConfig, plan_parts
+from pipeline.sharding import Cutting, ShardingConfig, ShardPart
+from pipeline.tars import parse_sample
+from pipeline.views import ClipView
+from schemas.clips import CLIPS
+from schemas.videos import COLLECTION, VIDEOS
+
+RATE_HZ = 16000
+VIEW = ClipView(clip_s=2.0, frame_height=32, frame_width=32, exact_frames=True)
+LAVFI = ("-f", "lavfi", "-i")
+EXACT = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "pcm_s16le")
+MakeMedia = Callable[..., Path]
+
+
+def picture(duration_s: float) -> tuple[str, ...]:
+    """Brightness says the time: luma 16 + 20 t."""
+    return (*LAVFI, f"color=black:s=32x32:r=20:d={duration_s},geq=lum='16+20*T':cb=128:cr=128")
+
+
+def sound(duration_s: float, expression: str = "0.5*sin(2*PI*500*t)") -> tuple[str, ...]:
+    return (*LAVFI, f"aevalsrc='{expression}':d={duration_s}:s={RATE_HZ}")
+
+
+def steady(make_media: MakeMedia, duration_s: float) -> Path:
+    return make_media(f"steady_{duration_s}.mkv", *picture(duration_s), *sound(duration_s), *EXACT)
+
+
+class Cut:
+    """The rows and samples that come of a collection of one part."""
+
+    def __init__(self, workspace: Workspace, collection: Path, view: ClipView, config: ShardingConfig) -> None:
+        plan_parts(workspace, str(collection), CollectingConfig())
+        self.counts = ShardPart(workspace, view, config)("00000")
+        self.workspace = workspace
+        self.clips: list[dict[str, Any]] = workspace.read(CLIPS_FOLDER, "00000", CLIPS).to_pylist()
+        self.videos: list[dict[str, Any]] = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS).to_pylist()
+
+    @property
+    def outcomes(self) -> list[str]:
+        return [clip["outcome"] for clip in self.clips]
+
+    def samples(self) -> dict[str, dict[str, Any]]:
+        """What plain webdataset finds in the tar."""
+        tar = self.workspace.uri(CLIPS_FOLDER, "00000.tar")
+        return {
+            sample["__key__"]: sample for sample in webdataset.WebDataset(tar, shardshuffle=False, empty_check=False)
+        }
+
+
+@pytest.fixture
+def cut(tmp_path: Path) -> Callable[..., Cut]:
+    """cut(file, ..., columns="start_s,end_s", values="3,7") -> what became of the files."""
+    made: list[int] = []
+
+    def run(
+        *files: Path | str,
+        columns: str = "",
+        values: str = "",
+        view: ClipView = VIEW,
+        config: ShardingConfig | None = None,
+    ) -> Cut:
+        made.append(1)
+        table = tmp_path / f"list_{len(made)}.csv"
+        rows = [f"uri{columns and ','}{columns}", *(f"{file}{values and ','}{values}" for file in files)]
+        table.write_text("\n".join(rows) + "\n")
+        return Cut(Workspace(str(tmp_path / f"workspace_{len(made)}")), table, view, config or ShardingConfig())
+
+    return run
+
+
+# --- how many clips, and which spans ---
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "num_clips"), [(1.5, 0), (1.85, 0), (1.95, 1), (2.0, 1), (2.85, 1), (2.95, 2), (3.0, 2), (5.0, 4)]
+)
+def test_there_is_a_clip_for_every_hop_whose_end_lies_within_the_video(
+    duration_s: float, num_clips: int, make_media: MakeMedia, cut: Callable[..., Cut]
+) -> None:
+    result = cut(steady(make_media, duration_s))
+    assert [clip["start_s"] for clip in result.clips] == [float(i) for i in range(num_clips)]
+    assert result.outcomes == ["kept"] * num_clips
+    (video,) = result.videos
+    assert (video["outcome"], video["num_clips"]) == ("kept" if num_clips else "too_short", num_clips)
+    assert video["duration_s"] == pytest.approx(duration_s, abs=0.05)
+    assert result.counts["clips"] == result.counts["kept"] == num_clips
+
+
+def test_what_is_missing_of_the_last_clip_is_silence(make_media: MakeMedia, cut: Callable[..., Cut]) -> None:
+    result = cut(steady(make_media, 1.95))
+    (sample,) = result.samples().values()
+    waveform, _ = soundfile.read(io.BytesIO(sample["flac"]), dtype="int16")
+    assert len(waveform) == 2 * RATE_HZ
+    assert not waveform[round(1.95 * RATE_HZ) :].any()
+    assert waveform[round(1.9 * RATE_HZ) : round(1.95 * RATE_HZ)].any()
+
+
+@pytest.mark.parametrize(("clip_s", "hop_s"), [(2.0, 2.0), (1.0, 3.0), (3.0, 1.0), (2.5, 0.5)])
+def test_any_length_and_hop_give_floor_of_rest_over_hop_plus_one(
+    clip_s: float, hop_s: float, make_media: MakeMedia, cut: Callable[..., Cut]
+) -> None:
+    view = ClipView(clip_s=clip_s, hop_s=hop_s, frame_rate_hz=2, frame_height=32, frame_width=32)
+    result = cut(steady(make_media, 6.0), view=view)
+    assert len(result.clips) == int((6.0 - clip_s) / hop_s) + 1
+    assert {clip["num_frames"] for clip in result.clips} == {clip_s * 2}
+
+
+@pytest.mark.parametrize(
+    ("span", "starts"),
+    [("3,7", [3, 4, 5]), ("2.5,6.2", [3, 4]), ("0,4", [0, 1, 2]), (",3.95", [0, 1, 2]), ("6,", [6, 7]), ("8.5,", [])],
+)
+def test_a_span_that_the_collection_prescribes_limits_the_clips(
+    span: str, starts: list[int], make_media: MakeMedia, cut: Callable[..., Cut]
+) -> None:
+    result = cut(steady(make_media, 9.0), columns="start_s,end_s", values=span)
+    assert [clip["start_s"] for clip in result.clips] == starts
+    end_s = span.partition(",")[2]
+    assert result.videos[0]["duration_s"] == pytest.approx(float(end_s) if end_s else 9.0, abs=0.06)
+    for key, sample in result.samples().items():
+        facts = json.loads(sample["json"])
+        assert key.endswith(f"_{round(facts['start_s'] * 1000):08d}")
+        assert_shows_its_time(sample, facts)
+
+
+def assert_shows_its_time(sample: dict[str, Any], facts: dict[str, Any]) -> None:
+    """The frames of `picture` say when they were shown."""
+    for k, time_s in enumerate(facts["frame_times_s"]):
+        luma = simplejpeg.decode_jpeg(sample[f"{k}.jpg"], colorspace="RGB").mean() * 219 / 255 / 20
+        assert luma == pytest.approx(time_s, abs=0.12)
+        assert time_s == pytest.approx(facts["start_s"] + k, abs=0.06)
+
+
+def test_what_lies_before_the_span_is_not_held_in_memory(make_media: MakeMedia, tmp_path: Path) -> None:
+    path = steady(make_media, 30.0)
+    video = {"video_id": "v", "uri": str(path), "start_s": 26.0, "end_s": 28.0, "size_bytes": 0}
+    cutting = Cutting(video, VIEW, ShardingConfig())
+    ((row, _),) = [(clip.row, clip.members) for clip in cutting]
+    assert row["start_s"] == 26.0
+    # a second of sound comes in 32 kB; pipes and one read hold a few seconds
+    assert cutting._sound_start / RATE_HZ >= 26.0
+
+
+# --- what is in a clip ---
+
+
+def test_each_clip_holds_its_own_sound_and_its_own_frames(make_media: MakeMedia, cut: Callable[..., Cut]) -> None:
+    # the tone's frequency is 200 Hz in the first second, 400 Hz in the second, ...
+    path = make_media("steps.mkv", *picture(5), *sound(5, "0.5*sin(2*PI*200*(1+floor(t))*t)"), *EXACT)
+    for number, sample in enumerate(cut(path).samples().values()):
+        waveform, rate_hz = soundfile.read(io.BytesIO(sample["flac"]))
+        assert (rate_hz, len(waveform)) == (RATE_HZ, 2 * RATE_HZ)
+        for second in range(2):
+            heard = np.abs(np.fft.rfft(waveform[second * RATE_HZ : (second + 1) * RATE_HZ])).argmax()
+            assert heard == 200 * (1 + number + second)
+        facts = json.loads(sample["json"])
+        assert (facts["start_s"], facts["duration_s"], facts["sample_rate_hz"]) == (number, 2.0, RATE_HZ)
+        assert_shows_its_time(sample, facts)
+
+
+def test_overlapping_clips_share_each_frames_bytes(make_media: MakeMedia, cut: Callable[..., Cut]) -> None:
+    samples = list(cut(steady(make_media, 5.0)).samples().values())
+    for earlier, later in itertools.pairwise(samples):
+        assert earlier["1.jpg"] == later["0.jpg"]
+    assert len({sample["0.jpg"] for sample in samples}) == len(samples)
+
+
+def test_level_and_peak_are_those_of_a_sine(make_media: MakeMedia, cut: Callable[..., Cut]) -> None:
+    path = make_media("half.mkv", *picture(4), *sound(4, "if(lt(t,2),0.5*sin(2*PI*500*t),0)"), *EXACT)
+    first, second, third = cut(path).clips
+    amplitude_db = 20 * np.log10(0.5)
+    assert first["rms_db"] == pytest.approx(amplitude_db - 10 * np.log10(2), abs=0.01)
+    assert second["rms_db"] == pytest.approx(amplitude_db - 20 * np.log10(2), abs=0.01)
+    assert first["peak_db"] == second["peak_db"] == pytest.approx(amplitude_db, abs=0.01)
+    assert (third["rms_db"], third["peak_db"], third["outcome"]) == (-120.0, -120.0, "silent")
+
+
+def test_brightness_and_motion_are_those_of_the_picture(make_media: MakeMedia, cut: Callable[..., Cut]) -> None:
+    still = make_media("still.mkv", *LAVFI, "color=white:s=32x32:r=20:d=2", *sound(2), *EXACT)
+    flip = "color=black:s=32x32:r=20:d=2,geq=lum='if(lt(T,1),16,235)':cb=128:cr=128"
+    flips = make_media("flips.mkv", *LAVFI, flip, *sound(2), *EXACT)
+    first, second = cut(still, flips).clips
+    assert (first["luma"], first["motion"]) == (pytest.approx(1, abs=0.02), pytest.approx(0, abs=0.01))
+    assert (second["luma"], second["motion"]) == (pytest.approx(0.5, abs=0.02), pytest.approx(1, abs=0.02))
+
+
+def test_every_row_says_where_its_sample_lies(make_media: MakeMedia, cut: Callable[..., Cut]) -> None:
+    result = cut(steady(make_media, 5.0), steady(make_media, 3.0))
+    tar = result.workspace.uri(CLIPS_FOLDER, "00000.tar")
+    for clip in result.clips:
+        key, members = parse_sample(storage.read_bytes(tar, clip["tar_offset"], clip["tar_bytes"]), "here")
+        assert key == clip["clip_id"]
+        assert members["flac"] == result.samples()[key]["flac"]
+    assert [clip["clip_id"] for clip in result.clips] == list(result.samples())
+
+
+# --- reasons ---
+
+
+def test_sound_that_ends_early_makes_the_clips_after_it_short_of_audio(
+    make_media: MakeMedia, cut: Callable[..., Cut]
+) -> None:
+    path = make_media("short_sound.mkv", *picture(5), *sound(3), *EXACT)
+    result = cut(path)
+    assert result.outcomes == ["kept", "kept", "short_audio", "short_audio"]
+    assert result.videos[0]["outcome"] == "kept"
+
+
+def test_a_clip_before_the_first_frame_has_no_frame(make_media: MakeMedia, cut: Callable[..., Cut]) -> None:
+    path = make_media("later_picture.mkv", "-itsoffset", "1.5", *picture(4), *sound(5), *EXACT)
+    assert cut(path).outcomes[:3] == ["no_frame", "kept", "kept"]
+
+
+def test_a_picture_that_stands_still_goes_on_with_its_last_frame(
+    make_media: MakeMedia, cut: Callable[..., Cut]
+) -> None:
+    path = make_media("short_picture.mkv", *picture(2), *sound(5), *EXACT)
+    result = cut(path)
+    assert result.outcomes == ["kept"] * 4
+    assert [json.loads(sample["json"])["frame_times_s"] for sample in result.samples().values()] == [
+        [0.0, 1.0],
+        [1.0, 1.0],
+        [1.0, 1.0],
+        [1.0, 1.0],
+    ]
+
+
+@pytest.mark.parametrize(("peak_db", "outcome"), [(-50, "kept"), (-65, "silent")])
+def test_what_is_quieter_than_the_limit_is_silent(
+    peak_db: int, outcome: str, make_media: MakeMedia, cut: Callable[..., Cut]
+) -> None:
+    quiet = sound(2, f"{10 ** (peak_db / 20):.6f}*sin(2*PI*500*t)")
+    result = cut(make_media(f"quiet{peak_db}.mkv", *picture(2), *quiet, *EXACT))
+    assert result.outcomes == [outcome]
+    assert result.videos[0]["outcome"] == outcome
+    assert result.clips[0]["rms_db"] == pytest.approx(peak_db - 3.01, abs=0.5)
+
+
+def test_every_video_has_one_row_whatever_becomes_of_it(
+    make_media: MakeMedia, cut: Callable[..., Cut], tmp_path: Path
+) -> None:
+    (tmp_path / "text.mp4").write_text("not a video")
+    expected = {
+        steady(make_media, 3.0): "kept",
+        steady(make_media, 1.5): "too_short",
+        make_media("mute.mkv", *picture(3), *EXACT): "no_audio",
+        make_media("tone_3.wav", *sound(3)): "no_video",
+        make_media("silent.mkv", *picture(3), *sound(3, "0"), *EXACT): "silent",
+        tmp_path / "text.mp4": "unreadable",
+        tmp_path / "gone.mp4": "missing",
+    }
+    result = cut(*expected, columns="license", values="CC0")
+    assert [Path(video["uri"]) for video in result.videos] == list(expected)
+    assert [video["outcome"] for video in result.videos] == list(expected.values())
+    for video in result.videos:
+        clips = [clip for clip in result.clips if clip["video_id"] == video["video_id"]]
+        assert video["num_clips"] == len(clips)
+        assert (video["outcome"] == "kept") == any(clip["outcome"] == "kept" for clip in clips)
+        assert (video["license"], video["part"]) == ("CC0", "00000")
+        if video["outcome"] not in ("kept", "silent"):
+            assert video["detail"]
+    kept = result.videos[0]
+    assert (kept["width"], kept["height"], kept["frame_rate_hz"]) == (32, 32, 20.0)
+    assert (kept["video_codec"], kept["audio_codec"]) == ("h264", "pcm_s16le")
+    rejected = {name: 1 for name in expected.values() if name != "kept"}
+    assert result.counts == {"videos": 7, "clips": 4, "kept": 2, **rejected}
+    assert list(result.samples()) == [clip["clip_id"] for clip in result.clips if clip["outcome"] == "kept"]
+    assert all((clip["tar_offset"] is None) == (clip["outcome"] != "kept") for clip in result.clips)
+
+
+def test_a_video_that_takes_too_long_is_a_timeout(make_media: MakeMedia, cut: Callable[..., Cut]) -> None:
+    result = cut(steady(make_media, 3.0), config=ShardingConfig(video_limit_s=1e-4))
+    assert [video["outcome"] for video in result.videos] == ["timeout"]
+    assert result.counts == {"videos": 1, "clips": 0, "kept": 0, "timeout": 1}
+
+
+def test_a_video_that_breaks_off_keeps_the_clips_before_and_says_so(
+    make_media: MakeMedia, cut: Callable[..., Cut], tmp_path: Path
+) -> None:
+    busy = make_media("busier.mkv", *LAVFI, "testsrc=s=64x48:r=20:d=8", *sound(8), *EXACT, "-g", "10").read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(busy[: len(busy) * 6 // 10])
+    result = cut(tmp_path / "cut.mkv")
+    assert 1 <= result.outcomes.count("kept") <= 4
+    assert result.videos[0]["outcome"] == "kept"
+    assert "File ended prematurely" in result.videos[0]["detail"]
+    assert str(tmp_path) not in result.videos[0]["detail"]
+
+
+# --- the same bytes ---
+
+
+def files_of(workspace: Workspace) -> dict[str, bytes]:
+    return {
+        storage.relative(entry.uri, workspace.root): storage.read_bytes(entry.uri)
+        for entry in storage.list_files(workspace.root)
+    }
+
+
+def test_a_second_run_writes_the_same_bytes(make_media: MakeMedia, cut: Callable[..., Cut]) -> None:
+    files = [steady(make_media, 5.0), steady(make_media, 1.5), make_media("mute.mkv", *picture(3), *EXACT)]
+    first, second = cut(*files), cut(*files)
+    assert first.workspace != second.workspace
+    assert files_of(first.workspace) == files_of(second.workspace)
+
+
+def test_a_workspace_in_a_bucket_holds_the_same_bytes(
+    make_media: MakeMedia, cut: Callable[..., Cut], s3_bucket: str, tmp_path: Path
+) -> None:
+    local = cut(steady(make_media, 3.0))
+    remote = Workspace(f"{s3_bucket}/{tmp_path.name}")
+    Cut(remote, tmp_path / "list_1.csv", VIEW, ShardingConfig())
+    assert files_of(remote) == files_of(local.workspace)
+
+
+def test_the_world_is_cut_into_four_clips_per_video(world: Any) -> None:
+    clips = world.workspace.read_all(CLIPS_FOLDER, CLIPS).to_pylist()
+    assert collections.Counter(clip["video_id"] for clip in clips) == {
+        row["video_id"]: 4 for row in world.workspace.read_all(COLLECTION_FOLDER, COLLECTION).to_pylist()
+    }
