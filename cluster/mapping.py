@@ -30,6 +30,7 @@ def map_parts(work: Callable[[str], R], parts: Sequence[str], needs: Needs) -> I
     """
     if not parts:
         return
+    check_placement(needs)
     slots = min(num_slots(needs), len(parts))
     submit, release = _pool(work, slots, needs) if needs.keeps_state else _tasks(work, needs)
     running: dict[Any, tuple[str, int]] = {}
@@ -53,6 +54,25 @@ def map_parts(work: Callable[[str], R], parts: Sequence[str], needs: Needs) -> I
         for reference in running:
             ray.cancel(reference, force=not needs.keeps_state)
         release()
+
+
+def check_placement(needs: Needs) -> None:
+    """Refuse what no node could ever run: Ray would wait for such a node forever.
+
+    Raises:
+        ConnectionError: no node of the cluster has what one worker needs, and it does not grow by itself.
+    """
+    wanted = {"CPU": needs.num_cpus, "GPU": needs.num_gpus, "memory": needs.memory_bytes}
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    grows = any("head" in " ".join(node) and node.get("CPU", 0) == 0 for node in nodes)
+    fits = any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes)
+    if not fits and not grows:
+        told = f"{wanted['CPU']:g} CPUs, {wanted['GPU']:g} GPUs and {needs.memory_bytes / 2**30:.1f} GiB"
+        found = "; ".join(
+            f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs and {node.get('memory', 0) / 2**30:.1f} GiB"
+            for node in nodes
+        )
+        raise ConnectionError(f"no node can run a worker of {told}. Found: {found}. Add a larger node.")
 
 
 def num_slots(needs: Needs) -> int:

@@ -62,6 +62,9 @@ def tiny() -> PipelineConfig:
         tdcn=TDCNConfig(bottleneck=128, hidden=256, num_repeats=2, num_dilations=6),
         towers=towers,
         cosine_feature=True,
+        max_boost_db=20.0,
+        freeze_towers=True,
+        detach_sources_for_classifier=True,
     )
     return PipelineConfig(
         collecting=CollectingConfig(videos_per_part=8),
@@ -83,11 +86,15 @@ def tiny() -> PipelineConfig:
         mixing=MixingConfig(max_clips_per_video=2, moms_per_clip=2, examples_per_part=50),
         separation=SeparationLearnerConfig(
             model=separator,
+            cross_entropy="exact",
+            soff_fraction=0.1,
+            loff_fraction=0.3,
+            weigh_by_power=True,
             crop_frames=2,
             training=TrainingConfig(
-                num_steps=500,
+                num_steps=400,
                 batch_size=12,
-                learning_rate=1e-3,
+                learning_rate=2e-3,
                 warmup_steps=20,
                 validate_every=100,
                 num_validation_batches=4,

@@ -40,5 +40,5 @@ def load_clips(workspace: Workspace, selection: str, split: str) -> ClipSet:
                 SELECT places.* EXCLUDE (outcome), kept, label FROM places JOIN decisions USING (clip_id)
                 WHERE outcome = 'kept' AND split = $split AND (kept OR label IS NOT NULL) ORDER BY clip_id
             """
-            tables.append(database.execute(sql, {"split": split}).to_arrow_table())
+            tables.append(database.sql(sql, params={"split": split}).to_arrow_table())
     return ClipSet(workspace, CLIPS_FOLDER, pa.concat_tables(tables))

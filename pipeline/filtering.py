@@ -43,15 +43,16 @@ class FilteringConfig:
 
 
 def lowest_score(workspace: Workspace, model: str, config: FilteringConfig) -> float:
-    """The score that a clip needs: `min_score`, or the quantile that keeps `keep_fraction`, whichever is higher."""
+    """The score that a clip needs: `min_score`, or that of the last clip of `keep_fraction`, whichever is higher."""
     if config.keep_fraction == 1:
         return config.min_score
     scores = workspace.read_all(f"scores/{model}", SCORES, ["score"])
     with duckdb.connect() as database:
         database.register("scores", scores)
-        sql = "SELECT quantile_disc(score, $q) FROM scores"
-        found = database.execute(sql, {"q": 1 - config.keep_fraction}).fetchone()
-    return max(config.min_score, float(found[0])) if found and found[0] is not None else config.min_score
+        sql = "SELECT score FROM scores ORDER BY score DESC LIMIT 1 OFFSET $above"
+        num_kept = max(1, round(config.keep_fraction * len(scores)))
+        found = database.execute(sql, {"above": num_kept - 1}).fetchone()
+    return max(config.min_score, float(found[0])) if found else config.min_score
 
 
 class FilterPart:
@@ -89,7 +90,7 @@ class FilterPart:
         with duckdb.connect() as database:
             for name, table in tables.items():
                 database.register(name, table)
-            decided: pa.Table = database.execute(DECIDE, parameters).to_arrow_table()
+            decided: pa.Table = database.sql(DECIDE, params=parameters).to_arrow_table()
         self._workspace.commit(f"selections/{self._name}", part, decided.cast(SELECTIONS), SELECTIONS)
         counts = decided.column("reason").value_counts().to_pylist()
         return {item["values"]: item["counts"] for item in counts}

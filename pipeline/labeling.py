@@ -32,6 +32,8 @@ from schemas.fields import from_rows
 from schemas.labels import LABELS
 from schemas.videos import VIDEOS
 
+# Names of digits are text all the same: the video 007 must not become 7.
+AS_TEXT = pyarrow.csv.ConvertOptions(column_types={"video": pa.string(), "rater": pa.string()})
 SLACK_S = 0.01  # spans are written with two decimals or more
 NAMES = {(True, False): "on_screen", (False, True): "off_screen", (True, True): "mixed", (False, False): "quiet"}
 
@@ -125,7 +127,7 @@ def read_judgements(uri: str) -> list[Judgement]:
             return list(_from_list(uri, *verdict))
     with storage.local_copy(uri) as path:
         try:
-            table = pq.read_table(path) if uri.endswith(".parquet") else pa.csv.read_csv(path)
+            table = pq.read_table(path) if uri.endswith(".parquet") else pa.csv.read_csv(path, convert_options=AS_TEXT)
         except pa.ArrowInvalid as error:
             raise ConfigError(f"--labels {uri}: not a readable table ({error}).") from error
     missing = {"video", "on_screen", "off_screen"} - set(table.column_names)
@@ -143,9 +145,13 @@ def _judgement(row: dict[str, Any], index: int, uri: str) -> Judgement:
         if str(row[name]).lower() not in ("0", "1", "true", "false"):
             raise ConfigError(f"--labels {uri}, row {index + 1}: {name} = {row[name]!r}, expected 0 or 1.")
         flags[name] = str(row[name]).lower() in ("1", "true")
-    start_s = float(row["start_s"]) if row.get("start_s") is not None else 0.0
-    end_s = float(row["end_s"]) if row.get("end_s") is not None else float("inf")
-    return Judgement(str(row["video"]), start_s, end_s, rater=str(row.get("rater") or ""), **flags)
+    span = {"start_s": 0.0, "end_s": float("inf")}
+    for name in span:
+        try:
+            span[name] = span[name] if row.get(name) is None else float(row[name])
+        except ValueError:
+            raise ConfigError(f"--labels {uri}, row {index + 1}: {name} = {row[name]!r}, expected seconds.") from None
+    return Judgement(str(row["video"]), rater=str(row.get("rater") or ""), **span, **flags)
 
 
 def _from_list(uri: str, on_screen: bool, off_screen: bool) -> Iterator[Judgement]:

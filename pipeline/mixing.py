@@ -14,6 +14,7 @@ Mixtures are added without any gain; each is stored as its parts, so that no sum
 """
 
 import dataclasses
+import itertools
 import json
 import posixpath
 from typing import Any
@@ -82,7 +83,7 @@ def plan_mixtures(
     planned: dict[str, list[Example]] = {}
     for index, eval_set in enumerate(EVAL_SETS):
         rng = step_rng(seed, index)
-        examples = list(_plan_set(clips, eval_set, config, rng, label_source))[: config.max_examples]
+        examples = itertools.islice(_plan_set(clips, eval_set, config, rng, label_source), config.max_examples)
         for i, example in enumerate(examples):
             part = f"{eval_set}-{i // config.examples_per_part:05d}"
             facts = {"mixtures": name, "example_id": f"{eval_set}_{i:05d}", "eval_set": eval_set, "split": config.split}
@@ -101,13 +102,11 @@ def _plan_set(
     kind = ("LOn" if is_on else "LOff") if labelled else ("NOn" if is_on else "SOff")
     firsts, seconds = (on if is_on else off, off) if labelled else (kept, kept)
     for first in _per_video(clips, rng.permutation(firsts), config.max_clips_per_video):
-        sound = first if kind != "SOff" else _other(clips, rng, kept, [first])
-        if sound is None:
+        sounds = [first] if kind != "SOff" else _others(clips, rng, kept, [first], 1)
+        if not sounds:
             continue
-        for _ in range(config.moms_per_clip if is_mom else 1):
-            second = _other(clips, rng, seconds, [first, sound]) if is_mom else None
-            if is_mom and second is None:
-                continue
+        sound = sounds[0]
+        for second in _others(clips, rng, seconds, [first, sound], config.moms_per_clip) if is_mom else [None]:
             row = {
                 "kind": kind,
                 "first_clip_id": clips.clip_id(first),
@@ -115,7 +114,7 @@ def _plan_set(
                 "second_clip_id": None if second is None else clips.clip_id(second),
                 "label_source": label_source if labelled else "coincidence",
             }
-            yield Example(int(first), int(sound), second, row)
+            yield Example(first, sound, second, row)
 
 
 def _per_video(clips: ClipSet, numbers: np.ndarray, most: int) -> list[int]:
@@ -130,11 +129,10 @@ def _per_video(clips: ClipSet, numbers: np.ndarray, most: int) -> list[int]:
     return chosen
 
 
-def _other(clips: ClipSet, rng: np.random.Generator, pool: np.ndarray, not_of: list[int]) -> int | None:
-    """A clip of the pool from a video that none of `not_of` is from; None if there is none."""
-    taken = {int(clips.video_index[number]) for number in not_of}
-    candidates = [int(number) for number in pool if int(clips.video_index[number]) not in taken]
-    return int(rng.choice(candidates)) if candidates else None
+def _others(clips: ClipSet, rng: np.random.Generator, pool: np.ndarray, not_of: list[int], count: int) -> list[int]:
+    """`count` clips of the pool, or all there are, from videos that none of `not_of` is from."""
+    candidates = pool[~np.isin(clips.video_index[pool], clips.video_index[not_of])]
+    return [int(number) for number in rng.choice(candidates, min(count, len(candidates)), replace=False)]
 
 
 class MixPart:

@@ -167,8 +167,10 @@ def _require_stage(workspace: Workspace) -> None:
 
 
 def _views() -> str:
-    """One line per view, with its columns."""
-    return "\n".join(f"  {table_name(schema)}: {', '.join(schema.names)}" for schema, _ in TABLES)
+    """What a message ends with: one line per view, with its columns."""
+    return "Views and their columns:\n" + "\n".join(
+        f"  {table_name(schema)}: {', '.join(schema.names)}" for schema, _ in TABLES
+    )
 
 
 def _text(item: pa.Field, key: bytes) -> str:

@@ -20,7 +20,7 @@ from pipeline.querying import TABLES, query
 MAX_REJECTS = 50
 NUM_BINS = 20
 UNTOUCHED = "untouched mixture"
-LEFT, RIGHT, TOP, BOTTOM = 56, 368, 12, 168  # edges of the plot, in the chart's own pixels: 380 x 210
+LEFT, RIGHT, TOP, BOTTOM = 56, 368, 22, 168  # edges of the plot, in the chart's own pixels: 380 x 210
 
 # What is told first: set, metric, in words, what it stands beside (a value, or a metric of the set), whose that is.
 HEADLINES: tuple[tuple[str, str, str, float | str, str], ...] = (
@@ -162,7 +162,7 @@ def render_report(workspace: Workspace) -> str:
         all_figures=_pivot(summary),
         counts={name: _counts(workspace, sql) for name, sql in COUNTS.items()},
         histograms=_histograms(query(workspace, HISTOGRAM).to_pylist()),
-        curves=_curves(query(workspace, "SELECT * FROM training ORDER BY run, metric, split DESC, step").to_pylist()),
+        curves=_curves(query(workspace, "SELECT * FROM training ORDER BY run, metric, split, step").to_pylist()),
         rejects=rejects,
         num_rejects=rejects[0]["total"] if rejects else 0,
         stages=_stages(workspace),
@@ -173,8 +173,8 @@ COUNTS = {
     "Videos": "SELECT outcome, count(*) AS n FROM videos GROUP BY ALL ORDER BY n DESC, outcome",
     "Clips": "SELECT outcome, count(*) AS n FROM clips GROUP BY ALL ORDER BY n DESC, outcome",
     "Selections": """
-        SELECT selection, split, reason, count(*) AS n FROM selections GROUP BY ALL
-        ORDER BY selection, split DESC, n DESC, reason
+        SELECT selection, split, reason, count(*) AS n FROM selections GROUP BY selection, split, reason
+        ORDER BY selection, list_position(['train', 'validate', 'test'], split), n DESC, reason
     """,
 }
 HISTOGRAM = f"""
@@ -266,7 +266,7 @@ PAGE = """<!doctype html>
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 68rem;
        margin: 2rem auto; padding: 0 1.5rem; }
 h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.4rem 0 .6rem; }
-h3 { font-size: 1rem; margin: 0 0 .4rem; }
+h3 { font-size: 1rem; margin: 1.6rem 0 .4rem; } .side h3 { margin-top: 0; }
 p, .soft { color: var(--soft); margin: .2rem 0; }
 .wide { overflow-x: auto; } .side { display: flex; flex-wrap: wrap; gap: 1.5rem 3rem; align-items: flex-start; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
@@ -294,12 +294,13 @@ rect { fill: var(--a); } polyline { fill: none; stroke-width: 1.5; }
 {% endfor %}
 {% for name, points in chart.lines %}
 <polyline class="l{{ loop.index0 % 2 }}" points="{% for x, y in points %}{{ x }},{{ y }} {% endfor %}"/>
-<text class="t{{ loop.index0 % 2 }}" x="368" y="{{ 12 + 13 * loop.index }}" text-anchor="end">{{ name }}</text>
+<text class="t{{ loop.index0 % 2 }}" x="{{ 56 + 60 * loop.index0 }}" y="12">{{ name }}</text>
 {% endfor %}
 <text x="212" y="204" text-anchor="middle">{{ chart.x_label }}</text>
 </svg>
 {% endmacro %}
-{% macro rows(names, found, num_words) %}
+{% macro rows(table, num_words) %}
+{% set names, found = table %}
 <table>
 <tr>{% for name in names %}<th{% if loop.index > num_words %} class="n"{% endif %}>{{ name }}</th>{% endfor %}</tr>
 {% for row in found %}
@@ -326,7 +327,7 @@ rect { fill: var(--a); } polyline { fill: none; stroke-width: 1.5; }
 {% if all_figures[1] %}
 <h3>All figures</h3>
 <p>By model and evaluation set; n is the number of examples, sources or pairs.</p>
-<div class="wide">{{ rows(*all_figures, 2) }}</div>
+<div class="wide">{{ rows(all_figures, 2) }}</div>
 {% else %}
 <p>Nothing has been evaluated yet: run <code>earshot evaluate</code>.</p>
 {% endif %}
@@ -335,7 +336,7 @@ rect { fill: var(--a); } polyline { fill: none; stroke-width: 1.5; }
 <div class="side">
 {% for name, count in counts.items() %}
 <div class="wide"><h3>{{ name }}</h3>
-{% if count[1] %}{{ rows(*count, count[0] | length - 1) }}{% else %}<p>none yet</p>{% endif %}
+{% if count[1] %}{{ rows(count, count[0] | length - 1) }}{% else %}<p>none yet</p>{% endif %}
 
 </div>
 {% endfor %}

@@ -11,6 +11,7 @@ import io
 import math
 import time
 from collections.abc import Callable
+from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import numpy as np
@@ -140,7 +141,7 @@ def train(
         seed: of the first weights and of every batch.
         context: where the loop runs.
     Raises:
-        ConfigError: too few videos to train on.
+        ConfigError: too few videos to train on, or more workers than examples in a step.
         DataError: a damaged checkpoint, or a loss that is not a number.
     """
     config = learner.training
@@ -148,6 +149,12 @@ def train(
         raise ConfigError(
             f"train {learner.name}: {train_set.num_videos} training videos, expected 2 or more. Add videos, or lower "
             "splitting.test_fraction and what the filter refuses."
+        )
+    num_examples = min(config.batch_size, train_set.num_videos)
+    if context.world_size > num_examples:
+        raise ConfigError(
+            f"train {learner.name}: {context.world_size} workers, but {num_examples} examples in a step. "
+            "Lower --workers."
         )
     torch.manual_seed(seed)
     model = learner.model()
@@ -206,7 +213,8 @@ def validate(learner: Learner, model: nn.Module, clips: ClipSet, seed: int, cont
     if clips.num_videos < 2:
         return {}
     model.eval()
-    rows = slice(context.rank, None, context.world_size)
+    is_shared = min(clips.num_videos, learner.training.batch_size) >= context.world_size
+    rows = slice(context.rank, None, context.world_size) if is_shared else slice(None)
     sums: dict[str, float] = {}
     count = learner.training.num_validation_batches
     for index in range(count):
@@ -229,7 +237,7 @@ def load_weights(model: nn.Module, workspace: Workspace, folder: str) -> None:
         raise ConfigError(f"{workspace.uri(folder)}: not trained yet. Run `earshot train ... --name {name}` first.")
     uri = workspace.uri(folder, "model.pt")
     try:
-        model.load_state_dict(_load(uri, torch.device("cpu"))["model"])
+        model.load_state_dict(_load(uri, torch.device("cpu"), ("model",))["model"])
     except RuntimeError as error:
         raise DataError(f"{uri}: does not fit the model that the folder's config describes ({error}).") from error
 
@@ -238,11 +246,16 @@ def _to(batch: Batch, device: torch.device) -> Batch:
     return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
 
 
-def _load(uri: str, device: torch.device) -> dict[str, Any]:
+def _load(uri: str, device: torch.device, names: tuple[str, ...]) -> dict[str, Any]:
+    data = storage.read_bytes(uri)
     try:
-        return torch.load(io.BytesIO(storage.read_bytes(uri)), map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, ValueError) as error:
-        raise DataError(f"{uri}: not a checkpoint of tensors and numbers ({error}).") from error
+        if not data.startswith(b"PK"):  # torch would try older forms
+            raise ValueError("not a file that torch.save wrote")
+        loaded = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+        return {name: loaded[name] for name in names}
+    except (RuntimeError, EOFError, ValueError, LookupError, TypeError, UnpicklingError) as error:
+        why = str(error).partition("\n")[0]
+        raise DataError(f"{uri}: not a checkpoint of tensors and numbers ({why}). Delete it to train anew.") from error
 
 
 def _dump(value: dict[str, Any]) -> bytes:
@@ -266,7 +279,7 @@ class _Progress:
         uri = self._workspace.uri(self._folder, "checkpoint.pt")
         if not storage.exists(uri):
             return
-        saved = _load(uri, device)
+        saved = _load(uri, device, ("model", "optimiser", "step", "elapsed_s", "curve", "best_loss", "best"))
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
         self.step, self.elapsed_s, self._curve = saved["step"], saved["elapsed_s"], saved["curve"]

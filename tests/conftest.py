@@ -123,3 +123,15 @@ def workspace(world: World, tmp_path: Path) -> Workspace:
     """A copy of the world's workspace, to write to."""
     shutil.copytree(world.workspace.root, tmp_path / "workspace")
     return Workspace(str(tmp_path / "workspace"))
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """This machine's Ray, started once for all tests that need it."""
+    import ray
+
+    from cluster.connect import connect
+
+    connect()
+    yield
+    ray.shutdown()

@@ -47,7 +47,7 @@ def test_a_split_without_videos_is_an_empty_set(workspace: Workspace) -> None:
 
 
 def decide(workspace: Workspace) -> dict[str, dict]:
-    """A selection `s`: of each video's clips the first is kept, the second labelled, the third both, the last neither."""
+    """A selection `s`: of each video's clips the first is kept, the second labelled, the third both, the last none."""
     rows = []
     for part in workspace.parts(CLIPS_FOLDER):
         splits = {row["video_id"]: row["split"] for row in workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()}

@@ -137,8 +137,7 @@ def test_the_page_holds_the_same_figures(workspace, page):
         assert any(row[2:] == cells for row in page.rows if len(row) == 6), figure
     header = next(row for row in page.rows if row[:2] == ["run", "set"])
     on_mom = dict(zip(header, next(row for row in page.rows if row[:2] == ["separation", "on_mom"]), strict=True))
-    assert on_mom["SI-SNR"], on_mom["oracle"] == ("6.2 dB", "9.0 dB")
-    assert (on_mom["OSR"], on_mom["n"]) == ("", "40")
+    assert (on_mom["SI-SNR"], on_mom["oracle"], on_mom["OSR"], on_mom["n"]) == ("6.2 dB", "9.0 dB", "", "40")
     future = dict(zip(header, next(row for row in page.rows if row[1] == "future"), strict=True))
     assert future["new_metric"] == "3.000"
 
@@ -165,7 +164,8 @@ def test_curves_go_through_their_points_and_leave_out_what_is_no_number(page):
     lines = [attributes["points"].split() for tag, attributes in page.tags if tag == "polyline"]
     # x: 0 to 200 steps, y: from the smallest value, 1, at the bottom to the largest, 4, at the top
     middle, third = (LEFT + RIGHT) / 2, TOP + (BOTTOM - TOP) / 3
-    assert lines == [[f"{middle},{third}"], [f"{middle},{float(TOP)}", f"{float(RIGHT)},{float(BOTTOM)}"]]
+    train = [f"{middle},{float(TOP)}", f"{float(RIGHT)},{float(BOTTOM)}"]
+    assert lines == [train, [f"{middle},{round(third, 1)}"]]
 
 
 def test_a_hostile_file_name_stays_text(page):

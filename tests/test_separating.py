@@ -8,7 +8,9 @@ from torch import nn
 
 from pipeline.errors import ClipError
 from pipeline.media import Decoding, Frame, ffmpeg_path
-from pipeline.models.separation import SeparationOutput
+from pipeline.models.coincidence import CoincidenceConfig
+from pipeline.models.separation import SeparationConfig, SeparationModel, SeparationOutput
+from pipeline.models.tdcn import TDCNConfig
 from pipeline.separating import Window, cross_fade, separate_video, stitch, windows
 from pipeline.views import ClipView
 
@@ -158,6 +160,18 @@ def test_stems_add_up_to_the_sound_whatever_the_verdicts(video, tmp_path):
     p = 1 / (1 + np.e)
     np.testing.assert_allclose(on_screen, p * sound / 32768, atol=2**-22)
     assert result.on_screen_share == pytest.approx(p**2 / (p**2 + (1 - p) ** 2), rel=1e-4)
+
+
+def test_the_separation_model_itself_gives_stems_of_the_whole_sound(video, tmp_path):
+    torch.manual_seed(0)
+    towers = CoincidenceConfig(trunk="plain", frame_size=32, width=0.25, embedding_dim=16)
+    tdcn = TDCNConfig(bottleneck=8, hidden=8, num_repeats=1, num_dilations=2)
+    model = SeparationModel(SeparationConfig(basis="stft", tdcn=tdcn, towers=towers)).eval()
+    separate_video(str(video), str(tmp_path), VIEW, model)
+    sound, _ = decoded(video)
+    on_screen, off_screen = (soundfile.read(tmp_path / f"{stem}_screen.flac")[0] for stem in ("on", "off"))
+    np.testing.assert_allclose(on_screen + off_screen, sound / 32768, atol=2**-22)
+    assert on_screen.std() > 0.01
 
 
 def test_a_video_shorter_than_a_clip_keeps_its_length(tmp_path):

@@ -54,6 +54,8 @@ class SeparationLearnerConfig:
     """Share of SOff among the unlabelled examples: more suppresses off-screen sound better, and on-screen sound too."""
     labelled_fraction: float = 0.5
     """Share of LOn and LOff examples, half of them single mixtures; unlabelled ones where there are no labels."""
+    loff_fraction: float = 0.5
+    """Share of LOff among the labelled examples: more suppresses off-screen sound better, and on-screen sound too."""
     weigh_by_power: bool = False
     """Weigh each source's cross-entropy by its share of power (ours): MixIT assigns near-silent sources by chance."""
     crop_frames: int | None = None
@@ -62,7 +64,7 @@ class SeparationLearnerConfig:
     """Coincidence model whose towers the classifier starts from; None starts from noise."""
 
     def __post_init__(self) -> None:
-        for name in ("soff_fraction", "labelled_fraction"):
+        for name in ("soff_fraction", "labelled_fraction", "loff_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"separation.{name} = {getattr(self, name)}: expected 0 to 1.")
         if self.cross_entropy not in CROSS_ENTROPIES:
@@ -127,7 +129,7 @@ class SeparationLearner:
         recipes = []
         for _ in range(count):
             labelled = rng.random() < self.config.labelled_fraction
-            wanted = "LOn" if rng.random() < 0.5 else "LOff"
+            wanted = "LOff" if rng.random() < self.config.loff_fraction else "LOn"
             alone = rng.random() < 0.5
             soff = rng.random() < self.config.soff_fraction
             if labelled and len(pools[wanted]):

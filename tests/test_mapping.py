@@ -1,0 +1,84 @@
+"""Parts over a real Ray: order, state, retries after a killed worker, a wall-clock limit, and errors that name the part."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from cluster.faults import PartError
+from cluster.mapping import map_parts, num_slots
+from cluster.resources import Needs
+
+PARTS = [f"{index:05d}" for index in range(7)]
+SMALL = Needs(num_cpus=1, memory_bytes=2**26)
+POOL = Needs(num_cpus=1, memory_bytes=2**26, keeps_state=True)
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+
+@pytest.mark.parametrize("needs", [SMALL, POOL])
+def test_every_part_gives_one_result(needs: Needs) -> None:
+    assert dict(map_parts(lambda part: int(part) ** 2, PARTS, needs)) == {part: int(part) ** 2 for part in PARTS}
+
+
+def test_no_parts_give_no_results() -> None:
+    assert list(map_parts(lambda part: 1 / 0, [], SMALL)) == []
+
+
+def test_a_pool_keeps_its_callable_between_parts() -> None:
+    class Counting:
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def __call__(self, part: str) -> tuple[int, int]:
+            self.calls += 1
+            return os.getpid(), self.calls
+
+    calls: dict[int, int] = {}
+    for _, (process, count) in map_parts(Counting(), PARTS, POOL):
+        calls[process] = max(calls.get(process, 0), count)
+    assert sum(calls.values()) == len(PARTS)
+    assert len(calls) <= num_slots(POOL)
+
+
+@pytest.mark.parametrize("needs", [SMALL, POOL])
+def test_a_part_whose_worker_is_killed_is_done_again(needs: Needs, tmp_path: Path) -> None:
+    def work(part: str) -> str:
+        mark = tmp_path / part
+        if part == "00003" and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return part
+
+    assert sorted(part for part, _ in map_parts(work, PARTS, needs)) == PARTS
+    assert (tmp_path / "00003").exists()
+
+
+def test_a_part_that_hangs_is_killed_at_its_limit_and_done_again(tmp_path: Path) -> None:
+    def work(part: str) -> str:
+        mark = tmp_path / part
+        if part == "00002" and not mark.exists():
+            mark.touch()
+            time.sleep(600)
+        return part
+
+    needs = Needs(num_cpus=1, memory_bytes=2**26, limit_s=1.0)
+    assert sorted(part for part, _ in map_parts(work, PARTS[:4], needs)) == PARTS[:4]
+
+
+def test_an_error_names_the_part_and_carries_the_cause() -> None:
+    def work(part: str) -> str:
+        if part == "00004":
+            raise ValueError("no such tone")
+        return part
+
+    with pytest.raises(PartError, match="part 00004: .*no such tone") as caught:
+        list(map_parts(work, PARTS, SMALL))
+    assert isinstance(caught.value.cause, ValueError)
+
+
+def test_needs_that_no_node_has_are_refused_at_once() -> None:
+    with pytest.raises(ConnectionError, match="1000000 CPUs"):
+        list(map_parts(lambda part: part, PARTS, Needs(num_cpus=1e6)))

@@ -1,0 +1,155 @@
+"""The jobs, whole: every stage on a small world through Ray, then again; and what bad input gets."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+import webdataset
+from conftest import World
+
+from jobs import session as session_module
+from jobs.run import run
+from jobs.session import open_session
+from pipeline.artifacts import Workspace
+from pipeline.evaluating import report_folder
+from pipeline.querying import query
+from schemas.clips import CLIPS
+from schemas.reports import EXAMPLES
+
+SMALL = [
+    "view.clip_s=2",
+    "view.frame_height=32",
+    "view.frame_width=32",
+    "collecting.videos_per_part=6",
+    "coincidence.training.num_steps=4",
+    "coincidence.training.batch_size=4",
+    "coincidence.training.validate_every=2",
+    "separation.training.num_steps=2",
+    "separation.training.batch_size=2",
+    "separation.training.validate_every=1",
+    "separation.crop_frames=1",
+    "mixing.max_clips_per_video=1",
+]
+
+
+@pytest.fixture(scope="module")
+def finished(world: World, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace after `earshot run` with labels, trained in this process."""
+    root = tmp_path_factory.mktemp("run")
+    session = open_session(str(root), "tiny", SMALL, seed=5)
+    run(session, world.collection, str(world.folder / "labels.csv"), workers=0)
+    return session.workspace
+
+
+def test_every_video_has_a_row_and_every_kept_clip_decodes_with_plain_webdataset(finished: Workspace) -> None:
+    assert query(finished, "SELECT count(*) AS n FROM videos").to_pylist() == [{"n": 12}]
+    kept = {row["clip_id"] for row in finished.read_all("clips", CLIPS).to_pylist() if row["outcome"] == "kept"}
+    found = set()
+    for part in finished.parts("clips"):
+        for sample in webdataset.WebDataset(finished.uri("clips", f"{part}.tar"), shardshuffle=False):
+            waveform, rate_hz = soundfile.read(io.BytesIO(sample["flac"]))
+            assert (len(waveform), rate_hz) == (32_000, 16_000)
+            assert sample["0.jpg"][:2] == b"\xff\xd8"
+            found.add(sample["__key__"])
+    assert found == kept
+
+
+def test_every_view_answers(finished: Workspace) -> None:
+    views = "videos clips scores labels selections mixtures examples sources summary training".split()
+    counts = {view: query(finished, f"SELECT count(*) AS n FROM {view}").to_pylist()[0]["n"] for view in views}
+    assert all(counts.values()), counts
+    assert counts["clips"] == 12 * 4  # starts at 0, 1, 2 and 3 s of 5 s
+    assert counts["selections"] == counts["clips"]
+    assert counts["sources"] == counts["examples"] * 4
+
+
+def test_evaluation_only_sees_test_videos(finished: Workspace, world: World) -> None:
+    sql = (
+        "SELECT DISTINCT video_id FROM mixtures JOIN clips ON clip_id IN (first_clip_id, sound_clip_id, second_clip_id)"
+    )
+    assert {row["video_id"] for row in query(finished, sql).to_pylist()} <= set(world.video_ids["test"])
+
+
+def test_a_second_run_schedules_no_work_and_says_so(
+    finished: Workspace, world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("work was scheduled")
+
+    monkeypatch.setattr(session_module, "map_parts", refuse)
+    monkeypatch.setattr("jobs.train.fit", refuse)
+    before = digest(finished)
+    run(open_session(finished.root), world.collection, str(world.folder / "labels.csv"), workers=0)
+    assert digest(finished) == before
+    assert capsys.readouterr().out.count("nothing to do") == 8
+
+
+def test_a_lost_part_is_made_again_with_the_same_rows(finished: Workspace, world: World) -> None:
+    folder = report_folder("separation", "examples")
+    part = finished.parts(folder)[0]
+    before = finished.read(folder, part, EXAMPLES)
+    os.remove(finished.uri(folder, f"{part}.parquet"))
+    stage = Path(finished.uri("reports/run=separation", "_stage.json"))
+    record = json.loads(stage.read_text())
+    del record["finished"]
+    stage.write_text(json.dumps(record))
+    run(open_session(finished.root), world.collection, str(world.folder / "labels.csv"), workers=0)
+    assert finished.read(folder, part, EXAMPLES).equals(before)
+
+
+def test_other_settings_on_a_finished_root_are_refused(finished: Workspace, world: World) -> None:
+    done = earshot("shard", "--root", finished.root, "--collection", world.collection, "--set", "view.hop_s=2")
+    assert done.returncode == 2
+    assert "view.hop_s: 1.0 there, 2.0 asked for" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--root", "R", "--collection", "nowhere"], "--collection nowhere: found nothing. Expected a folder"),
+        (["run", "--root", "R", "--collection", "."], "--collection .: no files there"),
+        (["shard", "--root", "/dev/null/x", "--collection", "."], "--root /dev/null/x: cannot be written to"),
+        (
+            ["shard", "--root", "R", "--collection", ".", "--preset", "huge"],
+            "--preset huge: expected one of tiny, base",
+        ),
+        (["shard", "--root", "R", "--collection", ".", "--set", "view.hops=1"], "no field `hops`"),
+        (["train", "coincidence", "--root", "R"], "Run `earshot shard"),
+        (["score", "--root", "R"], "Run `earshot shard"),
+        (["filter", "--root", "R"], "Run `earshot score"),
+        (["mix", "--root", "R"], "Run `earshot filter"),
+        (["evaluate", "--root", "R"], "Run `earshot mix"),
+        (["query", "--root", "R", "SELECT 1"], "no Earshot workspace there"),
+        (["shard", "--root", "R"], "Missing option '--collection'"),
+    ],
+)
+def test_what_cannot_be_done_is_one_message_and_exit_code_2(arguments: list[str], message: str, tmp_path: Path) -> None:
+    done = earshot(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "train", "query", "separate"])
+def test_help_says_what_is_read_and_written_with_an_example(command: str, tmp_path: Path) -> None:
+    done = earshot(command, "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "Writes" in done.stdout
+    assert f"Example: earshot {command}" in done.stdout
+
+
+def earshot(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "jobs.cli", *arguments]
+    path = {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ | path, timeout=120)
+
+
+def digest(workspace: Workspace) -> dict[str, tuple[int, float]]:
+    """Size and time of change of every file but the page and the settings, which each run may write again."""
+    files = (path for path in Path(workspace.root).rglob("*") if path.is_file() and path.suffix != ".html")
+    return {str(path): (path.stat().st_size, path.stat().st_mtime) for path in files}
