@@ -64,7 +64,7 @@ def check_placement(needs: Needs) -> None:
     """
     wanted = {"CPU": needs.num_cpus, "GPU": needs.num_gpus, "memory": needs.memory_bytes}
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    grows = any("head" in " ".join(node) and node.get("CPU", 0) == 0 for node in nodes)
+    grows = any(node.get("CPU", 0) == 0 for node in nodes)  # a head that runs no parts: others join on demand
     fits = any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes)
     if not fits and not grows:
         told = f"{wanted['CPU']:g} CPUs, {wanted['GPU']:g} GPUs and {needs.memory_bytes / 2**30:.1f} GiB"
@@ -99,8 +99,7 @@ def _pool(work: Callable[[str], R], slots: int, needs: Needs) -> tuple[Callable[
         max_restarts=MAX_RETRIES,
         max_task_retries=MAX_RETRIES,
     )
-    shared = ray.put(work)
-    workers = [kind.remote(shared, needs.limit_s) for _ in range(slots)]
+    workers = [kind.remote(work, needs.limit_s) for _ in range(slots)]
 
     def release() -> None:
         for worker in workers:

@@ -17,7 +17,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from torch import nn
 
-from cluster.faults import MAX_TRAINING_FAILURES
+from cluster.faults import MAX_TRAINING_FAILURES, PartError
 
 POLL_S = 0.5
 
@@ -61,10 +61,17 @@ class RayContext:
 
 
 class _Board:
-    """Where rank 0 leaves its last report for the driver to read."""
+    """Where rank 0 leaves its last report, and any rank what no restart can mend, for the driver to read."""
 
     def __init__(self) -> None:
         self._last: tuple[int, dict[str, float]] = (0, {})
+        self._error: Exception | None = None
+
+    def refuse(self, error: Exception) -> None:
+        self._error = error
+
+    def error(self) -> Exception | None:
+        return self._error
 
     def put(self, step: int, metrics: dict[str, float]) -> None:
         self._last = (step, metrics)
@@ -79,6 +86,7 @@ def fit(
     name: str,
     num_workers: int | None,
     on_report: Callable[[int, dict[str, float]], None],
+    final: type[Exception],
 ) -> None:
     """Run `loop(context, job)` on every training process until all have ended.
 
@@ -88,8 +96,10 @@ def fit(
         name: of the run, for Ray's own records.
         num_workers: processes; None is one per GPU, or 1; 0 runs in this process.
         on_report: called with the last (step, metrics) as they change.
+        final: what the loop raises, on every process alike, where no restart would help.
     Raises:
-        Exception: what the loop raised, or Ray Train's error after MAX_TRAINING_FAILURES restarts.
+        final: the loop raised it.
+        PartError: the loop failed in another way, and again after each of MAX_TRAINING_FAILURES restarts.
     """
     resources = ray.cluster_resources()
     gpus = int(resources.get("GPU", 0))
@@ -97,7 +107,10 @@ def fit(
     board = ray.remote(_Board).options(num_cpus=0).remote()
 
     def on_worker(config: dict[str, Any]) -> None:
-        loop(RayContext(board), config)
+        try:
+            loop(RayContext(board), config)
+        except final as error:
+            ray.get(board.refuse.remote(error))
 
     cpus = int(min(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"]))
     scaling = ScalingConfig(
@@ -114,10 +127,15 @@ def fit(
         watcher.start()
         try:
             trainer.fit()
+            error = ray.get(board.error.remote())
+        except ray.train.WorkerGroupError as failed:
+            raise PartError(name, next(iter(failed.worker_failures.values()), failed)) from failed
         finally:
             finished.set()
             watcher.join()
             ray.kill(board)
+    if error is not None:
+        raise error
 
 
 def _watch(board: Any, on_report: Callable[[int, dict[str, float]], None], finished: threading.Event) -> None:

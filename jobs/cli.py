@@ -3,48 +3,50 @@
 import importlib
 import sys
 
-import click
 import typer
 
 from cluster.faults import PartError
 from pipeline.errors import ConfigError, EarshotError
 from schemas.fields import SchemaError
 
-app = typer.Typer(
-    help="From a bucket of videos to clips whose sound is on screen, models that separate it, and tables to query.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
 WHOLE = ("run", "demo")
 STAGES = ("world", "plan", "shard", "train", "score", "label", "filter", "mix", "evaluate", "report")
 COMMANDS = (*WHOLE, *STAGES, "query", "separate")
-
 CONFIG_EXIT, FAILURE_EXIT = 2, 1
 
 
-def main() -> None:
-    """Run a command. Exit code 2: what was asked for cannot be done, and nothing was. 1: it failed on the way."""
-    # only what was asked for is imported: `earshot query` need not wait for torch and Ray
-    for name in [sys.argv[1]] if sys.argv[1:2] and sys.argv[1] in COMMANDS else COMMANDS:
+def build(names: tuple[str, ...]) -> typer.Typer:
+    """The application with these subcommands; only their modules are imported."""
+    app = typer.Typer(
+        help="From a bucket of videos to clips whose sound is on screen, models that separate it, and tables to query.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(lambda: None)  # keeps a single command a subcommand
+    for name in names:
         app.command(name)(importlib.import_module(f"jobs.{name}").command)
-    if not app.registered_callback:
-        app.callback()(lambda: None)  # keeps one command a subcommand
+    return app
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; give its exit code: 2 if what was asked for cannot be done, and nothing was; 1 if it failed."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # `earshot query` need not wait for torch and Ray; `earshot --help` needs every module's words
+    names = (arguments[0],) if arguments and arguments[0] in COMMANDS else COMMANDS
     try:
-        app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(CONFIG_EXIT)
-    except click.Abort:
-        sys.exit(130)
+        build(names)(args=arguments, prog_name="earshot")
+    except SystemExit as end:  # of --help, of a wrong option, and of a command that is done
+        return end.code if isinstance(end.code, int) else FAILURE_EXIT
     except (ConfigError, ConnectionError) as error:
         print(f"earshot: {error}", file=sys.stderr)
-        sys.exit(CONFIG_EXIT)
+        return CONFIG_EXIT
     except (EarshotError, SchemaError, PartError) as error:
         print(f"earshot: {error}", file=sys.stderr)
-        sys.exit(FAILURE_EXIT)
+        return FAILURE_EXIT
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

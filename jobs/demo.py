@@ -13,7 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.synthetic import WorldConfig
 
 # 5 s is one clip per video: what generalises is learnt from many videos, not from many moments of a few.
-NUM_VIDEOS, DURATION_S = 700, 5.0
+NUM_VIDEOS, DURATION_S = 900, 5.0
 
 
 def command(
@@ -37,9 +37,9 @@ def command(
         num_videos=num_videos,
         seed=seed,
         duration_s=DURATION_S,
-        on_only_fraction=0.68,
-        mixed_fraction=0.18,
-        second_source_fraction=0.2,
+        on_only_fraction=0.74,
+        mixed_fraction=0.14,
+        second_source_fraction=0.15,
     )
     render(config, world, address)
     run(session, f"{world}/videos", f"{world}/labels.csv", workers)

@@ -81,7 +81,7 @@ def open_session(
         ConfigError: the root cannot be written to, or the preset or a setting is unknown.
     """
     if not storage.is_s3(root):
-        root = str(storage.local_path(root).absolute())
+        root = str(storage.local_path(root).resolve())
     workspace = Workspace(root)
     uri = workspace.uri(SETTINGS_FILE)
     stored = json.loads(storage.read_bytes(uri)) if storage.exists(uri) else None
@@ -105,7 +105,7 @@ def open_workspace(root: str) -> Workspace:
     Raises:
         ConfigError: no Earshot command has written there.
     """
-    workspace = Workspace(root if storage.is_s3(root) else str(storage.local_path(root).absolute()))
+    workspace = Workspace(root if storage.is_s3(root) else str(storage.local_path(root).resolve()))
     if not storage.exists(workspace.uri(SETTINGS_FILE)):
         raise ConfigError(f"--root {root}: no Earshot workspace there. Make one with `earshot run` or `earshot shard`.")
     return workspace

@@ -33,7 +33,9 @@ def train_model(session: Session, learner: str, name: str, selection: str | None
     """Train `models/<name>`, from its last checkpoint if there is one."""
     workspace, config = session.workspace, getattr(session.config, learner)
     sources = [CLIPS_FOLDER]
+    workspace.require(CLIPS_FOLDER, "earshot shard --collection C")
     if selection is not None:
+        workspace.require(f"selections/{selection}", "earshot filter")
         sources.append(f"selections/{selection}")
     if getattr(config, "first_model", None):
         sources.append(f"models/{config.first_model}")
@@ -54,7 +56,7 @@ def train_model(session: Session, learner: str, name: str, selection: str | None
             advance(step - done, ", ".join(f"{name} {value:.3g}" for name, value in metrics.items() if "loss" in name))
             done = step
 
-        fit(train_loop, job | {"root": workspace.root, "folder": folder}, name, workers, show)
+        fit(train_loop, job | {"root": workspace.root, "folder": folder}, name, workers, show, final=ConfigError)
     figures = workspace.stage(folder)["figures"]
     told = ", ".join(f"{metric} {value:.3g}" for metric, value in figures.items() if metric.endswith("loss"))
     session.done(f"train {learner}", f"{config.training.num_steps} steps; {told}", folder)

@@ -59,10 +59,12 @@ class ClipSet:
         videos = rng.permutation(self.num_videos)[:count]
         return np.array([rng.choice(self.clips_of[video]) for video in videos], dtype=np.int64)
 
-    def draw_other(self, rng: np.random.Generator, clip: int) -> int:
-        """A clip number of a video other than the given clip's."""
-        other = int(rng.integers(self.num_videos - 1))
-        video = other + (other >= self.video_index[clip])
+    def draw_other(self, rng: np.random.Generator, *clips: int) -> int:
+        """A clip number of a video other than the given clips'; needs more videos than they are from."""
+        taken = sorted({int(self.video_index[clip]) for clip in clips})
+        video = int(rng.integers(self.num_videos - len(taken)))
+        for other in taken:  # the number of the video among those that are not taken becomes its number among all
+            video += video >= other
         return int(rng.choice(self.clips_of[video]))
 
     def clip_id(self, number: int) -> str:

@@ -53,14 +53,17 @@ def video_id(relative: str) -> str:
     return f"{readable}-{hashlib.sha256(relative.encode()).hexdigest()[:12]}"
 
 
-def list_videos(collection: str) -> Iterator[dict[str, Any]]:
+def list_videos(collection: str, root: str | None = None) -> Iterator[dict[str, Any]]:
     """One row of `schemas.videos.COLLECTION` per video, in a stable order.
 
+    Args:
+        collection: a folder, an s3:// prefix or a table.
+        root: of the workspace: where it lies inside the collection's folder, its files are not taken for videos.
     Raises:
         ConfigError: the collection does not exist, is empty, or its table has no `uri` column.
     """
     is_table = collection.endswith((".csv", ".parquet"))
-    rows = _from_table(collection) if is_table else _from_files(collection)
+    rows = _from_table(collection) if is_table else _from_files(collection, root)
     first = next(rows, None)
     if first is None:
         raise ConfigError(
@@ -71,15 +74,18 @@ def list_videos(collection: str) -> Iterator[dict[str, Any]]:
     yield from rows
 
 
-def _from_files(collection: str) -> Iterator[dict[str, Any]]:
+def _from_files(collection: str, root: str | None) -> Iterator[dict[str, Any]]:
     if not storage.is_s3(collection) and not storage.local_path(collection).is_dir():
         found = "a file that is no table" if storage.exists(collection) else "nothing"
         raise ConfigError(
             f"--collection {collection}: found {found}. Expected a folder of videos, an s3:// prefix, or a .csv or "
             ".parquet table with a column `uri`."
         )
-    absolute = collection if storage.is_s3(collection) else str(storage.local_path(collection).absolute())
+    absolute = collection.rstrip("/") if storage.is_s3(collection) else str(storage.local_path(collection).resolve())
+    own = f"{root}/" if root is not None and f"{root}/".startswith(f"{absolute}/") else None
     for entry in storage.list_files(absolute):
+        if own is not None and entry.uri.startswith(own) and own != f"{absolute}/":
+            continue
         relative = storage.relative(entry.uri, absolute)
         if not posixpath.basename(relative).startswith("."):
             yield {"video_id": video_id(relative), "uri": entry.uri, "size_bytes": entry.size_bytes}
@@ -156,7 +162,7 @@ def plan_parts(workspace: Workspace, collection: str, config: CollectingConfig) 
     seen: set[str] = set()
     new: list[dict[str, Any]] = []
     num_new = 0
-    for row in list_videos(collection):
+    for row in list_videos(collection, workspace.root):
         if row["video_id"] in seen:
             raise ConfigError(
                 f"--collection {collection}: two videos have the id {row['video_id']} (one: {row['uri']})."

@@ -151,7 +151,8 @@ def _judgement(row: dict[str, Any], index: int, uri: str) -> Judgement:
             span[name] = span[name] if row.get(name) is None else float(row[name])
         except ValueError:
             raise ConfigError(f"--labels {uri}, row {index + 1}: {name} = {row[name]!r}, expected seconds.") from None
-    return Judgement(str(row["video"]), rater=str(row.get("rater") or ""), **span, **flags)
+    rater = str(row.get("rater") or "")
+    return Judgement(str(row["video"]), span["start_s"], span["end_s"], flags["on_screen"], flags["off_screen"], rater)
 
 
 def _from_list(uri: str, on_screen: bool, off_screen: bool) -> Iterator[Judgement]:

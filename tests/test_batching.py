@@ -70,6 +70,13 @@ def test_another_clip_is_always_of_another_video_and_of_each_alike() -> None:
             assert others.count(other) / 400 == pytest.approx(1 / 2, abs=4 * (1 / 4 / 400) ** 0.5)
 
 
+def test_another_clip_than_those_of_two_videos_is_of_the_third() -> None:
+    clips = paper_set(VIDEOS)
+    for first, second in ((0, 1), (1, 0), (3, 0), (5, 3)):
+        rest = set(VIDEOS) - {VIDEOS[first], VIDEOS[second]}
+        assert {VIDEOS[clips.draw_other(step_rng(step), first, second)] for step in range(20)} == rest
+
+
 def test_the_same_seed_and_step_give_the_same_batch_and_others_another(clips: ClipSet) -> None:
     learner = CoincidenceLearner(CoincidenceLearnerConfig())
 

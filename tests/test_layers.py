@@ -27,6 +27,8 @@ TESTED_BY = {
     "pipeline.errors": "test_media",  # an exception's reason is what the decoder said
     "pipeline.views": "test_sharding",
     "pipeline.samples": "test_tars",
+    "pipeline.charts": "test_reporting",
+    "pipeline.planning": "test_sharding",
     "pipeline.learners.common": "test_learners",
     "pipeline.learners.coincidence": "test_learners",
     "pipeline.learners.separation": "test_learners",

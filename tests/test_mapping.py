@@ -1,4 +1,4 @@
-"""Parts over a real Ray: order, state, retries after a killed worker, a wall-clock limit, and errors that name the part."""
+"""Parts over a real Ray: state, retries after a killed worker, a wall-clock limit, errors that name the part."""
 
 import os
 import signal
@@ -74,11 +74,11 @@ def test_an_error_names_the_part_and_carries_the_cause() -> None:
             raise ValueError("no such tone")
         return part
 
-    with pytest.raises(PartError, match="part 00004: .*no such tone") as caught:
+    with pytest.raises(PartError, match=r"part 00004: .*no such tone") as caught:
         list(map_parts(work, PARTS, SMALL))
     assert isinstance(caught.value.cause, ValueError)
 
 
 def test_needs_that_no_node_has_are_refused_at_once() -> None:
-    with pytest.raises(ConnectionError, match="1000000 CPUs"):
-        list(map_parts(lambda part: part, PARTS, Needs(num_cpus=1e6)))
+    with pytest.raises(ConnectionError, match="1024 CPUs"):
+        list(map_parts(lambda part: part, PARTS, Needs(num_cpus=1024)))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts import TRAINING_FOLDER, Workspace, report_folder
+from pipeline.charts import BOTTOM, LEFT, RIGHT, TOP, Scale, bar_chart, line_chart
 from pipeline.errors import ConfigError
-from pipeline.reporting import BOTTOM, LEFT, RIGHT, TOP, Scale, bar_chart, line_chart, render_report, summary_table
+from pipeline.reporting import render_report, summary_table
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.reports import SUMMARY, TRAINING

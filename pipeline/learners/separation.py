@@ -10,6 +10,7 @@ import dataclasses
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 
@@ -120,11 +121,11 @@ class SeparationLearner:
 
     def draw(self, clips: ClipSet, rng: np.random.Generator, count: int) -> list[Recipe]:
         """`count` recipes: a function of the generator and the set alone."""
-        label = clips.rows.column("label").to_pylist()
-        kept = np.flatnonzero(clips.rows.column("kept").to_numpy(zero_copy_only=False))
-        pools = {
-            "LOn": np.array([i for i, name in enumerate(label) if name == "on_screen"], dtype=np.int64),
-            "LOff": np.array([i for i, name in enumerate(label) if name == "off_screen"], dtype=np.int64),
+        kept = np.flatnonzero(clips.rows.column("kept"))
+        label = clips.rows.column("label")
+        pools = {  # by arrow: this runs at every step, over every clip of the selection
+            kind: np.flatnonzero(pc.fill_null(pc.equal(label, name), False))
+            for kind, name in (("LOn", "on_screen"), ("LOff", "off_screen"))
         }
         recipes = []
         for _ in range(count):
@@ -135,9 +136,11 @@ class SeparationLearner:
             if labelled and len(pools[wanted]):
                 kind, first = wanted, int(rng.choice(pools[wanted]))
             else:
-                kind, first, alone = "SOff" if soff else "NOn", int(rng.choice(kept)), False
+                # SOff takes three videos: the second sound must not be the one that belongs to the frames
+                kind = "SOff" if soff and clips.num_videos > 2 else "NOn"
+                first, alone = int(rng.choice(kept)), False
             sound = clips.draw_other(rng, first) if kind == "SOff" else first
-            second = None if alone else clips.draw_other(rng, sound)
+            second = None if alone else clips.draw_other(rng, first, sound)
             recipes.append(Recipe(kind, first, sound, second, int(rng.integers(2**63))))
         return recipes
 

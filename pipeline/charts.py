@@ -1,0 +1,62 @@
+"""Numbers -> the places of bars, lines and ticks in a small plot: what an SVG of a report page needs to be drawn."""
+
+import math
+from typing import NamedTuple
+
+LEFT, RIGHT, TOP, BOTTOM = 56, 368, 22, 168  # edges of the plot, in the chart's own pixels: 380 x 210
+
+
+class Scale(NamedTuple):
+    """Values from `low` to `high`, laid out from pixel `start` to pixel `end`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        """The pixel of a value, to a tenth."""
+        return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Pixel and text of at most six round values (1, 2 or 5 times a power of ten) within the scale."""
+        rough = (self.high - self.low) / 5
+        unit = 10 ** math.floor(math.log10(rough))
+        step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= rough * (1 - 1e-9))
+        numbers = range(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1)
+        return [(self(i * step), f"{i * step:,g}" if abs(i * step) < 1e6 else f"{i * step:g}") for i in numbers]
+
+
+class Chart(NamedTuple):
+    """A plot with bars or lines in it."""
+
+    x: Scale
+    y: Scale
+    x_label: str
+    y_label: str
+    bars: tuple[tuple[float, float, float, float, str], ...] = ()
+    """Left, top, width, height, and what the bar says when pointed at."""
+    lines: tuple[tuple[str, list[tuple[float, float]]], ...] = ()
+    """Name and points of each line."""
+
+
+def bar_chart(counts: list[int], low: float, high: float, x_label: str, y_label: str) -> Chart:
+    """A bar per count, over equal parts of [low, high]."""
+    x, y = Scale(low, high, LEFT, RIGHT), Scale(0, max(*counts, 1), BOTTOM, TOP)
+    edges = [low + i * (high - low) / len(counts) for i in range(len(counts) + 1)]
+    width = round((RIGHT - LEFT) / len(counts) - 1, 1)
+    bars = tuple(
+        (x(edges[i]), y(count), width, round(BOTTOM - y(count), 1), f"{edges[i]:g} to {edges[i + 1]:g}: {count:,}")
+        for i, count in enumerate(counts)
+    )
+    return Chart(x, y, x_label, y_label, bars=bars)
+
+
+def line_chart(series: dict[str, list[tuple[float, float]]], x_label: str, y_label: str) -> Chart:
+    """A line through the (x, y) of each series; x from 0, y over the range that is taken."""
+    xs, ys = zip(*(point for line in series.values() for point in line), strict=True)
+    margin = 0.0 if max(ys) > min(ys) else 0.5
+    x = Scale(0, max(*xs, 1), LEFT, RIGHT)
+    y = Scale(min(ys) - margin, max(ys) + margin, BOTTOM, TOP)
+    lines = tuple((name, [(x(a), y(b)) for a, b in line]) for name, line in series.items())
+    return Chart(x, y, x_label, y_label, lines=lines)

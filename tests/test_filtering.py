@@ -1,0 +1,203 @@
+"""Filtering: one decision per clip, the first rule that refuses it is its reason, and the best are kept."""
+
+import collections
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from conftest import World
+
+from pipeline import storage
+from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER, Workspace
+from pipeline.filtering import FilteringConfig, FilterPart, lowest_score
+from pipeline.splitting import SplittingConfig
+from schemas.clips import CLIPS
+from schemas.fields import from_rows
+from schemas.labels import LABELS
+from schemas.scores import SCORES
+from schemas.selections import SELECTIONS
+
+SPLITTING = SplittingConfig()
+
+
+def write_scores(workspace: Workspace, scores: dict[str, float]) -> None:
+    """Scores of model `m`, of the clips that are named."""
+    for part in workspace.parts(CLIPS_FOLDER):
+        clips = [row for row in workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist() if row["clip_id"] in scores]
+        columns = {
+            "model": pa.array(["m"] * len(clips), pa.string()),
+            "clip_id": pa.array([row["clip_id"] for row in clips], pa.string()),
+            "video_id": pa.array([row["video_id"] for row in clips], pa.string()),
+            "score": pa.array([scores[row["clip_id"]] for row in clips], pa.float32()),
+            "audio_embedding": pa.array([np.ones(2, np.float16)] * len(clips), pa.list_(pa.float16())),
+            "visual_embedding": pa.array([np.ones(2, np.float16)] * len(clips), pa.list_(pa.float16())),
+        }
+        workspace.commit("scores/m", part, pa.table(columns, schema=SCORES), SCORES)
+
+
+def write_labels(workspace: Workspace, labels: dict[str, str]) -> None:
+    for part in workspace.parts(CLIPS_FOLDER):
+        clips = [row for row in workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist() if row["clip_id"] in labels]
+        rows = [
+            {name: clip[name] for name in ("clip_id", "video_id")}
+            | {"label": labels[clip["clip_id"]], "num_raters": 1, "label_source": "l.csv"}
+            for clip in clips
+        ]
+        workspace.commit(LABELS_FOLDER, part, from_rows(rows, LABELS, part), LABELS)
+
+
+def decide(workspace: Workspace, config: FilteringConfig, has_labels: bool = False) -> list[dict]:
+    lowest = lowest_score(workspace, "m", config)
+    work = FilterPart(workspace, "s", "m", config, SPLITTING, lowest, has_labels)
+    counts: collections.Counter[str] = collections.Counter()
+    for part in workspace.parts(CLIPS_FOLDER):
+        counts.update(work(part))
+    rows = workspace.read_all("selections/s", SELECTIONS).to_pylist()
+    assert collections.Counter(row["reason"] for row in rows) == counts
+    return rows
+
+
+def clips_of(workspace: Workspace) -> list[dict]:
+    return workspace.read_all(CLIPS_FOLDER, CLIPS).to_pylist()
+
+
+@pytest.fixture
+def scores(workspace: Workspace) -> dict[str, float]:
+    """Different scores for the 48 clips, written."""
+    ids = sorted(row["clip_id"] for row in clips_of(workspace))
+    values = np.random.default_rng(5).permutation(len(ids)) / len(ids)
+    found = dict(zip(ids, values.astype(np.float32).tolist(), strict=True))
+    write_scores(workspace, found)
+    return found
+
+
+def expected_reasons(
+    clips: list[dict], scores: dict[str, float], labels: dict[str, str], config: FilteringConfig
+) -> dict[str, str]:
+    """The rules once more, in plain Python."""
+    ranked = sorted(scores.values(), reverse=True)
+    enough = max(config.min_score, ranked[max(1, round(config.keep_fraction * len(ranked))) - 1])
+    reasons = {}
+    taken: collections.Counter[str] = collections.Counter()
+    for clip in sorted(clips, key=lambda clip: (-scores.get(clip["clip_id"], 0), clip["clip_id"])):
+        name, video = clip["clip_id"], clip["video_id"]
+        if clip["outcome"] != "kept":
+            reasons[name] = f"not_cut:{clip['outcome']}"
+        elif name not in scores:
+            reasons[name] = "not_scored"
+        elif labels.get(name) == "off_screen" and config.refuse_off_screen:
+            reasons[name] = "labelled_off_screen"
+        elif scores[name] < enough:
+            reasons[name] = "low_score"
+        elif config.max_clips_per_video and taken[video] >= config.max_clips_per_video:
+            reasons[name] = "over_video_cap"
+        else:
+            taken[video] += 1
+            reasons[name] = "kept"
+    return reasons
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        FilteringConfig(),
+        FilteringConfig(min_score=0.4),
+        FilteringConfig(keep_fraction=0.25),
+        FilteringConfig(max_clips_per_video=1),
+        FilteringConfig(min_score=0.2, keep_fraction=0.9, max_clips_per_video=2),
+        FilteringConfig(refuse_off_screen=False, max_clips_per_video=3),
+    ],
+)
+def test_every_clip_has_the_decision_that_the_rules_give_it(
+    config: FilteringConfig, workspace: Workspace, scores: dict[str, float]
+) -> None:
+    names = list(scores)
+    rows = workspace.read(CLIPS_FOLDER, "00000", CLIPS).to_pylist()
+    for number, outcome in ((1, "silent"), (7, "short_audio"), (8, "no_frame")):
+        rows[number] |= {"outcome": outcome, "tar_offset": None, "tar_bytes": None}
+    workspace.commit(CLIPS_FOLDER, "00000", from_rows(rows, CLIPS, "here"), CLIPS)
+    for name in [*(rows[number]["clip_id"] for number in (1, 7, 8)), names[20]]:
+        del scores[name]
+    write_scores(workspace, scores)
+    labels = {names[i]: label for i, label in enumerate(["off_screen", "on_screen", "mixed", "conflict"] * 12)}
+    write_labels(workspace, labels)
+
+    decided = decide(workspace, config, has_labels=True)
+    expected = expected_reasons(clips_of(workspace), scores, labels, config)
+    assert {row["clip_id"]: row["reason"] for row in decided} == expected
+    for row in decided:
+        assert row["kept"] == (row["reason"] == "kept")
+        assert row["score"] == scores.get(row["clip_id"])
+        assert row["label"] == labels.get(row["clip_id"])
+        assert row["selection"] == "s"
+
+
+def test_there_is_one_decision_for_every_clip_that_was_planned(workspace: Workspace, scores: dict[str, float]) -> None:
+    decided = decide(workspace, FilteringConfig(min_score=0.5, max_clips_per_video=1))
+    assert sorted(row["clip_id"] for row in decided) == sorted(row["clip_id"] for row in clips_of(workspace))
+    for part in workspace.parts(CLIPS_FOLDER):
+        clips = workspace.read(CLIPS_FOLDER, part, CLIPS)
+        assert workspace.read("selections/s", part, SELECTIONS).num_rows == clips.num_rows
+
+
+@pytest.mark.parametrize(
+    ("fraction", "num_kept"), [(1.0, 48), (0.75, 36), (0.5, 24), (1 / 3, 16), (1 / 48, 1), (1e-6, 1)]
+)
+def test_the_share_kept_is_the_share_asked_for_the_best_first(
+    fraction: float, num_kept: int, workspace: Workspace, scores: dict[str, float]
+) -> None:
+    decided = decide(workspace, FilteringConfig(keep_fraction=fraction))
+    kept = {row["clip_id"] for row in decided if row["kept"]}
+    assert kept == set(sorted(scores, key=scores.__getitem__, reverse=True)[:num_kept])
+
+
+def test_clips_of_equal_score_share_their_fate(workspace: Workspace, scores: dict[str, float]) -> None:
+    write_scores(workspace, dict.fromkeys(scores, 0.5))
+    assert {row["reason"] for row in decide(workspace, FilteringConfig(keep_fraction=0.1))} == {"kept"}
+
+
+def test_the_cap_keeps_the_best_clips_of_each_video(workspace: Workspace, scores: dict[str, float]) -> None:
+    decided = decide(workspace, FilteringConfig(max_clips_per_video=2))
+    by_video: dict[str, list[tuple[float, bool]]] = collections.defaultdict(list)
+    for row in decided:
+        by_video[row["video_id"]].append((row["score"], row["kept"]))
+    assert len(by_video) == 12
+    for clips in by_video.values():
+        assert [kept for _, kept in sorted(clips, reverse=True)] == [True, True, False, False]
+
+
+def test_all_clips_of_a_video_are_in_its_split(workspace: Workspace, scores: dict[str, float], world: World) -> None:
+    found: dict[str, set[str]] = collections.defaultdict(set)
+    for row in decide(workspace, FilteringConfig()):
+        found[row["split"]].add(row["video_id"])
+    assert {split: sorted(videos) for split, videos in found.items()} == {
+        split: sorted(videos) for split, videos in world.video_ids.items()
+    }
+
+
+def test_labels_play_no_role_where_there_are_none(workspace: Workspace, scores: dict[str, float]) -> None:
+    decided = decide(workspace, FilteringConfig())
+    assert {row["label"] for row in decided} == {None}
+    assert all(row["kept"] for row in decided)
+
+
+def test_the_same_inputs_give_the_same_bytes(workspace: Workspace, scores: dict[str, float]) -> None:
+    uris = [workspace.uri("selections/s", f"{part}.parquet") for part in workspace.parts(CLIPS_FOLDER)]
+    config = FilteringConfig(max_clips_per_video=1)
+    decide(workspace, config)
+    first = [storage.read_bytes(uri) for uri in uris]
+    decide(workspace, config)
+    assert [storage.read_bytes(uri) for uri in uris] == first
+
+
+def test_a_model_that_scored_nothing_leaves_the_least_score(tmp_path: Path) -> None:
+    assert lowest_score(Workspace(str(tmp_path)), "m", FilteringConfig(min_score=0.3, keep_fraction=0.5)) == 0.3
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"min_score": -0.1}, {"min_score": 1.1}, {"keep_fraction": 0}, {"max_clips_per_video": 0}]
+)
+def test_a_config_out_of_range_is_refused(wrong: dict) -> None:
+    with pytest.raises(ValueError, match=f"filtering.{next(iter(wrong))}"):
+        FilteringConfig(**wrong)

@@ -1,0 +1,207 @@
+"""Frozen sets: held-out videos only, two different videos in every mixture, and the same bytes each time."""
+
+import collections
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import World
+
+from pipeline import storage
+from pipeline.artifacts import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.clipsets import load_split
+from pipeline.mixing import EVAL_SETS, MixingConfig, MixPart, label_source_of, plan_mixtures
+from pipeline.splitting import SplittingConfig
+from pipeline.tars import read_sequence
+from schemas.clips import CLIPS
+from schemas.fields import from_rows
+from schemas.mixtures import MIXTURES
+from schemas.selections import SELECTIONS
+from schemas.videos import VIDEOS
+
+CONFIG = MixingConfig(max_clips_per_video=3, moms_per_clip=2, examples_per_part=5)
+
+
+def select(workspace: Workspace, is_labelled: bool) -> dict[str, dict]:
+    """Selection `s`: every video's first three clips are kept; even videos are labelled on, odd ones off screen."""
+    rows = []
+    for part in workspace.parts(CLIPS_FOLDER):
+        splits = {row["video_id"]: row["split"] for row in workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()}
+        decided = []
+        for clip in workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist():
+            number = int(clip["video_id"].split("-")[0].removeprefix("world_"))
+            row = {name: clip[name] for name in ("clip_id", "video_id", "part")}
+            label = ("on_screen", "off_screen")[number % 2] if is_labelled else None
+            row |= {"selection": "s", "kept": clip["start_s"] < 3, "reason": "kept", "score": 0.5, "label": label}
+            decided.append(row | {"split": splits[clip["video_id"]]})
+        workspace.commit("selections/s", part, from_rows(decided, SELECTIONS, part), SELECTIONS)
+        rows += decided
+    return {row["clip_id"]: row for row in rows}
+
+
+class Mixed:
+    """Frozen sets, rendered."""
+
+    def __init__(self, workspace: Workspace, is_labelled: bool, config: MixingConfig = CONFIG, seed: int = 0) -> None:
+        self.workspace = workspace
+        self.clips = select(workspace, is_labelled)
+        source = "labels.csv" if is_labelled else None
+        planned = plan_mixtures(workspace, "m", "s", config, seed, source)
+        work = MixPart(workspace, "m", "s", config, planned)
+        self.counts = {part: work(part)["examples"] for part in planned}
+        self.rows = workspace.read_all("mixtures/m", MIXTURES).to_pylist()
+
+    def video(self, row: dict, role: str) -> str:
+        return self.clips[row[f"{role}_clip_id"]]["video_id"]
+
+    def members(self) -> dict[str, dict[str, bytes]]:
+        found: dict[str, dict[str, bytes]] = {}
+        for part in self.counts:
+            keys = [row["example_id"] for row in self.rows if row["part"] == part]
+            found |= read_sequence(storage.local_path(self.workspace.uri("mixtures/m", f"{part}.tar")), keys)
+        return found
+
+    def files(self) -> dict[str, bytes]:
+        entries = storage.list_files(self.workspace.uri("mixtures/m"))
+        return {entry.uri.rpartition("/")[2]: storage.read_bytes(entry.uri) for entry in entries}
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["labelled", "unlabelled"])
+def mixed(request: pytest.FixtureRequest, world: World, tmp_path_factory: pytest.TempPathFactory) -> Mixed:
+    root = tmp_path_factory.mktemp("mixed") / "workspace"
+    shutil.copytree(world.workspace.root, root)
+    return Mixed(Workspace(str(root)), request.param)
+
+
+def waveform(data: bytes) -> np.ndarray:
+    return soundfile.read(io.BytesIO(data), dtype="int16")[0]
+
+
+def is_labelled(mixed: Mixed) -> bool:
+    return mixed.rows[0]["label_source"] == "labels.csv"
+
+
+def test_everything_is_from_videos_of_the_test_split(mixed: Mixed, world: World) -> None:
+    assert {row["eval_set"] for row in mixed.rows} == set(EVAL_SETS)
+    for row in mixed.rows:
+        assert row["split"] == "test"
+        for role in ("first", "sound", "second"):
+            assert row[f"{role}_clip_id"] is None or mixed.video(row, role) in world.video_ids["test"]
+
+
+def test_a_mixture_of_mixtures_has_the_sound_of_two_different_videos(mixed: Mixed) -> None:
+    for row in mixed.rows:
+        assert (row["second_clip_id"] is not None) == row["eval_set"].endswith("mom")
+        if row["second_clip_id"] is not None:
+            assert mixed.video(row, "second") not in (mixed.video(row, "first"), mixed.video(row, "sound"))
+
+
+def test_a_first_clip_never_meets_the_same_second_twice(mixed: Mixed) -> None:
+    moms = [
+        (row["eval_set"], row["first_clip_id"], row["second_clip_id"]) for row in mixed.rows if row["second_clip_id"]
+    ]
+    assert len(moms) == len(set(moms))
+    assert set(collections.Counter(mom[:2] for mom in moms).values()) == {CONFIG.moms_per_clip}
+
+
+def test_off_screen_sound_is_another_videos_unless_people_labelled_it(mixed: Mixed) -> None:
+    for row in mixed.rows:
+        is_soff = row["kind"] == "SOff"
+        assert is_soff == (not is_labelled(mixed) and row["eval_set"].startswith("off"))
+        assert (mixed.video(row, "first") != mixed.video(row, "sound")) == is_soff
+        assert (row["first_clip_id"] != row["sound_clip_id"]) == is_soff
+
+
+def test_kinds_and_labels_are_those_of_the_set(mixed: Mixed) -> None:
+    kinds = {"on": "LOn", "off": "LOff"} if is_labelled(mixed) else {"on": "NOn", "off": "SOff"}
+    for row in mixed.rows:
+        side = row["eval_set"].split("_")[0]
+        assert row["kind"] == kinds[side]
+        if is_labelled(mixed):
+            assert mixed.clips[row["first_clip_id"]]["label"] == f"{side}_screen"
+            assert row["second_clip_id"] is None or mixed.clips[row["second_clip_id"]]["label"] == "off_screen"
+        else:
+            assert all(mixed.clips[row[f"{role}_clip_id"]]["kept"] for role in ("first", "sound"))
+            assert row["label_source"] == "coincidence"
+
+
+def test_each_video_gives_at_most_so_many_first_clips(mixed: Mixed) -> None:
+    for eval_set in EVAL_SETS:
+        firsts = {row["first_clip_id"] for row in mixed.rows if row["eval_set"] == eval_set}
+        per_video = collections.Counter(mixed.clips[first]["video_id"] for first in firsts)
+        assert max(per_video.values()) == CONFIG.max_clips_per_video
+
+
+def test_parts_are_full_but_for_the_last_of_a_set(mixed: Mixed) -> None:
+    sizes = collections.Counter(row["eval_set"] for row in mixed.rows)
+    for eval_set, size in sizes.items():
+        found = [count for part, count in mixed.counts.items() if part.startswith(f"{eval_set}-")]
+        assert found == [min(5, size - start) for start in range(0, size, 5)]
+    assert len({row["example_id"] for row in mixed.rows}) == len(mixed.rows)
+
+
+def test_an_example_holds_the_frames_and_the_sounds_of_its_clips(mixed: Mixed) -> None:
+    clips = load_split(mixed.workspace, "test", SplittingConfig())
+    numbers = {clips.clip_id(number): number for number in range(len(clips))}
+    samples = mixed.members()
+    assert samples.keys() == {row["example_id"] for row in mixed.rows}
+    for row in mixed.rows:
+        members = samples[row["example_id"]]
+        frames = clips.raw(numbers[row["first_clip_id"]])
+        assert {name: data for name, data in members.items() if name.endswith("jpg")} == {
+            name: data for name, data in frames.items() if name.endswith("jpg")
+        }
+        first = clips.read(numbers[row["sound_clip_id"]]).waveform
+        np.testing.assert_array_equal(waveform(members["first.flac"]), first)
+        assert ("second.flac" in members) == (row["second_clip_id"] is not None)
+        if row["second_clip_id"] is not None:
+            second = clips.read(numbers[row["second_clip_id"]]).waveform
+            np.testing.assert_array_equal(waveform(members["second.flac"]), second)
+        facts = json.loads(members["json"])
+        assert {name: facts[name] for name in row} == row
+        assert facts["frame_times_s"] == json.loads(frames["json"])["frame_times_s"]
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_other_examples(
+    mixed: Mixed, world: World, tmp_path: Path
+) -> None:
+    shutil.copytree(world.workspace.root, tmp_path / "again")
+    shutil.copytree(world.workspace.root, tmp_path / "other")
+    again = Mixed(Workspace(str(tmp_path / "again")), is_labelled(mixed))
+    assert again.files() == mixed.files()
+    other = Mixed(Workspace(str(tmp_path / "other")), is_labelled(mixed), seed=1)
+    assert other.files() != mixed.files()
+
+
+def test_a_set_stops_at_the_most_examples_that_are_wanted(workspace: Workspace) -> None:
+    found = Mixed(workspace, is_labelled=True, config=MixingConfig(max_examples=3))
+    assert collections.Counter(row["eval_set"] for row in found.rows) == dict.fromkeys(EVAL_SETS, 3)
+
+
+def test_labels_of_one_kind_only_are_not_enough_and_coincidence_decides(workspace: Workspace) -> None:
+    select(workspace, is_labelled=True)
+    for part in workspace.parts("selections/s"):
+        rows = [row | {"label": "on_screen"} for row in workspace.read("selections/s", part, SELECTIONS).to_pylist()]
+        workspace.commit("selections/s", part, from_rows(rows, SELECTIONS, part), SELECTIONS)
+    planned = plan_mixtures(workspace, "m", "s", CONFIG, 0, "labels.csv")
+    assert {example.row["label_source"] for examples in planned.values() for example in examples} == {"coincidence"}
+
+
+def test_one_video_makes_single_on_screen_mixtures_only(workspace: Workspace, world: World) -> None:
+    select(workspace, is_labelled=False)
+    alone = world.video_ids["test"][0]
+    for part in workspace.parts("selections/s"):
+        rows = workspace.read("selections/s", part, SELECTIONS).to_pylist()
+        rows = [row | {"kept": row["kept"] and (row["split"] != "test" or row["video_id"] == alone)} for row in rows]
+        workspace.commit("selections/s", part, from_rows(rows, SELECTIONS, part), SELECTIONS)
+    planned = plan_mixtures(workspace, "m", "s", CONFIG, 0, None)
+    assert list(planned) == ["on_single-00000"]
+
+
+def test_the_label_source_is_the_name_of_the_file() -> None:
+    assert label_source_of("s3://bucket/votes/first.csv") == "first.csv"
+    assert label_source_of(None) is None

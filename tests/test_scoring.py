@@ -1,0 +1,119 @@
+"""Scoring: one row per kept clip, in the tar's order, each the model's own verdict on that clip."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from conftest import World
+
+from pipeline import storage
+from pipeline.artifacts import CLIPS_FOLDER, Workspace
+from pipeline.clipsets import load_split
+from pipeline.config import as_dict
+from pipeline.errors import ConfigError, DataError
+from pipeline.learners import load_model
+from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
+from pipeline.models.coincidence import CoincidenceConfig
+from pipeline.scoring import ScorePart, ScoringConfig
+from pipeline.splitting import SplittingConfig
+from pipeline.tars import TarWriter
+from pipeline.training import LocalContext, TrainingConfig, train
+from schemas.clips import CLIPS
+from schemas.fields import from_rows
+from schemas.scores import SCORES
+
+CONFIG = CoincidenceLearnerConfig(
+    model=CoincidenceConfig(trunk="plain", frame_size=32, width=0.25, embedding_dim=16),
+    training=TrainingConfig(num_steps=2, batch_size=3, validate_every=1, num_validation_batches=1),
+)
+
+
+@pytest.fixture(scope="module")
+def trained(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The world's workspace with a coincidence model `c` of two steps."""
+    workspace = Workspace(str(tmp_path_factory.mktemp("trained") / "workspace"))
+    shutil.copytree(world.workspace.root, workspace.root)
+    workspace.begin("models/c", {"learner": "coincidence", "config": as_dict(CONFIG)}, {})
+    sets = [load_split(workspace, split, SplittingConfig()) for split in ("train", "validate")]
+    train(CoincidenceLearner(CONFIG), *sets, workspace, "models/c", 0, LocalContext())
+    return workspace
+
+
+def score(workspace: Workspace, part: str = "00000", batch_size: int = 32) -> list[dict]:
+    work = ScorePart(workspace, "c", CoincidenceLearner(CONFIG), ScoringConfig(batch_size=batch_size))
+    counts = work(part)
+    rows = workspace.read("scores/c", part, SCORES).to_pylist()
+    assert counts == {"clips": len(rows)}
+    return rows
+
+
+def copy_of(workspace: Workspace, tmp_path_root: str) -> Workspace:
+    shutil.copytree(workspace.root, tmp_path_root)
+    return Workspace(tmp_path_root)
+
+
+def test_every_clip_has_a_row_with_what_the_model_says_of_it_alone(trained: Workspace) -> None:
+    rows = score(trained, batch_size=7)
+    clips = trained.read(CLIPS_FOLDER, "00000", CLIPS).to_pylist()
+    assert [(row["clip_id"], row["video_id"]) for row in rows] == [(c["clip_id"], c["video_id"]) for c in clips]
+    assert {row["model"] for row in rows} == {"c"}
+    learner, model = load_model(trained, "c")
+    whole = load_split(trained, "train", SplittingConfig())
+    numbers = {whole.clip_id(number): number for number in range(len(whole))}
+    for row in rows[:3]:
+        probability, audio, visual = learner.embed(model, [whole.read(numbers[row["clip_id"]])])
+        assert row["score"] == pytest.approx(float(probability[0]), abs=1e-5)
+        np.testing.assert_allclose(row["audio_embedding"], audio[0], atol=1e-3)  # half floats
+        np.testing.assert_allclose(row["visual_embedding"], visual[0], atol=1e-3)
+
+
+def test_a_score_is_the_models_calibrated_cosine_of_its_embeddings(trained: Workspace) -> None:
+    _, model = load_model(trained, "c")
+    for row in score(trained):
+        seen, heard = (torch.tensor([row[f"{name}_embedding"]]).float() for name in ("visual", "audio"))
+        assert float(heard.norm()) == pytest.approx(1, abs=2e-3)
+        assert row["score"] == pytest.approx(float(model.score(seen, heard).detach()), abs=5e-3)
+
+
+def test_the_batch_size_changes_scores_in_their_last_digits_only(trained: Workspace) -> None:
+    one, all_at_once = score(trained, batch_size=1), score(trained, batch_size=100)
+    for first, second in zip(one, all_at_once, strict=True):
+        assert first["score"] == pytest.approx(second["score"], abs=1e-5)
+
+
+def test_scoring_twice_writes_the_same_bytes(trained: Workspace) -> None:
+    score(trained)
+    first = storage.read_bytes(trained.uri("scores/c", "00000.parquet"))
+    score(trained)
+    assert storage.read_bytes(trained.uri("scores/c", "00000.parquet")) == first
+
+
+def test_a_part_without_kept_clips_has_an_empty_table(trained: Workspace, tmp_path: object) -> None:
+    workspace = copy_of(trained, f"{tmp_path}/copy")
+    rows = workspace.read(CLIPS_FOLDER, "00001", CLIPS).to_pylist()
+    rows = [row | {"outcome": "silent", "tar_offset": None, "tar_bytes": None} for row in rows]
+    workspace.commit(CLIPS_FOLDER, "00001", from_rows(rows, CLIPS, "here"), CLIPS)
+    with storage.building(workspace.uri(CLIPS_FOLDER, "00001.tar")) as path, TarWriter(path):
+        pass
+    assert score(workspace, "00001") == []
+    assert workspace.parts("scores/c")[-1] == "00001"
+
+
+def test_a_truncated_tar_is_an_error_and_leaves_no_scores(trained: Workspace, tmp_path: object) -> None:
+    workspace = copy_of(trained, f"{tmp_path}/copy")
+    last = workspace.read(CLIPS_FOLDER, "00001", CLIPS).to_pylist()[-1]
+    uri = workspace.uri(CLIPS_FOLDER, "00001.tar")
+    storage.commit_bytes(uri, storage.read_bytes(uri)[: last["tar_offset"]])  # at a block, between two samples
+    with pytest.raises(DataError, match=r"00001\.tar"):
+        score(workspace, "00001")
+    assert "00001" not in workspace.parts("scores/c")
+
+
+def test_a_model_that_is_not_trained_or_of_another_shape_is_refused(workspace: Workspace, trained: Workspace) -> None:
+    with pytest.raises(ConfigError, match="not trained yet"):
+        score(workspace)
+    wider = dataclasses.replace(CONFIG, model=dataclasses.replace(CONFIG.model, embedding_dim=32))
+    with pytest.raises(DataError, match="does not fit"):
+        ScorePart(trained, "c", CoincidenceLearner(wider), ScoringConfig())("00000")
