@@ -87,8 +87,6 @@ def tiny() -> PipelineConfig:
         separation=SeparationLearnerConfig(
             model=separator,
             cross_entropy="exact",
-            soff_fraction=0.1,
-            loff_fraction=0.3,
             weigh_by_power=True,
             crop_frames=2,
             training=TrainingConfig(
