@@ -148,14 +148,26 @@ def assert_shows_its_time(sample: dict[str, Any], facts: dict[str, Any]) -> None
         assert time_s == pytest.approx(facts["start_s"] + k, abs=0.06)
 
 
-def test_what_lies_before_the_span_is_not_held_in_memory(make_media: MakeMedia, tmp_path: Path) -> None:
-    path = steady(make_media, 30.0)
-    video = {"video_id": "v", "uri": str(path), "start_s": 26.0, "end_s": 28.0, "size_bytes": 0}
+def test_what_lies_before_the_span_is_not_held_in_memory(make_media: MakeMedia) -> None:
+    class Watched(Cutting):
+        longest_s = 0.0
+
+        def _is_complete(self, index: int) -> bool:
+            self.longest_s = max(self.longest_s, len(self._sound) / RATE_HZ)
+            return super()._is_complete(index)
+
+    video = {"video_id": "v", "uri": str(steady(make_media, 30.0)), "start_s": 26.0, "end_s": 28.0}
+    cutting = Watched(video, VIEW, ShardingConfig())
+    assert [clip.row["start_s"] for clip in cutting] == [26.0]
+    assert cutting.longest_s < 8  # pipes and one read hold a few seconds
+
+
+def test_what_lies_after_the_span_is_not_decoded(make_media: MakeMedia) -> None:
+    video = {"video_id": "v", "uri": str(steady(make_media, 30.0)), "end_s": 3.0}
     cutting = Cutting(video, VIEW, ShardingConfig())
-    ((row, _),) = [(clip.row, clip.members) for clip in cutting]
-    assert row["start_s"] == 26.0
-    # a second of sound comes in 32 kB; pipes and one read hold a few seconds
-    assert cutting._sound_start / RATE_HZ >= 26.0
+    assert [clip.row["start_s"] for clip in cutting] == [0.0, 1.0]
+    assert cutting._decoding is not None
+    assert cutting._decoding.num_frames < 20  # of 30; pipes hold a few
 
 
 # --- what is in a clip ---

@@ -167,6 +167,14 @@ def test_a_link_to_nowhere_and_a_pipe_are_not_listed(tmp_path: Path) -> None:
     assert names_below(str(tmp_path)) == []
 
 
+def test_who_reads_the_old_file_reads_it_to_the_end_while_it_is_replaced(tmp_path: Path) -> None:
+    storage.commit_bytes(str(tmp_path / "x"), b"old and whole")
+    with (tmp_path / "x").open("rb") as file:
+        storage.commit_bytes(str(tmp_path / "x"), b"new")
+        assert file.read() == b"old and whole"
+    assert storage.read_bytes(str(tmp_path / "x")) == b"new"
+
+
 def test_a_committed_file_may_be_read_by_others(tmp_path: Path) -> None:
     storage.commit_bytes(str(tmp_path / "x"), b"x")
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o644
