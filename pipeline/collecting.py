@@ -88,7 +88,8 @@ def _from_files(collection: str, root: str | None) -> Iterator[dict[str, Any]]:
             continue
         relative = storage.relative(entry.uri, absolute)
         if not posixpath.basename(relative).startswith("."):
-            yield {"video_id": video_id(relative), "uri": entry.uri, "size_bytes": entry.size_bytes}
+            known = {"video_id": video_id(relative), "uri": entry.uri, "size_bytes": entry.size_bytes}
+            yield dict.fromkeys(COLLECTION.names) | known
 
 
 def _from_table(uri: str) -> Iterator[dict[str, Any]]:

@@ -28,7 +28,6 @@ TESTED_BY = {
     "pipeline.views": "test_sharding",
     "pipeline.samples": "test_tars",
     "pipeline.charts": "test_reporting",
-    "pipeline.planning": "test_sharding",
     "pipeline.learners.common": "test_learners",
     "pipeline.learners.coincidence": "test_learners",
     "pipeline.learners.separation": "test_learners",
