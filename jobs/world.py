@@ -1,7 +1,8 @@
 """Render a synthetic collection: a seed -> videos/, truth/ and labels.csv."""
 
+import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -9,19 +10,9 @@ from cluster.connect import connect
 from cluster.mapping import map_parts
 from cluster.resources import WORLD
 from jobs.session import Address, progress_bar
+from pipeline.config import as_dict
 from pipeline.errors import ConfigError
-from pipeline.synthetic import WorldConfig, render_scene, write_labels
-
-
-class RenderVideo:
-    """Renders the video whose number is the part's name."""
-
-    def __init__(self, config: WorldConfig, folder: Path) -> None:
-        self._config, self._folder = config, folder
-
-    def __call__(self, part: str) -> dict[str, int]:
-        """Write one video and its truth; return its bytes."""
-        return {"bytes": render_scene(self._config, int(part), self._folder).size_bytes}
+from pipeline.synthetic import RenderVideo, WorldConfig, write_labels
 
 
 def render(config: WorldConfig, out: str, address: str | None) -> None:
@@ -42,22 +33,18 @@ def render(config: WorldConfig, out: str, address: str | None) -> None:
 
 def claim(config: WorldConfig, folder: Path) -> None:
     """Make the folder, or make sure that it holds this very world (of any number of videos)."""
-    record = folder / "world.txt"
-    text = ", ".join(f"{name} = {value}" for name, value in fields(config).items() if name != "num_videos")
+    record, asked = folder / "world.json", as_dict(config)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if record.exists() and record.read_text() != text:
-            raise ConfigError(
-                f"--out {folder}: holds another world ({record.read_text()[:200]}). Choose another folder."
-            )
-        record.write_text(text)
-    except OSError as error:
-        raise ConfigError(f"--out {folder}: cannot be written to ({error}). Choose another folder.") from None
-
-
-def fields(config: WorldConfig) -> dict[str, Any]:
-    """The config's fields by name."""
-    return {name: getattr(config, name) for name in WorldConfig.__dataclass_fields__}
+        there = json.loads(record.read_text()) if record.exists() else asked
+        changed = [name for name in asked if name != "num_videos" and there.get(name) != asked[name]]
+        if not changed:
+            record.write_text(json.dumps(asked, indent=1))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--out {folder}: cannot be used ({error}). Choose another folder.") from None
+    for name in changed:
+        found = f"holds a world of {name} {there.get(name)}, asked for {asked[name]}"
+        raise ConfigError(f"--out {folder}: {found}. Choose another folder.")
 
 
 def command(

@@ -122,6 +122,8 @@ class SeparationLearner:
     def draw(self, clips: ClipSet, rng: np.random.Generator, count: int) -> list[Recipe]:
         """`count` recipes: a function of the generator and the set alone."""
         kept = np.flatnonzero(clips.rows.column("kept"))
+        if not len(kept):  # a small split of which only labelled clips are left
+            kept = np.arange(len(clips))
         label = clips.rows.column("label")
         pools = {  # by arrow: this runs at every step, over every clip of the selection
             kind: np.flatnonzero(pc.fill_null(pc.equal(label, name), False))

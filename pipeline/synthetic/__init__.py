@@ -19,7 +19,7 @@ so synchrony is exact, and every label is known rather than rated.
 from pipeline.synthetic.identities import NUM_IDENTITIES, Identity, identity
 from pipeline.synthetic.kinds import KINDS, VOWELS, Kind, Note
 from pipeline.synthetic.planning import WorldConfig, plan_scene
-from pipeline.synthetic.rendering import SceneSummary, render_scene
+from pipeline.synthetic.rendering import RenderVideo, SceneSummary, render_scene
 from pipeline.synthetic.scenes import Scene, Source, Thing
 from pipeline.synthetic.truth import STEM_RATE_HZ, Truth, label_spans, load_stems, load_truth, write_labels
 
@@ -31,6 +31,7 @@ __all__ = [
     "Identity",
     "Kind",
     "Note",
+    "RenderVideo",
     "Scene",
     "SceneSummary",
     "Source",

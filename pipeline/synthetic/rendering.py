@@ -44,6 +44,17 @@ class SceneSummary:
     off_screen_kinds: tuple[str, ...]
 
 
+class RenderVideo:
+    """Renders the video whose number is the part's name. A plain callable: it runs in a loop or on a worker."""
+
+    def __init__(self, config: WorldConfig, folder: Path) -> None:
+        self._config, self._folder = config, folder
+
+    def __call__(self, part: str) -> dict[str, int]:
+        """Write one video and its truth; return its bytes."""
+        return {"bytes": render_scene(self._config, int(part), self._folder).size_bytes}
+
+
 def render_scene(config: WorldConfig, index: int, folder: Path) -> SceneSummary:
     """Write video `index` of a world and its truth under `folder`; what is already there is replaced by the same bytes.
 
