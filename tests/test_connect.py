@@ -1,0 +1,35 @@
+"""What a cluster is told: `ray_cluster.yaml` against Ray's own schema, and a clear refusal where no cluster answers."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import ray
+import yaml
+
+from cluster.connect import PACKAGES, PROJECT, connect
+
+
+def test_the_cluster_file_is_what_rays_launcher_expects() -> None:
+    cluster = yaml.safe_load((PROJECT / "ray_cluster.yaml").read_text())
+    schema = Path(ray.__file__).parent / "autoscaler" / "ray-schema.json"
+    jsonschema.validate(cluster, json.loads(schema.read_text()))
+    kinds = cluster["available_node_types"]
+    assert cluster["head_node_type"] in kinds
+    assert sum(kind.get("min_workers", 0) for kind in kinds.values()) <= cluster["max_workers"]
+
+
+def test_the_packages_that_travel_to_a_cluster_exist() -> None:
+    assert all((PROJECT / name / "__init__.py").is_file() for name in PACKAGES)
+
+
+def test_an_address_where_no_cluster_answers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+
+    def refuse(**_: object) -> None:
+        raise ConnectionError("nothing there")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(ConnectionError, match="--address 127.0.0.1:1: no Ray cluster answers there"):
+        connect("127.0.0.1:1")
