@@ -31,5 +31,5 @@ def test_an_address_where_no_cluster_answers_is_refused(monkeypatch: pytest.Monk
         raise ConnectionError("nothing there")
 
     monkeypatch.setattr(ray, "init", refuse)
-    with pytest.raises(ConnectionError, match="--address 127.0.0.1:1: no Ray cluster answers there"):
+    with pytest.raises(ConnectionError, match=r"--address 127\.0\.0\.1:1: no Ray cluster answers there"):
         connect("127.0.0.1:1")
