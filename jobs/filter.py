@@ -1,7 +1,7 @@
 """Decide which clips belong to a selection: clips, scores and labels 00042 -> selections/<name>/00042."""
 
 from cluster.resources import FILTERING
-from jobs.session import Address, Name, Preset, Root, Seed, Session, Set, open_session, tell
+from jobs.session import Address, Name, Preset, Root, Scorer, Seed, Session, Set, open_session, tell
 from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER
 from pipeline.filtering import FilterPart, lowest_score
 
@@ -28,7 +28,7 @@ def select(session: Session, name: str, model: str) -> None:
 def command(
     root: Root,
     name: Name = "default",
-    model: str = "coincidence",
+    model: Scorer = "coincidence",
     preset: Preset = None,
     settings: Set = None,
     seed: Seed = None,

@@ -1,7 +1,7 @@
 """Freeze the evaluation sets: a selection and labels -> mixtures/<name>/on_mom-00000 and so on."""
 
 from cluster.resources import MIXING
-from jobs.session import Address, Name, Preset, Root, Seed, Session, Set, open_session, tell
+from jobs.session import Address, Name, Preset, Root, Seed, Selection, Session, Set, open_session, tell
 from pipeline.artifacts import LABELS_FOLDER
 from pipeline.mixing import EVAL_SETS, MixPart, plan_mixtures
 
@@ -32,7 +32,7 @@ def mix(session: Session, name: str, selection: str) -> None:
 def command(
     root: Root,
     name: Name = "default",
-    selection: str = "default",
+    selection: Selection = "default",
     preset: Preset = None,
     settings: Set = None,
     seed: Seed = None,

@@ -1,16 +1,10 @@
 """Score every part of clips that a coincidence model has not scored: clips/00042 -> scores/<model>/00042."""
 
-from typing import Annotated
-
-import typer
-
 from cluster.resources import SCORING
-from jobs.session import Address, Preset, Root, Seed, Session, Set, open_session, tell
+from jobs.session import Address, Preset, Root, Scorer, Seed, Session, Set, open_session, tell
 from pipeline.artifacts import CLIPS_FOLDER
 from pipeline.evaluating import load_model
 from pipeline.scoring import ScorePart
-
-Model = Annotated[str, typer.Option(help="Name of the coincidence model.")]
 
 
 def score(session: Session, model: str) -> None:
@@ -29,7 +23,7 @@ def score(session: Session, model: str) -> None:
 
 def command(
     root: Root,
-    model: Model = "coincidence",
+    model: Scorer = "coincidence",
     preset: Preset = None,
     settings: Set = None,
     seed: Seed = None,

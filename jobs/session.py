@@ -33,6 +33,8 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="Change a field: st
 Seed = Annotated[int | None, typer.Option(help="Seed of every random choice. Default: the root's, else 0.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster: auto or ray://head:10001. Default: this machine.")]
 Name = Annotated[str, typer.Option(help="Name of what this makes, so that several can stand side by side.")]
+Scorer = Annotated[str, typer.Option("--model", help="Name of the coincidence model.")]
+Selection = Annotated[str, typer.Option(help="Name of the selection.")]
 
 SETTINGS_FILE = "earshot.json"
 DEFAULT_PRESET = "tiny"

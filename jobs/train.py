@@ -6,7 +6,7 @@ import typer
 
 from cluster.connect import connect
 from cluster.training import fit
-from jobs.session import Address, Preset, Root, Seed, Session, Set, open_session, progress_bar
+from jobs.session import Address, Preset, Root, Seed, Selection, Session, Set, open_session, progress_bar
 from pipeline.artifacts import CLIPS_FOLDER, Workspace
 from pipeline.clipsets import load_clips, load_split
 from pipeline.config import as_dict, from_dict
@@ -66,7 +66,7 @@ def command(
     learner: Annotated[str, typer.Argument(help="coincidence or separation")],
     root: Root,
     name: Annotated[str | None, typer.Option(help="Name of the model. Default: the learner's.")] = None,
-    selection: Annotated[str, typer.Option(help="Selection that separation trains on.")] = "default",
+    selection: Selection = "default",
     workers: Workers = None,
     preset: Preset = None,
     settings: Set = None,
