@@ -24,7 +24,7 @@ def evaluate(session: Session, model: str, mixtures: str, coincidence: str) -> N
     sources = (folder, f"models/{model}")
     inputs = {source: workspace.stage(source)["hash"] for source in sources}
     report = f"reports/run={model}"
-    workspace.begin(report, config.evaluating, inputs)
+    session.begin(report, config.evaluating, inputs)
     if workspace.is_finished(report):
         session.done("evaluate", "nothing to do, the report is there", report)
         return

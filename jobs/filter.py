@@ -15,7 +15,7 @@ def select(session: Session, name: str, model: str) -> None:
     if has_labels:
         sources.append(LABELS_FOLDER)
     inputs = {source: workspace.stage(source)["hash"] for source in sources}
-    workspace.begin(folder, {"filtering": config.filtering, "splitting": config.splitting}, inputs)
+    session.begin(folder, {"filtering": config.filtering, "splitting": config.splitting}, inputs)
     parts = workspace.pending(f"scores/{model}", folder)
     lowest = lowest_score(workspace, model, config.filtering) if parts else 0.0
     work = FilterPart(workspace, name, model, config.filtering, config.splitting, lowest, has_labels)

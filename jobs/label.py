@@ -23,7 +23,7 @@ def label(session: Session, labels: str) -> None:
     workspace.require(CLIPS_FOLDER, "earshot shard --collection C")
     work = LabelPart(workspace, labels)
     content = hash_bytes(storage.read_bytes(labels))
-    workspace.begin(LABELS_FOLDER, {"labels": labels.rpartition("/")[2], "content": content}, {})
+    session.begin(LABELS_FOLDER, {"labels": labels.rpartition("/")[2], "content": content}, {})
     parts = workspace.pending(CLIPS_FOLDER, LABELS_FOLDER)
     counts = session.map("label", work, parts, LABELING)
     if parts:

@@ -11,7 +11,7 @@ def mix(session: Session, name: str, selection: str) -> None:
     workspace, config, folder = session.workspace, session.config.mixing, f"mixtures/{name}"
     workspace.require(f"selections/{selection}", "earshot filter")
     inputs = {f"selections/{selection}": workspace.stage(f"selections/{selection}")["hash"]}
-    workspace.begin(folder, {"mixing": config, "seed": session.seed}, inputs)
+    session.begin(folder, {"mixing": config, "seed": session.seed}, inputs)
     if workspace.is_finished(folder):
         session.done("mix", "nothing to do, the sets are frozen", folder)
         return

@@ -13,7 +13,7 @@ def score(session: Session, model: str) -> None:
     workspace.require(CLIPS_FOLDER, "earshot shard --collection C")
     learner, _ = load_model(workspace, model)
     inputs = {f"models/{model}": workspace.stage(f"models/{model}")["hash"]}
-    workspace.begin(folder, config, inputs)
+    session.begin(folder, config, inputs)
     parts = workspace.pending(CLIPS_FOLDER, folder)
     counts = session.map("score", ScorePart(workspace, model, learner, config), parts, SCORING)
     if parts:

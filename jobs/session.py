@@ -1,7 +1,7 @@
 """What every command shares: its options, the workspace with its config, parts mapped with a progress bar, the summary.
 
-The first command that writes to a root stores its whole config and seed in `<root>/earshot.json`; later commands take
-them from there, so `--preset`, `--set` and `--seed` are said once.
+A command that begins a stage stores its whole config and seed in `<root>/earshot.json`; later commands take them from
+there, so `--preset`, `--set` and `--seed` are said once.
 """
 
 import collections
@@ -50,6 +50,21 @@ class Session:
     seed: int
     address: str | None
 
+    def begin(self, folder: str, config: Any, inputs: dict[str, str]) -> None:
+        """Claim a stage's folder, and remember this session's settings for the commands that follow.
+
+        Raises:
+            ConfigError: the root cannot be written to, or the folder holds work of another config or of other inputs.
+        """
+        uri = self.workspace.uri(SETTINGS_FILE)
+        settings = json.dumps({"config": as_dict(self.config), "seed": self.seed}, indent=1).encode()
+        known = storage.exists(uri) and storage.read_bytes(uri) == settings
+        if not known:
+            storage.check_writable(self.workspace.root)
+        self.workspace.begin(folder, config, inputs)
+        if not known:  # only now: settings that a finished stage refuses must not replace those it was made with
+            storage.commit_bytes(uri, settings)
+
     def map(self, stage: str, work: Callable[[str], Any], parts: list[str], needs: Needs) -> collections.Counter[str]:
         """Run `work` on every part under one progress bar; return the sum of the counts it gave.
 
@@ -80,7 +95,7 @@ def open_session(
     """The session of a command that writes to `root`.
 
     Raises:
-        ConfigError: the root cannot be written to, or the preset or a setting is unknown.
+        ConfigError: the preset or a setting is unknown.
     """
     if not storage.is_s3(root):
         root = str(storage.local_path(root).resolve())
@@ -94,10 +109,6 @@ def open_session(
     config = override(config, settings or [])
     if seed is None:
         seed = stored["seed"] if stored else 0
-    record = {"config": as_dict(config), "seed": seed}
-    if record != stored:
-        storage.check_writable(root)
-        storage.commit_bytes(uri, json.dumps(record, indent=1).encode())
     return Session(workspace, config, seed, address)
 
 

@@ -10,7 +10,7 @@ from pipeline.sharding import ShardPart
 def shard(session: Session, collection: str) -> None:
     """List the collection, give new videos a part, and cut the parts that are not cut."""
     workspace, config = session.workspace, session.config
-    workspace.begin(CLIPS_FOLDER, {"view": config.view, "sharding": config.sharding}, {})
+    session.begin(CLIPS_FOLDER, {"view": config.view, "sharding": config.sharding}, {})
     num_new = plan_parts(workspace, collection, config.collecting)
     parts = workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER)
     counts = session.map("shard", ShardPart(workspace, config.view, config.sharding), parts, SHARDING)

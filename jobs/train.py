@@ -43,7 +43,7 @@ def train_model(session: Session, learner: str, name: str, selection: str | None
     folder = f"models/{name}"
     job = {"learner": learner, "config": as_dict(config), "selection": selection, "seed": session.seed}
     job["splitting"] = as_dict(session.config.splitting)
-    workspace.begin(folder, job, inputs)
+    session.begin(folder, job, inputs)
     if workspace.is_finished(folder):
         session.done(f"train {learner}", "nothing to do, it is trained", folder)
         return

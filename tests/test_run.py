@@ -119,6 +119,7 @@ def test_other_settings_on_a_finished_root_are_refused(finished: Workspace, worl
     code, _, err = earshot("shard", "--root", finished.root, "--collection", world.collection, "--set", "view.hop_s=2")
     assert code == 2
     assert "view.hop_s: 1.0 there, 2.0 asked for" in err
+    assert open_session(finished.root).config.view.hop_s == 1  # the refused setting was not remembered
 
 
 @pytest.mark.parametrize(
