@@ -6,8 +6,8 @@ from pathlib import Path
 
 # Ray would report usage to its makers over the network; Earshot's users decide that themselves.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-# GPU processes see only the GPUs that Ray gives them; without this, tasks with none would see all and warn.
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# Workers that asked for no GPU see none: otherwise every scoring worker would load its model onto the first one.
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
 
 import ray
 
@@ -29,7 +29,8 @@ def connect(address: str | None = None) -> None:
         return
     if address is None:
         ray.init(
-            num_cpus=os.cpu_count(),
+            address="local",  # not the cluster that RAY_ADDRESS or an earlier `ray start` left
+            num_cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=False,
             log_to_driver=False,

@@ -16,6 +16,6 @@ class PartError(Exception):
     """A part that failed for a reason of its own, or more often than MAX_RETRIES; the cause is attached."""
 
     def __init__(self, part: str, cause: BaseException) -> None:
-        super().__init__(f"part {part}: {cause}")
+        super().__init__(f"part {part}: {type(cause).__name__}: {cause}")
         self.part = part
         self.cause = cause

@@ -16,6 +16,8 @@ from cluster.resources import Needs
 R = TypeVar("R")
 # Parts waiting beside those that run: enough that no worker idles and an autoscaler sees demand.
 WAITING_PER_SLOT = 1
+# Where nodes join on demand there must be a demand: four of ray_cluster.yaml's nodes full of cutters.
+GROWING_SLOTS = 128
 
 
 def map_parts(work: Callable[[str], R], parts: Sequence[str], needs: Needs) -> Iterator[tuple[str, R]]:
@@ -34,7 +36,7 @@ def map_parts(work: Callable[[str], R], parts: Sequence[str], needs: Needs) -> I
     slots = min(num_slots(needs), len(parts))
     submit, release = _pool(work, slots, needs) if needs.keeps_state else _tasks(work, needs)
     running: dict[Any, tuple[str, int]] = {}
-    free = [slot for slot in range(slots) for _ in range(1 + WAITING_PER_SLOT)][::-1]
+    free = [slot for _ in range(1 + WAITING_PER_SLOT) for slot in range(slots)][::-1]  # each worker gets one first
     waiting = list(reversed(parts))
     try:
         while waiting or running:
@@ -64,9 +66,8 @@ def check_placement(needs: Needs) -> None:
     """
     wanted = {"CPU": needs.num_cpus, "GPU": needs.num_gpus, "memory": needs.memory_bytes}
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    grows = any(node.get("CPU", 0) == 0 for node in nodes)  # a head that runs no parts: others join on demand
     fits = any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes)
-    if not fits and not grows:
+    if not fits and not grows():
         told = f"{wanted['CPU']:g} CPUs, {wanted['GPU']:g} GPUs and {needs.memory_bytes / 2**30:.1f} GiB"
         found = "; ".join(
             f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs and {node.get('memory', 0) / 2**30:.1f} GiB"
@@ -75,12 +76,18 @@ def check_placement(needs: Needs) -> None:
         raise ConnectionError(f"no node can run a worker of {told}. Found: {found}. Add a larger node.")
 
 
+def grows() -> bool:
+    """Whether the cluster starts nodes on demand: its head runs no parts, so others must."""
+    return any(node["Resources"].get("CPU", 0) == 0 for node in ray.nodes() if node["Alive"])
+
+
 def num_slots(needs: Needs) -> int:
-    """Workers of this kind that the cluster can run at once, at least 1."""
+    """Workers of this kind to run at once: what the cluster has room for, or GROWING_SLOTS where it grows."""
     total = ray.cluster_resources()
     by_gpu = total.get("GPU", 0) / needs.num_gpus if needs.num_gpus else float("inf")
     by_memory = total.get("memory", float("inf")) / needs.memory_bytes
-    return max(1, int(min(total.get("CPU", 1) / needs.num_cpus, by_gpu, by_memory)))
+    least = GROWING_SLOTS if grows() else 1
+    return max(least, int(min(total.get("CPU", 1) / needs.num_cpus, by_gpu, by_memory)))
 
 
 def _tasks(work: Callable[[str], R], needs: Needs) -> tuple[Callable[[str, int], Any], Callable[[], None]]:

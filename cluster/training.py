@@ -116,7 +116,9 @@ def fit(
     scaling = ScalingConfig(
         num_workers=count,
         use_gpu=gpus > 0,
-        resources_per_worker=None if gpus else {"CPU": max(1, min(cpus, int(resources["CPU"]) // max(1, count)))},
+        resources_per_worker=None
+        if gpus
+        else {"CPU": max(1, min(cpus, int(resources.get("CPU", 1)) // max(1, count)))},
     )
     with tempfile.TemporaryDirectory(prefix="earshot-train-") as folder:
         failures = FailureConfig(max_failures=MAX_TRAINING_FAILURES)

@@ -7,12 +7,13 @@ import typer
 
 from cluster.faults import PartError
 from pipeline.errors import ConfigError, EarshotError
+from pipeline.storage import remote_errors
 from schemas.fields import SchemaError
 
 WHOLE = ("run", "demo")
 STAGES = ("world", "plan", "shard", "train", "score", "label", "filter", "mix", "evaluate", "report")
 COMMANDS = (*WHOLE, *STAGES, "query", "separate")
-CONFIG_EXIT, FAILURE_EXIT = 2, 1
+CONFIG_EXIT, FAILURE_EXIT, INTERRUPTED_EXIT = 2, 1, 130
 
 
 def build(names: tuple[str, ...]) -> typer.Typer:
@@ -39,6 +40,12 @@ def main(arguments: list[str] | None = None) -> int:
         build(names)(args=arguments, prog_name="earshot")
     except SystemExit as end:  # of --help, of a wrong option, and of a command that is done
         return end.code if isinstance(end.code, int) else FAILURE_EXIT
+    except KeyboardInterrupt:
+        print("earshot: stopped. The same command goes on from here.", file=sys.stderr)
+        return INTERRUPTED_EXIT
+    except remote_errors() as error:
+        print(f"earshot: s3: {error}. Check AWS_ENDPOINT_URL, credentials and the bucket's name.", file=sys.stderr)
+        return CONFIG_EXIT
     except (ConfigError, ConnectionError) as error:
         print(f"earshot: {error}", file=sys.stderr)
         return CONFIG_EXIT

@@ -2,10 +2,8 @@
 
 from typing import Annotated
 
-import typer
-
 from cluster.resources import EVALUATING
-from jobs.session import Address, Preset, Root, Seed, Session, Set, open_session, tell
+from jobs.session import Address, Preset, Root, Seed, Session, Set, named, open_session, tell
 from pipeline.evaluating import (
     EvaluatePart,
     commit_summary,
@@ -20,7 +18,7 @@ def evaluate(session: Session, model: str, mixtures: str, coincidence: str) -> N
     """Evaluate the parts that have no rows yet, then both models' summaries."""
     workspace, config, folder = session.workspace, session.config, f"mixtures/{mixtures}"
     workspace.require(folder, "earshot mix")
-    load_model(workspace, model)
+    load_model(workspace, model, "separation")
     sources = (folder, f"models/{model}")
     inputs = {source: workspace.stage(source)["hash"] for source in sources}
     report = f"reports/run={model}"
@@ -40,9 +38,9 @@ def evaluate(session: Session, model: str, mixtures: str, coincidence: str) -> N
 
 def command(
     root: Root,
-    model: Annotated[str, typer.Option(help="Name of the separation model.")] = "separation",
-    mixtures: Annotated[str, typer.Option(help="Name of the frozen sets.")] = "default",
-    coincidence: Annotated[str, typer.Option(help="Coincidence model to summarise beside it.")] = "coincidence",
+    model: Annotated[str, named("Name of the separation model.")] = "separation",
+    mixtures: Annotated[str, named("Name of the frozen sets.")] = "default",
+    coincidence: Annotated[str, named("Coincidence model to summarise beside it.")] = "coincidence",
     preset: Preset = None,
     settings: Set = None,
     seed: Seed = None,

@@ -17,7 +17,9 @@ def select(session: Session, name: str, model: str) -> None:
     inputs = {source: workspace.stage(source)["hash"] for source in sources}
     session.begin(folder, {"filtering": config.filtering, "splitting": config.splitting}, inputs)
     parts = workspace.pending(f"scores/{model}", folder)
-    lowest = lowest_score(workspace, model, config.filtering) if parts else 0.0
+    # of the first run: a collection that grows is judged by one threshold, not by one per night
+    known = workspace.stage(folder).get("lowest_score")
+    lowest = known if known is not None else lowest_score(workspace, model, config.filtering)
     work = FilterPart(workspace, name, model, config.filtering, config.splitting, lowest, has_labels)
     counts = session.map("filter", work, parts, FILTERING)
     if parts:

@@ -22,17 +22,17 @@ def label(session: Session, labels: str) -> None:
     workspace = session.workspace
     workspace.require(CLIPS_FOLDER, "earshot shard --collection C")
     work = LabelPart(workspace, labels)
+    if not work.num_matched():
+        raise ConfigError(
+            f"--labels {labels}: none of its {work.num_videos} videos is in {workspace.root}. Expected file names, "
+            "addresses or video_ids as in `earshot query 'SELECT video_id, uri FROM videos'`."
+        )
     content = hash_bytes(storage.read_bytes(labels))
     session.begin(LABELS_FOLDER, {"labels": labels.rpartition("/")[2], "content": content}, {})
     parts = workspace.pending(CLIPS_FOLDER, LABELS_FOLDER)
     counts = session.map("label", work, parts, LABELING)
     if parts:
         workspace.finish(LABELS_FOLDER)
-        if not counts:
-            raise ConfigError(
-                f"--labels {labels}: none of its {work.num_videos} videos has a clip in {workspace.root}. Expected "
-                "file names, addresses or video_ids as in `earshot query 'SELECT video_id, uri FROM videos'`."
-            )
     session.done("label", tell(counts) or "nothing to do, every part is labelled", LABELS_FOLDER)
 
 

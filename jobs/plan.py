@@ -13,7 +13,7 @@ from pipeline.planning import estimate
 
 def command(
     collection: Collection,
-    sample: Annotated[int, typer.Option(help="Videos to decode for the estimate.")] = 20,
+    sample: Annotated[int, typer.Option(min=1, help="Videos to decode for the estimate.")] = 20,
     preset: Preset = None,
     settings: Set = None,
 ) -> None:

@@ -101,6 +101,25 @@ def tiny() -> PipelineConfig:
     )
 
 
+def check_together(config: PipelineConfig) -> None:
+    """Refuse settings that stages could not use together.
+
+    Raises:
+        ConfigError: towers of different shapes, or a sample rate that they do not expect.
+    """
+    ours, theirs = config.coincidence.model, config.separation.model.towers
+    if config.separation.first_model and ours != dataclasses.replace(theirs, temperature=ours.temperature):
+        raise ConfigError(
+            f"coincidence.model = {ours}, separation.model.towers = {theirs}: expected the same, because separation "
+            "starts from the coincidence model's towers. Set both."
+        )
+    if ours.rate_hz != config.view.sample_rate_hz:
+        raise ConfigError(
+            f"view.sample_rate_hz = {config.view.sample_rate_hz}, coincidence.model.rate_hz = {ours.rate_hz}: expected "
+            "the same. Set both, and separation.model.towers.rate_hz."
+        )
+
+
 PRESETS = {"tiny": tiny, "base": base}
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from jobs.session import Root, open_workspace
+from jobs.session import ReadRoot, open_workspace
 from jobs.tables import show
 from pipeline.errors import ConfigError
 from pipeline.querying import describe, query
@@ -14,7 +14,7 @@ MAX_ROWS = 50
 
 
 def command(
-    root: Root,
+    root: ReadRoot,
     sql: Annotated[str | None, typer.Argument(help="One SELECT, in DuckDB's SQL.")] = None,
     columns: Annotated[bool, typer.Option("--columns", help="List every view's columns, units and meaning.")] = False,
     format: Annotated[
@@ -39,8 +39,6 @@ def command(
     elif format == "csv":
         print(table.to_pandas().to_csv(index=False), end="")
     else:
-        show(
-            table.column_names, [list(row) for row in zip(*table.slice(0, MAX_ROWS).to_pydict().values(), strict=True)]
-        )
+        show(table.column_names, [list(row.values()) for row in table.slice(0, MAX_ROWS).to_pylist()])
         if len(table) > MAX_ROWS:
             print(f"{len(table)} rows, the first {MAX_ROWS} shown. --format csv prints all.")

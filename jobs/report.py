@@ -1,6 +1,6 @@
 """The report: every table of the workspace -> one self-contained HTML page, and its figures on the terminal."""
 
-from jobs.session import Root, open_workspace
+from jobs.session import ReadRoot, open_workspace
 from jobs.tables import show
 from pipeline import storage
 from pipeline.artifacts import Workspace
@@ -17,7 +17,7 @@ def report(workspace: Workspace) -> None:
     print(f"report: {len(rows)} figures -> {workspace.uri(PAGE)}", flush=True)
 
 
-def command(root: Root) -> None:
+def command(root: ReadRoot) -> None:
     """Write one HTML page about a workspace, and print its figures.
 
     Reads every table that is there. Writes report.html, which needs no other file and no network.

@@ -14,10 +14,13 @@ from jobs.score import score
 from jobs.session import Address, Collection, Preset, Root, Seed, Session, Set, open_session
 from jobs.shard import shard
 from jobs.train import Workers, train_model
+from pipeline.labeling import read_judgements
 
 
 def run(session: Session, collection: str, labels: str | None, workers: int | None) -> None:
     """Videos -> clips -> coincidence -> scores -> selection -> mixtures -> separation -> report."""
+    if labels is not None:
+        read_judgements(labels)  # a wrong label file is told now, not after an hour of cutting
     shard(session, collection)
     train_model(session, "coincidence", "coincidence", None, workers)  # which sounds belong to what is on screen
     score(session, "coincidence")

@@ -11,7 +11,7 @@ def score(session: Session, model: str) -> None:
     """Score the parts that have no scores yet."""
     workspace, config, folder = session.workspace, session.config.scoring, f"scores/{model}"
     workspace.require(CLIPS_FOLDER, "earshot shard --collection C")
-    learner, _ = load_model(workspace, model)
+    learner, _ = load_model(workspace, model, "coincidence")
     inputs = {f"models/{model}": workspace.stage(f"models/{model}")["hash"]}
     session.begin(folder, config, inputs)
     parts = workspace.pending(CLIPS_FOLDER, folder)

@@ -5,10 +5,10 @@ from typing import Annotated
 import torch
 import typer
 
-from jobs.session import Root, open_workspace
+from jobs.session import ReadRoot, named, open_workspace
 from pipeline.artifacts import CLIPS_FOLDER
 from pipeline.config import from_dict
-from pipeline.errors import ClipError, ConfigError
+from pipeline.errors import ClipError, ConfigError, DataError
 from pipeline.evaluating import load_model
 from pipeline.separating import separate_video
 from pipeline.views import ClipView
@@ -16,9 +16,9 @@ from pipeline.views import ClipView
 
 def command(
     video: Annotated[str, typer.Argument(help="A video: a path or an s3:// address.")],
-    root: Root,
+    root: ReadRoot,
     out: Annotated[str, typer.Option(help="Folder to write to.")],
-    model: Annotated[str, typer.Option(help="Name of the separation model.")] = "separation",
+    model: Annotated[str, named("Name of the separation model.")] = "separation",
 ) -> None:
     """Separate the on-screen sound of one video.
 
@@ -29,11 +29,15 @@ def command(
     """
     workspace = open_workspace(root)
     view = from_dict(ClipView, workspace.stage(CLIPS_FOLDER)["config"]["view"])
-    _, network = load_model(workspace, model)
+    _, network = load_model(workspace, model, "separation")
     torch.set_grad_enabled(False)
     try:
         found = separate_video(video, out, view, network)
     except ClipError as error:
-        raise ConfigError(f"{video}: {error}. Expected a video with sound.") from error
+        raise ConfigError(f"{video}: {error} Expected a video with sound.") from error
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    except OSError as error:
+        raise ConfigError(f"--out {out}: cannot be written to ({error}). Choose another folder.") from error
     share = "silent" if found.on_screen_share is None else f"{found.on_screen_share:.0%} of the power is on screen"
     print(f"separate: {found.duration_s:.1f} s, {share} -> {out}/on_screen.mp4, off_screen.mp4, and .flac of each")

@@ -1,12 +1,13 @@
 """What every command shares: its options, the workspace with its config, parts mapped with a progress bar, the summary.
 
-A command that begins a stage stores its whole config and seed in `<root>/earshot.json`; later commands take them from
-there, so `--preset`, `--set` and `--seed` are said once.
+The command that begins a root stores its whole config and seed in `<root>/earshot.json`; later commands take them from
+there, so `--preset`, `--set` and `--seed` are said once. Said again, they count for that command alone.
 """
 
 import collections
 import dataclasses
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,21 +21,39 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cluster.connect import connect
 from cluster.mapping import map_parts
 from cluster.resources import Needs
-from jobs.presets import PipelineConfig, preset
+from jobs.presets import PipelineConfig, check_together, preset
 from pipeline import storage
 from pipeline.artifacts import Workspace
 from pipeline.config import as_dict, from_dict, override
 from pipeline.errors import ConfigError
 
+
+def check_name(name: str | None) -> str | None:
+    """A name that is safe as a folder of the workspace.
+
+    Raises:
+        ConfigError: it is not, or would lead out of the workspace.
+    """
+    if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,99}", name):
+        raise ConfigError(f"name {name!r}: expected 1 to 100 of a-z, 0-9, _ and -, beginning with a letter or digit.")
+    return name
+
+
+def named(text: str, *declarations: str) -> Any:
+    """An option that names something of the workspace."""
+    return typer.Option(*declarations, help=text, callback=check_name)
+
+
 Root = Annotated[str, typer.Option(help="Workspace: a folder or s3://bucket/prefix. Made if it is not there.")]
+ReadRoot = Annotated[str, typer.Option("--root", help="Workspace: a folder or s3://bucket/prefix.")]
 Collection = Annotated[str, typer.Option(help="Videos: a folder, an s3:// prefix, or a .csv/.parquet with column uri.")]
 Preset = Annotated[str | None, typer.Option(help="tiny or base. Default: what the root was begun with, else tiny.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Change a field: stage.field=value. Repeatable.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of every random choice. Default: the root's, else 0.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every random choice. Default: the root's, else 0.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster: auto or ray://head:10001. Default: this machine.")]
-Name = Annotated[str, typer.Option(help="Name of what this makes, so that several can stand side by side.")]
-Scorer = Annotated[str, typer.Option("--model", help="Name of the coincidence model.")]
-Selection = Annotated[str, typer.Option(help="Name of the selection.")]
+Name = Annotated[str, named("Name of what this makes, so that several can stand side by side.")]
+Scorer = Annotated[str, named("Name of the coincidence model.", "--model")]
+Selection = Annotated[str, named("Name of the selection.")]
 
 SETTINGS_FILE = "earshot.json"
 DEFAULT_PRESET = "tiny"
@@ -51,19 +70,19 @@ class Session:
     address: str | None
 
     def begin(self, folder: str, config: Any, inputs: dict[str, str]) -> None:
-        """Claim a stage's folder, and remember this session's settings for the commands that follow.
+        """Claim a stage's folder; the first one also stores this session's settings for the commands that follow.
 
         Raises:
             ConfigError: the root cannot be written to, or the folder holds work of another config or of other inputs.
         """
         uri = self.workspace.uri(SETTINGS_FILE)
-        settings = json.dumps({"config": as_dict(self.config), "seed": self.seed}, indent=1).encode()
-        known = storage.exists(uri) and storage.read_bytes(uri) == settings
-        if not known:
+        is_new = not storage.exists(uri)
+        if is_new:
             storage.check_writable(self.workspace.root)
         self.workspace.begin(folder, config, inputs)
-        if not known:  # only now: settings that a finished stage refuses must not replace those it was made with
-            storage.commit_bytes(uri, settings)
+        if is_new:
+            settings = {"config": as_dict(self.config), "seed": self.seed}
+            storage.commit_bytes(uri, json.dumps(settings, indent=1).encode())
 
     def map(self, stage: str, work: Callable[[str], Any], parts: list[str], needs: Needs) -> collections.Counter[str]:
         """Run `work` on every part under one progress bar; return the sum of the counts it gave.
@@ -107,6 +126,7 @@ def open_session(
     else:
         config = from_dict(PipelineConfig, stored["config"])
     config = override(config, settings or [])
+    check_together(config)
     if seed is None:
         seed = stored["seed"] if stored else 0
     return Session(workspace, config, seed, address)

@@ -3,13 +3,14 @@
 from cluster.resources import SHARDING
 from jobs.session import Address, Collection, Preset, Root, Seed, Session, Set, open_session, tell
 from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
-from pipeline.collecting import plan_parts
+from pipeline.collecting import list_videos, plan_parts
 from pipeline.sharding import ShardPart
 
 
 def shard(session: Session, collection: str) -> None:
     """List the collection, give new videos a part, and cut the parts that are not cut."""
     workspace, config = session.workspace, session.config
+    next(list_videos(collection, workspace.root))  # a collection that is not there leaves no trace
     session.begin(CLIPS_FOLDER, {"view": config.view, "sharding": config.sharding}, {})
     num_new = plan_parts(workspace, collection, config.collecting)
     parts = workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER)

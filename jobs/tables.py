@@ -8,9 +8,11 @@ from rich.text import Text
 
 
 def cell(value: Any) -> str:
-    """A value as text; numbers in six digits at most."""
+    """A value as text; numbers in six digits at most, the start of a long list."""
     if value is None:
         return "-"
+    if isinstance(value, list) and len(value) > 4:
+        return f"[{', '.join(cell(item) for item in value[:3])}, ... {len(value)}]"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

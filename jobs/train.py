@@ -6,7 +6,7 @@ import typer
 
 from cluster.connect import connect
 from cluster.training import fit
-from jobs.session import Address, Preset, Root, Seed, Selection, Session, Set, open_session, progress_bar
+from jobs.session import Address, Preset, Root, Seed, Selection, Session, Set, named, open_session, progress_bar
 from pipeline.artifacts import CLIPS_FOLDER, Workspace
 from pipeline.clipsets import load_clips, load_split
 from pipeline.config import as_dict, from_dict
@@ -65,7 +65,7 @@ def train_model(session: Session, learner: str, name: str, selection: str | None
 def command(
     learner: Annotated[str, typer.Argument(help="coincidence or separation")],
     root: Root,
-    name: Annotated[str | None, typer.Option(help="Name of the model. Default: the learner's.")] = None,
+    name: Annotated[str | None, named("Name of the model. Default: the learner's.")] = None,
     selection: Selection = "default",
     workers: Workers = None,
     preset: Preset = None,

@@ -82,9 +82,13 @@ def _from_files(collection: str, root: str | None) -> Iterator[dict[str, Any]]:
             ".parquet table with a column `uri`."
         )
     absolute = collection.rstrip("/") if storage.is_s3(collection) else str(storage.local_path(collection).resolve())
+    if root == absolute:
+        raise ConfigError(
+            f"--collection {collection}: is the --root too. Choose another --root, inside it or elsewhere."
+        )
     own = f"{root}/" if root is not None and f"{root}/".startswith(f"{absolute}/") else None
     for entry in storage.list_files(absolute):
-        if own is not None and entry.uri.startswith(own) and own != f"{absolute}/":
+        if own is not None and entry.uri.startswith(own):
             continue
         relative = storage.relative(entry.uri, absolute)
         if not posixpath.basename(relative).startswith("."):
@@ -109,6 +113,8 @@ def _from_table(uri: str) -> Iterator[dict[str, Any]]:
         if row["uri"] in (None, ""):
             raise ConfigError(f"--collection {uri}, row {index + 1}: no uri. Give one, or remove the row.")
         address = str(row["uri"])
+        if "://" in address and not address.startswith((storage.S3, "file://")):
+            raise ConfigError(f"--collection {uri}, row {index + 1}: {address}; expected a path, file:// or s3://.")
         whole = address if "://" in address or address.startswith("/") else storage.join(base, address)
         if not storage.is_s3(whole):
             whole = storage.to_uri(storage.local_path(whole).absolute())

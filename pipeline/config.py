@@ -8,6 +8,7 @@ arguments, never fields.
 import dataclasses
 import hashlib
 import json
+import math
 import types
 import typing
 from typing import Any, TypeVar
@@ -116,9 +117,11 @@ def _parse(hint: Any, text: str, assignment: str) -> Any:
                 return text.lower() == "true"
         elif option in (int, float):
             try:
-                return option(text)
+                number = option(text)
             except ValueError:
                 continue
+            if math.isfinite(number):
+                return number
         elif option is str:
             return text
     expected = getattr(hint, "__name__", str(hint))

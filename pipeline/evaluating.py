@@ -8,7 +8,8 @@
 | auc_roc | all | sources' probabilities against truth, weighted by their power |
 | match_auc | held_out_pairs | cosines of own sound and picture against those with another video's sound |
 
-Medians, because a perfect reconstruction or an empty estimate is infinite (AudioScope, section 4.3).
+Medians, because a perfect reconstruction or an empty estimate has no finite value (AudioScope, section 4.3): the
+metrics stop at 80 dB.
 """
 
 import dataclasses
@@ -57,7 +58,7 @@ class EvaluatePart:
 
     def __call__(self, part: str) -> dict[str, int]:
         """Write the part's rows of `examples` and `sources`; return how many examples."""
-        learner, model = self._loaded = self._loaded or load_model(self._workspace, self._run)
+        learner, model = self._loaded = self._loaded or load_model(self._workspace, self._run, "separation")
         folder = f"mixtures/{self._mixtures}"
         keys = self._workspace.read(folder, part, MIXTURES, ["example_id"]).column("example_id").to_pylist()
         rows: dict[str, list[dict[str, Any]]] = {"examples": [], "sources": []}

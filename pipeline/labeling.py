@@ -59,8 +59,6 @@ class LabelPart:
         self._judgements: dict[str, list[Judgement]] = collections.defaultdict(list)
         for judgement in read_judgements(labels):
             self._judgements[judgement.video].append(judgement)
-        self.matched: set[str] = set()
-        """Videos of the label file that were found in the workspace."""
 
     def __call__(self, part: str) -> dict[str, int]:
         """Label the part's clips and commit a row for each that has raters; return counts by label."""
@@ -80,6 +78,11 @@ class LabelPart:
         self._workspace.commit(LABELS_FOLDER, part, from_rows(rows, LABELS, part), LABELS)
         return collections.Counter(row["label"] for row in rows)
 
+    def num_matched(self) -> int:
+        """Videos of the workspace that the label file speaks of."""
+        videos = self._workspace.read_all(VIDEOS_FOLDER, VIDEOS, ["video_id", "uri"]).to_pylist()
+        return sum(bool(self._of_video(row)) for row in videos)
+
     @property
     def num_videos(self) -> int:
         """Videos that the label file speaks of."""
@@ -90,9 +93,7 @@ class LabelPart:
         # a label file may name a video by id, by address, or by the end of its path
         pieces = row["uri"].split("/")
         for name in {row["video_id"], row["uri"], *("/".join(pieces[i:]) for i in range(len(pieces)))}:
-            if name in self._judgements:
-                self.matched.add(name)
-                found += self._judgements[name]
+            found += self._judgements.get(name, [])
         return found
 
 

@@ -16,7 +16,6 @@ Mixtures are added without any gain; each is stored as its parts, so that no sum
 import dataclasses
 import itertools
 import json
-import posixpath
 from typing import Any
 
 import numpy as np
@@ -170,8 +169,3 @@ def _members(first: dict[str, bytes], sound: Clip, second: Clip | None, row: dic
     facts = row | {"sample_rate_hz": rate_hz, "frame_times_s": json.loads(first["json"])["frame_times_s"]}
     members["json"] = json.dumps(facts, sort_keys=True).encode()
     return members
-
-
-def label_source_of(labels: str | None) -> str | None:
-    """The name under which a label file appears in tables."""
-    return None if labels is None else posixpath.basename(labels)

@@ -91,12 +91,21 @@ def query(workspace: Workspace, sql: str) -> pa.Table:
             statements = database.extract_statements(sql)
             if len(statements) != 1 or statements[0].type.name not in READ_ONLY:
                 raise ConfigError(f"query: expected one SELECT.\n{_views()}")
-            return database.sql(sql).to_arrow_table()
+            return _distinct_names(database.sql(sql).to_arrow_table())
         except duckdb.Error as error:
             for path, uri in paths.items():
                 if path in str(error):
                     raise DataError(f"{uri or path}: {error}") from error
             raise ConfigError(f"query: {error}\n{_views()}") from error
+
+
+def _distinct_names(table: pa.Table) -> pa.Table:
+    """The table with a second `video_id` called `video_id_1`: rows become dicts later, and lose no column then."""
+    names: list[str] = []
+    for name in table.column_names:
+        taken = sum(re.fullmatch(rf"{re.escape(name)}(_\d+)?", other) is not None for other in names)
+        names.append(f"{name}_{taken}" if name in names else name)
+    return table.rename_columns(names)
 
 
 def _parts(workspace: Workspace, pattern: str) -> Iterator[str]:

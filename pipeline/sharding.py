@@ -55,6 +55,8 @@ class ShardingConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.jpeg_quality <= 100:
             raise ValueError(f"sharding.jpeg_quality = {self.jpeg_quality}: expected 1 to 100.")
+        if self.video_limit_s <= 0:
+            raise ValueError(f"sharding.video_limit_s = {self.video_limit_s}: expected more than 0.")
         if self.max_padding_s < 0:
             raise ValueError(f"sharding.max_padding_s = {self.max_padding_s}: expected 0 or more.")
 

@@ -236,17 +236,18 @@ def check_writable(uri: str) -> None:
             local_path(uri).mkdir(parents=True, exist_ok=True)
             local_path(probe).write_bytes(b"")
             local_path(probe).unlink()
-    except _write_errors() as error:
+    except (OSError,) + remote_errors() as error:  # noqa: RUF005  mypy reads the sum, not the stars
         raise ConfigError(
             f"--root {uri}: cannot be written to ({error}). Choose another folder or s3:// prefix."
         ) from None
 
 
-def _write_errors() -> tuple[type[Exception], ...]:
+def remote_errors() -> tuple[type[Exception], ...]:
+    """What an object store's client raises: no credentials, no such bucket, nobody answers."""
     from boto3.exceptions import S3UploadFailedError
     from botocore.exceptions import BotoCoreError, ClientError
 
-    return (OSError, BotoCoreError, ClientError, S3UploadFailedError)
+    return (BotoCoreError, ClientError, S3UploadFailedError)
 
 
 def relative(uri: str, folder: str) -> str:

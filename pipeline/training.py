@@ -54,8 +54,12 @@ class TrainingConfig:
         for name in ("num_steps", "batch_size", "validate_every", "num_validation_batches"):
             if getattr(self, name) < 1:
                 raise ValueError(f"training.{name} = {getattr(self, name)}: expected 1 or more.")
-        if self.learning_rate <= 0:
-            raise ValueError(f"training.learning_rate = {self.learning_rate}: expected more than 0.")
+        for name in ("learning_rate", "clip_norm"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"training.{name} = {getattr(self, name)}: expected more than 0.")
+        for name in ("warmup_steps", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"training.{name} = {getattr(self, name)}: expected 0 or more.")
 
     def rate(self, step: int) -> float:
         """Learning rate of a step: linear warm-up, then half a cosine down to zero."""
@@ -291,7 +295,7 @@ class _Progress:
         self._curve += [facts | {"metric": name, "value": value} for name, value in metrics.items()]
 
     def keep_if_best(self, model: nn.Module, loss: float | None) -> None:
-        if loss is None or loss < self._best_loss:
+        if loss is None or not self._best or loss < self._best_loss:
             self._best_loss = math.inf if loss is None else loss
             self._best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 

@@ -60,6 +60,6 @@ TRAINING = table_schema(
         field("split", pa.string(), "train or validate"),
         field("metric", pa.string(), "loss, or one of its parts"),
         field("value", pa.float64(), "mean since the last report", nullable=True),
-        field("elapsed_s", pa.float64(), "wall time since this run of the loop began", unit="s"),
+        field("elapsed_s", pa.float64(), "wall time of training up to then, stops left out", unit="s"),
     ],
 )

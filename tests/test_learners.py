@@ -350,9 +350,9 @@ def test_a_trained_model_is_built_again_from_what_its_folder_says(workspace: Wor
     learner = CoincidenceLearner(COINCIDENCE)
     workspace.begin("models/coincidence", {"learner": "coincidence", "config": as_dict(COINCIDENCE)}, {})
     with pytest.raises(ConfigError, match="not trained yet"):
-        load_model(workspace, "coincidence")
+        load_model(workspace, "coincidence", "coincidence")
     train(learner, clips, clips, workspace, "models/coincidence", 0, LocalContext())
-    found, model = load_model(workspace, "coincidence")
+    found, model = load_model(workspace, "coincidence", "coincidence")
     assert found.config == COINCIDENCE
     assert not model.training
 

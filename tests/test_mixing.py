@@ -14,7 +14,7 @@ from conftest import World
 from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.clipsets import load_split
-from pipeline.mixing import EVAL_SETS, MixingConfig, MixPart, label_source_of, plan_mixtures
+from pipeline.mixing import EVAL_SETS, MixingConfig, MixPart, plan_mixtures
 from pipeline.splitting import SplittingConfig
 from pipeline.tars import read_sequence
 from schemas.clips import CLIPS
@@ -200,8 +200,3 @@ def test_one_video_makes_single_on_screen_mixtures_only(workspace: Workspace, wo
         workspace.commit("selections/s", part, from_rows(rows, SELECTIONS, part), SELECTIONS)
     planned = plan_mixtures(workspace, "m", "s", CONFIG, 0, None)
     assert list(planned) == ["on_single-00000"]
-
-
-def test_the_label_source_is_the_name_of_the_file() -> None:
-    assert label_source_of("s3://bucket/votes/first.csv") == "first.csv"
-    assert label_source_of(None) is None

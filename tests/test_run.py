@@ -122,12 +122,49 @@ def test_other_settings_on_a_finished_root_are_refused(finished: Workspace, worl
     assert open_session(finished.root).config.view.hop_s == 1  # the refused setting was not remembered
 
 
+def test_settings_said_for_one_command_are_not_remembered(finished: Workspace) -> None:
+    code, out, err = earshot("filter", "--root", finished.root, "--name", "strict", "--set", "filtering.min_score=0.99")
+    assert code == 0, err
+    assert "low_score" in out
+    assert open_session(finished.root).config.filtering.min_score == 0
+
+
+def test_a_label_file_of_other_videos_leaves_no_trace(finished: Workspace, tmp_path: Path) -> None:
+    votes = tmp_path / "votes.csv"
+    votes.write_text("video,on_screen,off_screen\nunknown.mp4,1,0\n")
+    code, _, err = earshot("label", "--root", finished.root, "--labels", str(votes))
+    assert code == 2
+    assert "none of its 1 videos" in err
+
+
+def test_a_join_keeps_both_columns_of_one_name(finished: Workspace) -> None:
+    code, out, _ = earshot("query", "--root", finished.root, "SELECT * FROM clips JOIN scores USING (clip_id) LIMIT 2")
+    assert code == 0
+    assert "video_id_1" in out
+
+
+def test_a_coincidence_model_cannot_separate(finished: Workspace, tmp_path: Path) -> None:
+    arguments = ["separate", "x.mp4", "--root", finished.root, "--out", str(tmp_path), "--model", "coincidence"]
+    code, _, err = earshot(*arguments)
+    assert (code, "a coincidence model, expected a separation model" in err) == (2, True), err
+
+
+def test_a_root_that_is_the_collection_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"no video")
+    code, _, err = earshot("shard", "--root", str(tmp_path), "--collection", str(tmp_path))
+    assert (code, "is the --root too" in err) == (2, True), err
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["run", "--root", "R", "--collection", "nowhere"], "--collection nowhere: found nothing. Expected a folder"),
         (["run", "--root", "R", "--collection", "."], "--collection .: no files there"),
-        (["shard", "--root", "/dev/null/x", "--collection", "."], "--root /dev/null/x: cannot be written to"),
+        (
+            ["shard", "--root", "/dev/null/x", "--collection", str(Path(__file__).parent)],
+            "--root /dev/null/x: cannot be written to",
+        ),
         (
             ["shard", "--root", "R", "--collection", ".", "--preset", "huge"],
             "--preset huge: expected one of tiny, base",
@@ -140,6 +177,12 @@ def test_other_settings_on_a_finished_root_are_refused(finished: Workspace, worl
         (["evaluate", "--root", "R"], "Run `earshot mix"),
         (["query", "--root", "R", "SELECT 1"], "no Earshot workspace there"),
         (["shard", "--root", "R"], "Missing option '--collection'"),
+        (["shard", "--root", "R", "--collection", ".", "--seed", "-1"], "--seed"),
+        (["shard", "--root", "R", "--collection", ".", "--set", "sharding.min_rms_db=nan"], "found `nan`"),
+        (["shard", "--root", "R", "--collection", ".", "--set", "coincidence.model.width=1"], "expected the same"),
+        (["filter", "--root", "R", "--name", "../../evil"], "name '../../evil': expected"),
+        (["run", "--root", "R", "--collection", ".", "--labels", "votes.csv"], "--labels votes.csv: no such file"),
+        (["plan", "--collection", ".", "--sample", "0"], "--sample"),
     ],
 )
 def test_what_cannot_be_done_is_one_message_and_exit_code_2(

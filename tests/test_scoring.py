@@ -59,7 +59,7 @@ def test_every_clip_has_a_row_with_what_the_model_says_of_it_alone(trained: Work
     clips = trained.read(CLIPS_FOLDER, "00000", CLIPS).to_pylist()
     assert [(row["clip_id"], row["video_id"]) for row in rows] == [(c["clip_id"], c["video_id"]) for c in clips]
     assert {row["model"] for row in rows} == {"c"}
-    learner, model = load_model(trained, "c")
+    learner, model = load_model(trained, "c", "coincidence")
     whole = load_split(trained, "train", SplittingConfig())
     numbers = {whole.clip_id(number): number for number in range(len(whole))}
     for row in rows[:3]:
@@ -70,7 +70,7 @@ def test_every_clip_has_a_row_with_what_the_model_says_of_it_alone(trained: Work
 
 
 def test_a_score_is_the_models_calibrated_cosine_of_its_embeddings(trained: Workspace) -> None:
-    _, model = load_model(trained, "c")
+    _, model = load_model(trained, "c", "coincidence")
     for row in score(trained):
         seen, heard = (torch.tensor([row[f"{name}_embedding"]]).float() for name in ("visual", "audio"))
         assert float(heard.norm()) == pytest.approx(1, abs=2e-3)

@@ -29,13 +29,16 @@ def build(name: str, config: dict[str, Any]) -> Any:
     return learner(from_dict(config_class, config))
 
 
-def load_model(workspace: Workspace, run: str) -> tuple[Any, torch.nn.Module]:
+def load_model(workspace: Workspace, run: str, expected: str) -> tuple[Any, torch.nn.Module]:
     """A trained model and its learner, built from what `models/<run>/` says of itself.
 
     Raises:
-        ConfigError: there is no such model, or its training has not finished.
+        ConfigError: there is no such model, it is not of the learner `expected`, or its training has not finished.
     """
     stage = workspace.stage(f"models/{run}")
+    if stage["config"]["learner"] != expected:
+        found = stage["config"]["learner"]
+        raise ConfigError(f"{workspace.uri('models', run)}: a {found} model, expected a {expected} model.")
     learner = build(stage["config"]["learner"], stage["config"]["config"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = learner.model().eval().to(device)

@@ -68,6 +68,8 @@ class SeparationLearnerConfig:
         for name in ("soff_fraction", "labelled_fraction", "loff_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"separation.{name} = {getattr(self, name)}: expected 0 to 1.")
+        if self.crop_frames is not None and self.crop_frames < 1:
+            raise ValueError(f"separation.crop_frames = {self.crop_frames}: expected 1 or more, or none.")
         if self.cross_entropy not in CROSS_ENTROPIES:
             raise ValueError(f"separation.cross_entropy = {self.cross_entropy}: expected {', '.join(CROSS_ENTROPIES)}.")
 
