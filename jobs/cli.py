@@ -38,11 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     names = (arguments[0],) if arguments and arguments[0] in COMMANDS else COMMANDS
     try:
         build(names)(args=arguments, prog_name="earshot")
-    except SystemExit as end:  # of --help, of a wrong option, and of a command that is done
+    except SystemExit as end:  # of --help, of a wrong option, of an interrupt, and of a command that is done
+        if end.code == INTERRUPTED_EXIT:
+            print("earshot: stopped. The same command goes on from here.", file=sys.stderr)
         return end.code if isinstance(end.code, int) else FAILURE_EXIT
-    except KeyboardInterrupt:
-        print("earshot: stopped. The same command goes on from here.", file=sys.stderr)
-        return INTERRUPTED_EXIT
     except remote_errors() as error:
         print(f"earshot: s3: {error}. Check AWS_ENDPOINT_URL, credentials and the bucket's name.", file=sys.stderr)
         return CONFIG_EXIT

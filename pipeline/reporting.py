@@ -21,6 +21,7 @@ from pipeline.querying import TABLES, query
 MAX_REJECTS = 50
 NUM_BINS = 20
 UNTOUCHED = "untouched mixture"
+COPY = "a copy: the metric's cap"
 
 # What is told first: set, metric, in words, what it stands beside (a value, or a metric of the set), whose that is.
 HEADLINES: tuple[tuple[str, str, str, float | str, str], ...] = (
@@ -35,7 +36,7 @@ HEADLINES: tuple[tuple[str, str, str, float | str, str], ...] = (
         UNTOUCHED,
     ),
     ("off_mom", "median_osr_db", "off-screen mixture suppressed, median OSR", 0.0, UNTOUCHED),
-    ("on_single", "median_si_snr_db", "on-screen sound alone, median SI-SNR", "median_si_snr_input_db", UNTOUCHED),
+    ("on_single", "median_si_snr_db", "on-screen sound alone, median SI-SNR", "median_si_snr_input_db", COPY),
     ("off_single", "median_osr_db", "off-screen sound alone suppressed, median OSR", 0.0, UNTOUCHED),
     ("all", "auc_roc", "tells on-screen from off-screen sources, AUC", 0.5, "chance"),
 )
@@ -191,6 +192,7 @@ def _number(value: float | None, unit: str) -> str:
     """
     if value is None:
         return "-"
+    value = 0.0 if abs(value) < 0.05 and unit != "1" else value  # -0.04 would read -0.0
     return f"{value:.3f}" if unit == "1" else f"{value:.1f} {unit}"
 
 

@@ -201,6 +201,15 @@ def test_help_says_what_is_read_and_written_with_an_example(command: str) -> Non
     assert f"Example: earshot {command}" in out
 
 
+def test_an_interrupt_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jobs.query.open_workspace", interrupt)
+    code, _, err = earshot("query", "--root", str(tmp_path), "SELECT 1")
+    assert (code, err) == (130, "earshot: stopped. The same command goes on from here.\n")
+
+
 def test_the_installed_command_ends_with_the_exit_code(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "jobs.cli", "query", "--root", "R", "SELECT 1"]
     path = {"PYTHONPATH": str(Path(__file__).parent.parent)}
