@@ -34,7 +34,7 @@ format: setup  ## mend what `make check` can mend
 	$(BIN)/ruff check --fix .
 
 bench: setup  ## ratios against peers and limits, each measured in one run
-	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+	for file in benchmarks/[!_]*.py; do echo "== $$file"; $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 clean:  ## remove the demo's workspace; .venv stays
 	rm -rf $(ROOT)

@@ -1,26 +1,26 @@
 """CPU seconds of cutting clips, over those of plain single-thread ffmpeg decoding of the same files.
 
-Usage: python benchmarks/shard.py [FOLDER]
+Usage: python -m benchmarks.shard [FOLDER]
 
-Default: a minute and a half of the synthetic world at about 720p, rendered first.
-
-Both run in this process's children, one after the other, with the same ffmpeg. Clips: 5 s at 1 s hop, 5 frames of
-128x128, FLAC and JPEG and tar included; nothing of Ray.
+Default: ten minutes of generated 720p. Both run in this process and its children, one after the other, with the same
+ffmpeg. Clips: 5 s at 1 s hop, 5 frames of 128x128, FLAC and JPEG and tar included; nothing of Ray.
 """
 
-import resource
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks._media import minute_of_720p, repeated
 from pipeline.artifacts import Workspace
 from pipeline.collecting import CollectingConfig, plan_parts
+from pipeline.costing import cpu_s
 from pipeline.media import ffmpeg_path
 from pipeline.sharding import ShardingConfig, ShardPart
-from pipeline.synthetic import WorldConfig, render_scene
 from pipeline.views import ClipView
 from schemas.videos import VIDEOS
+
+LIMIT = 0.9
 
 
 def main() -> None:
@@ -28,10 +28,7 @@ def main() -> None:
         if len(sys.argv) > 1:
             collection = Path(sys.argv[1])
         else:
-            config = WorldConfig(num_videos=3, duration_s=30.0, frame_scale=6)
-            for index in range(config.num_videos):
-                render_scene(config, index, Path(folder))
-            collection = Path(folder) / "videos"
+            collection = repeated(minute_of_720p(Path(folder)), 10, Path(folder) / "videos" / "ten_minutes.mp4").parent
         workspace = Workspace(f"{folder}/workspace")
         plan_parts(workspace, str(collection), CollectingConfig())
         before = cpu_s()
@@ -45,15 +42,10 @@ def main() -> None:
             command = [ffmpeg_path(), "-v", "error", "-threads", "1", "-i", row["uri"], "-f", "null", "-"]
             subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
         plain = cpu_s() - before
-    hours = sum(row["duration_s"] for row in cut) / 3600
+    seconds = sum(row["duration_s"] for row in cut)
     clips = sum(row["num_clips"] for row in cut)
-    print(f"{len(cut)} of {len(rows)} videos, {hours * 3600:.0f} s, {clips} clips")
-    print(f"cutting {ours:.1f} CPU s, plain decode {plain:.1f} CPU s, ratio {ours / plain:.2f} (limit 0.9)")
-
-
-def cpu_s() -> float:
-    usages = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    print(f"{len(cut)} of {len(rows)} videos, {seconds:.0f} s, {clips} clips")
+    print(f"cutting {ours:.1f} CPU s, plain decode {plain:.1f} CPU s, ratio {ours / plain:.2f} (limit {LIMIT})")
 
 
 if __name__ == "__main__":

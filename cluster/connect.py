@@ -17,20 +17,22 @@ PACKAGES = ("pipeline", "jobs", "schemas", "cluster")
 OBJECT_STORE_BYTES = 100 * 2**20
 
 
-def connect(address: str | None = None) -> None:
+def connect(address: str | None = None, num_cpus: int | None = None) -> None:
     """Make this process a Ray driver; does nothing if it is one already.
 
     Args:
         address: of a running cluster, such as auto or ray://head:10001; None starts Ray on this machine.
+        num_cpus: of this machine for Ray to use; None is all that this process may run on.
     Raises:
         ConnectionError: no cluster answers at the address.
     """
     if ray.is_initialized():
         return
     if address is None:
+        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         ray.init(
             address="local",  # not the cluster that RAY_ADDRESS or an earlier `ray start` left
-            num_cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            num_cpus=num_cpus or usable,
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=False,
             log_to_driver=False,

@@ -3,7 +3,8 @@
 from typing import Annotated
 
 from cluster.resources import EVALUATING
-from jobs.session import Address, Preset, Root, Seed, Session, Set, named, open_session, tell
+from jobs.progress import tell
+from jobs.session import Address, Preset, Root, Seed, Session, Set, named, open_session
 from pipeline.evaluating import (
     EvaluatePart,
     commit_summary,
@@ -22,18 +23,20 @@ def evaluate(session: Session, model: str, mixtures: str, coincidence: str) -> N
     sources = (folder, f"models/{model}")
     inputs = {source: workspace.stage(source)["hash"] for source in sources}
     report = f"reports/run={model}"
-    session.begin(report, config.evaluating, inputs)
-    if workspace.is_finished(report):
-        session.done("evaluate", "nothing to do, the report is there", report)
-        return
-    parts = workspace.pending(folder, report_folder(model, "examples"))
-    counts = session.map("evaluate", EvaluatePart(workspace, model, mixtures, config.evaluating), parts, EVALUATING)
-    commit_summary(workspace, model, summarise_separation(workspace, model))
-    if workspace.has_stage(f"scores/{coincidence}"):
-        rows = summarise_coincidence(workspace, coincidence, config.splitting, session.seed)
-        commit_summary(workspace, coincidence, rows)
-    workspace.finish(report)
-    session.done("evaluate", tell(counts), report)
+    with session.begin(report, config.evaluating, inputs):
+        if workspace.is_finished(report):
+            session.done("evaluate", "nothing to do, the report is there", report)
+            return
+        parts = workspace.pending(folder, report_folder(model, "examples"))
+        counts = session.map(
+            f"evaluate/{model}", EvaluatePart(workspace, model, mixtures, config.evaluating), parts, EVALUATING
+        )
+        commit_summary(workspace, model, summarise_separation(workspace, model))
+        if workspace.has_stage(f"scores/{coincidence}"):
+            rows = summarise_coincidence(workspace, coincidence, config.splitting, session.seed)
+            commit_summary(workspace, coincidence, rows)
+        workspace.finish(report)
+        session.done("evaluate", tell(counts), report)
 
 
 def command(

@@ -1,7 +1,8 @@
 """Decide which clips belong to a selection: clips, scores and labels 00042 -> selections/<name>/00042."""
 
 from cluster.resources import FILTERING
-from jobs.session import Address, Name, Preset, Root, Scorer, Seed, Session, Set, open_session, tell
+from jobs.progress import tell
+from jobs.session import Address, Name, Preset, Root, Scorer, Seed, Session, Set, open_session
 from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER
 from pipeline.filtering import FilterPart, lowest_score
 
@@ -15,16 +16,16 @@ def select(session: Session, name: str, model: str) -> None:
     if has_labels:
         sources.append(LABELS_FOLDER)
     inputs = {source: workspace.stage(source)["hash"] for source in sources}
-    session.begin(folder, {"filtering": config.filtering, "splitting": config.splitting}, inputs)
-    parts = workspace.pending(f"scores/{model}", folder)
-    # of the first run: a collection that grows is judged by one threshold, not by one per night
-    known = workspace.stage(folder).get("lowest_score")
-    lowest = known if known is not None else lowest_score(workspace, model, config.filtering)
-    work = FilterPart(workspace, name, model, config.filtering, config.splitting, lowest, has_labels)
-    counts = session.map("filter", work, parts, FILTERING)
-    if parts:
-        workspace.finish(folder, lowest_score=lowest)
-    session.done("filter", tell(counts) or "nothing to do, every clip is decided", folder)
+    with session.begin(folder, {"filtering": config.filtering, "splitting": config.splitting}, inputs):
+        parts = workspace.pending(f"scores/{model}", folder)
+        # of the first run: a collection that grows is judged by one threshold, not by one per night
+        known = workspace.stage(folder).get("lowest_score")
+        lowest = known if known is not None else lowest_score(workspace, model, config.filtering)
+        work = FilterPart(workspace, name, model, config.filtering, config.splitting, lowest, has_labels)
+        counts = session.map(f"filter {name}", work, parts, FILTERING)
+        if parts:
+            workspace.finish(folder, lowest_score=lowest)
+        session.done("filter", tell(counts) or "nothing to do, every clip is decided", folder)
 
 
 def command(

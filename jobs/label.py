@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from cluster.resources import LABELING
-from jobs.session import Address, Preset, Root, Seed, Session, Set, open_session, tell
+from jobs.progress import tell
+from jobs.session import Address, Preset, Root, Seed, Session, Set, open_session
 from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER
 from pipeline.config import hash_bytes
@@ -28,12 +29,12 @@ def label(session: Session, labels: str) -> None:
             "addresses or video_ids as in `earshot query 'SELECT video_id, uri FROM videos'`."
         )
     content = hash_bytes(storage.read_bytes(labels))
-    session.begin(LABELS_FOLDER, {"labels": labels.rpartition("/")[2], "content": content}, {})
-    parts = workspace.pending(CLIPS_FOLDER, LABELS_FOLDER)
-    counts = session.map("label", work, parts, LABELING)
-    if parts:
-        workspace.finish(LABELS_FOLDER)
-    session.done("label", tell(counts) or "nothing to do, every part is labelled", LABELS_FOLDER)
+    with session.begin(LABELS_FOLDER, {"labels": labels.rpartition("/")[2], "content": content}, {}):
+        parts = workspace.pending(CLIPS_FOLDER, LABELS_FOLDER)
+        counts = session.map("label", work, parts, LABELING)
+        if parts:
+            workspace.finish(LABELS_FOLDER)
+        session.done("label", tell(counts) or "nothing to do, every part is labelled", LABELS_FOLDER)
 
 
 def command(

@@ -1,7 +1,8 @@
 """Freeze the evaluation sets: a selection and labels -> mixtures/<name>/on_mom-00000 and so on."""
 
 from cluster.resources import MIXING
-from jobs.session import Address, Name, Preset, Root, Seed, Selection, Session, Set, open_session, tell
+from jobs.progress import tell
+from jobs.session import Address, Name, Preset, Root, Seed, Selection, Session, Set, open_session
 from pipeline.artifacts import LABELS_FOLDER
 from pipeline.mixing import EVAL_SETS, MixPart, plan_mixtures
 
@@ -11,22 +12,22 @@ def mix(session: Session, name: str, selection: str) -> None:
     workspace, config, folder = session.workspace, session.config.mixing, f"mixtures/{name}"
     workspace.require(f"selections/{selection}", "earshot filter")
     inputs = {f"selections/{selection}": workspace.stage(f"selections/{selection}")["hash"]}
-    session.begin(folder, {"mixing": config, "seed": session.seed}, inputs)
-    if workspace.is_finished(folder):
-        session.done("mix", "nothing to do, the sets are frozen", folder)
-        return
-    label_source = None
-    if workspace.has_stage(LABELS_FOLDER):
-        label_source = workspace.stage(LABELS_FOLDER)["config"]["labels"]
-    planned = plan_mixtures(workspace, name, selection, config, session.seed, label_source)
-    finished = set(workspace.parts(folder))
-    parts = [part for part in planned if part not in finished]
-    counts = session.map("mix", MixPart(workspace, name, selection, config, planned), parts, MIXING)
-    workspace.finish(folder)
-    sizes = {name: sum(len(planned[part]) for part in planned if part.startswith(name)) for name in EVAL_SETS}
-    empty = [name for name, size in sizes.items() if not size]
-    note = f"; empty for want of {config.split} videos: {', '.join(empty)}" if empty else ""
-    session.done("mix", f"{tell(counts)} ({tell(sizes)}){note}", folder)
+    with session.begin(folder, {"mixing": config, "seed": session.seed}, inputs):
+        if workspace.is_finished(folder):
+            session.done("mix", "nothing to do, the sets are frozen", folder)
+            return
+        label_source = None
+        if workspace.has_stage(LABELS_FOLDER):
+            label_source = workspace.stage(LABELS_FOLDER)["config"]["labels"]
+        planned = plan_mixtures(workspace, name, selection, config, session.seed, label_source)
+        finished = set(workspace.parts(folder))
+        parts = [part for part in planned if part not in finished]
+        counts = session.map(f"mix {name}", MixPart(workspace, name, selection, config, planned), parts, MIXING)
+        workspace.finish(folder)
+        sizes = {name: sum(len(planned[part]) for part in planned if part.startswith(name)) for name in EVAL_SETS}
+        empty = [name for name, size in sizes.items() if not size]
+        note = f"; empty for want of {config.split} videos: {', '.join(empty)}" if empty else ""
+        session.done("mix", f"{tell(counts)} ({tell(sizes)}){note}", folder)
 
 
 def command(

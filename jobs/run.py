@@ -11,17 +11,17 @@ from jobs.label import label
 from jobs.mix import mix
 from jobs.report import report
 from jobs.score import score
-from jobs.session import Address, Collection, Preset, Root, Seed, Session, Set, open_session
+from jobs.session import Address, Collection, Media, Preset, Root, Seed, Session, Set, open_session
 from jobs.shard import shard
 from jobs.train import Workers, train_model
 from pipeline.labeling import read_judgements
 
 
-def run(session: Session, collection: str, labels: str | None, workers: int | None) -> None:
+def run(session: Session, collection: str, labels: str | None, workers: int | None, media: str | None = None) -> None:
     """Videos -> clips -> coincidence -> scores -> selection -> mixtures -> separation -> report."""
     if labels is not None:
         read_judgements(labels)  # a wrong label file is told now, not after an hour of cutting
-    shard(session, collection)
+    shard(session, collection, media)
     train_model(session, "coincidence", "coincidence", None, workers)  # which sounds belong to what is on screen
     score(session, "coincidence")
     if labels is not None:
@@ -39,6 +39,7 @@ def command(
     preset: Preset = None,
     labels: Annotated[str | None, typer.Option(help="Label file, as for `earshot label`.")] = None,
     workers: Workers = None,
+    media: Media = None,
     settings: Set = None,
     seed: Seed = None,
     address: Address = None,
@@ -53,5 +54,5 @@ def command(
     """
     began = time.monotonic()
     session = open_session(root, preset, settings, seed, address)
-    run(session, collection, labels, workers)
+    run(session, collection, labels, workers, media)
     session.done("run", f"finished in {time.monotonic() - began:.0f} s", "report.html")

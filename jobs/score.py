@@ -1,7 +1,8 @@
 """Score every part of clips that a coincidence model has not scored: clips/00042 -> scores/<model>/00042."""
 
 from cluster.resources import SCORING
-from jobs.session import Address, Preset, Root, Scorer, Seed, Session, Set, open_session, tell
+from jobs.progress import tell
+from jobs.session import Address, Preset, Root, Scorer, Seed, Session, Set, open_session
 from pipeline.artifacts import CLIPS_FOLDER
 from pipeline.evaluating import load_model
 from pipeline.scoring import ScorePart
@@ -13,12 +14,12 @@ def score(session: Session, model: str) -> None:
     workspace.require(CLIPS_FOLDER, "earshot shard --collection C")
     learner, _ = load_model(workspace, model, "coincidence")
     inputs = {f"models/{model}": workspace.stage(f"models/{model}")["hash"]}
-    session.begin(folder, config, inputs)
-    parts = workspace.pending(CLIPS_FOLDER, folder)
-    counts = session.map("score", ScorePart(workspace, model, learner, config), parts, SCORING)
-    if parts:
-        workspace.finish(folder)
-    session.done("score", tell(counts) or "nothing to do, every clip is scored", folder)
+    with session.begin(folder, config, inputs):
+        parts = workspace.pending(CLIPS_FOLDER, folder)
+        counts = session.map(f"score {model}", ScorePart(workspace, model, learner, config), parts, SCORING)
+        if parts:
+            workspace.finish(folder)
+        session.done("score", tell(counts) or "nothing to do, every clip is scored", folder)
 
 
 def command(

@@ -8,24 +8,25 @@ import collections
 import dataclasses
 import json
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from cluster.connect import connect
 from cluster.mapping import map_parts
+from cluster.metrics import publish
 from cluster.resources import Needs
 from jobs.presets import PipelineConfig, check_together, preset
+from jobs.progress import progress_bar, tell
 from pipeline import storage
 from pipeline.artifacts import Workspace
 from pipeline.config import as_dict, from_dict, override
+from pipeline.costing import Costed
 from pipeline.errors import ConfigError
+from pipeline.locking import claim
 
 
 def check_name(name: str | None) -> str | None:
@@ -47,6 +48,10 @@ def named(text: str, *declarations: str) -> Any:
 Root = Annotated[str, typer.Option(help="Workspace: a folder or s3://bucket/prefix. Made if it is not there.")]
 ReadRoot = Annotated[str, typer.Option("--root", help="Workspace: a folder or s3://bucket/prefix.")]
 Collection = Annotated[str, typer.Option(help="Videos: a folder, an s3:// prefix, or a .csv/.parquet with column uri.")]
+Media = Annotated[
+    str | None,
+    typer.Option(help="Where relative addresses of a table lie. Default: beside it; a published list's: its bucket."),
+]
 Preset = Annotated[str | None, typer.Option(help="tiny or base. Default: what the root was begun with, else tiny.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Change a field: stage.field=value. Repeatable.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every random choice. Default: the root's, else 0.")]
@@ -57,7 +62,6 @@ Selection = Annotated[str, named("Name of the selection.")]
 
 SETTINGS_FILE = "earshot.json"
 DEFAULT_PRESET = "tiny"
-console = Console(stderr=True, highlight=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,34 +73,56 @@ class Session:
     seed: int
     address: str | None
 
-    def begin(self, folder: str, config: Any, inputs: dict[str, str]) -> None:
-        """Claim a stage's folder; the first one also stores this session's settings for the commands that follow.
+    @contextmanager
+    def begin(self, folder: str, config: Any, inputs: dict[str, str]) -> Iterator[None]:
+        """Claim a stage's folder while the block runs; the first one also stores this session's settings.
 
         Raises:
-            ConfigError: the root cannot be written to, or the folder holds work of another config or of other inputs.
+            ConfigError: the root cannot be written to, the folder holds work of another config or of other inputs, or
+                another command is at work in it.
         """
         uri = self.workspace.uri(SETTINGS_FILE)
         is_new = not storage.exists(uri)
         if is_new:
             storage.check_writable(self.workspace.root)
-        self.workspace.begin(folder, config, inputs)
-        if is_new:
-            settings = {"config": as_dict(self.config), "seed": self.seed}
-            storage.commit_bytes(uri, json.dumps(settings, indent=1).encode())
+        with claim(self.workspace, folder):
+            self.workspace.begin(folder, config, inputs)
+            if is_new:
+                settings = {"config": as_dict(self.config), "seed": self.seed}
+                storage.commit_bytes(uri, json.dumps(settings, indent=1).encode())
+            yield
 
-    def map(self, stage: str, work: Callable[[str], Any], parts: list[str], needs: Needs) -> collections.Counter[str]:
+    def map(
+        self,
+        stage: str,
+        work: Callable[[str], Any],
+        parts: list[str],
+        needs: Needs,
+        note: Callable[[collections.Counter[str], float], str] = lambda counts, elapsed_s: tell(counts),
+    ) -> collections.Counter[str]:
         """Run `work` on every part under one progress bar; return the sum of the counts it gave.
 
-        With no part left to do, Ray is not even started.
+        With no part left to do, Ray is not even started. Costs and metrics of the parts are recorded on the way.
+
+        Args:
+            stage: the command, and the name of what it makes if there can be several.
+            work: part -> counts by name.
+            parts: those to do.
+            needs: of one worker.
+            note: what the bar says of the counts so far and the seconds they took.
         """
         counts: collections.Counter[str] = collections.Counter()
         if not parts:
             return counts
         connect(self.address)
+        costed = Costed(self.workspace, stage.replace(" ", "-"), work)
+        began = time.monotonic()
         with progress_bar(stage, len(parts)) as advance:
-            for _, found in map_parts(work, parts, needs):
+            for done, (_, found) in enumerate(map_parts(costed, parts, needs), start=1):
                 counts.update(found)
-                advance(1, tell(counts))
+                elapsed_s = time.monotonic() - began
+                publish(stage, done, len(parts), elapsed_s / done * (len(parts) - done), counts)
+                advance(1, note(counts, elapsed_s))
         return counts
 
     def done(self, stage: str, facts: str, folder: str) -> None:
@@ -142,42 +168,3 @@ def open_workspace(root: str) -> Workspace:
     if not storage.exists(workspace.uri(SETTINGS_FILE)):
         raise ConfigError(f"--root {root}: no Earshot workspace there. Make one with `earshot run` or `earshot shard`.")
     return workspace
-
-
-def tell(counts: dict[str, int]) -> str:
-    """`1 141 kept, 59 silent`, the zeros left out."""
-    return ", ".join(f"{count:,} {name}".replace(",", " ") for name, count in counts.items() if count)
-
-
-@contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[int, str], Any]]:
-    """One bar with count, rate and remaining time; without a terminal, a line at most every 15 s.
-
-    Gives a function (steps, note) that advances it.
-    """
-    if sys.stderr.isatty():
-        columns = (
-            TextColumn("{task.description:<18}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        with Progress(*columns, console=console, transient=True) as progress:
-            task = progress.add_task(what, total=total, note="")
-            yield lambda steps, note: progress.update(task, advance=steps, note=note)
-        return
-    began = last = time.monotonic()
-    done = 0
-
-    def advance(steps: int, note: str) -> None:
-        nonlocal done, last
-        done += steps
-        now = time.monotonic()
-        if now - last >= 15 and done < total:
-            last = now
-            remaining = (now - began) / max(done, 1) * (total - done)
-            print(f"{what}: {done} of {total}, {remaining:.0f} s to go; {note}", file=sys.stderr, flush=True)
-
-    yield advance

@@ -1,29 +1,72 @@
 """Cut every video of a collection that has no clips yet: collection/00042 -> clips/00042.tar, clips, videos."""
 
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import typer
+
 from cluster.resources import SHARDING
-from jobs.session import Address, Collection, Preset, Root, Seed, Session, Set, open_session, tell
+from jobs.progress import tell
+from jobs.session import Address, Collection, Media, Preset, Root, Seed, Session, Set, open_session
 from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
-from pipeline.collecting import list_videos, plan_parts
+from pipeline.collecting import check_collection, plan_parts
+from pipeline.ledger import Ledger, take_stock
 from pipeline.sharding import ShardPart
 
+NUM_TOLD = 5  # addresses of changed videos on the terminal
 
-def shard(session: Session, collection: str) -> None:
-    """List the collection, give new videos a part, and cut the parts that are not cut."""
+
+def shard(session: Session, collection: str, media: str | None = None, retry: Sequence[str] = ()) -> None:
+    """List the collection, give new and retried videos a part, cut the parts that are not cut, and take stock."""
     workspace, config = session.workspace, session.config
-    next(list_videos(collection, workspace.root))  # a collection that is not there leaves no trace
-    session.begin(CLIPS_FOLDER, {"view": config.view, "sharding": config.sharding}, {})
-    num_new = plan_parts(workspace, collection, config.collecting)
-    parts = workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER)
-    counts = session.map("shard", ShardPart(workspace, config.view, config.sharding), parts, SHARDING)
-    if parts:
-        workspace.finish(CLIPS_FOLDER)
-    found = f"{num_new} new videos; {tell(counts)}" if parts else "nothing to do, every video has its row"
-    session.done("shard", found, CLIPS_FOLDER)
+    check_collection(collection, workspace.root, media)  # one that is not there leaves no trace
+    with session.begin(CLIPS_FOLDER, {"view": config.view, "sharding": config.sharding}, {}):
+        planned = plan_parts(workspace, collection, config.collecting, media, retry)
+        parts = workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER)
+        session.map("shard", ShardPart(workspace, config.view, config.sharding), parts, SHARDING, note=tell_cutting)
+        ledger = take_stock(workspace)
+        if parts:
+            workspace.finish(CLIPS_FOLDER)
+        if planned.changed:
+            told = ", ".join(planned.changed[:NUM_TOLD]) + (", ..." if len(planned.changed) > NUM_TOLD else "")
+            print(
+                f"shard: {len(planned.changed)} videos changed since they were cut, and stay as they were: {told}. "
+                "To cut one anew, give it another name or address.",
+                file=sys.stderr,
+            )
+        news = tell({"new": planned.num_new, "retried": planned.num_retried}) if parts else "nothing to do"
+        session.done("shard", f"{news}; {tell_stock(ledger)}", CLIPS_FOLDER)
+
+
+def tell_cutting(counts: Mapping[str, float], elapsed_s: float) -> str:
+    """What the progress bar says: videos, hours, speed, clips, and rejects by reason."""
+    videos = sum(count for name, count in counts.items() if name.startswith("videos "))
+    hours = counts["video_s"] / 3600
+    rejected = {
+        name: count for name, count in counts.items() if name.startswith(("videos", "clips")) and "kept" not in name
+    }
+    speed = f"{videos:.0f} videos, {hours:.2f} h ({hours / elapsed_s * 60:.2f} h/min), {counts['clips kept']:.0f} clips"
+    return f"{speed}; rejected: {tell(rejected) or 'none'}"
+
+
+def tell_stock(ledger: Ledger) -> str:
+    """Where every video and every clip ended, the coverage of missing media included."""
+    missing = ledger.videos_by_outcome.get("missing", 0)
+    coverage = f", media found for {1 - missing / ledger.num_videos:.1%}" if missing else ""
+    return (
+        f"{ledger.num_videos} videos ({tell(ledger.videos_by_outcome)}{coverage}), {ledger.video_s / 3600:.2f} h; "
+        f"{ledger.num_clips} clips ({tell(ledger.clips_by_outcome)})"
+    )
 
 
 def command(
     collection: Collection,
     root: Root,
+    retry: Annotated[
+        list[str] | None, typer.Option(help="Cut rejected videos again, by reason: missing, timeout, ... Repeatable.")
+    ] = None,
+    media: Media = None,
     preset: Preset = None,
     settings: Set = None,
     seed: Seed = None,
@@ -32,8 +75,9 @@ def command(
     """Cut a collection of videos into clips.
 
     Reads the collection. Writes clips/ (WebDataset tars, one row per planned clip) and videos/ (one row per video, kept
-    or with the reason why not). Run it again to cut videos that are new, or to go on after it was stopped.
+    or with the reason why not). Run it again to cut videos that are new, or to go on after it was stopped. It ends with
+    a count of every video and clip by outcome, and fails if one is not accounted for.
 
     Example: earshot shard --collection my_videos --root my_workspace
     """
-    shard(open_session(root, preset, settings, seed, address), collection)
+    shard(open_session(root, preset, settings, seed, address), collection, media, retry or ())

@@ -6,7 +6,8 @@ import typer
 
 from cluster.connect import connect
 from cluster.training import fit
-from jobs.session import Address, Preset, Root, Seed, Selection, Session, Set, named, open_session, progress_bar
+from jobs.progress import progress_bar
+from jobs.session import Address, Preset, Root, Seed, Selection, Session, Set, named, open_session
 from pipeline.artifacts import CLIPS_FOLDER, Workspace
 from pipeline.clipsets import load_clips, load_split
 from pipeline.config import as_dict, from_dict
@@ -43,23 +44,24 @@ def train_model(session: Session, learner: str, name: str, selection: str | None
     folder = f"models/{name}"
     job = {"learner": learner, "config": as_dict(config), "selection": selection, "seed": session.seed}
     job["splitting"] = as_dict(session.config.splitting)
-    session.begin(folder, job, inputs)
-    if workspace.is_finished(folder):
-        session.done(f"train {learner}", "nothing to do, it is trained", folder)
-        return
-    connect(session.address)
-    with progress_bar(f"train {learner}", config.training.num_steps) as advance:
-        done = 0
+    with session.begin(folder, job, inputs):
+        if workspace.is_finished(folder):
+            session.done(f"train {learner}", "nothing to do, it is trained", folder)
+            return
+        connect(session.address)
+        with progress_bar(f"train {learner}", config.training.num_steps) as advance:
+            done = 0
 
-        def show(step: int, metrics: dict[str, float]) -> None:
-            nonlocal done
-            advance(step - done, ", ".join(f"{name} {value:.3g}" for name, value in metrics.items() if "loss" in name))
-            done = step
+            def show(step: int, metrics: dict[str, float]) -> None:
+                nonlocal done
+                losses = [f"{name} {value:.3g}" for name, value in metrics.items() if "loss" in name]
+                advance(step - done, ", ".join(losses))
+                done = step
 
-        fit(train_loop, job | {"root": workspace.root, "folder": folder}, name, workers, show, final=ConfigError)
-    figures = workspace.stage(folder)["figures"]
-    told = ", ".join(f"{metric} {value:.3g}" for metric, value in figures.items() if metric.endswith("loss"))
-    session.done(f"train {learner}", f"{config.training.num_steps} steps; {told}", folder)
+            fit(train_loop, job | {"root": workspace.root, "folder": folder}, name, workers, show, final=ConfigError)
+        figures = workspace.stage(folder)["figures"]
+        told = ", ".join(f"{metric} {value:.3g}" for metric, value in figures.items() if metric.endswith("loss"))
+        session.done(f"train {learner}", f"{config.training.num_steps} steps; {told}", folder)
 
 
 def command(

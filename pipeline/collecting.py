@@ -1,33 +1,30 @@
-"""A collection -> its videos, each with a stable id, split into parts.
+"""A collection's videos -> parts: which videos are cut together, for ever.
 
-A collection is a folder, an s3:// prefix, or a table (CSV or Parquet) with a column `uri` and optional `video_id`,
-`start_s`, `end_s`, `license`, `author`, `split`. A video's id depends on its address below the collection alone, so a
-part keeps its names when the collection moves. A collection may grow: videos seen before keep their part, and new ones
-get new parts.
+In: the rows of `list_videos`. Out: `collection/<part>.parquet`. A collection may grow: videos seen before keep their
+part, and new ones get new parts. A rejected video that is retried moves to a new part, in an order that a crash cannot
+spoil: it is written into the new part first and taken out of the old one's `collection/` last, so while it stands in
+two, the later one counts and the move is not complete.
 """
 
+import collections
 import dataclasses
-import hashlib
-import math
-import posixpath
-import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from pipeline import storage
-from pipeline.artifacts import COLLECTION_FOLDER, Workspace
+from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.errors import ConfigError
-from pipeline.splitting import SPLITS
+from pipeline.listing import list_videos
+from schemas.clips import CLIPS
 from schemas.fields import from_rows
-from schemas.videos import COLLECTION
+from schemas.videos import COLLECTION, VIDEOS
 
-TEXTS = ("license", "author", "split")
-# A column of digits is text all the same: the id 007 must not become 7.
-AS_TEXT = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(("uri", "video_id", *TEXTS), pa.string()))
+# Requests in flight: an object store answers one in 30 ms, and 200 k videos have 2 500 parts.
+NUM_THREADS = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,150 +39,189 @@ class CollectingConfig:
             raise ValueError(f"collecting.videos_per_part = {self.videos_per_part}: expected 1 or more.")
 
 
-def video_id(relative: str) -> str:
-    """A stable id of at most 41 characters: the readable stem, and 12 hex digits of sha256 of the relative address.
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """What a listing of the collection came to."""
 
-    >>> video_id("holiday/Dog barks.mp4")
-    'dog_barks-769c3886ca83'
-    """
-    stem = posixpath.splitext(posixpath.basename(relative))[0]
-    readable = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_")[:28] or "video"
-    return f"{readable}-{hashlib.sha256(relative.encode()).hexdigest()[:12]}"
+    num_listed: int
+    """Videos of the collection."""
+    num_new: int
+    """Those that were not seen before."""
+    num_retried: int
+    """Rejected ones that were given a new part."""
+    changed: tuple[str, ...]
+    """Addresses whose file has another size or revision than when it got its part. It keeps the part."""
 
 
-def list_videos(collection: str, root: str | None = None) -> Iterator[dict[str, Any]]:
-    """One row of `schemas.videos.COLLECTION` per video, in a stable order.
+class _Known(NamedTuple):
+    """What the workspace holds of a video."""
+
+    part: str
+    uri: str
+    size_bytes: int | None
+    revision: str | None
+
+
+def check_collection(collection: str, root: str | None = None, media: str | None = None) -> None:
+    """Look whether there is a collection; arguments and errors are those of `list_videos`."""
+    next(list_videos(collection, root, media))
+
+
+def plan_parts(
+    workspace: Workspace, collection: str, config: CollectingConfig, media: str | None = None, retry: Sequence[str] = ()
+) -> Planned:
+    """Write the parts of `collection/` that the workspace lacks, and complete what a crash left half done.
 
     Args:
-        collection: a folder, an s3:// prefix or a table.
-        root: of the workspace: where it lies inside the collection's folder, its files are not taken for videos.
+        workspace: whose videos keep their parts.
+        collection: as for `list_videos`.
+        config: how many videos make a part.
+        media: as for `list_videos`.
+        retry: outcomes of `videos/`, such as missing: the videos that ended so move to new parts, with the address,
+            size and spans that the collection gives them now.
     Raises:
-        ConfigError: the collection does not exist, is empty, or its table has no `uri` column.
+        ConfigError: the collection cannot be listed, two of its videos have one id, or no video ended as `retry` says.
     """
-    is_table = collection.endswith((".csv", ".parquet"))
-    rows = _from_table(collection) if is_table else _from_files(collection, root)
-    first = next(rows, None)
-    if first is None:
-        raise ConfigError(
-            f"--collection {collection}: no files there. Expected a folder, an s3:// prefix, or a .csv or .parquet "
-            "table with a column `uri`."
-        )
-    yield first
-    yield from rows
-
-
-def _from_files(collection: str, root: str | None) -> Iterator[dict[str, Any]]:
-    if not storage.is_s3(collection) and not storage.local_path(collection).is_dir():
-        found = "a file that is no table" if storage.exists(collection) else "nothing"
-        raise ConfigError(
-            f"--collection {collection}: found {found}. Expected a folder of videos, an s3:// prefix, or a .csv or "
-            ".parquet table with a column `uri`."
-        )
-    absolute = collection.rstrip("/") if storage.is_s3(collection) else str(storage.local_path(collection).resolve())
-    if root == absolute:
-        raise ConfigError(
-            f"--collection {collection}: is the --root too. Choose another --root, inside it or elsewhere."
-        )
-    own = f"{root}/" if root is not None and f"{root}/".startswith(f"{absolute}/") else None
-    for entry in storage.list_files(absolute):
-        if own is not None and entry.uri.startswith(own):
-            continue
-        relative = storage.relative(entry.uri, absolute)
-        if not posixpath.basename(relative).startswith("."):
-            known = {"video_id": video_id(relative), "uri": entry.uri, "size_bytes": entry.size_bytes}
-            yield dict.fromkeys(COLLECTION.names) | known
-
-
-def _from_table(uri: str) -> Iterator[dict[str, Any]]:
-    if not storage.exists(uri):
-        raise ConfigError(f"--collection {uri}: no such file.")
-    with storage.local_copy(uri) as path:
-        try:
-            table = (
-                pq.read_table(path) if uri.endswith(".parquet") else pyarrow.csv.read_csv(path, convert_options=AS_TEXT)
-            )
-        except pa.ArrowInvalid as error:
-            raise ConfigError(f"--collection {uri}: not a readable table ({error}).") from error
-    if "uri" not in table.column_names:
-        raise ConfigError(f"--collection {uri}: columns {', '.join(table.column_names)}; expected one named `uri`.")
-    base = uri.rpartition("/")[0] or "."
-    for index, row in enumerate(table.to_pylist()):
-        if row["uri"] in (None, ""):
-            raise ConfigError(f"--collection {uri}, row {index + 1}: no uri. Give one, or remove the row.")
-        address = str(row["uri"])
-        if "://" in address and not address.startswith((storage.S3, "file://")):
-            raise ConfigError(f"--collection {uri}, row {index + 1}: {address}; expected a path, file:// or s3://.")
-        whole = address if "://" in address or address.startswith("/") else storage.join(base, address)
-        if not storage.is_s3(whole):
-            whole = storage.to_uri(storage.local_path(whole).absolute())
-        item: dict[str, Any] = {
-            "video_id": _given_id(row, index, uri) or video_id(address),
-            "uri": whole,
-            "size_bytes": None,
-        }
-        for name in TEXTS:
-            item[name] = None if row.get(name) in (None, "") else str(row[name])
-        item["start_s"], item["end_s"] = _span(row, index, uri)
-        if item["split"] not in (None, *SPLITS):
-            raise ConfigError(
-                f"--collection {uri}, row {index + 1}: split `{item['split']}`, expected one of {SPLITS}."
-            )
-        yield item
-
-
-def _span(row: dict[str, Any], index: int, uri: str) -> tuple[float | None, float | None]:
-    try:
-        start_s, end_s = (None if row.get(name) in (None, "") else float(row[name]) for name in ("start_s", "end_s"))
-    except ValueError:
-        start_s, end_s = math.nan, math.nan
-    first_s, last_s = start_s or 0.0, math.inf if end_s is None else end_s
-    if not 0 <= first_s < last_s:
-        raise ConfigError(
-            f"--collection {uri}, row {index + 1}: start_s = {row.get('start_s')}, end_s = {row.get('end_s')}; "
-            "expected two times in seconds, 0 or more, the end after the start."
-        )
-    return start_s, end_s
-
-
-def _given_id(row: dict[str, Any], index: int, uri: str) -> str | None:
-    given = row.get("video_id")
-    if given in (None, ""):
-        return None
-    if not re.fullmatch(r"[a-z0-9_-]{1,100}", str(given)):
-        raise ConfigError(
-            f"--collection {uri}, row {index + 1}: video_id {given!r}; expected 1 to 100 of a-z, 0-9, _ and -."
-        )
-    return str(given)
-
-
-def plan_parts(workspace: Workspace, collection: str, config: CollectingConfig) -> int:
-    """Write the parts of `collection/` that the workspace lacks; return how many videos are new.
-
-    Raises:
-        ConfigError: the collection cannot be listed, or two of its videos have one id.
-    """
-    known = set(workspace.read_all(COLLECTION_FOLDER, COLLECTION, ["video_id"]).column("video_id").to_pylist())
-    next_part = int(max(workspace.parts(COLLECTION_FOLDER), default="-1")) + 1
+    parts = _whole_parts(workspace)
+    known, moved = _read_known(workspace, parts)
+    again = _rejected(workspace, retry, known) if retry else set()
+    _take_out(workspace, moved)
+    leaving: dict[str, set[str]] = collections.defaultdict(set)
+    for video_id in again:
+        leaving[known[video_id].part].add(video_id)
     seen: set[str] = set()
-    new: list[dict[str, Any]] = []
-    num_new = 0
-    for row in list_videos(collection, workspace.root):
-        if row["video_id"] in seen:
-            raise ConfigError(
-                f"--collection {collection}: two videos have the id {row['video_id']} (one: {row['uri']})."
-            )
-        seen.add(row["video_id"])
-        if row["video_id"] in known:
-            continue
-        new.append(row)
-        num_new += 1
-        if len(new) == config.videos_per_part:
-            _commit(workspace, next_part, new)
-            next_part, new = next_part + 1, []
-    if new:
-        _commit(workspace, next_part, new)
-    return num_new
+    changed: list[str] = []
+    with _NewParts(workspace, config.videos_per_part, int(parts[-1]) + 1 if parts else 0) as new_parts:
+        for row in list_videos(collection, workspace.root, media):
+            if row["video_id"] in seen:
+                raise ConfigError(
+                    f"--collection {collection}: two videos have the id {row['video_id']} (one: {row['uri']})."
+                )
+            seen.add(row["video_id"])
+            before = known.get(row["video_id"])
+            if before is None or row["video_id"] in again:
+                new_parts.add(row)
+            elif _has_changed(before, row):
+                changed.append(row["uri"])
+        for part, ids in sorted(leaving.items()):  # those that are no longer listed, and wanted all the same
+            for row in _select(workspace.read(COLLECTION_FOLDER, part, COLLECTION), ids - seen).to_pylist():
+                new_parts.add(row)
+    _take_out(workspace, leaving)
+    return Planned(
+        num_listed=len(seen), num_new=len(seen - known.keys()), num_retried=len(again), changed=tuple(changed)
+    )
 
 
-def _commit(workspace: Workspace, part: int, rows: list[dict[str, Any]]) -> None:
-    workspace.commit(COLLECTION_FOLDER, f"{part:05d}", from_rows(rows, COLLECTION, COLLECTION_FOLDER), COLLECTION)
+def _whole_parts(workspace: Workspace) -> list[str]:
+    """The parts in their order. What a crash left beyond a gap is removed, so that planning anew gives the same parts.
+
+    Parts are committed several at a time and cut only once all are there, so none beyond a gap has been cut.
+    """
+    parts = sorted(workspace.parts(COLLECTION_FOLDER), key=int)
+    num_whole = next((index for index, part in enumerate(parts) if int(part) != index), len(parts))
+    for part in parts[num_whole:]:
+        storage.delete(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet"))
+    return parts[:num_whole]
+
+
+def _read_known(workspace: Workspace, parts: Sequence[str]) -> tuple[dict[str, _Known], dict[str, set[str]]]:
+    """Every video's latest part and how it was listed; and by part, the videos that stand in a later one too."""
+    names = ["video_id", "uri", "size_bytes", "revision"]
+    known: dict[str, _Known] = {}
+    moved: dict[str, set[str]] = collections.defaultdict(set)
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
+        tables = pool.map(lambda part: workspace.read(COLLECTION_FOLDER, part, COLLECTION, names), parts)
+        for part, table in zip(parts, tables, strict=True):
+            for video_id, *facts in zip(*(table.column(name).to_pylist() for name in names), strict=True):
+                if video_id in known:
+                    moved[known[video_id].part].add(video_id)
+                known[video_id] = _Known(part, *facts)
+    return known, moved
+
+
+def _rejected(workspace: Workspace, retry: Sequence[str], known: dict[str, _Known]) -> set[str]:
+    """The videos that ended in one of the outcomes, and have not been moved since.
+
+    Raises:
+        ConfigError: an outcome is `kept`, or no video has it.
+    """
+    if "kept" in retry:
+        raise ConfigError("--retry kept: nothing is wrong with those. Give a reason, such as missing or timeout.")
+    counts: collections.Counter[str] = collections.Counter()
+    found: set[str] = set()
+    parts = workspace.parts(VIDEOS_FOLDER)
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
+        tables = pool.map(lambda part: workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "outcome"]), parts)
+        for part, table in zip(parts, tables, strict=True):
+            outcomes = table.column("outcome").to_pylist()
+            counts.update(outcomes)
+            for video_id, outcome in zip(table.column("video_id").to_pylist(), outcomes, strict=True):
+                if outcome in retry and known[video_id].part == part:
+                    found.add(video_id)
+    for outcome in retry:
+        if outcome not in counts:
+            there = ", ".join(f"{name} {count}" for name, count in counts.most_common()) or "none cut yet"
+            raise ConfigError(f"--retry {outcome}: no video ended so ({there}). Leave it out, or give another reason.")
+    return found
+
+
+def _has_changed(before: _Known, row: dict[str, Any]) -> bool:
+    """Whether a file at the same address differs in what is known of it both times."""
+    pairs = ((before.size_bytes, row["size_bytes"]), (before.revision, row["revision"]))
+    return before.uri == row["uri"] and any(old != new for old, new in pairs if None not in (old, new))
+
+
+class _NewParts:
+    """Commits rows in parts of `size`, several at a time; all of them are there when the block has ended."""
+
+    def __init__(self, workspace: Workspace, size: int, first: int) -> None:
+        self._workspace, self._size, self._next = workspace, size, first
+        self._rows: list[dict[str, Any]] = []
+        self._pool = ThreadPoolExecutor(NUM_THREADS)
+        self._commits: collections.deque[Future[str]] = collections.deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._pool:
+            if kind is None:
+                self._commit()
+                for commit in self._commits:
+                    commit.result()
+
+    def add(self, row: dict[str, Any]) -> None:
+        self._rows.append(row)
+        if len(self._rows) == self._size:
+            self._commit()
+
+    def _commit(self) -> None:
+        if not self._rows:
+            return
+        table = from_rows(self._rows, COLLECTION, COLLECTION_FOLDER)
+        while len(self._commits) >= NUM_THREADS:
+            self._commits.popleft().result()
+        part = f"{self._next:05d}"
+        self._commits.append(self._pool.submit(self._workspace.commit, COLLECTION_FOLDER, part, table, COLLECTION))
+        self._rows, self._next = [], self._next + 1
+
+
+def _take_out(workspace: Workspace, moved: dict[str, set[str]]) -> None:
+    """Remove videos that stand in a later part from the tables of the part they were cut in; its tar has none of them.
+
+    The collection's table is last: until then the next call finds what is left to do.
+    """
+
+    def from_part(part: str) -> None:
+        for folder, schema in ((CLIPS_FOLDER, CLIPS), (VIDEOS_FOLDER, VIDEOS), (COLLECTION_FOLDER, COLLECTION)):
+            table = workspace.read(folder, part, schema)
+            workspace.commit(folder, part, _select(table, moved[part], invert=True), schema)
+
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
+        collections.deque(pool.map(from_part, moved), maxlen=0)  # to the end, or to the first error
+
+
+def _select(table: pa.Table, ids: Collection[str], invert: bool = False) -> pa.Table:
+    """The rows of some videos, or of all others."""
+    chosen = pc.is_in(table.column("video_id"), pa.array(sorted(ids), pa.string()))
+    return table.filter(pc.invert(chosen) if invert else chosen)

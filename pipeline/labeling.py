@@ -5,7 +5,7 @@ A label file is CSV or Parquet, in one of two forms.
 1. Judgements, one row each: `video` (a file name, an address or a video_id), `on_screen` and `off_screen` (0 or 1: does
    something visible sound; does something invisible sound), optional `start_s` and `end_s` (default: the whole video)
    and `rater` (default: one rater).
-2. A published AudioScope list: video path, start, end, with or without a header; the label is in the file's name
+2. A published AudioScope list (`pipeline/published.py`): video path, start, end; the label is in the file's name
    (`..._onscreen_unanimous_...` or `..._offscreen_unanimous_...`).
 
 A rater judges a clip if the rater's spans that touch the clip cover it; the judgement is the OR of theirs. A clip gets
@@ -13,8 +13,6 @@ a label if all its raters agree, else `conflict` (the unanimity rule of AudioSco
 """
 
 import collections
-import csv
-import io
 import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ import pyarrow.parquet as pq
 from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.errors import ConfigError
+from pipeline.published import read_list
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.labels import LABELS
@@ -117,16 +116,16 @@ def read_judgements(uri: str) -> list[Judgement]:
     """Every judgement of a label file.
 
     Raises:
-        ConfigError: no such file, or neither of the two forms; the message names the row.
+        ConfigError: no such file, neither of the two forms (the message names the row), or a list that is not whole.
     """
     if not storage.exists(uri):
         raise ConfigError(f"--labels {uri}: no such file.")
     name = posixpath.basename(uri).lower()
     listed = {"onscreen_unanimous": (True, False), "offscreen_unanimous": (False, True)}
-    for mark, verdict in listed.items():
-        if mark in name and "mom" not in name:
-            return list(_from_list(uri, *verdict))
     with storage.local_copy(uri) as path:
+        for mark, verdict in listed.items():
+            if mark in name:
+                return [Judgement(*row, *verdict, "") for row in read_list(f"--labels {uri}", uri, path)]
         try:
             table = pq.read_table(path) if uri.endswith(".parquet") else pa.csv.read_csv(path, convert_options=AS_TEXT)
         except pa.ArrowInvalid as error:
@@ -154,17 +153,3 @@ def _judgement(row: dict[str, Any], index: int, uri: str) -> Judgement:
             raise ConfigError(f"--labels {uri}, row {index + 1}: {name} = {row[name]!r}, expected seconds.") from None
     rater = str(row.get("rater") or "")
     return Judgement(str(row["video"]), span["start_s"], span["end_s"], flags["on_screen"], flags["off_screen"], rater)
-
-
-def _from_list(uri: str, on_screen: bool, off_screen: bool) -> Iterator[Judgement]:
-    text = storage.read_bytes(uri).decode()
-    for index, row in enumerate(csv.reader(io.StringIO(text))):
-        if len(row) != 3:
-            raise ConfigError(f"--labels {uri}, row {index + 1}: {len(row)} columns, expected path, start, end.")
-        try:
-            start_s, end_s = float(row[1]), float(row[2])
-        except ValueError:
-            if index == 0:  # a header
-                continue
-            raise ConfigError(f"--labels {uri}, row {index + 1}: {row[1:]}, expected two numbers.") from None
-        yield Judgement(row[0], start_s, end_s, on_screen, off_screen, "")

@@ -1,18 +1,26 @@
 """Container -> waveform and frames, in one pass of one sandboxed ffmpeg child. The only file that knows the decoder.
 
-The media is untrusted: the child has one thread, may open nothing but the file itself (protocol and demuxer
-whitelists), and runs under limits of memory, CPU and wall time. Sound and picture keep their true offset: a late start
-of the sound is kept as silence (`aresample=async=1:first_pts=0`), and each frame carries its own time stamp. The times
-come through a pipe of their own: ffmpeg's threads write into each other's lines on stderr (1 file in 100 on a busy
-machine), and a time lost there gives every later frame its neighbour's. The question a reader will ask is why stderr is
-parsed at all: the streams are described there, and a second process for a probe would cost 30 to 50 ms per video.
+The media is untrusted: the child has one decoding thread, may open nothing but the file itself (protocol and demuxer
+whitelists), and runs under limits of memory, CPU and wall time, streams, pixels and duration. What is taken of a file:
+
+- The first picture stream that is no cover picture, and the first sound stream. Others are not decoded.
+- Times: those of the file, its earliest stream at 0; edit lists and start offsets kept. Each frame carries its own time
+  stamp; sound is placed by its time stamps, and what is missing is silence. Rotation and pixel aspect are applied.
+- Channels: ITU-R BS.775 to mono, C + 0.71 (L + R) + 0.5 (Ls + Rs), divided by the sum of the weights of the channels
+  there are, so that it cannot clip: stereo is (L + R) / 2, and 5.1 is 0.29 C + 0.21 (L + R) + 0.15 (Ls + Rs). LFE is
+  left out, and what the stream itself says of its downmix is not heard. Channels without a place in a room are silent.
+- Colours: 8 bits per channel from any depth, range and matrix. HDR is not tone-mapped: white comes out grey (PQ's 203
+  nits as 146 of 255, HLG's as 176). Mapping costs 1 to 2 CPU seconds per file, and needs to know the file before.
+
+The times come through pipes of their own: ffmpeg's threads write into each other's lines on stderr (1 file in 100 on a
+busy machine), and a time lost there gives every later frame its neighbour's. The question a reader will ask is why
+stderr is parsed at all: the streams are described there, and a second process for a probe would cost 30 to 50 ms.
 """
 
-import collections
 import contextlib
+import dataclasses
 import functools
 import os
-import re
 import resource
 import selectors
 import signal
@@ -27,6 +35,8 @@ import ffmpeg
 import imageio_ffmpeg
 import numpy as np
 
+from pipeline.decoded import Frame, PlacedSound, TimedFrames
+from pipeline.decoderlog import DecoderLog, MediaInfo
 from pipeline.errors import ClipError, ConfigError
 from pipeline.views import ClipView
 
@@ -37,30 +47,25 @@ DEMUXERS = (
 )
 INPUT = "file:input"
 MAX_PIXELS = 8192 * 8192  # a larger picture is an attack or a panorama: 200 MB for one decoded frame
+MAX_STREAMS = 64  # a real file has 2 to 30 (languages, subtitles, a phone's metadata); each costs memory
+MAX_DURATION_S = 12 * 3600.0
 MEMORY_BYTES = 4 * 2**30  # address space of the child; 4k HEVC takes about 1 GB of it
+MAX_BLOCK_BYTES = 2**30  # one allocation of the child
+MAX_OPEN_FILES = 32  # of the child: 6 in use
+CHILD_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # no credentials, no proxies, no FFREPORT
 CHUNK_BYTES = 2**20
+# ITU-R BS.775's mono, `<` dividing by the sum of the weights of the channels that there are
+DOWNMIX = "mono|c0<FC+0.7071*FL+0.7071*FR+0.7071*DL+0.7071*DR+0.5*SL+0.5*SR+0.5*BL+0.5*BR+0.5*BC"
 TICK_SLACK = 0.001  # frame times are rounded by containers: 0.9996 s is tick 1 of a 1 fps grid
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """One picture: its true time and [H, W, 3] uint8 RGB."""
+class Pipes:
+    """The child's file descriptors, beside stdout for the sound and stderr."""
 
-    time_s: float
-    pixels: np.ndarray
-
-
-@dataclass(slots=True)
-class MediaInfo:
-    """What the container says of itself; a field stays None where it says nothing."""
-
-    width: int | None = None
-    height: int | None = None
-    frame_rate_hz: float | None = None
-    video_codec: str | None = None
-    audio_codec: str | None = None
-    duration_s: float | None = None
-    detail: str | None = None
+    frames: int
+    frame_times: int
+    sound_times: int
 
 
 @functools.cache
@@ -79,8 +84,8 @@ def ffmpeg_path() -> str:
         raise ConfigError("no ffmpeg found. Install ffmpeg, or set EARSHOT_FFMPEG to its path.") from None
 
 
-def decode_command(path: Path, view: ClipView, frames_fd: int, times_fd: int) -> list[str]:
-    """The command that decodes a file once: 16-bit mono sound to stdout, RGB frames to one pipe, their times to one."""
+def decode_command(path: Path, view: ClipView, pipes: Pipes, max_duration_s: float = MAX_DURATION_S) -> list[str]:
+    """The command that decodes a file once: 16-bit mono sound to stdout, RGB frames and all times to pipes."""
     tick = f"floor((t+{TICK_SLACK})*{view.frame_rate_hz})"
     last_tick = f"floor((prev_selected_t+{TICK_SLACK})*{view.frame_rate_hz})"
     size = f"{view.frame_width}:{view.frame_height}"
@@ -91,34 +96,36 @@ def decode_command(path: Path, view: ClipView, frames_fd: int, times_fd: int) ->
     # one frame per tick: the first at or after it. By time, never by index: frame rates vary within a file.
     chosen = f"select='isnan(prev_selected_t)+gt({tick},{last_tick})'"
     # a frame's line is written before the frame: its number of microseconds as `pts`
-    times = f"settb=1/1000000,metadata=add:key=k:value=v,metadata=print:key=k:file='pipe\\:{times_fd}':direct=1"
-    skip = {} if view.exact_frames else {"skip_frame": "noref"}
+    times = "settb=1/1000000,metadata=add:key=k:value=v,metadata=print:key=k:direct=1"
+    skip = {} if view.exact_frames else {"skip_frame": "noref", "skip_loop_filter": "all"}
     source = ffmpeg.input(
         INPUT,
-        protocol_whitelist="file,pipe",
+        protocol_whitelist="file",
         format_whitelist=DEMUXERS,
+        max_streams=MAX_STREAMS,
         max_pixels=MAX_PIXELS,
         threads=1,
         **skip,
     )
     video = ffmpeg.output(
         source["V:0"],
-        f"pipe:{frames_fd}",
-        vf=f"{chosen},{fit},{times}",
+        f"pipe:{pipes.frames}",
+        vf=f"trim=end={max_duration_s},{chosen},{fit},{times}:file='pipe\\:{pipes.frame_times}'",
         format="rawvideo",
         pix_fmt="rgb24",
         fps_mode="passthrough",
     )
     audio = ffmpeg.output(
         source["a:0"],
-        "pipe:1",
-        af=f"aresample={view.sample_rate_hz}:async=1:first_pts=0",
-        format="s16le",
-        ac=1,
+        f"[f=s16le]pipe:1|[f=framecrc]pipe:{pipes.sound_times}",
+        af=f"atrim=end={max_duration_s},pan={DOWNMIX},aresample={view.sample_rate_hz}",
+        acodec="pcm_s16le",
+        format="tee",
     )
     command = ffmpeg.merge_outputs(audio, video).global_args(
-        "-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info", "-filter_threads", "1"
-    )
+        "-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info", "-filter_threads", "1",
+        "-max_alloc", str(MAX_BLOCK_BYTES),
+    )  # fmt: skip
     # the path comes last, because ffmpeg-python cannot hold one that is not UTF-8
     return [f"file:{path}" if argument == INPUT else argument for argument in command.compile(cmd=ffmpeg_path())]
 
@@ -132,166 +139,115 @@ class Decoding:
         path: a local file.
         view: rates and sizes to decode to.
         limit_s: wall-clock limit for the whole file; CPU time is limited to the same.
+        max_duration_s: what lies later than this on the file's clock is left out: a small file whose time stamps jump
+            far ahead would otherwise give silence for ever.
     Raises (while iterating):
         ClipError: nothing could be decoded. Reasons: no_video, no_audio, unreadable, timeout.
     """
 
-    def __init__(self, path: Path, view: ClipView, limit_s: float = 3600.0) -> None:
-        self._path, self._view, self._limit_s = path, view, limit_s
+    def __init__(
+        self, path: Path, view: ClipView, limit_s: float = 3600.0, max_duration_s: float = MAX_DURATION_S
+    ) -> None:
+        self._path, self._view, self._limit_s, self._max_duration_s = path, view, limit_s, max_duration_s
         self.info = MediaInfo()
-        self._log = _Log(self.info, path.absolute())
-        self._frame_bytes = view.frame_width * view.frame_height * 3
+        self._log = DecoderLog(self.info, path.absolute())
         self.num_frames = 0
 
     def __iter__(self) -> Generator[np.ndarray | Frame, None, None]:
         with contextlib.ExitStack() as stack:
-            (frames_fd, frames_end), (times_fd, times_end) = _pipe(stack), _pipe(stack)
+            ours, theirs = zip(*(_pipe(stack) for _ in dataclasses.fields(Pipes)), strict=True)
+            pipes = Pipes(*(end.fileno() for end in theirs))
             child = subprocess.Popen(
-                decode_command(self._path.absolute(), self._view, frames_end.fileno(), times_end.fileno()),
+                decode_command(self._path.absolute(), self._view, pipes, self._max_duration_s),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                pass_fds=(frames_end.fileno(), times_end.fileno()),
+                pass_fds=dataclasses.astuple(pipes),
+                env={name: os.environ[name] for name in CHILD_ENVIRONMENT if name in os.environ},
                 start_new_session=True,
             )
             stack.callback(_kill, child)
-            frames_end.close()
-            times_end.close()
-            _limit(child.pid, self._limit_s)
-            yield from self._read(child, frames_fd.fileno(), times_fd.fileno())
+            for end in theirs:
+                end.close()
+            _limit(child.pid, _cpu_limit_s(self._limit_s))
+            yield from self._read(child, Pipes(*(end.fileno() for end in ours)))
             self._judge(child.wait())
 
-    def _read(self, child: subprocess.Popen, frames_fd: int, times_fd: int) -> Iterator[np.ndarray | Frame]:
+    def _read(self, child: subprocess.Popen, pipes: Pipes) -> Iterator[np.ndarray | Frame]:
         assert child.stdout is not None
         assert child.stderr is not None
-        sound, picture, times = bytearray(), bytearray(), _Times()
+        sound, picture = PlacedSound(self._view.sample_rate_hz), TimedFrames(self._view)
         deadline = time.monotonic() + self._limit_s
         with selectors.DefaultSelector() as selector:
-            for fd in (child.stdout.fileno(), frames_fd, times_fd, child.stderr.fileno()):
-                selector.register(fd, selectors.EVENT_READ)
+            for fd, add in (
+                (child.stderr.fileno(), self._log.add),
+                (child.stdout.fileno(), sound.add),
+                (pipes.sound_times, sound.add_times),
+                (pipes.frames, picture.add),
+                (pipes.frame_times, picture.add_times),
+            ):
+                selector.register(fd, selectors.EVENT_READ, add)
             while selector.get_map():
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
-                    raise ClipError("timeout", f"not decoded within {self._limit_s:g} s.")
+                    words = (f"not decoded within {self._limit_s:g} s", self._log.last_words())
+                    raise ClipError("timeout", " | ".join(filter(None, words)))
                 for key, _ in selector.select(remaining):
                     data = os.read(key.fd, CHUNK_BYTES)
-                    if not data:
-                        selector.unregister(key.fd)
-                    elif key.fd == child.stderr.fileno():
-                        self._log.add(data)
-                    elif key.fd == times_fd:
-                        times.add(data)
+                    if data:
+                        key.data(data)
                     else:
-                        (picture if key.fd == frames_fd else sound).extend(data)
-                whole = len(sound) // 2 * 2
-                if whole:
-                    yield np.frombuffer(bytes(sound[:whole]), dtype="<i2")
-                    del sound[:whole]
-                while len(picture) >= self._frame_bytes and times.waiting:
-                    pixels = np.frombuffer(bytes(picture[: self._frame_bytes]), dtype=np.uint8)
-                    del picture[: self._frame_bytes]
-                    shape = (self._view.frame_height, self._view.frame_width, 3)
-                    yield Frame(times.waiting.popleft(), pixels.reshape(shape))
+                        selector.unregister(key.fd)
+                yield from sound.take()
+                for frame in picture.take():
+                    yield frame
                     self.num_frames += 1
 
     def _judge(self, code: int) -> None:
         """Turn the child's end into a reason, if it gave nothing."""
-        self.info.detail = self._log.last_words() or None
+        words = [self._log.last_words()]
+        if code < 0:
+            words.insert(0, f"the decoder was ended by {signal.Signals(-code).name}")
+        elif code and not words[0]:
+            words.insert(0, f"the decoder ended with code {code} and said nothing")
+        if self.info.duration_s and self.info.duration_s > self._max_duration_s:
+            words.insert(
+                0, f"the container states {self.info.duration_s:g} s, of which {self._max_duration_s:g} s are read"
+            )
+        self.info.detail = " | ".join(filter(None, words)) or None
         if self.num_frames and not code:
             return
+        if code == -signal.SIGKILL:  # by the system: CPU time, or the machine's memory
+            raise ClipError(
+                "timeout", f"{self.info.detail}. Its CPU time is limited to {_cpu_limit_s(self._limit_s)} s."
+            )
         if not self._log.has_input:
-            raise ClipError("unreadable", self._log.last_words())
+            raise ClipError("unreadable", self.info.detail or "")
         if self.info.video_codec is None:
             raise ClipError("no_video", "no video stream: sound only, or a cover picture.")
         if self.info.audio_codec is None:
             raise ClipError("no_audio", "no audio stream.")
         if not self.num_frames:
-            raise ClipError("unreadable", self._log.last_words())
+            raise ClipError("unreadable", self.info.detail or "no frame could be decoded")
 
 
-class _Times:
-    """The times of frames that have not been paired with their pixels yet, from lines such as `frame:3 pts:120000`."""
-
-    LINE = re.compile(rb"frame:\d+ +pts:(-?\d+|NOPTS)")
-
-    def __init__(self) -> None:
-        self._rest = b""
-        self._last_s = 0.0
-        self.waiting: collections.deque[float] = collections.deque()
-
-    def add(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for found in filter(None, map(self.LINE.match, lines)):
-            if found.group(1) != b"NOPTS":  # a frame without a time has that of the one before
-                self._last_s = int(found.group(1)) / 1e6
-            self.waiting.append(self._last_s)
+def _cpu_limit_s(limit_s: float) -> int:
+    return int(limit_s) + 1
 
 
-class _Log:
-    """The child's stderr: stream descriptions, and the last complaints for a row's `detail`."""
+def _limit(pid: int, cpu_s: int) -> None:
+    """Limit the child's address space, CPU time, open files and written files (it writes to pipes only).
 
-    # [in#0 @ 0x55f] [error] File ended prematurely
-    LINE = re.compile(r"^(?:\[(?P<part>[^\]]*?)(?: @ 0x[0-9a-f]+)?\] )*\[(?P<level>[a-z]+)\] (?P<text>.*)$")
-    STREAM = re.compile(r"^ *Stream #0:\d+.*?: (Video|Audio): (\w+)(.*)$")
-    SIZE = re.compile(r"[ ,](\d{1,5})x(\d{1,5})[ ,\n]")
-    DURATION = re.compile(r"^ *Duration: (\d+):(\d\d):(\d\d\.\d+)")
-    RATE = re.compile(r"([\d.]+)(k?) fps")
-
-    def __init__(self, info: MediaInfo, path: Path) -> None:
-        self._info = info
-        self._name = f"file:{path}"
-        self._rest = b""
-        self._complaints: dict[str, str] = {}  # the last one of each part of ffmpeg: their threads come in any order
-        self._in_outputs = False
-        self.has_input = False
-
-    def add(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._line(line.decode("utf-8", "replace"))
-
-    def last_words(self) -> str:
-        """The last complaint of each part of ffmpeg, at most 500 characters: the same for the same file, anywhere."""
-        return " | ".join(f"{part}: {text}" if part else text for part, text in sorted(self._complaints.items()))[:500]
-
-    def _line(self, line: str) -> None:
-        found = self.LINE.match(line)
-        if not found:
-            return
-        text = found["text"]
-        if found["level"] in ("error", "fatal", "panic"):
-            self._complaints[found["part"] or ""] = text.strip().replace(self._name, "the file")
-            return
-        self.has_input |= text.startswith("Input #0")
-        self._in_outputs |= text.startswith(("Output #", "Stream mapping"))
-        duration = self.DURATION.match(text)
-        if duration and self._info.duration_s is None:
-            hours, minutes, seconds = duration.groups()
-            self._info.duration_s = 3600 * int(hours) + 60 * int(minutes) + float(seconds)
-        stream = None if self._in_outputs else self.STREAM.match(text)
-        if stream:
-            self._stream(*stream.groups())
-
-    def _stream(self, kind: str, codec: str, rest: str) -> None:
-        if kind == "Audio":
-            self._info.audio_codec = self._info.audio_codec or codec
-        elif self._info.video_codec is None and "(attached pic)" not in rest:
-            self._info.video_codec = codec
-            size, rate = self.SIZE.search(rest), self.RATE.search(rest)
-            if size:
-                self._info.width, self._info.height = int(size.group(1)), int(size.group(2))
-            if rate:
-                self._info.frame_rate_hz = float(rate.group(1)) * (1000 if rate.group(2) else 1)
-
-
-def _limit(pid: int, cpu_s: float) -> None:
-    """Limit the child's address space, CPU time and written files (it writes to pipes only)."""
+    It has run for some milliseconds by then, in which it has read nothing of the file yet or little: a hook between
+    fork and exec (`preexec_fn`) would be in time, but can hang a process that has threads.
+    """
     if not hasattr(resource, "prlimit"):  # macOS: the wall clock and ffmpeg's own limits remain
         return
     for what, amount in (
         (resource.RLIMIT_AS, MEMORY_BYTES),
-        (resource.RLIMIT_CPU, int(cpu_s) + 1),
+        (resource.RLIMIT_CPU, cpu_s),
         (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
         (resource.RLIMIT_CORE, 0),
     ):
         try:

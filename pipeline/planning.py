@@ -1,94 +1,217 @@
-"""What a collection will take to cut: a sample of its videos is cut in memory, and scaled up with a range."""
+"""What a collection will take to cut: a sample of its videos is cut in memory, and scaled up with a range.
 
+In: the collection's listing, as a stream. Out: a range for every quantity; and, from a workspace where the collection
+has been cut, what it took. Nothing is written.
+"""
+
+import collections
+import contextlib
 import dataclasses
 import math
-import resource
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
-from pipeline.collecting import CollectingConfig
+from pipeline import storage
+from pipeline.artifacts import VIDEOS_FOLDER, Workspace
+from pipeline.costing import costs_folder, cpu_s
+from pipeline.errors import DataError
+from pipeline.ledger import take_stock
+from pipeline.pricing import GB, Quantities
 from pipeline.sharding import Cutting, ShardingConfig
+from pipeline.strata import Range, Sampler, Stratum, total
 from pipeline.views import ClipView
+from schemas.costs import COSTS
+from schemas.videos import VIDEOS
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Estimate:
-    """Totals for the whole collection; each figure is (mean, standard error of the total)."""
+class Sample:
+    """The videos of a listing that are to be cut, and what the listing says of all of them."""
 
     num_videos: int
-    num_sampled: int
-    num_usable: int
-    hours: tuple[float, float]
-    clips: tuple[float, float]
-    gigabytes: tuple[float, float]
-    cpu_hours: tuple[float, float]
-    num_parts: int
+    size_bytes: int | None
+    """Of all files; None where the listing does not say the size of each."""
+    strata: list[Stratum]
 
-    def lines(self) -> list[str]:
-        """The estimate, a line per figure, each with the range that holds it 19 times in 20."""
-        figures = {
-            "hours of video": self.hours,
-            "clips": self.clips,
-            "gigabytes": self.gigabytes,
-            "CPU hours": self.cpu_hours,
-        }
-        usable = f"{self.num_usable} of {self.num_sampled} sampled are usable"
-        head = f"{self.num_videos} videos in {self.num_parts} parts; {usable}"
-        return [head, *(f"{name:>15}: {_range(*figure)}" for name, figure in figures.items())]
+    @property
+    def num_sampled(self) -> int:
+        """Videos to cut."""
+        return sum(len(stratum.sampled) for stratum in self.strata)
 
 
-def estimate(
-    videos: Iterable[dict[str, Any]],
-    num_sampled: int,
-    view: ClipView,
-    sharding: ShardingConfig,
-    collecting: CollectingConfig,
-) -> Estimate:
-    """Totals from `num_sampled` videos, drawn evenly by a reservoir, so that the listing may stream."""
-    rng = np.random.default_rng(0)
-    sample: list[dict[str, Any]] = []
-    num_videos = 0
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Probe:
+    """What became of one sampled video."""
+
+    uri: str
+    outcome: str
+    size_bytes: int
+    duration_s: float
+    num_kept: int
+    tar_bytes: int
+    cpu_s: float
+    wall_s: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """A range for each of `Quantities`, and the sample it comes from."""
+
+    ranges: dict[str, Range]
+    probes: list[Probe]
+
+    def expected(self) -> Quantities:
+        """The estimate."""
+        return Quantities(**{name: found.value for name, found in self.ranges.items()})
+
+    def low(self) -> Quantities:
+        """Every quantity at the lower end of its range."""
+        return Quantities(**{name: found.low for name, found in self.ranges.items()})
+
+    def high(self) -> Quantities:
+        """Every quantity at the upper end."""
+        return Quantities(**{name: found.high for name, found in self.ranges.items()})
+
+    def unusable(self) -> dict[str, list[Probe]]:
+        """Sampled videos that give no clip, by reason, the most frequent first."""
+        found = collections.defaultdict(list)
+        for probe in self.probes:
+            if not probe.num_kept:
+                found[probe.outcome].append(probe)
+        return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+
+
+def draw(videos: Iterable[dict[str, Any]], num_sampled: int) -> Sample:
+    """A sample of a listing (rows of `schemas.videos.COLLECTION`), stratified by size; the listing streams."""
+    sampler = Sampler(num_sampled)
+    size_bytes: int | None = 0
     for video in videos:
-        num_videos += 1
-        if len(sample) < num_sampled:
-            sample.append(video)
-        else:
-            place = int(rng.integers(num_videos))
-            if place < num_sampled:
-                sample[place] = video
-    rows = np.array([_cut(video, view, sharding) for video in sample])
-    spread = math.sqrt(max(0.0, 1 - len(sample) / num_videos))  # nothing is uncertain once all have been cut
-    error = rows.std(axis=0, ddof=1) / math.sqrt(len(rows)) * spread if len(rows) > 1 else np.zeros(4)
-    figures = ("hours", "clips", "gigabytes", "cpu_hours")
-    totals = {
-        name: (float(mean) * num_videos, float(deviation) * num_videos)
-        for name, mean, deviation in zip(figures, rows.mean(axis=0), error, strict=True)
+        sampler.add(video["video_id"], video["size_bytes"], video)
+        size_bytes = None if size_bytes is None or video["size_bytes"] is None else size_bytes + video["size_bytes"]
+    return Sample(sampler.num_items, size_bytes, sampler.draw())
+
+
+def probe(video: dict[str, Any], view: ClipView, config: ShardingConfig) -> Probe:
+    """Cut one video in memory, and say what that took and gave."""
+    began_s, before_s = time.monotonic(), cpu_s()
+    address, size_bytes = video["uri"], 0
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(DataError):  # a video that is not there: cutting says so in its own words
+            path = stack.enter_context(storage.local_copy(video["uri"]))
+            size_bytes = path.stat().st_size
+            address = storage.to_uri(path)
+        cutting = Cutting(video | {"uri": address, "size_bytes": size_bytes}, view, config)
+        rows, tar_bytes = [], 0
+        for clip in cutting:
+            rows.append(clip.row)
+            tar_bytes += sum(_tar_bytes(len(data)) for data in (clip.members or {}).values())
+    row = cutting.video_row("", rows)
+    return Probe(
+        uri=video["uri"],
+        outcome=row["outcome"],
+        size_bytes=size_bytes,
+        duration_s=row["duration_s"] or 0.0,
+        num_kept=sum(row["outcome"] == "kept" for row in rows),
+        tar_bytes=tar_bytes,
+        cpu_s=cpu_s() - before_s,
+        wall_s=time.monotonic() - began_s,
+    )
+
+
+def probe_all(
+    sample: Sample, view: ClipView, config: ShardingConfig, advance: Callable[[int, str], Any]
+) -> list[list[Probe]]:
+    """The probes of each stratum's sampled videos; `advance` is told of each video that is cut."""
+    # The first one twice: the first time in a process costs 30 ms more, for imports and for finding ffmpeg.
+    probe(sample.strata[0].sampled[0], view, config)
+    probes: list[list[Probe]] = []
+    for stratum in sample.strata:
+        probes.append([])
+        for video in stratum.sampled:
+            probes[-1].append(probe(video, view, config))
+            advance(1, "")
+    return probes
+
+
+def _tar_bytes(size_bytes: int) -> int:
+    """A tar member: a header of 512 bytes, and the content in whole blocks of 512."""
+    return 512 + math.ceil(size_bytes / 512) * 512
+
+
+def estimate(sample: Sample, probes: Sequence[Sequence[Probe]], videos_per_part: int) -> Estimate:
+    """Totals of the collection from the probes of each stratum's sampled videos."""
+    num_items = [stratum.num_items for stratum in sample.strata]
+
+    def scaled(value: Callable[[Probe], float]) -> Range:
+        return total(num_items, [[value(found) for found in stratum] for stratum in probes])
+
+    usable = scaled(lambda found: found.num_kept > 0)
+    read = scaled(lambda found: found.size_bytes / GB) if sample.size_bytes is None else _exact(sample.size_bytes / GB)
+    ranges = {
+        "videos": _exact(sample.num_videos),
+        "usable": usable._replace(high=min(usable.high, sample.num_videos)),
+        "hours": scaled(lambda found: found.duration_s / 3600),
+        "clips": scaled(lambda found: found.num_kept),
+        "gigabytes": scaled(lambda found: found.tar_bytes / GB),
+        "gigabytes_read": read,
+        "cpu_hours": scaled(lambda found: found.cpu_s / 3600),
+        "parts": _exact(math.ceil(sample.num_videos / videos_per_part)),
     }
-    usable = int((rows[:, 1] > 0).sum())
-    parts = math.ceil(num_videos / collecting.videos_per_part)
-    return Estimate(num_videos=num_videos, num_sampled=len(sample), num_usable=usable, num_parts=parts, **totals)
+    return Estimate(ranges=ranges, probes=[found for stratum in probes for found in stratum])
 
 
-def _cut(video: dict[str, Any], view: ClipView, config: ShardingConfig) -> tuple[float, float, float, float]:
-    """Hours, clips, gigabytes and CPU hours of one video."""
-    before = _cpu_s()
-    cutting = Cutting(video, view, config)
-    clips = list(cutting)
-    row = cutting.video_row("", [clip.row for clip in clips])
-    size = sum(len(data) + 1024 for clip in clips for data in (clip.members or {}).values())  # 1 kB: header, padding
-    num_kept = sum(clip.members is not None for clip in clips)
-    return (row["duration_s"] or 0.0) / 3600, num_kept, size / 1e9, (_cpu_s() - before) / 3600
+def _exact(value: float) -> Range:
+    return Range(value, value, value)
 
 
-def _cpu_s() -> float:
-    """CPU time of this process and its ended children."""
-    usages = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Actual:
+    """What cutting has taken and given so far."""
+
+    quantities: Quantities
+    """Of the parts that are cut; CPU hours are NaN unless all of them have a row of costs."""
+    num_pending: int
+    """Parts that are not cut yet."""
+    num_costed: int
+    """Parts that have a row of costs."""
+    known_cpu_hours: float
+    """Of those."""
 
 
-def _range(value: float, error: float) -> str:
-    return (
-        f"{value:.3g}" if error == 0 else f"{value:.3g} ({max(0.0, value - 2 * error):.3g} to {value + 2 * error:.3g})"
+def actual(workspace: Workspace) -> Actual | None:
+    """What `earshot shard` took and gave in a workspace, part by part; None where no part is cut.
+
+    Raises:
+        DataError: the workspace is damaged.
+    """
+    parts = workspace.parts(VIDEOS_FOLDER)
+    if not parts:
+        return None
+    stock = take_stock(workspace)
+    size_bytes = sum(
+        math.nan if size is None else size
+        for part in parts
+        for size in workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["size_bytes"]).column("size_bytes").to_pylist()
+    )
+    costed = set(parts).intersection(workspace.parts(costs_folder("shard")))
+    spent_s = sum(
+        workspace.read(costs_folder("shard"), part, COSTS, ["cpu_s"]).column("cpu_s")[0].as_py()
+        for part in sorted(costed)
+    )
+    quantities = Quantities(
+        videos=stock.num_videos,
+        usable=stock.videos_by_outcome.get("kept", 0),
+        hours=stock.video_s / 3600,
+        clips=stock.num_kept,
+        gigabytes=stock.tar_bytes / GB,
+        gigabytes_read=size_bytes / GB,
+        cpu_hours=spent_s / 3600 if len(costed) == len(parts) else math.nan,
+        parts=len(parts),
+    )
+    return Actual(
+        quantities=quantities,
+        num_pending=stock.num_pending_parts,
+        num_costed=len(costed),
+        known_cpu_hours=spent_s / 3600,
     )

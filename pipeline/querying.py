@@ -22,6 +22,7 @@ from pipeline import storage
 from pipeline.artifacts import Workspace
 from pipeline.errors import ConfigError, DataError
 from schemas.clips import CLIPS
+from schemas.costs import COSTS
 from schemas.fields import SchemaError, check, table_name
 from schemas.labels import LABELS
 from schemas.mixtures import MIXTURES
@@ -43,6 +44,7 @@ TABLES = (
     (EXAMPLES, "reports/run=*/examples/*.parquet"),
     (SOURCES, "reports/run=*/sources/*.parquet"),
     (SUMMARY, "reports/run=*/summary/*.parquet"),
+    (COSTS, "costs/*/*.parquet"),
 )
 NUM_DOWNLOADS = 16  # at once: a part takes 50 ms of waiting and hardly any work
 READ_ONLY = ("SELECT", "MULTI")  # DuckDB's names; MULTI is a PIVOT, which asks for its columns first

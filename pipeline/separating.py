@@ -23,8 +23,9 @@ import torch
 from torch import nn
 
 from pipeline import storage
+from pipeline.decoded import Frame
 from pipeline.errors import ClipError
-from pipeline.media import DEMUXERS, MAX_PIXELS, MEMORY_BYTES, Decoding, Frame, ffmpeg_path
+from pipeline.media import DEMUXERS, MAX_PIXELS, MEMORY_BYTES, Decoding, ffmpeg_path
 from pipeline.models.separation import on_screen_estimate
 from pipeline.views import ClipView
 

@@ -4,9 +4,11 @@ In: one part of `collection/`. Out: `clips/<part>.tar`, `clips/<part>.parquet` w
 `videos/<part>.parquet` with a row per video: the part counts as finished when that exists. Overlapping clips share
 each frame's encoded bytes. A video whose decoding fails half way keeps the clips before that point.
 
-Spans: clip i covers [i * hop, i * hop + clip), for every i whose end lies within the video; up to `max_padding_s` of
-missing sound at the very end is filled with silence, so that a 9.98 s video still gives the clip that ends at 10 s. The
-rest of a video that fills no clip is left out.
+Clip i covers [i * hop, i * hop + clip), for every i whose end lies within the video; up to `max_padding_s` of missing
+sound at the very end is filled with silence, so that a 9.98 s video still gives the clip that ends at 10 s. The rest
+of a video that fills no clip is left out. Where the collection prescribes spans, clips start at each span's start and
+every hop after it, as long as they end within the span; a span's first clip is always planned, so that each line of a
+clip list ends as a row, if only as `too_short` or with its video's reason.
 """
 
 import collections
@@ -24,17 +26,19 @@ import simplejpeg
 
 from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.decoded import Frame
+from pipeline.decoderlog import MediaInfo
 from pipeline.errors import ClipError, DataError
-from pipeline.media import Decoding, Frame, MediaInfo
+from pipeline.levels import picture_levels, sound_levels
+from pipeline.media import Decoding
 from pipeline.samples import encode_flac
+from pipeline.spans import Plan, milliseconds, plan_clips
 from pipeline.tars import TarWriter
 from pipeline.views import ClipView
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.videos import COLLECTION, VIDEOS
 
-FULL_SCALE = 32768.0
-FLOOR_DB = -120.0
 # How far one stream may run ahead of the other before the other counts as ended: bounds what is held in memory.
 MAX_LEAD_S = 120.0
 
@@ -51,12 +55,16 @@ class ShardingConfig:
     """1 to 100. 90 is about 5 kB for a 128x128 frame."""
     video_limit_s: float = 3600.0
     """Wall-clock and CPU limit for decoding one video. A video that takes longer is rejected as timeout."""
+    max_duration_s: float = 12 * 3600.0
+    """What of a video lies beyond is not cut: a bound on what a file with made-up time stamps can ask for."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.jpeg_quality <= 100:
             raise ValueError(f"sharding.jpeg_quality = {self.jpeg_quality}: expected 1 to 100.")
         if self.video_limit_s <= 0:
             raise ValueError(f"sharding.video_limit_s = {self.video_limit_s}: expected more than 0.")
+        if self.max_duration_s <= 0:
+            raise ValueError(f"sharding.max_duration_s = {self.max_duration_s}: expected more than 0.")
         if self.max_padding_s < 0:
             raise ValueError(f"sharding.max_padding_s = {self.max_padding_s}: expected 0 or more.")
 
@@ -75,8 +83,8 @@ class ShardPart:
     def __init__(self, workspace: Workspace, view: ClipView, config: ShardingConfig) -> None:
         self._workspace, self._view, self._config = workspace, view, config
 
-    def __call__(self, part: str) -> dict[str, int]:
-        """Cut every video of the part and commit it; return counts by outcome for the progress line."""
+    def __call__(self, part: str) -> dict[str, float]:
+        """Cut every video of the part and commit it; return seconds of video, and videos and clips by outcome."""
         videos, clips = [], []
         with storage.building(self._workspace.uri(CLIPS_FOLDER, f"{part}.tar")) as path, TarWriter(path) as tar:
             for video in self._workspace.read(COLLECTION_FOLDER, part, COLLECTION).to_pylist():
@@ -91,9 +99,8 @@ class ShardPart:
                 clips += planned
         self._workspace.commit(CLIPS_FOLDER, part, from_rows(clips, CLIPS, part), CLIPS)
         self._workspace.commit(VIDEOS_FOLDER, part, from_rows(videos, VIDEOS, part), VIDEOS)
-        rejected = collections.Counter(row["outcome"] for row in videos if row["outcome"] != "kept")
-        kept = sum(row["outcome"] == "kept" for row in clips)
-        return {"videos": len(videos), "clips": len(clips), "kept": kept, **rejected}
+        outcomes = [f"videos {row['outcome']}" for row in videos] + [f"clips {row['outcome']}" for row in clips]
+        return {"video_s": sum(row["duration_s"] or 0.0 for row in videos), **collections.Counter(outcomes)}
 
 
 class Cutting:
@@ -105,11 +112,12 @@ class Cutting:
 
     def __init__(self, video: dict[str, Any], view: ClipView, config: ShardingConfig) -> None:
         self._video, self._view, self._config = video, view, config
+        self._plans = plan_clips(video.get("spans"), view, config.max_padding_s)
+        self._next: Plan | None = next(self._plans)
         self._sound = np.zeros(0, dtype="<i2")
         self._sound_start = 0  # in samples: where `_sound` begins on the video's clock
         self._frames: dict[int, tuple[float, bytes, np.ndarray]] = {}  # by tick: time, JPEG, small picture
         self._last_frame_s = -1.0
-        self._next_clip = 0
         self._reason: str | None = None
         self._detail: str | None = None
         self._decoding: Decoding | None = None
@@ -122,6 +130,7 @@ class Cutting:
             self._reason, self._detail = error.reason, error.detail
         except DataError as error:
             self._reason, self._detail = "missing", str(error)
+        yield from self._rest()
 
     def video_row(self, part: str, clips: list[dict[str, Any]]) -> dict[str, Any]:
         """The video's row of `schemas.videos.VIDEOS`, once iteration has ended."""
@@ -141,7 +150,7 @@ class Cutting:
         return known | info | facts | {"part": part, "detail": detail}
 
     def _cut(self, path: Path) -> Iterator[Clip]:
-        self._decoding = Decoding(path, self._view, self._config.video_limit_s)
+        self._decoding = Decoding(path, self._view, self._config.video_limit_s, self._config.max_duration_s)
         try:
             with contextlib.closing(iter(self._decoding)) as items:
                 for item in items:
@@ -149,15 +158,25 @@ class Cutting:
                         self._add_frame(item)
                     else:
                         self._sound = np.concatenate([self._sound, item])
-                    while self._is_complete(self._next_clip):
-                        yield self._clip()
                     self._let_go()  # what lies before the first clip, if the collection prescribes a start
-                    if self._has_passed_the_end():
+                    while self._next is not None and self._is_complete(self._next):
+                        yield self._clip(self._next)
+                    if self._next is None:  # the rest need not be read
                         break
         except ClipError as error:  # what was decoded before is still good
             self._reason, self._detail = error.reason, error.detail
-        while self._span_end() <= self._duration_s() + self._config.max_padding_s:
-            yield self._clip()
+
+    def _rest(self) -> Iterator[Clip]:
+        """The clips that end with the video, and a row for each span that it does not reach."""
+        duration_s = self._duration_s()
+        while self._next is not None and self._next.start_s <= duration_s:
+            if self._next.is_certain or self._ends_by(self._next, duration_s):
+                yield self._clip(self._next)
+            else:
+                self._next = next(self._plans, None)
+        starts = sorted(span["start_s"] for span in self._video.get("spans") or () if span["start_s"] > duration_s)
+        for _, same in itertools.groupby(starts, key=milliseconds):
+            yield self._describe(Plan(next(same), is_certain=True), self._sound[:0], [])
 
     def _add_frame(self, frame: Frame) -> None:
         tick = max(0, math.floor((frame.time_s + 1e-3) * self._view.frame_rate_hz))
@@ -166,12 +185,8 @@ class Cutting:
         self._frames.setdefault(tick, (frame.time_s, jpeg, small))
         self._last_frame_s = max(self._last_frame_s, frame.time_s)
 
-    def _span_end(self) -> float:
-        return self._start_s(self._next_clip) + self._view.clip_s
-
-    def _start_s(self, index: int) -> float:
-        first = self._video.get("start_s") or 0.0
-        return math.ceil(first / self._view.hop_s - 1e-9) * self._view.hop_s + index * self._view.hop_s
+    def _ends_by(self, plan: Plan, end_s: float) -> bool:
+        return plan.start_s + self._view.clip_s <= end_s + self._config.max_padding_s
 
     def _sound_end_s(self) -> float:
         return (self._sound_start + len(self._sound)) / self._view.sample_rate_hz
@@ -185,36 +200,32 @@ class Cutting:
             frame_s = 1 / info.frame_rate_hz if info.frame_rate_hz and info.frame_rate_hz >= 1 else 0.0
             least_s = self._last_frame_s + frame_s
             picture_s = max(least_s, min(info.duration_s or 0.0, least_s + 1 / self._view.frame_rate_hz))
-        decoded_s = max(self._sound_end_s(), picture_s)
-        end_s = self._video.get("end_s")
-        return decoded_s if end_s is None else min(decoded_s, end_s)
+        ends = [span["end_s"] for span in self._video.get("spans") or ()]
+        last_s = max(ends) if ends and None not in ends else math.inf
+        return min(max(self._sound_end_s(), picture_s), last_s)
 
-    def _has_passed_the_end(self) -> bool:
-        """Whether sound and picture have reached the end that the collection prescribes: the rest need not be read."""
-        end_s = self._video.get("end_s")
-        return end_s is not None and min(self._sound_end_s(), self._last_frame_s) >= end_s
-
-    def _is_complete(self, index: int) -> bool:
+    def _is_complete(self, plan: Plan) -> bool:
         """Whether no later sound or frame can change this clip."""
-        end_s = self._start_s(index) + self._view.clip_s
-        limit_s = self._video.get("end_s")
-        if limit_s is not None and end_s > limit_s + self._config.max_padding_s:
-            return False
+        end_s = plan.start_s + self._view.clip_s
         sound = self._sound_end_s() >= end_s or self._last_frame_s > end_s + MAX_LEAD_S
-        last_tick_s = end_s - 1 / self._view.frame_rate_hz
+        last_tick_s = (self._first_tick(plan) + self._view.num_frames - 1) / self._view.frame_rate_hz
         picture = self._last_frame_s + 1e-3 >= last_tick_s or self._sound_end_s() > end_s + MAX_LEAD_S
         return sound and picture
 
-    def _clip(self) -> Clip:
-        """The next clip; what no later clip needs is let go."""
-        view, start_s = self._view, self._start_s(self._next_clip)
-        first = round(start_s * view.sample_rate_hz) - self._sound_start
+    def _first_tick(self, plan: Plan) -> int:
+        """The first frame that starts within the clip: a prescribed start may lie between two."""
+        return math.ceil(plan.start_s * self._view.frame_rate_hz - 1e-6)
+
+    def _clip(self, plan: Plan) -> Clip:
+        """The planned clip; the next one is then at hand, and what no later clip needs is let go."""
+        view = self._view
+        first = round(plan.start_s * view.sample_rate_hz) - self._sound_start
         samples = self._sound[max(0, first) : first + view.num_samples]
-        frames = [self._frame_at(round(start_s * view.frame_rate_hz) + k) for k in range(view.num_frames)]
-        row, members = self._describe(start_s, samples, [frame for frame in frames if frame is not None])
-        self._next_clip += 1
+        frames = [self._frame_at(self._first_tick(plan) + k) for k in range(view.num_frames)]
+        clip = self._describe(plan, samples, [frame for frame in frames if frame is not None])
+        self._next = next(self._plans, None)
         self._let_go()
-        return Clip(row, members)
+        return clip
 
     def _frame_at(self, tick: int) -> tuple[float, bytes, np.ndarray] | None:
         """The frame shown at a tick: its own, or the last one before it (a picture that stands still sends none)."""
@@ -224,45 +235,41 @@ class Cutting:
         return self._frames[max(earlier)] if earlier else None
 
     def _let_go(self) -> None:
-        start_s = self._start_s(self._next_clip)
-        passed = min(len(self._sound), max(0, round(start_s * self._view.sample_rate_hz) - self._sound_start))
+        if self._next is None:
+            return
+        first = round(self._next.start_s * self._view.sample_rate_hz)
+        passed = min(len(self._sound), max(0, first - self._sound_start))
         self._sound, self._sound_start = self._sound[passed:], self._sound_start + passed
-        earlier = [tick for tick in self._frames if tick < round(start_s * self._view.frame_rate_hz)]
+        first_tick = self._first_tick(self._next)
+        earlier = [tick for tick in self._frames if tick < first_tick]
         for tick in sorted(earlier)[:-1]:  # the last one may have to stand in for a missing tick
             del self._frames[tick]
 
-    def _describe(
-        self, start_s: float, samples: np.ndarray, frames: list[tuple[float, bytes, np.ndarray]]
-    ) -> tuple[dict[str, Any], dict[str, bytes] | None]:
+    def _describe(self, plan: Plan, samples: np.ndarray, frames: list[tuple[float, bytes, np.ndarray]]) -> Clip:
         """A clip's row, and its members if it is kept."""
-        view, video_id = self._view, self._video["video_id"]
-        clip_id = f"{video_id}_{round(start_s * 1000):08d}"
+        view, video_id, start_s = self._view, self._video["video_id"], plan.start_s
+        clip_id = f"{video_id}_{milliseconds(start_s):08d}"
         missing_s = (view.num_samples - len(samples)) / view.sample_rate_hz
-        power = float(np.mean((samples / FULL_SCALE) ** 2)) if len(samples) else 0.0
-        peak = float(np.abs(samples.astype(np.int32)).max()) / FULL_SCALE if len(samples) else 0.0
-        small = [frame[2] for frame in frames]
-        motion = [float(np.abs(a - b).mean()) for a, b in itertools.pairwise(small)]
-        row = {
+        row: dict[str, Any] = {
             "clip_id": clip_id,
             "video_id": video_id,
             "start_s": start_s,
             "duration_s": view.clip_s,
             "num_frames": len(frames),
-            "rms_db": max(FLOOR_DB, 10 * math.log10(power)) if power else FLOOR_DB,
-            "peak_db": max(FLOOR_DB, 20 * math.log10(peak)) if peak else FLOOR_DB,
-            "luma": float(np.mean(small)) if small else None,
-            "motion": float(np.mean(motion)) if motion else None,
+            **sound_levels(samples, view.sample_rate_hz),
+            **picture_levels([small for _, _, small in frames]),
             "outcome": "kept",
         }
-        if missing_s > self._config.max_padding_s + 1e-9:
+        if not self._ends_by(plan, min(plan.span_end_s, self._duration_s())):
+            row["outcome"] = self._reason or "too_short"
+        elif missing_s > self._config.max_padding_s + 1e-9:
             row["outcome"] = "short_audio"
         elif len(frames) < view.num_frames:
             row["outcome"] = "no_frame"
         elif row["rms_db"] < self._config.min_rms_db:
             row["outcome"] = "silent"
         if row["outcome"] != "kept":
-            return row, None
-        padded = np.pad(samples, (0, view.num_samples - len(samples)))
+            return Clip(row, None)
         facts = {
             "clip_id": clip_id,
             "video_id": video_id,
@@ -272,6 +279,7 @@ class Cutting:
             "frame_times_s": [round(frame[0], 6) for frame in frames],
         }
         members = {f"{k}.jpg": frame[1] for k, frame in enumerate(frames)}
+        padded = np.pad(samples, (0, view.num_samples - len(samples)))
         members["flac"] = encode_flac(padded, view.sample_rate_hz)
         members["json"] = json.dumps(facts, sort_keys=True).encode()
-        return row, members
+        return Clip(row, members)

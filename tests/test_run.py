@@ -73,12 +73,19 @@ def test_every_view_answers(finished: Workspace) -> None:
         "sources",
         "summary",
         "training",
+        "costs",
     ]
     counts = {view: query(finished, f"SELECT count(*) AS n FROM {view}").to_pylist()[0]["n"] for view in views}
     assert all(counts.values()), counts
     assert counts["clips"] == 12 * 4  # starts at 0, 1, 2 and 3 s of 5 s
     assert counts["selections"] == counts["clips"]
     assert counts["sources"] == counts["examples"] * 4
+    costs = query(
+        finished, "SELECT stage, count(*) AS n, min(cpu_s) > 0 AS measured FROM costs GROUP BY ALL"
+    ).to_pylist()
+    parts = {"shard": 2, "score-coincidence": 2, "label": 2, "filter-default": 2}
+    assert {row["stage"]: row["n"] for row in costs if row["stage"] in parts} == parts
+    assert all(row["measured"] for row in costs)
 
 
 def test_evaluation_only_sees_test_videos(finished: Workspace, world: World) -> None:
@@ -227,6 +234,7 @@ def earshot(*arguments: str) -> tuple[int, str, str]:
 
 
 def digest(workspace: Workspace) -> dict[str, tuple[int, float]]:
-    """Size and time of change of every file but the page and the settings, which each run may write again."""
+    """Size and time of change of every file but the page and the locks, which each run writes again."""
     files = (path for path in Path(workspace.root).rglob("*") if path.is_file() and path.suffix != ".html")
+    files = (path for path in files if ".locks" not in path.parts)
     return {str(path): (path.stat().st_size, path.stat().st_mtime) for path in files}

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from schemas.clips import CLIPS
+from schemas.costs import COSTS
 from schemas.fields import SchemaError, check, field, from_rows, table_name, table_schema
 from schemas.labels import LABELS
 from schemas.mixtures import MIXTURES
@@ -15,19 +16,21 @@ from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
 from schemas.videos import COLLECTION, VIDEOS
 
-TABLES = (COLLECTION, VIDEOS, CLIPS, SCORES, LABELS, SELECTIONS, MIXTURES, EXAMPLES, SOURCES, SUMMARY, TRAINING)
+TABLES = (COLLECTION, VIDEOS, CLIPS, SCORES, LABELS, SELECTIONS, MIXTURES, EXAMPLES, SOURCES, SUMMARY, TRAINING, COSTS)
 EVERY_FIELD = [(table_name(schema), item) for schema in TABLES for item in schema]
 UNITS = {"_s": "s", "_hz": "Hz", "_db": "dB", "_bytes": "bytes"}
 PROMISED = {
     "videos": "video_id uri size_bytes duration_s width height frame_rate_hz video_codec audio_codec license outcome "
     "detail",
-    "clips": "clip_id video_id start_s duration_s part outcome rms_db",
+    "clips": "clip_id video_id start_s duration_s part outcome rms_db peak_db loudness_lufs silent_fraction "
+    "clipped_fraction luma motion frozen_fraction",
     "scores": "clip_id video_id score",
     "selections": "clip_id kept reason split",
     "mixtures": "example_id eval_set kind first_clip_id second_clip_id",
     "examples": "run eval_set example_id si_snr_db si_snr_input_db osr_db",
     "sources": "run eval_set example_id source probability weight on_screen",
     "summary": "run eval_set metric value unit n",
+    "costs": "stage part cpu_s wall_s peak_bytes",
 }
 THING = table_schema(
     "things",

@@ -6,8 +6,9 @@ import soundfile
 import torch
 from torch import nn
 
+from pipeline.decoded import Frame
 from pipeline.errors import ClipError
-from pipeline.media import Decoding, Frame, ffmpeg_path
+from pipeline.media import Decoding, ffmpeg_path
 from pipeline.models.coincidence import CoincidenceConfig
 from pipeline.models.separation import SeparationConfig, SeparationModel, SeparationOutput
 from pipeline.models.tdcn import TDCNConfig

@@ -4,6 +4,7 @@ import collections
 import io
 import itertools
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,8 @@ def test_there_is_a_clip_for_every_hop_whose_end_lies_within_the_video(
     (video,) = result.videos
     assert (video["outcome"], video["num_clips"]) == ("kept" if num_clips else "too_short", num_clips)
     assert video["duration_s"] == pytest.approx(duration_s, abs=0.05)
-    assert result.counts["clips"] == result.counts["kept"] == num_clips
+    assert result.counts.get("clips kept", 0) == num_clips
+    assert result.counts["video_s"] == video["duration_s"]
 
 
 def test_what_is_missing_of_the_last_clip_is_silence(make_media: MakeMedia, cut: Callable[..., Cut]) -> None:
@@ -125,7 +127,7 @@ def test_any_length_and_hop_give_floor_of_rest_over_hop_plus_one(
 
 @pytest.mark.parametrize(
     ("span", "starts"),
-    [("3,7", [3, 4, 5]), ("2.5,6.2", [3, 4]), ("0,4", [0, 1, 2]), (",3.95", [0, 1, 2]), ("6,", [6, 7]), ("8.5,", [])],
+    [("3,7", [3, 4, 5]), ("2.5,6.2", [2.5, 3.5]), ("0,4", [0, 1, 2]), (",3.95", [0, 1, 2]), ("6,", [6, 7])],
 )
 def test_a_span_that_the_collection_prescribes_limits_the_clips(
     span: str, starts: list[int], make_media: MakeMedia, cut: Callable[..., Cut]
@@ -145,7 +147,7 @@ def assert_shows_its_time(sample: dict[str, Any], facts: dict[str, Any]) -> None
     for k, time_s in enumerate(facts["frame_times_s"]):
         luma = simplejpeg.decode_jpeg(sample[f"{k}.jpg"], colorspace="RGB").mean() * 219 / 255 / 20
         assert luma == pytest.approx(time_s, abs=0.12)
-        assert time_s == pytest.approx(facts["start_s"] + k, abs=0.06)
+        assert time_s == pytest.approx(math.ceil(facts["start_s"]) + k, abs=0.06)  # at 1 fps there is one every second
 
 
 def test_what_lies_before_the_span_is_not_held_in_memory(make_media: MakeMedia) -> None:
@@ -156,18 +158,36 @@ def test_what_lies_before_the_span_is_not_held_in_memory(make_media: MakeMedia) 
             self.longest_s = max(self.longest_s, len(self._sound) / RATE_HZ)
             return super()._is_complete(index)
 
-    video = {"video_id": "v", "uri": str(steady(make_media, 30.0)), "start_s": 26.0, "end_s": 28.0}
+    video = {"video_id": "v", "uri": str(steady(make_media, 30.0)), "spans": [{"start_s": 26.0, "end_s": 28.0}]}
     cutting = Watched(video, VIEW, ShardingConfig())
     assert [clip.row["start_s"] for clip in cutting] == [26.0]
     assert cutting.longest_s < 8  # pipes and one read hold a few seconds
 
 
 def test_what_lies_after_the_span_is_not_decoded(make_media: MakeMedia) -> None:
-    video = {"video_id": "v", "uri": str(steady(make_media, 30.0)), "end_s": 3.0}
+    video = {"video_id": "v", "uri": str(steady(make_media, 30.0)), "spans": [{"start_s": 0.0, "end_s": 3.0}]}
     cutting = Cutting(video, VIEW, ShardingConfig())
     assert [clip.row["start_s"] for clip in cutting] == [0.0, 1.0]
     assert cutting._decoding is not None
     assert cutting._decoding.num_frames < 20  # of 30; pipes hold a few
+
+
+def test_every_span_of_a_list_ends_as_a_row_whatever_becomes_of_its_video(
+    make_media: MakeMedia, cut: Callable[..., Cut], tmp_path: Path
+) -> None:
+    lines = [f"{steady(make_media, 5.0)},{span}" for span in ("1.25,3.25", "0,1", "3.5,5.5", "40,42")]
+    result = cut(*lines, f"{tmp_path}/gone.mp4,7,9", columns="start_s,end_s")
+    rows = {(clip["video_id"][:4], clip["start_s"]): clip["outcome"] for clip in result.clips}
+    assert rows == {
+        ("stea", 0.0): "too_short",  # the span is shorter than a clip
+        ("stea", 1.25): "kept",
+        ("stea", 3.5): "too_short",  # the video ends half a second before the clip does
+        ("stea", 40.0): "too_short",
+        ("gone", 7.0): "missing",
+    }
+    assert [(video["outcome"], video["num_clips"]) for video in result.videos] == [("kept", 4), ("missing", 1)]
+    (sample,) = result.samples().values()
+    assert json.loads(sample["json"])["frame_times_s"] == pytest.approx([2.0, 3.0], abs=0.06)
 
 
 # --- what is in a clip ---
@@ -211,6 +231,15 @@ def test_brightness_and_motion_are_those_of_the_picture(make_media: MakeMedia, c
     first, second = cut(still, flips).clips
     assert (first["luma"], first["motion"]) == (pytest.approx(1, abs=0.02), pytest.approx(0, abs=0.01))
     assert (second["luma"], second["motion"]) == (pytest.approx(0.5, abs=0.02), pytest.approx(1, abs=0.02))
+
+
+def test_a_picture_that_stands_still_is_frozen_and_one_that_moves_is_not(
+    make_media: MakeMedia, cut: Callable[..., Cut]
+) -> None:
+    half = "color=black:s=32x32:r=20:d=5,geq=lum='if(lt(T,2.5),100,100+20*T)':cb=128:cr=128"
+    view = ClipView(clip_s=5.0, frame_height=32, frame_width=32, exact_frames=True)
+    (clip,) = cut(make_media("half_frozen.mkv", *LAVFI, half, *sound(5), *EXACT), view=view).clips
+    assert clip["frozen_fraction"] == 2 / 4  # frames at 0, 1, 2, 3 and 4 s: 0-1 and 1-2 are equal
 
 
 def test_every_row_says_where_its_sample_lies(make_media: MakeMedia, cut: Callable[..., Cut]) -> None:
@@ -291,8 +320,10 @@ def test_every_video_has_one_row_whatever_becomes_of_it(
     kept = result.videos[0]
     assert (kept["width"], kept["height"], kept["frame_rate_hz"]) == (32, 32, 20.0)
     assert (kept["video_codec"], kept["audio_codec"]) == ("h264", "pcm_s16le")
-    rejected = {name: 1 for name in expected.values() if name != "kept"}
-    assert result.counts == {"videos": 7, "clips": 4, "kept": 2, **rejected}
+    seconds = result.counts.pop("video_s")
+    assert seconds == pytest.approx(3 + 1.5 + 3, abs=0.2)  # those that have sound and picture
+    of_videos = {f"videos {name}": 1 for name in expected.values()}
+    assert result.counts == of_videos | {"clips kept": 2, "clips silent": 2}
     assert list(result.samples()) == [clip["clip_id"] for clip in result.clips if clip["outcome"] == "kept"]
     assert all((clip["tar_offset"] is None) == (clip["outcome"] != "kept") for clip in result.clips)
 
@@ -300,7 +331,7 @@ def test_every_video_has_one_row_whatever_becomes_of_it(
 def test_a_video_that_takes_too_long_is_a_timeout(make_media: MakeMedia, cut: Callable[..., Cut]) -> None:
     result = cut(steady(make_media, 3.0), config=ShardingConfig(video_limit_s=1e-4))
     assert [video["outcome"] for video in result.videos] == ["timeout"]
-    assert result.counts == {"videos": 1, "clips": 0, "kept": 0, "timeout": 1}
+    assert result.counts == {"video_s": 0.0, "videos timeout": 1}
 
 
 def test_a_video_that_breaks_off_keeps_the_clips_before_and_says_so(

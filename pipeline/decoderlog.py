@@ -1,0 +1,94 @@
+"""What the decoder says on stderr: the container's streams, and the last complaints for a row's `detail`."""
+
+import collections
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(slots=True)
+class MediaInfo:
+    """What the container says of itself; a field stays None where it says nothing."""
+
+    width: int | None = None
+    height: int | None = None
+    pixel_format: str | None = None
+    frame_rate_hz: float | None = None
+    video_codec: str | None = None
+    audio_codec: str | None = None
+    audio_rate_hz: int | None = None
+    audio_layout: str | None = None
+    duration_s: float | None = None
+    detail: str | None = None
+
+
+class DecoderLog:
+    """The child's stderr: stream descriptions, and the last complaints for a row's `detail`."""
+
+    # [in#0 @ 0x55f] [error] File ended prematurely
+    LINE = re.compile(r"^(?:\[(?P<part>[^\]]*?)(?: @ 0x[0-9a-f]+)?\] )*\[(?P<level>[a-z]+)\] (?P<text>.*)$")
+    STREAM = re.compile(r"^ *Stream #0:\d+.*?: (Video|Audio): (\w+)(.*)$")
+    SIZE = re.compile(r"[ ,](\d{1,5})x(\d{1,5})[ ,\n]")
+    DURATION = re.compile(r"^ *Duration: (\d+):(\d\d):(\d\d\.\d+)")
+    RATE = re.compile(r"([\d.]+)(k?) fps")
+    PIXELS = re.compile(r"^(?: \([^)]*\))*, (?!none)(\w+)")  # after the profile and the container's tag
+    SOUND = re.compile(r", (\d+) Hz(?:, ([^,]+))?")
+
+    def __init__(self, info: MediaInfo, path: Path) -> None:
+        self._info = info
+        self._name = f"file:{path}"
+        self._rest = b""
+        # the last two of each part of ffmpeg, because their threads come in any order: mostly a cause and its effect
+        self._complaints: dict[str, collections.deque[str]] = {}
+        self._in_outputs = False
+        self.has_input = False
+
+    def add(self, data: bytes) -> None:
+        """Take in what the decoder wrote, in any pieces."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._line(line.decode("utf-8", "replace"))
+
+    def last_words(self) -> str:
+        """The last complaints of each part of ffmpeg, at most 500 characters: the same for the same file, anywhere."""
+        said = ((part, "; ".join(texts)) for part, texts in sorted(self._complaints.items()))
+        return " | ".join(f"{part}: {texts}" if part else texts for part, texts in said)[:500]
+
+    def _line(self, line: str) -> None:
+        found = self.LINE.match(line)
+        if not found:
+            return
+        text = found["text"]
+        if found["level"] in ("error", "fatal", "panic"):
+            if text.startswith("Error opening input file"):  # says no more than the others, and holds the path
+                return
+            said = self._complaints.setdefault(found["part"] or "", collections.deque(maxlen=2))
+            text = text.strip().replace(self._name, "the file")
+            if text not in said:
+                said.append(text)
+            return
+        self.has_input |= text.startswith("Input #0")
+        self._in_outputs |= text.startswith(("Output #", "Stream mapping"))
+        duration = self.DURATION.match(text)
+        if duration and self._info.duration_s is None:
+            hours, minutes, seconds = duration.groups()
+            self._info.duration_s = 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+        stream = None if self._in_outputs else self.STREAM.match(text)
+        if stream:
+            self._stream(*stream.groups())
+
+    def _stream(self, kind: str, codec: str, rest: str) -> None:
+        if kind == "Audio" and self._info.audio_codec is None:
+            self._info.audio_codec = codec
+            sound = self.SOUND.search(rest)
+            if sound:
+                self._info.audio_rate_hz, self._info.audio_layout = int(sound.group(1)), sound.group(2)
+        elif kind == "Video" and self._info.video_codec is None and "(attached pic)" not in rest:
+            self._info.video_codec = codec
+            size, rate, pixels = self.SIZE.search(rest), self.RATE.search(rest), self.PIXELS.match(rest)
+            if pixels:
+                self._info.pixel_format = pixels.group(1)
+            if size:
+                self._info.width, self._info.height = int(size.group(1)), int(size.group(2))
+            if rate:
+                self._info.frame_rate_hz = float(rate.group(1)) * (1000 if rate.group(2) else 1)

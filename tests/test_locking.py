@@ -1,0 +1,240 @@
+"""Locks: one driver at a time on a folder; a dead one never keeps the next from going on."""
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import locking, storage
+from pipeline.artifacts import Workspace
+from pipeline.errors import ConfigError
+from pipeline.locking import claim
+
+PROJECT = Path(__file__).parent.parent
+# A driver with a child that outlives it.
+DRIVER = """
+    import subprocess, sys, time
+    from pipeline.artifacts import Workspace
+    from pipeline.locking import claim
+    with claim(Workspace(sys.argv[1]), "clips"):
+        child = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL)
+        print(child.pid, flush=True)
+        time.sleep(60)
+"""
+
+
+@pytest.fixture(params=["local", "s3"])
+def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
+    if request.param == "local":
+        return Workspace(str(tmp_path / "root"))
+    return Workspace(f"{request.getfixturevalue('s3_bucket')}/{tmp_path.name}")
+
+
+@pytest.fixture
+def bucket(s3_bucket: str, tmp_path: Path) -> Workspace:
+    return Workspace(f"{s3_bucket}/{tmp_path.name}")
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease is renewed every 0.1 s and expires after 1.5 s."""
+    monkeypatch.setattr(locking, "RENEW_S", 0.1)
+    monkeypatch.setattr(locking, "EXPIRE_S", 1.5)
+    monkeypatch.setattr(locking, "WATCH_EVERY_S", 0.1)
+
+
+@contextmanager
+def driver(workspace: Workspace) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Another process that holds the clips, and the id of its child."""
+    command = [sys.executable, "-c", textwrap.dedent(DRIVER), workspace.root]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        try:
+            yield process, child
+        finally:
+            process.kill()
+            os.kill(child, signal.SIGKILL)
+
+
+def lease(workspace: Workspace) -> str:
+    return workspace.uri(".locks", "clips.json")
+
+
+def is_free(workspace: Workspace, folder: str = "clips") -> bool:
+    try:
+        with claim(workspace, folder):
+            return True
+    except ConfigError:
+        return False
+
+
+def test_a_second_driver_stops_and_names_the_first(workspace: Workspace) -> None:
+    with driver(workspace) as (first, _):
+        with pytest.raises(ConfigError) as error, claim(workspace, "clips"):
+            pass
+        assert f"{workspace.root}/clips: process {first.pid} on " in str(error.value)
+        assert is_free(workspace, "scores/coincidence")
+
+
+def test_a_killed_driver_holds_nothing_though_its_child_lives(workspace: Workspace, capfd: Any) -> None:
+    with driver(workspace) as (first, child):
+        first.kill()
+        os.kill(child, 0)  # no error: it is there
+        first.wait()
+        assert is_free(workspace)
+    assert capfd.readouterr().err == ""  # nothing was waited for
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("half way")])
+def test_a_driver_that_ends_lets_go(workspace: Workspace, error: Exception | None) -> None:
+    for _ in range(2):
+        try:
+            with claim(workspace, "clips"):
+                assert not is_free(workspace)
+                if error is not None:
+                    raise error
+        except RuntimeError:
+            assert error is not None
+
+
+def test_a_lock_is_neither_a_part_nor_a_file_of_its_folder(workspace: Workspace) -> None:
+    with claim(workspace, "clips"):
+        assert workspace.parts("clips") == []
+        assert list(storage.list_files(workspace.uri("clips"))) == []
+
+
+def test_a_root_that_cannot_be_written_to_is_the_users_mistake(tmp_path: Path) -> None:
+    (tmp_path / "root").write_text("a file")
+    with (
+        pytest.raises(ConfigError, match=r"root/clips: cannot be written to"),
+        claim(Workspace(f"{tmp_path}/root"), "clips"),
+    ):
+        pass
+
+
+def test_where_files_cannot_be_locked_the_run_goes_on_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def flock(file: Any, flags: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with claim(Workspace(str(tmp_path)), "clips"):
+        pass
+    assert f"{tmp_path}/clips: this filesystem cannot lock" in capsys.readouterr().err
+
+
+def elsewhere(**changes: Any) -> bytes:
+    """The lease of a process on another machine."""
+    return json.dumps({"host": "far", "pid": 7, "machine": "other", "owner": "x", "renewals": 3, **changes}).encode()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_lease_that_nobody_renews_is_taken_over_and_the_wait_is_announced(bucket: Workspace, capsys: Any) -> None:
+    storage.commit_bytes(lease(bucket), elsewhere())
+    with claim(bucket, "clips"):
+        assert json.loads(storage.read_bytes(lease(bucket)))["pid"] == os.getpid()
+    assert not storage.exists(lease(bucket))
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "process 7 on 'far'" in told
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_lease_that_another_machine_renews_is_respected(bucket: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    with claim(bucket, "clips"):
+        monkeypatch.setattr(locking, "_machine", lambda: "another boot")
+        with pytest.raises(ConfigError, match=f"process {os.getpid()} on "), claim(bucket, "clips"):
+            pass
+        assert json.loads(storage.read_bytes(lease(bucket)))["pid"] == os.getpid()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_lease_let_go_while_it_is_watched_is_free(bucket: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locking, "EXPIRE_S", 3600.0)
+    storage.commit_bytes(lease(bucket), elsewhere())
+    monkeypatch.setattr(locking.time, "sleep", lambda seconds: storage.delete(lease(bucket)))
+    assert is_free(bucket)
+
+
+@pytest.mark.parametrize("content", [b"", b"no JSON", b"[1]", elsewhere(machine=locking._machine(), pid="../1")])
+@pytest.mark.usefixtures("hasty")
+def test_a_damaged_lease_expires_like_any_other(
+    bucket: Workspace, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locking, "EXPIRE_S", 0.2)
+    storage.commit_bytes(lease(bucket), content)
+    assert is_free(bucket)
+
+
+def test_a_process_that_got_a_dead_ones_number_does_not_stand_in_for_it(bucket: Workspace) -> None:
+    mine = {**locking._this_process(), "begun": "1", "owner": "x", "renewals": 0}
+    storage.commit_bytes(lease(bucket), json.dumps(mine).encode())
+    assert is_free(bucket)  # at once: the test would time out if it watched
+
+
+@pytest.mark.parametrize("taken", [elsewhere(), None], ids=["by another", "removed"])
+@pytest.mark.usefixtures("hasty")
+def test_a_driver_whose_lease_was_taken_over_stops(bucket: Workspace, taken: bytes | None) -> None:
+    def work() -> None:
+        if taken is None:
+            storage.delete(lease(bucket))
+        else:
+            storage.commit_bytes(lease(bucket), taken)
+        time.sleep(60)
+
+    with pytest.raises(ConfigError, match=r"clips: .* is at work on it"), claim(bucket, "clips"):
+        work()
+    assert storage.exists(lease(bucket)) == (taken is not None)  # the other's is left alone
+
+
+@pytest.mark.usefixtures("hasty")
+def test_an_interrupt_by_hand_stays_an_interrupt(bucket: Workspace) -> None:
+    with pytest.raises(KeyboardInterrupt), claim(bucket, "clips"):
+        raise KeyboardInterrupt
+    assert not storage.exists(lease(bucket))
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_store_that_does_not_answer_for_a_while_costs_no_lease(
+    bucket: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from botocore.exceptions import EndpointConnectionError
+
+    read: Callable[..., bytes] = storage.read_bytes
+    failures = iter([True, True, False])
+
+    def read_bytes(uri: str) -> bytes:
+        if next(failures, False):
+            raise EndpointConnectionError(endpoint_url=uri)
+        return read(uri)
+
+    with claim(bucket, "clips"):
+        monkeypatch.setattr(storage, "read_bytes", read_bytes)
+        while json.loads(read(lease(bucket)))["renewals"] < 2:
+            time.sleep(0.05)
+
+
+def test_a_store_that_is_gone_at_the_end_does_not_hide_why_the_run_failed(
+    bucket: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from botocore.exceptions import EndpointConnectionError
+
+    def read_bytes(uri: str) -> bytes:
+        raise EndpointConnectionError(endpoint_url=uri)
+
+    monkeypatch.setattr(storage, "read_bytes", read_bytes)  # which a fresh lease does not need
+    with pytest.raises(RuntimeError, match="half way"), claim(bucket, "clips"):
+        raise RuntimeError("half way")

@@ -1,0 +1,132 @@
+"""`earshot shard`, whole: a collection that grows, changes and loses files; a second driver; what it tells."""
+
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from test_run import earshot
+
+from jobs.shard import tell_cutting
+from pipeline.artifacts import Workspace
+from pipeline.locking import claim
+from pipeline.querying import query
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+LAVFI = ("-f", "lavfi", "-i")
+SMALL = ("--set", "view.clip_s=2", "--set", "view.frame_height=32", "--set", "view.frame_width=32")
+MakeMedia = Callable[..., Path]
+
+
+@pytest.fixture
+def collection(make_media: MakeMedia, tmp_path: Path) -> Path:
+    """a.mkv of 3 s (2 clips), b.mkv of 1 s (too short), c.mkv that is text."""
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for name, duration_s in (("a", 3), ("b", 1)):
+        video = make_media(
+            f"job_{duration_s}.mkv", *LAVFI, f"testsrc=s=32x32:r=10:d={duration_s}",
+            *LAVFI, f"sine=d={duration_s}:r=16000", "-c:v", "libx264", "-c:a", "pcm_s16le",
+        )  # fmt: skip
+        shutil.copy(video, folder / f"{name}.mkv")
+    (folder / "c.mkv").write_text("no video")
+    return folder
+
+
+def shard(collection: Path, root: Path, *options: str) -> tuple[int, str, str]:
+    return earshot("shard", "--collection", str(collection), "--root", str(root), *SMALL, *options)
+
+
+def outcomes(root: Path) -> dict[str, str]:
+    rows = query(Workspace(str(root)), "SELECT uri, outcome FROM videos ORDER BY uri").to_pylist()
+    return {Path(row["uri"]).name: row["outcome"] for row in rows}
+
+
+def parts_of(root: Path) -> dict[str, tuple[int, float]]:
+    files = (path for folder in ("collection", "clips", "videos") for path in (root / folder).glob("0*"))
+    return {str(path): (path.stat().st_size, path.stat().st_mtime) for path in files}
+
+
+def test_it_ends_with_a_count_of_every_video_and_clip(collection: Path, tmp_path: Path) -> None:
+    code, out, err = shard(collection, tmp_path / "root")
+    assert code == 0, err
+    told = "shard: 3 new; 3 videos (1 kept, 1 too_short, 1 unreadable), 0.00 h; 2 clips (2 kept)"
+    assert out == f"{told} -> {tmp_path}/root/clips\n"
+
+
+def test_a_collection_that_has_grown_is_cut_where_it_is_new_and_a_changed_video_is_told(
+    collection: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    shard(collection, root)
+    before = parts_of(root)
+    shutil.copy(collection / "a.mkv", collection / "new.mkv")
+    os.utime(collection / "b.mkv", (1, 1))
+    code, out, err = shard(collection, root)
+    assert code == 0, err
+    assert "shard: 1 new; 4 videos (2 kept, 1 too_short, 1 unreadable)" in out
+    assert "1 videos changed since they were cut" in err
+    assert "b.mkv" in err
+    assert before.items() <= parts_of(root).items()
+    assert outcomes(root) == {"a.mkv": "kept", "b.mkv": "too_short", "c.mkv": "unreadable", "new.mkv": "kept"}
+
+
+def test_rejects_of_a_reason_are_cut_again_when_asked(collection: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shard(collection, root)
+    shutil.copy(collection / "a.mkv", collection / "c.mkv")
+    code, out, _ = shard(collection, root)
+    assert (code, "shard: nothing to do; 3 videos" in out) == (0, True)
+    assert outcomes(root)["c.mkv"] == "unreadable"
+    code, out, err = shard(collection, root, "--retry", "unreadable")
+    assert code == 0, err
+    assert "shard: 1 retried; 3 videos (2 kept, 1 too_short)" in out
+    assert outcomes(root) == {"a.mkv": "kept", "b.mkv": "too_short", "c.mkv": "kept"}
+    code, _, err = shard(collection, root, "--retry", "timeout")
+    assert (code, "timeout" in err) == (2, True), err
+
+
+def test_missing_media_is_told_as_coverage(collection: Path, tmp_path: Path) -> None:
+    table = tmp_path / "list.csv"
+    table.write_text("uri\nvideos/a.mkv\nvideos/gone.mkv\nvideos/lost.mkv\nvideos/b.mkv\n")
+    code, out, err = shard(table, tmp_path / "root")
+    assert code == 0, err
+    assert "4 videos (2 missing, 1 kept, 1 too_short, media found for 50.0%)" in out
+
+
+def test_a_second_driver_stops_and_names_the_first(collection: Path, tmp_path: Path) -> None:
+    with claimed(str(tmp_path / "root"), "clips") as pid:
+        code, _, err = shard(collection, tmp_path / "root")
+        assert (code, f"process {pid}" in err) == (2, True), err
+    assert shard(collection, tmp_path / "root")[0] == 0
+
+
+@contextmanager
+def claimed(root: str, folder: str) -> Iterator[int]:
+    """Another process that holds a folder."""
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Event(), context.Event()
+    process = context.Process(target=_hold, args=(root, folder, ready, done))
+    process.start()
+    assert ready.wait(60)
+    try:
+        yield process.pid or 0
+    finally:
+        done.set()
+        process.join()
+
+
+def _hold(root: str, folder: str, ready: object, done: object) -> None:
+    with claim(Workspace(root), folder):
+        ready.set()  # type: ignore[attr-defined]
+        done.wait(60)  # type: ignore[attr-defined]
+
+
+def test_progress_tells_videos_hours_per_minute_clips_and_rejects() -> None:
+    counts = {"video_s": 5400.0, "videos kept": 30, "videos no_audio": 2, "clips kept": 5000, "clips silent": 7}
+    assert tell_cutting(counts, elapsed_s=90.0) == (
+        "32 videos, 1.50 h (1.00 h/min), 5000 clips; rejected: 2 videos no_audio, 7 clips silent"
+    )

@@ -1,0 +1,54 @@
+"""Which clips are planned: a grid where nothing is prescribed, each line of a list where something is."""
+
+import itertools
+import math
+
+import pytest
+
+from pipeline.spans import Plan, plan_clips
+from pipeline.views import ClipView
+
+VIEW = ClipView()  # 5 s every 1 s
+
+
+def starts(*spans: tuple[float, float | None], view: ClipView = VIEW, most: int = 50) -> list[float]:
+    given = [{"start_s": start_s, "end_s": end_s} for start_s, end_s in spans]
+    return [plan.start_s for plan in itertools.islice(plan_clips(given, view, 0.1), most)]
+
+
+def test_without_spans_there_is_one_every_hop_and_no_end() -> None:
+    plans = itertools.islice(plan_clips(None, ClipView(hop_s=2.0), 0.1), 1000)
+    assert list(plans) == [Plan(2.0 * index, is_certain=False) for index in range(1000)]
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"),
+    [
+        ((12.34, 17.34), [12.34]),
+        ((12.34, 17.30), [12.34]),
+        ((12.34, 14.0), [12.34]),
+        ((0.0, 8.0), [0, 1, 2, 3]),
+        ((0.5, 7.9), [0.5, 1.5, 2.5]),  # ends at 7.5; the next would end at 8.5
+        ((0.5, 8.45), [0.5, 1.5, 2.5, 3.5]),  # 0.05 s of padding
+    ],
+)
+def test_a_span_gives_its_start_and_every_hop_that_ends_within_it(
+    span: tuple[float, float], expected: list[float]
+) -> None:
+    assert starts(span) == pytest.approx(expected)
+
+
+def test_a_clip_that_several_spans_ask_for_is_planned_once() -> None:
+    assert starts((3.0, 9.0), (0.0, 6.0), (1.0, 6.0), (3.0, 9.0)) == [0, 1, 3, 4]
+    both = list(plan_clips([{"start_s": 0.0, "end_s": 7.0}, {"start_s": 2.0, "end_s": 4.0}], VIEW, 0.1))
+    assert [(plan.start_s, plan.is_certain, plan.span_end_s) for plan in both] == [
+        (0.0, True, 7.0),
+        (1.0, False, 7.0),
+        (2.0, True, 7.0),
+    ]
+
+
+def test_spans_come_in_order_of_their_start_and_an_open_one_has_no_end() -> None:
+    assert starts((100.0, 105.0), (7.25, None), (2.0, 7.0), most=4) == [2.0, 7.25, 8.25, 9.25]
+    first = next(plan_clips([{"start_s": 7.25, "end_s": None}], VIEW, 0.1))
+    assert first == Plan(7.25, is_certain=True, span_end_s=math.inf)
