@@ -9,6 +9,7 @@ Compared is the sha256 over all files of collection/, clips/ and videos/. Linux 
 
 import argparse
 import hashlib
+import itertools
 import math
 import os
 import signal
@@ -61,7 +62,7 @@ class Crash(NamedTuple):
     @property
     def end_s(self) -> float:
         """From the last kill to the command's end."""
-        return self.took_s - self.killed[-1][0] if self.killed else 0.0
+        return self.took_s - self.killed[-1][0]
 
 
 def make_videos(folder: Path, num_videos: int = NUM_VIDEOS) -> None:
@@ -165,22 +166,26 @@ def main() -> int:
         num_equal = 0
         for run in range(options.runs):
             random = np.random.default_rng([options.seed, run])
-            after_parts = int(random.integers(0, num_parts))
-            delay_s = random.uniform(0, LONGEST_DELAY_S if after_parts else told.took_s / 2)
-            kill = Kill(("driver", "worker", "raylet")[run % 3], after_parts, delay_s)
-            workspace = Workspace(storage.join(base, f"{run:03d}"))
-            command = shard(Path(folder) / "videos", workspace.root)
-            crash = disturb(command, workspace, [kill])
+            for draw in itertools.count():  # until the moment comes before the command's end
+                after_parts = int(random.integers(0, num_parts))
+                delay_s = random.uniform(0, LONGEST_DELAY_S if after_parts else told.took_s / 2)
+                kill = Kill(("driver", "worker", "raylet")[run % 3], after_parts, delay_s)
+                workspace = Workspace(storage.join(base, f"{run:03d}_{draw}"))
+                command = shard(Path(folder) / "videos", workspace.root)
+                crash = disturb(command, workspace, [kill])
+                if crash.killed:
+                    break
             tries = 0
             last = crash
             while last.exit_code and tries < MAX_TRIES:
                 last, tries = disturb(command, workspace), tries + 1
             is_equal = last.exit_code == 0 and content(workspace.root) == expected
             num_equal += is_equal
-            when = "".join(f"at {at_s:.1f} s, {parts} of {num_parts} parts finished" for at_s, parts in crash.killed)
+            at_s, num_finished = crash.killed[0]
+            when = f"at {at_s:.1f} s, {num_finished} of {num_parts} parts finished"
             end = f"exit {crash.exit_code} after {crash.end_s:.1f} s, went on {tries} times"
             result = "same bytes" if is_equal else f"DIFFERENT: {last.stderr[-500:]}"
-            print(f"{run:3d} {kill.victim:6} {when or 'not killed, all was over'}: {end}, {result}", flush=True)
+            print(f"{run:3d} {kill.victim:6} {when}: {end}, {result}", flush=True)
     print(f"{num_equal} of {options.runs} runs gave the bytes of the undisturbed run")
     return int(num_equal < options.runs)
 

@@ -102,17 +102,17 @@ def probe(video: dict[str, Any], view: ClipView, config: ShardingConfig) -> Prob
             size_bytes = path.stat().st_size
             address = storage.to_uri(path)
         cutting = Cutting(video | {"uri": address, "size_bytes": size_bytes}, view, config)
-        rows, tar_bytes = [], 0
+        num_kept, tar_bytes = 0, 0
         for clip in cutting:
-            rows.append(clip.row)
+            num_kept += clip.members is not None
             tar_bytes += sum(_tar_bytes(len(data)) for data in (clip.members or {}).values())
-    row = cutting.video_row("", rows)
+    row = cutting.video_row("")
     return Probe(
         uri=video["uri"],
         outcome=row["outcome"],
         size_bytes=size_bytes,
         duration_s=row["duration_s"] or 0.0,
-        num_kept=sum(row["outcome"] == "kept" for row in rows),
+        num_kept=num_kept,
         tar_bytes=tar_bytes,
         cpu_s=cpu_s() - before_s,
         wall_s=time.monotonic() - began_s,

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import simplejpeg
 
 from pipeline import storage
@@ -85,22 +86,46 @@ class ShardPart:
 
     def __call__(self, part: str) -> dict[str, float]:
         """Cut every video of the part and commit it; return seconds of video, and videos and clips by outcome."""
-        videos, clips = [], []
+        videos, clips = [], _Rows(part)
         with storage.building(self._workspace.uri(CLIPS_FOLDER, f"{part}.tar")) as path, TarWriter(path) as tar:
             for video in self._workspace.read(COLLECTION_FOLDER, part, COLLECTION).to_pylist():
-                planned = []
                 cutting = Cutting(video, self._view, self._config)
                 for clip in cutting:
                     place: tuple[int | None, int | None] = (None, None)
                     if clip.members is not None:
                         place = tar.add(clip.row["clip_id"], clip.members)
-                    planned.append(clip.row | {"part": part, "tar_offset": place[0], "tar_bytes": place[1]})
-                videos.append(cutting.video_row(part, planned))
-                clips += planned
-        self._workspace.commit(CLIPS_FOLDER, part, from_rows(clips, CLIPS, part), CLIPS)
+                    clips.add(clip.row | {"part": part, "tar_offset": place[0], "tar_bytes": place[1]})
+                videos.append(cutting.video_row(part))
+        self._workspace.commit(CLIPS_FOLDER, part, clips.table(), CLIPS)
         self._workspace.commit(VIDEOS_FOLDER, part, from_rows(videos, VIDEOS, part), VIDEOS)
-        outcomes = [f"videos {row['outcome']}" for row in videos] + [f"clips {row['outcome']}" for row in clips]
-        return {"video_s": sum(row["duration_s"] or 0.0 for row in videos), **collections.Counter(outcomes)}
+        counts = collections.Counter(f"videos {row['outcome']}" for row in videos) + clips.outcomes
+        return {"video_s": sum(row["duration_s"] or 0.0 for row in videos), **counts}
+
+
+class _Rows:
+    """Rows of clips, turned into columns now and then: as dicts, the 7 000 of a two-hour video take 30 MB."""
+
+    BATCH = 500
+
+    def __init__(self, part: str) -> None:
+        self._part = part
+        self._rows: list[dict[str, Any]] = []
+        self._tables: list[pa.Table] = []
+        self.outcomes: collections.Counter[str] = collections.Counter()
+
+    def add(self, row: dict[str, Any]) -> None:
+        self._rows.append(row)
+        self.outcomes[f"clips {row['outcome']}"] += 1
+        if len(self._rows) == self.BATCH:
+            self._flush()
+
+    def table(self) -> pa.Table:
+        self._flush()
+        return pa.concat_tables(self._tables).combine_chunks()
+
+    def _flush(self) -> None:
+        self._tables.append(from_rows(self._rows, CLIPS, self._part))
+        self._rows = []
 
 
 class Cutting:
@@ -118,6 +143,7 @@ class Cutting:
         self._sound_start = 0  # in samples: where `_sound` begins on the video's clock
         self._frames: dict[int, tuple[float, bytes, np.ndarray]] = {}  # by tick: time, JPEG, small picture
         self._last_frame_s = -1.0
+        self._outcomes: collections.Counter[str] = collections.Counter()
         self._reason: str | None = None
         self._detail: str | None = None
         self._decoding: Decoding | None = None
@@ -132,21 +158,21 @@ class Cutting:
             self._reason, self._detail = "missing", str(error)
         yield from self._rest()
 
-    def video_row(self, part: str, clips: list[dict[str, Any]]) -> dict[str, Any]:
+    def video_row(self, part: str) -> dict[str, Any]:
         """The video's row of `schemas.videos.VIDEOS`, once iteration has ended."""
         known = {name: self._video[name] for name in ("video_id", "uri", "size_bytes", "license", "author", "split")}
         info: dict[str, Any] = dataclasses.asdict(self._decoding.info) if self._decoding else {}
         detail = self._detail or info.pop("detail", None)
-        if any(clip["outcome"] == "kept" for clip in clips):
+        if self._outcomes["kept"]:
             outcome = "kept"
         elif self._reason:
             outcome = self._reason
-        elif clips:
-            outcome = collections.Counter(clip["outcome"] for clip in clips).most_common(1)[0][0]
+        elif self._outcomes:
+            outcome = self._outcomes.most_common(1)[0][0]
         else:
             outcome = "too_short"
             detail = f"{self._duration_s():.3f} s, expected at least {self._view.clip_s:g} s."
-        facts = {"duration_s": self._duration_s() or None, "num_clips": len(clips), "outcome": outcome}
+        facts = {"duration_s": self._duration_s() or None, "num_clips": self._outcomes.total(), "outcome": outcome}
         return known | info | facts | {"part": part, "detail": detail}
 
     def _cut(self, path: Path) -> Iterator[Clip]:
@@ -268,6 +294,7 @@ class Cutting:
             row["outcome"] = "no_frame"
         elif row["rms_db"] < self._config.min_rms_db:
             row["outcome"] = "silent"
+        self._outcomes[row["outcome"]] += 1
         if row["outcome"] != "kept":
             return Clip(row, None)
         facts = {

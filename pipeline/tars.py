@@ -37,6 +37,7 @@ class TarWriter:
             header = tarfile.TarInfo(f"{key}.{suffix}")
             header.size, header.mode, header.mtime = len(members[suffix]), 0o444, 0
             self._tar.addfile(header, io.BytesIO(members[suffix]))
+        self._tar.members.clear()  # type: ignore[attr-defined]  # else it keeps every header: 4 kB per clip
         return offset, self._tar.offset - offset
 
     def __enter__(self) -> "TarWriter":
