@@ -70,7 +70,7 @@ class Workspace:
         try:
             # an open file, because pyarrow takes a path for an address and knows none that is not UTF-8
             with storage.local_copy(uri) as path, path.open("rb") as file:
-                table = pq.read_table(file, columns=columns)
+                table = pq.ParquetFile(file).read(columns=columns, use_threads=False)
             wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns], schema.metadata)
             return check(table, wanted, uri)
         except (pa.ArrowInvalid, SchemaError) as error:

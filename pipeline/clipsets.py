@@ -7,7 +7,7 @@ from pipeline.artifacts import CLIPS_FOLDER, Workspace
 from pipeline.batching import ClipSet
 from pipeline.splitting import SplittingConfig, part_splits
 from schemas.clips import CLIPS
-from schemas.selections import SELECTIONS
+from schemas.selections import SELECTIONS, VIDEO_REASONS
 
 PLACE = ["clip_id", "video_id", "part", "tar_offset", "tar_bytes"]
 
@@ -27,10 +27,13 @@ def load_split(workspace: Workspace, split: str, splitting: SplittingConfig) -> 
 
 
 def load_clips(workspace: Workspace, selection: str, split: str) -> ClipSet:
-    """The kept clips of one split of a selection and its labelled clips, with their `kept` and `label`."""
+    """The kept clips of one split of a selection and its labelled clips, with their `kept` and `label`.
+
+    Labelled clips are there whatever rule refused them, but for rules about their whole video (VIDEO_REASONS).
+    """
     tables = []
     for part in workspace.require(f"selections/{selection}", "earshot filter"):
-        columns = ["clip_id", "kept", "split", "label"]
+        columns = ["clip_id", "kept", "reason", "split", "label"]
         decisions = workspace.read(f"selections/{selection}", part, SELECTIONS, columns)
         places = workspace.read(CLIPS_FOLDER, part, CLIPS, [*PLACE, "outcome"])
         with duckdb.connect() as database:
@@ -38,7 +41,9 @@ def load_clips(workspace: Workspace, selection: str, split: str) -> ClipSet:
             database.register("places", places)
             sql = """
                 SELECT places.* EXCLUDE (outcome), kept, label FROM places JOIN decisions USING (clip_id)
-                WHERE outcome = 'kept' AND split = $split AND (kept OR label IS NOT NULL) ORDER BY clip_id
+                WHERE outcome = 'kept' AND split = $split
+                    AND (kept OR label IS NOT NULL AND NOT list_contains($barred, reason)) ORDER BY clip_id
             """
-            tables.append(database.sql(sql, params={"split": split}).to_arrow_table())
+            parameters = {"split": split, "barred": list(VIDEO_REASONS)}
+            tables.append(database.sql(sql, params=parameters).to_arrow_table())
     return ClipSet(workspace, CLIPS_FOLDER, pa.concat_tables(tables))

@@ -14,10 +14,11 @@ a label if all its raters agree, else `conflict` (the unanimity rule of AudioSco
 
 import collections
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -25,6 +26,7 @@ import pyarrow.parquet as pq
 from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.errors import ConfigError
+from pipeline.metrics.agreement import Agreement, fleiss_kappa
 from pipeline.published import read_list
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
@@ -34,6 +36,7 @@ from schemas.videos import VIDEOS
 # Names of digits are text all the same: the video 007 must not become 7.
 AS_TEXT = pyarrow.csv.ConvertOptions(column_types={"video": pa.string(), "rater": pa.string()})
 SLACK_S = 0.01  # spans are written with two decimals or more
+MAX_LISTED = 3
 NAMES = {(True, False): "on_screen", (False, True): "off_screen", (True, True): "mixed", (False, False): "quiet"}
 
 
@@ -69,11 +72,10 @@ class LabelPart:
             if clip["outcome"] != "kept":
                 continue
             start_s, end_s = clip["start_s"], clip["start_s"] + clip["duration_s"]
-            verdicts = list(clip_verdicts(judgements[clip["video_id"]], start_s, end_s))
-            if verdicts:
-                label = NAMES[verdicts[0]] if len(set(verdicts)) == 1 else "conflict"
+            said = clip_verdicts(judgements[clip["video_id"]], start_s, end_s)
+            if said:
                 ids = {"clip_id": clip["clip_id"], "video_id": clip["video_id"]}
-                rows.append(ids | {"label": label, "num_raters": len(verdicts), "label_source": self._source})
+                rows.append(ids | consensus(said) | {"label_source": self._source})
         self._workspace.commit(LABELS_FOLDER, part, from_rows(rows, LABELS, part), LABELS)
         return collections.Counter(row["label"] for row in rows)
 
@@ -96,12 +98,13 @@ class LabelPart:
         return found
 
 
-def clip_verdicts(judgements: Iterable[Judgement], start_s: float, end_s: float) -> Iterator[tuple[bool, bool]]:
-    """(on screen, off screen) of each rater whose spans cover the clip."""
+def clip_verdicts(judgements: Iterable[Judgement], start_s: float, end_s: float) -> dict[str, tuple[bool, bool]]:
+    """(on screen, off screen) by rater, of those whose spans cover the clip."""
     by_rater: dict[str, list[Judgement]] = collections.defaultdict(list)
     for judgement in judgements:
         if judgement.start_s < end_s - SLACK_S and judgement.end_s > start_s + SLACK_S:
             by_rater[judgement.rater].append(judgement)
+    verdicts = {}
     for rater in sorted(by_rater):
         spans = sorted(by_rater[rater], key=lambda judgement: judgement.start_s)
         covered_s = start_s
@@ -109,7 +112,48 @@ def clip_verdicts(judgements: Iterable[Judgement], start_s: float, end_s: float)
             if span.start_s <= covered_s + SLACK_S:
                 covered_s = max(covered_s, span.end_s)
         if covered_s >= end_s - SLACK_S:
-            yield any(span.on_screen for span in spans), any(span.off_screen for span in spans)
+            verdicts[rater] = (any(span.on_screen for span in spans), any(span.off_screen for span in spans))
+    return verdicts
+
+
+def consensus(verdicts: dict[str, tuple[bool, bool]]) -> dict[str, Any]:
+    """The label that all raters give, or `conflict`, and how many said what, where raters are named."""
+    votes = collections.Counter(NAMES[verdict] for verdict in verdicts.values())
+    label = next(iter(votes)) if len(votes) == 1 else "conflict"
+    counts = {f"num_{name}": votes[name] if any(verdicts) else None for name in NAMES.values()}
+    return {"label": label, "num_raters": len(verdicts)} | counts
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSummary:
+    """What the labels of a workspace amount to."""
+
+    num_kept: int
+    """Clips that were cut."""
+    num_labelled: int
+    """Those of them that have a label, or a conflict."""
+    conflicts: list[str]
+    """clip_id of the first MAX_LISTED clips whose raters differ."""
+    num_conflicts: int
+    agreement: Agreement
+    """Of the named raters, in the four categories."""
+
+
+def summarize_labels(workspace: Workspace) -> LabelSummary:
+    """Coverage, conflicts and agreement over all parts that are labelled."""
+    num_kept = num_labelled = 0
+    conflicts: list[str] = []
+    votes = [np.zeros((0, len(NAMES)), np.int64)]
+    for part in workspace.parts(LABELS_FOLDER):
+        outcomes = workspace.read(CLIPS_FOLDER, part, CLIPS, ["outcome"])["outcome"].to_pylist()
+        rows = workspace.read(LABELS_FOLDER, part, LABELS)
+        num_kept, num_labelled = num_kept + outcomes.count("kept"), num_labelled + len(rows)
+        conflicts += [
+            row["clip_id"] for row in rows.select(["clip_id", "label"]).to_pylist() if row["label"] == "conflict"
+        ]
+        votes.append(np.stack([rows[f"num_{name}"].fill_null(0).to_numpy() for name in NAMES.values()], axis=1))
+    agreement = fleiss_kappa(np.concatenate(votes))
+    return LabelSummary(num_kept, num_labelled, conflicts[:MAX_LISTED], len(conflicts), agreement)
 
 
 def read_judgements(uri: str) -> list[Judgement]:

@@ -23,8 +23,10 @@ from pipeline.artifacts import Workspace
 from pipeline.errors import ConfigError, DataError
 from schemas.clips import CLIPS
 from schemas.costs import COSTS
+from schemas.duplicates import DUPLICATES
 from schemas.fields import SchemaError, check, table_name
 from schemas.labels import LABELS
+from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, SOURCES, SUMMARY, TRAINING
 from schemas.scores import SCORES
@@ -38,7 +40,9 @@ TABLES = (
     (CLIPS, "clips/*.parquet"),
     (SCORES, "scores/*/*.parquet"),
     (LABELS, "labels/*.parquet"),
+    (DUPLICATES, "duplicates/*/*.parquet"),
     (SELECTIONS, "selections/*/*.parquet"),
+    (MATERIALIZED, "materialized/*/*.parquet"),
     (MIXTURES, "mixtures/*/*.parquet"),
     (TRAINING, "training/*.parquet"),
     (EXAMPLES, "reports/run=*/examples/*.parquet"),

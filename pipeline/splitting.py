@@ -1,7 +1,14 @@
-"""Which split a video is in: a function of the video alone, so no clip of a training video is ever evaluated on."""
+"""Which split a video is in: a function of the video alone, so no clip of a training video is ever evaluated on.
+
+Uploads of the same content are one video in this respect. Their group is in the first of train, validate and test that
+any of them is in by itself: what a model has trained on before the uploads were known to be one (the coincidence
+model: it trains on whole splits) is then never evaluated on, and no video leaves a split that the collection
+prescribes for it.
+"""
 
 import dataclasses
 import hashlib
+from collections.abc import Iterable
 
 from pipeline.artifacts import VIDEOS_FOLDER, Workspace
 from schemas.videos import VIDEOS
@@ -26,17 +33,27 @@ class SplittingConfig:
             )
 
 
+def hash_text(text: str) -> int:
+    """A number from 0 to 2**64 - 1 that looks random and depends on the text alone."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
 def split_of(video_id: str, config: SplittingConfig, prescribed: str | None = None) -> str:
     """train, validate or test, from a hash of `video_id`, unless the collection prescribes one."""
     if prescribed is not None:
         return prescribed
-    position = int.from_bytes(hashlib.sha256(f"split {video_id}".encode()).digest()[:8], "big") / 2**64
+    position = hash_text(f"split {video_id}") / 2**64
     if position < config.test_fraction:
         return "test"
     return "validate" if position < config.test_fraction + config.validate_fraction else "train"
 
 
+def group_split(splits: Iterable[str]) -> str:
+    """The split of videos that are uploads of the same content, from the split of each by itself."""
+    return min(splits, key=SPLITS.index)
+
+
 def part_splits(workspace: Workspace, part: str, config: SplittingConfig) -> dict[str, str]:
-    """The split of each video of a part."""
+    """The split of each video of a part by itself."""
     rows = workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "split"]).to_pylist()
     return {row["video_id"]: split_of(row["video_id"], config, row["split"]) for row in rows}

@@ -9,14 +9,17 @@ import pytest
 from conftest import World
 
 from pipeline import storage
-from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER, Workspace
-from pipeline.filtering import FilteringConfig, FilterPart, lowest_score
+from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.filtering import FilteringConfig, FilterPart, lowest_score, summarize
 from pipeline.splitting import SplittingConfig
+from pipeline.thresholds import Thresholds, settle
 from schemas.clips import CLIPS
+from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
 from schemas.labels import LABELS
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
+from schemas.videos import VIDEOS
 
 SPLITTING = SplittingConfig()
 
@@ -37,6 +40,7 @@ def write_scores(workspace: Workspace, scores: dict[str, float]) -> None:
 
 
 def write_labels(workspace: Workspace, labels: dict[str, str]) -> None:
+    workspace.begin(LABELS_FOLDER, {}, {})
     for part in workspace.parts(CLIPS_FOLDER):
         clips = [row for row in workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist() if row["clip_id"] in labels]
         rows = [
@@ -47,14 +51,17 @@ def write_labels(workspace: Workspace, labels: dict[str, str]) -> None:
         workspace.commit(LABELS_FOLDER, part, from_rows(rows, LABELS, part), LABELS)
 
 
-def decide(workspace: Workspace, config: FilteringConfig, has_labels: bool = False) -> list[dict]:
-    lowest = lowest_score(workspace, "m", config)
-    work = FilterPart(workspace, "s", "m", config, SPLITTING, lowest, has_labels)
+def decide(workspace: Workspace, config: FilteringConfig) -> list[dict]:
+    lowest = Thresholds(lowest_score=lowest_score(workspace, "m", config))
+    survey = FilterPart(workspace, "s", "m", config, SPLITTING, lowest).survey
+    offers = [survey(part) for part in reversed(workspace.parts(CLIPS_FOLDER))]
+    thresholds = settle(lowest.lowest_score, config.top_videos, config.top_clips, offers)
+    work = FilterPart(workspace, "s", "m", config, SPLITTING, thresholds)
     counts: collections.Counter[str] = collections.Counter()
     for part in workspace.parts(CLIPS_FOLDER):
         counts.update(work(part))
     rows = workspace.read_all("selections/s", SELECTIONS).to_pylist()
-    assert collections.Counter(row["reason"] for row in rows) == counts
+    assert collections.Counter(row["reason"] for row in rows) == counts == summarize(workspace, "s")["reasons"]
     return rows
 
 
@@ -75,26 +82,44 @@ def scores(workspace: Workspace) -> dict[str, float]:
 def expected_reasons(
     clips: list[dict], scores: dict[str, float], labels: dict[str, str], config: FilteringConfig
 ) -> dict[str, str]:
-    """The rules once more, in plain Python."""
+    """The rules once more, in plain Python; all scores differ."""
     ranked = sorted(scores.values(), reverse=True)
     enough = max(config.min_score, ranked[max(1, round(config.keep_fraction * len(ranked))) - 1])
-    reasons = {}
-    taken: collections.Counter[str] = collections.Counter()
+    reasons: dict[str, str] = {}
+    left = []
     for clip in sorted(clips, key=lambda clip: (-scores.get(clip["clip_id"], 0), clip["clip_id"])):
-        name, video = clip["clip_id"], clip["video_id"]
+        name = clip["clip_id"]
+        label = labels.get(name)
         if clip["outcome"] != "kept":
             reasons[name] = f"not_cut:{clip['outcome']}"
         elif name not in scores:
             reasons[name] = "not_scored"
-        elif labels.get(name) == "off_screen" and config.refuse_off_screen:
+        elif label == "off_screen" and config.refuse_off_screen:
             reasons[name] = "labelled_off_screen"
+        elif config.labels and label not in config.labels:
+            reasons[name] = "other_label"
+        elif (clip["loudness_lufs"] or 0) < (config.min_loudness_lufs or -70):
+            reasons[name] = "too_quiet"
+        elif (clip["frozen_fraction"] or 0) > (config.max_frozen_fraction or 1):
+            reasons[name] = "frozen_picture"
         elif scores[name] < enough:
             reasons[name] = "low_score"
+        else:
+            left.append(clip)
+    by_video: dict[str, list[float]] = collections.defaultdict(list)
+    for clip in left:
+        by_video[clip["video_id"]].append(scores[clip["clip_id"]])
+    best = sorted(by_video, key=lambda video: -sum(by_video[video]) / len(by_video[video]))[: config.top_videos]
+    taken: collections.Counter[str] = collections.Counter()
+    for clip in left:
+        name, video = clip["clip_id"], clip["video_id"]
+        if video not in best:
+            reasons[name] = "not_top_video"
         elif config.max_clips_per_video and taken[video] >= config.max_clips_per_video:
             reasons[name] = "over_video_cap"
         else:
+            reasons[name] = "not_top_clip" if config.top_clips and taken.total() >= config.top_clips else "kept"
             taken[video] += 1
-            reasons[name] = "kept"
     return reasons
 
 
@@ -107,6 +132,12 @@ def expected_reasons(
         FilteringConfig(max_clips_per_video=1),
         FilteringConfig(min_score=0.2, keep_fraction=0.9, max_clips_per_video=2),
         FilteringConfig(refuse_off_screen=False, max_clips_per_video=3),
+        FilteringConfig(labels=("on_screen", "mixed")),
+        FilteringConfig(min_loudness_lufs=-25.0, max_frozen_fraction=0.4),
+        FilteringConfig(top_clips=11),
+        FilteringConfig(top_videos=4),
+        FilteringConfig(top_videos=5, max_clips_per_video=2, top_clips=7, min_score=0.1),
+        FilteringConfig(top_videos=500, top_clips=5000),
     ],
 )
 def test_every_clip_has_the_decision_that_the_rules_give_it(
@@ -116,6 +147,8 @@ def test_every_clip_has_the_decision_that_the_rules_give_it(
     rows = workspace.read(CLIPS_FOLDER, "00000", CLIPS).to_pylist()
     for number, outcome in ((1, "silent"), (7, "short_audio"), (8, "no_frame")):
         rows[number] |= {"outcome": outcome, "tar_offset": None, "tar_bytes": None}
+    for place, row in enumerate(rows):
+        row |= {"loudness_lufs": -40.0 + place if place else None, "frozen_fraction": (place % 4) / 4}
     workspace.commit(CLIPS_FOLDER, "00000", from_rows(rows, CLIPS, "here"), CLIPS)
     for name in [*(rows[number]["clip_id"] for number in (1, 7, 8)), names[20]]:
         del scores[name]
@@ -123,7 +156,7 @@ def test_every_clip_has_the_decision_that_the_rules_give_it(
     labels = {names[i]: label for i, label in enumerate(["off_screen", "on_screen", "mixed", "conflict"] * 12)}
     write_labels(workspace, labels)
 
-    decided = decide(workspace, config, has_labels=True)
+    decided = decide(workspace, config)
     expected = expected_reasons(clips_of(workspace), scores, labels, config)
     assert {row["clip_id"]: row["reason"] for row in decided} == expected
     for row in decided:
@@ -155,6 +188,71 @@ def test_the_share_kept_is_the_share_asked_for_the_best_first(
 def test_clips_of_equal_score_share_their_fate(workspace: Workspace, scores: dict[str, float]) -> None:
     write_scores(workspace, dict.fromkeys(scores, 0.5))
     assert {row["reason"] for row in decide(workspace, FilteringConfig(keep_fraction=0.1))} == {"kept"}
+
+
+def test_a_score_that_is_no_number_is_no_score(workspace: Workspace, scores: dict[str, float]) -> None:
+    worst, *rest = sorted(scores, key=scores.__getitem__)
+    write_scores(workspace, scores | {worst: float("nan")})
+    reasons = {row["clip_id"]: row["reason"] for row in decide(workspace, FilteringConfig(keep_fraction=0.5))}
+    assert reasons[worst] == "not_scored"
+    assert {name for name, reason in reasons.items() if reason == "kept"} == set(rest[-24:])
+
+
+@pytest.mark.parametrize(("clips", "videos"), [(5, None), (48, None), (None, 3), (10, 3), (7, 12)])
+def test_exactly_as_many_are_kept_as_asked_for_also_where_all_scores_are_equal(
+    clips: int | None, videos: int | None, workspace: Workspace, scores: dict[str, float]
+) -> None:
+    write_scores(workspace, dict.fromkeys(scores, 1.0))
+    kept = [row for row in decide(workspace, FilteringConfig(top_clips=clips, top_videos=videos)) if row["kept"]]
+    assert len(kept) == (clips or 4 * (videos or 12))
+    assert len({row["video_id"] for row in kept}) <= (videos or 12)
+
+
+def test_a_clip_that_arrives_later_is_held_against_those_of_the_first_run(
+    workspace: Workspace, scores: dict[str, float]
+) -> None:
+    config = FilteringConfig(top_clips=4)
+    first = workspace.read(CLIPS_FOLDER, "00000", CLIPS)["clip_id"].to_pylist()
+    survey = FilterPart(workspace, "s", "m", config, SPLITTING, Thresholds()).survey
+    thresholds = settle(0.0, None, 4, [survey("00000")])
+    for part in ("00000", "00001"):
+        FilterPart(workspace, "s", "m", config, SPLITTING, thresholds)(part)
+    least = sorted((scores[name] for name in first), reverse=True)[3]
+    decided = workspace.read_all("selections/s", SELECTIONS).to_pylist()
+    assert {row["clip_id"] for row in decided if row["kept"]} == {name for name in scores if scores[name] >= least}
+
+
+def test_only_videos_of_the_licences_named_are_kept(workspace: Workspace, scores: dict[str, float]) -> None:
+    rows = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS).to_pylist()
+    for row, license in zip(rows, ("CC-BY", None, "CC0", "cc0", "", "CC-BY"), strict=True):
+        row["license"] = license
+    workspace.commit(VIDEOS_FOLDER, "00000", from_rows(rows, VIDEOS, "here"), VIDEOS)
+    decided = decide(workspace, FilteringConfig(licenses=("CC-BY", "CC0")))  # the other part's are CC0
+    refused = {row["video_id"] for row in decided if row["reason"] == "license"}
+    assert refused == {rows[number]["video_id"] for number in (1, 3, 4)}
+    assert sum(row["kept"] for row in decided) == 4 * 9
+
+
+def test_only_the_best_of_a_group_of_duplicates_is_kept_and_all_have_its_split(
+    workspace: Workspace, scores: dict[str, float]
+) -> None:
+    first, second = (workspace.read(VIDEOS_FOLDER, part, VIDEOS)["video_id"][0].as_py() for part in ("00000", "00001"))
+    for part, video, is_best in (("00000", first, False), ("00001", second, True)):
+        facts = {"group_id": first, "split": "validate", "like_video_id": first, "shared_fraction": 1.0}
+        rows = [facts | {"video_id": video, "is_best": is_best}]
+        workspace.commit("duplicates/s", part, from_rows(rows, DUPLICATES, part), DUPLICATES)
+    decided = decide(workspace, FilteringConfig(duplicate_similarity=0.9))
+    assert {row["reason"] for row in decided if row["video_id"] == first} == {"near_duplicate"}
+    assert {row["reason"] for row in decided if row["video_id"] != first} == {"kept"}
+    assert {row["split"] for row in decided if row["video_id"] in (first, second)} == {"validate"}
+
+
+def test_the_histograms_count_the_scored_and_the_kept_clips(workspace: Workspace, scores: dict[str, float]) -> None:
+    decide(workspace, FilteringConfig(min_score=0.5))
+    histograms = summarize(workspace, "s")["score_histograms"]
+    expected = np.histogram(list(scores.values()), 20, (0, 1))[0].tolist()
+    assert histograms["scored"] == expected
+    assert histograms["kept"] == [0] * 10 + expected[10:]
 
 
 def test_the_cap_keeps_the_best_clips_of_each_video(workspace: Workspace, scores: dict[str, float]) -> None:
@@ -196,7 +294,17 @@ def test_a_model_that_scored_nothing_leaves_the_least_score(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"min_score": -0.1}, {"min_score": 1.1}, {"keep_fraction": 0}, {"max_clips_per_video": 0}]
+    "wrong",
+    [
+        {"min_score": -0.1},
+        {"min_score": 1.1},
+        {"keep_fraction": 0},
+        {"max_clips_per_video": 0},
+        {"top_clips": 0},
+        {"top_videos": -1},
+        {"max_frozen_fraction": 1.5},
+        {"duplicate_similarity": 1.0},
+    ],
 )
 def test_a_config_out_of_range_is_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match=f"filtering.{next(iter(wrong))}"):

@@ -11,7 +11,7 @@ from conftest import WORLD, World
 from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.errors import ConfigError
-from pipeline.labeling import Judgement, LabelPart, clip_verdicts, read_judgements
+from pipeline.labeling import Judgement, LabelPart, clip_verdicts, read_judgements, summarize_labels
 from pipeline.synthetic import plan_scene
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
@@ -47,24 +47,24 @@ def said(start_s: float, end_s: float, verdict: tuple[bool, bool] = ON, rater: s
 def test_a_rater_judges_a_clip_if_the_spans_cover_it_without_a_hole(
     spans: list[tuple[float, float]], is_covered: bool
 ) -> None:
-    verdicts = list(clip_verdicts([said(*span) for span in spans], 2.0, 4.0))
-    assert verdicts == ([ON] if is_covered else [])
+    verdicts = clip_verdicts([said(*span) for span in spans], 2.0, 4.0)
+    assert verdicts == ({"": ON} if is_covered else {})
 
 
 def test_two_raters_do_not_cover_a_clip_together() -> None:
-    assert list(clip_verdicts([said(0, 3, rater="a"), said(3, 6, rater="b")], 2.0, 4.0)) == []
+    assert clip_verdicts([said(0, 3, rater="a"), said(3, 6, rater="b")], 2.0, 4.0) == {}
 
 
 @pytest.mark.parametrize(("first", "second"), itertools.product([ON, OFF, BOTH, NEITHER], repeat=2))
 def test_what_a_rater_says_of_parts_of_a_clip_is_said_of_the_clip(
     first: tuple[bool, bool], second: tuple[bool, bool]
 ) -> None:
-    verdicts = list(clip_verdicts([said(0, 3, first), said(3, 6, second)], 2.0, 4.0))
-    assert verdicts == [(first[0] or second[0], first[1] or second[1])]
+    verdicts = clip_verdicts([said(0, 3, first), said(3, 6, second)], 2.0, 4.0)
+    assert verdicts == {"": (first[0] or second[0], first[1] or second[1])}
 
 
 def test_a_span_that_only_touches_the_clip_says_nothing_of_it() -> None:
-    assert list(clip_verdicts([said(0, 2, OFF), said(2, 4, ON), said(4, 6, OFF)], 2.0, 4.0)) == [ON]
+    assert clip_verdicts([said(0, 2, OFF), said(2, 4, ON), said(4, 6, OFF)], 2.0, 4.0) == {"": ON}
 
 
 # --- the world's clips ---
@@ -116,6 +116,32 @@ def test_a_clip_has_the_label_that_all_its_raters_give_it(case: str, workspace: 
     labels = label(workspace, tmp_path / "votes.csv")
     assert {row["video_id"] for row in labels.values()} == {video["video_id"]}
     assert [(row["label"], row["num_raters"]) for row in labels.values()] == [(expected, num_raters)] * 4
+
+
+def test_the_votes_are_counted_and_their_agreement_and_conflicts_are_told(workspace: Workspace, tmp_path: Path) -> None:
+    videos = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS)["video_id"].to_pylist()
+    cases = [["a,1,0", "b,1,0", "c,1,1"], ["a,0,1", "b,0,1"], ["a,0,0", "b,1,0"], ["a,1,0"]]
+    rows = [f"{video},{vote}" for video, votes in zip(videos, cases, strict=False) for vote in votes]
+    (tmp_path / "votes.csv").write_text("\n".join(["video,rater,on_screen,off_screen", *rows]))
+    labels = label(workspace, tmp_path / "votes.csv")
+    names = ("num_on_screen", "num_off_screen", "num_mixed", "num_quiet")
+    counted = {tuple(row[name] for name in names) for row in labels.values()}
+    assert counted == {(2, 0, 1, 0), (0, 2, 0, 0), (1, 0, 0, 1), (1, 0, 0, 0)}
+
+    found = summarize_labels(workspace)
+    assert (found.num_kept, found.num_labelled, found.num_conflicts) == (48, 16, 8)
+    assert found.conflicts == sorted(clip for clip in labels if clip.startswith((videos[0], videos[2])))[:3]
+    # of each of four clips: 1/3, 1 and 0 of the pairs agree; 3, 2, 1 and 1 of 7 votes are in the four categories
+    observed, by_chance = 4 / 9, (9 + 4 + 1 + 1) / 49
+    assert found.agreement.num_items == 12
+    assert found.agreement.kappa == pytest.approx((observed - by_chance) / (1 - by_chance))
+
+
+def test_where_no_rater_is_named_no_votes_are_counted(workspace: Workspace, world: World) -> None:
+    labels = label(workspace, world.folder / "labels.csv")
+    assert {row["num_on_screen"] for row in labels.values()} == {None}
+    found = summarize_labels(workspace)
+    assert (found.num_labelled, found.num_conflicts, found.agreement.num_items) == (48, 0, 0)
 
 
 @pytest.mark.parametrize("name", ["id", "address", "file", "end of path"])

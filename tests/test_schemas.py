@@ -8,15 +8,18 @@ import pytest
 
 from schemas.clips import CLIPS
 from schemas.costs import COSTS
+from schemas.duplicates import DUPLICATES
 from schemas.fields import SchemaError, check, field, from_rows, table_name, table_schema
 from schemas.labels import LABELS
+from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, SOURCES, SUMMARY, TRAINING
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
 from schemas.videos import COLLECTION, VIDEOS
 
-TABLES = (COLLECTION, VIDEOS, CLIPS, SCORES, LABELS, SELECTIONS, MIXTURES, EXAMPLES, SOURCES, SUMMARY, TRAINING, COSTS)
+TABLES = (COLLECTION, VIDEOS, CLIPS, COSTS, SCORES, LABELS, DUPLICATES, SELECTIONS, MATERIALIZED, MIXTURES)
+TABLES += (EXAMPLES, SOURCES, SUMMARY, TRAINING)
 EVERY_FIELD = [(table_name(schema), item) for schema in TABLES for item in schema]
 UNITS = {"_s": "s", "_hz": "Hz", "_db": "dB", "_bytes": "bytes"}
 PROMISED = {

@@ -1,0 +1,169 @@
+"""`earshot filter` and `earshot label`, whole: through Ray, again, after a kill, and on a collection that grew."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from cluster.mapping import map_parts
+from cluster.resources import FILTERING
+from jobs.filter import materialize, select
+from jobs.label import label
+from jobs.session import Session, open_session
+from pipeline import storage
+from pipeline.artifacts import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.errors import ConfigError
+from pipeline.materializing import MaterializePart, MaterializingConfig, plan_shards
+from schemas.clips import CLIPS
+from schemas.duplicates import DUPLICATES
+from schemas.scores import SCORES
+from schemas.selections import SELECTIONS
+from schemas.videos import VIDEOS
+
+SETTINGS = ["filtering.top_clips=15", "filtering.max_clips_per_video=3", "filtering.duplicate_similarity=0.95"]
+
+
+@pytest.fixture
+def scored(workspace: Workspace) -> Workspace:
+    """The world with scores of a model `m`, to which the first video of both parts is the same."""
+    rng = np.random.default_rng(0)
+    for number, part in enumerate(workspace.parts(CLIPS_FOLDER)):
+        clips = workspace.read(CLIPS_FOLDER, part, CLIPS)
+        videos = workspace.read(VIDEOS_FOLDER, part, VIDEOS)["video_id"].to_pylist()
+        content = {video: 0 if i == 0 else 1 + 10 * number + i for i, video in enumerate(videos)}
+        rows = np.eye(32, dtype=np.float16)[[content[video] for video in clips["video_id"].to_pylist()]]
+        columns = {"model": ["m"] * len(clips), "clip_id": clips["clip_id"], "video_id": clips["video_id"]}
+        columns |= {"score": rng.random(len(clips)).astype(np.float32)}
+        columns |= {f"{side}_embedding": pa.array(list(rows)) for side in ("audio", "visual")}
+        workspace.commit("scores/m", part, pa.table(columns, schema=SCORES), SCORES)
+    for folder in (CLIPS_FOLDER, "scores/m"):
+        workspace.begin(folder, {}, {})
+    return workspace
+
+
+def selected(workspace: Workspace) -> list[dict]:
+    return workspace.read_all("selections/s", SELECTIONS).to_pylist()
+
+
+def content(folder: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.name != "_stage.json"}
+
+
+@pytest.fixture
+def session(scored: Workspace, ray_session: None) -> Session:
+    return open_session(scored.root, "tiny", [*SETTINGS, "filtering.keep_fraction=1"], seed=1)
+
+
+def test_a_selection_has_its_number_of_clips_its_facts_and_one_of_two_uploads(
+    session: Session, capfd: pytest.CaptureFixture[str]
+) -> None:
+    select(session, "s", "m")
+    rows = selected(session.workspace)
+    assert len(rows) == 48
+    assert sum(row["kept"] for row in rows) == 15
+    groups = session.workspace.read_all("duplicates/s", DUPLICATES).to_pylist()
+    assert [row["is_best"] for row in groups] == [True, False]
+    other = groups[1]["video_id"]
+    assert {row["reason"] for row in rows if row["video_id"] == other} == {"near_duplicate"}
+    assert len({row["split"] for row in rows if row["video_id"] in [row["video_id"] for row in groups]}) == 1
+    facts = session.workspace.stage("selections/s")
+    assert facts["reasons"]["kept"] == sum(facts["score_histograms"]["kept"]) == 15
+    assert sum(facts["score_histograms"]["scored"]) == 48
+    assert "1 groups of duplicates" in capfd.readouterr().out
+
+    before = content(session.workspace.uri("selections/s"))
+    select(session, "s", "m")
+    assert "nothing to do, every clip is decided; audit: " in capfd.readouterr().out
+    assert content(session.workspace.uri("selections/s")) == before
+
+
+def test_shards_end_the_same_after_a_kill_and_a_selection_that_grew_is_refused(
+    session: Session, capfd: pytest.CaptureFixture[str]
+) -> None:
+    workspace = session.workspace
+    select(session, "s", "m")
+    materialize(session, "s", 4)
+    before = content(workspace.uri("materialized/s"))
+    assert "15 clips in" in capfd.readouterr().out
+    shard = workspace.parts("materialized/s")[0]
+    for name in (f"{shard}.parquet", f"{shard}.tar"):
+        storage.local_path(workspace.uri("materialized/s", name)).unlink()
+    materialize(session, "s", 4)
+    assert content(workspace.uri("materialized/s")) == before
+    materialize(session, "s", 4)
+    assert "nothing to do, every shard is written" in capfd.readouterr().out
+
+    storage.local_path(workspace.uri("selections/s", "00001.parquet")).rename(workspace.uri("selections/s", "later"))
+    with pytest.raises(ConfigError, match="selections/s parts"):
+        materialize(session, "s", 4)
+
+
+def test_a_worker_that_dies_while_it_writes_a_shard_costs_no_clip(session: Session, tmp_path: Path) -> None:
+    workspace = session.workspace
+    select(session, "s", "m")
+    materialize(session, "s", 4)
+    folder, mark = Path(workspace.uri("materialized/s")), tmp_path / "killed"
+    before = content(str(folder))
+    shutil.rmtree(folder)
+    plan = plan_shards(workspace, "s", MaterializingConfig(clips_per_shard=4), session.seed)
+
+    def write(shard: str) -> dict[str, int]:
+        if not mark.exists():
+            mark.touch()
+            folder.mkdir()
+            (folder / f"{shard}.tar").write_bytes(before[f"{shard}.tar"][:5000])
+            os.kill(os.getpid(), signal.SIGKILL)
+        return MaterializePart(workspace, "s", plan, session.seed)(shard)
+
+    done = dict(map_parts(write, list(plan.shards), FILTERING))
+    assert sum(counts["clips"] for counts in done.values()) == 15
+    assert mark.exists()
+    assert content(str(folder)) == before
+
+
+def test_a_killed_selection_goes_on_with_its_thresholds_though_clips_have_arrived(session: Session) -> None:
+    workspace = session.workspace
+    later = storage.local_path(workspace.uri("scores/m", "00001.parquet"))
+    hidden = later.rename(later.with_suffix(".later"))
+    select(session, "s", "m")
+    first = selected(workspace)
+    storage.local_path(workspace.uri("selections/s", "00000.parquet")).unlink()
+    hidden.rename(later)
+    select(session, "s", "m")
+    assert selected(workspace)[: len(first)] == first
+
+
+def test_parts_that_arrive_later_are_held_against_the_first_run(session: Session) -> None:
+    workspace = session.workspace
+    later = storage.local_path(workspace.uri("scores/m", "00001.parquet"))
+    later.rename(later.with_suffix(".later"))
+    select(session, "s", "m")
+    first = selected(workspace)
+    assert sum(row["kept"] for row in first) == 15  # 6 videos of 3 clips at most
+    least = min(row["score"] for row in first if row["kept"])
+    later.with_suffix(".later").rename(later)
+    select(session, "s", "m")
+    rows = selected(workspace)
+    assert rows[: len(first)] == first
+    assert {row["kept"] for row in rows[len(first) :]} == {True, False}
+    assert all(row["score"] >= least for row in rows if row["kept"])
+
+
+def test_labelling_tells_coverage_agreement_and_where_the_conflicts_are(
+    workspace: Workspace, ray_session: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    videos = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS)["video_id"].to_pylist()
+    votes = [f"{videos[0]},a,1,0", f"{videos[0]},b,0,1", f"{videos[1]},a,1,0", f"{videos[1]},b,1,0", "gone,a,1,0"]
+    (tmp_path / "votes.csv").write_text("\n".join(["video,rater,on_screen,off_screen", *votes]))
+    label(open_session(workspace.root), str(tmp_path / "votes.csv"))
+    told = capfd.readouterr().out
+    assert "coverage: 8 of 48 kept clips (17%), 2 of 3 videos of the label file are here" in told
+    # half of the pairs agree; three of four votes are on_screen: (0.5 - 0.625) / (1 - 0.625)
+    assert "Fleiss kappa -0.333 (observed 0.500, chance 0.625) over 8 clips" in told
+    assert f"conflicts: 4 clips, first {videos[0]}_00000000, " in told
+    facts = workspace.stage("labels")
+    assert (facts["num_labelled"], facts["num_conflicts"], round(facts["fleiss_kappa"], 3)) == (8, 4, -0.333)

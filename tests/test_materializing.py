@@ -1,0 +1,168 @@
+"""Materialized shards: every kept clip once, those of one video far apart, the same bytes each time they are made."""
+
+import collections
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import storage
+from pipeline.artifacts import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.batching import ClipSet
+from pipeline.errors import DataError
+from pipeline.materializing import MaterializePart, MaterializingConfig, Plan, _deal, plan_shards
+from pipeline.splitting import hash_text
+from pipeline.tars import read_sequence
+from schemas.clips import CLIPS
+from schemas.fields import from_rows
+from schemas.materialized import MATERIALIZED
+from schemas.selections import SELECTIONS
+from schemas.videos import VIDEOS
+
+CONFIG = MaterializingConfig(clips_per_shard=6)
+
+
+@pytest.fixture
+def kept(workspace: Workspace) -> dict[str, str]:
+    """A selection `s` that keeps three of each video's four clips; each kept clip's split."""
+    found = {}
+    for part in workspace.parts(CLIPS_FOLDER):
+        splits = {row["video_id"]: row["split"] for row in workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()}
+        rows = []
+        for clip in workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist():
+            row = {name: clip[name] for name in ("clip_id", "video_id", "part")}
+            is_kept = clip["start_s"] < 3
+            row |= {"selection": "s", "kept": is_kept, "reason": "kept" if is_kept else "low_score"}
+            rows.append(row | {"split": splits[clip["video_id"]], "score": 0.5})
+            if is_kept:
+                found[clip["clip_id"]] = splits[clip["video_id"]]
+        workspace.commit("selections/s", part, from_rows(rows, SELECTIONS, part), SELECTIONS)
+    return found
+
+
+def materialize(workspace: Workspace, seed: int = 0) -> Plan:
+    plan = plan_shards(workspace, "s", CONFIG, seed)
+    work = MaterializePart(workspace, "s", plan, seed)
+    finished = workspace.parts("materialized/s")
+    for shard in reversed([shard for shard in plan.shards if shard not in finished]):
+        work(shard)
+    return plan
+
+
+def content(workspace: Workspace) -> dict[str, bytes]:
+    folder = Path(workspace.uri("materialized/s"))
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_every_kept_clip_is_in_one_shard_of_its_split_with_its_bytes(
+    workspace: Workspace, kept: dict[str, str]
+) -> None:
+    materialize(workspace)
+    rows = workspace.read_all("materialized/s", MATERIALIZED)
+    assert sorted(rows["clip_id"].to_pylist()) == sorted(kept)
+    clips = ClipSet(workspace, "materialized/s", rows)
+    source = ClipSet(workspace, CLIPS_FOLDER, workspace.read_all(CLIPS_FOLDER, CLIPS))
+    number = {clip: i for i, clip in enumerate(source.rows["clip_id"].to_pylist())}
+    for i, row in enumerate(rows.to_pylist()):
+        assert row["split"] == row["part"].rpartition("-")[0] == kept[row["clip_id"]]
+        assert row["clip_id"].startswith(row["video_id"] + "_")
+        assert clips.raw(i) == source.raw(number[row["clip_id"]])
+    for part in workspace.parts("materialized/s"):
+        keys = workspace.read("materialized/s", part, MATERIALIZED)["clip_id"].to_pylist()
+        assert len(keys) <= 6
+        assert [key for key, _ in read_sequence(Path(workspace.uri("materialized/s", f"{part}.tar")), keys)] == keys
+
+
+def test_a_shard_that_a_killed_worker_did_not_finish_has_the_same_bytes(
+    workspace: Workspace, kept: dict[str, str]
+) -> None:
+    materialize(workspace)
+    before = content(workspace)
+    assert len(before) == 2 * (3 + 2 + 2)  # 15, 9 and 12 clips of the splits, 6 in a shard
+    folder = Path(workspace.uri("materialized/s"))
+    (folder / "train-00001.parquet").unlink()  # the tar alone is no finished part
+    (folder / "test-00000.parquet").unlink()
+    (folder / "test-00000.tar").write_bytes(b"half")
+    materialize(workspace)
+    assert content(workspace) == before
+
+
+def test_another_seed_gives_another_order(workspace: Workspace, kept: dict[str, str]) -> None:
+    first, second = (plan_shards(workspace, "s", CONFIG, seed) for seed in (0, 1))
+    places = [list(zip(plan.source, plan.offset, strict=True)) for plan in (first, second)]
+    assert places[0] != places[1]
+    assert sorted(places[0]) == sorted(places[1])
+
+
+def dealt(num_videos: int, num_clips: int) -> np.ndarray:
+    """The video at each place of the shuffled order."""
+    videos = np.repeat(np.arange(num_videos), num_clips)
+    hashes = np.array([hash_text(f"clip {i}") for i in range(len(videos))], np.uint64)
+    return videos[np.argsort(_deal(videos, hashes))]
+
+
+@pytest.mark.parametrize(("num_videos", "num_clips"), [(50, 36), (300, 4), (1, 10)])
+def test_a_kth_of_the_order_holds_two_clips_of_a_video_at_most(num_videos: int, num_clips: int) -> None:
+    videos = np.repeat(np.arange(num_videos), num_clips)
+    hashes = np.array([hash_text(f"clip {i}") for i in range(len(videos))], np.uint64)
+    places = _deal(videos, hashes)
+    assert places.min() >= 0
+    assert places.max() < 1
+    for start in np.linspace(0, 1 - 1 / num_clips, 50):
+        within = videos[(places >= start) & (places < start + 1 / num_clips)]
+        assert max(collections.Counter(within.tolist()).values(), default=0) <= 2
+
+
+def test_neighbours_are_of_one_video_as_rarely_as_arithmetic_says() -> None:
+    order = dealt(400, 36)
+    # within a stretch of 1 / k two clips meet where one lies in one stretch and one in the next: as far apart as two
+    # places drawn in [0, 1) and [1, 2), whose gap is below d with probability d ** 2 / 2. A shard of 1 / 360 of the
+    # order is d = 0.1 of a stretch: pairs closer than that are 400 * 35 * 0.005, a tenth of those of a blind shuffle.
+    rank = np.array([np.sort(np.flatnonzero(order == video)) for video in range(400)])
+    close = int((np.diff(rank, axis=1) < len(order) / 360).sum())
+    expected = 400 * 35 * 0.1**2 / 2
+    assert close == pytest.approx(expected, abs=4 * expected**0.5)
+    assert expected < 400 * 36 * 35 / 2 * 2 / 360 / 10
+
+
+def test_the_order_is_not_that_of_the_videos() -> None:
+    order = dealt(400, 4)
+    quarters = order.reshape(4, -1)  # each video once in each, and in another order each time
+    same = [(quarters[0] == quarter).mean() for quarter in quarters[1:]]
+    assert max(same) < 0.02
+    assert np.corrcoef(np.arange(len(order)), order)[0, 1] == pytest.approx(0, abs=4 / len(order) ** 0.5)
+
+
+def test_a_tar_that_is_not_the_one_its_rows_describe_is_refused(workspace: Workspace, kept: dict[str, str]) -> None:
+    plan = plan_shards(workspace, "s", CONFIG, 0)
+    shard = next(iter(plan.shards))
+    first = plan.shards[shard].start
+    plan.hashes[first] += np.uint64(1)
+    with pytest.raises(DataError, match="which is not the clip its rows describe"):
+        MaterializePart(workspace, "s", plan, 0)(shard)
+    assert workspace.parts("materialized/s") == []
+    assert not storage.exists(workspace.uri("materialized/s", f"{shard}.tar"))
+
+
+def test_a_selection_of_clips_that_are_gone_is_refused(workspace: Workspace, kept: dict[str, str]) -> None:
+    rows = workspace.read(CLIPS_FOLDER, "00001", CLIPS).to_pylist()
+    workspace.commit(CLIPS_FOLDER, "00001", from_rows(rows[1:], CLIPS, "here"), CLIPS)
+    with pytest.raises(DataError, match=r"selections/s/00001.* keeps clips that clips/00001 does not hold"):
+        plan_shards(workspace, "s", CONFIG, 0)
+
+
+def test_shards_in_a_bucket_have_the_bytes_of_those_on_a_disk(
+    workspace: Workspace, kept: dict[str, str], s3_bucket: str
+) -> None:
+    materialize(workspace)
+    remote = Workspace(f"{s3_bucket}/materializing")
+    for folder in (CLIPS_FOLDER, "selections/s"):
+        for entry in storage.list_files(workspace.uri(folder)):
+            uri = remote.uri(folder, storage.relative(entry.uri, workspace.uri(folder)))
+            storage.commit_bytes(uri, storage.read_bytes(entry.uri))
+    materialize(remote)
+    found = {
+        storage.relative(entry.uri, remote.uri("materialized/s")): storage.read_bytes(entry.uri)
+        for entry in storage.list_files(remote.uri("materialized/s"))
+    }
+    assert found == content(workspace)
