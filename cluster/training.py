@@ -15,9 +15,10 @@ import torch
 import torch.distributed as dist
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
-from torch import nn
+from torch import Tensor, nn
 
 from cluster.faults import MAX_TRAINING_FAILURES, PartError
+from cluster.gathering import gather_rows
 
 POLL_S = 0.5
 
@@ -44,14 +45,19 @@ class RayContext:
             parameter.grad = flat[offset : offset + parameter.numel()].view_as(parameter).clone()
             offset += parameter.numel()
 
-    def mean(self, values: dict[str, float]) -> dict[str, float]:
-        """Each value's mean over the workers."""
+    def gather(self, rows: Tensor) -> Tensor:
+        """The rows of all workers in order of rank; gradients flow back to each, summed over the workers."""
+        return rows if self.world_size == 1 else gather_rows(rows)
+
+    def mean(self, values: dict[str, float], weight: float = 1.0) -> dict[str, float]:
+        """Each value's mean over the workers, weighted by how much each of them has seen; all wait for each other."""
         if self.world_size == 1 or not values:
             return values
         names = sorted(values)
-        total = torch.tensor([values[name] for name in names], dtype=torch.float64, device=self.device)
+        rows = [*(weight * values[name] for name in names), weight]
+        total = torch.tensor(rows, dtype=torch.float64, device=self.device)
         dist.all_reduce(total)
-        return dict(zip(names, (total / self.world_size).tolist(), strict=True))
+        return dict(zip(names, (total[:-1] / total[-1]).tolist(), strict=True))
 
     def report(self, step: int, metrics: dict[str, float]) -> None:
         """Tell Ray Train (all ranks meet here) and the driver's progress bar."""

@@ -16,6 +16,7 @@ from pipeline.learners import LEARNERS, build
 from pipeline.splitting import SplittingConfig
 from pipeline.training import Context, train
 
+TOLD = ("loss", "match_auc", "match_calibration_error", "recall_at_1")  # of a run's last figures
 Workers = Annotated[int | None, typer.Option(help="Processes. Default: one per GPU, else 1. 0: in this process.")]
 
 
@@ -60,7 +61,7 @@ def train_model(session: Session, learner: str, name: str, selection: str | None
 
             fit(train_loop, job | {"root": workspace.root, "folder": folder}, name, workers, show, final=ConfigError)
         figures = workspace.stage(folder)["figures"]
-        told = ", ".join(f"{metric} {value:.3g}" for metric, value in figures.items() if metric.endswith("loss"))
+        told = ", ".join(f"{metric} {value:.3g}" for metric, value in figures.items() if metric.endswith(TOLD))
         session.done(f"train {learner}", f"{config.training.num_steps} steps; {told}", folder)
 
 

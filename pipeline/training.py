@@ -3,30 +3,28 @@
 A learner (see `pipeline/learners/`) brings the model, the batches and the loss; a context says where the loop runs: its
 rank, its device, how gradients are shared, whom to tell. Everything needed to go on lies in one file,
 `models/<name>/checkpoint.pt`, committed in one step: a killed run goes on from its last checkpoint with the batches it
-would have seen. The weights that validate best become `models/<name>/model.pt`.
+would have seen. The weights that validate best become `models/<name>/model.pt`, after the learner's own last word on
+them, if it has one (`Concluding`).
 """
 
 import dataclasses
-import io
 import math
 import time
 from collections.abc import Callable
-from pickle import UnpicklingError
-from typing import Any, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline import storage
-from pipeline.artifacts import TRAINING_FOLDER, Workspace
+from pipeline.artifacts import Workspace
 from pipeline.batching import ClipSet, prefetch, step_rng
+from pipeline.checkpointing import Progress, read_checkpoint
 from pipeline.errors import ConfigError, DataError
-from schemas.fields import from_rows
-from schemas.reports import TRAINING
 
 TRAIN_STREAM, VALIDATE_STREAM = 0, 1  # keeps the two splits' random streams apart
 Batch = dict[str, Tensor]
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +45,11 @@ class TrainingConfig:
     """Gradients longer than this are shortened to it."""
     validate_every: int = 500
     """Steps between validations; each also writes a checkpoint."""
+    checkpoint_every: int | None = None
+    """Steps between further checkpoints, where a validation is too far away to repeat after a kill."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Of convolutions and products in the network; losses and weights stay fp32. bf16 doubles the speed of a GPU that
+    has it, fp16 that of an older one, with its gradients scaled."""
     num_validation_batches: int = 8
     """Batches per validation, the same ones each time."""
 
@@ -54,6 +57,10 @@ class TrainingConfig:
         for name in ("num_steps", "batch_size", "validate_every", "num_validation_batches"):
             if getattr(self, name) < 1:
                 raise ValueError(f"training.{name} = {getattr(self, name)}: expected 1 or more.")
+        if self.checkpoint_every is not None and self.checkpoint_every < 1:
+            raise ValueError(f"training.checkpoint_every = {self.checkpoint_every}: expected 1 or more, or none.")
+        if self.precision not in ("fp32", *HALVES):
+            raise ValueError(f"training.precision = {self.precision}: expected fp32, {' or '.join(HALVES)}.")
         for name in ("learning_rate", "clip_norm"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"training.{name} = {getattr(self, name)}: expected more than 0.")
@@ -80,10 +87,37 @@ class Learner(Protocol):
         """Load weights that another stage trained, where the learner builds on one."""
 
     def batch(self, clips: ClipSet, rng: np.random.Generator, count: int, rows: slice, augment: bool) -> Batch:
-        """The given rows of the global batch of `count` examples that `rng` determines."""
+        """The given rows of the global batch of `count` examples that `rng` determines.
+
+        The first tensor has one row per example; the loss is a mean over examples, this worker's or all workers'.
+        """
 
     def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """`loss` (a scalar to minimise) and its parts, each a scalar worth a curve."""
+
+
+@runtime_checkable
+class Beginning(Protocol):
+    """A learner whose loss needs the other workers, or a memory that outlives a step."""
+
+    def begin(self, clips: ClipSet, seed: int, context: "Context") -> nn.Module:
+        """Take what `loss` will need; return the memory, a module of buffers that the checkpoint keeps."""
+
+    def after_step(self) -> None:
+        """Write into the memory; not before the step's gradients, which are computed from it, are done."""
+
+
+@runtime_checkable
+class Concluding(Protocol):
+    """A learner with a phase after the loop, such as a classifier on frozen towers."""
+
+    def conclude(
+        self, model: nn.Module, train_set: ClipSet, validation_set: ClipSet, seed: int, context: "Context"
+    ) -> dict[str, float]:
+        """Finish the best weights in place, on every worker alike, and return figures for the curve.
+
+        A function of its arguments alone: after a kill it runs again from the last checkpoint.
+        """
 
 
 class Context(Protocol):
@@ -96,8 +130,15 @@ class Context(Protocol):
     def share_gradients(self, model: nn.Module) -> None:
         """Replace every gradient by its mean over the workers."""
 
-    def mean(self, values: dict[str, float]) -> dict[str, float]:
-        """Each value's mean over the workers."""
+    def gather(self, rows: Tensor) -> Tensor:
+        """[sum of B, ...] the rows [B, ...] of all workers, by rank; gradients flow back, summed over the workers.
+
+        Where every worker then computes the same mean over all rows, the mean of the weights' gradients over the
+        workers is that of one process with the whole batch.
+        """
+
+    def mean(self, values: dict[str, float], weight: float = 1.0) -> dict[str, float]:
+        """Each value's mean over the workers, weighted by how many examples each of them has seen."""
 
     def report(self, step: int, metrics: dict[str, float]) -> None:
         """Tell whoever watches; called equally often on every worker."""
@@ -115,7 +156,11 @@ class LocalContext:
     def share_gradients(self, model: nn.Module) -> None:
         """There is one worker."""
 
-    def mean(self, values: dict[str, float]) -> dict[str, float]:
+    def gather(self, rows: Tensor) -> Tensor:
+        """The rows as they are: there is one worker."""
+        return rows
+
+    def mean(self, values: dict[str, float], weight: float = 1.0) -> dict[str, float]:
         """The values as they are: there is one worker."""
         return values
 
@@ -164,13 +209,17 @@ def train(
     model = learner.model()
     learner.initialise(model, workspace)
     model.to(context.device)
+    memory = learner.begin(train_set, seed, context) if isinstance(learner, Beginning) else nn.Module()
+    memory.to(context.device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    state = _Progress(workspace, folder)
-    state.restore(model, optimiser, context.device)
+    scaler = torch.amp.GradScaler(context.device.type, enabled=config.precision == "fp16")
+    state = Progress(workspace, folder, model, memory, optimiser, scaler)
+    state.restore(context.device)
     rows = slice(context.rank, None, context.world_size)
+    num_rows = len(range(num_examples)[rows])
+    # where shares differ, the mean over workers must be the mean over examples
+    weight = num_rows * context.world_size / num_examples
     began = time.monotonic() - state.elapsed_s
-    sums: dict[str, float] = {}
-    since = 0
 
     def make(step: int) -> Batch:
         return learner.batch(train_set, step_rng(seed, TRAIN_STREAM, step), config.batch_size, rows, augment=True)
@@ -180,53 +229,79 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = config.rate(step)
         model.train()
-        parts = learner.loss(model, _to(batch, context.device))
+        with half_precision(config.precision, context.device):
+            parts = learner.loss(model, _to(batch, context.device))
         if not torch.isfinite(parts["loss"]):
             raise DataError(
                 f"train {learner.name}, step {step}: the loss is {parts['loss'].item()}. Lower learning_rate."
             )
         optimiser.zero_grad(set_to_none=True)
-        parts["loss"].backward()
+        scaler.scale(weight * parts["loss"]).backward()
         context.share_gradients(model)
+        scaler.unscale_(optimiser)
         nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-        optimiser.step()
-        since += 1
-        for name, value in parts.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach())
-        state.step = step + 1
-        if state.step % config.validate_every == 0 or state.step == config.num_steps:
-            means = context.mean({name: value / since for name, value in sums.items()})
-            sums, since = {}, 0
-            held_out = context.mean(validate(learner, model, validation_set, seed, context))
+        scaler.step(optimiser)  # not at all where fp16 overflowed
+        scaler.update()
+        if isinstance(learner, Beginning):
+            learner.after_step()
+        state.add(parts)
+        is_due = state.step % config.validate_every == 0 or state.step == config.num_steps
+        is_kept = is_due or (config.checkpoint_every is not None and state.step % config.checkpoint_every == 0)
+        if is_kept:
+            state.agree(context, num_rows)
+        if is_due:
+            means = state.means()
+            held_out = validate(learner, model, validation_set, seed, context)
             state.elapsed_s = time.monotonic() - began
-            state.note(folder, "train", means)
-            state.note(folder, "validate", held_out)
+            state.note("train", means)
+            state.note("validate", held_out)
             if context.rank == 0:
-                state.keep_if_best(model, held_out.get("loss"))
-                state.commit(model, optimiser)
+                state.keep_if_best(held_out.get("loss"))
             context.report(state.step, {f"train_{k}": v for k, v in means.items()} | held_out)
         elif state.step % max(1, config.validate_every // 10) == 0:
-            context.report(state.step, {f"train_{k}": v / since for k, v in sums.items()})
+            context.report(state.step, {f"train_{k}": v / state.since for k, v in state.sums.items()})
+        if is_kept:
+            state.elapsed_s = time.monotonic() - began
+            if context.rank == 0:
+                state.commit()
+    if isinstance(learner, Concluding):
+        context.mean({"ready": 1.0})  # until rank 0, which alone has the best weights, has committed them
+        if context.rank != 0:
+            state.restore(context.device)
+        state.take_best()
+        state.note("validate", learner.conclude(model, train_set, validation_set, seed, context))
+        state.keep_if_best(None)
     if context.rank == 0:
         state.finish()
 
 
+def half_precision(precision: str, device: torch.device) -> torch.autocast:
+    """The context in which a network computes; nothing changes for fp32."""
+    return torch.autocast(device.type, dtype=HALVES.get(precision, torch.bfloat16), enabled=precision in HALVES)
+
+
 @torch.no_grad()
 def validate(learner: Learner, model: nn.Module, clips: ClipSet, seed: int, context: Context) -> dict[str, float]:
-    """Means of the learner's losses over the same few batches each time; empty if there are too few videos."""
+    """Means of the learner's losses over the same few batches each time; empty if there are too few videos.
+
+    Over all examples, whatever share of them a worker has; the same on every worker.
+    """
     if clips.num_videos < 2:
         return {}
     model.eval()
-    is_shared = min(clips.num_videos, learner.training.batch_size) >= context.world_size
+    num_examples = min(clips.num_videos, learner.training.batch_size)
+    is_shared = num_examples >= context.world_size
     rows = slice(context.rank, None, context.world_size) if is_shared else slice(None)
     sums: dict[str, float] = {}
     count = learner.training.num_validation_batches
     for index in range(count):
         rng = step_rng(seed, VALIDATE_STREAM, index)
         batch = learner.batch(clips, rng, learner.training.batch_size, rows, augment=False)
-        for name, value in learner.loss(model, _to(batch, context.device)).items():
+        with half_precision(learner.training.precision, context.device):
+            parts = learner.loss(model, _to(batch, context.device))
+        for name, value in parts.items():
             sums[name] = sums.get(name, 0.0) + float(value) / count
-    return sums
+    return context.mean(sums, len(range(num_examples)[rows]))
 
 
 def load_weights(model: nn.Module, workspace: Workspace, folder: str) -> None:
@@ -241,80 +316,10 @@ def load_weights(model: nn.Module, workspace: Workspace, folder: str) -> None:
         raise ConfigError(f"{workspace.uri(folder)}: not trained yet. Run `earshot train ... --name {name}` first.")
     uri = workspace.uri(folder, "model.pt")
     try:
-        model.load_state_dict(_load(uri, torch.device("cpu"), ("model",))["model"])
+        model.load_state_dict(read_checkpoint(uri, torch.device("cpu"), ("model",))["model"])
     except RuntimeError as error:
         raise DataError(f"{uri}: does not fit the model that the folder's config describes ({error}).") from error
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:
     return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-
-
-def _load(uri: str, device: torch.device, names: tuple[str, ...]) -> dict[str, Any]:
-    data = storage.read_bytes(uri)
-    try:
-        if not data.startswith(b"PK"):  # torch would try older forms
-            raise ValueError("not a file that torch.save wrote")
-        loaded = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
-        return {name: loaded[name] for name in names}
-    except (RuntimeError, EOFError, ValueError, LookupError, TypeError, UnpicklingError) as error:
-        why = str(error).partition("\n")[0]
-        raise DataError(f"{uri}: not a checkpoint of tensors and numbers ({why}). Delete it to train anew.") from error
-
-
-def _dump(value: dict[str, Any]) -> bytes:
-    file = io.BytesIO()
-    torch.save(value, file)
-    return file.getvalue()
-
-
-class _Progress:
-    """What a checkpoint holds beside weights: the step, the curve so far, the best validation loss and its weights."""
-
-    def __init__(self, workspace: Workspace, folder: str) -> None:
-        self._workspace, self._folder = workspace, folder
-        self.step = 0
-        self.elapsed_s = 0.0
-        self._best_loss = math.inf
-        self._best: dict[str, Tensor] = {}
-        self._curve: list[dict[str, Any]] = []
-
-    def restore(self, model: nn.Module, optimiser: torch.optim.Optimizer, device: torch.device) -> None:
-        uri = self._workspace.uri(self._folder, "checkpoint.pt")
-        if not storage.exists(uri):
-            return
-        saved = _load(uri, device, ("model", "optimiser", "step", "elapsed_s", "curve", "best_loss", "best"))
-        model.load_state_dict(saved["model"])
-        optimiser.load_state_dict(saved["optimiser"])
-        self.step, self.elapsed_s, self._curve = saved["step"], saved["elapsed_s"], saved["curve"]
-        self._best_loss, self._best = saved["best_loss"], saved["best"]
-
-    def note(self, folder: str, split: str, metrics: dict[str, float]) -> None:
-        run = folder.rpartition("/")[2]
-        facts = {"run": run, "step": self.step, "split": split, "elapsed_s": self.elapsed_s}
-        self._curve += [facts | {"metric": name, "value": value} for name, value in metrics.items()]
-
-    def keep_if_best(self, model: nn.Module, loss: float | None) -> None:
-        if loss is None or not self._best or loss < self._best_loss:
-            self._best_loss = math.inf if loss is None else loss
-            self._best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-
-    def commit(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        saved = {
-            "model": model.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "step": self.step,
-            "elapsed_s": self.elapsed_s,
-            "curve": self._curve,
-            "best_loss": self._best_loss,
-            "best": self._best,
-        }
-        storage.commit_bytes(self._workspace.uri(self._folder, "checkpoint.pt"), _dump(saved))
-
-    def finish(self) -> None:
-        storage.commit_bytes(self._workspace.uri(self._folder, "model.pt"), _dump({"model": self._best}))
-        run = self._folder.rpartition("/")[2]
-        self._workspace.commit(TRAINING_FOLDER, run, from_rows(self._curve, TRAINING, run), TRAINING)
-        last = [row for row in self._curve if row["step"] == self.step]
-        figures = {f"{row['split']}_{row['metric']}": row["value"] for row in last}
-        self._workspace.finish(self._folder, step=self.step, figures=figures)

@@ -1,5 +1,6 @@
 """The coincidence model: unit embeddings, level-blind, calibrated, trainable."""
 
+import dataclasses
 import math
 
 import pytest
@@ -55,11 +56,56 @@ def test_rows_are_ordered_by_frame_then_row_then_column(model):
     torch.testing.assert_close(seen.local[0, 16 + 4 * 2 + 3], grid[1, :, 2, 3])  # frame 1, row 2, column 3
 
 
-def test_match_score_is_the_logistic_of_a_times_cosine_plus_b(model):
+def test_without_a_matcher_the_score_is_the_logistic_of_a_times_cosine_plus_b():
+    model = CoincidenceModel(dataclasses.replace(TINY, embedding_dim=2, matcher="cosine")).eval()
     visual, audio = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.6, 0.8]])
     model.match_scale.data.fill_(4.0)
     model.match_bias.data.fill_(-1.0)
     assert model.score(visual, audio).item() == pytest.approx(1 / (1 + math.exp(-(4 * 0.6 - 1))), rel=1e-5)
+
+
+@pytest.mark.parametrize("matcher", ["concat", "product"])
+def test_the_score_is_that_of_a_matcher_written_out(matcher):
+    model = CoincidenceModel(dataclasses.replace(TINY, embedding_dim=4, matcher=matcher)).eval()
+    visual, audio = F.normalize(torch.randn(3, 4), dim=1), F.normalize(torch.randn(3, 4), dim=1)
+    rows = [2 * visual, 2 * audio, 4 * visual * audio][: 3 if matcher == "product" else 2]  # sqrt(4) = 2
+    layers = model.matcher
+    hidden = (torch.cat(rows, dim=1) @ layers.hidden.weight.T + layers.hidden.bias).clamp_min(0)
+    assert hidden.shape == (3, 128)
+    expected = 1 / (1 + torch.exp(-(hidden @ layers.dense.weight[0] + layers.dense.bias)))
+    torch.testing.assert_close(model.score(visual, audio), expected)
+
+
+def test_a_bilinear_score_starts_as_the_cosine_over_the_temperature_and_learns_a_matrix():
+    cosine = CoincidenceModel(TINY)
+    model = CoincidenceModel(dataclasses.replace(TINY, score="bilinear"))
+    visual, audio = F.normalize(torch.randn(3, 32), dim=1), F.normalize(torch.randn(5, 32), dim=1)
+    torch.testing.assert_close(model.logits(visual, audio), cosine.logits(visual, audio))
+    torch.testing.assert_close(cosine.logits(visual, audio), visual @ audio.T / 0.07)
+    torch.nn.init.normal_(model.bilinear)
+    expected = torch.einsum("vi,ij,aj->va", visual, model.bilinear, audio) / 0.07
+    torch.testing.assert_close(model.logits(visual, audio), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(audio @ model.audio_queries(visual).T, expected.T, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(visual @ model.visual_queries(audio).T, expected, rtol=1e-4, atol=1e-4)
+    model.logits(visual, audio).sum().backward()
+    assert model.bilinear.grad.abs().sum() > 0
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model.logits(visual.bfloat16(), audio.bfloat16()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("num_frames", [1, 5])
+def test_the_patents_trunk_has_the_interface_of_the_others(num_frames):
+    config = dataclasses.replace(TINY, trunk="stem3d")
+    model = CoincidenceModel(config).eval()
+    frames, waveform = torch.rand(2, num_frames, 3, 128, 96), 0.1 * torch.randn(2, 32_000)
+    visual, audio = model(frames, waveform)
+    assert visual.shape == audio.shape == (2, 32)
+    seen, heard = model.visual_tower(frames), model.audio_tower(waveform)
+    assert model.visual_tower.cells(128, 96) == (4, 4)
+    assert seen.local.shape == (2, num_frames * 16, model.visual_tower.local_dim)
+    assert seen.embeddings.shape == (2, num_frames, 32)
+    assert heard.local.shape[2] == model.audio_tower.local_dim
+    assert heard.embeddings.shape[::2] == (2, 32)
 
 
 def test_calibration_does_not_train_the_towers(model):
@@ -100,7 +146,18 @@ def test_contrastive_steps_tell_four_colours_by_their_tones():
     assert losses[-1] < 0.5 * math.log(4)  # chance is log 4
 
 
-@pytest.mark.parametrize("fields", [{"rate_hz": 8000}, {"frame_size": 8}, {"temperature": 0.0}, {"width": -1.0}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"rate_hz": 8000},
+        {"frame_size": 8},
+        {"temperature": 0.0},
+        {"width": -1.0},
+        {"score": "dot"},
+        {"matcher": "none"},
+        {"trunk": "resnet"},
+    ],
+)
 def test_config_out_of_range_is_refused(fields):
     with pytest.raises(ValueError, match=f"{next(iter(fields))} = "):
         CoincidenceConfig(**fields)

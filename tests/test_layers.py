@@ -37,6 +37,7 @@ TESTED_BY = {
     "pipeline.learners.common": "test_learners",
     "pipeline.learners.coincidence": "test_learners",
     "pipeline.learners.separation": "test_learners",
+    "pipeline.learners.matching": "test_matching",
     "pipeline.losses.contrastive": "test_contrastive",
     "pipeline.losses.mixit": "test_mixit",
     "pipeline.losses.onscreen": "test_onscreen",

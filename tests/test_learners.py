@@ -10,14 +10,16 @@ import pytest
 import torch
 from conftest import World
 
+from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, Workspace
 from pipeline.batching import ClipSet, step_rng
 from pipeline.clipsets import load_split
 from pipeline.config import as_dict
 from pipeline.errors import ConfigError
 from pipeline.learners import build, load_model
-from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
+from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig, MemoryConfig
 from pipeline.learners.common import MAX_GAP, MAX_SPEED, add_gap, augment_frames, augment_waveform, stack_waveforms
+from pipeline.learners.matching import MatchingConfig
 from pipeline.learners.separation import Recipe, SeparationLearner, SeparationLearnerConfig
 from pipeline.models.coincidence import CoincidenceConfig
 from pipeline.models.separation import SeparationConfig
@@ -29,7 +31,8 @@ from pipeline.training import LocalContext, TrainingConfig, train
 RATE_HZ = 16000
 TOWERS = CoincidenceConfig(trunk="plain", frame_size=32, width=0.25, embedding_dim=16)
 TRAINING = TrainingConfig(num_steps=2, batch_size=3, validate_every=1, num_validation_batches=1)
-COINCIDENCE = CoincidenceLearnerConfig(model=TOWERS, training=TRAINING)
+MATCHING = MatchingConfig(num_batches=2, num_steps=5, num_held_out_batches=2)
+COINCIDENCE = CoincidenceLearnerConfig(model=TOWERS, training=TRAINING, matching=MATCHING)
 SEPARATION = SeparationLearnerConfig(
     model=SeparationConfig(
         basis="stft",
@@ -275,6 +278,87 @@ def test_every_row_of_a_coincidence_batch_is_of_another_video(world: World) -> N
         assert len(set(batch["video"].tolist())) == 4
         assert batch["waveform"].abs().max() <= 1
         assert 0 <= batch["frames"].min() <= batch["frames"].max() <= 1
+
+
+NCE = dataclasses.replace(COINCIDENCE, objective="nce", memory=MemoryConfig(num_negatives=12))
+
+
+@pytest.mark.parametrize(("draw", "shape"), [("shared", [12]), ("per_example", [3, 12])])
+def test_a_batch_for_nce_names_its_clips_and_their_noise(world: World, draw: str, shape: list[int]) -> None:
+    clips = load_split(world.workspace, "train", SplittingConfig())
+    config = dataclasses.replace(NCE, memory=dataclasses.replace(NCE.memory, draw=draw))
+    learner = CoincidenceLearner(config)
+    batch = learner.batch(clips, step_rng(0), 3, slice(None), augment=True)
+    assert list(batch["negatives"].shape) == shape
+    assert batch["negatives"].max() < len(clips)
+    assert clips.video_index[batch["clip"]].tolist() == batch["video"].tolist()
+    second = learner.batch(clips, step_rng(0), 3, slice(1, None, 2), augment=True)  # what another worker draws
+    wanted = batch["negatives"] if draw == "shared" else batch["negatives"][1::2]
+    assert torch.equal(second["negatives"], wanted)
+    assert "negatives" not in learner.batch(clips, step_rng(0), 3, slice(None), augment=False)
+
+
+@pytest.mark.parametrize("directions", ["both", "visual"])
+@pytest.mark.parametrize("draw", ["shared", "per_example"])
+def test_nce_remembers_what_it_has_seen_and_reaches_both_towers(world: World, draw: str, directions: str) -> None:
+    torch.manual_seed(0)
+    clips = load_split(world.workspace, "train", SplittingConfig())
+    memory = dataclasses.replace(NCE.memory, draw=draw, directions=directions)
+    learner = CoincidenceLearner(dataclasses.replace(NCE, memory=memory))
+    model = learner.model().train()
+    bank = learner.begin(clips, 0, LocalContext())
+    seen: set[int] = set()
+    for step in range(4):
+        batch = learner.batch(clips, step_rng(0, step), 4, slice(None), augment=True)
+        parts = learner.loss(model, batch)
+        (parts["loss"] / 4).backward()
+        learner.after_step()
+        seen |= set(batch["clip"].tolist())
+        assert set(torch.nonzero(bank.filled).flatten().tolist()) == seen
+        assert parts["nce"] > 0
+    assert torch.isfinite(bank.log_mean_noise).tolist() == [True, directions == "both"]
+    for tower in (model.visual_tower, model.audio_tower):
+        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in tower.parameters())
+    model.eval()
+    assert "info_nce" in learner.loss(model, batch)  # held-out clips are in no memory
+
+
+def test_coincidence_training_with_a_memory_outlives_a_kill(workspace: Workspace) -> None:
+    class Killed(CoincidenceLearner):
+        def loss(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            if len(steps) == 3:
+                raise InterruptedError
+            steps.append(0)
+            return super().loss(model, batch)
+
+    steps: list[int] = []
+    training = dataclasses.replace(TRAINING, num_steps=4, validate_every=4, checkpoint_every=2)
+    config = dataclasses.replace(NCE, training=training)
+    sets = [load_split(workspace, split, SplittingConfig()) for split in ("train", "validate")]
+    for name in ("whole", "killed"):
+        workspace.begin(f"models/{name}", {"learner": "coincidence", "config": as_dict(config)}, {})
+    train(CoincidenceLearner(config), *sets, workspace, "models/whole", 0, LocalContext())
+    with pytest.raises(InterruptedError):
+        train(Killed(config), *sets, workspace, "models/killed", 0, LocalContext())
+    train(CoincidenceLearner(config), *sets, workspace, "models/killed", 0, LocalContext())
+    files = [storage.read_bytes(workspace.uri("models", name, "model.pt")) for name in ("whole", "killed")]
+    assert files[0] == files[1]
+    figures = [workspace.stage(f"models/{name}")["figures"] for name in ("whole", "killed")]
+    assert figures[0] == figures[1]
+    assert figures[0]["validate_gallery"] == 3  # held-out videos
+    assert {"validate_match_auc", "validate_match_calibration_error", "validate_sound_recall_at_1"} <= figures[0].keys()
+
+
+def test_towers_do_not_move_while_the_match_classifier_learns(world: World) -> None:
+    torch.manual_seed(0)
+    learner = CoincidenceLearner(COINCIDENCE)
+    model = learner.model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    sets = [load_split(world.workspace, split, SplittingConfig()) for split in ("train", "validate")]
+    learner.conclude(model, *sets, 0, LocalContext())
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    layers = {f"matcher.{layer}.{kind}" for layer in ("hidden", "dense") for kind in ("weight", "bias")}
+    assert moved == layers | {"match_scale", "match_bias"}
 
 
 def test_scores_are_probabilities_and_embeddings_unit_vectors(world: World) -> None:

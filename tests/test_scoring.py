@@ -15,6 +15,7 @@ from pipeline.config import as_dict
 from pipeline.errors import ConfigError, DataError
 from pipeline.learners import load_model
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
+from pipeline.learners.matching import MatchingConfig
 from pipeline.models.coincidence import CoincidenceConfig
 from pipeline.scoring import ScorePart, ScoringConfig
 from pipeline.splitting import SplittingConfig
@@ -27,6 +28,7 @@ from schemas.scores import SCORES
 CONFIG = CoincidenceLearnerConfig(
     model=CoincidenceConfig(trunk="plain", frame_size=32, width=0.25, embedding_dim=16),
     training=TrainingConfig(num_steps=2, batch_size=3, validate_every=1, num_validation_batches=1),
+    matching=MatchingConfig(num_steps=5, num_batches=2),
 )
 
 

@@ -1,8 +1,8 @@
 """Contrastive loss: pictures and sounds that happen together get closer embeddings than those of different videos.
 
 In: visual and audio embeddings, row i of each from the same moment, and the video each row was cut from. Out: a loss in
-nats per row. `pair_logits` is the score, the same for every contrastive objective; what the scores are compared with is
-the objective (`info_nce`: the other rows of the batch).
+nats per row. `pair_logits` is the score over a temperature; what the scores are compared with is the objective
+(`info_nce`: the other rows of the batch; `losses/nce.py`: a memory of all clips).
 
 The decision to question is the mask: another moment of the same video is neither a positive nor a negative. It looks
 and sounds alike, so as a negative it would push apart what belongs together.
@@ -67,7 +67,14 @@ def info_nce(visual: Tensor, audio: Tensor, temperature: float | Tensor, video_i
             f"visual {list(visual.shape)}, audio {list(audio.shape)}, video_ids {list(video_ids.shape)}: "
             "expected [B, D], [B, D] and [B], one video for each matched pair."
         )
-    logits = pair_logits(visual, audio, temperature)
+    return info_nce_of(pair_logits(visual, audio, temperature), video_ids)
+
+
+def info_nce_of(logits: Tensor, video_ids: Tensor) -> Tensor:
+    """The loss [B] of `info_nce` from logits [B, B] of every picture with every sound, whatever the score.
+
+    With the batch of all workers, every one of them computes the same loss from the same gathered rows.
+    """
     pair = torch.arange(len(logits), device=logits.device)
     same_video = video_ids[:, None] == video_ids[None, :]
     logits = logits.masked_fill(same_video & (pair[:, None] != pair[None, :]), -torch.inf)

@@ -1,0 +1,40 @@
+"""Rows of all training processes as one tensor that gradients flow back through. torch.distributed alone, no Ray."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """[sum of B, ...] the rows [B, ...] of every process in order of rank; each may have another B.
+
+    The gradient of a row is the sum over the processes of what their losses have for it. So when every process computes
+    the same mean over all rows, and gradients of the weights are then averaged over the processes, the result is the
+    gradient of one process with the whole batch.
+    """
+    return _Gather.apply(rows)
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, rows: Tensor) -> Tensor:
+        world_size = dist.get_world_size()
+        mine = torch.tensor([len(rows)], device=rows.device)
+        counts = [torch.zeros_like(mine) for _ in range(world_size)]
+        dist.all_gather(counts, mine)
+        sizes = [int(count) for count in counts]
+        padded = rows.new_zeros(max(sizes), *rows.shape[1:])  # processes exchange equal shapes only
+        padded[: len(rows)] = rows
+        parts = [torch.empty_like(padded) for _ in range(world_size)]
+        dist.all_gather(parts, padded)
+        start = sum(sizes[: dist.get_rank()])
+        context.span = slice(start, start + len(rows))
+        return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total[context.span]

@@ -1,0 +1,60 @@
+"""How well one view finds its other half among many: a picture its sound, a sound its picture.
+
+Conventions
+-----------
+Scores are [N, N] numbers, row i a query, column i its own partner, all partners of different videos; a higher score is
+a better match and only the order within a row counts. Transpose to ask in the other direction. Values are floats in
+[0, 1]; chance is k / N. Equal scores are told apart by chance, so a score that says nothing scores k / N, not 1.
+
+Metrics
+-------
+- `recall_at`: share of queries whose partner is among the k best.
+- `median_rank`: the rank that half of the partners reach, 1 is best.
+
+References
+----------
+Arandjelovic & Zisserman 2018, "Objects that Sound", arXiv:1712.06651, section 3.2 (audio-visual retrieval).
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def validate(scores: np.ndarray) -> None:
+    """Refuse scores that no ranking is defined for.
+
+    Raises:
+        ValueError: not square, empty, or not finite.
+    """
+    if scores.ndim != 2 or scores.shape[0] != scores.shape[1] or not len(scores):
+        raise ValueError(f"scores {list(scores.shape)}: expected [N, N], the partner of query i in column i.")
+    if not np.isfinite(scores).all():
+        raise ValueError("scores hold NaN or infinity, expected finite numbers. Look at the embeddings' lengths.")
+
+
+def recall_at(scores: ArrayLike, k: int) -> float:
+    """Share of the queries, in [0, 1], whose own partner is among the k best of scores [N, N]; ties by chance.
+
+    Raises:
+        ValueError: see `validate`; or k < 1.
+
+    >>> recall_at([[3.0, 1.0], [2.0, 1.0]], 1), recall_at([[1.0, 1.0], [1.0, 1.0]], 1)
+    (0.5, 0.5)
+    """
+    if k < 1:
+        raise ValueError(f"k = {k}: expected 1 or more.")
+    better, equal = _ahead(np.asarray(scores, dtype=np.float64))
+    return float(np.clip((k - better) / (equal + 1), 0, 1).mean())
+
+
+def median_rank(scores: ArrayLike) -> float:
+    """Median, over the queries of scores [N, N], of the partner's rank: 1 for the best, ties at their middle."""
+    better, equal = _ahead(np.asarray(scores, dtype=np.float64))
+    return float(np.median(1 + better + equal / 2))
+
+
+def _ahead(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many others score above a query's partner [N], and how many the same [N]."""
+    validate(scores)
+    own = np.diagonal(scores)[:, None]
+    return (scores > own).sum(axis=1), (scores == own).sum(axis=1) - 1

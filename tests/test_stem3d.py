@@ -1,0 +1,52 @@
+"""The patent's networks: sizes of its stem, time seen by one frame, and any number of frames."""
+
+import pytest
+import torch
+
+from pipeline.models.stem3d import SpectrogramNet, Stem3dNet
+
+
+@pytest.fixture
+def net() -> Stem3dNet:
+    torch.manual_seed(0)
+    return Stem3dNet(width=0.25, embedding_dim=12).eval()
+
+
+def test_at_full_width_the_stem_is_the_patents_and_the_embedding_is_of_512() -> None:
+    net = Stem3dNet(width=1.0, embedding_dim=512)
+    assert net.stem.weight.shape == (64, 3, 3, 7, 7)
+    assert net.dense.out_features == 512
+
+
+@pytest.mark.parametrize(("num_frames", "height", "width"), [(1, 64, 64), (5, 64, 48), (2, 33, 16)])
+def test_the_grid_has_a_cell_per_16_pixels_for_any_number_of_frames(
+    net: Stem3dNet, num_frames: int, height: int, width: int
+) -> None:
+    local, embeddings = net(torch.rand(2, num_frames, 3, height, width))
+    assert local.shape == (2 * num_frames, net.local_dim, -(-height // 16), -(-width // 16))
+    assert embeddings.shape == (2 * num_frames, 12)
+    assert torch.isfinite(embeddings).all()
+
+
+def test_a_frame_sees_its_neighbours_and_no_further(net: Stem3dNet) -> None:
+    frames = torch.rand(1, 5, 3, 32, 32)
+    changed = frames.clone()
+    changed[:, 4] = 0
+    (_, before), (_, after) = net(frames), net(changed)
+    is_same = [torch.equal(a, b) for a, b in zip(before, after, strict=True)]
+    assert is_same == [True, True, True, False, False]
+
+
+def test_clips_of_a_batch_do_not_see_each_other(net: Stem3dNet) -> None:
+    frames = torch.rand(2, 3, 3, 32, 32)
+    _, together = net(frames)
+    _, alone = net(frames[1:])
+    torch.testing.assert_close(together[3:], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_a_spectrogram_has_one_embedding_per_16_steps() -> None:
+    net = SpectrogramNet(width=0.25, embedding_dim=12, input_mean=-3.0, input_std=2.0).eval()
+    for length, steps in ((1, 1), (16, 1), (498, 32)):
+        local, embeddings = net.features(torch.randn(2, 1, length, 64))
+        assert local.shape == (2, net.local_dim, steps, 4)
+        assert embeddings.shape == (2, steps, 12)
