@@ -2,6 +2,8 @@
 
 import logging
 import os
+import signal
+import threading
 from pathlib import Path
 
 # Ray would report usage to its makers over the network; Earshot's users decide that themselves.
@@ -28,6 +30,15 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> None:
     """
     if ray.is_initialized():
         return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        _init(address, num_cpus)
+    finally:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # Ray puts its own there, which prints a trace and aborts
+
+
+def _init(address: str | None, num_cpus: int | None) -> None:
     if address is None:
         usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         ray.init(

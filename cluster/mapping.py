@@ -4,6 +4,7 @@ Each part reads and writes files itself, so Ray carries only the callable, a par
 run twice: its files' names and bytes are functions of its input, so that is harmless.
 """
 
+import dataclasses
 import faulthandler
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -32,6 +33,8 @@ def map_parts(work: Callable[[str], R], parts: Sequence[str], needs: Needs) -> I
     """
     if not parts:
         return
+    if needs.prefers_gpu and ray.cluster_resources().get("GPU", 0) >= 1:
+        needs = dataclasses.replace(needs, num_gpus=1)
     check_placement(needs)
     slots = min(num_slots(needs), len(parts))
     submit, release = _pool(work, slots, needs) if needs.keeps_state else _tasks(work, needs)
@@ -43,7 +46,10 @@ def map_parts(work: Callable[[str], R], parts: Sequence[str], needs: Needs) -> I
             while waiting and free:
                 part, slot = waiting.pop(), free.pop()
                 running[submit(part, slot)] = (part, slot)
-            ready, _ = ray.wait(list(running), num_returns=1)
+            ready, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
+            if not ready:
+                check_alive()
+                continue
             part, slot = running.pop(ready[0])
             free.append(slot)
             try:
@@ -56,6 +62,18 @@ def map_parts(work: Callable[[str], R], parts: Sequence[str], needs: Needs) -> I
         for reference in running:
             ray.cancel(reference, force=not needs.keeps_state)
         release()
+
+
+def check_alive() -> None:
+    """Refuse to wait for a Ray of this machine that has died: it would end this process without a word.
+
+    Raises:
+        PartError: its raylet is gone.
+    """
+    node = ray._private.worker._global_node  # None where the cluster was there before; there is no public way to ask
+    if node is not None and any(name == "raylet" for name, _ in node.dead_processes()):
+        lost = ConnectionError("Ray lost its raylet: killed, or out of memory. The same command goes on from here.")
+        raise PartError("in flight", lost)
 
 
 def check_placement(needs: Needs) -> None:

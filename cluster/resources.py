@@ -14,6 +14,8 @@ class Needs:
     memory_bytes: int = GIB
     keeps_state: bool = False
     """True: a pool of long-lived workers, because each loads a model once. False: one task per part."""
+    prefers_gpu: bool = False
+    """True: a GPU for each worker where the cluster has any, and none where it has not."""
     limit_s: float = 4 * 3600
     """Wall-clock limit of one part: a worker that is stuck longer is killed, and the part tried again."""
 
@@ -23,8 +25,8 @@ SHARDING = Needs(num_cpus=1, memory_bytes=GIB)
 # Rendering draws while ffmpeg encodes.
 WORLD = Needs(num_cpus=1, memory_bytes=GIB, limit_s=600)
 # The model is loaded once per worker; torch uses as many threads as the worker has CPUs.
-SCORING = Needs(num_cpus=1, memory_bytes=2 * GIB, keeps_state=True)
-EVALUATING = Needs(num_cpus=1, memory_bytes=4 * GIB, keeps_state=True)
+SCORING = Needs(num_cpus=1, memory_bytes=2 * GIB, keeps_state=True, prefers_gpu=True)
+EVALUATING = Needs(num_cpus=1, memory_bytes=4 * GIB, keeps_state=True, prefers_gpu=True)
 # Pure table work: small and short.
 LABELING = Needs(num_cpus=1, memory_bytes=GIB, limit_s=3600)
 FILTERING = Needs(num_cpus=1, memory_bytes=GIB, limit_s=3600)

@@ -1,7 +1,10 @@
 """The `earshot` command: one subcommand per file of this folder, in the order of the data's flow."""
 
 import importlib
+import signal
 import sys
+import threading
+from types import FrameType
 
 import typer
 
@@ -34,6 +37,8 @@ def build(names: tuple[str, ...]) -> typer.Typer:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; give its exit code: 2 if what was asked for cannot be done, and nothing was; 1 if it failed."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)
     # `earshot query` need not wait for torch and Ray; `earshot --help` needs every module's words
     names = (arguments[0],) if arguments and arguments[0] in COMMANDS else COMMANDS
     try:
@@ -43,7 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
             print("earshot: stopped. The same command goes on from here.", file=sys.stderr)
         return end.code if isinstance(end.code, int) else FAILURE_EXIT
     except remote_errors() as error:
-        print(f"earshot: s3: {error}. Check AWS_ENDPOINT_URL, credentials and the bucket's name.", file=sys.stderr)
+        print(
+            f"earshot: s3: {error}. Check AWS_ENDPOINT_URL, credentials and the bucket's name; for a published list, "
+            "the network, --media, or EARSHOT_PUBLIC_ENDPOINT_URL.",
+            file=sys.stderr,
+        )
         return CONFIG_EXIT
     except (ConfigError, ConnectionError) as error:
         print(f"earshot: {error}", file=sys.stderr)
@@ -52,6 +61,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"earshot: {error}", file=sys.stderr)
         return FAILURE_EXIT
     return 0
+
+
+def _interrupt(*_: int | FrameType | None) -> None:
+    """A scheduler's SIGTERM ends a command as Ctrl-C does: locks are released, and the same command goes on."""
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

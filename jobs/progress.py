@@ -18,6 +18,11 @@ def tell(counts: Mapping[str, float]) -> str:
     return ", ".join(f"{count:,.0f} {name}".replace(",", " ") for name, count in counts.items() if count)
 
 
+def printable(text: str) -> str:
+    """A name that others gave, for a terminal: `?` for what would move its cursor or change its colours."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[[int, str], Any]]:
     """One bar with count, rate and remaining time; without a terminal, a line at most every 15 s.

@@ -22,7 +22,7 @@ from cluster.resources import Needs
 from jobs.presets import PipelineConfig, check_together, preset
 from jobs.progress import progress_bar, tell
 from pipeline import storage
-from pipeline.artifacts import Workspace
+from pipeline.artifacts import SETTINGS_FILE, Workspace
 from pipeline.config import as_dict, from_dict, override
 from pipeline.costing import Costed
 from pipeline.errors import ConfigError
@@ -52,7 +52,7 @@ Media = Annotated[
     str | None,
     typer.Option(help="Where relative addresses of a table lie. Default: beside it; a published list's: its bucket."),
 ]
-Preset = Annotated[str | None, typer.Option(help="tiny or base. Default: what the root was begun with, else tiny.")]
+Preset = Annotated[str | None, typer.Option(help="tiny, small or base. Default: the root's, else tiny.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Change a field: stage.field=value. Repeatable.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every random choice. Default: the root's, else 0.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster: auto or ray://head:10001. Default: this machine.")]
@@ -60,7 +60,6 @@ Name = Annotated[str, named("Name of what this makes, so that several can stand 
 Scorer = Annotated[str, named("Name of the coincidence model.", "--model")]
 Selection = Annotated[str, named("Name of the selection.")]
 
-SETTINGS_FILE = "earshot.json"
 DEFAULT_PRESET = "tiny"
 
 
@@ -86,6 +85,7 @@ class Session:
         if is_new:
             storage.check_writable(self.workspace.root)
         with claim(self.workspace, folder):
+            storage.remove_unfinished(self.workspace.uri(folder))
             self.workspace.begin(folder, config, inputs)
             if is_new:
                 settings = {"config": as_dict(self.config), "seed": self.seed}

@@ -1,18 +1,21 @@
 """Cut every video of a collection that has no clips yet: collection/00042 -> clips/00042.tar, clips, videos."""
 
+import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
 
-from cluster.resources import SHARDING
-from jobs.progress import tell
+from cluster.resources import SHARDING, Needs
+from jobs.presets import PipelineConfig
+from jobs.progress import printable, tell
 from jobs.session import Address, Collection, Media, Preset, Root, Seed, Session, Set, open_session
 from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
 from pipeline.collecting import check_collection, plan_parts
 from pipeline.ledger import Ledger, take_stock
 from pipeline.sharding import ShardPart
+from schemas.videos import REJECTED
 
 NUM_TOLD = 5  # addresses of changed videos on the terminal
 
@@ -24,19 +27,26 @@ def shard(session: Session, collection: str, media: str | None = None, retry: Se
     with session.begin(CLIPS_FOLDER, {"view": config.view, "sharding": config.sharding}, {}):
         planned = plan_parts(workspace, collection, config.collecting, media, retry)
         parts = workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER)
-        session.map("shard", ShardPart(workspace, config.view, config.sharding), parts, SHARDING, note=tell_cutting)
+        work = ShardPart(workspace, config.view, config.sharding)
+        session.map("shard", work, parts, needs(config), note=tell_cutting)
         ledger = take_stock(workspace)
-        if parts:
+        if parts or not workspace.is_finished(CLIPS_FOLDER):  # it may have been killed after its last part
             workspace.finish(CLIPS_FOLDER)
         if planned.changed:
-            told = ", ".join(planned.changed[:NUM_TOLD]) + (", ..." if len(planned.changed) > NUM_TOLD else "")
+            told = ", ".join(map(printable, planned.changed[:NUM_TOLD]))
             print(
-                f"shard: {len(planned.changed)} videos changed since they were cut, and stay as they were: {told}. "
-                "To cut one anew, give it another name or address.",
+                f"shard: changed since they were listed first, and left as they were cut: {len(planned.changed)} "
+                f"videos (another file, or other spans), such as {told}. To cut one anew, give it another name.",
                 file=sys.stderr,
             )
-        news = tell({"new": planned.num_new, "retried": planned.num_retried}) if parts else "nothing to do"
-        session.done("shard", f"{news}; {tell_stock(ledger)}", CLIPS_FOLDER)
+        news = tell({"new": planned.num_new, "retried": planned.num_retried}) or "went on"
+        session.done("shard", f"{news if parts else 'nothing to do'}; {tell_stock(ledger)}", CLIPS_FOLDER)
+
+
+def needs(config: PipelineConfig) -> Needs:
+    """Of a worker: time enough for a part in which every video takes all that it may, and an hour for the rest."""
+    limit_s = config.collecting.videos_per_part * config.sharding.video_limit_s + 3600
+    return dataclasses.replace(SHARDING, limit_s=limit_s)
 
 
 def tell_cutting(counts: Mapping[str, float], elapsed_s: float) -> str:
@@ -56,7 +66,7 @@ def tell_stock(ledger: Ledger) -> str:
     coverage = f", media found for {1 - missing / ledger.num_videos:.1%}" if missing else ""
     return (
         f"{ledger.num_videos} videos ({tell(ledger.videos_by_outcome)}{coverage}), {ledger.video_s / 3600:.2f} h; "
-        f"{ledger.num_clips} clips ({tell(ledger.clips_by_outcome)})"
+        f"{ledger.num_clips} clips ({tell(ledger.clips_by_outcome) or 'none'})"
     )
 
 
@@ -64,7 +74,7 @@ def command(
     collection: Collection,
     root: Root,
     retry: Annotated[
-        list[str] | None, typer.Option(help="Cut rejected videos again, by reason: missing, timeout, ... Repeatable.")
+        list[str] | None, typer.Option(help=f"Cut rejected videos again, by reason: {', '.join(REJECTED)}. Repeatable.")
     ] = None,
     media: Media = None,
     preset: Preset = None,

@@ -25,6 +25,7 @@ VIDEOS_FOLDER = "videos"
 LABELS_FOLDER = "labels"
 TRAINING_FOLDER = "training"
 STAGE_FILE = "_stage.json"
+SETTINGS_FILE = "earshot.json"  # in every root: says that this is one
 LIBRARIES = ("torch", "ray", "pyarrow", "numpy", "soundfile", "simplejpeg")
 
 
@@ -70,10 +71,10 @@ class Workspace:
         try:
             # an open file, because pyarrow takes a path for an address and knows none that is not UTF-8
             with storage.local_copy(uri) as path, path.open("rb") as file:
-                table = pq.ParquetFile(file).read(columns=columns, use_threads=False)
+                table = pq.ParquetFile(file, page_checksum_verification=True).read(columns=columns, use_threads=False)
             wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns], schema.metadata)
             return check(table, wanted, uri)
-        except (pa.ArrowInvalid, SchemaError) as error:
+        except (pa.ArrowInvalid, OSError, SchemaError) as error:
             raise DataError(f"{uri}: {error}") from error
 
     def read_all(self, folder: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
@@ -87,7 +88,7 @@ class Workspace:
         uri = self.uri(folder, f"{part}.parquet")
         checked = check(table, schema, f"{table_name(schema)} part {part}")
         with storage.building(uri) as path, path.open("wb") as file:
-            pq.write_table(checked, file, compression="zstd")
+            pq.write_table(checked, file, compression="zstd", write_page_checksum=True)
         return uri
 
     def begin(self, folder: str, config: Any, inputs: dict[str, str]) -> str:

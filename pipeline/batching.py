@@ -112,3 +112,13 @@ def prefetch(make: Callable[[int], T], positions: range) -> Iterator[T]:
             result = current.result()
             ahead = pool.submit(make, position + 1) if position + 1 in positions else None
             yield result
+
+
+def read_ahead(items: Iterator[T]) -> Iterator[T]:
+    """The items in order, the next one made on a thread while the caller works on this one."""
+    end = object()
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
+        ahead = pool.submit(next, items, end)
+        while (item := ahead.result()) is not end:
+            ahead = pool.submit(next, items, end)
+            yield item  # type: ignore[misc]

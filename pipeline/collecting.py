@@ -7,6 +7,7 @@ two, the later one counts and the move is not complete.
 """
 
 import collections
+import contextlib
 import dataclasses
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,14 +18,16 @@ import pyarrow.compute as pc
 
 from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, DataError, MissingError
 from pipeline.listing import list_videos
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
-from schemas.videos import COLLECTION, VIDEOS
+from schemas.selections import SELECTIONS
+from schemas.videos import COLLECTION, REJECTED, VIDEOS
 
 # Requests in flight: an object store answers one in 30 ms, and 200 k videos have 2 500 parts.
 NUM_THREADS = 8
+SELECTIONS_FOLDER = "selections"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +53,9 @@ class Planned:
     num_retried: int
     """Rejected ones that were given a new part."""
     changed: tuple[str, ...]
-    """Addresses whose file has another size or revision than when it got its part. It keeps the part."""
+    """Addresses of videos that are not what they were when they got their part, which they keep: of another size or
+    revision at the same address, of another size at another address, or with other spans. A table gives no sizes, so
+    where one was listed, then or now, only spans are compared."""
 
 
 class _Known(NamedTuple):
@@ -60,6 +65,8 @@ class _Known(NamedTuple):
     uri: str
     size_bytes: int | None
     revision: str | None
+    spans: int
+    """Hash of its spans, good for this process: 4.8 M rows of a list need not be held."""
 
 
 def check_collection(collection: str, root: str | None = None, media: str | None = None) -> None:
@@ -77,11 +84,16 @@ def plan_parts(
         collection: as for `list_videos`.
         config: how many videos make a part.
         media: as for `list_videos`.
-        retry: outcomes of `videos/`, such as missing: the videos that ended so move to new parts, with the address,
-            size and spans that the collection gives them now.
+        retry: outcomes of `videos/`, such as missing: the videos that ended so, if any, move to new parts, with the
+            address, size and spans that the collection gives them now.
     Raises:
-        ConfigError: the collection cannot be listed, two of its videos have one id, or no video ended as `retry` says.
+        ConfigError: the collection cannot be listed, two of its videos have one id, or `retry` names no reject.
+        DataError: a part that is cut has lost its `collection/`.
     """
+    for outcome in retry:
+        if outcome not in REJECTED:
+            why = "nothing is wrong with those" if outcome == "kept" else "no reason why a video is rejected"
+            raise ConfigError(f"--retry {outcome}: {why}. Expected one of {', '.join(REJECTED)}.")
     parts = _whole_parts(workspace)
     known, moved = _read_known(workspace, parts)
     again = _rejected(workspace, retry, known) if retry else set()
@@ -115,10 +127,17 @@ def plan_parts(
 def _whole_parts(workspace: Workspace) -> list[str]:
     """The parts in their order. What a crash left beyond a gap is removed, so that planning anew gives the same parts.
 
-    Parts are committed several at a time and cut only once all are there, so none beyond a gap has been cut.
+    Parts are committed several at a time and cut only once all are there, so a crash leaves none beyond a gap cut.
+
+    Raises:
+        DataError: one is: its videos would be given to other parts.
     """
     parts = sorted(workspace.parts(COLLECTION_FOLDER), key=int)
     num_whole = next((index for index, part in enumerate(parts) if int(part) != index), len(parts))
+    cut = sorted(set(workspace.parts(VIDEOS_FOLDER)) - set(parts[:num_whole]), key=int)
+    if cut:
+        uri = workspace.uri(COLLECTION_FOLDER, f"{num_whole:05d}.parquet")
+        raise DataError(f"{uri}: missing, though part {cut[0]} is cut. Put it back, or use another --root.")
     for part in parts[num_whole:]:
         storage.delete(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet"))
     return parts[:num_whole]
@@ -126,49 +145,45 @@ def _whole_parts(workspace: Workspace) -> list[str]:
 
 def _read_known(workspace: Workspace, parts: Sequence[str]) -> tuple[dict[str, _Known], dict[str, set[str]]]:
     """Every video's latest part and how it was listed; and by part, the videos that stand in a later one too."""
-    names = ["video_id", "uri", "size_bytes", "revision"]
+    names = ["video_id", "uri", "size_bytes", "revision", "spans"]
     known: dict[str, _Known] = {}
     moved: dict[str, set[str]] = collections.defaultdict(set)
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         tables = pool.map(lambda part: workspace.read(COLLECTION_FOLDER, part, COLLECTION, names), parts)
         for part, table in zip(parts, tables, strict=True):
-            for video_id, *facts in zip(*(table.column(name).to_pylist() for name in names), strict=True):
-                if video_id in known:
-                    moved[known[video_id].part].add(video_id)
-                known[video_id] = _Known(part, *facts)
+            for row in table.to_pylist():
+                if row["video_id"] in known:
+                    moved[known[row["video_id"]].part].add(row["video_id"])
+                facts = row["uri"], row["size_bytes"], row["revision"], _hash_spans(row["spans"])
+                known[row["video_id"]] = _Known(part, *facts)
     return known, moved
 
 
 def _rejected(workspace: Workspace, retry: Sequence[str], known: dict[str, _Known]) -> set[str]:
-    """The videos that ended in one of the outcomes, and have not been moved since.
-
-    Raises:
-        ConfigError: an outcome is `kept`, or no video has it.
-    """
-    if "kept" in retry:
-        raise ConfigError("--retry kept: nothing is wrong with those. Give a reason, such as missing or timeout.")
-    counts: collections.Counter[str] = collections.Counter()
+    """The videos that ended in one of the outcomes, and have not been moved since."""
     found: set[str] = set()
     parts = workspace.parts(VIDEOS_FOLDER)
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         tables = pool.map(lambda part: workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "outcome"]), parts)
         for part, table in zip(parts, tables, strict=True):
-            outcomes = table.column("outcome").to_pylist()
-            counts.update(outcomes)
-            for video_id, outcome in zip(table.column("video_id").to_pylist(), outcomes, strict=True):
-                if outcome in retry and known[video_id].part == part:
+            chosen = table.filter(pc.is_in(table.column("outcome"), pa.array(retry, pa.string())))
+            for video_id in chosen.column("video_id").to_pylist():
+                if video_id in known and known[video_id].part == part:
                     found.add(video_id)
-    for outcome in retry:
-        if outcome not in counts:
-            there = ", ".join(f"{name} {count}" for name, count in counts.most_common()) or "none cut yet"
-            raise ConfigError(f"--retry {outcome}: no video ended so ({there}). Leave it out, or give another reason.")
     return found
 
 
 def _has_changed(before: _Known, row: dict[str, Any]) -> bool:
-    """Whether a file at the same address differs in what is known of it both times."""
-    pairs = ((before.size_bytes, row["size_bytes"]), (before.revision, row["revision"]))
-    return before.uri == row["uri"] and any(old != new for old, new in pairs if None not in (old, new))
+    """Whether a video has other spans, or its file differs in what is known of it both times."""
+    pairs: list[tuple[Any, Any]] = [(before.size_bytes, row["size_bytes"])]
+    if before.uri == row["uri"]:  # a copy has a time of change of its own
+        pairs.append((before.revision, row["revision"]))
+    is_other = any(old != new for old, new in pairs if None not in (old, new))
+    return is_other or before.spans != _hash_spans(row["spans"])
+
+
+def _hash_spans(spans: list[dict[str, float | None]] | None) -> int:
+    return hash(None if spans is None else tuple((span["start_s"], span["end_s"]) for span in spans))
 
 
 class _NewParts:
@@ -209,13 +224,21 @@ class _NewParts:
 def _take_out(workspace: Workspace, moved: dict[str, set[str]]) -> None:
     """Remove videos that stand in a later part from the tables of the part they were cut in; its tar has none of them.
 
-    The collection's table is last: until then the next call finds what is left to do.
+    The selections have a row for rejected clips too; labels, scores and what is made of them have none. The
+    collection's table is last: until then the next call finds what is left to do.
     """
+    if not moved:
+        return
+    uri = workspace.uri(SELECTIONS_FOLDER)
+    names = sorted({storage.relative(entry.uri, uri).partition("/")[0] for entry in storage.list_files(uri)})
+    tables = [(f"{SELECTIONS_FOLDER}/{name}", SELECTIONS) for name in names]
+    tables += [(CLIPS_FOLDER, CLIPS), (VIDEOS_FOLDER, VIDEOS), (COLLECTION_FOLDER, COLLECTION)]
 
     def from_part(part: str) -> None:
-        for folder, schema in ((CLIPS_FOLDER, CLIPS), (VIDEOS_FOLDER, VIDEOS), (COLLECTION_FOLDER, COLLECTION)):
-            table = workspace.read(folder, part, schema)
-            workspace.commit(folder, part, _select(table, moved[part], invert=True), schema)
+        for folder, schema in tables:
+            with contextlib.suppress(MissingError):  # removed by hand, so that the part is cut anew
+                table = workspace.read(folder, part, schema)
+                workspace.commit(folder, part, _select(table, moved[part], invert=True), schema)
 
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         collections.deque(pool.map(from_part, moved), maxlen=0)  # to the end, or to the first error

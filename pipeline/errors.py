@@ -4,6 +4,7 @@
     |- ConfigError   what was asked for cannot be done: one message and exit code 2, before any work is scheduled
     |- ClipError     one video or clip cannot be used: it becomes a row with `reason`, and the run goes on
     |- DataError     what lies on disk is not what its schema or its rows say: stops the run and names the file
+       |- MissingError   nothing can be read at an address: a video there becomes a row with `missing`
 
 Anything else is a defect or a failing machine: it propagates to `cluster/faults.py`, which decides about retries.
 A message says where, what was found, what was expected, and what to do.
@@ -29,3 +30,7 @@ class ClipError(EarshotError):
 
 class DataError(EarshotError):
     """A table, tar or checkpoint that is damaged, of another version, or not what its rows promise."""
+
+
+class MissingError(DataError):
+    """An address where no file is, or none that may be read: another try finds the same until someone mends it."""

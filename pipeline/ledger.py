@@ -58,12 +58,16 @@ def take_stock(workspace: Workspace) -> Ledger:
     clips: collections.Counter[str] = collections.Counter()
     video_s, tar_bytes, ids = 0.0, 0, []
     with ThreadPoolExecutor(NUM_READERS) as pool:
-        for found in pool.map(lambda part: _check_part(workspace, part, sizes), finished):
-            videos.update(found.videos)
-            clips.update(found.clips)
-            video_s += found.video_s
-            tar_bytes += found.tar_bytes
-            ids += found.video_ids.chunks
+        try:
+            for found in pool.map(lambda part: _check_part(workspace, part, sizes), finished):
+                videos.update(found.videos)
+                clips.update(found.clips)
+                video_s += found.video_s
+                tar_bytes += found.tar_bytes
+                ids += found.video_ids.chunks
+        except DataError:
+            _check_moves(workspace)
+            raise
     _check_unique(workspace, pa.chunked_array(ids, pa.string()))
     return Ledger(
         num_pending_parts=len(planned) - len(finished),
@@ -132,11 +136,25 @@ def _tar_bytes(clips: pa.Table, uri: str, remedy: str) -> int:
     return -(-(content + END_BYTES) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE  # tarfile fills its last record
 
 
+def _check_moves(workspace: Workspace) -> None:
+    """Tell a retry that was stopped half way, whose part must not be cut anew, from damage."""
+    name = _repeated(workspace.read_all(COLLECTION_FOLDER, COLLECTION, ["video_id"]).column("video_id"))
+    if name is not None:
+        uri = workspace.uri(COLLECTION_FOLDER)
+        raise DataError(f"{uri}: video {name} is in two parts: a retry is half done. Run `earshot shard` again.")
+
+
 def _check_unique(workspace: Workspace, video_ids: pa.ChunkedArray) -> None:
     """Each video belongs to one part."""
+    name = _repeated(video_ids)
+    if name is not None:
+        uri = workspace.uri(COLLECTION_FOLDER)
+        raise DataError(f"{uri}: video {name} is in more than one part. Begin anew with another --root.")
+
+
+def _repeated(video_ids: pa.ChunkedArray) -> str | None:
+    """A video that stands there more than once."""
     if pc.count_distinct(video_ids).as_py() == len(video_ids):
-        return
+        return None
     counts = pc.value_counts(video_ids)
-    name = counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"].as_py()
-    uri = workspace.uri(COLLECTION_FOLDER)
-    raise DataError(f"{uri}: video {name} is in more than one part. Begin anew with another --root.")
+    return counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"].as_py()

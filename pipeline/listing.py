@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import storage
+from pipeline.artifacts import SETTINGS_FILE
 from pipeline.errors import ConfigError
 from pipeline.published import MEDIA, SPLIT_OF, is_list, read_list
 from pipeline.splitting import SPLITS
@@ -78,7 +79,8 @@ def list_videos(collection: str, root: str | None = None, media: str | None = No
 
     Args:
         collection: a folder, an s3:// prefix, a table or a published list.
-        root: of the workspace: where it lies inside the collection's folder, its files are not taken for videos.
+        root: of the workspace: where it lies inside the collection's folder, its files are not taken for videos. Nor
+            are those of other workspaces in a local folder.
         media: folder or s3:// prefix of a table's relative addresses. Default: the table's own folder, and
             s3://multimedia-commons/ for a published list.
     Raises:
@@ -92,6 +94,8 @@ def list_videos(collection: str, root: str | None = None, media: str | None = No
         raise ConfigError(f"--media {media}: only a table or list has relative addresses, not {collection}. Drop it.")
     first = next(rows, None)
     if first is None:
+        if collection.endswith((".csv", ".parquet")):
+            raise ConfigError(f"--collection {collection}: a table without rows. Expected one row or more per video.")
         raise ConfigError(
             f"--collection {collection}: no files there. Expected a folder, an s3:// prefix, or a .csv or .parquet "
             "table with a column `uri`."
@@ -114,7 +118,12 @@ def _from_files(collection: str, root: str | None) -> Iterator[dict[str, Any]]:
         )
     own = f"{root}/" if root is not None and f"{root}/".startswith(f"{absolute}/") else None
     try:
-        for uri, size_bytes, revision in storage.list_files(absolute):
+        if storage.exists(storage.join(absolute, SETTINGS_FILE)):
+            raise ConfigError(
+                f"--collection {collection}: a workspace, as its {SETTINGS_FILE} says; expected a folder of videos. "
+                "Give the one that it was made from."
+            )
+        for uri, size_bytes, revision in storage.list_files(absolute, barred=SETTINGS_FILE):
             relative = storage.relative(uri, absolute)
             if (own is None or not uri.startswith(own)) and not posixpath.basename(relative).startswith("."):
                 known = {"video_id": video_id(relative), "uri": uri, "size_bytes": size_bytes, "revision": revision}
@@ -228,6 +237,8 @@ def _check_columns(names: list[str], where: str) -> None:
 def _check_address(address: str, where: str) -> None:
     if "://" in address and not address.startswith((storage.S3, "file://")):
         raise ConfigError(f"{where}: {address}; expected a path, file:// or s3://.")
+    if storage.is_s3(address) and not storage.names_object(address):
+        raise ConfigError(f"{where}: {address} lacks a bucket or a key; expected s3://bucket/key.")
     if _is_relative(address) and ".." in address.split("/"):
         raise ConfigError(f"{where}: {address} leads out of its folder. Give --media, or the whole path.")
 

@@ -82,7 +82,7 @@ def _lease(uri: str, what: str) -> Iterator[None]:
     while not storage.create_bytes(uri, json.dumps(mine, indent=1).encode()):
         _wait_for_death(uri, what)
     released, lost = threading.Event(), threading.Event()
-    keeper = threading.Thread(target=_renew, args=(uri, mine, released, lost), daemon=True)
+    keeper = threading.Thread(target=_renew, args=(uri, what, mine, released, lost), daemon=True)
     keeper.start()
     try:
         yield
@@ -98,13 +98,17 @@ def _lease(uri: str, what: str) -> Iterator[None]:
                 storage.delete(uri)
 
 
-def _renew(uri: str, mine: dict[str, Any], released: threading.Event, lost: threading.Event) -> None:
+def _renew(uri: str, what: str, mine: dict[str, Any], released: threading.Event, lost: threading.Event) -> None:
     """Count up in the lease; if it is another's, interrupt the main thread as Ctrl-C would."""
     while not released.wait(RENEW_S):
         with contextlib.suppress(DataError, *storage.remote_errors()):  # not reached: tried again, until it has expired
             if (_read(uri) or {}).get("owner") != mine["owner"]:
                 lost.set()
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                # a command in a script's background ignores SIGINT
+                ignores = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+                if ignores:
+                    print(f"{_busy(what, _read(uri) or {})}", file=sys.stderr, flush=True)
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM if ignores else signal.SIGINT)
                 return
             mine["renewals"] += 1
             storage.commit_bytes(uri, json.dumps(mine, indent=1).encode())
@@ -116,9 +120,10 @@ def _wait_for_death(uri: str, what: str) -> None:
     Raises:
         ConfigError: its holder is alive.
     """
-    found = _read(uri)
-    if found is None:
+    content = _content(uri)
+    if content is None:
         return
+    found = _parse(content)
     lives = _lives_here(found)
     if lives:
         raise _busy(what, found)
@@ -129,18 +134,24 @@ def _wait_for_death(uri: str, what: str) -> None:
             flush=True,
         )
         end = time.monotonic() + EXPIRE_S
-        while _read(uri) == found and time.monotonic() < end:
+        while _content(uri) == content and time.monotonic() < end:
             time.sleep(WATCH_EVERY_S)
-    now = _read(uri)
-    if now == found:
-        storage.delete(uri)
-    elif now is not None:
-        raise _busy(what, now)
+    # of two that watched the same lease die, the second must not remove what the first put in its place
+    if not storage.delete_if(uri, content):
+        now = _read(uri)
+        if now is not None:
+            raise _busy(what, now)
 
 
 def _read(uri: str) -> dict[str, Any] | None:
+    content = _content(uri)
+    return None if content is None else _parse(content)
+
+
+def _content(uri: str) -> bytes | None:
+    """A lease as it lies there; None if there is none."""
     try:
-        return _parse(storage.read_bytes(uri))
+        return storage.read_bytes(uri)
     except DataError:
         if storage.exists(uri):
             raise

@@ -54,6 +54,7 @@ MAX_BLOCK_BYTES = 2**30  # one allocation of the child
 MAX_OPEN_FILES = 32  # of the child: 6 in use
 CHILD_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # no credentials, no proxies, no FFREPORT
 CHUNK_BYTES = 2**20
+SIGNALLED = 255  # ffmpeg's exit code when a signal asked it to end: SIGXCPU, as nobody else asks
 # ITU-R BS.775's mono, `<` dividing by the sum of the weights of the channels that there are
 DOWNMIX = "mono|c0<FC+0.7071*FL+0.7071*FR+0.7071*DL+0.7071*DR+0.5*SL+0.5*SR+0.5*BL+0.5*BR+0.5*BC"
 TICK_SLACK = 0.001  # frame times are rounded by containers: 0.9996 s is tick 1 of a 1 fps grid
@@ -142,7 +143,7 @@ class Decoding:
         max_duration_s: what lies later than this on the file's clock is left out: a small file whose time stamps jump
             far ahead would otherwise give silence for ever.
     Raises (while iterating):
-        ClipError: nothing could be decoded. Reasons: no_video, no_audio, unreadable, timeout.
+        ClipError: nothing could be decoded. Reasons: no_video, no_audio, unreadable, timeout, killed.
     """
 
     def __init__(
@@ -217,10 +218,10 @@ class Decoding:
         self.info.detail = " | ".join(filter(None, words)) or None
         if self.num_frames and not code:
             return
-        if code == -signal.SIGKILL:  # by the system: CPU time, or the machine's memory
-            raise ClipError(
-                "timeout", f"{self.info.detail}. Its CPU time is limited to {_cpu_limit_s(self._limit_s)} s."
-            )
+        if code == SIGNALLED:
+            raise ClipError("timeout", f"more than {_cpu_limit_s(self._limit_s)} s of CPU time.")
+        if code == -signal.SIGKILL:  # by the system, for want of memory: another try may go well
+            raise ClipError("killed", f"{self.info.detail}, not by Earshot. Try again with `--retry killed`.")
         if not self._log.has_input:
             raise ClipError("unreadable", self.info.detail or "")
         if self.info.video_codec is None:
@@ -243,17 +244,16 @@ def _limit(pid: int, cpu_s: int) -> None:
     """
     if not hasattr(resource, "prlimit"):  # macOS: the wall clock and ffmpeg's own limits remain
         return
-    for what, amount in (
-        (resource.RLIMIT_AS, MEMORY_BYTES),
-        (resource.RLIMIT_CPU, cpu_s),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        try:
-            resource.prlimit(pid, what, (amount, amount))
-        except ProcessLookupError:  # it has ended already
-            return
+    limits = (
+        (resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES)),
+        (resource.RLIMIT_CPU, (cpu_s, cpu_s + 5)),  # the first with SIGXCPU, which says that it was this
+        (resource.RLIMIT_FSIZE, (0, 0)),
+        (resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES)),
+        (resource.RLIMIT_CORE, (0, 0)),
+    )
+    with contextlib.suppress(ProcessLookupError):  # it has ended already
+        for what, amounts in limits:
+            resource.prlimit(pid, what, amounts)
 
 
 def _pipe(stack: contextlib.ExitStack) -> tuple[BinaryIO, BinaryIO]:

@@ -24,6 +24,15 @@ from pipeline.views import ClipView
 from schemas.costs import COSTS
 from schemas.videos import VIDEOS
 
+# The least doubt about CPU time, also where every video was sampled: the same work takes more where cores share a
+# cache, a clock or a hyperthread with others, and no two machines are alike.
+CPU_DOUBT = 0.3
+# What a worker's first part takes on top, for imports and for finding ffmpeg (measured: 0.3 s). The upper end has it
+# for each part: how many workers there will be is not known.
+WORKER_START_S = 0.5
+# tarfile fills a tar with zeros up to a multiple of this.
+TAR_RECORD_BYTES = 10240
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
@@ -146,17 +155,20 @@ def estimate(sample: Sample, probes: Sequence[Sequence[Probe]], videos_per_part:
     def scaled(value: Callable[[Probe], float]) -> Range:
         return total(num_items, [[value(found) for found in stratum] for stratum in probes])
 
+    num_parts = math.ceil(sample.num_videos / videos_per_part)
     usable = scaled(lambda found: found.num_kept > 0)
+    written = scaled(lambda found: found.tar_bytes / GB)
+    spent = scaled(lambda found: found.cpu_s / 3600).widened(CPU_DOUBT)
     read = scaled(lambda found: found.size_bytes / GB) if sample.size_bytes is None else _exact(sample.size_bytes / GB)
     ranges = {
         "videos": _exact(sample.num_videos),
         "usable": usable._replace(high=min(usable.high, sample.num_videos)),
         "hours": scaled(lambda found: found.duration_s / 3600),
         "clips": scaled(lambda found: found.num_kept),
-        "gigabytes": scaled(lambda found: found.tar_bytes / GB),
+        "gigabytes": written._replace(high=written.high + num_parts * TAR_RECORD_BYTES / GB),
         "gigabytes_read": read,
-        "cpu_hours": scaled(lambda found: found.cpu_s / 3600),
-        "parts": _exact(math.ceil(sample.num_videos / videos_per_part)),
+        "cpu_hours": spent._replace(high=spent.high + num_parts * WORKER_START_S / 3600),
+        "parts": _exact(num_parts),
     }
     return Estimate(ranges=ranges, probes=[found for stratum in probes for found in stratum])
 

@@ -10,6 +10,7 @@ import torch
 
 from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, Workspace
+from pipeline.batching import read_ahead
 from pipeline.learners.coincidence import CoincidenceLearner
 from pipeline.samples import Clip, decode_sample
 from pipeline.tars import read_sequence
@@ -46,7 +47,7 @@ class ScorePart:
         rows = self._workspace.read(CLIPS_FOLDER, part, CLIPS, ["clip_id", "video_id", "outcome"]).to_pylist()
         kept = {row["clip_id"]: row["video_id"] for row in rows if row["outcome"] == "kept"}
         scores, audio, visual, ids = [], [], [], []
-        for clips in self._batches(part, list(kept)):
+        for clips in read_ahead(self._batches(part, list(kept))):
             score, heard, seen = self._learner.embed(self._model, clips)
             scores.append(score)
             audio.append(heard)

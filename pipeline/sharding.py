@@ -29,7 +29,7 @@ from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.decoded import Frame
 from pipeline.decoderlog import MediaInfo
-from pipeline.errors import ClipError, DataError
+from pipeline.errors import ClipError, MissingError
 from pipeline.levels import picture_levels, sound_levels
 from pipeline.media import Decoding
 from pipeline.samples import encode_flac
@@ -154,7 +154,7 @@ class Cutting:
                 yield from self._cut(path)
         except ClipError as error:
             self._reason, self._detail = error.reason, error.detail
-        except DataError as error:
+        except MissingError as error:
             self._reason, self._detail = "missing", str(error)
         yield from self._rest()
 
@@ -187,8 +187,8 @@ class Cutting:
                     self._let_go()  # what lies before the first clip, if the collection prescribes a start
                     while self._next is not None and self._is_complete(self._next):
                         yield self._clip(self._next)
-                    if self._next is None:  # the rest need not be read
-                        break
+                    if self._next is None and min(self._sound_end_s(), self._last_frame_s) >= self._last_end_s():
+                        break  # at the same point however fast the decoder is: the rest need not be read
         except ClipError as error:  # what was decoded before is still good
             self._reason, self._detail = error.reason, error.detail
 
@@ -226,9 +226,12 @@ class Cutting:
             frame_s = 1 / info.frame_rate_hz if info.frame_rate_hz and info.frame_rate_hz >= 1 else 0.0
             least_s = self._last_frame_s + frame_s
             picture_s = max(least_s, min(info.duration_s or 0.0, least_s + 1 / self._view.frame_rate_hz))
+        return min(max(self._sound_end_s(), picture_s), self._last_end_s())
+
+    def _last_end_s(self) -> float:
+        """Where the last span ends that the collection prescribes."""
         ends = [span["end_s"] for span in self._video.get("spans") or ()]
-        last_s = max(ends) if ends and None not in ends else math.inf
-        return min(max(self._sound_end_s(), picture_s), last_s)
+        return max(ends) if ends and None not in ends else math.inf
 
     def _is_complete(self, plan: Plan) -> bool:
         """Whether no later sound or frame can change this clip."""

@@ -9,10 +9,14 @@ S3 goes through boto3 alone (pyarrow's own S3 stream fails on some gateways) and
 which are asked of AWS itself, or of the mirror that EARSHOT_PUBLIC_ENDPOINT_URL names.
 """
 
+import atexit
 import contextlib
+import errno
+import fcntl
 import functools
 import os
 import random
+import shutil
 import tempfile
 import time
 import urllib.parse
@@ -20,7 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.errors import ConfigError, DataError
+from pipeline.errors import ConfigError, DataError, MissingError
 
 S3 = "s3://"
 PUBLIC_BUCKETS = {"multimedia-commons": "us-west-2"}  # bucket -> region: open to anybody, the media of YFCC100M
@@ -28,6 +32,9 @@ PUBLIC_BUCKETS = {"multimedia-commons": "us-west-2"}  # bucket -> region: open t
 READ_ATTEMPTS = 5
 FIRST_WAIT_S = 0.5
 PIECE_BYTES = 2**20
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES)
+ABSENT_KEYS = ("404", "NoSuchKey", "NoSuchBucket", "KeyTooLongError")
+SCRATCH = "earshot-objects-"
 
 
 class Entry(NamedTuple):
@@ -99,6 +106,12 @@ def _split(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
+def names_object(uri: str) -> bool:
+    """Whether an s3:// address has a bucket and a key."""
+    bucket, _, key = uri.removeprefix(S3).partition("/")
+    return bool(bucket and key)
+
+
 def exists(uri: str) -> bool:
     """Whether a file (not a folder) is at the address."""
     if not is_s3(uri):
@@ -115,11 +128,14 @@ def exists(uri: str) -> bool:
     return True
 
 
-def list_files(uri: str) -> Iterator[Entry]:
+def list_files(uri: str, barred: str | None = None) -> Iterator[Entry]:
     """Every file below a folder or prefix, in the order of its address; unfinished `.tmp-` files are left out.
 
     An address that does not exist lists nothing. A link to a folder is not followed, for it may lead out or in a
     circle: like a link to nowhere or a pipe it is listed as a file of 0 bytes, and who reads it is told.
+
+    Args:
+        barred: local folders that hold a file of this name are left out. A prefix would have to be listed twice.
     """
     if is_s3(uri):
         bucket, key = _split(uri)
@@ -131,19 +147,21 @@ def list_files(uri: str) -> Iterator[Entry]:
                     yield Entry(f"{S3}{bucket}/{item['Key']}", item["Size"], item.get("ETag", "").strip('"'))
         return
     # as text: a Path would turn ./a into a, and what is listed would no longer begin with the address
-    yield from _walk(os.fspath(local_path(uri)) if uri.startswith("file://") else uri)
+    yield from _walk(os.fspath(local_path(uri)) if uri.startswith("file://") else uri, barred)
 
 
-def _walk(folder: str) -> Iterator[Entry]:
+def _walk(folder: str, barred: str | None) -> Iterator[Entry]:
     """Every file below a local folder, in the order in which an object store lists the same names."""
     try:
         with os.scandir(folder) as entries:
             found = [(entry, entry.is_dir(follow_symlinks=False)) for entry in entries]
     except (FileNotFoundError, NotADirectoryError):
         return
+    if any(entry.name == barred for entry, _ in found):
+        return
     for entry, is_folder in sorted(found, key=lambda item: os.fsencode(item[0].name) + b"/" * item[1]):
         if is_folder:
-            yield from _walk(entry.path)
+            yield from _walk(entry.path, barred)
         elif not entry.name.startswith(".tmp-"):
             with contextlib.suppress(FileNotFoundError):  # gone since it was listed
                 is_file = entry.is_file()
@@ -155,7 +173,8 @@ def read_bytes(uri: str, offset: int = 0, length: int | None = None) -> bytes:
     """`length` bytes from `offset`, or all that follow it.
 
     Raises:
-        DataError: the file is missing, ends before `length` bytes, or breaks off READ_ATTEMPTS times.
+        MissingError: no file is there, or none that may be read.
+        DataError: the file ends before `length` bytes, breaks off READ_ATTEMPTS times, or is refused.
     """
     if length == 0:  # HTTP has no range of no bytes
         return b""
@@ -167,16 +186,39 @@ def read_bytes(uri: str, offset: int = 0, length: int | None = None) -> bytes:
                 file.seek(offset)
                 data = file.read() if length is None else file.read(length)
         except OSError as error:
-            raise DataError(f"{uri}: cannot be read ({error}).") from error
+            raise _unreadable(uri, error) from error
     if length is not None and len(data) < length:
         raise DataError(f"{uri}: {len(data)} bytes at offset {offset}, expected {length}. The file is truncated.")
     return data
 
 
+def _unreadable(uri: str, error: OSError) -> DataError:
+    kind = MissingError if error.errno in ABSENT else DataError
+    return kind(f"{uri}: cannot be read ({error}).")
+
+
+def _refused(uri: str, error: Any) -> DataError:
+    """What a store's refusal to give an object means. Credentials and load say nothing of the object."""
+    code, status = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
+    # a public bucket says 403 of what is not there to who may not list it; to who signs it says that he may not read
+    is_absent = code in ABSENT_KEYS or (status == 403 and _is_unsigned(uri))
+    return (MissingError if is_absent else DataError)(f"{uri}: cannot be read ({error}).")
+
+
 def _pieces(uri: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
     """An object's bytes in pieces. A body that breaks off is continued where it did, on the same revision."""
-    from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+    from botocore.exceptions import (
+        ClientError,
+        HTTPClientError,
+        IncompleteReadError,
+        ParamValidationError,
+        ReadTimeoutError,
+        ResponseStreamingError,
+    )
+    from botocore.exceptions import ConnectionError as NotConnectedError
 
+    if not names_object(uri):
+        raise MissingError(f"{uri}: no bucket or no key, expected s3://bucket/key.")
     bucket, key = _split(uri)
     end = None if length is None else offset + length
     same: dict[str, str] = {}
@@ -184,8 +226,17 @@ def _pieces(uri: str, offset: int = 0, length: int | None = None) -> Iterator[by
         span = {} if not offset and end is None else {"Range": f"bytes={offset}-{'' if end is None else end - 1}"}
         try:
             answer = _s3(bucket).get_object(Bucket=bucket, Key=key, **span, **same)
+        except ParamValidationError as error:
+            raise MissingError(f"{uri}: no address of an object ({error}).") from error
         except ClientError as error:
-            raise DataError(f"{uri}: cannot be read ({error}).") from error
+            raise _refused(uri, error) from error
+        except (HTTPClientError, NotConnectedError) as error:
+            if bucket not in PUBLIC_BUCKETS:
+                raise
+            raise DataError(
+                f"{uri}: cannot be reached ({error}). Give --media, a folder or prefix with a copy of these files, or "
+                "name a mirror in EARSHOT_PUBLIC_ENDPOINT_URL."
+            ) from error
         end = offset + answer["ContentLength"]
         same = {"IfMatch": answer["ETag"]} if "ETag" in answer else {}  # some gateways give none
         try:
@@ -240,6 +291,38 @@ def create_bytes(uri: str, data: bytes) -> bool:
     return True
 
 
+def delete_if(uri: str, data: bytes) -> bool:
+    """Remove the file at the address if it holds `data`; return whether that was done.
+
+    An object store does both in one step, so what another puts there meanwhile stays. A local file, and an object of a
+    store that knows no condition on deletes, is removed right after it was read: that leaves a gap of one request.
+    """
+    if not is_s3(uri):
+        is_same = exists(uri) and read_bytes(uri) == data
+        if is_same:
+            delete(uri)
+        return is_same
+    from botocore.exceptions import ClientError
+
+    bucket, key = _split(uri)
+    try:
+        answer = _s3(bucket).get_object(Bucket=bucket, Key=key)
+        with contextlib.closing(answer["Body"]) as body:
+            if body.read() != data:
+                return False
+        same = {"IfMatch": answer["ETag"]} if "ETag" in answer else {}
+        _s3(bucket).delete_object(Bucket=bucket, Key=key, **same)
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "NotImplemented":
+            delete(uri)
+            return True
+        if code not in ("NoSuchKey", "PreconditionFailed", "ConditionalRequestConflict", "412"):
+            raise
+        return False
+    return True
+
+
 def delete(uri: str) -> None:
     """Remove the file at the address; no error where there is none."""
     if is_s3(uri):
@@ -266,9 +349,8 @@ def building(uri: str) -> Iterator[Path]:
 @contextlib.contextmanager
 def _beside(uri: str) -> Iterator[Path]:
     """A `.tmp-` file in the folder of `uri`, or in the system's for an object; gone when the block ends."""
-    folder = None if is_s3(uri) else local_path(uri).parent
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+    folder = _scratch(os.getpid()) if is_s3(uri) else local_path(uri).parent
+    folder.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".tmp-", dir=folder)
     os.close(handle)
     try:
@@ -277,10 +359,49 @@ def _beside(uri: str) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
+@functools.cache
+def _scratch(_process: int) -> Path:
+    """This process's folder for what it copies from and to object stores. Those of killed processes are removed.
+
+    A process holds a lock on its folder, which the kernel lets go of however it dies: unlike a process id, that tells
+    the living from the dead between containers too.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        with contextlib.suppress(OSError), _opened(left) as handle:  # its process lives, or it is gone
+            if os.fstat(handle).st_uid == os.getuid():
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=SCRATCH))
+        handle = os.open(folder, os.O_RDONLY)  # open for as long as the process lives
+        with contextlib.suppress(OSError):  # a filesystem that cannot lock: then nobody removes it either
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if folder.exists():  # else another process took it for a dead one's before it was locked
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            return folder
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
 def _publish(path: Path) -> None:
     """Make a file durable and readable for others, before it gets its name."""
     _sync(path)
     path.chmod(0o644)
+
+
+def remove_unfinished(uri: str) -> None:
+    """Remove the files in a local folder that a killed process left half written; nobody else may be writing there."""
+    if not is_s3(uri) and local_path(uri).is_dir():
+        for path in local_path(uri).glob(".tmp-*"):
+            path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
@@ -297,16 +418,21 @@ def local_copy(uri: str) -> Iterator[Path]:
     """A local path with the file's content: the file itself, or a temporary download of an S3 object.
 
     Raises:
-        DataError: there is no such file, or it breaks off READ_ATTEMPTS times.
+        MissingError: no file can be at the address, none is, or none that may be read.
+        DataError: it cannot be read for a reason that may pass, such as credentials, or breaks off READ_ATTEMPTS times.
     """
     if not is_s3(uri):
         path = local_path(uri)
-        if not path.is_file():
-            found = "a folder or a link to one, which is not followed" if path.is_dir() else "no such file"
-            raise DataError(f"{uri}: {found}.")
+        try:
+            if not path.is_file():
+                found = "a folder or a link to one, which is not followed" if path.is_dir() else "no such file"
+                raise MissingError(f"{uri}: {found}.")
+            path.open("rb").close()
+        except OSError as error:
+            raise _unreadable(uri, error) from error
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="earshot-") as folder:
+    with tempfile.TemporaryDirectory(dir=_scratch(os.getpid())) as folder:
         path = Path(folder) / "object"
         with path.open("wb") as file:
             for piece in _pieces(uri):

@@ -45,6 +45,10 @@ class Range(NamedTuple):
         slack = 1e-9 * abs(value)
         return self.low - slack <= value <= self.high + slack
 
+    def widened(self, share: float) -> "Range":
+        """At least this share of the value to either side."""
+        return Range(self.value, min(self.low, (1 - share) * self.value), max(self.high, (1 + share) * self.value))
+
 
 @dataclasses.dataclass(slots=True)
 class _Class:

@@ -4,6 +4,19 @@ import pyarrow as pa
 
 from schemas.fields import field, table_schema
 
+# What may become of a video beside `kept`. The first six speak of its file, the others of each of its clips.
+REJECTED = (
+    "missing",
+    "unreadable",
+    "no_video",
+    "no_audio",
+    "timeout",
+    "killed",
+    "too_short",
+    "silent",
+    "short_audio",
+    "no_frame",
+)
 SPAN = pa.struct([pa.field("start_s", pa.float64()), pa.field("end_s", pa.float64())])
 
 COLLECTION = table_schema(
@@ -44,7 +57,7 @@ VIDEOS = table_schema(
         field("author", pa.string(), "who published the video, as the collection states it", nullable=True),
         field("split", pa.string(), "split that the collection prescribes", nullable=True),
         field("num_clips", pa.int32(), "clips planned from it, kept or not"),
-        field("outcome", pa.string(), "kept, or why no clip came of it: see pipeline/media.py and sharding.py"),
+        field("outcome", pa.string(), f"kept, or why no clip came of it: {', '.join(REJECTED)}"),
         field("detail", pa.string(), "the decoder's last words, or what was found and expected", nullable=True),
     ],
 )

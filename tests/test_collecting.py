@@ -10,10 +10,11 @@ import pytest
 from pipeline import collecting, storage
 from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.collecting import CollectingConfig, check_collection, plan_parts
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, DataError
 from pipeline.listing import video_id
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
+from schemas.selections import SELECTIONS
 from schemas.videos import COLLECTION, VIDEOS
 
 
@@ -134,6 +135,27 @@ def test_what_a_table_does_not_know_has_not_changed(tmp_path: Path) -> None:
     assert (planned.num_new, planned.changed) == (0, ())
 
 
+@pytest.mark.parametrize(
+    ("rows", "is_changed"),
+    [("a.mp4,6,11\na.mp4,1,5\n", False), ("a.mp4,1,5\n", True), ("a.mp4,1,5\na.mp4,6,12\n", True), ("a.mp4,,\n", True)],
+    ids=["in another order", "fewer", "longer", "the whole video"],
+)
+def test_a_video_of_a_table_whose_spans_changed_is_reported(rows: str, is_changed: bool, tmp_path: Path) -> None:
+    workspace, table = Workspace(str(tmp_path / "workspace")), tmp_path / "list.csv"
+    for text in ("a.mp4,1,5\na.mp4,6,11\n", rows):
+        table.write_text(f"uri,start_s,end_s\n{text}b.mp4,0,5\n")
+        planned = plan_parts(workspace, str(table), CollectingConfig())
+    assert planned.num_new == 0
+    assert planned.changed == ((str(tmp_path / "a.mp4"),) if is_changed else ())
+
+
+def test_another_collection_of_the_same_names_is_reported_where_sizes_differ(tmp_path: Path) -> None:
+    workspace, there = Workspace(str(tmp_path / "workspace")), fill(tmp_path / "there", ["a.mp4", "b.mp4"])
+    plan_parts(workspace, str(fill(tmp_path / "here", ["a.mp4", "b.mp4"])), CollectingConfig())
+    (there / "b.mp4").write_bytes(b"another video")
+    assert plan_parts(workspace, str(there), CollectingConfig()).changed == (str(there / "b.mp4"),)
+
+
 def test_a_collection_that_moved_has_not_changed(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path / "workspace"))
     plan_parts(workspace, str(fill(tmp_path / "here", ["a.mp4"])), CollectingConfig())
@@ -249,10 +271,10 @@ def test_new_and_retried_videos_share_parts_and_what_was_retried_may_be_again(
     ("retry", "says"),
     [
         (["kept"], "--retry kept: nothing is wrong"),
-        (["missing", "mising"], "--retry mising: no video ended so (missing 3, kept 2, timeout 1, silent 1)"),
+        (["missing", "mising"], "--retry mising: no reason why a video is rejected. Expected one of missing, unread"),
     ],
 )
-def test_a_retry_of_what_no_video_ended_as_is_refused_and_changes_nothing(
+def test_a_retry_of_what_no_video_can_end_as_is_refused_and_changes_nothing(
     retry: list[str], says: str, rejected: tuple[Workspace, str]
 ) -> None:
     workspace, videos = rejected
@@ -263,8 +285,80 @@ def test_a_retry_of_what_no_video_ended_as_is_refused_and_changes_nothing(
     assert check_books(workspace) == before
 
 
+@pytest.mark.parametrize("rejected", ["local"], indirect=True)
+def test_a_retry_of_what_no_video_ended_as_or_was_planned_before_moves_nothing(rejected: tuple[Workspace, str]) -> None:
+    workspace, videos = rejected
+    assert plan_parts(workspace, videos, PER_PART, retry=["killed"]).num_retried == 0
+    assert plan_parts(workspace, videos, PER_PART, retry=["missing"]).num_retried == 3
+    moved = check_books(workspace)
+    assert plan_parts(workspace, videos, PER_PART, retry=["missing"]).num_retried == 0  # killed before it cut them
+    assert check_books(workspace) == moved
+
+
+def test_the_selections_forget_the_clips_of_a_retried_video_and_no_others(rejected: tuple[Workspace, str]) -> None:
+    workspace, videos = rejected
+    for name in ("main", "second"):
+        for part in workspace.parts(CLIPS_FOLDER):
+            clips = workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist()
+            rows = [
+                sample(SELECTIONS, clip_id=clip["clip_id"], video_id=clip["video_id"], part=part, kept=False)
+                for clip in clips
+            ]
+            workspace.commit(f"selections/{name}", part, from_rows(rows, SELECTIONS, part), SELECTIONS)
+    storage.commit_bytes(workspace.uri("selections", "main", "thresholds.json"), b"{}")
+    plan_parts(workspace, videos, PER_PART, retry=["timeout"])  # c, of the first part
+    for name in ("main", "second"):
+        left = workspace.read_all(f"selections/{name}", SELECTIONS).column("video_id").to_pylist()
+        assert [video_id[0] for video_id in left] == ["a", "a", "d", "d", "f", "f"]
+
+
+@pytest.mark.parametrize("rejected", ["local"], indirect=True)
+@pytest.mark.parametrize("folder", [CLIPS_FOLDER, VIDEOS_FOLDER])
+def test_a_part_whose_table_was_removed_to_cut_it_anew_does_not_stop_a_retry_that_was_half_done(
+    folder: str, rejected: tuple[Workspace, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, videos = rejected
+    before = check_books(workspace)
+    take_out = collecting._take_out
+    monkeypatch.setattr(collecting, "_take_out", crash_if_moving)
+    with pytest.raises(Crash):
+        plan_parts(workspace, videos, PER_PART, retry=["timeout"])
+    monkeypatch.setattr(collecting, "_take_out", take_out)
+    storage.delete(workspace.uri(folder, "00000.parquet"))
+    plan_parts(workspace, videos, PER_PART)
+    cut(workspace, "00000", ENDS)
+    assert check_books(workspace) == before | {"c": "00003"}
+
+
+@pytest.mark.parametrize("rejected", ["local"], indirect=True)
+@pytest.mark.parametrize("lost", ["00000", "00001", "00002"])
+def test_the_loss_of_a_collection_whose_part_is_cut_is_refused_and_changes_nothing(
+    lost: str, rejected: tuple[Workspace, str]
+) -> None:
+    workspace, videos = rejected
+    storage.delete(workspace.uri(COLLECTION_FOLDER, f"{lost}.parquet"))
+    left = list(storage.list_files(workspace.root))
+    with pytest.raises(DataError, match=f"collection/{lost}.parquet: missing, though part {lost} is cut"):
+        plan_parts(workspace, videos, PER_PART)
+    assert list(storage.list_files(workspace.root)) == left
+
+
+@pytest.mark.parametrize("rejected", ["local"], indirect=True)
+def test_a_video_that_only_videos_knows_is_not_retried(rejected: tuple[Workspace, str]) -> None:
+    workspace, videos = rejected
+    rows = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS).to_pylist()
+    foreign = sample(VIDEOS, video_id="x", uri="x", part="00000", outcome="missing")
+    workspace.commit(VIDEOS_FOLDER, "00000", from_rows([*rows, foreign], VIDEOS, "00000"), VIDEOS)
+    assert plan_parts(workspace, videos, PER_PART, retry=["missing"]).num_retried == 3
+
+
 class Crash(BaseException):
     """The process is gone."""
+
+
+def crash_if_moving(_: Workspace, moved: dict[str, set[str]]) -> None:
+    if moved:
+        raise Crash
 
 
 # four videos of three parts move into two new ones: 2 commits, then 3 tables in each of 3 parts

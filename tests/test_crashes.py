@@ -1,5 +1,6 @@
 """Exactly once: SIGKILL to the driver, a worker and Ray's raylet, then the same command again, gives the same bytes."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -51,6 +52,7 @@ def test_what_is_killed_and_resumed_has_the_bytes_of_an_undisturbed_run(
     assert (first.exit_code, len(first.killed)) == (-signal.SIGKILL, 1), first.stderr
     second = disturb(command, workspace, [Kill("worker", after_parts=3), Kill("raylet", after_parts=4)])
     assert (second.exit_code, len(second.killed)) == (1, 2), second.stderr
+    assert "earshot: part in flight: ConnectionError: Ray lost its raylet" in second.stderr
     assert workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER) != []
     third = disturb(command, workspace)
     assert third.exit_code == 0, third.stderr
@@ -59,10 +61,32 @@ def test_what_is_killed_and_resumed_has_the_bytes_of_an_undisturbed_run(
     assert take_stock(workspace) == take_stock(undisturbed)
 
 
-def test_a_bucket_holds_the_bytes_of_a_local_root(
+@pytest.mark.skipif(sys.platform != "linux", reason="needs taskset")
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_one_worker_and_two_write_the_bytes_of_no_worker_at_all(
+    num_workers: int, collection: Path, undisturbed: Workspace, tmp_path: Path
+) -> None:
+    cpus = sorted(os.sched_getaffinity(0))[:num_workers]
+    if len(cpus) < num_workers:
+        pytest.skip(f"needs {num_workers} CPUs")
+    workspace = Workspace(str(tmp_path))
+    pinned = ["taskset", "--cpu-list", ",".join(map(str, cpus))]  # Ray gets a worker for each CPU it may run on
+    done = disturb([*pinned, *shard(collection, workspace.root)], workspace)
+    assert done.exit_code == 0, done.stderr
+    assert content(workspace.root) == content(undisturbed.root)
+    assert take_stock(workspace) == take_stock(undisturbed)
+
+
+def test_what_is_killed_and_resumed_in_a_bucket_has_the_bytes_of_a_local_root(
     collection: Path, undisturbed: Workspace, s3_bucket: str, tmp_path: Path
 ) -> None:
-    workspace = cut(collection, Workspace(f"{s3_bucket}/{tmp_path.name}"))
+    workspace = Workspace(f"{s3_bucket}/{tmp_path.name}")
+    command = shard(collection, workspace.root)
+    first = disturb(command, workspace, [Kill("driver", after_parts=2)])
+    assert (first.exit_code, len(first.killed)) == (-signal.SIGKILL, 1), first.stderr
+    assert workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER) != []
+    second = disturb(command, workspace)
+    assert second.exit_code == 0, second.stderr
     assert content(workspace.root) == content(undisturbed.root)
     assert take_stock(workspace) == take_stock(undisturbed)
 

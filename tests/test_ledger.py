@@ -181,6 +181,13 @@ def test_two_numbers_that_cancel_out_are_still_found(parts: Workspace) -> None:
     assert refusal(parts).startswith("clips/00000.parquet: 4 rows are not the 4 clips of videos/")
 
 
+def test_a_retry_that_is_half_done_is_told_from_damage(parts: Workspace) -> None:
+    collection = from_rows([{"video_id": "cat", "uri": "cat"}], COLLECTION, COLLECTION_FOLDER)
+    parts.commit(COLLECTION_FOLDER, "00003", collection, COLLECTION)
+    change(parts, VIDEOS_FOLDER, lambda rows: [row for row in rows if row["video_id"] != "cat"])
+    assert refusal(parts) == "collection: video cat is in two parts: a retry is half done. Run `earshot shard` again."
+
+
 def test_a_video_in_two_parts_is_named(parts: Workspace) -> None:
     write(parts, "00003", {"owl": ["kept"]})
     assert refusal(parts).startswith("collection: video owl is in more than one part.")

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from jobs.session import SETTINGS_FILE
 from pipeline import listing, storage
 from pipeline.errors import ConfigError, DataError
 from pipeline.listing import list_videos, video_id
@@ -137,7 +138,9 @@ def test_a_parquet_table_gives_the_same_rows_as_the_csv(tmp_path: Path, monkeypa
         ("uri,license\n,CC0\n", "row 1: no uri"),
         ("uri\na.mp4,extra\n", "row 1: 2 columns, expected 1"),
         ("uri\n" + "x" * 200_000, "not a readable table"),
-        ("uri\n", "no files there"),
+        ("uri\n", "a table without rows"),
+        ("uri\na.mp4\ns3:///x.mp4\n", "row 2: s3:///x.mp4 lacks a bucket or a key; expected s3://bucket/key"),
+        ("uri\ns3://bucket/\n", "row 1: s3://bucket/ lacks a bucket or a key"),
         ("", "columns none; expected one named `uri`"),
     ],
 )
@@ -184,6 +187,13 @@ def test_links_are_videos_and_what_they_lead_to_is_not_listed(tmp_path: Path) ->
     for name in ("folder", "gone.mp4"):
         with pytest.raises(DataError, match=name), storage.local_copy(uris[name]):
             pass
+
+
+def test_other_workspaces_in_a_collections_folder_are_no_videos_and_none_is_a_collection(tmp_path: Path) -> None:
+    fill(tmp_path, ["a.mp4", "old/clips/00000.tar", f"old/{SETTINGS_FILE}", "z/b.mp4"])
+    assert [Path(row["uri"]).name for row in list_videos(str(tmp_path))] == ["a.mp4", "b.mp4"]
+    with pytest.raises(ConfigError, match=f"old: a workspace, as its {SETTINGS_FILE} says"):
+        list(list_videos(str(tmp_path / "old")))
 
 
 def test_a_folder_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

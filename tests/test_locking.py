@@ -169,6 +169,23 @@ def test_a_lease_let_go_while_it_is_watched_is_free(bucket: Workspace, monkeypat
     assert is_free(bucket)
 
 
+@pytest.mark.usefixtures("hasty")
+def test_of_two_that_watch_a_lease_die_the_second_leaves_the_firsts_alone(
+    bucket: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def delete_if(uri: str, data: bytes) -> bool:  # the first was quicker by this much
+        storage.commit_bytes(lease(bucket), elsewhere(pid=8))
+        return remove(uri, data)
+
+    remove = storage.delete_if
+    monkeypatch.setattr(locking, "EXPIRE_S", 0.2)
+    monkeypatch.setattr(storage, "delete_if", delete_if)
+    storage.commit_bytes(lease(bucket), elsewhere())
+    with pytest.raises(ConfigError, match="process 8 on 'far'"), claim(bucket, "clips"):
+        pass
+    assert storage.read_bytes(lease(bucket)) == elsewhere(pid=8)
+
+
 @pytest.mark.parametrize("content", [b"", b"no JSON", b"[1]", elsewhere(machine=locking._machine(), pid="../1")])
 @pytest.mark.usefixtures("hasty")
 def test_a_damaged_lease_expires_like_any_other(
@@ -185,8 +202,35 @@ def test_a_process_that_got_a_dead_ones_number_does_not_stand_in_for_it(bucket: 
     assert is_free(bucket)  # at once: the test would time out if it watched
 
 
-@pytest.mark.parametrize("taken", [elsewhere(), None], ids=["by another", "removed"])
+@pytest.fixture
+def heeds_interrupts() -> Iterator[None]:
+    """As on a terminal: what a script starts in its background ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.usefixtures("hasty")
+def test_a_driver_that_ignores_interrupts_is_terminated_when_its_lease_was_taken_over(bucket: Workspace) -> None:
+    def terminate(*_: object) -> None:
+        raise SystemExit(143)
+
+    before = [signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, terminate)]
+
+    def work() -> None:
+        storage.commit_bytes(lease(bucket), elsewhere())
+        time.sleep(60)
+
+    try:
+        with pytest.raises(SystemExit), claim(bucket, "clips"):
+            work()
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+
+
+@pytest.mark.parametrize("taken", [elsewhere(), None], ids=["by another", "removed"])
+@pytest.mark.usefixtures("hasty", "heeds_interrupts")
 def test_a_driver_whose_lease_was_taken_over_stops(bucket: Workspace, taken: bytes | None) -> None:
     def work() -> None:
         if taken is None:

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from conftest import WORLD_VIEW, World
 
-from jobs import plan
+from jobs import plan, plan_table
 from jobs.cli import main
 from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.costing import Costed, costs_folder
 from pipeline.listing import list_videos
-from pipeline.planning import Estimate, Probe, Sample, actual, draw, estimate, probe, probe_all
-from pipeline.pricing import Quantities
+from pipeline.planning import Actual, Estimate, Probe, Sample, actual, draw, estimate, probe, probe_all
+from pipeline.pricing import Prices, Quantities
 from pipeline.sharding import ShardingConfig, ShardPart
-from pipeline.strata import Stratum
+from pipeline.strata import Range, Stratum
 from schemas.costs import COSTS
 from schemas.videos import COLLECTION
 
@@ -60,14 +60,19 @@ def test_an_estimate_from_all_videos_is_what_cutting_them_made(is_folder: bool, 
         assert found.ranges[name] == (getattr(took.quantities, name),) * 3
     assert found.ranges["clips"].value == 48
     assert found.ranges["parts"] == (3, 3, 3)
-    for name in ("hours", "gigabytes", "gigabytes_read", "cpu_hours"):  # no doubt where nothing is left out
+    for name in ("hours", "gigabytes_read"):  # no doubt where nothing is left out
         assert found.ranges[name].low == found.ranges[name].value == found.ranges[name].high
     assert found.expected().hours == pytest.approx(took.quantities.hours)
     sizes = [path.stat().st_size for path in (world.folder / "videos").iterdir()]
     assert found.expected().gigabytes_read == pytest.approx(sum(sizes) / 1e9)
     missing_bytes = (took.quantities.gigabytes - found.expected().gigabytes) * 1e9
     assert 2 * 1024 <= round(missing_bytes) <= 2 * TAR_END_BYTES
-    assert 0 < found.expected().cpu_hours < 12 * 5 / 3600  # faster than it plays
+    written = found.ranges["gigabytes"]
+    assert (written.low, written.high) == pytest.approx((written.value, written.value + 3 * TAR_END_BYTES / 1e9))
+    spent = found.ranges["cpu_hours"]
+    assert 0 < spent.value < 12 * 5 / 3600  # faster than it plays
+    # a time is not known to better than 30 %, and each of the 3 parts may start a worker
+    assert (spent.low, spent.high) == pytest.approx((0.7 * spent.value, 1.3 * spent.value + 3 * 0.5 / 3600))
 
 
 @pytest.mark.parametrize("is_folder", [True, False])
@@ -176,16 +181,16 @@ def test_the_command_tells_ranges_cost_and_cores_and_writes_nothing(
     told = capsys.readouterr().out
     for words in (
         "usable videos",
-        "hours of video",
-        "GB of clips",
-        "CPU hours",
+        "minutes of video",
+        "MB of clips",
+        "CPU seconds",
         "USD, once",
         " to ",
         "example numbers",
     ):
         assert words in told
     assert "Sample: 6 of 12 videos; 6 are usable." in told
-    assert "Deadline 1h, at the upper end of the CPU hours: 1 core, in" in told
+    assert "Deadline 1h, at the upper end of the CPU time: 1 core, in" in told
     assert "actual" not in told
     assert files(world.folder) == before
 
@@ -207,9 +212,9 @@ def test_the_command_puts_the_users_prices_and_the_run_beside_the_estimate(
     assert rows["clips"] == ["48", "", "48", "yes"]
     assert rows["parts"] == ["2", "", "2", "yes"]
     assert rows["EUR, once"] == ["10", "", "10", "yes"]  # 2 parts x 5 requests at 1 each
-    assert rows["CPU hours"][2:] == ["-", "-"]
-    assert rows["GB of clips"][3] == "yes"
-    assert "CPU hours for 1 of 2 parts; the others have no row of costs" in told
+    assert rows["CPU seconds"][2:] == ["-", "-"]
+    assert rows["MB of clips"][3] == "yes"
+    assert "s of CPU for 1 of 2 parts; the others have no row of costs" in told
     assert "Prices: our own." in told
     assert files(tmp_path) == before
 
@@ -232,7 +237,8 @@ def test_a_sample_that_tells_no_range_says_so(world: World, capsys: pytest.Captu
     assert main(["plan", *arguments, "--sample", "1"]) == 0
     told = capsys.readouterr().out
     assert cells(told)["clips"] == ["48", "4 to ?"]  # what it gave itself, and no upper end
-    assert "CPU hours: 1 core, in" in told
+    assert "at the estimate of the CPU time, as so small a sample tells no upper end: 1 core, in" in told
+    assert told.endswith(" A larger --sample tells it.\n")
     assert main(["plan", *arguments, "--sample", "3"]) == 0
     assert cells(capsys.readouterr().out)["clips"] == ["48", "all sampled alike"]
 
@@ -265,6 +271,45 @@ def test_what_cannot_be_planned_is_refused_before_a_video_is_cut(
 
 
 def test_numbers_are_told_in_three_digits_and_counts_whole() -> None:
-    told = [plan.amount(value) for value in (0, 12, 1234567, 1234567.8, 98.76, 0.00012345, math.nan, math.inf)]
-    assert told == ["0", "12", "1 234 567", "1 230 000", "98.8", "0.000123", "-", "?"]
-    assert doctest.testmod(plan).failed == 0
+    values = (0, 12, 1234567, 1234567.8, 98.76, 0.012345, 0.00012345, math.nan, math.inf)
+    told = [plan_table.amount(value) for value in values]
+    assert told == ["0", "12", "1 234 567", "1 230 000", "98.8", "0.0123", "< 0.01", "-", "?"]
+    assert doctest.testmod(plan_table).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "cpu_hours", "size", "time"),
+    [
+        (250.0, 3.0, ["GB of clips", "250"], ["CPU hours", "3"]),
+        (0.1, 0.1, ["GB of clips", "0.1"], ["CPU hours", "0.1"]),
+        (0.042, 0.02, ["MB of clips", "42"], ["CPU minutes", "1.2"]),
+        (5.6e-7, 0.0001, ["kB of clips", "0.56"], ["CPU seconds", "0.36"]),
+        (0.0, 1e-6, ["GB of clips", "0"], ["CPU seconds", "< 0.01"]),
+    ],
+)
+def test_small_quantities_are_told_in_a_small_unit_and_money_below_a_cent_as_that(
+    gigabytes: float, cpu_hours: float, size: list[str], time: list[str]
+) -> None:
+    exact = dict.fromkeys((field.name for field in dataclasses.fields(Quantities)), Range(1.0, 1.0, 1.0))
+    found = Estimate(
+        ranges=exact | {"gigabytes": Range(*[gigabytes] * 3), "cpu_hours": Range(*[cpu_hours] * 3)}, probes=[]
+    )
+    twice = dataclasses.replace(found.expected(), gigabytes=2 * gigabytes, cpu_hours=2 * cpu_hours)
+    took = Actual(quantities=twice, num_pending=0, num_costed=1, known_cpu_hours=2 * cpu_hours)
+    free = Prices(
+        currency="EUR",
+        source="a test",
+        per_core_hour=0.001,
+        per_gb_month=0,
+        per_gb_read=0,
+        per_1000_puts=0,
+        per_1000_gets=0,
+    )
+    _, rows = plan_table.table(found, took, free)
+    told = {label: cells for label, *cells in rows}
+    for label, amount in (size, time):
+        assert told[label][0] == amount
+    if gigabytes:
+        assert told[size[0]][3] == "no: +100 %"
+        assert told[size[0]][2] == plan_table.amount(2 * float(size[1]))  # both columns in one unit
+    assert told["EUR, once"] == ["< 0.01", "", "< 0.01", "yes"]

@@ -176,7 +176,7 @@ def test_a_root_that_is_the_collection_is_refused(tmp_path: Path) -> None:
         ),
         (
             ["shard", "--root", "R", "--collection", ".", "--preset", "huge"],
-            "--preset huge: expected one of tiny, base",
+            "--preset huge: expected one of tiny, small, base",
         ),
         (["shard", "--root", "R", "--collection", ".", "--set", "view.hops=1"], "no field `hops`"),
         (["train", "coincidence", "--root", "R"], "Run `earshot shard"),

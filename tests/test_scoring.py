@@ -1,13 +1,18 @@
 """Scoring: one row per kept clip, in the tar's order, each the model's own verdict on that clip."""
 
 import dataclasses
+import os
 import shutil
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import World
 
+from cluster.mapping import map_parts
+from cluster.resources import SCORING
 from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, Workspace
 from pipeline.clipsets import load_split
@@ -119,3 +124,22 @@ def test_a_model_that_is_not_trained_or_of_another_shape_is_refused(workspace: W
     wider = dataclasses.replace(CONFIG, model=dataclasses.replace(CONFIG.model, embedding_dim=32))
     with pytest.raises(DataError, match="does not fit"):
         ScorePart(trained, "c", CoincidenceLearner(wider), ScoringConfig())("00000")
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_worker_that_dies_while_it_scores_costs_no_clip(trained: Workspace, tmp_path: Path) -> None:
+    parts = trained.parts(CLIPS_FOLDER)
+    whole = {part: score(trained, part) for part in parts}
+    killed, work = tmp_path / "killed", ScorePart(trained, "c", CoincidenceLearner(CONFIG), ScoringConfig())
+    for part in parts:
+        storage.delete(trained.uri("scores/c", f"{part}.parquet"))
+
+    def scored(part: str) -> dict[str, int]:
+        if not killed.exists():
+            killed.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return work(part)
+
+    assert sorted(part for part, _ in map_parts(scored, parts, SCORING)) == parts
+    assert killed.exists()
+    assert {part: trained.read("scores/c", part, SCORES).to_pylist() for part in parts} == whole

@@ -14,10 +14,12 @@ import pytest
 import simplejpeg
 import soundfile
 import webdataset
+from botocore.exceptions import EndpointConnectionError
 
 from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.collecting import CollectingConfig, plan_parts
+from pipeline.errors import DataError, MissingError
 from pipeline.sharding import Cutting, ShardingConfig, ShardPart
 from pipeline.tars import parse_sample
 from pipeline.views import ClipView
@@ -292,6 +294,30 @@ def test_what_is_quieter_than_the_limit_is_silent(
     assert result.outcomes == [outcome]
     assert result.videos[0]["outcome"] == outcome
     assert result.clips[0]["rms_db"] == pytest.approx(peak_db - 3.01, abs=0.5)
+
+
+@pytest.mark.parametrize("error", [DataError("AccessDenied"), EndpointConnectionError(endpoint_url="http://far")])
+def test_a_video_that_could_not_be_asked_for_is_not_missing_and_its_part_stays_to_be_cut(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    (tmp_path / "list.csv").write_text("uri\ns3://bucket/a.mp4\n")
+    workspace = Workspace(str(tmp_path / "workspace"))
+    plan_parts(workspace, str(tmp_path / "list.csv"), CollectingConfig())
+    monkeypatch.setattr(storage, "_pieces", refuse)
+    with pytest.raises(type(error)):
+        ShardPart(workspace, VIEW, ShardingConfig())("00000")
+    assert workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER) == ["00000"]
+    monkeypatch.setattr(storage, "_pieces", refuse_as_missing)
+    ShardPart(workspace, VIEW, ShardingConfig())("00000")
+    (row,) = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS).to_pylist()
+    assert (row["outcome"], row["detail"]) == ("missing", "s3://bucket/a.mp4: NoSuchKey")
+
+
+def refuse_as_missing(uri: str) -> None:
+    raise MissingError(f"{uri}: NoSuchKey")
 
 
 def test_every_video_has_one_row_whatever_becomes_of_it(

@@ -1,7 +1,11 @@
 """Storage: a commit is all or nothing, locally and on a real S3 endpoint, and no name is lost on the way."""
 
+import errno
 import hashlib
 import os
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +16,10 @@ from typing import Any
 import pytest
 
 from pipeline import storage
-from pipeline.errors import ConfigError, DataError
+from pipeline.errors import ConfigError, DataError, MissingError
 
 DATA = bytes(range(256)) * 4
+PROJECT = Path(__file__).parent.parent
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -66,6 +71,32 @@ def test_a_file_is_created_only_where_nothing_is_and_again_once_it_is_deleted(ro
     assert not storage.exists(uri)
     assert storage.create_bytes(uri, b"theirs")
     assert not list(tmp_path.rglob(".tmp-*"))
+
+
+def test_a_file_is_deleted_only_if_it_is_the_one_that_was_meant(root: str) -> None:
+    uri = storage.join(root, "x")
+    assert not storage.delete_if(uri, b"old")
+    storage.commit_bytes(uri, b"new")
+    assert not storage.delete_if(uri, b"old")
+    assert storage.read_bytes(uri) == b"new"
+    assert storage.delete_if(uri, b"new")
+    assert not storage.exists(uri)
+
+
+def test_an_object_that_is_replaced_between_reading_and_deleting_stays(
+    s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri, client = f"{s3_bucket}/{tmp_path.name}/x", storage._s3("earshot")
+    delete_object = client.delete_object
+
+    def replaced(**arguments: Any) -> Any:
+        storage.commit_bytes(uri, b"new")
+        return delete_object(**arguments)
+
+    storage.commit_bytes(uri, b"old")
+    monkeypatch.setattr(client, "delete_object", replaced)
+    assert not storage.delete_if(uri, b"old")
+    assert storage.read_bytes(uri) == b"new"
 
 
 def test_of_many_that_create_one_file_at_once_one_succeeds(tmp_path: Path) -> None:
@@ -203,6 +234,40 @@ def test_local_and_s3_list_in_the_same_order(s3_bucket: str, tmp_path: Path) -> 
     assert names_below(str(tmp_path)) == names_below(f"{s3_bucket}/order")
 
 
+COPYING = """
+    import sys, time
+    from pipeline import storage
+    with storage.local_copy(sys.argv[1]) as path:
+        print(path, flush=True)
+        time.sleep(60)
+"""
+
+
+def test_copies_of_killed_processes_are_removed_and_those_of_living_ones_are_not(
+    s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.commit_bytes(f"{s3_bucket}/copied/x", DATA)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    command = [sys.executable, "-c", textwrap.dedent(COPYING), f"{s3_bucket}/copied/x"]
+
+    def start() -> tuple[subprocess.Popen[str], Path]:
+        process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        return process, Path(process.stdout.readline().strip())
+
+    (dead, left), (living, used) = start(), start()
+    with dead, living:
+        dead.kill()
+        dead.wait()
+        assert left.read_bytes() == used.read_bytes() == DATA
+        third, held = start()
+        with third:
+            assert [left.exists(), used.exists(), held.exists()] == [False, True, True]
+            assert not left.parent.parent.exists()
+            third.kill()
+        living.kill()
+
+
 def test_a_listing_streams_it_asks_for_a_page_when_the_one_before_is_used_up(s3_bucket: str) -> None:
     import moto.backends
 
@@ -272,6 +337,32 @@ def test_what_is_no_file_is_listed_without_being_entered_or_opened_and_says_so_w
     for entry, says in zip(entries, ["circle: a folder or a link", "nowhere: no such", "pipe: no such"], strict=True):
         with pytest.raises(DataError, match=says), storage.local_copy(entry.uri):
             pass
+
+
+@pytest.mark.parametrize(
+    "uri", ["x" * 300, "file/below", "a\0b", "s3://Bad_Bucket!/x", "s3:///x.mp4", "s3://earshot", "s3://nobody/x"]
+)
+def test_an_address_at_which_no_file_can_be_is_missing(
+    uri: str, s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(MissingError), storage.local_copy(uri):
+        pass
+
+
+@pytest.mark.parametrize(("number", "is_missing"), [(errno.EACCES, True), (errno.EIO, False), (errno.ESTALE, False)])
+def test_a_file_that_may_not_be_read_is_missing_and_one_on_a_broken_disk_is_not(
+    number: int, is_missing: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "x").write_bytes(DATA)
+    monkeypatch.setattr(Path, "open", refuse)  # root may read anything, so the real thing cannot be had
+    with pytest.raises(DataError, match=os.strerror(number)) as caught, storage.local_copy(str(tmp_path / "x")):
+        pass
+    assert isinstance(caught.value, MissingError) == is_missing
 
 
 def test_a_link_to_a_file_has_the_size_and_revision_of_the_file(tmp_path: Path) -> None:
@@ -370,9 +461,10 @@ class StoreHandler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.server.seen.append((self.command, dict(self.headers)))
         fault = self.server.faults.pop(0) if self.server.faults else None
-        if fault is not None and fault.isdigit():
+        if fault is not None and fault[0].isdigit():
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.answer(int(fault))
+            status, _, code = fault.partition(" ")
+            self.answer(int(status), data=f"<Error><Code>{code}</Code></Error>".encode() if code else b"")
         return fault
 
     def answer(
@@ -402,6 +494,14 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         yield server
         storage._s3_client.cache_clear()
         server.shutdown()
+
+
+def without_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
 
 
 LARGE = DATA * 3000  # 3 MB: more than one piece
@@ -435,6 +535,45 @@ def test_a_body_that_always_breaks_off_is_an_error_that_names_it(store: Store) -
     with pytest.raises(DataError, match=r"s3://bucket/x: broke off at byte \d+ of 3072000, 5 times"):
         storage.read_bytes("s3://bucket/x")
     assert len(store.seen) == 5
+
+
+REFUSALS = {
+    ("404 NoSuchKey", "test"): True,
+    ("404 NoSuchBucket", "test"): True,
+    ("404", "test"): True,
+    ("400 KeyTooLongError", "test"): True,
+    ("403 AccessDenied", "test"): False,
+    ("403 InvalidAccessKeyId", "test"): False,
+    ("400 ExpiredToken", "test"): False,
+    ("412 PreconditionFailed", "test"): False,
+    ("500 InternalError", "test"): False,
+    ("503", "test"): False,
+    ("403 AccessDenied", ""): True,
+    ("404 NoSuchKey", ""): True,
+    ("503", ""): False,
+}
+
+
+@pytest.mark.parametrize(("fault", "key"), REFUSALS, ids=lambda value: value.replace(" ", "_") or "unsigned")
+def test_an_object_is_missing_only_if_the_store_says_so_of_the_object(
+    fault: str, key: str, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if not key:
+        without_credentials(monkeypatch, tmp_path)
+    monkeypatch.setattr(storage.time, "sleep", lambda seconds: None)  # boto's too
+    store.objects["/bucket/x"] = DATA
+    store.faults = [fault] * 100
+    with pytest.raises(DataError, match="s3://bucket/x: cannot be read") as caught, storage.local_copy("s3://bucket/x"):
+        pass
+    assert isinstance(caught.value, MissingError) == REFUSALS[fault, key]
+
+
+def test_a_body_that_always_breaks_off_is_not_missing(store: Store) -> None:
+    store.objects["/bucket/x"] = LARGE
+    store.faults = ["break"] * 100
+    with pytest.raises(DataError) as caught, storage.local_copy("s3://bucket/x"):
+        pass
+    assert not isinstance(caught.value, MissingError)
 
 
 def test_an_object_replaced_while_it_is_read_is_an_error_and_never_a_mixture(
@@ -492,11 +631,7 @@ def test_requests_are_signed_where_credentials_are_configured(store: Store) -> N
 
 
 def test_requests_are_unsigned_where_none_are(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
+    without_credentials(monkeypatch, tmp_path)
     storage.exists("s3://bucket/x")
     ((_, headers),) = store.seen
     assert "Authorization" not in headers
@@ -514,6 +649,19 @@ def test_a_public_bucket_is_asked_unsigned_at_its_mirror_whatever_the_root_is_se
     assert storage.read_bytes("s3://multimedia-commons/data/x.mp4") == DATA
     ((_, headers),) = store.seen
     assert "Authorization" not in headers
+
+
+def test_a_public_bucket_that_cannot_be_reached_is_told_with_what_to_do(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EARSHOT_PUBLIC_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr(storage.time, "sleep", lambda seconds: None)  # boto's too
+    with (
+        pytest.raises(DataError, match=r"Give --media.* EARSHOT_PUBLIC_ENDPOINT_URL") as caught,
+        storage.local_copy("s3://multimedia-commons/data/x.mp4"),
+    ):
+        pass
+    assert not isinstance(caught.value, MissingError)
 
 
 def test_without_a_mirror_a_public_bucket_is_asked_at_aws_in_its_region(

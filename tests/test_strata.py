@@ -57,6 +57,12 @@ def test_what_was_sampled_whole_has_a_range_of_no_width() -> None:
         assert found.value == pytest.approx(costs.sum())
 
 
+def test_a_range_is_widened_to_a_share_of_its_value_and_never_narrowed() -> None:
+    assert Range(10, 10, 10).widened(0.25) == (10, 7.5, 12.5)
+    assert Range(10, 4, 11).widened(0.25) == (10, 4, 12.5)
+    assert Range(10, 4, math.inf).widened(0.25) == (10, 4, math.inf)
+
+
 def test_one_item_that_stands_for_others_gives_no_upper_end() -> None:
     assert total([3, 2], [[5], [1, 1]]) == (17, 7, math.inf)
     assert total([1, 2], [[5], [1, 1]]) == (7, 7, 7)

@@ -22,7 +22,7 @@ from pipeline.learners.common import add_gap, augment_frames, augment_waveform, 
 from pipeline.learners.matching import EmbeddedBatch, MatchingConfig, calibrate, train_matcher
 from pipeline.losses.contrastive import info_nce_of
 from pipeline.losses.nce import MemoryBank, log_sum_noise, nce_loss, noise_logits
-from pipeline.models.coincidence import CoincidenceConfig, CoincidenceModel
+from pipeline.models.coincidence import CoincidenceConfig, CoincidenceModel, shared_embedding
 from pipeline.samples import Clip
 from pipeline.training import Batch, Context, LocalContext, TrainingConfig
 
@@ -173,8 +173,8 @@ class CoincidenceLearner:
         """[] mean NCE of this worker's rows, over the directions.
 
         The batch's other rows are noise beside the memory's. They alone push the tower that is asked for: without them
-        it is only ever pulled, and all its embeddings draw together. On linear towers with 3 000 clips, R@1 among 50
-        was 0.81 with them and 0.69 without, guided by pictures alone 0.81 and 0.07; InfoNCE 0.82 (2026-11).
+        it is only ever pulled, and all its embeddings draw together. With two-layer towers and 3 000 clips, R@1 of 50
+        was 0.81 with them and 0.69 without; guided by pictures alone 0.81 and 0.07; InfoNCE 0.82 (2026-11).
         """
         assert self._memory is not None
         memory, negatives, (visual, audio) = self._memory, batch["negatives"], rows
@@ -254,6 +254,17 @@ class CoincidenceLearner:
         """Score [B] in [0, 1], and the [B, D] audio and visual unit embeddings of clips."""
         assert isinstance(model, CoincidenceModel)
         device = next(model.parameters()).device
-        frames = stack_frames(clips).to(device)
-        visual, audio = model(frames, stack_waveforms([clip.waveform for clip in clips]).to(device))
+        visual = self._embed_frames(model, clips, device)
+        audio = model.embed_waveform(stack_waveforms([clip.waveform for clip in clips]).to(device))
         return model.score(visual, audio).cpu().numpy(), audio.cpu().numpy(), visual.cpu().numpy()
+
+    def _embed_frames(self, model: CoincidenceModel, clips: list[Clip], device: torch.device) -> Tensor:
+        """[B, D] visual embeddings. Overlapping clips share frames, and each is looked at once: 1 in 5 at 1 s hop."""
+        if not model.sees_frames_alone:
+            return model.embed_frames(stack_frames(clips).to(device))
+        places: dict[bytes, int] = {}
+        index = [[places.setdefault(frame.tobytes(), len(places)) for frame in clip.frames] for clip in clips]
+        pictures = np.stack([np.frombuffer(pixels, np.uint8) for pixels in places])
+        frames = torch.from_numpy(pictures).to(device).view(-1, 1, *clips[0].frames.shape[1:]).float() / 255
+        embeddings = model.visual_tower(frames).embeddings[:, 0]
+        return shared_embedding(embeddings[torch.tensor(index, device=device)])

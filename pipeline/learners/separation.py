@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from pipeline.artifacts import Workspace
 from pipeline.batching import ClipSet
+from pipeline.config import from_dict
+from pipeline.errors import ConfigError
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
 from pipeline.learners.common import augment_frames, augment_waveform, stack_frames, stack_waveforms
 from pipeline.losses.mixit import all_to_first, assigned_loss, best_assignment
@@ -116,10 +118,22 @@ class SeparationLearner:
             ValueError: its towers have another shape.
         """
         assert isinstance(model, SeparationModel)
-        if self.config.first_model is not None:
-            towers = CoincidenceLearner(CoincidenceLearnerConfig(model=self.config.model.towers)).model()
-            load_weights(towers, workspace, f"models/{self.config.first_model}")
-            model.load_towers(towers)
+        if self.config.first_model is None:
+            return
+        folder = f"models/{self.config.first_model}"
+        trained = workspace.stage(folder)["config"]
+        if trained["learner"] != "coincidence":
+            raise ConfigError(f"{workspace.uri(folder)}: a {trained['learner']} model, expected a coincidence model.")
+        learner = CoincidenceLearner(from_dict(CoincidenceLearnerConfig, trained["config"]))
+        found, expected = learner.config.model.towers, self.config.model.towers.towers
+        if found != expected:
+            raise ConfigError(
+                f"{workspace.uri(folder)}: towers of {found}, separation.model.towers has {expected}. Train a "
+                "coincidence model with these, under another --name, and set separation.first_model to it."
+            )
+        towers = learner.model()
+        load_weights(towers, workspace, folder)
+        model.load_towers(towers)
 
     def draw(self, clips: ClipSet, rng: np.random.Generator, count: int) -> list[Recipe]:
         """`count` recipes: a function of the generator and the set alone."""

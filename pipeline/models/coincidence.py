@@ -48,7 +48,7 @@ class CoincidenceConfig:
     """What the contrastive loss compares: cosine over the temperature, or z_v' W z_a, which starts as that."""
     matcher: Literal["concat", "product", "cosine"] = "concat"
     """What the match probability sees: the patent's [z_v; z_a]; those and their product; or the cosine alone, a
-    logistic curve of two numbers. On 2 126 synthetic videos they were equal, AUC 0.94 to 0.95 held out (2026-11)."""
+    logistic curve of two numbers. On 2 126 synthetic videos none was clearly better: AUC 0.94 to 0.95 held out."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -65,6 +65,12 @@ class CoincidenceConfig:
         if not 1 / MAX_LOGIT_SCALE <= self.temperature <= 1:
             raise ValueError(f"temperature = {self.temperature}: expected {1 / MAX_LOGIT_SCALE} to 1.")
         MobileNetConfig(width=self.width, depth=self.depth, embedding_dim=self.embedding_dim)  # checks these three
+
+    @property
+    def towers(self) -> dict[str, int | float | str]:
+        """The fields that both models must share for one to start from the towers of the other."""
+        names = ("rate_hz", "trunk", "frame_size", "width", "depth", "embedding_dim")
+        return {name: getattr(self, name) for name in names}
 
 
 class TowerOutput(NamedTuple):
@@ -144,6 +150,11 @@ class CoincidenceModel(nn.Module):
     def forward(self, frames: Tensor, waveform: Tensor) -> tuple[Tensor, Tensor]:
         """[B, D] visual and [B, D] audio embeddings of clips, both of length 1."""
         return self.embed_frames(frames), self.embed_waveform(waveform)
+
+    @property
+    def sees_frames_alone(self) -> bool:
+        """Whether a frame's embedding depends on that frame only."""
+        return self.config.trunk != "stem3d"
 
     def embed_frames(self, frames: Tensor) -> Tensor:
         """[B, D] of length 1: the mean over the frames [B, K, 3, H, W], RGB in [0, 1]."""

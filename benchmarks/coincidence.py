@@ -1,0 +1,147 @@
+"""What the preset `small` learns of a synthetic world in a quarter of an hour, on videos that it has not seen.
+
+Usage: python -m benchmarks.coincidence [FOLDER]
+
+World: 3 000 videos of 5 s whose sound is on screen (70 % train, 10 % validate, 20 % test), and 600 more for test alone,
+half of which have only sound from off screen. FOLDER keeps what is rendered. Prints the figures beside their limits,
+and writes the validation curve to docs/coincidence.svg. About half an hour on 2 cores, half of it training.
+"""
+
+import dataclasses
+import itertools
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from jobs.presets import preset
+from pipeline.artifacts import Workspace
+from pipeline.clipsets import load_split
+from pipeline.collecting import CollectingConfig, plan_parts
+from pipeline.config import as_dict
+from pipeline.learners import load_model
+from pipeline.learners.coincidence import CoincidenceLearner
+from pipeline.metrics.calibration import expected_calibration_error
+from pipeline.metrics.detection import matched_mismatched_auc
+from pipeline.metrics.retrieval import recall_at
+from pipeline.scoring import ScorePart
+from pipeline.sharding import ShardPart
+from pipeline.splitting import split_of
+from pipeline.synthetic import RenderVideo, WorldConfig, plan_scene
+from pipeline.training import LocalContext, train
+from schemas.reports import TRAINING
+from schemas.scores import SCORES
+from schemas.videos import VIDEOS
+
+ON_SCREEN = WorldConfig(
+    num_videos=3000, duration_s=5.0, seed=11, on_only_fraction=1.0, mixed_fraction=0.0, second_source_fraction=0.15
+)
+BOTH = dataclasses.replace(ON_SCREEN, num_videos=600, seed=12, on_only_fraction=0.5)
+GALLERY = 50
+CURVE = Path(__file__).parent.parent / "docs" / "coincidence.svg"
+
+
+def main() -> None:
+    torch.set_num_threads(2)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(temporary)
+        workspace = Workspace(f"{temporary}/workspace")
+        config = preset("small")
+        cut(workspace, collect(folder), config)
+        learner = CoincidenceLearner(config.coincidence)
+        sets = [load_split(workspace, split, config.splitting) for split in ("train", "validate")]
+        workspace.begin("models/m", {"learner": "coincidence", "config": as_dict(config.coincidence)}, {})
+        began = time.monotonic()
+        train(learner, *sets, workspace, "models/m", 0, LocalContext(tell))
+        print(f"trained on {sets[0].num_videos} videos in {time.monotonic() - began:.0f} s (limit 900)")
+        draw(workspace)
+        measure(workspace, folder, config)
+
+
+def collect(folder: Path) -> Path:
+    """Render what is missing; a table of both worlds, the second for test alone."""
+    rows = ["uri,split"]
+    for name, world in (("on_screen", ON_SCREEN), ("both", BOTH)):
+        finished = {path.stem for path in (folder / name / "videos").glob("world_*")}
+        parts = [f"{index:05d}" for index in range(world.num_videos) if f"world_{index:05d}" not in finished]
+        with ProcessPoolExecutor(2) as pool:
+            list(pool.map(RenderVideo(world, folder / name), parts, chunksize=8))
+        split = "test" if world is BOTH else ""
+        rows += [f"{path},{split}" for path in sorted((folder / name / "videos").resolve().iterdir())]
+    table = folder / "collection.csv"
+    table.write_text("\n".join(rows) + "\n")
+    return table
+
+
+def cut(workspace: Workspace, table: Path, config) -> None:
+    plan_parts(workspace, str(table), CollectingConfig(videos_per_part=100))
+    workspace.begin("clips", {}, {})
+    with ProcessPoolExecutor(2) as pool:
+        list(pool.map(ShardPart(workspace, config.view, config.sharding), workspace.parts("collection")))
+    workspace.finish("clips")
+
+
+def tell(step: int, metrics: dict[str, float]) -> None:
+    if "loss" in metrics:
+        print(step, {name: round(value, 3) for name, value in metrics.items() if "train" not in name}, flush=True)
+
+
+def measure(workspace: Workspace, folder: Path, config) -> None:
+    learner, model = load_model(workspace, "m", "coincidence")
+    work = ScorePart(workspace, "m", learner, config.scoring)
+    for part in workspace.parts("clips"):
+        work(part)
+    videos = workspace.read_all("videos", VIDEOS).to_pylist()
+    test = {
+        row["video_id"]: Path(row["uri"])
+        for row in videos
+        if split_of(row["video_id"], config.splitting, row["split"]) == "test"
+    }
+    rows = [row for row in workspace.read_all("scores/m", SCORES).to_pylist() if row["video_id"] in test]
+    on = [row for row in rows if "on_screen" in test[row["video_id"]].parts]
+    visual, audio = (
+        torch.tensor(np.array([row[f"{name}_embedding"] for row in on], np.float32)) for name in ("visual", "audio")
+    )
+    matched = model.score(visual, audio).detach().numpy()
+    mismatched = model.score(visual, audio.roll(1, dims=0)).detach().numpy()
+    labels = np.repeat([1, 0], len(on))
+    print(f"{len(on)} held-out clips of as many videos")
+    print(f"match AUC {matched_mismatched_auc(matched, mismatched):.3f} (limit 0.95)")
+    error = expected_calibration_error(np.concatenate([matched, mismatched]), labels)
+    print(f"calibration error {error:.3f} (limit 0.1)")
+    scores = model.logits(visual, audio).detach().numpy()
+    starts = range(0, len(on) - GALLERY + 1, GALLERY)
+    for name, square in (("sound for a picture", scores), ("picture for a sound", scores.T)):
+        found = np.mean([recall_at(square[i : i + GALLERY, i : i + GALLERY], 1) for i in starts])
+        print(f"R@1 among {GALLERY}, {name}: {found:.3f} (limit 0.3)")
+    other = [row for row in rows if "both" in test[row["video_id"]].parts]
+    score = np.array([row["score"] for row in other])
+    seen = np.array([sounds_on_screen(test[row["video_id"]].stem) for row in other])
+    print(f"on- over off-screen scenes, AUC {matched_mismatched_auc(score[seen], score[~seen]):.3f} (limit 0.8)")
+    top = score >= np.median(score)
+    print(f"share of on-screen clips: {seen.mean():.2f} of all, {seen[top].mean():.2f} of the top half")
+
+
+def sounds_on_screen(name: str) -> bool:
+    return any(source.on_screen for source in plan_scene(BOTH, int(name.removeprefix("world_"))).sources)
+
+
+def draw(workspace: Workspace) -> None:
+    """The validation loss over the steps, as a picture of 480 x 240."""
+    rows = workspace.read("training", "m", TRAINING).to_pylist()
+    curve = [(row["step"], row["value"]) for row in rows if row["metric"] == "info_nce" and row["split"] == "validate"]
+    high, low, last = max(value for _, value in curve), min(value for _, value in curve), curve[-1][0]
+    points = " ".join(f"{40 + 420 * x / last:.1f},{20 + 190 * (high - y) / (high - low):.1f}" for x, y in curve)
+    told = [f'<text x="40" y="12">validation InfoNCE, nats: {high:.2f} to {low:.2f}; steps to {last}</text>']
+    told += [f'<polyline points="{points}" fill="none" stroke="#06c" stroke-width="2"/>']
+    told += [f'<line x1="40" y1="{a}" x2="{b}" y2="210" stroke="#999"/>' for a, b in ((20, 40), (210, 460))]
+    head = '<svg xmlns="http://www.w3.org/2000/svg" width="480" height="240" font-size="12" font-family="sans-serif">'
+    CURVE.write_text("\n".join(itertools.chain([head], told, ["</svg>"])) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Presets: what fits together, and what is told when it does not."""
+
+import dataclasses
+
+import pytest
+
+from jobs.presets import PRESETS, PipelineConfig, check_together, preset
+from pipeline.config import override
+from pipeline.errors import ConfigError
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_fits_together(name: str) -> None:
+    check_together(preset(name))
+
+
+def test_small_is_tiny_with_a_longer_coincidence_training() -> None:
+    tiny, small = preset("tiny"), preset("small")
+    assert small.coincidence.training.num_steps > tiny.coincidence.training.num_steps
+    training = dataclasses.replace(small.coincidence, training=tiny.coincidence.training)
+    assert dataclasses.replace(small, coincidence=training) == tiny
+
+
+@pytest.mark.parametrize("setting", ["coincidence.model.matcher=cosine", "coincidence.model.score=bilinear"])
+def test_what_separation_does_not_start_from_may_differ(setting: str) -> None:
+    check_together(override(preset("tiny"), [setting]))
+
+
+def test_other_towers_are_refused_unless_separation_starts_from_another_model() -> None:
+    config: PipelineConfig = override(preset("tiny"), ["coincidence.model.trunk=stem3d"])
+    with pytest.raises(ConfigError, match="separation starts from the coincidence model's towers"):
+        check_together(config)
+    check_together(override(config, ["separation.first_model=towers"]))
