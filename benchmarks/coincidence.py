@@ -3,7 +3,7 @@
 Usage: python -m benchmarks.coincidence [FOLDER]
 
 World: 3 000 videos of 5 s whose sound is on screen (70 % train, 10 % validate, 20 % test), and 600 more for test alone,
-half of which have only sound from off screen. FOLDER keeps what is rendered. Prints the figures beside their limits,
+half of which have only sound from off screen. FOLDER keeps what is rendered, cut and trained. Prints the figures beside their limits,
 and writes the validation curve to docs/coincidence.svg. About half an hour on 2 cores, half of it training.
 """
 
@@ -49,7 +49,7 @@ def main() -> None:
     torch.set_num_threads(2)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(temporary)
-        workspace = Workspace(f"{temporary}/workspace")
+        workspace = Workspace(str((folder / "workspace").absolute()))
         config = preset("small")
         cut(workspace, collect(folder), config)
         learner = CoincidenceLearner(config.coincidence)
@@ -71,7 +71,7 @@ def collect(folder: Path) -> Path:
         with ProcessPoolExecutor(2) as pool:
             list(pool.map(RenderVideo(world, folder / name), parts, chunksize=8))
         split = "test" if world is BOTH else ""
-        rows += [f"{path},{split}" for path in sorted((folder / name / "videos").resolve().iterdir())]
+        rows += [f"{path},{split}" for path in sorted((folder / name / "videos").absolute().iterdir())]
     table = folder / "collection.csv"
     table.write_text("\n".join(rows) + "\n")
     return table
@@ -81,7 +81,7 @@ def cut(workspace: Workspace, table: Path, config) -> None:
     plan_parts(workspace, str(table), CollectingConfig(videos_per_part=100))
     workspace.begin("clips", {}, {})
     with ProcessPoolExecutor(2) as pool:
-        list(pool.map(ShardPart(workspace, config.view, config.sharding), workspace.parts("collection")))
+        list(pool.map(ShardPart(workspace, config.view, config.sharding), workspace.pending("collection", "videos")))
     workspace.finish("clips")
 
 
