@@ -4,7 +4,7 @@ Usage: python -m benchmarks.coincidence [FOLDER]
 
 World: 3 000 videos of 5 s whose sound is on screen (70 % train, 10 % validate, 20 % test), and 600 more for test alone,
 half of which have only sound from off screen. FOLDER keeps what is rendered, cut and trained. Prints the figures beside
-their limits, and writes the validation curve to docs/coincidence.svg. About half an hour on 2 cores, half of it training.
+their limits, and writes the validation curve to docs/coincidence.svg. Half an hour on 2 cores, half of it training.
 """
 
 import dataclasses
