@@ -11,6 +11,7 @@ from pipeline.errors import ConfigError
 from pipeline.evaluating import EvaluatingConfig
 from pipeline.filtering import FilteringConfig
 from pipeline.learners.coincidence import CoincidenceLearnerConfig
+from pipeline.learners.matching import MatchingConfig
 from pipeline.learners.separation import SeparationLearnerConfig
 from pipeline.mixing import MixingConfig
 from pipeline.models.coincidence import CoincidenceConfig
@@ -73,6 +74,7 @@ def tiny() -> PipelineConfig:
         coincidence=CoincidenceLearnerConfig(
             model=towers,
             crop=0.4,
+            matching=MatchingConfig(num_batches=24, num_steps=1000, num_held_out_batches=8),
             training=TrainingConfig(
                 num_steps=700,
                 batch_size=64,
@@ -106,7 +108,8 @@ def small() -> PipelineConfig:
     """As tiny, but the coincidence model trains a quarter of an hour on 2 cores: for some thousands of videos."""
     config = tiny()
     training = dataclasses.replace(config.coincidence.training, num_steps=2000, batch_size=96, validate_every=250)
-    return dataclasses.replace(config, coincidence=dataclasses.replace(config.coincidence, training=training))
+    coincidence = dataclasses.replace(config.coincidence, training=training, matching=MatchingConfig())
+    return dataclasses.replace(config, coincidence=coincidence)
 
 
 def check_together(config: PipelineConfig) -> None:
