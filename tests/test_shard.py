@@ -1,13 +1,17 @@
 """`earshot shard`, whole: a collection that grows, changes and loses files; a second driver; what it tells."""
 
+import io
 import multiprocessing
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import ray
+import soundfile
 from test_run import earshot
 
 from jobs.shard import tell_cutting
@@ -124,6 +128,21 @@ def _hold(root: str, folder: str, ready: object, done: object) -> None:
     with claim(Workspace(root), folder):
         ready.set()  # type: ignore[attr-defined]
         done.wait(60)  # type: ignore[attr-defined]
+
+
+def test_ray_data_and_tar_read_the_clips(collection: Path, tmp_path: Path) -> None:
+    shard(collection, tmp_path / "root")
+    tar = tmp_path / "root" / "clips" / "00000.tar"
+    kept = (
+        query(Workspace(str(tmp_path / "root")), "SELECT clip_id FROM clips ORDER BY 1").column("clip_id").to_pylist()
+    )
+    rows = ray.data.read_webdataset(str(tar), decoder=False).take_all()
+    assert sorted(row["__key__"] for row in rows) == kept
+    for row in rows:
+        waveform, rate_hz = soundfile.read(io.BytesIO(row["flac"]))
+        assert (len(waveform), rate_hz) == (32_000, 16_000)
+    listed = subprocess.run(["tar", "--list", "--file", tar], capture_output=True, text=True, check=True).stdout.split()
+    assert listed == [f"{key}.{name}" for key in kept for name in ("0.jpg", "1.jpg", "flac", "json")]
 
 
 def test_progress_tells_videos_hours_per_minute_clips_and_rejects() -> None:
