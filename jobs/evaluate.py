@@ -29,7 +29,7 @@ def evaluate(session: Session, model: str, mixtures: str, coincidence: str) -> N
             return
         parts = workspace.pending(folder, report_folder(model, "examples"))
         counts = session.map(
-            f"evaluate/{model}", EvaluatePart(workspace, model, mixtures, config.evaluating), parts, EVALUATING
+            f"evaluate {model}", EvaluatePart(workspace, model, mixtures, config.evaluating), parts, EVALUATING
         )
         commit_summary(workspace, model, summarise_separation(workspace, model))
         if workspace.has_stage(f"scores/{coincidence}"):
