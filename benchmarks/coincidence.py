@@ -106,28 +106,37 @@ def measure(workspace: Workspace, folder: Path, config) -> None:
     visual, audio = (
         torch.tensor(np.array([row[f"{name}_embedding"] for row in on], np.float32)) for name in ("visual", "audio")
     )
-    matched = model.score(visual, audio).detach().numpy()
-    mismatched = model.score(visual, audio.roll(1, dims=0)).detach().numpy()
-    labels = np.repeat([1, 0], len(on))
-    print(f"{len(on)} held-out clips of as many videos")
+    square = (len(on), len(on), -1)  # picture by sound
+    probability = model.score(visual[:, None].expand(square), audio.expand(square)).detach().numpy()
+    kinds = [kinds_in_view(ON_SCREEN, test[row["video_id"]]) for row in on]
+    same = np.array([[one == other for other in kinds] for one in kinds])
+    is_pair = np.eye(len(on), dtype=bool)
+    matched, mismatched = probability[is_pair], probability[~is_pair]
+    print(f"{len(on)} held-out clips of as many videos, {len(mismatched):,} pairs that do not match")
     print(f"match AUC {matched_mismatched_auc(matched, mismatched):.3f} (limit 0.95)")
-    error = expected_calibration_error(np.concatenate([matched, mismatched]), labels)
+    print(f"  of who knows all kinds, and nothing else: {matched_mismatched_auc(same[is_pair], same[~is_pair]):.3f}")
+    balanced = np.concatenate([np.tile(matched, len(on) - 1), mismatched])
+    error = expected_calibration_error(balanced, np.repeat([1, 0], len(mismatched)))
     print(f"calibration error {error:.3f} (limit 0.1)")
-    scores = model.logits(visual, audio).detach().numpy()
-    starts = range(0, len(on) - GALLERY + 1, GALLERY)
-    for name, square in (("sound for a picture", scores), ("picture for a sound", scores.T)):
-        found = np.mean([recall_at(square[i : i + GALLERY, i : i + GALLERY], 1) for i in starts])
+    logits = model.logits(visual, audio).detach().numpy()
+    galleries = [slice(start, start + GALLERY) for start in range(0, len(on) - GALLERY + 1, GALLERY)]
+    for name, scores in (("sound for a picture", logits), ("picture for a sound", logits.T)):
+        found = np.mean([recall_at(scores[rows, rows], 1) for rows in galleries])
         print(f"R@1 among {GALLERY}, {name}: {found:.3f} (limit 0.3)")
+    chance = np.mean([(1 / same[rows, rows].sum(axis=1)).mean() for rows in galleries])
+    print(f"  of who knows all kinds, and nothing else: {chance:.3f}")
     other = [row for row in rows if "both" in test[row["video_id"]].parts]
     score = np.array([row["score"] for row in other])
-    seen = np.array([sounds_on_screen(test[row["video_id"]].stem) for row in other])
+    seen = np.array([bool(kinds_in_view(BOTH, test[row["video_id"]])) for row in other])
     print(f"on- over off-screen scenes, AUC {matched_mismatched_auc(score[seen], score[~seen]):.3f} (limit 0.8)")
     top = score >= np.median(score)
     print(f"share of on-screen clips: {seen.mean():.2f} of all, {seen[top].mean():.2f} of the top half")
 
 
-def sounds_on_screen(name: str) -> bool:
-    return any(source.on_screen for source in plan_scene(BOTH, int(name.removeprefix("world_"))).sources)
+def kinds_in_view(world: WorldConfig, video: Path) -> frozenset[str]:
+    """Kinds of all that sounds in view. Two videos of equal kinds can hardly be told apart: they bound the AUC."""
+    scene = plan_scene(world, int(video.stem.removeprefix("world_")))
+    return frozenset(source.kind for source in scene.sources if source.on_screen)
 
 
 def draw(workspace: Workspace) -> None:
