@@ -5,6 +5,7 @@
     |- ClipError     one video or clip cannot be used: it becomes a row with `reason`, and the run goes on
     |- DataError     what lies on disk is not what its schema or its rows say: stops the run and names the file
        |- MissingError   nothing can be read at an address: a video there becomes a row with `missing`
+       |- UnreadError    what is there could not be read this time: refused, broken off, a failing disk
 
 Anything else is a defect or a failing machine: it propagates to `cluster/faults.py`, which decides about retries.
 A message says where, what was found, what was expected, and what to do.
@@ -34,3 +35,7 @@ class DataError(EarshotError):
 
 class MissingError(DataError):
     """An address where no file is, or none that may be read: another try finds the same until someone mends it."""
+
+
+class UnreadError(DataError):
+    """A file that is there and could not be read, for a reason that may pass: another try may succeed."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline import storage
+from pipeline import s3
 from pipeline.artifacts import COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.collecting import CollectingConfig, plan_parts
 from pipeline.media import ffmpeg_path
@@ -76,11 +76,11 @@ def s3_bucket() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
             patch.setenv(name, value)
-        storage._s3_client.cache_clear()
-        for bucket in ("earshot", *storage.PUBLIC_BUCKETS):
+        s3.make_client.cache_clear()
+        for bucket in ("earshot", *s3.PUBLIC_BUCKETS):
             boto3.client("s3").create_bucket(Bucket=bucket, ACL="public-read")
         yield "s3://earshot"
-    storage._s3_client.cache_clear()
+    s3.make_client.cache_clear()
     server.stop()
 
 

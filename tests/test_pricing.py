@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import storage
+from pipeline import s3, storage
 from pipeline.errors import ConfigError
 from pipeline.pricing import PIECE_BYTES, Bill, Prices, Quantities, bill, read_prices, requests
 
@@ -64,7 +64,7 @@ def test_files_are_counted_as_many_requests_as_the_client_sends(
     size_bytes: int, s3_bucket: str, tmp_path: Path
 ) -> None:
     sent: collections.Counter[str] = collections.Counter()
-    client = storage._s3("earshot")
+    client = s3.client("earshot")
     client.meta.events.register("before-send.s3", lambda request, **_: sent.update([request.method]))
     uri = f"{s3_bucket}/requests/{size_bytes}"
     try:

@@ -1,0 +1,408 @@
+"""Objects: whole, of one revision and never another's, on a real S3 endpoint and on a store with faults."""
+
+import functools
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+
+from pipeline import localfiles, s3, storage
+from pipeline.errors import ConfigError, DataError, MissingError
+
+DATA = bytes(range(256)) * 4
+
+
+def test_the_revision_of_an_object_is_the_md5_of_its_content(s3_bucket: str) -> None:
+    storage.commit_bytes(f"{s3_bucket}/revision/x", DATA)
+    ((_, _, revision),) = storage.list_files(f"{s3_bucket}/revision")
+    assert revision == hashlib.md5(DATA).hexdigest()  # so an ETag, without its quotes
+
+
+def test_a_copy_of_an_object_lies_where_it_is_removed_after_a_kill_and_goes_when_it_was_used(s3_bucket: str) -> None:
+    storage.commit_bytes(f"{s3_bucket}/copied/x", DATA)
+    with storage.local_copy(f"{s3_bucket}/copied/x") as path:
+        assert path.read_bytes() == DATA
+        assert path.parent == localfiles.scratch(os.getpid())
+    assert not path.exists()
+
+
+def test_an_object_that_is_replaced_between_reading_and_deleting_stays(
+    s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri, client = f"{s3_bucket}/{tmp_path.name}/x", s3.client("earshot")
+    delete_object = client.delete_object
+
+    def replaced(**arguments: Any) -> Any:
+        storage.commit_bytes(uri, b"new")
+        return delete_object(**arguments)
+
+    storage.commit_bytes(uri, b"old")
+    monkeypatch.setattr(client, "delete_object", replaced)
+    assert not storage.delete_if(uri, b"old")
+    assert storage.read_bytes(uri) == b"new"
+
+
+def test_a_large_file_goes_up_in_parts_and_arrives_whole(s3_bucket: str) -> None:
+    uri = f"{s3_bucket}/large/x"
+    with storage.building(uri) as path, path.open("wb") as file:
+        for i in range(10):  # boto3 uploads in parts from 8 MB on
+            file.write(bytes([i]) * 2**20)
+    assert storage.read_bytes(uri, 9 * 2**20 - 1, 2) == b"\x08\x09"
+    with storage.local_copy(uri) as copy:
+        assert copy.stat().st_size == 10 * 2**20
+    assert not copy.exists()
+    ((_, _, revision),) = storage.list_files(f"{s3_bucket}/large")
+    assert revision.endswith("-2")  # S3's mark of an upload of two parts
+
+
+def test_an_upload_that_fails_in_its_second_part_leaves_what_was_there_and_no_open_upload(s3_bucket: str) -> None:
+    from botocore.exceptions import ClientError
+
+    def refuse_the_second(params: dict[str, Any], **_: Any) -> None:
+        if params["query_string"]["partNumber"] == 2:
+            raise ClientError({"Error": {"Code": "AccessDenied"}}, "UploadPart")
+
+    uri, client = f"{s3_bucket}/failing", s3.client("earshot")
+    storage.commit_bytes(uri, b"whole")
+    client.meta.events.register("before-call.s3.UploadPart", refuse_the_second, "refuse")
+    try:
+        with pytest.raises(storage.remote_errors(), match="AccessDenied"), storage.building(uri) as path:
+            path.write_bytes(bytes(9 * 2**20))
+    finally:
+        client.meta.events.unregister("before-call.s3.UploadPart", unique_id="refuse")
+    assert storage.read_bytes(uri) == b"whole"
+    assert "Uploads" not in client.list_multipart_uploads(Bucket="earshot")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.mp4", "a+b.mp4", "50%.mp4", "a%20b.mp4", "Ünï 日本.mp4", "-rf", "q?x=1&y#z", "<&>"]
+)
+def test_any_key_is_listed_and_read_back(s3_bucket: str, name: str, tmp_path: Path) -> None:
+    uri = f"{s3_bucket}/{tmp_path.name}/{name}"
+    storage.commit_bytes(uri, name.encode())
+    assert [entry.uri for entry in storage.list_files(f"{s3_bucket}/{tmp_path.name}")] == [uri]
+    assert storage.exists(uri)
+    assert storage.read_bytes(uri, 1) == name.encode()[1:]
+    with storage.local_copy(uri) as path:
+        assert path.read_bytes() == name.encode()
+    assert not storage.create_bytes(uri, b"")
+    storage.delete(uri)
+    assert not storage.exists(uri)
+
+
+def test_a_folder_that_some_console_drew_is_no_file(s3_bucket: str) -> None:
+    for name in ("", "a/", "a/b"):
+        storage.commit_bytes(f"{s3_bucket}/drawn/{name}", b"")
+    assert [entry.uri for entry in storage.list_files(f"{s3_bucket}/drawn")] == [f"{s3_bucket}/drawn/a/b"]
+
+
+def test_a_listing_streams_it_asks_for_a_page_when_the_one_before_is_used_up_and_is_whole(
+    s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "10")  # what the endpoint gives at once
+    names = [f"{i:04d}" for i in range(35)]
+    for name in names:
+        storage.commit_bytes(f"{s3_bucket}/many/{name}", b"")
+    requests: list[str] = []
+    events = s3.client("earshot").meta.events
+    events.register("before-call.s3.ListObjectsV2", lambda **_: requests.append("page"), "count")
+    try:
+        entries = storage.list_files(f"{s3_bucket}/many")
+        taken = [next(entries) for _ in range(10)]
+        assert len(requests) == 1
+        taken += entries
+        assert len(requests) == 4
+    finally:
+        events.unregister("before-call.s3.ListObjectsV2", unique_id="count")
+    assert [storage.relative(entry.uri, f"{s3_bucket}/many") for entry in taken] == names
+
+
+# --- an object store with faults ---
+
+
+class Store(ThreadingHTTPServer):
+    """One S3 bucket on loopback that answers the next requests as `faults` says, and then as it should."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), StoreHandler)
+        self.objects: dict[str, bytes] = {}
+        self.faults: list[str | None] = []
+        self.seen: list[tuple[str, dict[str, str]]] = []  # method, headers
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """The client hung up; it is meant to."""
+
+
+class StoreHandler(BaseHTTPRequestHandler):
+    server: Store
+    protocol_version = "HTTP/1.1"  # in which who uploads waits for a word before it sends the body
+
+    def do_GET(self) -> None:
+        fault = self.fault()
+        if "list-type=2" in self.path:
+            self.list_objects()
+            return
+        data = self.server.objects[self.path]
+        etag = f'"{hashlib.md5(data).hexdigest()}"'
+        if self.headers.get("If-Match", etag) != etag:
+            self.answer(412)
+        elif fault is None or fault == "break":
+            first, _, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
+            part = data[int(first) : int(last) + 1 if last else None]
+            self.answer(206, {"ETag": etag}, part, len(part) // 2 if fault else len(part))
+
+    def list_objects(self) -> None:
+        assert "encoding-type=url" in self.path  # XML has no way to write some characters
+        keys = [path.removeprefix("/bucket/") for path in self.server.objects]
+        contents = "".join(f"<Contents><Key>{key}</Key><Size>1</Size></Contents>" for key in keys)
+        body = f"<ListBucketResult><EncodingType>url</EncodingType>{contents}</ListBucketResult>"
+        self.answer(200, {"Content-Type": "application/xml"}, body.encode())
+
+    def do_PUT(self) -> None:
+        fault = self.fault()
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        if "If-None-Match" in self.headers and self.path in self.server.objects:
+            self.answer(412)
+        elif fault is None or fault == "no answer":
+            self.server.objects[self.path] = data
+            if fault is None:
+                self.answer(200)
+
+    def do_DELETE(self) -> None:
+        if self.fault() is None:
+            del self.server.objects[self.path]
+            self.answer(204)
+
+    def do_HEAD(self) -> None:
+        self.fault()
+        self.answer(200 if self.path in self.server.objects else 404)
+
+    def fault(self) -> str | None:
+        self.close_connection = True
+        self.server.seen.append((self.command, dict(self.headers)))
+        fault = self.server.faults.pop(0) if self.server.faults else None
+        if fault is not None and fault[0].isdigit():
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, _, code = fault.partition(" ")
+            self.answer(int(status), data=f"<Error><Code>{code}</Code></Error>".encode() if code else b"")
+        return fault
+
+    def answer(
+        self, status: int, headers: dict[str, str] | None = None, data: bytes = b"", sent: int | None = None
+    ) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(data[:sent])
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Tests print nothing."""
+
+
+create_loader = functools.cache(botocore.session.create_loader)  # else each client parses 1 MB of JSON: 0.2 s
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    with Store() as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        settings = {"ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test", "DEFAULT_REGION": "us-east-1"}
+        for name, value in (settings | {"ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}).items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between two attempts, ours and boto's
+        monkeypatch.setattr("botocore.session.create_loader", create_loader)
+        s3.make_client.cache_clear()
+        yield server
+        s3.make_client.cache_clear()
+        server.shutdown()
+
+
+def without_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+
+
+LARGE = DATA * 3000  # 3 MB: more than one piece
+
+
+@pytest.mark.parametrize("way", ["read", "copy"])
+def test_a_body_that_breaks_off_is_continued_where_it_did(way: str, store: Store) -> None:
+    store.objects["/bucket/x"] = LARGE
+    store.faults = ["break", "break"]
+    if way == "read":
+        assert storage.read_bytes("s3://bucket/x") == LARGE
+    else:
+        with storage.local_copy("s3://bucket/x") as path:
+            assert path.read_bytes() == LARGE
+    ranges = [headers.get("Range") for _, headers in store.seen]
+    assert ranges[0] is None
+    starts = [int(span.removeprefix("bytes=").partition("-")[0]) for span in ranges[1:] if span]
+    assert len(ranges) == 3
+    assert 0 < starts[0] <= len(LARGE) // 2 < starts[1] <= len(LARGE) * 3 // 4
+
+
+def test_a_range_that_breaks_off_is_continued_to_its_own_end(store: Store) -> None:
+    store.objects["/bucket/x"] = LARGE
+    store.faults = ["break"]
+    assert storage.read_bytes("s3://bucket/x", 1000, 2_500_000) == LARGE[1000:2_501_000]
+
+
+def test_a_body_that_always_breaks_off_is_an_error_that_names_it_and_not_missing(store: Store) -> None:
+    store.objects["/bucket/x"] = LARGE
+    store.faults = ["break"] * 100
+    says = r"s3://bucket/x: broke off at byte \d+ of 3072000, 5 times"
+    with pytest.raises(DataError, match=says) as caught, storage.local_copy("s3://bucket/x"):
+        pass
+    assert not isinstance(caught.value, MissingError)
+    assert len(store.seen) == 5
+
+
+REFUSALS = {
+    ("404 NoSuchKey", "test"): True,
+    ("404 NoSuchBucket", "test"): True,
+    ("404", "test"): True,
+    ("400 KeyTooLongError", "test"): True,
+    ("403 AccessDenied", "test"): False,
+    ("403 InvalidAccessKeyId", "test"): False,
+    ("400 ExpiredToken", "test"): False,
+    ("412 PreconditionFailed", "test"): False,
+    ("500 InternalError", "test"): False,
+    ("503", "test"): False,
+    ("403 AccessDenied", ""): True,
+    ("404 NoSuchKey", ""): True,
+    ("503", ""): False,
+}
+
+
+@pytest.mark.parametrize(("fault", "key"), REFUSALS, ids=lambda value: value.replace(" ", "_") or "unsigned")
+def test_an_object_is_missing_only_if_the_store_says_so_of_the_object(
+    fault: str, key: str, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if not key:
+        without_credentials(monkeypatch, tmp_path)
+    store.objects["/bucket/x"] = DATA
+    store.faults = [fault] * 100
+    with pytest.raises(DataError, match="s3://bucket/x: cannot be read") as caught, storage.local_copy("s3://bucket/x"):
+        pass
+    assert isinstance(caught.value, MissingError) == REFUSALS[fault, key]
+
+
+def test_an_object_replaced_while_it_is_read_is_an_error_and_never_a_mixture(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replace(_: float) -> None:
+        store.objects["/bucket/x"] = LARGE[::-1]
+
+    store.objects["/bucket/x"] = LARGE
+    store.faults = ["break"]
+    monkeypatch.setattr(time, "sleep", replace)
+    with pytest.raises(DataError, match="s3://bucket/x"):
+        storage.read_bytes("s3://bucket/x")
+
+
+def test_a_key_with_a_line_break_is_listed_and_read_back(store: Store) -> None:
+    storage.commit_bytes("s3://bucket/a\nb", DATA)
+    ((uri, _, _),) = storage.list_files("s3://bucket")
+    assert uri == "s3://bucket/a\nb"
+    assert storage.exists(uri)
+    assert storage.read_bytes(uri) == DATA
+
+
+@pytest.mark.parametrize("status", ["500", "503"])
+def test_a_request_that_is_turned_away_is_sent_again(status: str, store: Store) -> None:
+    store.faults = [status]
+    storage.commit_bytes("s3://bucket/x", DATA)
+    store.faults = [status]
+    assert storage.read_bytes("s3://bucket/x") == DATA
+    assert [method for method, _ in store.seen] == ["PUT", "PUT", "GET", "GET"]
+
+
+def test_a_create_whose_answer_was_lost_is_known_by_its_content(store: Store) -> None:
+    store.faults = ["no answer"]
+    assert storage.create_bytes("s3://bucket/x", b"mine")
+    store.faults = ["503"]
+    assert not storage.create_bytes("s3://bucket/x", b"theirs")
+    assert store.objects["/bucket/x"] == b"mine"
+
+
+def test_a_store_that_knows_no_condition_on_deletes_is_asked_without_one(store: Store) -> None:
+    store.objects["/bucket/x"] = DATA
+    store.faults = [None, "501 NotImplemented"]
+    assert storage.delete_if("s3://bucket/x", DATA)
+    assert not store.objects
+    assert [(method, "If-Match" in headers) for method, headers in store.seen] == [
+        ("GET", False),
+        ("DELETE", True),
+        ("DELETE", False),
+    ]
+
+
+def test_uploads_carry_no_checksum_that_older_stores_refuse(store: Store) -> None:
+    storage.commit_bytes("s3://bucket/x", DATA)
+    ((_, headers),) = store.seen
+    assert not any(name.lower().startswith(("x-amz-checksum", "x-amz-trailer", "x-amz-sdk-c")) for name in headers)
+    assert store.objects["/bucket/x"] == DATA
+
+
+# --- who signs ---
+
+
+def test_requests_are_signed_where_credentials_are_configured(store: Store) -> None:
+    storage.exists("s3://bucket/x")
+    ((_, headers),) = store.seen
+    assert "test/" in headers["Authorization"]
+
+
+def test_requests_are_unsigned_where_none_are(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    without_credentials(monkeypatch, tmp_path)
+    storage.exists("s3://bucket/x")
+    ((_, headers),) = store.seen
+    assert "Authorization" not in headers
+    store.faults = ["403"]
+    with pytest.raises(ConfigError, match="No AWS credentials are configured"):
+        storage.check_writable("s3://bucket/root")
+
+
+def test_a_public_bucket_is_asked_unsigned_at_its_mirror_whatever_the_root_is_set_to(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EARSHOT_PUBLIC_ENDPOINT_URL", os.environ["AWS_ENDPOINT_URL"])
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    store.objects["/multimedia-commons/data/x.mp4"] = DATA
+    assert storage.read_bytes("s3://multimedia-commons/data/x.mp4") == DATA
+    ((_, headers),) = store.seen
+    assert "Authorization" not in headers
+
+
+def test_a_public_bucket_that_cannot_be_reached_is_told_with_what_to_do(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EARSHOT_PUBLIC_ENDPOINT_URL", "http://127.0.0.1:9")
+    with (
+        pytest.raises(DataError, match=r"Give --media.* EARSHOT_PUBLIC_ENDPOINT_URL") as caught,
+        storage.local_copy("s3://multimedia-commons/data/x.mp4"),
+    ):
+        pass
+    assert not isinstance(caught.value, MissingError)
+
+
+def test_without_a_mirror_a_public_bucket_is_asked_at_aws_in_its_region(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EARSHOT_PUBLIC_ENDPOINT_URL", raising=False)
+    assert s3.client("multimedia-commons").meta.endpoint_url == "https://s3.us-west-2.amazonaws.com"
+    assert s3.client("bucket").meta.endpoint_url == os.environ["AWS_ENDPOINT_URL"]
