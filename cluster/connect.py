@@ -2,7 +2,10 @@
 
 import logging
 import os
+import shutil
 import signal
+import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -26,7 +29,7 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> None:
         address: of a running cluster, such as auto or ray://head:10001; None starts Ray on this machine.
         num_cpus: of this machine for Ray to use; None is all that this process may run on.
     Raises:
-        ConnectionError: no cluster answers at the address.
+        ConnectionError: no cluster answers at the address, or Ray does not start here.
     """
     if ray.is_initialized():
         return
@@ -40,15 +43,25 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> None:
 
 def _init(address: str | None, num_cpus: int | None) -> None:
     if address is None:
-        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        ray.init(
-            address="local",  # not the cluster that RAY_ADDRESS or an earlier `ray start` left
-            num_cpus=num_cpus or usable,
-            object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        print("starting Ray on this machine", file=sys.stderr, flush=True)  # 5 s; a minute where it is busy
+        try:
+            ray.init(
+                address="local",  # not the cluster that RAY_ADDRESS or an earlier `ray start` left
+                num_cpus=num_cpus or usable,
+                object_store_memory=OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except Exception as error:  # Ray raises no less where its processes do not answer
+            folder = Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir()))
+            room = f"{shutil.disk_usage(folder).free / 2**30:.1f} GiB free in" if folder.is_dir() else "no folder"
+            raise ConnectionError(
+                f"Ray did not start on this machine: {error} Found: load {os.getloadavg()[0]:.1f} on {usable} cores, "
+                f"{room} {folder}. Where the machine is busy, wait; where the folder is full, make room or set "
+                "RAY_TMPDIR to another. Then the same command goes on from here."
+            ) from error
         return
     # On a cluster the code travels: the nodes need the dependencies, not Earshot itself.
     excludes = [f"/{path.name}" for path in PROJECT.iterdir() if path.name not in PACKAGES]

@@ -2,10 +2,11 @@
 
 | what happens | what follows |
 |---|---|
-| a worker, its node or its memory dies | the part is tried again elsewhere, up to MAX_RETRIES times |
+| a worker, its node or its memory dies | the part is tried again elsewhere, up to MAX_RETRIES times for each part |
 | a part outlasts its wall-clock limit | its worker is killed, which is the case above |
 | a part raises | the run stops with PartError, which names the part; parts that finished stay finished |
 | a training worker dies | the group starts again from the last checkpoint, up to MAX_TRAINING_FAILURES times |
+| the same, after a further step | the count begins anew; what no restart can mend ends the run at once |
 """
 
 MAX_RETRIES = 3

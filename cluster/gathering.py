@@ -12,7 +12,11 @@ def gather_rows(rows: Tensor) -> Tensor:
 
     The gradient of a row is the sum over the processes of what their losses have for it. So when every process computes
     the same mean over all rows, and gradients of the weights are then averaged over the processes, the result is the
-    gradient of one process with the whole batch.
+    gradient of one process with the whole batch, as long as rows reach the loss without seeing each other.
+
+    In training, batch norm shows every row the others of its process. Give each process dozens: gradients of two plain
+    towers on two processes differed from those of one by 1.0 of their length with 2 rows each, 0.5 with 8, 0.2 with 32
+    and 0.13 with 64 (2026-11). torch's SyncBatchNorm, which would see all rows, exists on GPUs only.
     """
     return _Gather.apply(rows)
 

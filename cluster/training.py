@@ -2,11 +2,14 @@
 
 The loop keeps its own checkpoint in the workspace, in one atomic step, so Ray Train's part is to start the processes,
 connect them, and start them again when one dies; the loop then goes on from that checkpoint by itself.
+
+The decision to question: Ray Train is told to restart nothing. It would count failures over the whole run, and restart
+what no restart can mend; here a failure counts only if no step was reported since the one before it.
 """
 
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
@@ -15,10 +18,12 @@ import torch
 import torch.distributed as dist
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import Tensor, nn
 
 from cluster.faults import MAX_TRAINING_FAILURES, PartError
 from cluster.gathering import gather_rows
+from cluster.mapping import check_alive, grows
 
 POLL_S = 0.5
 
@@ -33,15 +38,16 @@ class RayContext:
         self._board = board
 
     def share_gradients(self, model: nn.Module) -> None:
-        """Replace every gradient by its mean over the workers, in one transfer."""
+        """Replace the gradient of every parameter that learns by its mean over the workers, in one transfer."""
         if self.world_size == 1:
             return
-        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in model.parameters()]
+        learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in learning]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(flat)
         flat /= self.world_size
         offset = 0
-        for parameter in model.parameters():
+        for parameter in learning:
             parameter.grad = flat[offset : offset + parameter.numel()].view_as(parameter).clone()
             offset += parameter.numel()
 
@@ -92,7 +98,8 @@ def fit(
     name: str,
     num_workers: int | None,
     on_report: Callable[[int, dict[str, float]], None],
-    final: type[Exception],
+    final: tuple[type[Exception], ...],
+    passing: tuple[type[Exception], ...] = (),
 ) -> None:
     """Run `loop(context, job)` on every training process until all have ended.
 
@@ -100,56 +107,132 @@ def fit(
         loop: an importable function.
         job: plain JSON types.
         name: of the run, for Ray's own records.
-        num_workers: processes; None is one per GPU, or 1; 0 runs in this process.
+        num_workers: processes, 1 or more; None is one per GPU, or 1.
         on_report: called with the last (step, metrics) as they change.
-        final: what the loop raises, on every process alike, where no restart would help.
+        final: what the loop raises, on one process or all, where no restart would help.
+        passing: those of `final` where one may.
     Raises:
         final: the loop raised it.
-        PartError: the loop failed in another way, and again after each of MAX_TRAINING_FAILURES restarts.
+        ConnectionError: the cluster has no room for so many processes.
+        PartError: the loop failed in another way, and again after each of MAX_TRAINING_FAILURES restarts without a
+            report of a further step between them; or Ray died.
     """
-    resources = ray.cluster_resources()
-    gpus = int(resources.get("GPU", 0))
-    count = max(1, gpus) if num_workers is None else num_workers
-    board = ray.remote(_Board).options(num_cpus=0).remote()
+    scaling = _scaling(num_workers)
+    # beside the driver, which needs it: another node may be taken away
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    board = ray.remote(_Board).options(num_cpus=0, scheduling_strategy=here).remote()
 
     def on_worker(config: dict[str, Any]) -> None:
         try:
             loop(RayContext(board), config)
         except final as error:
-            ray.get(board.refuse.remote(error))
+            if not isinstance(error, passing):
+                ray.get(board.refuse.remote(error))
+            raise  # the others may be waiting for this process: Ray Train ends them too
 
-    cpus = int(min(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"]))
-    scaling = ScalingConfig(
-        num_workers=count,
-        use_gpu=gpus > 0,
-        resources_per_worker=None
-        if gpus
-        else {"CPU": max(1, min(cpus, int(resources.get("CPU", 1)) // max(1, count)))},
+    failures = furthest = 0
+    try:
+        while True:
+            with tempfile.TemporaryDirectory(prefix="earshot-train-") as folder:
+                run = RunConfig(
+                    name=name,
+                    storage_path=folder,
+                    failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
+                )
+                trainer = TorchTrainer(on_worker, train_loop_config=job, scaling_config=scaling, run_config=run)
+                failed = _attend(trainer, board, on_report)
+            error, (step, _) = ray.get([board.error.remote(), board.last.remote()])
+            if error is not None:
+                raise error
+            if failed is None:
+                return
+            failures = 1 if step > furthest else failures + 1
+            furthest = max(furthest, step)
+            if failures > MAX_TRAINING_FAILURES:
+                causes = getattr(failed, "worker_failures", {}).values()
+                raise PartError(name, next(iter(causes), failed)) from failed
+            scaling = _scaling(scaling.num_workers)  # a node may be gone: Ray Train would wait for it without a word
+    except ray.exceptions.RayError as error:
+        raise PartError(name, error) from error
+    finally:
+        if ray.is_initialized():
+            ray.kill(board)
+
+
+def _scaling(num_workers: int | None) -> ScalingConfig:
+    """What the processes ask for, of the nodes that there are now."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    num_gpus = int(sum(node.get("GPU", 0) for node in nodes))
+    count = max(1, num_gpus) if num_workers is None else num_workers
+    needs: dict[str, float] = {"CPU": cpus_per_worker(nodes, count, grows())}
+    if num_gpus:
+        needs["GPU"] = 1
+    return ScalingConfig(num_workers=count, use_gpu=num_gpus > 0, resources_per_worker=needs)
+
+
+def cpus_per_worker(nodes: Sequence[dict[str, float]], count: int, is_growing: bool) -> int:
+    """CPUs of each of `count` workers, as many as the nodes have room for; a worker has one GPU where there are any.
+
+    >>> cpus_per_worker([{"CPU": 3}, {"CPU": 3}], 3, False)  # of six CPUs not two each: only two such workers fit
+    1
+
+    Args:
+        nodes: resources of each node, by name.
+        count: workers.
+        is_growing: whether nodes join on demand; where too few are there yet, a worker asks for one CPU.
+    Raises:
+        ConnectionError: they do not fit, and the cluster does not grow.
+    """
+    needs_gpu = any(node.get("GPU", 0) >= 1 for node in nodes)
+
+    def room(cpus: int) -> int:
+        by_gpu = [int(node.get("GPU", 0)) if needs_gpu else count for node in nodes]
+        return sum(min(int(node.get("CPU", 0)) // cpus, most) for node, most in zip(nodes, by_gpu, strict=True))
+
+    for cpus in range(int(max(node.get("CPU", 0) for node in nodes)), 0, -1):
+        if room(cpus) >= count:
+            return cpus
+    if is_growing:
+        return 1
+    found = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes)
+    each = "a CPU and a GPU" if needs_gpu else "a CPU"
+    raise ConnectionError(
+        f"--workers {count}: each needs {each}, and there is room for {room(1)}. Found: {found}. Lower --workers to "
+        "that, or add nodes."
     )
-    with tempfile.TemporaryDirectory(prefix="earshot-train-") as folder:
-        failures = FailureConfig(max_failures=MAX_TRAINING_FAILURES)
-        run = RunConfig(name=name, storage_path=folder, failure_config=failures)
-        trainer = TorchTrainer(on_worker, train_loop_config=job, scaling_config=scaling, run_config=run)
-        finished = threading.Event()
-        watcher = threading.Thread(target=_watch, args=(board, on_report, finished), daemon=True)
-        watcher.start()
+
+
+def _attend(
+    trainer: TorchTrainer, board: Any, on_report: Callable[[int, dict[str, float]], None]
+) -> ray.train.TrainingFailedError | None:
+    """Start the processes, pass their reports on until they have ended, and return how they failed, if they did.
+
+    They are waited for on a thread, so that this one hears an interrupt, and that Ray has died.
+    """
+    outcome: list[BaseException | None] = []
+
+    def wait() -> None:
         try:
             trainer.fit()
-            error = ray.get(board.error.remote())
-        except ray.train.WorkerGroupError as failed:
-            raise PartError(name, next(iter(failed.worker_failures.values()), failed)) from failed
-        finally:
-            finished.set()
-            watcher.join()
-            ray.kill(board)
-    if error is not None:
-        raise error
+            outcome.append(None)
+        except BaseException as error:  # noqa: BLE001  raised again below, on the thread that can be told
+            outcome.append(error)
 
-
-def _watch(board: Any, on_report: Callable[[int, dict[str, float]], None], finished: threading.Event) -> None:
-    seen = 0
-    while not finished.wait(POLL_S):
-        step, metrics = ray.get(board.last.remote())
-        if step != seen:
-            seen = step
-            on_report(step, metrics)
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    seen: tuple[int, dict[str, float]] = (0, {})
+    try:
+        while waiting.is_alive():
+            waiting.join(POLL_S)
+            check_alive()
+            last = ray.get(board.last.remote())
+            if last != seen:
+                seen = last
+                on_report(*last)
+    except KeyboardInterrupt:
+        ray.shutdown()  # else the processes would go on, and write checkpoints
+        raise
+    (error,) = outcome
+    if error is None or isinstance(error, ray.train.TrainingFailedError):
+        return error
+    raise error

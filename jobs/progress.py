@@ -24,10 +24,11 @@ def printable(text: str) -> str:
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[int, str], Any]]:
-    """One bar with count, rate and remaining time; without a terminal, a line at most every 15 s.
+def progress_bar(what: str, total: int) -> Iterator[Callable[..., Any]]:
+    """One bar with count, rate and remaining time; without a terminal, a line at the start and at most every 15 s.
 
-    Gives a function (steps, note) that advances it.
+    Gives a function (steps, note) that advances it; with are_new=False by steps that an earlier run has done, which do
+    not speak of this one's rate.
     """
     if sys.stderr.isatty():
         columns = (
@@ -40,18 +41,27 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int, str], Any]]:
         )
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task(what, total=total, note="")
-            yield lambda steps, note: progress.update(task, advance=steps, note=note)
+
+            def move(steps: int, note: str, are_new: bool = True) -> None:
+                progress.update(task, advance=steps, note=note)
+                if not are_new:
+                    progress.reset(task, completed=int(progress.tasks[task].completed))
+
+            yield move
         return
     began = last = time.monotonic()
-    done = 0
+    done = restored = 0
+    print(f"{what}: 0 of {total}", file=sys.stderr, flush=True)
 
-    def advance(steps: int, note: str) -> None:
-        nonlocal done, last
+    def advance(steps: int, note: str, are_new: bool = True) -> None:
+        nonlocal began, done, last, restored
         done += steps
         now = time.monotonic()
+        if not are_new:
+            began, restored = now, done
         if now - last >= LINE_EVERY_S and done < total:
             last = now
-            remaining = (now - began) / max(done, 1) * (total - done)
-            print(f"{what}: {done} of {total}, {remaining:.0f} s to go; {note}", file=sys.stderr, flush=True)
+            to_go = f"{(now - began) / (done - restored) * (total - done):.0f} s to go; " if done > restored else ""
+            print(f"{what}: {done} of {total}, {to_go}{note}", file=sys.stderr, flush=True)
 
     yield advance

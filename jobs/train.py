@@ -6,63 +6,81 @@ import typer
 
 from cluster.connect import connect
 from cluster.training import fit
+from jobs.options import Address, Preset, Root, Seed, Selection, Set, named
 from jobs.progress import progress_bar
-from jobs.session import Address, Preset, Root, Seed, Selection, Session, Set, named, open_session
+from jobs.session import Session, open_session
 from pipeline.artifacts import CLIPS_FOLDER, Workspace
-from pipeline.clipsets import load_clips, load_split
+from pipeline.clipsets import begun_with, load_selected, load_splits
 from pipeline.config import as_dict, from_dict
-from pipeline.errors import ConfigError
-from pipeline.learners import LEARNERS, build
+from pipeline.errors import ConfigError, DataError, UnreadError
+from pipeline.learners import LEARNERS, build, check_model
+from pipeline.learning import Context, LocalContext
 from pipeline.splitting import SplittingConfig
-from pipeline.training import Context, train
+from pipeline.training import train
 
-TOLD = ("loss", "match_auc", "match_calibration_error", "recall_at_1")  # of a run's last figures
-Workers = Annotated[int | None, typer.Option(help="Processes. Default: one per GPU, else 1. 0: in this process.")]
+TOLD = ("loss", "match_auc", "match_calibration_error", "recall_at_1")  # of the best step's figures
+SPLITS = ("train", "validate")
+Workers = Annotated[
+    int | None, typer.Option(min=0, help="Processes. Default: one per GPU, else 1. 0: in this process, without Ray.")
+]
 
 
 def train_loop(context: Context, job: dict[str, Any]) -> None:
     """What each training process runs; `job` holds plain JSON types, so that any worker can read it."""
     workspace, learner = Workspace(job["root"]), build(job["learner"], job["config"])
     if job["selection"] is None:
-        splitting = from_dict(SplittingConfig, job["splitting"])
-        train_set, validation_set = (load_split(workspace, split, splitting) for split in ("train", "validate"))
+        sets = load_splits(workspace, SPLITS, from_dict(SplittingConfig, job["splitting"]), job["parts"])
     else:
-        train_set, validation_set = (load_clips(workspace, job["selection"], split) for split in ("train", "validate"))
+        sets = load_selected(workspace, job["selection"], SPLITS, job["parts"])
+    train_set, validation_set = sets
     train(learner, train_set, validation_set, workspace, job["folder"], job["seed"], context)
 
 
 def train_model(session: Session, learner: str, name: str, selection: str | None, workers: int | None) -> None:
     """Train `models/<name>`, from its last checkpoint if there is one."""
-    workspace, config = session.workspace, getattr(session.config, learner)
-    sources = [CLIPS_FOLDER]
-    workspace.require(CLIPS_FOLDER, "earshot shard --collection C")
-    if selection is not None:
-        workspace.require(f"selections/{selection}", "earshot filter")
-        sources.append(f"selections/{selection}")
-    if getattr(config, "first_model", None):
-        sources.append(f"models/{config.first_model}")
-    inputs = {source: workspace.stage(source)["hash"] for source in sources}
     folder = f"models/{name}"
+    session = session.resume(folder)
+    workspace, config = session.workspace, getattr(session.config, learner)
+    source = CLIPS_FOLDER if selection is None else f"selections/{selection}"
+    num_parts = len(workspace.require(CLIPS_FOLDER))
+    if selection is not None:
+        num_parts = len(workspace.require(source))
+    inputs = {read: workspace.stage(read)["hash"] for read in (CLIPS_FOLDER, source)}
+    if getattr(config, "first_model", None):
+        inputs |= check_model(workspace, config.first_model, "coincidence")
     job = {"learner": learner, "config": as_dict(config), "selection": selection, "seed": session.seed}
     job["splitting"] = as_dict(session.config.splitting)
     with session.begin(folder, job, inputs):
-        if workspace.is_finished(folder):
-            session.done(f"train {learner}", "nothing to do, it is trained", folder)
+        is_finished = workspace.is_finished(folder)
+        parts = begun_with(workspace, folder, source, is_finished)
+        of_all = ""
+        if len(parts) < num_parts:
+            of_all = f" on {len(parts)} of the {num_parts} parts there are now (--name trains another on all)"
+        if is_finished:
+            session.done(f"train {learner}", f"nothing to do, it is trained{of_all}", folder)
             return
-        connect(session.address)
+        if of_all:
+            print(f"train {learner}: begun{of_all}", flush=True)
         with progress_bar(f"train {learner}", config.training.num_steps) as advance:
             done = 0
 
             def show(step: int, metrics: dict[str, float]) -> None:
                 nonlocal done
-                losses = [f"{name} {value:.3g}" for name, value in metrics.items() if "loss" in name]
-                advance(step - done, ", ".join(losses))
+                told = [f"{name} {value:.3g}" for name, value in metrics.items() if "loss" in name]
+                told += [f"{value:.0f} clips/s" for name, value in metrics.items() if name == "clips_per_s"]
+                advance(step - done, ", ".join(told), are_new=bool(metrics))
                 done = step
 
-            fit(train_loop, job | {"root": workspace.root, "folder": folder}, name, workers, show, final=ConfigError)
-        figures = workspace.stage(folder)["figures"]
-        told = ", ".join(f"{metric} {value:.3g}" for metric, value in figures.items() if metric.endswith(TOLD))
-        session.done(f"train {learner}", f"{config.training.num_steps} steps; {told}", folder)
+            todo = job | {"root": workspace.root, "folder": folder, "parts": parts}
+            if workers == 0:
+                train_loop(LocalContext(show), todo)
+            else:
+                connect(session.address)
+                fit(train_loop, todo, name, workers, show, final=(ConfigError, DataError), passing=(UnreadError,))
+        stage = workspace.stage(folder)
+        steps = f"{config.training.num_steps} steps{of_all}, {stage['clips_per_s']:.0f} clips/s"
+        told = ", ".join(f"{metric} {value:.3g}" for metric, value in stage["figures"].items() if metric.endswith(TOLD))
+        session.done(f"train {learner}", f"{steps}; best at step {stage['best_step']}: {told}", folder)
 
 
 def command(
@@ -80,7 +98,7 @@ def command(
 
     Reads clips/, and for separation a selection and the coincidence model. Writes models/<name>/ (model.pt with the
     weights that validate best, checkpoint.pt to go on from) and training/<name>.parquet (the curve). Run it again to go
-    on after it was stopped.
+    on after it was stopped; parts that were added meanwhile are left to another --name.
 
     Example: earshot train coincidence --root my_workspace --set coincidence.training.num_steps=2000
     """

@@ -33,3 +33,20 @@ def test_an_address_where_no_cluster_answers_is_refused(monkeypatch: pytest.Monk
     monkeypatch.setattr(ray, "init", refuse)
     with pytest.raises(ConnectionError, match=r"--address 127\.0\.0\.1:1: no Ray cluster answers there"):
         connect("127.0.0.1:1")
+
+
+def test_a_ray_that_does_not_start_is_one_message_with_what_was_found_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+
+    def time_out(**_: object) -> None:
+        raise Exception("The current node timed out during startup.")  # as ray/_private/node.py does
+
+    monkeypatch.setattr(ray, "init", time_out)
+    expected = r"did not start on this machine: The current node timed out.*load [\d.]+ on \d+ cores.*GiB free in "
+    with pytest.raises(ConnectionError, match=expected):
+        connect()
+    monkeypatch.setenv("RAY_TMPDIR", "/dev/null/nowhere")
+    with pytest.raises(ConnectionError, match=r"no folder /dev/null/nowhere.*set RAY_TMPDIR"):
+        connect()
