@@ -25,6 +25,7 @@ from pipeline.collecting import CollectingConfig, plan_parts
 from pipeline.config import as_dict
 from pipeline.learners import load_model
 from pipeline.learners.coincidence import CoincidenceLearner
+from pipeline.learning import LocalContext
 from pipeline.metrics.calibration import expected_calibration_error
 from pipeline.metrics.detection import matched_mismatched_auc
 from pipeline.metrics.retrieval import recall_at
@@ -32,7 +33,7 @@ from pipeline.scoring import ScorePart
 from pipeline.sharding import ShardPart
 from pipeline.splitting import split_of
 from pipeline.synthetic import RenderVideo, WorldConfig, plan_scene
-from pipeline.training import LocalContext, train
+from pipeline.training import train
 from schemas.reports import TRAINING
 from schemas.scores import SCORES
 from schemas.videos import VIDEOS
@@ -91,8 +92,8 @@ def tell(step: int, metrics: dict[str, float]) -> None:
 
 
 def measure(workspace: Workspace, folder: Path, config) -> None:
-    learner, model = load_model(workspace, "m", "coincidence")
-    work = ScorePart(workspace, "m", learner, config.scoring)
+    _, model = load_model(workspace, "m", "coincidence")
+    work = ScorePart(workspace, "m")
     for part in workspace.parts("clips"):
         work(part)
     videos = workspace.read_all("videos", VIDEOS).to_pylist()

@@ -1,26 +1,26 @@
 """Presets: whole configurations, written as functions. `--preset` picks one, `--set stage.field=value` changes a field.
 
-`tiny` trains everything in minutes on a laptop, `small` in half an hour; `base` has the published sizes and wants GPUs.
-All cut the same clips.
+`tiny` trains everything in minutes on a laptop, `small` in half an hour; `base` has the published sizes of AudioScope,
+`contrastive` those of the contrastive system, and both want GPUs. All cut the same clips.
 """
 
 import dataclasses
 
 from pipeline.collecting import CollectingConfig
 from pipeline.errors import ConfigError
-from pipeline.evaluating import EvaluatingConfig
 from pipeline.filtering import FilteringConfig
+from pipeline.labeling import LabelingConfig
 from pipeline.learners.coincidence import CoincidenceLearnerConfig
 from pipeline.learners.matching import MatchingConfig
 from pipeline.learners.separation import SeparationLearnerConfig
+from pipeline.learning import TrainingConfig
+from pipeline.materializing import MaterializingConfig
 from pipeline.mixing import MixingConfig
 from pipeline.models.coincidence import CoincidenceConfig
 from pipeline.models.separation import SeparationConfig
 from pipeline.models.tdcn import TDCNConfig
-from pipeline.scoring import ScoringConfig
 from pipeline.sharding import ShardingConfig
 from pipeline.splitting import SplittingConfig
-from pipeline.training import TrainingConfig
 from pipeline.views import ClipView
 
 
@@ -38,21 +38,33 @@ class PipelineConfig:
     """Shares of train, validate and test videos."""
     coincidence: CoincidenceLearnerConfig = dataclasses.field(default_factory=CoincidenceLearnerConfig)
     """Model and training of the coincidence learner."""
-    scoring: ScoringConfig = dataclasses.field(default_factory=ScoringConfig)
-    """How clips are scored."""
+    labeling: LabelingConfig = dataclasses.field(default_factory=LabelingConfig)
+    """When people's judgements become a label."""
     filtering: FilteringConfig = dataclasses.field(default_factory=FilteringConfig)
     """Which clips are kept."""
+    materializing: MaterializingConfig = dataclasses.field(default_factory=MaterializingConfig)
+    """How shuffled shards are cut, with `earshot filter --materialize`."""
     mixing: MixingConfig = dataclasses.field(default_factory=MixingConfig)
     """The frozen evaluation sets."""
     separation: SeparationLearnerConfig = dataclasses.field(default_factory=SeparationLearnerConfig)
     """Model and training of the separation learner."""
-    evaluating: EvaluatingConfig = dataclasses.field(default_factory=EvaluatingConfig)
-    """How examples are evaluated."""
 
 
 def base() -> PipelineConfig:
     """Published sizes (AudioScope, section 4): for a corpus of 10^5 videos or more, and GPUs."""
-    return PipelineConfig(filtering=FilteringConfig(min_score=0.8))
+    return PipelineConfig(filtering=FilteringConfig(min_score=0.8, duplicate_similarity=0.9))
+
+
+def contrastive() -> PipelineConfig:
+    """As base, with the coincidence model of US11335096B2: 3-D stem, 512 dimensions, bilinear score, NCE."""
+    config, towers = base(), CoincidenceConfig(trunk="stem3d", embedding_dim=512, score="bilinear")
+    return dataclasses.replace(
+        config,
+        coincidence=dataclasses.replace(config.coincidence, model=towers, objective="nce"),
+        separation=dataclasses.replace(
+            config.separation, model=dataclasses.replace(config.separation.model, towers=towers)
+        ),
+    )
 
 
 def tiny() -> PipelineConfig:
@@ -131,7 +143,7 @@ def check_together(config: PipelineConfig) -> None:
         )
 
 
-PRESETS = {"tiny": tiny, "small": small, "base": base}
+PRESETS = {"tiny": tiny, "small": small, "base": base, "contrastive": contrastive}
 
 
 def preset(name: str) -> PipelineConfig:

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipeline.models.coincidence import MAX_LOGIT_SCALE, CoincidenceConfig, CoincidenceModel
+from pipeline.models.coincidence import MAX_LOGIT_SCALE, CoincidenceConfig, CoincidenceModel, shared_embedding
 
 TINY = CoincidenceConfig(width=0.25, depth=8, frame_size=64, embedding_dim=32)
 
@@ -45,8 +45,14 @@ def test_towers_give_one_row_per_cell_and_one_embedding_per_frame(model):
     assert model.visual_tower.cells(128, 96) == (4, 4)  # 64 x 64 pixels remain
     assert seen.local.shape == (2, 3 * 4 * 4, model.visual_tower.local_dim)
     assert seen.embeddings.shape == (2, 3, 32)
-    heard = model.audio_tower(0.1 * torch.randn(2, 32_000))
-    assert heard.embeddings.shape == (2, math.ceil((1 + (32_000 - 400) // 160) / 32), 32)
+
+
+@pytest.mark.parametrize(("trunk", "step_s"), [("mobilenet", 0.32), ("plain", 0.16), ("stem3d", 0.16)])
+def test_an_audio_tower_gives_one_embedding_per_032_s_with_mobilenet_and_per_016_s_with_the_others(trunk, step_s):
+    tower = CoincidenceModel(dataclasses.replace(TINY, trunk=trunk)).eval().audio_tower
+    heard = tower(0.1 * torch.randn(2, 32_000))
+    assert heard.embeddings.shape == (2, math.ceil((2.0 - 0.025 + 0.01) / step_s), 32)  # log-mel of 25 ms every 10 ms
+    assert heard.local.shape == (2, math.ceil(198 / 16) * 4, tower.local_dim)  # 64 bands
 
 
 def test_rows_are_ordered_by_frame_then_row_then_column(model):
@@ -100,29 +106,57 @@ def test_the_patents_trunk_has_the_interface_of_the_others(num_frames):
     frames, waveform = torch.rand(2, num_frames, 3, 128, 96), 0.1 * torch.randn(2, 32_000)
     visual, audio = model(frames, waveform)
     assert visual.shape == audio.shape == (2, 32)
-    seen, heard = model.visual_tower(frames), model.audio_tower(waveform)
+    assert sum(isinstance(layer, torch.nn.Conv2d) for layer in model.audio_tower.modules()) == 9
+    seen = model.visual_tower(frames)
     assert model.visual_tower.cells(128, 96) == (4, 4)
     assert seen.local.shape == (2, num_frames * 16, model.visual_tower.local_dim)
     assert seen.embeddings.shape == (2, num_frames, 32)
-    assert heard.local.shape[2] == model.audio_tower.local_dim
-    assert heard.embeddings.shape[::2] == (2, 32)
 
 
-def test_calibration_does_not_train_the_towers(model):
-    visual, audio = model(torch.rand(2, 1, 3, 64, 64), torch.randn(2, 4000))
-    model.match_logit(visual, audio).sum().backward()
-    assert model.match_scale.grad is not None
-    assert model.match_bias.grad is not None
-    assert all(p.grad is None for p in model.visual_tower.parameters())
+def test_the_contrastive_loss_trains_all_but_the_match_probability():
+    model = CoincidenceModel(dataclasses.replace(TINY, score="bilinear")).train()
+    model.logits(*model(torch.rand(2, 1, 3, 64, 64), torch.randn(2, 4000))).square().sum().backward()
+    untrained = {name for name, parameter in model.named_parameters() if parameter.grad is None}
+    layers = {f"matcher.{layer}.{kind}" for layer in ("hidden", "dense") for kind in ("weight", "bias")}
+    assert untrained == {"match_scale", "match_bias"} | layers
+    assert untrained == {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    assert untrained < set(model.state_dict())
 
 
-def test_temperature_starts_as_configured_stays_bounded_and_comes_back(model):
+def test_a_learned_temperature_gets_the_gradient_of_the_logits(model):
+    visual, audio = F.normalize(torch.randn(3, 32), dim=1), F.normalize(torch.randn(5, 32), dim=1)
+    logits = model.logits(visual, audio)
+    logits.sum().backward()
+    assert model.log_scale.grad.item() == pytest.approx(logits.sum().item(), rel=1e-4)  # d/dx of e^x c is e^x c
+
+
+@pytest.mark.parametrize(("beyond", "bound"), [(50.0, MAX_LOGIT_SCALE), (-50.0, 1.0)])
+def test_temperature_starts_as_configured_stays_bounded_and_comes_back(model, beyond, bound):
     assert model.logit_scale.item() == pytest.approx(1 / 0.07, rel=1e-5)
-    model.log_scale.data.fill_(50.0)
-    scale = model.logit_scale
-    assert scale.item() == pytest.approx(MAX_LOGIT_SCALE, rel=1e-5)
-    scale.backward()
-    assert model.log_scale.grad.item() == pytest.approx(MAX_LOGIT_SCALE, rel=1e-5)  # not stuck at the bound
+    model.log_scale.data.fill_(beyond)
+    assert model.logit_scale.item() == pytest.approx(bound, rel=1e-5)
+    assert model.log_scale.item() == beyond  # asking changes nothing
+    model.train()(torch.rand(2, 1, 3, 64, 64), torch.randn(2, 4000))
+    model.logit_scale.backward()
+    assert model.log_scale.grad.item() == pytest.approx(bound, rel=1e-5)  # not stuck at the bound
+
+
+def test_an_embedding_of_zeros_is_like_nothing_and_gets_a_bounded_gradient(model):
+    rows = torch.zeros(1, 2, 32, requires_grad=True)
+    logits = model.logits(shared_embedding(rows), F.normalize(torch.randn(4, 32), dim=1))
+    assert logits.tolist() == [[0.0] * 4]
+    logits.sum().backward()
+    assert rows.grad.abs().max() < 4 / 0.07 / 1e-6  # of four rows of length 1, over the temperature, over MIN_NORM
+
+
+def test_towers_are_told_apart_by_what_they_are_made_of():
+    depths = [dataclasses.replace(TINY, trunk=trunk, depth=9) for trunk in ("mobilenet", "plain", "stem3d")]
+    is_same = [config.towers == dataclasses.replace(config, depth=8).towers for config in depths]
+    assert is_same == [False, True, True]  # only one has separable blocks
+    plain = depths[1]
+    for change in ({"width": 0.5}, {"embedding_dim": 16}, {"frame_size": 32}, {"trunk": "stem3d"}, {"rate_hz": 22_050}):
+        assert dataclasses.replace(plain, **change).towers != plain.towers
+    assert dataclasses.replace(plain, temperature=0.1, score="bilinear", matcher="cosine").towers == plain.towers
 
 
 def test_contrastive_steps_tell_four_colours_by_their_tones():

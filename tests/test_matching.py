@@ -40,7 +40,7 @@ def model(matcher: str) -> CoincidenceModel:
 def test_a_trained_matcher_tells_matched_from_mismatched_pairs_it_has_not_seen(matcher: str) -> None:
     network = model(matcher)
     before = calibrate(network, batches(8, 0.5, seed=1))["match_auc"]
-    train_matcher(network.matcher, batches(40, 0.5), MatchingConfig(num_steps=1500, learning_rate=0.1), seed=0)
+    train_matcher(network.matcher, batches(40, 0.5), MatchingConfig(num_steps=400, learning_rate=0.1), seed=0)
     after = calibrate(network, batches(8, 0.5, seed=1))["match_auc"]
     assert before < 0.8 < 0.9 < after
     assert not any(parameter.requires_grad for parameter in network.matcher.parameters())
@@ -57,19 +57,36 @@ def test_training_is_a_function_of_its_seed_and_not_of_the_weights_before() -> N
 
 def test_the_curve_through_logits_of_known_odds_gives_the_odds_back() -> None:
     rng = np.random.default_rng(0)
-    logit = rng.normal(1.0, 2.0, 200_000)
+    logit = rng.normal(1.0, 2.0, 40_000)
     label = (rng.random(len(logit)) < 1 / (1 + np.exp(-(0.5 * logit - 1.0)))).astype(float)
-    assert fit_logistic(logit, label) == pytest.approx((0.5, -1.0), abs=0.02)
-    scale, bias = fit_logistic(1e-3 * logit + 7, label)  # whatever the unit and the origin
-    assert scale * 1e-3 == pytest.approx(0.5, abs=0.01)
-    assert bias + scale * 7 == pytest.approx(-1.0, abs=0.02)
+    scale, bias = fit_logistic(logit, label, len(logit))
+    assert (scale, bias) == pytest.approx((0.5, -1.0), abs=0.04)  # 3 standard errors
+    other_scale, other_bias = fit_logistic(1e-3 * logit + 7, label, len(logit))  # whatever the unit and the origin
+    assert other_scale * 1e-3 == pytest.approx(scale, rel=1e-3)
+    assert other_bias + other_scale * 7 == pytest.approx(bias, abs=1e-3)
 
 
-def test_classes_without_overlap_have_the_finite_curve_of_platts_targets() -> None:
-    # targets are 2/3 and 1/3 for one item of each: the curve goes through both
-    scale, bias = fit_logistic(np.array([3.0, 1.0]), np.array([1.0, 0.0]))
+@pytest.mark.parametrize("repeats", [1, 16])
+def test_classes_without_overlap_have_the_finite_curve_of_platts_targets_however_often_repeated(repeats: int) -> None:
+    # targets are 2/3 and 1/3 for one video: the curve goes through both
+    logit, label = np.tile([3.0, 1.0], repeats), np.tile([1.0, 0.0], repeats)
+    scale, bias = fit_logistic(logit, label, 1)
     assert scale == pytest.approx(math.log(2), rel=1e-3)
     assert bias == pytest.approx(-2 * math.log(2), rel=1e-3)
+
+
+def test_a_curve_never_falls() -> None:
+    # the likeliest falls; the logits have a mean of 2 and a deviation of 1
+    assert fit_logistic(np.array([1.0, 3.0]), np.array([1.0, 0.0]), 1) == pytest.approx((0.1, -0.2))
+
+
+@pytest.mark.parametrize("differences", [0.0, 3e-7, -3e-7])
+def test_logits_that_are_all_the_same_but_for_rounding_have_a_gentle_curve_through_one_half(differences: float) -> None:
+    label = np.array([1.0, 0.0] * 5)
+    for level in (-3.0, 0.0, 40.0):
+        scale, bias = fit_logistic(level * (1 + differences * label), label, 5)
+        assert scale * level + bias == pytest.approx(0, abs=1e-3)
+        assert 0 < scale < 1.01 / max(abs(level), 1)
 
 
 @pytest.mark.parametrize("matcher", ["concat", "cosine"])
@@ -92,16 +109,75 @@ def test_calibration_mends_a_probability_that_is_far_too_sure(matcher: str) -> N
     assert (probability - label).square().mean() < 0.25
 
 
-def test_perfect_embeddings_have_perfect_figures_among_fifty() -> None:
-    figures = calibrate(model("cosine"), batches(3, 0.0, size=120))
-    assert figures["gallery"] == 50
-    for name in ("match_auc", "cosine_auc", "sound_recall_at_1", "picture_recall_at_1"):
-        assert figures[name] == 1
+def test_a_classifier_that_is_wrong_about_all_videos_is_told_as_such_and_not_turned_round() -> None:
+    network = model("cosine")
+    opposed = [EmbeddedBatch(batch.visual, -batch.audio, batch.video) for batch in batches(4, 0.5)]
+    figures = calibrate(network, opposed)
+    assert figures["match_auc"] < 0.1
+    assert network.match_scale > 0
+    probability = torch.cat([network.score(*batch.pairs(1)) for batch in opposed])
+    assert probability.min() > 0.4  # and is sure of nothing
+    assert probability.max() < 0.6
 
 
-def test_two_videos_are_enough() -> None:
-    figures = calibrate(model("concat"), batches(2, 0.5, size=2))
-    assert figures["gallery"] == 2
+def test_a_curve_through_two_videos_is_no_surer_of_new_ones_than_two_videos_allow() -> None:
+    fresh = batches(8, 1.5, seed=99, size=64)
+    for seed in range(20):
+        network = model("cosine")
+        calibrate(network, batches(1, 1.5, seed=seed, size=2) * 16)
+        losses = []
+        for batch in fresh:
+            odds = network.score_logit(*batch.pairs(3))
+            losses.append(F.binary_cross_entropy_with_logits(odds, torch.arange(128).lt(64).float()))
+        assert torch.stack(losses).mean() < 0.8  # knowing nothing is log 2 = 0.69
+
+
+def test_figures_are_of_a_curve_that_has_not_seen_the_videos_it_judges() -> None:
+    # a sound's cosine with its own picture is 1 in even videos, 0.4 in odd ones, and 0 with any other picture. Platt's
+    # targets for 4 videos are 5/6 and 1/6, at every repeat, so the even videos' curve has log odds -log 5 at 0 and
+    # log 5 at 1, the odd ones' the same at 0 and 0.4: two and five log 5 to one, and one half at 0.5 and 0.2
+    visual, cosine = torch.eye(16)[:8], torch.tensor([1.0, 0.4] * 4)[:, None]
+    audio = cosine * visual + (1 - cosine.square()).sqrt() * torch.eye(16)[8:]
+    figures = calibrate(model("cosine"), [EmbeddedBatch(visual, audio, torch.arange(8))] * 5)
+    misses = [1 / (1 + 5**4), 1 / (1 + 5**-0.2), 1 / 6, 1 / 6]  # of even and odd videos' own sounds, and of others
+    assert figures["match_accuracy"] == 0.75
+    assert figures["match_brier"] == pytest.approx(np.square(misses).mean(), abs=1e-4)
+
+
+def test_the_sound_of_a_pair_that_does_not_match_is_of_the_pictures_half() -> None:
+    (batch,) = batches(1, 0.0, size=8)
+    twice = torch.arange(8) // 2  # videos 0 and 1 show the same, as do 2 and 3: one of each in either half
+    figures = calibrate(model("cosine"), [EmbeddedBatch(batch.visual[twice], batch.audio[twice], batch.video)])
+    assert figures["match_auc"] == 1
+
+
+@pytest.mark.parametrize(("size", "count", "num_videos", "gallery"), [(96, 2, 192, 50), (32, 5, 60, 50), (5, 8, 5, 5)])
+def test_retrieval_is_among_fifty_videos_or_all_there_are_whatever_the_size_of_a_batch(
+    size: int, count: int, num_videos: int, gallery: int
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    unit = torch.eye(num_videos)
+    drawn = [torch.randperm(num_videos, generator=generator)[:size] for _ in range(count)]
+    figures = calibrate(model("cosine"), [EmbeddedBatch(unit[videos], unit[videos], videos) for videos in drawn])
+    assert figures["gallery"] == gallery
+    recalls = {name: value for name, value in figures.items() if "recall" in name}
+    assert set(recalls.values()) == {1.0}  # a video twice in a gallery would be its own rival
+    told = {f"{view}_recall_at_{k}" for view in ("sound", "picture") for k in (1, 5, 10) if k < gallery}
+    assert recalls.keys() == told
+    assert figures["match_auc"] == figures["cosine_auc"] == 1
+
+
+def test_retrieval_counts_every_moment_of_a_video() -> None:
+    unit, moments = torch.eye(4), []
+    for videos, found in (([0, 1], 1), ([0, 1], -1), ([2, 3], -1), ([2, 3], 1)):  # the sound, or its opposite
+        moments.append(EmbeddedBatch(unit[videos], found * unit[videos], torch.tensor(videos)))
+    assert calibrate(model("cosine"), moments)["sound_recall_at_1"] == 0.5
+
+
+@pytest.mark.parametrize("num_videos", [2, 3, 4])
+def test_two_videos_are_enough(num_videos: int) -> None:
+    figures = calibrate(model("concat"), batches(1, 0.5, size=num_videos) * 2)
+    assert figures["gallery"] == num_videos
     assert all(math.isfinite(value) for value in figures.values())
 
 
@@ -111,6 +187,10 @@ def test_pairs_are_as_many_with_the_own_sound_as_with_anothers() -> None:
     assert torch.equal(visual, torch.cat([batch.visual, batch.visual]))
     assert torch.equal(audio[:4], batch.audio)
     assert torch.equal(audio[4:], batch.audio[[1, 2, 3, 0]])
+    moments = EmbeddedBatch(batch.visual, batch.audio, torch.tensor([7, 7, 5, 5]))
+    visual, audio = moments.pairs(1)  # the next row is of another video after the second and the fourth
+    assert torch.equal(visual, batch.visual[[1, 3, 1, 3]])
+    assert torch.equal(audio, batch.audio[[1, 3, 2, 0]])
 
 
 @pytest.mark.parametrize("fields", [{"num_steps": 0}, {"num_batches": 0}, {"learning_rate": 0.0}])

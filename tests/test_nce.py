@@ -1,4 +1,4 @@
-"""NCE equals the textbook in both published forms, knows no same-video noise, and its memory survives a checkpoint."""
+"""NCE equals the textbook in both published forms, knows no same-video noise, and its memory has no age."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.losses.nce import MemoryBank, log_sum_noise, nce_loss, noise_logits
+from pipeline.losses.nce import Memory, centred, log_sum_noise, nce_loss, noise_logits
 
 BATCH, NUM_CLIPS, NUM_NEGATIVES, DIM, TEMPERATURE = 5, 40, 24, 8, 0.5
 NONE = torch.zeros(BATCH, NUM_NEGATIVES, dtype=torch.bool)
@@ -22,13 +22,13 @@ def scene(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return unit / TEMPERATURE, (unit * bank[:BATCH]).sum(dim=1) / TEMPERATURE, bank, negatives
 
 
-def bank_of(videos: list[int], seed: int = 0) -> MemoryBank:
-    """A memory in which every clip is there."""
+def memory_of(videos: list[int], seed: int = 0) -> Memory:
+    """A memory that clips of these videos fill."""
     generator = torch.Generator().manual_seed(seed)
-    bank = MemoryBank(torch.tensor(videos), DIM)
+    memory = Memory(len(videos), DIM)
     rows = [torch.randn(len(videos), DIM, generator=generator) for _ in range(2)]
-    bank.update(torch.arange(len(videos)), *rows)
-    return bank
+    memory.remember(torch.tensor(videos), *rows)
+    return memory
 
 
 def test_the_loss_is_that_of_cmc_written_with_probabilities() -> None:
@@ -86,8 +86,8 @@ def test_shared_gathered_and_picked_negatives_are_equal_where_the_sets_are_equal
 
 
 def test_noise_of_the_same_video_counts_for_nothing() -> None:
-    bank = bank_of([0, 0, 1, 2, 3])
-    excluded = bank.excluded(torch.tensor([0, 2]), torch.tensor([0, 1, 2, 3]))
+    memory = memory_of([0, 0, 1, 2, 3])
+    excluded = memory.excluded(torch.tensor([0, 1]), torch.tensor([0, 1, 2, 3]))
     assert excluded.tolist() == [[True, True, False, False], [False, False, True, False]]
     positive, noise = torch.zeros(2), torch.tensor([[9.0, 9.0, 0.0, 0.0], [0.0, 0.0, 9.0, 0.0]])
     loss = nce_loss(positive, noise, excluded, torch.tensor(0.0))
@@ -99,53 +99,79 @@ def test_noise_of_the_same_video_counts_for_nothing() -> None:
     assert count.item() == pytest.approx(math.log(5))
 
 
-def test_clips_that_no_batch_has_held_are_no_noise_and_a_row_without_noise_costs_nothing() -> None:
-    bank = MemoryBank(torch.arange(4), DIM)
-    clips, negatives = torch.tensor([0, 1]), torch.tensor([2, 3, 0])
+def test_an_empty_memory_has_no_noise_and_a_row_without_noise_costs_nothing() -> None:
+    memory = Memory(4, DIM)
+    videos, negatives = torch.tensor([0, 1]), memory.rows(torch.tensor([0.0, 0.3, 0.999]))
     queries = torch.ones(2, DIM, requires_grad=True)
-    noise = noise_logits(queries, bank.audio, negatives)
-    excluded = bank.excluded(clips, negatives)
+    noise = noise_logits(queries, memory.audio, negatives)
+    excluded = memory.excluded(videos, negatives)
     assert excluded.all()
-    log_mean = bank.observe(0, *log_sum_noise(noise, excluded))
+    log_mean = memory.observe(0, *log_sum_noise(noise, excluded))
     loss = nce_loss(queries.sum(dim=1), noise, excluded, log_mean)
     loss.sum().backward()
     assert loss.tolist() == [0, 0]
     assert torch.equal(queries.grad, torch.zeros(2, DIM))
-    bank.update(clips, torch.ones(2, DIM), torch.ones(2, DIM))
-    assert bank.excluded(clips, negatives).tolist() == [[True, True, True], [True, True, False]]
 
 
-def test_rows_move_by_their_momentum_and_keep_length_one() -> None:
-    bank = MemoryBank(torch.arange(3), 2, momentum=0.75)
-    east, north = torch.tensor([[5.0, 0.0]]), torch.tensor([[0.0, 0.1]])
-    bank.update(torch.tensor([1]), east, north)
-    assert bank.visual.tolist() == [[0, 0], [1, 0], [0, 0]]  # the first embedding is taken as it is
-    bank.update(torch.tensor([1]), north, east)
-    norm = math.hypot(0.75, 0.25)
-    assert bank.visual[1].tolist() == pytest.approx([0.75 / norm, 0.25 / norm])
-    assert bank.audio[1].tolist() == pytest.approx([0.25 / norm, 0.75 / norm])
+def test_the_memory_holds_the_last_clips_and_draws_evenly_from_what_there_is() -> None:
+    memory, places = Memory(5, 1), torch.arange(1000, dtype=torch.float64) / 1000
+    for first in (0, 2, 4, 6):
+        videos = torch.tensor([first, first + 1])
+        memory.remember(videos, videos[:, None].float(), -videos[:, None].float())
+        counts = memory.rows(places).bincount(minlength=5)
+        filled = min(first + 2, 5)
+        assert counts[:filled].tolist() == pytest.approx([1000 / filled] * filled, abs=1)
+        assert counts[filled:].sum() == 0
+    assert memory.videos.tolist() == [5, 6, 7, 3, 4]  # 0, 1 and 2 are forgotten
+    assert memory.visual[:, 0].tolist() == [5, 6, 7, 3, 4]
+    assert memory.audio[:, 0].tolist() == [-5, -6, -7, -3, -4]
+    memory.remember(torch.arange(9), torch.arange(9.0)[:, None], torch.arange(9.0)[:, None])  # more than it holds
+    assert sorted(memory.videos.tolist()) == [4, 5, 6, 7, 8]
+
+
+def test_towers_that_drift_together_neither_gain_nor_lose() -> None:
+    """A key that moves with time as all others do is no nearer to its picture than a remembered one."""
+    generator = torch.Generator().manual_seed(0)
+    steps = torch.randn(4, BATCH, DIM, generator=generator, dtype=torch.float64)
+    drift = 10 * torch.randn(DIM, generator=generator, dtype=torch.float64)
+    queries = torch.randn(BATCH, DIM, generator=generator, dtype=torch.float64)
+    losses = []
+    for speed in (0.0, 1.0):
+        memory = Memory(3 * BATCH, DIM).double()
+        for age, keys in enumerate(steps[:3]):
+            moved = centred(keys + speed * age * drift)
+            memory.remember(torch.arange(BATCH) + age * BATCH, moved, moved)
+        present = centred(steps[3] + speed * 3 * drift)
+        rows = torch.arange(3 * BATCH)
+        noise = noise_logits(queries, memory.audio, rows)
+        excluded = memory.excluded(torch.arange(BATCH) + 3 * BATCH, rows)
+        log_mean = memory.observe(0, *log_sum_noise(noise, excluded))
+        losses.append(nce_loss((queries * present).sum(dim=1), noise, excluded, log_mean))
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-9, atol=1e-9)
 
 
 def test_the_estimate_of_z_is_a_running_mean_of_exponentials_even_where_they_overflow() -> None:
     for shift in (0.0, 500.0):
-        bank = MemoryBank(torch.arange(3), 2, z_momentum=0.9)
+        memory = Memory(3, 2, z_momentum=0.9)
         means = torch.tensor([2.0, 4.0, 1.0])
         expected = 2.0
         for step, mean in enumerate(means):
             expected = 0.9 * expected + 0.1 * float(mean) if step else 2.0
-            found = bank.observe(1, mean.log() + shift + math.log(7), torch.tensor(math.log(7.0)))
+            found = memory.observe(1, mean.log() + shift + math.log(7), torch.tensor(math.log(7.0)))
         assert found.item() == pytest.approx(math.log(expected) + shift, rel=1e-6)
-        assert bank.log_mean_noise[0] == -math.inf  # the other view has not been seen
-        bank.observe(1, torch.tensor(-math.inf), torch.tensor(-math.inf))
-        assert bank.log_mean_noise[1].item() == found.item()  # a step without noise says nothing
+        assert memory.log_mean_noise[0] == -math.inf  # the other view has not been seen
+        memory.observe(1, torch.tensor(-math.inf), torch.tensor(-math.inf))
+        assert memory.log_mean_noise[1].item() == found.item()  # a step without noise says nothing
 
 
 def test_a_memory_comes_back_from_its_state() -> None:
-    bank, copy = bank_of([0, 1, 2]), MemoryBank(torch.tensor([0, 1, 2]), DIM)
-    bank.observe(0, torch.tensor(3.0), torch.tensor(1.0))
-    copy.load_state_dict(bank.state_dict())
-    assert copy.filled.all()
-    for name, value in bank.state_dict().items():
+    memory, copy = memory_of([0, 1, 2]), Memory(3, DIM)
+    memory.observe(0, torch.tensor(3.0), torch.tensor(1.0))
+    copy.load_state_dict(memory.state_dict())
+    for found in (memory, copy):
+        found.remember(torch.tensor([7]), torch.ones(1, DIM), torch.ones(1, DIM))
+    assert copy.videos.tolist() == [7, 1, 2]
+    for name, value in memory.state_dict().items():
         assert torch.equal(value, copy.state_dict()[name])
 
 
@@ -155,9 +181,3 @@ def test_half_precision_embeddings_give_fp32_logits_under_autocast() -> None:
     expected = queries @ bank[negatives[0]].T
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(noise_logits(queries, bank, negatives[0]), expected)
-
-
-@pytest.mark.parametrize(("momentum", "z_momentum"), [(1.0, 0.99), (-0.1, 0.99), (0.5, 0.0), (0.5, 1.0)])
-def test_momenta_out_of_range_are_refused(momentum: float, z_momentum: float) -> None:
-    with pytest.raises(ValueError, match=r"momentum = .*: expected"):
-        MemoryBank(torch.arange(3), 2, momentum=momentum, z_momentum=z_momentum)

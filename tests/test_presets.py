@@ -5,13 +5,21 @@ import dataclasses
 import pytest
 
 from jobs.presets import PRESETS, PipelineConfig, check_together, preset
-from pipeline.config import override
+from pipeline.config import list_settings, override
 from pipeline.errors import ConfigError
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_fits_together(name: str) -> None:
     check_together(preset(name))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_setting_is_listed_with_its_meaning_and_as_set_takes_it(name: str) -> None:
+    config = preset(name)
+    for path, text, doc in list_settings(config):
+        assert len(doc.split()) > 2, path
+        assert override(config, [f"{path}={text}"]) == config
 
 
 def test_small_is_tiny_with_a_longer_coincidence_training() -> None:

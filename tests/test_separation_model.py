@@ -6,8 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from pipeline.audio import db_to_gain
 from pipeline.models.bases import LearnedBasis, mixture_consistency
-from pipeline.models.coincidence import CoincidenceConfig, CoincidenceModel
+from pipeline.models.coincidence import INPUT_DB, CoincidenceConfig, CoincidenceModel
 from pipeline.models.separation import SeparationConfig, SeparationModel, SeparationOutput, on_screen_estimate
 from pipeline.models.tdcn import TDCN, TDCNConfig, TimeNorm, nearest_frames
 
@@ -199,6 +200,16 @@ def test_with_loaded_towers_the_first_verdict_on_a_clip_is_its_match_logit():
 def test_towers_of_another_shape_are_refused():
     with pytest.raises(ValueError, match="towers"):
         tiny().load_towers(CoincidenceModel(CoincidenceConfig(width=0.25, depth=9, frame_size=32, embedding_dim=16)))
+
+
+@pytest.mark.parametrize(("max_boost_db", "gains"), [(0.0, [1, 1, 1, 1]), (20.0, [1, 2, 10, 10])])
+def test_sources_below_the_mixture_are_judged_at_its_level_or_max_boost_above_their_own(max_boost_db, gains):
+    model, heard = tiny(max_boost_db=max_boost_db), []
+    model._separate = lambda mixture, video: levels[:, None].expand(1, 4, 4000)  # inside, mixtures have an RMS of 1
+    model.classifier.register_forward_pre_hook(lambda _, arguments: heard.append(arguments[0]))
+    levels = torch.tensor([2.0, 0.5, 0.1, 0.01])
+    model(*clip(batch=1))
+    torch.testing.assert_close(heard[0][0, :, 0], levels * torch.tensor(gains) * db_to_gain(INPUT_DB))
 
 
 @pytest.mark.parametrize("detach", [False, True])

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from pipeline.models.stem3d import SpectrogramNet, Stem3dNet
+from pipeline.models.plain import PlainNet
+from pipeline.models.stem3d import SPECTROGRAM_LAYERS, Stem3dNet
 
 
 @pytest.fixture
@@ -44,9 +45,14 @@ def test_clips_of_a_batch_do_not_see_each_other(net: Stem3dNet) -> None:
     torch.testing.assert_close(together[3:], alone, rtol=1e-4, atol=1e-5)
 
 
-def test_a_spectrogram_has_one_embedding_per_16_steps() -> None:
-    net = SpectrogramNet(width=0.25, embedding_dim=12, input_mean=-3.0, input_std=2.0).eval()
+def test_a_spectrogram_has_nine_convolutions_and_one_embedding_per_16_steps() -> None:
+    shape = {"in_channels": 1, "embedding_dim": 12}
+    net = PlainNet(SPECTROGRAM_LAYERS, **shape, width=0.25, input_mean=-3.0, input_std=2.0).eval()
+    layers = [layer for layer in net.modules() if isinstance(layer, torch.nn.Conv2d)]
+    assert [layer.out_channels for layer in layers] == [16, 16, 16, 32, 32, 64, 64, 128, 128]  # a quarter of AVID's
+    assert [layer.kernel_size[0] for layer in layers] == [7] + [3] * 8
+    assert [layer.stride[0] for layer in layers] == [2, 2, 1, 2, 1, 2, 1, 1, 1]
     for length, steps in ((1, 1), (16, 1), (498, 32)):
         local, embeddings = net.features(torch.randn(2, 1, length, 64))
-        assert local.shape == (2, net.local_dim, steps, 4)
+        assert local.shape == (2, 128, steps, 4)
         assert embeddings.shape == (2, steps, 12)

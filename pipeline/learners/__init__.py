@@ -1,15 +1,17 @@
-"""One file per seed system: its batches, model, loss and evaluation. `load_model` brings a trained one back."""
+"""One file per seed system: its batches, model, loss and evaluation. A worker brings a trained one back (`load_model`);
+the command that starts the workers only asks whether they can (`check_model`).
+"""
 
 from typing import Any
 
 import torch
 
 from pipeline.artifacts import Workspace
+from pipeline.checkpointing import load_weights
 from pipeline.config import from_dict
 from pipeline.errors import ConfigError
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
 from pipeline.learners.separation import SeparationLearner, SeparationLearnerConfig
-from pipeline.training import load_weights
 
 LEARNERS: dict[str, tuple[Any, Any]] = {
     "coincidence": (CoincidenceLearner, CoincidenceLearnerConfig),
@@ -29,18 +31,36 @@ def build(name: str, config: dict[str, Any]) -> Any:
     return learner(from_dict(config_class, config))
 
 
-def load_model(workspace: Workspace, run: str, expected: str) -> tuple[Any, torch.nn.Module]:
+def check_model(workspace: Workspace, run: str, expected: str) -> dict[str, str]:
+    """The hash of a trained model's weights, by its folder: what a stage that uses it has as input. Reads no weights.
+
+    Raises:
+        ConfigError: there is no such model, it is not of the learner `expected`, or its training has not finished.
+    """
+    stage = _stage(workspace, run, expected)
+    if "content" not in stage:
+        command = f"earshot train {expected} --name {run} --root {workspace.root}"
+        raise ConfigError(f"{workspace.uri('models', run)}: not trained yet. Run `{command}` first.")
+    return {f"models/{run}": stage["content"]}
+
+
+def load_model(workspace: Workspace, run: str, expected: str) -> tuple[Any, Any]:
     """A trained model and its learner, built from what `models/<run>/` says of itself.
 
     Raises:
         ConfigError: there is no such model, it is not of the learner `expected`, or its training has not finished.
     """
-    stage = workspace.stage(f"models/{run}")
-    if stage["config"]["learner"] != expected:
-        found = stage["config"]["learner"]
-        raise ConfigError(f"{workspace.uri('models', run)}: a {found} model, expected a {expected} model.")
+    stage = _stage(workspace, run, expected)
     learner = build(stage["config"]["learner"], stage["config"]["config"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = learner.model().eval().to(device)
     load_weights(model, workspace, f"models/{run}")
     return learner, model
+
+
+def _stage(workspace: Workspace, run: str, expected: str) -> dict[str, Any]:
+    stage = workspace.stage(f"models/{run}")
+    found = stage["config"]["learner"]
+    if found != expected:
+        raise ConfigError(f"{workspace.uri('models', run)}: a {found} model, expected a {expected} model.")
+    return stage

@@ -1,8 +1,8 @@
 """Which sound belongs to which picture: two towers trained on clips as they are, without any label; then a classifier.
 
-Negatives are other videos' clips: the rest of the batch of all workers (InfoNCE), or thousands out of a memory (NCE). A
-batch draws each clip from a different video. After the last step the match classifier is trained on the best towers,
-frozen, and calibrated on held-out videos.
+Negatives are other videos' clips: the rest of the batch of all workers (InfoNCE), or thousands out of a memory of the
+clips seen before (NCE). A batch draws each clip from a different video. After the last step the match classifier is
+trained on the best towers, frozen, and calibrated on held-out videos.
 
 The decision to question: whatever the objective, validation compares by InfoNCE in the batch. The memory knows no
 held-out clip, and so runs of both objectives can be compared.
@@ -13,45 +13,47 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.artifacts import Workspace
 from pipeline.batching import ClipSet, prefetch, step_rng
 from pipeline.learners.common import add_gap, augment_frames, augment_waveform, stack_frames, stack_waveforms
 from pipeline.learners.matching import EmbeddedBatch, MatchingConfig, calibrate, train_matcher
-from pipeline.losses.contrastive import info_nce_of
-from pipeline.losses.nce import MemoryBank, log_sum_noise, nce_loss, noise_logits
+from pipeline.learning import Batch, Context, LocalContext, TrainingConfig
+from pipeline.losses.contrastive import info_nce
+from pipeline.losses.nce import Memory, centred, log_sum_noise, nce_loss, noise_logits
 from pipeline.models.coincidence import CoincidenceConfig, CoincidenceModel, shared_embedding
 from pipeline.samples import Clip
-from pipeline.training import Batch, Context, LocalContext, TrainingConfig
 
 MATCH_STREAM, HELD_OUT_STREAM = 2, 3  # random streams beside those of the loop
+MAX_MEMORY = 2**20  # rows; 2 GB of 512 numbers for each view
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryConfig:
-    """Negatives out of a memory of all training clips; used with objective nce."""
+    """Negatives out of a memory of recent training clips; used with objective nce."""
 
+    size: int = 16_384
+    """Clips remembered. More cover more of the collection, and the oldest are of towers that are longer gone."""
     num_negatives: int = 4096
     """Noise clips per step; the patent names 2 000 to 10 000. More is a tighter bound, log K nats at most."""
     draw: Literal["shared", "per_example"] = "shared"
     """One set of noise clips for the whole batch, 20 times cheaper and more; or each example's own."""
     directions: Literal["both", "visual"] = "both"
     """both: pictures pick sounds and sounds pick pictures. visual: only the first, as the patent has it."""
-    momentum: float = 0.5
-    """Share of a clip's old embedding that stays when the clip is seen again."""
     z_momentum: float = 0.99
     """Share of the old estimate of the partition function that stays at each step."""
 
     def __post_init__(self) -> None:
-        if self.num_negatives < 1:
-            raise ValueError(f"memory.num_negatives = {self.num_negatives}: expected 1 or more.")
+        for name in ("size", "num_negatives"):
+            if not 1 <= getattr(self, name) <= MAX_MEMORY:
+                raise ValueError(f"memory.{name} = {getattr(self, name)}: expected 1 to {MAX_MEMORY}.")
         if self.draw not in ("shared", "per_example"):
             raise ValueError(f"memory.draw = {self.draw}: expected shared or per_example.")
         if self.directions not in ("both", "visual"):
             raise ValueError(f"memory.directions = {self.directions}: expected both or visual.")
-        MemoryBank(torch.zeros(1), 1, momentum=self.momentum, z_momentum=self.z_momentum)  # checks these two
+        if not 0 < self.z_momentum < 1:
+            raise ValueError(f"memory.z_momentum = {self.z_momentum}: expected more than 0, less than 1.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,9 +67,9 @@ class CoincidenceLearnerConfig:
     )
     """Length and pace. A larger batch means more negatives, and a harder task."""
     crop: float = 1.0
-    """Share of a clip's sound and of its frames seen in training, at random places: less is faster and varies more."""
+    """Share of a clip seen in training, its frames and the sound of their time: less is faster and varies more."""
     objective: Literal["info_nce", "nce"] = "info_nce"
-    """What the towers learn by: the batch alone, or a memory too, for collections that small batches cannot cover."""
+    """What the towers learn by: the rest of the batch, or a memory of clips seen before where batches are small."""
     memory: MemoryConfig = dataclasses.field(default_factory=MemoryConfig)
     """The memory of objective nce."""
     matching: MatchingConfig = dataclasses.field(default_factory=MatchingConfig)
@@ -78,6 +80,10 @@ class CoincidenceLearnerConfig:
             raise ValueError(f"coincidence.crop = {self.crop}: expected more than 0, at most 1.")
         if self.objective not in ("info_nce", "nce"):
             raise ValueError(f"coincidence.objective = {self.objective}: expected info_nce or nce.")
+        if self.training.batch_size < 2:
+            raise ValueError(
+                f"coincidence.training.batch_size = {self.training.batch_size}: a negative needs 2 or more."
+            )
 
 
 class CoincidenceLearner:
@@ -89,137 +95,135 @@ class CoincidenceLearner:
         self.config = config
         self.training = config.training
         self._context: Context = LocalContext()
-        self._memory: MemoryBank | None = None
+        self._memory: Memory | None = None
         self._seen: tuple[Tensor, Tensor, Tensor] | None = None
 
     def model(self) -> CoincidenceModel:
         """Two fresh towers."""
         return CoincidenceModel(self.config.model)
 
-    def initialise(self, model: nn.Module, workspace: Workspace) -> None:
+    def initialise(self, model: CoincidenceModel, workspace: Workspace) -> None:
         """Nothing to load: this is the first model."""
 
     def begin(self, clips: ClipSet, seed: int, context: Context) -> nn.Module:
-        """Remember the other workers, and make the memory of all `clips` where the objective has one."""
+        """Remember the other workers, and make the memory where the objective has one."""
         self._context = context
         if self.config.objective == "info_nce":
             return nn.Module()
-        memory, videos = self.config.memory, torch.from_numpy(clips.video_index.astype(np.int64))
-        dim = self.config.model.embedding_dim
-        self._memory = MemoryBank(videos, dim, momentum=memory.momentum, z_momentum=memory.z_momentum)
+        memory = self.config.memory
+        self._memory = Memory(memory.size, self.config.model.embedding_dim, z_momentum=memory.z_momentum)
         return self._memory
 
     def after_step(self) -> None:
-        """Move the memory's rows of all workers' clips of this step."""
+        """Remember all workers' clips of this step."""
         if self._memory is not None and self._seen is not None:
-            self._memory.update(*self._seen)
+            self._memory.remember(*self._seen)
 
     def batch(self, clips: ClipSet, rng: np.random.Generator, count: int, rows: slice, augment: bool) -> Batch:
-        """frames [B, K, 3, H, W] in [0, 1], waveform [B, T] in [-1, 1), video and clip [B]; each row of another video.
+        """frames [B, K, 3, H, W] in [0, 1], waveform [B, T] in [-1, 1), video [B]; each row of another video.
 
-        With a memory, training also gets `negatives`, clip numbers [num_negatives], or as many for each row [B, ...].
+        With a memory, training also gets `negatives`, places in it from [0, 1): [num_negatives], or as many for each
+        row [B, ...].
         """
         numbers = clips.draw(rng, count)
         seeds = rng.integers(2**63, size=len(numbers))
         chosen = list(range(len(numbers)))[rows]
-        loaded = [clips.read(numbers[i]) for i in chosen]
+        loaded = clips.read_many(numbers[chosen])
         frames, sounds = stack_frames(loaded), [clip.waveform for clip in loaded]
         if augment:
             rngs = [np.random.default_rng(seeds[i]) for i in chosen]
-            num_frames = max(1, round(self.config.crop * frames.shape[1]))
-            places = torch.tensor([sorted(rng.permutation(frames.shape[1])[:num_frames]) for rng in rngs])
-            frames = augment_frames(frames[torch.arange(len(rngs))[:, None], places], rngs)
+            spans = [self._span(frames.shape[1], rng) for rng in rngs]
+            pictures = torch.stack(
+                [clip[first : first + num] for clip, (first, num, _) in zip(frames, spans, strict=True)]
+            )
+            frames = augment_frames(pictures, rngs)
             length = round(self.config.crop * len(sounds[0]))
-            starts = [int(rng.integers(len(sounds[0]) - length + 1)) for rng in rngs]
+            starts = [round(place * (len(sounds[0]) - length)) for _, _, place in spans]
             sounds = [
                 add_gap(augment_waveform(sound, start, length, rng), rng)
                 for sound, start, rng in zip(sounds, starts, rngs, strict=True)
             ]
         video = torch.from_numpy(clips.video_index[numbers[chosen]].astype(np.int64))
         batch = {"frames": frames, "waveform": stack_waveforms(sounds), "video": video}
-        batch["clip"] = torch.from_numpy(numbers[chosen])
         if self.config.objective == "nce" and augment:
             memory = self.config.memory
             if memory.draw == "shared":  # the same on every worker
-                negatives = rng.integers(len(clips), size=memory.num_negatives)
+                negatives = rng.random(memory.num_negatives)
             else:
-                negatives = rng.integers(len(clips), size=(len(numbers), memory.num_negatives))[chosen]
+                negatives = rng.random((len(numbers), memory.num_negatives))[chosen]
             batch["negatives"] = torch.from_numpy(negatives)
         return batch
 
-    def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """The contrastive loss, and the calibration of the cosine, which leaves the towers alone.
+    def _span(self, num_frames: int, rng: np.random.Generator) -> tuple[int, int, float]:
+        """What is seen of a clip: first frame, number of frames, and where between start (0) and end (1) that is."""
+        num_seen = max(1, round(self.config.crop * num_frames))
+        if num_seen == num_frames:
+            return 0, num_frames, float(rng.random())
+        first = int(rng.integers(num_frames - num_seen + 1))
+        return first, num_seen, first / (num_frames - num_seen)
 
-        `info_nce` is that of all workers' rows together and equal on all of them; `nce` that of this worker's rows.
+    def loss(self, model: CoincidenceModel, batch: Batch) -> dict[str, Tensor]:
+        """`info_nce`, of all workers' rows together and equal on all of them; or `nce`, of this worker's rows.
+
+        `matched` is the share of pictures that are nearer to their own sound than to that of another row.
         """
-        assert isinstance(model, CoincidenceModel)
         visual, audio = model(batch["frames"], batch["waveform"])
         all_visual, all_audio = self._context.gather(visual), self._context.gather(audio)
+        video = self._context.gather(batch["video"])
         if model.training and self._memory is not None:
             name, contrast = "nce", self._nce(model, (visual, audio), (all_visual, all_audio), batch)
-            self._seen = (self._context.gather(batch["clip"]), all_visual.detach(), all_audio.detach())
+            self._seen = (video, centred(all_visual.detach()), centred(all_audio.detach()))
         else:
-            video = self._context.gather(batch["video"])
-            name, contrast = "info_nce", info_nce_of(model.logits(all_visual, all_audio), video).mean()
-        matched = model.match_logit(all_visual, all_audio)
-        mismatched = model.match_logit(all_visual, all_audio.roll(1, dims=0))
-        calibration = (F.softplus(-matched).mean() + F.softplus(mismatched).mean()) / 2
-        accuracy = (matched > mismatched).float().mean()
-        return {"loss": contrast + calibration, name: contrast, "calibration": calibration, "matched": accuracy}
+            name, contrast = "info_nce", info_nce(model.logits(all_visual, all_audio), video).mean()
+        own, other = ((all_visual * sound).sum(dim=1) for sound in (all_audio, all_audio.roll(1, dims=0)))
+        return {"loss": contrast, name: contrast, "matched": (own > other).float().mean()}
 
     def _nce(
         self, model: CoincidenceModel, rows: tuple[Tensor, Tensor], all_rows: tuple[Tensor, Tensor], batch: Batch
     ) -> Tensor:
-        """[] mean NCE of this worker's rows, over the directions.
-
-        The batch's other rows are noise beside the memory's. They alone push the tower that is asked for: without them
-        it is only ever pulled, and all its embeddings draw together. With two-layer towers and 3 000 clips, R@1 of 50
-        was 0.81 with them and 0.69 without; guided by pictures alone 0.81 and 0.07; InfoNCE 0.82 (2026-11).
-        """
+        """[] mean NCE of this worker's rows, over the directions."""
         assert self._memory is not None
-        memory, negatives, (visual, audio) = self._memory, batch["negatives"], rows
-        same_video = batch["video"].unsqueeze(1) == self._context.gather(batch["video"])
-        excluded = torch.cat([memory.excluded(batch["clip"], negatives), same_video], dim=1)
-        positive = (model.audio_queries(visual) * audio.float()).sum(dim=1)
+        memory, (visual, audio), (all_visual, all_audio) = self._memory, rows, all_rows
+        negatives = memory.rows(batch["negatives"])
+        excluded = memory.excluded(batch["video"], negatives)
         directions = [
-            (0, model.audio_queries(visual), memory.audio, all_rows[1]),
-            (1, model.visual_queries(audio), memory.visual, all_rows[0]),
+            (0, model.audio_queries(visual), memory.audio, audio - all_audio.mean(dim=0)),
+            (1, model.visual_queries(audio), memory.visual, visual - all_visual.mean(dim=0)),
         ]
         if self.config.memory.directions == "visual":
             del directions[1]
         losses = []
-        for view, queries, bank, others in directions:
-            everyone = torch.arange(len(others), device=others.device)
-            noise = [noise_logits(queries, bank, negatives), noise_logits(queries, others, everyone)]
-            losses.append(self._cost(view, positive, torch.cat(noise, dim=1), excluded))
+        for view, queries, bank, keys in directions:
+            positive = (queries * keys.float()).sum(dim=1)
+            noise = noise_logits(queries, bank, negatives)
+            # the noise of all workers counts in the estimate of Z
+            sums = self._context.gather(torch.stack(log_sum_noise(noise, excluded)).unsqueeze(0))
+            log_sum, log_count = sums.logsumexp(dim=0)
+            losses.append(nce_loss(positive, noise, excluded, memory.observe(view, log_sum, log_count)).mean())
         return torch.stack(losses).mean()
-
-    def _cost(self, view: int, positive: Tensor, noise: Tensor, excluded: Tensor) -> Tensor:
-        """[] mean NCE of one direction, with the noise of all workers in the estimate of Z."""
-        assert self._memory is not None
-        sums = self._context.gather(torch.stack(log_sum_noise(noise, excluded)).unsqueeze(0))
-        log_sum, log_count = sums.logsumexp(dim=0)
-        return nce_loss(positive, noise, excluded, self._memory.observe(view, log_sum, log_count)).mean()
 
     @torch.no_grad()
     def conclude(
-        self, model: nn.Module, train_set: ClipSet, validation_set: ClipSet, seed: int, context: Context
+        self, model: CoincidenceModel, train_set: ClipSet, validation_set: ClipSet, seed: int, context: Context
     ) -> dict[str, float]:
         """Train the match classifier on the frozen towers and calibrate it; figures of `matching.calibrate`.
 
-        Without two videos to validate on it stays as trained, and there are no figures.
+        Without two videos to validate on it is calibrated on those it has learnt from, and there are no figures.
         """
-        assert isinstance(model, CoincidenceModel)
         model.eval()
         config = self.config.matching
-        if model.matcher is not None:
+        is_held_out = validation_set.num_videos >= 2
+        if model.matcher is not None or not is_held_out:
             shown = self._embedded(model, train_set, (seed, MATCH_STREAM), config.num_batches, True, context)
+        if model.matcher is not None:
             train_matcher(model.matcher, shown, config, seed)
-        if validation_set.num_videos < 2:
+        if not is_held_out:
+            calibrate(model, shown)
             return {}
         position = (seed, HELD_OUT_STREAM)
-        held_out = self._embedded(model, validation_set, position, config.num_held_out_batches, False, context)
-        return calibrate(model, held_out)
+        return calibrate(
+            model, self._embedded(model, validation_set, position, config.num_held_out_batches, False, context)
+        )
 
     def _embedded(
         self,
@@ -250,9 +254,8 @@ class CoincidenceLearner:
         return embedded
 
     @torch.no_grad()
-    def embed(self, model: nn.Module, clips: list[Clip]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def embed(self, model: CoincidenceModel, clips: list[Clip]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Score [B] in [0, 1], and the [B, D] audio and visual unit embeddings of clips."""
-        assert isinstance(model, CoincidenceModel)
         device = next(model.parameters()).device
         visual = self._embed_frames(model, clips, device)
         audio = model.embed_waveform(stack_waveforms([clip.waveform for clip in clips]).to(device))

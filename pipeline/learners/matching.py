@@ -1,15 +1,18 @@
 """The match classifier's training on frozen embeddings, its calibration on held-out videos, and what both reach.
 
-Pairs come by batch, row i of each view from one moment and every row of another video, so a pair that does not match is
-a row's picture with the sound of the row some places on. Matched and mismatched pairs are equally many everywhere: the
-probability is for a prior of one half.
+Row i of both views is from one moment, so a pair that does not match is a row's picture with the sound of the row some
+places on, if that is of another video. Matched and mismatched pairs are equally many everywhere: the probability is for
+a prior of one half.
 
 The decision to question is calibration. Towers fit the clips they were trained on better than new ones, so a classifier
-trained on these is too sure of itself; a logistic curve through held-out videos (Platt 1999) corrects that. Its two
-numbers are then measured by cross-fitting: one half of the held-out videos judges the curve of the other half.
+trained on these is too sure of itself; a logistic curve through held-out videos (Platt 1999) corrects that. The curve
+only ever rises: with few videos chance may order them the wrong way round, and a classifier that is wrong about all of
+them has failed, which must show and not turn into its opposite. What the curve reaches is measured by cross-fitting: it
+is fitted to pairs of one half of the held-out videos, judged by pairs of the other, and the other way round.
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +27,8 @@ from pipeline.models.coincidence import CoincidenceModel, Matcher
 
 GALLERY = 50
 """Clips of different videos among which retrieval searches; fewer where there are fewer videos."""
+MIN_SLOPE = 0.1
+"""Of the calibration's curve, per standard deviation of the logits: 0.525 one deviation above the mean."""
 MOMENTUM = 0.9
 
 
@@ -55,7 +60,7 @@ class MatchingConfig:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EmbeddedBatch:
-    """Unit embeddings of B moments of different videos."""
+    """Unit embeddings of B moments, those of one batch each of another video."""
 
     visual: Tensor
     """[B, D]"""
@@ -65,8 +70,17 @@ class EmbeddedBatch:
     """[B] the videos' numbers."""
 
     def pairs(self, shift: int) -> tuple[Tensor, Tensor]:
-        """[2 B, D] pictures and sounds: B pairs that match, then B with the sound of the row `shift` places on."""
-        return self.visual.repeat(2, 1), torch.cat([self.audio, self.audio.roll(-shift, dims=0)])
+        """[2 N, D] pictures and sounds: N pairs that match, then as many with the sound of the row `shift` places on.
+
+        N is B less the rows for which that sound is of their own video.
+        """
+        rows = torch.nonzero(self.video != self.video.roll(-shift)).flatten()
+        others = (rows + shift) % len(self.video)
+        return self.visual[rows].repeat(2, 1), self.audio[torch.cat([rows, others])]
+
+    def rows(self, chosen: Tensor) -> "EmbeddedBatch":
+        """The moments that `chosen` [B] is True for, or numbers."""
+        return EmbeddedBatch(self.visual[chosen], self.audio[chosen], self.video[chosen])
 
 
 def train_matcher(matcher: Matcher, batches: list[EmbeddedBatch], config: MatchingConfig, seed: int) -> None:
@@ -84,9 +98,8 @@ def train_matcher(matcher: Matcher, batches: list[EmbeddedBatch], config: Matchi
     with torch.enable_grad():
         for _ in range(config.num_steps):
             batch = batches[int(torch.randint(len(batches), (), generator=generator))]
-            size = len(batch.video)
-            visual, audio = batch.pairs(int(torch.randint(1, size, (), generator=generator)))
-            labels = _labels(size).to(visual)
+            visual, audio = batch.pairs(int(torch.randint(1, len(batch.video), (), generator=generator)))
+            labels = _labels(len(visual)).to(visual)
             loss = F.binary_cross_entropy_with_logits(matcher(visual, audio), labels)
             optimiser.zero_grad()
             loss.backward()
@@ -95,54 +108,83 @@ def train_matcher(matcher: Matcher, batches: list[EmbeddedBatch], config: Matchi
     matcher.requires_grad_(False)
 
 
+class Judged(NamedTuple):
+    """Pairs as the classifier sees them, half of them matched."""
+
+    logit: np.ndarray
+    """[N] log odds before calibration."""
+    cosine: np.ndarray
+    """[N]"""
+    label: np.ndarray
+    """[N] 1 where they match, 0 where not."""
+    num_videos: int
+    """Different videos they were made of."""
+
+
 @torch.no_grad()
 def calibrate(model: CoincidenceModel, batches: list[EmbeddedBatch]) -> dict[str, float]:
     """Fit the probability to held-out videos, in place, and return what it reaches on them.
 
+    Args:
+        model: its matcher, and the scale and bias of its cosine, are changed.
+        batches: of two videos or more; of fewer than four, the figures are of a curve that has seen them.
     Returns:
         `match_accuracy`, `match_auc`, `match_calibration_error`, `match_brier` of the calibrated probability;
         `cosine_auc` of the cosine alone; `<sound or picture>_recall_at_<1, 5, 10>` of the contrastive score, where
-        `sound` is the sound found for a picture, among `gallery` clips of different videos.
+        `sound` is the sound found for a picture, among `gallery` clips of different videos; no recall among so few that
+        it could not fail.
     """
-    logits, cosines, folds = [], [], []
-    for index, batch in enumerate(batches):
-        visual, audio = batch.pairs(1 + index % (len(batch.video) - 1))
-        logits.append(model.score_logit(visual, audio))
-        cosines.append((visual * audio).sum(dim=1))
-        folds.append((batch.video % 2).repeat(2))
-    logit, cosine, fold = (torch.cat(rows).double().cpu().numpy() for rows in (logits, cosines, folds))
-    label = torch.cat([_labels(len(batch.video)) for batch in batches]).numpy()
-    probability = np.zeros_like(logit)
-    for half in (0, 1):
-        others = fold != half if (fold != half).any() else fold == half  # all videos may be in one half
-        scale, bias = fit_logistic(logit[others], label[others])
-        probability[fold == half] = _sigmoid(scale * logit[fold == half] + bias)
-    _apply(model, fit_logistic(logit, label), fit_logistic(cosine, label))
+    parts = [(batch.visual, batch.audio, batch.video) for batch in batches]
+    moments = EmbeddedBatch(*(torch.cat(rows) for rows in zip(*parts, strict=True)))
+    halves = [_judge(model, half) for half in _halves(moments)]
+    curves = [fit_logistic(half.logit, half.label, half.num_videos) for half in reversed(halves)]  # one alone: its own
+    probability = np.concatenate([_curve(*curve, half.logit) for curve, half in zip(curves, halves, strict=True)])
+    logit, cosine, label = (np.concatenate([half[column] for half in halves]) for column in range(3))
+    num_videos = sum(half.num_videos for half in halves)
+    _apply(model, fit_logistic(logit, label, num_videos), fit_logistic(cosine, label, num_videos))
     figures = {
         "match_accuracy": accuracy(probability, label),
-        "match_auc": matched_mismatched_auc(logit[label == 1], logit[label == 0]),
+        "match_auc": matched_mismatched_auc(logit[label == 1], logit[label == 0]),  # the curve keeps their order
         "match_calibration_error": expected_calibration_error(probability, label),
         "match_brier": brier_score(probability, label),
         "cosine_auc": matched_mismatched_auc(cosine[label == 1], cosine[label == 0]),
     }
-    return figures | _retrieval(model, batches)
+    return figures | _retrieval(model, moments)
 
 
-def fit_logistic(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Scale a and bias b of the curve sigmoid(a x + b) that is likeliest for labels [N] at logits [N].
+def fit_logistic(logits: np.ndarray, labels: np.ndarray, num_videos: int) -> tuple[float, float]:
+    """Scale a and bias b of the rising curve sigmoid(a x + b) that is likeliest for labels [N] at logits [N].
 
     Labels are drawn in to (n + 1) / (n + 2) and 1 / (n + 2), as in Platt 1999, so that classes without overlap have a
-    finite curve.
+    finite curve. n counts videos: pairs of the same few, however many, are evidence of no more than these. A slope
+    below MIN_SLOPE becomes that, through 1/2 at the logits' mean.
     """
-    num_ones = labels.sum()
-    num_zeros = len(labels) - num_ones
-    target = np.where(labels > 0, (num_ones + 1) / (num_ones + 2), 1 / (num_zeros + 2))
-    centre, spread = logits.mean(), logits.std() + 1e-12
-    values = np.tile((logits - centre) / spread, 2)[:, None]
+    target = np.where(labels > 0, num_videos + 1, 1) / (num_videos + 2)
+    centre = logits.mean()
+    # a tenth of the largest logit at least: logits that hardly differ would make any slope a cliff, 0 / 0 if not at all
+    spread = max(logits.std(), np.abs(logits).max() / 10) or 1.0
+    values = np.tile(((logits - centre) / spread).round(5), 2)[:, None]  # fp32 differs by 1e-7 for no reason
     curve = LogisticRegression(C=np.inf, tol=1e-9, max_iter=1000)  # each item once as a 1 and once as a 0
-    curve.fit(values, _labels(len(logits)).numpy(), np.concatenate([target, 1 - target]))
-    scale = curve.coef_[0, 0] / spread
-    return float(scale), float(curve.intercept_[0] - scale * centre)
+    curve.fit(values, _labels(len(values)).numpy(), np.concatenate([target, 1 - target]))
+    slope, height = curve.coef_[0, 0], curve.intercept_[0]
+    if slope < MIN_SLOPE:
+        slope, height = MIN_SLOPE, 0.0
+    return float(slope / spread), float(height - slope * centre / spread)
+
+
+def _halves(moments: EmbeddedBatch) -> list[EmbeddedBatch]:
+    """The moments of every other video and those of the rest; all in one where a half would have a single video."""
+    videos, number = moments.video.unique(return_inverse=True)
+    if len(videos) < 4:
+        return [moments]
+    return [moments.rows(number % 2 == half) for half in (0, 1)]
+
+
+def _judge(model: CoincidenceModel, moments: EmbeddedBatch) -> Judged:
+    visual, audio = moments.pairs(1)
+    columns = (model.score_logit(visual, audio), (visual * audio).sum(dim=1), _labels(len(visual)))
+    logit, cosine, label = (column.double().cpu().numpy() for column in columns)
+    return Judged(logit, cosine, label, num_videos=len(moments.video.unique()))
 
 
 def _apply(model: CoincidenceModel, logit_curve: tuple[float, float], cosine_curve: tuple[float, float]) -> None:
@@ -154,22 +196,33 @@ def _apply(model: CoincidenceModel, logit_curve: tuple[float, float], cosine_cur
     model.match_bias.fill_(cosine_curve[1])
 
 
-def _retrieval(model: CoincidenceModel, batches: list[EmbeddedBatch]) -> dict[str, float]:
-    size = min(GALLERY, *(len(batch.video) for batch in batches))
+def _retrieval(model: CoincidenceModel, moments: EmbeddedBatch) -> dict[str, float]:
+    size = min(GALLERY, len(moments.video.unique()))
     figures: dict[str, list[float]] = {}
-    for batch in batches:
-        for start in range(0, len(batch.video) - size + 1, size):
-            rows = slice(start, start + size)
-            scores = model.logits(batch.visual[rows], batch.audio[rows]).cpu().numpy()
-            for k in (1, 5, 10):
-                figures.setdefault(f"sound_recall_at_{k}", []).append(recall_at(scores, k))
-                figures.setdefault(f"picture_recall_at_{k}", []).append(recall_at(scores.T, k))
+    for rows in _galleries(moments.video.tolist(), size):
+        gallery = moments.rows(torch.tensor(rows, device=moments.video.device))
+        scores = model.logits(gallery.visual, gallery.audio).cpu().numpy()
+        for k in (k for k in (1, 5, 10) if k < size):
+            figures.setdefault(f"sound_recall_at_{k}", []).append(recall_at(scores, k))
+            figures.setdefault(f"picture_recall_at_{k}", []).append(recall_at(scores.T, k))
     return {name: float(np.mean(values)) for name, values in figures.items()} | {"gallery": float(size)}
 
 
+def _galleries(videos: list[int], size: int) -> list[list[int]]:
+    """Row numbers in groups of `size` different videos, each row in the first group that has room for its video."""
+    groups: list[dict[int, int]] = []
+    for row, video in enumerate(videos):
+        group = next((group for group in groups if len(group) < size and video not in group), None)
+        if group is None:
+            groups.append(group := {})
+        group[video] = row
+    return [list(group.values()) for group in groups if len(group) == size]
+
+
 def _labels(size: int) -> Tensor:
-    return torch.cat([torch.ones(size), torch.zeros(size)])
+    """[size] ones, then as many zeros."""
+    return torch.cat([torch.ones(size // 2), torch.zeros(size // 2)])
 
 
-def _sigmoid(value: np.ndarray) -> np.ndarray:
-    return np.exp(-np.logaddexp(0, -value))
+def _curve(scale: float, bias: float, logits: np.ndarray) -> np.ndarray:
+    return np.exp(-np.logaddexp(0, -(scale * logits + bias)))

@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from pipeline.artifacts import Workspace
 from pipeline.batching import ClipSet
+from pipeline.checkpointing import load_weights
 from pipeline.config import from_dict
 from pipeline.errors import ConfigError
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
 from pipeline.learners.common import augment_frames, augment_waveform, stack_frames, stack_waveforms
+from pipeline.learning import Batch, TrainingConfig
 from pipeline.losses.mixit import all_to_first, assigned_loss, best_assignment
 from pipeline.losses.onscreen import (
     active_combinations_cross_entropy,
@@ -29,7 +31,6 @@ from pipeline.losses.onscreen import (
 from pipeline.metrics.separation import off_screen_suppression_ratio, si_snr
 from pipeline.models.separation import SeparationConfig, SeparationModel, on_screen_estimate
 from pipeline.samples import Clip
-from pipeline.training import Batch, TrainingConfig, load_weights
 
 CROSS_ENTROPIES = {
     "exact": exact_cross_entropy,
@@ -114,8 +115,8 @@ class SeparationLearner:
         """Start the classifier's towers from the coincidence model.
 
         Raises:
-            ConfigError: that model has not been trained.
-            ValueError: its towers have another shape.
+            ConfigError: that model has not been trained, is no coincidence model, or has towers of another shape.
+            DataError: its file is damaged.
         """
         assert isinstance(model, SeparationModel)
         if self.config.first_model is None:
@@ -166,14 +167,16 @@ class SeparationLearner:
         """references [B, 2, T], frames [B, K, 3, H, W], single [B] bool, on_screen [B] bool (NOn, LOn)."""
         recipes = self.draw(clips, rng, count)[rows]
         rngs = [np.random.default_rng(recipe.seed) for recipe in recipes]
-        frames = stack_frames([clips.read(recipe.first) for recipe in recipes])
+        wanted = {n: None for recipe in recipes for n in (recipe.first, recipe.sound, recipe.second) if n is not None}
+        loaded = dict(zip(wanted, clips.read_many(wanted), strict=True))
+        frames = stack_frames([loaded[recipe.first] for recipe in recipes])
         total = frames.shape[1]
         num_frames = min(self.config.crop_frames or total, total)
         starts = [int(rng.integers(total - num_frames + 1)) for rng in rngs]
         frames = torch.stack([picture[s : s + num_frames] for picture, s in zip(frames, starts, strict=True)])
         references = torch.stack(
             [
-                self._references(clips, recipe, start / total, num_frames / total, rng if augment else None)
+                self._references(loaded, recipe, start / total, num_frames / total, rng if augment else None)
                 for recipe, start, rng in zip(recipes, starts, rngs, strict=True)
             ]
         )
@@ -185,7 +188,7 @@ class SeparationLearner:
         }
 
     def _references(
-        self, clips: ClipSet, recipe: Recipe, start: float, share: float, rng: np.random.Generator | None
+        self, loaded: dict[int, Clip], recipe: Recipe, start: float, share: float, rng: np.random.Generator | None
     ) -> Tensor:
         """[2, T] both mixtures of a recipe over `share` of the clip from `start` on, augmented if `rng` is given."""
         out: list[np.ndarray] = []
@@ -193,7 +196,7 @@ class SeparationLearner:
             if number is None:
                 out.append(np.zeros_like(out[0]))
                 continue
-            samples = clips.read(number).waveform
+            samples = loaded[number].waveform
             first, length = round(start * len(samples)), round(share * len(samples))
             if rng is None:
                 out.append(samples[first : first + length].astype(np.float32))

@@ -1,14 +1,21 @@
-"""Noise-contrastive estimation against a memory of every clip: thousands of negatives, whatever the batch holds.
+"""Noise-contrastive estimation against a memory of recent clips: thousands of negatives, whatever the batch holds.
 
-In: queries, which are embeddings such that `query . key` is the logit s = log c(v, a); the bank of all clips' keys; and
-the numbers of the noise clips. Out: a loss in nats per row. With h = s - log mean(exp s_noise) - log m, the loss is
+In: queries, which are embeddings such that `query . key` is the logit s = log c(v, a); the memory's keys; and the
+numbers of the noise rows. Out: a loss in nats per row. With h = s - log mean(exp s_noise) - log m, the loss is
 softplus(-h_positive) + sum over the m negatives of softplus(h): the textbook's -log P(D=1) and -log(1 - P(D=1)) with
 Z = N mean(exp s_noise) and p_n = 1 / N, whose N cancels (Gutmann & Hyvarinen 2010; Tian et al. 2020, CMC,
 arXiv:1906.05849, eq. 11 and 12; Morgado et al. 2021, AVID, arXiv:2004.12943). Nothing is exponentiated but what
 logsumexp and softplus keep in range.
 
-The decision to question is the noise: clips of the positive's own video, the positive included, and clips that no batch
-has held yet are no negatives. The published codes start from a random memory, which towers learn to tell from pictures.
+Two decisions to question. The published codes keep a row for every clip; of a corpus of millions most rows are then of
+towers that are long gone, and no GPU or object store likes 30 GB. This memory holds the last clips seen.
+
+And keys are taken less the mean of their batch (`centred`). Towers move together while they learn: every present sound
+comes to fit every present picture better than any remembered sound does, which lowers the loss and teaches nothing.
+Less their batch's mean, keys of every age have mean zero, so no query prefers an age. On 2 105 synthetic videos, after
+300 steps of 96, the AUC of held-out pairs was 0.82 with it, 0.50 without, also with the batch's rows as further noise
+or with a slowly moving copy of the towers as key; InfoNCE had 0.83 (2026-11). The published codes take the positive out
+of the memory too, which cures this at small rates only: AUC 0.61.
 """
 
 import math
@@ -17,50 +24,55 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MIN_NORM = 1e-6
 WHOLE_BANK_RATIO = 50
 """Bank rows per negative below which one product with the whole bank beats gathering rows of each example's own: on 2
 cores, 64 examples and D = 512 took 0.22 s with 100 000 rows, and 0.46 s for 4 096 gathered rows each (2026-11)."""
+NOBODY = -1
 
 
-class MemoryBank(nn.Module):
-    """The last embeddings of N clips in both views, unit rows, and the running mean of exp(noise logit).
+def centred(keys: Tensor) -> Tensor:
+    """Keys [B, D] of one moment of the training, of all workers, less their mean."""
+    return keys - keys.mean(dim=0)
+
+
+class Memory(nn.Module):
+    """Centred keys of the last clips seen in both views, whose videos, and the running mean of exp(noise logit).
 
     Buffers only: its state_dict belongs into the checkpoint, because a resumed run must compare with the same memory.
     """
 
     visual: Tensor
     audio: Tensor
-    filled: Tensor
+    videos: Tensor
+    num_seen: Tensor
     log_mean_noise: Tensor
-    video_ids: Tensor
 
-    def __init__(self, video_ids: Tensor, dim: int, *, momentum: float = 0.5, z_momentum: float = 0.99) -> None:
+    def __init__(self, size: int, dim: int, *, z_momentum: float = 0.99) -> None:
         """An empty memory.
 
         Args:
-            video_ids: [N] the video of each clip; clips of one video are never each other's negatives.
-            dim: D of the embeddings.
-            momentum: share of the old row kept when a clip is seen again, 0 to less than 1; CMC and AVID take 0.5.
+            size: clips that it holds; one more takes the oldest one's place.
+            dim: D of the keys.
             z_momentum: share of the old mean of exp(noise logit) kept at each step. A constant from the first batch, as
                 in CMC, is wrong as soon as the towers have moved.
         """
         super().__init__()
-        if video_ids.ndim != 1 or not len(video_ids):
-            raise ValueError(f"video_ids {list(video_ids.shape)}: expected [N], one video for each clip.")
-        if not 0 <= momentum < 1 or not 0 < z_momentum < 1:
-            raise ValueError(f"momentum = {momentum}, z_momentum = {z_momentum}: expected 0 to less than 1, above 0.")
-        self.momentum, self.z_momentum = momentum, z_momentum
-        self.register_buffer("visual", torch.zeros(len(video_ids), dim))
-        self.register_buffer("audio", torch.zeros(len(video_ids), dim))
-        self.register_buffer("filled", torch.zeros(len(video_ids), dtype=torch.bool))
+        self.z_momentum = z_momentum
+        self.register_buffer("visual", torch.zeros(size, dim))
+        self.register_buffer("audio", torch.zeros(size, dim))
+        self.register_buffer("videos", torch.full((size,), NOBODY))
+        self.register_buffer("num_seen", torch.tensor(0))
         self.register_buffer("log_mean_noise", torch.full((2,), -math.inf))  # of audio noise, of visual noise
-        self.register_buffer("video_ids", video_ids.clone(), persistent=False)
 
-    def excluded(self, clips: Tensor, negatives: Tensor) -> Tensor:
-        """[B, K] True where a noise clip, of negatives [K] or [B, K], is no negative for the clip in clips [B]."""
-        same_video = self.video_ids[negatives] == self.video_ids[clips].unsqueeze(1)
-        return same_video | ~self.filled[negatives]
+    def rows(self, places: Tensor) -> Tensor:
+        """Row numbers [...] of what there is by now, for places [...] evenly drawn from [0, 1): with replacement."""
+        num_filled = self.num_seen.clamp(1, len(self.videos))
+        return (places * num_filled).long().clamp_max(num_filled - 1)
+
+    def excluded(self, videos: Tensor, rows: Tensor) -> Tensor:
+        """[B, K] True where a row, of rows [K] or [B, K], is empty or of the same video as the clip, of videos [B]."""
+        found = self.videos[rows]
+        return (found == videos.unsqueeze(1)) | (found == NOBODY)
 
     @torch.no_grad()
     def observe(self, view: int, log_sum: Tensor, log_count: Tensor) -> Tensor:
@@ -78,21 +90,23 @@ class MemoryBank(nn.Module):
         return self.log_mean_noise[view].clone()
 
     @torch.no_grad()
-    def update(self, clips: Tensor, visual: Tensor, audio: Tensor) -> None:
-        """Move the rows of clips [B], each there once, towards their embeddings [B, D]; a first one is taken as is."""
-        keep = torch.where(self.filled[clips], self.momentum, 0.0).unsqueeze(1)
-        for rows, embeddings in ((self.visual, visual), (self.audio, audio)):
-            unit = F.normalize(embeddings.to(rows), dim=-1, eps=MIN_NORM)
-            rows[clips] = F.normalize(keep * rows[clips] + (1 - keep) * unit, dim=-1, eps=MIN_NORM)
-        self.filled[clips] = True
+    def remember(self, videos: Tensor, visual: Tensor, audio: Tensor) -> None:
+        """Put centred keys [B, D] of clips of videos [B] in the place of the oldest; of too many, the last ones."""
+        size = len(self.videos)
+        videos, visual, audio = videos[-size:], visual[-size:], audio[-size:]
+        places = (self.num_seen + torch.arange(len(videos), device=self.num_seen.device)) % size
+        self.videos[places] = videos
+        self.visual[places] = visual.to(self.visual)
+        self.audio[places] = audio.to(self.audio)
+        self.num_seen += len(videos)
 
 
 def noise_logits(queries: Tensor, bank: Tensor, negatives: Tensor, whole_bank: bool | None = None) -> Tensor:
     """[B, K] logits of queries [B, D] with rows of bank [N, D]: the same K rows for all, or K for each.
 
     Args:
-        queries: [B, D] such that the product with a unit row is a logit.
-        bank: [N, D] unit rows, without gradient.
+        queries: [B, D] such that the product with a row is a logit.
+        bank: [N, D] keys, without gradient.
         negatives: [K] row numbers shared by the batch, which costs one small product; or [B, K] each example's own.
         whole_bank: for [B, K]: multiply with all N rows and pick, or gather B x K rows. Equal values; None takes the
             faster, by WHOLE_BANK_RATIO.

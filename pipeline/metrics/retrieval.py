@@ -6,10 +6,9 @@ Scores are [N, N] numbers, row i a query, column i its own partner, all partners
 a better match and only the order within a row counts. Transpose to ask in the other direction. Values are floats in
 [0, 1]; chance is k / N. Equal scores are told apart by chance, so a score that says nothing scores k / N, not 1.
 
-Metrics
--------
-- `recall_at`: share of queries whose partner is among the k best.
-- `median_rank`: the rank that half of the partners reach, 1 is best.
+Metric
+------
+- `recall_at`: share of queries whose partner is among the k best. It can fail for k < N only.
 
 References
 ----------
@@ -43,18 +42,8 @@ def recall_at(scores: ArrayLike, k: int) -> float:
     """
     if k < 1:
         raise ValueError(f"k = {k}: expected 1 or more.")
-    better, equal = _ahead(np.asarray(scores, dtype=np.float64))
-    return float(np.clip((k - better) / (equal + 1), 0, 1).mean())
-
-
-def median_rank(scores: ArrayLike) -> float:
-    """Median, over the queries of scores [N, N], of the partner's rank: 1 for the best, ties at their middle."""
-    better, equal = _ahead(np.asarray(scores, dtype=np.float64))
-    return float(np.median(1 + better + equal / 2))
-
-
-def _ahead(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many others score above a query's partner [N], and how many the same [N]."""
-    validate(scores)
-    own = np.diagonal(scores)[:, None]
-    return (scores > own).sum(axis=1), (scores == own).sum(axis=1) - 1
+    score = np.asarray(scores, dtype=np.float64)
+    validate(score)
+    own = np.diagonal(score)[:, None]
+    better, equal = (score > own).sum(axis=1), (score == own).sum(axis=1)  # `equal` counts the partner too
+    return float(np.clip((k - better) / equal, 0, 1).mean())

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from pipeline.audio import MEL_MAX_HZ, level_gain, log_mel
 from pipeline.models.mobilenet import MAX_DEPTH, MobileNet, MobileNetConfig
-from pipeline.models.plain import PlainNet
-from pipeline.models.stem3d import SpectrogramNet, Stem3dNet
+from pipeline.models.plain import PLAIN_LAYERS, PlainNet
+from pipeline.models.stem3d import SPECTROGRAM_LAYERS, Stem3dNet
 
 INPUT_DB = -20.0  # RMS that the audio tower expects, dBFS: the usual level of speech and music in video
 MAX_LOGIT_SCALE = 100.0
+MIN_NORM = 1e-6  # an embedding shorter than this is not stretched to length 1: bounds the gradient near 0
 MATCHER_HIDDEN = 128
 
 
@@ -39,7 +40,7 @@ class CoincidenceConfig:
     width: float = 1.0
     """Channel multiplier of both towers: 0.25 trains on a laptop."""
     depth: int = MAX_DEPTH
-    """Separable blocks of a MobileNet tower, 8 to 13."""
+    """Separable blocks of a MobileNet tower, 8 to 13; no other trunk has them."""
     embedding_dim: int = 128
     """Size of the shared space."""
     temperature: float = 0.07
@@ -69,12 +70,14 @@ class CoincidenceConfig:
     @property
     def towers(self) -> dict[str, int | float | str]:
         """The fields that both models must share for one to start from the towers of the other."""
-        names = ("rate_hz", "trunk", "frame_size", "width", "depth", "embedding_dim")
+        names = ["rate_hz", "trunk", "frame_size", "width", "embedding_dim"]
+        if self.trunk == "mobilenet":
+            names.append("depth")
         return {name: getattr(self, name) for name in names}
 
 
 class TowerOutput(NamedTuple):
-    """What a tower says about a clip; K counts frames, or steps of 0.32 s for sound."""
+    """What a tower says about a clip; K counts frames, or steps of sound: 0.32 s with mobilenet, else 0.16 s."""
 
     local: Tensor
     """[B, N, C] features of N places: K x cells of the frames in order k, row, column; or time x frequency of sound."""
@@ -119,11 +122,7 @@ class AudioTower(nn.Module):
     def __init__(self, config: CoincidenceConfig) -> None:
         super().__init__()
         # log-mel of a clip at INPUT_DB: mean about -3, standard deviation about 2
-        self.net = (
-            SpectrogramNet(width=config.width, embedding_dim=config.embedding_dim, input_mean=-3.0, input_std=2.0)
-            if config.trunk == "stem3d"
-            else _trunk(config, in_channels=1, mean=-3.0, std=2.0)
-        )
+        self.net = _trunk(config, in_channels=1, mean=-3.0, std=2.0)
         self.rate_hz = config.rate_hz
         self.local_dim = self.net.local_dim
 
@@ -143,12 +142,20 @@ class CoincidenceModel(nn.Module):
         self.audio_tower = AudioTower(config)
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
         self.bilinear = nn.Parameter(torch.eye(config.embedding_dim)) if config.score == "bilinear" else None
-        self.match_scale = nn.Parameter(torch.tensor(10.0))
-        self.match_bias = nn.Parameter(torch.tensor(-5.0))
+        # fitted to held-out videos after the towers, so they ask for no gradient
+        self.match_scale = nn.Parameter(torch.tensor(10.0), requires_grad=False)
+        self.match_bias = nn.Parameter(torch.tensor(-5.0), requires_grad=False)
         self.matcher = None if config.matcher == "cosine" else Matcher(config)
 
     def forward(self, frames: Tensor, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, D] visual and [B, D] audio embeddings of clips, both of length 1."""
+        """[B, D] visual and [B, D] audio embeddings of clips, both of length 1.
+
+        In training this also brings a temperature that the last step took out of its range back to the bound: clamping
+        the value alone, outside, would end its gradient for good.
+        """
+        if self.training:
+            with torch.no_grad():
+                self.log_scale.clamp_(0.0, math.log(MAX_LOGIT_SCALE))
         return self.embed_frames(frames), self.embed_waveform(waveform)
 
     @property
@@ -167,9 +174,7 @@ class CoincidenceModel(nn.Module):
     @property
     def logit_scale(self) -> Tensor:
         """Inverse temperature, in [1, 100]: multiply cosines by it inside the contrastive loss."""
-        with torch.no_grad():  # clamps the parameter itself: clamping the value would stop its gradient at the bound
-            self.log_scale.clamp_(0.0, math.log(MAX_LOGIT_SCALE))
-        return self.log_scale.exp()
+        return self.log_scale.clamp(0.0, math.log(MAX_LOGIT_SCALE)).exp()  # a gradient at the bound, none outside
 
     def audio_queries(self, visual: Tensor) -> Tensor:
         """[B, D] such that the product with an audio embedding is the contrastive logit, for visual [B, D]; fp32."""
@@ -190,13 +195,8 @@ class CoincidenceModel(nn.Module):
             return queries @ audio.float().T
 
     def match_logit(self, visual: Tensor, audio: Tensor) -> Tensor:
-        """[...] log odds by the cosine alone, a cos + b, that visual [..., D] and audio [..., D] belong together.
-
-        Train a and b with binary cross-entropy on matched and mismatched pairs. The cosine is detached here, so that
-        this calibrates the score and leaves the embeddings to the contrastive loss.
-        """
-        cosine = F.cosine_similarity(visual.detach().float(), audio.detach().float(), dim=-1)
-        return self.match_scale * cosine + self.match_bias
+        """[...] log odds by the cosine alone, a cos + b, that visual [..., D] and audio [..., D] belong together."""
+        return self.match_scale * F.cosine_similarity(visual.float(), audio.float(), dim=-1) + self.match_bias
 
     def score_logit(self, visual: Tensor, audio: Tensor) -> Tensor:
         """[...] log odds by the matcher, or by `match_logit` where the config has none."""
@@ -228,7 +228,7 @@ class Matcher(nn.Module):
 
 def shared_embedding(embeddings: Tensor) -> Tensor:
     """[..., D] of length 1 in the shared space, from a tower's embeddings [..., K, D]."""
-    return F.normalize(embeddings.float().mean(dim=-2), dim=-1)
+    return F.normalize(embeddings.float().mean(dim=-2), dim=-1, eps=MIN_NORM)
 
 
 def _rows(local: Tensor, num_clips: int) -> Tensor:
@@ -237,22 +237,23 @@ def _rows(local: Tensor, num_clips: int) -> Tensor:
 
 
 def _trunk(config: CoincidenceConfig, *, in_channels: int, mean: float, std: float) -> MobileNet | PlainNet:
-    """The network inside a tower."""
-    if config.trunk == "plain":
-        return PlainNet(
-            in_channels=in_channels,
-            width=config.width,
-            embedding_dim=config.embedding_dim,
-            input_mean=mean,
-            input_std=std,
+    """The network inside a tower, that of stem3d for sound only."""
+    if config.trunk == "mobilenet":
+        return MobileNet(
+            MobileNetConfig(
+                in_channels=in_channels,
+                width=config.width,
+                depth=config.depth,
+                embedding_dim=config.embedding_dim,
+                input_mean=mean,
+                input_std=std,
+            )
         )
-    return MobileNet(
-        MobileNetConfig(
-            in_channels=in_channels,
-            width=config.width,
-            depth=config.depth,
-            embedding_dim=config.embedding_dim,
-            input_mean=mean,
-            input_std=std,
-        )
+    return PlainNet(
+        SPECTROGRAM_LAYERS if config.trunk == "stem3d" else PLAIN_LAYERS,
+        in_channels=in_channels,
+        width=config.width,
+        embedding_dim=config.embedding_dim,
+        input_mean=mean,
+        input_std=std,
     )

@@ -2,12 +2,17 @@
 
 Frames and log-mel spectrograms are both pictures to it. The grid is the stage at stride 16 (8 x 8 cells for 128 x 128
 pixels), where cells are still local enough to say *where*; the embedding comes from the last stage, at stride 32.
+
+Batch norm is torch's, with a scale and eps 1e-5. YAMNet, the team's public MobileNet on log-mels, has eps 1e-4 and no
+scale: the same functions, because the next layer's weights can take a scale up, and no text says what frames had.
 """
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from pipeline.models.plain import conv, scaled
 
 STAGES = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2))  # (channels at width 1, stride), then the repeats
 TOP_STAGES = ((1024, 2), (1024, 1))
@@ -51,8 +56,8 @@ class MobileNet(nn.Module):
     def __init__(self, config: MobileNetConfig) -> None:
         super().__init__()
         self.config = config
-        channels = _scaled(32, config.width)
-        stem = [_conv(config.in_channels, channels, kernel=3, stride=2)]
+        channels = scaled(32, config.width)
+        stem: list[nn.Module] = [conv(config.in_channels, channels, kernel=3, stride=2)]
         repeats = ((512, 1),) * (config.depth - len(STAGES) - len(TOP_STAGES))
         self.body, self.local_dim = _stack(stem, channels, STAGES + repeats, config.width)
         self.top, top_dim = _stack([], self.local_dim, TOP_STAGES, config.width)
@@ -81,18 +86,7 @@ def _stack(
 ) -> tuple[nn.Module, int]:
     """The layers followed by one separable block per stage, and the channels that come out."""
     for out_channels, stride in stages:
-        layers.append(_conv(channels, channels, kernel=3, stride=stride, groups=channels))
-        layers.append(_conv(channels, _scaled(out_channels, width), kernel=1))
-        channels = _scaled(out_channels, width)
+        layers.append(conv(channels, channels, kernel=3, stride=stride, groups=channels))
+        layers.append(conv(channels, scaled(out_channels, width), kernel=1))
+        channels = scaled(out_channels, width)
     return nn.Sequential(*layers), channels
-
-
-def _conv(in_channels: int, out_channels: int, *, kernel: int, stride: int = 1, groups: int = 1) -> nn.Module:
-    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
-    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")  # the default would fade to nothing in 27 layers
-    return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
-
-
-def _scaled(channels: int, width: float) -> int:
-    """Channels at this width, a multiple of 8 so that vector instructions stay full."""
-    return max(8, 8 * round(channels * width / 8))

@@ -1,31 +1,40 @@
-"""Four strided convolutions: a picture in; local features on a grid and one embedding out.
+"""A stack of convolutions: a picture in; local features on a grid and one embedding out.
 
-The interface and grid of `models/mobilenet.py`, for small collections: from 560 videos of the synthetic world, in 500
-steps of 64 clips, such towers reached a match AUC of 0.79 on held-out videos, MobileNet v1 0.67 (2026-11).
+The interface and grid of `models/mobilenet.py`. PLAIN_LAYERS are for small collections: from 560 videos of the
+synthetic world, in 500 steps of 64 clips, such towers reached a match AUC of 0.79 on held-out videos, MobileNet v1 0.67
+(2026-11). `models/stem3d.py` has the layers of the patent's audio network.
 """
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
-CHANNELS = (64, 128, 256, 512)  # at width 1; each layer halves the picture, so the grid is at stride 16
+PLAIN_LAYERS = ((64, 3, 2), (128, 3, 2), (256, 3, 2), (512, 3, 2))
+"""(channels at width 1, kernel, stride) of each; the strides multiply to that of the grid, 16."""
 
 
 class PlainNet(nn.Module):
-    """3 x 3 convolutions of stride 2 with batch norm and ReLU; any input size from 1 x 1 up."""
+    """Convolutions with batch norm and ReLU; any input size from 1 x 1 up."""
 
     def __init__(
-        self, *, in_channels: int, width: float, embedding_dim: int, input_mean: float, input_std: float
+        self,
+        layers: Iterable[tuple[int, int, int]],
+        *,
+        in_channels: int,
+        width: float,
+        embedding_dim: int,
+        input_mean: float,
+        input_std: float,
     ) -> None:
-        """`input_mean` and `input_std` standardise the input; `width` multiplies all channel counts."""
+        """`layers` as PLAIN_LAYERS; `width` multiplies channels; `input_mean`, `input_std` standardise the input."""
         super().__init__()
         self.input_mean, self.input_std = input_mean, input_std
-        layers: list[nn.Module] = []
-        for channels in (max(8, round(channels * width)) for channels in CHANNELS):
-            conv = nn.Conv2d(in_channels, channels, 3, stride=2, padding=1, bias=False)
-            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-            layers += [conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
-            in_channels = channels
-        self.body = nn.Sequential(*layers)
+        body: list[nn.Module] = []
+        for channels, kernel, stride in layers:
+            body += conv(in_channels, scaled(channels, width), kernel=kernel, stride=stride)
+            in_channels = scaled(channels, width)
+        self.body = nn.Sequential(*body)
         self.local_dim = in_channels
         self.dense = nn.Linear(in_channels, embedding_dim)
 
@@ -39,3 +48,15 @@ class PlainNet(nn.Module):
         images = (images - self.input_mean) / self.input_std
         local = self.body(images.contiguous(memory_format=torch.channels_last))
         return local, self.dense(local.mean(dim=3).transpose(1, 2))
+
+
+def conv(in_channels: int, out_channels: int, *, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    """Convolution, batch norm and ReLU: ceil(H / stride) rows out of H."""
+    layer = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")  # the default would fade to nothing in 27 layers
+    return nn.Sequential(layer, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
+
+
+def scaled(channels: int, width: float) -> int:
+    """Channels at this width, a multiple of 8 so that vector instructions stay full."""
+    return max(8, 8 * round(channels * width / 8))

@@ -6,7 +6,7 @@ tower at the level it was trained at; outside, sources have the level of the mix
 sources and leaves the verdicts alone.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -147,9 +147,9 @@ class SeparationModel(nn.Module):
         Raises:
             ValueError: the model's towers are of another shape.
         """
-        towers = self.config.towers
-        if replace(model.config, temperature=towers.temperature) != towers:  # where training began is not a shape
-            raise ValueError(f"towers = {towers}: the coincidence model has {model.config}. Make them equal.")
+        ours, theirs = self.config.towers.towers, model.config.towers
+        if ours != theirs:
+            raise ValueError(f"towers = {ours}: the coincidence model has {theirs}. Make them equal.")
         self.classifier.load_towers(model)
 
     def _separate(self, mixture: Tensor, video: TowerOutput | None) -> Tensor:

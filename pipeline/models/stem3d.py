@@ -3,7 +3,8 @@
 From the patent: "Conv3d 3x7x7, 3 -> 64", a pooling, several 2-D layers, a dense layer to R^512 for frames; several
 convolutions and a dense layer to R^512 for the log-mel. Its figures hold the other sizes, so these follow AVID
 (arXiv:2004.12943, appendix): stem stride 2 and 3 x 3 max pooling, then two 3 x 3 convolutions for each of 64, 128, 256
-and 512 channels. At one frame per second the stem sees 3 s; time is padded with zeros, so one frame alone is enough.
+and 512 channels. Where AVID ends in the maximum over the grid, these take the mean, as the other trunks do. At one
+frame per second the stem sees 3 s; time is padded with zeros, so one frame alone is enough.
 
 Grids are those of the other trunks, one cell per 16 pixels, because the on-screen classifier looks at them.
 """
@@ -12,8 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.models.plain import conv, scaled
+
 STEM_CHANNELS = 64
 CHANNELS = (64, 128, 256, 512)
+SPECTROGRAM_LAYERS = (
+    (STEM_CHANNELS, 7, 2),
+    *((channels, 3, stride) for channels, first in zip(CHANNELS, (2, 2, 2, 1), strict=True) for stride in (first, 1)),
+)
+"""The audio network, as `models/plain.py` builds it, on a log-mel with time as height: one embedding per 0.16 s."""
 
 
 class Stem3dNet(nn.Module):
@@ -22,7 +30,7 @@ class Stem3dNet(nn.Module):
     def __init__(self, *, width: float, embedding_dim: int) -> None:
         """`width` multiplies all channel counts."""
         super().__init__()
-        stem, *channels = (_scaled(count, width) for count in (STEM_CHANNELS, *CHANNELS))
+        stem, *channels = (scaled(count, width) for count in (STEM_CHANNELS, *CHANNELS))
         self.stem = nn.Conv3d(3, stem, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), bias=False)
         nn.init.kaiming_normal_(self.stem.weight, nonlinearity="relu")
         self.norm = nn.BatchNorm3d(stem)
@@ -47,38 +55,5 @@ class Stem3dNet(nn.Module):
         return local, self.dense(self.top(local).mean(dim=(2, 3)))
 
 
-class SpectrogramNet(nn.Module):
-    """A log-mel in, time as height; local features on a grid and one embedding per step of 0.16 s out."""
-
-    def __init__(self, *, width: float, embedding_dim: int, input_mean: float, input_std: float) -> None:
-        """`input_mean` and `input_std` standardise the input; `width` multiplies all channel counts."""
-        super().__init__()
-        self.input_mean, self.input_std = input_mean, input_std
-        stem, *channels = (_scaled(count, width) for count in (STEM_CHANNELS, *CHANNELS))
-        layers = [_conv(1, stem, kernel=7, stride=2)]
-        for before, after, stride in zip((stem, *channels), channels, (2, 2, 2, 1), strict=False):
-            layers.append(_block(before, after, stride))
-        self.body = nn.Sequential(*layers)
-        self.local_dim = channels[-1]
-        self.dense = nn.Linear(channels[-1], embedding_dim)
-
-    def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, local_dim, ceil(L / 16), ceil(F / 16)] and [B, ceil(L / 16), D] of log-mels [B, 1, L, F]."""
-        images = (images - self.input_mean) / self.input_std
-        local = self.body(images.contiguous(memory_format=torch.channels_last))
-        return local, self.dense(local.mean(dim=3).transpose(1, 2))
-
-
 def _block(in_channels: int, out_channels: int, stride: int) -> nn.Module:
-    return nn.Sequential(_conv(in_channels, out_channels, stride=stride), _conv(out_channels, out_channels))
-
-
-def _conv(in_channels: int, out_channels: int, *, kernel: int = 3, stride: int = 1) -> nn.Module:
-    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
-    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-    return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
-
-
-def _scaled(channels: int, width: float) -> int:
-    """Channels at this width, a multiple of 8 so that vector instructions stay full."""
-    return max(8, round(channels * width / 8) * 8)
+    return nn.Sequential(conv(in_channels, out_channels, stride=stride), conv(out_channels, out_channels))
