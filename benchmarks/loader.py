@@ -3,9 +3,11 @@
 Run: python benchmarks/loader.py [clips, 1200]. Both read the same generated clips (5 s at 16 kHz, 5 frames of 128x128)
 and give the same tensors, [32, 5, 3, 128, 128] and [32, 80000] float: the loader in random order by offset with nothing
 cached, the peer with webdataset from the first tar to the last. Passes alternate; the median of their
-ratios counts, in batches per second and, since other work on the machine changes those, per CPU second.
+ratios counts, in batches per second and, since other work on the machine changes those, per CPU second. Beside it, for
+what they are: the loader with augmentation, and with LATENCY_S more before each clip's bytes, as of an object store.
 """
 
+import json
 import sys
 import tempfile
 import time
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import torch
 import webdataset
 from torch import Tensor
 
@@ -26,9 +29,11 @@ from pipeline.samples import Clip, decode_sample, encode_flac
 from pipeline.tars import TarWriter
 
 BATCH_SIZE, CLIPS_PER_TAR, NUM_PASSES, LIMIT = 32, 300, 5, 0.8
+LATENCY_S = 0.03
 
 
 def main() -> None:
+    torch.set_num_threads(1)  # as a worker of one CPU
     num_clips = int(sys.argv[1]) if len(sys.argv) > 1 else 1200
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(folder)
@@ -38,24 +43,30 @@ def main() -> None:
             loader, peer = speed(ours(workspace, rows, number)), speed(sequential(folder))
             ratios.append(loader / peer)
             print(f"pass {number}: loader {loader[0]:.2f}, sequential {peer[0]:.2f} batches/s", flush=True)
+        augmented = speed(ours(workspace, rows, 0, augment=True))[0]
+        read = storage.read_bytes
+        storage.read_bytes = lambda *place: (time.sleep(LATENCY_S), read(*place))[1]
+        late = speed(ours(workspace, rows.slice(0, CLIPS_PER_TAR), 0))[0]
     wall, cpu = np.median(ratios, axis=0)
     print(f"loader over sequential: {wall:.2f} per second, {cpu:.2f} per CPU second (limit {LIMIT})")
+    print(f"with augmentation: {augmented:.2f} batches/s")
+    in_turn = 1 / (BATCH_SIZE * LATENCY_S)
+    print(f"with {LATENCY_S * 1000:.0f} ms before each clip: {late:.2f} batches/s (in turn: at most {in_turn:.2f})")
 
 
-def ours(workspace: Workspace, rows: pa.Table, seed: int) -> Iterator[dict[str, Tensor]]:
-    """Batches as the coincidence model trains on them, without augmentation and without a cache."""
-    clips, learner = (
-        ClipSet(workspace, CLIPS_FOLDER, rows, cache_bytes=0),
-        CoincidenceLearner(CoincidenceLearnerConfig()),
-    )
-    steps = range(len(rows) // BATCH_SIZE)
-    yield from prefetch(
-        lambda step: learner.batch(clips, step_rng(seed, step), BATCH_SIZE, slice(None), augment=False), steps
-    )
+def ours(workspace: Workspace, rows: pa.Table, seed: int, augment: bool = False) -> Iterator[dict[str, Tensor]]:
+    """Batches as the coincidence model trains on them, without a cache."""
+    clips = ClipSet(workspace, CLIPS_FOLDER, rows, cache_bytes=0)
+    learner = CoincidenceLearner(CoincidenceLearnerConfig())
+
+    def batch(step: int) -> dict[str, Tensor]:
+        return learner.batch(clips, step_rng(seed, step), BATCH_SIZE, slice(None), augment=augment)
+
+    yield from prefetch(batch, range(len(rows) // BATCH_SIZE))
 
 
 def sequential(folder: str) -> Iterator[dict[str, Tensor]]:
-    """The same tars in order, read by webdataset, one batch made ahead as the loader does."""
+    """The same tars in order, read by webdataset, made ahead as the loader does."""
     tars = sorted(str(path) for path in Path(folder, CLIPS_FOLDER).glob("*.tar"))
     samples = iter(webdataset.WebDataset(tars, shardshuffle=False, nodesplitter=None))
 
@@ -67,7 +78,7 @@ def sequential(folder: str) -> Iterator[dict[str, Tensor]]:
 
 
 def decode(sample: dict) -> Clip:
-    return decode_sample(sample["__key__"], {k: v for k, v in sample.items() if not k.startswith("__")})
+    return decode_sample(sample["__key__"], {k: v for k, v in sample.items() if not k.startswith("__")}, "the tars")
 
 
 def speed(batches: Iterator[dict[str, Tensor]]) -> np.ndarray:
@@ -97,7 +108,8 @@ def generate(workspace: Workspace, num_clips: int) -> pa.Table:
                     frame = np.ascontiguousarray(np.clip(frame, 0, 255).astype(np.uint8))
                     members[f"{k}.jpg"] = simplejpeg.encode_jpeg(frame, quality=90, colorspace="RGB")
                 clip = {"clip_id": f"v{number}_00000000", "video_id": f"v{number}"}
-                members["json"] = b"{}"
+                facts = {"frame_times_s": list(range(5)), "duration_s": 5.0, "sample_rate_hz": 16_000}
+                members["json"] = json.dumps(facts).encode()
                 offset, length = tar.add(clip["clip_id"], members)
                 rows.append(clip | {"part": part, "tar_offset": offset, "tar_bytes": length})
     return pa.Table.from_pylist(rows)

@@ -4,6 +4,7 @@ Each part reads and writes files itself, so Ray carries only the callable, a par
 run twice: its files' names and bytes are functions of its input, so that is harmless.
 """
 
+import collections
 import dataclasses
 import faulthandler
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,8 @@ from cluster.faults import MAX_RETRIES, PartError
 from cluster.resources import Needs
 
 R = TypeVar("R")
-# Parts waiting beside those that run: enough that no worker idles and an autoscaler sees demand.
+# Tasks waiting beside those that run: enough that no worker idles and an autoscaler sees demand. A pool has none: its
+# parts take minutes, and so the one part that its worker was at when it died is known.
 WAITING_PER_SLOT = 1
 # Where nodes join on demand there must be a demand: four of ray_cluster.yaml's nodes full of cutters.
 GROWING_SLOTS = 128
@@ -29,7 +31,7 @@ def map_parts(work: Callable[[str], R], parts: Sequence[str], needs: Needs) -> I
         parts: names of parts.
         needs: what one worker needs.
     Raises:
-        PartError: `work` raised, or its worker died more than MAX_RETRIES times.
+        PartError: `work` raised, or the workers of one part died more than MAX_RETRIES times.
     """
     if not parts:
         return
@@ -37,10 +39,11 @@ def map_parts(work: Callable[[str], R], parts: Sequence[str], needs: Needs) -> I
         needs = dataclasses.replace(needs, num_gpus=1)
     check_placement(needs)
     slots = min(num_slots(needs), len(parts))
-    submit, release = _pool(work, slots, needs) if needs.keeps_state else _tasks(work, needs)
+    pool = _Pool(work, slots, needs) if needs.keeps_state else None
+    submit = pool.submit if pool else _tasks(work, needs)
     running: dict[Any, tuple[str, int]] = {}
-    free = [slot for _ in range(1 + WAITING_PER_SLOT) for slot in range(slots)][::-1]  # each worker gets one first
-    waiting = list(reversed(parts))
+    free = list(range(slots)) * (1 if pool else 1 + WAITING_PER_SLOT)
+    waiting, deaths = list(reversed(parts)), collections.Counter[str]()
     try:
         while waiting or running:
             while waiting and free:
@@ -53,15 +56,26 @@ def map_parts(work: Callable[[str], R], parts: Sequence[str], needs: Needs) -> I
             part, slot = running.pop(ready[0])
             free.append(slot)
             try:
-                yield part, ray.get(ready[0])
+                result = ray.get(ready[0])
             except ray.exceptions.RayTaskError as error:
                 raise PartError(part, error.cause or error) from error
             except (ray.exceptions.RayError, OSError) as error:
-                raise PartError(part, error) from error
+                check_alive()
+                deaths[part] += 1
+                if pool is None or deaths[part] > MAX_RETRIES:  # of a task, Ray itself has counted
+                    raise PartError(part, error) from error
+                pool.replace(slot)
+                waiting.append(part)
+                continue
+            if pool and not waiting:
+                pool.end(slot)  # makes room for one that waits to replace another, where a node is gone for good
+            yield part, result
     finally:
         for reference in running:
-            ray.cancel(reference, force=not needs.keeps_state)
-        release()
+            ray.cancel(reference, force=pool is None)
+        if pool:
+            for slot in range(slots):
+                pool.end(slot)
 
 
 def check_alive() -> None:
@@ -108,29 +122,35 @@ def num_slots(needs: Needs) -> int:
     return max(least, int(min(total.get("CPU", 1) / needs.num_cpus, by_gpu, by_memory)))
 
 
-def _tasks(work: Callable[[str], R], needs: Needs) -> tuple[Callable[[str, int], Any], Callable[[], None]]:
+def _tasks(work: Callable[[str], R], needs: Needs) -> Callable[[str, int], Any]:
     task = ray.remote(_run).options(
         num_cpus=needs.num_cpus, num_gpus=needs.num_gpus, memory=needs.memory_bytes, max_retries=MAX_RETRIES
     )
     shared = ray.put(work)
-    return lambda part, slot: task.remote(shared, part, needs.limit_s), lambda: None
+    return lambda part, slot: task.remote(shared, part, needs.limit_s)
 
 
-def _pool(work: Callable[[str], R], slots: int, needs: Needs) -> tuple[Callable[[str, int], Any], Callable[[], None]]:
-    kind = ray.remote(_Worker).options(
-        num_cpus=needs.num_cpus,
-        num_gpus=needs.num_gpus,
-        memory=needs.memory_bytes,
-        max_restarts=MAX_RETRIES,
-        max_task_retries=MAX_RETRIES,
-    )
-    workers = [kind.remote(work, needs.limit_s) for _ in range(slots)]
+class _Pool:
+    """Workers that keep state. Ray counts an actor's restarts over its life, which may be days, so none is restarted:
+    a fresh one takes the place of one that died, and who maps the parts counts deaths by part."""
 
-    def release() -> None:
-        for worker in workers:
-            ray.kill(worker)
+    def __init__(self, work: Callable[[str], Any], slots: int, needs: Needs) -> None:
+        kind = ray.remote(_Worker).options(
+            num_cpus=needs.num_cpus, num_gpus=needs.num_gpus, memory=needs.memory_bytes, max_restarts=0
+        )
+        shared = ray.put(work)
+        self._start = lambda: kind.remote(shared, needs.limit_s)
+        self._workers = [self._start() for _ in range(slots)]
 
-    return lambda part, slot: workers[slot].run.remote(part), release
+    def submit(self, part: str, slot: int) -> Any:
+        return self._workers[slot].run.remote(part)
+
+    def replace(self, slot: int) -> None:
+        self.end(slot)  # it may live on, out of reach
+        self._workers[slot] = self._start()
+
+    def end(self, slot: int) -> None:
+        ray.kill(self._workers[slot])
 
 
 def _run(work: Callable[[str], R], part: str, limit_s: float) -> R:

@@ -3,40 +3,58 @@
 from typing import Annotated
 
 from cluster.resources import EVALUATING
+from jobs.options import Address, Preset, Root, Seed, Set, named
 from jobs.progress import tell
-from jobs.session import Address, Preset, Root, Seed, Session, Set, named, open_session
-from pipeline.evaluating import (
-    EvaluatePart,
-    commit_summary,
-    load_model,
-    report_folder,
-    summarise_coincidence,
-    summarise_separation,
-)
+from jobs.session import Session, open_session
+from pipeline.artifacts import CLIPS_FOLDER, report_folder
+from pipeline.config import from_dict, hash_json
+from pipeline.evaluating import EvaluatePart, commit_summary, summarise_coincidence, summarise_separation
+from pipeline.learners import check_model
+from pipeline.splitting import SplittingConfig, duplicate_groups
 
 
 def evaluate(session: Session, model: str, mixtures: str, coincidence: str) -> None:
-    """Evaluate the parts that have no rows yet, then both models' summaries."""
-    workspace, config, folder = session.workspace, session.config, f"mixtures/{mixtures}"
-    workspace.require(folder, "earshot mix")
-    load_model(workspace, model, "separation")
-    sources = (folder, f"models/{model}")
-    inputs = {source: workspace.stage(source)["hash"] for source in sources}
-    report = f"reports/run={model}"
-    with session.begin(report, config.evaluating, inputs):
+    """Evaluate both models, as far as their reports are not there."""
+    evaluate_separation(session, model, mixtures)
+    evaluate_coincidence(session, coincidence)
+
+
+def evaluate_separation(session: Session, model: str, mixtures: str) -> None:
+    """Evaluate the parts that have no rows yet, then write the summary."""
+    workspace, folder, report = session.workspace, f"mixtures/{mixtures}", f"reports/run={model}"
+    workspace.require(folder)
+    inputs = {folder: workspace.stage(folder)["hash"]} | check_model(workspace, model, "separation")
+    with session.begin(report, {}, inputs, another="--model"):
         if workspace.is_finished(report):
             session.done("evaluate", "nothing to do, the report is there", report)
             return
         parts = workspace.pending(folder, report_folder(model, "examples"))
-        counts = session.map(
-            f"evaluate {model}", EvaluatePart(workspace, model, mixtures, config.evaluating), parts, EVALUATING
-        )
+        counts = session.map(f"evaluate {model}", EvaluatePart(workspace, model, mixtures), parts, EVALUATING)
         commit_summary(workspace, model, summarise_separation(workspace, model))
-        if workspace.has_stage(f"scores/{coincidence}"):
-            rows = summarise_coincidence(workspace, coincidence, config.splitting, session.seed)
-            commit_summary(workspace, coincidence, rows)
         workspace.finish(report)
         session.done("evaluate", tell(counts), report)
+
+
+def evaluate_coincidence(session: Session, model: str) -> None:
+    """Write the summary of all clips' scores, again where there are more of them, or other duplicates, than before."""
+    workspace, folder, report = session.workspace, f"scores/{model}", f"reports/run={model}"
+    if not workspace.has_stage(folder) or workspace.pending(CLIPS_FOLDER, folder):
+        print(f"evaluate: no summary of {model}: not all clips have its scores. Run `earshot score --model {model}`.")
+        return
+    session = session.resume(report, another="--coincidence")
+    seen = hash_json([workspace.parts(folder), sorted(duplicate_groups(workspace).items())])
+    # what is held out is what the model was not trained on, whatever the root's settings are by now
+    config = from_dict(SplittingConfig, workspace.stage(f"models/{model}")["config"]["splitting"])
+    inputs = {folder: workspace.stage(folder)["hash"]}
+    with session.begin(report, {"splitting": config, "seed": session.seed}, inputs, another="--coincidence"):
+        if workspace.stage(report).get("seen") == seen:
+            session.done("evaluate", "nothing to do, the summary is there", report)
+            return
+        rows = summarise_coincidence(workspace, model, config, session.seed)
+        commit_summary(workspace, model, rows)
+        workspace.finish(report, seen=seen)
+        told = [f"{row['metric']} {row['value']:.3g} of {row['n']} pairs" for row in rows if row["value"] is not None]
+        session.done("evaluate", ", ".join(told) or "fewer than two test videos: nothing to compare", report)
 
 
 def command(
@@ -52,7 +70,8 @@ def command(
     """Measure a separation model: SI-SNR, off-screen suppression and AUC-ROC on the frozen sets.
 
     Reads models/<model>/ and mixtures/<mixtures>/. Writes reports/run=<model>/: one row per example, one per separated
-    source, and a summary.
+    source, and a summary. Where all clips have scores/<coincidence>/, also reports/run=<coincidence>/: the summary of
+    how well that model tells a held-out clip's own sound from another's.
 
     Example: earshot evaluate --root my_workspace
     """

@@ -1,24 +1,29 @@
 """Score every part of clips that a coincidence model has not scored: clips/00042 -> scores/<model>/00042."""
 
+import shlex
+
 from cluster.resources import SCORING
+from jobs.options import Address, Preset, Root, Scorer, Seed, Set
 from jobs.progress import tell
-from jobs.session import Address, Preset, Root, Scorer, Seed, Session, Set, open_session
+from jobs.session import Session, open_session
 from pipeline.artifacts import CLIPS_FOLDER
-from pipeline.evaluating import load_model
+from pipeline.learners import check_model
 from pipeline.scoring import ScorePart
 
 
 def score(session: Session, model: str) -> None:
     """Score the parts that have no scores yet."""
-    workspace, config, folder = session.workspace, session.config.scoring, f"scores/{model}"
-    workspace.require(CLIPS_FOLDER, "earshot shard --collection C")
-    learner, _ = load_model(workspace, model, "coincidence")
-    inputs = {f"models/{model}": workspace.stage(f"models/{model}")["hash"]}
-    with session.begin(folder, config, inputs):
+    workspace, folder = session.workspace, f"scores/{model}"
+    workspace.require(CLIPS_FOLDER)
+    inputs = check_model(workspace, model, "coincidence")
+    with session.begin(folder, {}, inputs, another="--model"):
         parts = workspace.pending(CLIPS_FOLDER, folder)
-        counts = session.map(f"score {model}", ScorePart(workspace, model, learner, config), parts, SCORING)
-        if parts:
+        counts = session.map(f"score {model}", ScorePart(workspace, model), parts, SCORING)
+        if parts or not workspace.is_finished(folder):  # it may have been killed after its last part
             workspace.finish(folder)
+        if counts["damaged"]:
+            sql = "SELECT * FROM scores WHERE score IS NULL"
+            print(f'score: damaged clips cannot be scored: earshot query --root {shlex.quote(workspace.root)} "{sql}"')
         session.done("score", tell(counts) or "nothing to do, every clip is scored", folder)
 
 

@@ -5,21 +5,23 @@ random generator that depends on (seed, step) alone, so step 1 000 is the same b
 resumed there, and on any number of workers (each takes its rows of the one global batch).
 """
 
+import collections
 import concurrent.futures
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline import storage
-from pipeline.artifacts import Workspace
-from pipeline.errors import DataError
+from pipeline.artifacts import Workspace, damaged_tar
 from pipeline.samples import Clip, decode_sample
 from pipeline.tars import parse_sample
 
+S = TypeVar("S")
 T = TypeVar("T")
+NUM_READERS = 10  # clips read at once: as many connections as a boto3 client keeps
 CACHE_BYTES = 2**30  # decoded clips kept: 5 s at 16 kHz and 5 frames of 128x128 are 0.4 MB
 
 
@@ -77,25 +79,37 @@ class ClipSet:
         Raises:
             DataError: its tar is missing, truncated, or holds another clip there.
         """
-        names = ("clip_id", "part", "tar_offset", "tar_bytes")
-        row = {name: self.rows.column(name)[int(number)].as_py() for name in names}
-        uri = self._workspace.uri(self._folder, f"{row['part']}.tar")
-        where = f"{uri}, {row['clip_id']}"
-        key, members = parse_sample(storage.read_bytes(uri, row["tar_offset"], row["tar_bytes"]), where)
-        if key != row["clip_id"]:
-            raise DataError(f"{where}: found {key} there. The tar is not the one its rows describe.")
+        offset, length = (self.rows.column(name)[int(number)].as_py() for name in ("tar_offset", "tar_bytes"))
+        uri, clip_id = self._tar(number), self.clip_id(number)
+        key, members = parse_sample(storage.read_bytes(uri, offset, length), uri, clip_id)
+        if key != clip_id:
+            raise damaged_tar(uri, f"found {key} where its rows have {clip_id}.")
         return members
 
     def read(self, number: int) -> Clip:
-        """The clip, decoded. Raises what `raw` raises."""
-        number = int(number)
-        if number in self._cache:
-            return self._cache[number]
-        clip = decode_sample(self.clip_id(number), self.raw(number))
-        if clip.size_bytes <= self._room:
-            self._room -= clip.size_bytes
-            self._cache[number] = clip
-        return clip
+        """The clip, decoded.
+
+        Raises:
+            DataError: its tar is missing, truncated, damaged, or holds another clip there.
+        """
+        return self.read_many([number])[0]
+
+    def read_many(self, numbers: Iterable[int]) -> list[Clip]:
+        """The clips, decoded, in that order; those not in memory are read NUM_READERS at a time. Raises as `read`."""
+        numbers = [int(number) for number in numbers]
+        missing = [number for number in dict.fromkeys(numbers) if number not in self._cache]
+        found = dict(zip(missing, prefetch(self._load, missing, NUM_READERS, len(missing)), strict=True))
+        for number, clip in found.items():
+            if clip.size_bytes <= self._room:
+                self._room -= clip.size_bytes
+                self._cache[number] = clip
+        return [found[number] if number in found else self._cache[number] for number in numbers]
+
+    def _load(self, number: int) -> Clip:
+        return decode_sample(self.clip_id(number), self.raw(number), self._tar(number))
+
+    def _tar(self, number: int) -> str:
+        return self._workspace.uri(self._folder, f"{self.rows.column('part')[int(number)].as_py()}.tar")
 
 
 def step_rng(seed: int, *position: int) -> np.random.Generator:
@@ -103,15 +117,19 @@ def step_rng(seed: int, *position: int) -> np.random.Generator:
     return np.random.default_rng([seed, *position])
 
 
-def prefetch(make: Callable[[int], T], positions: range) -> Iterator[T]:
-    """`make(position)` for each position in order, one made ahead on a thread while the caller computes."""
-    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
-        ahead: concurrent.futures.Future[T] | None = None
-        for position in positions:
-            current = ahead or pool.submit(make, position)
-            result = current.result()
-            ahead = pool.submit(make, position + 1) if position + 1 in positions else None
-            yield result
+def prefetch(make: Callable[[S], T], items: Iterable[S], num_threads: int = 1, depth: int = 2) -> Iterator[T]:
+    """`make(item)` for each item in order, `depth` of them made ahead on threads while the caller computes."""
+    pool = concurrent.futures.ThreadPoolExecutor(num_threads)
+    ahead: collections.deque[concurrent.futures.Future[T]] = collections.deque()
+    try:
+        for item in items:
+            ahead.append(pool.submit(make, item))
+            if len(ahead) > depth:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def read_ahead(items: Iterator[T]) -> Iterator[T]:

@@ -12,7 +12,6 @@ Medians, because a perfect reconstruction or an empty estimate has no finite val
 metrics stop at 80 dB.
 """
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,14 @@ import pyarrow.compute as pc
 import torch
 
 from pipeline import storage
-from pipeline.artifacts import Workspace, report_folder
+from pipeline.artifacts import VIDEOS_FOLDER, Workspace, report_folder
 from pipeline.batching import step_rng
+from pipeline.embeddings import to_matrix
 from pipeline.learners import load_model
 from pipeline.learners.separation import SeparationLearner
 from pipeline.metrics.detection import matched_mismatched_auc, weighted_auc_roc
 from pipeline.samples import Clip, decode_sample
-from pipeline.splitting import SplittingConfig, part_splits
+from pipeline.splitting import SplittingConfig, duplicate_groups, part_splits
 from pipeline.tars import read_sequence
 from schemas.fields import from_rows
 from schemas.mixtures import MIXTURES
@@ -35,25 +35,14 @@ from schemas.reports import EXAMPLES, SOURCES, SUMMARY
 from schemas.scores import SCORES
 
 TABLES = {"examples": EXAMPLES, "sources": SOURCES}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class EvaluatingConfig:
-    """How frozen examples go through the model."""
-
-    batch_size: int = 8
-    """Examples per forward pass: speed and memory only."""
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ValueError(f"evaluating.batch_size = {self.batch_size}: expected 1 or more.")
+BATCH_SIZE = 8  # examples per forward pass: speed, memory, and the last digits of figures
 
 
 class EvaluatePart:
     """Evaluates one model on one part of the frozen examples. Loads the model at its first part and keeps it."""
 
-    def __init__(self, workspace: Workspace, run: str, mixtures: str, config: EvaluatingConfig) -> None:
-        self._workspace, self._run, self._mixtures, self._config = workspace, run, mixtures, config
+    def __init__(self, workspace: Workspace, run: str, mixtures: str, batch_size: int = BATCH_SIZE) -> None:
+        self._workspace, self._run, self._mixtures, self._batch_size = workspace, run, mixtures, batch_size
         self._loaded: tuple[SeparationLearner, torch.nn.Module] | None = None
 
     def __call__(self, part: str) -> dict[str, int]:
@@ -62,11 +51,12 @@ class EvaluatePart:
         folder = f"mixtures/{self._mixtures}"
         keys = self._workspace.read(folder, part, MIXTURES, ["example_id"]).column("example_id").to_pylist()
         rows: dict[str, list[dict[str, Any]]] = {"examples": [], "sources": []}
-        with storage.local_copy(self._workspace.uri(folder, f"{part}.tar")) as path:
+        uri = self._workspace.uri(folder, f"{part}.tar")
+        with storage.local_copy(uri) as path:
             batch: list[Clip] = []
-            for key, members in read_sequence(path, keys):
-                batch.append(decode_sample(key, members))
-                if len(batch) == self._config.batch_size or key == keys[-1]:
+            for key, members in read_sequence(path, keys, uri):
+                batch.append(decode_sample(key, members, uri))
+                if len(batch) == self._batch_size or key == keys[-1]:
                     for table, found in learner.evaluate(model, batch).items():
                         rows[table] += found
                     batch = []
@@ -100,24 +90,44 @@ def summarise_coincidence(
 ) -> list[dict[str, Any]]:
     """Rows of `summary` for a coincidence model, from its scores' embeddings of test clips.
 
-    Each test clip's picture is compared with its own sound and with that of a clip of another test video.
+    Each test clip's picture is compared with its own sound and with that of a clip of another test video. The model has
+    trained on whole splits: a test video with an upload in another split is left out, whichever selection found it.
     """
+    splits: dict[str, str] = {}
+    for part in workspace.parts(VIDEOS_FOLDER):
+        splits |= part_splits(workspace, part, splitting)
+    groups = duplicate_groups(workspace)
+    seen = {group for video, group in groups.items() if splits.get(video) != "test"}
+    held_out = pa.array(
+        [video for video, split in splits.items() if split == "test" and groups.get(video) not in seen], pa.string()
+    )
     columns = ["clip_id", "video_id", "audio_embedding", "visual_embedding"]
-    tables = []
+    tables = [SCORES.empty_table().select(columns)]
     for part in workspace.parts(f"scores/{run}"):
-        scores, splits = workspace.read(f"scores/{run}", part, SCORES, columns), part_splits(workspace, part, splitting)
-        held_out = [splits[video] == "test" for video in scores["video_id"].to_pylist()]
-        tables.append(scores.filter(pa.array(held_out, pa.bool_())))
+        scores = workspace.read(f"scores/{run}", part, SCORES, columns)
+        is_scored = pc.is_valid(scores["audio_embedding"])  # a damaged clip is not
+        tables.append(scores.filter(pc.and_(is_scored, pc.is_in(scores["video_id"], held_out))))
     test = pa.concat_tables(tables)
-    videos = np.array(test["video_id"].to_pylist())
+    videos = test["video_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     if len(np.unique(videos)) < 2:
         return [_row(run, "held_out_pairs", "match_auc", None, "1", 0)]
-    audio, visual = _matrix(test["audio_embedding"]), _matrix(test["visual_embedding"])
-    rng = step_rng(seed)
-    others = np.array([rng.choice(np.flatnonzero(videos != video)) for video in videos])
+    audio, visual = (to_matrix(test[f"{side}_embedding"]).astype(np.float32) for side in ("audio", "visual"))
+    others = draw_others(videos, step_rng(seed))
     matched, mismatched = (audio * visual).sum(axis=1), (audio[others] * visual).sum(axis=1)
     auc = matched_mismatched_auc(matched, mismatched)
     return [_row(run, "held_out_pairs", "match_auc", auc, "1", 2 * len(videos))]
+
+
+def draw_others(videos: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """[n] for each clip one of another video, any other video being as likely: `ClipSet.draw_other` for all clips.
+
+    `videos` [n] holds the number of each clip's video; there are 2 videos or more.
+    """
+    counts = np.bincount(videos)
+    video = rng.integers(len(counts) - 1, size=len(videos))
+    video += video >= videos  # the number among the others becomes that among all
+    place = (np.cumsum(counts) - counts)[video] + rng.integers(counts[video])
+    return np.argsort(videos, kind="stable")[place]
 
 
 def commit_summary(workspace: Workspace, run: str, rows: list[dict[str, Any]]) -> None:
@@ -131,10 +141,6 @@ def _row(run: str, eval_set: str, metric: str, value: float | None, unit: str, n
 
 def _floats(column: pa.ChunkedArray) -> np.ndarray:
     return np.array([np.nan if value is None else value for value in column.to_pylist()], dtype=np.float64)
-
-
-def _matrix(column: pa.ChunkedArray) -> np.ndarray:
-    return np.array(column.to_pylist(), dtype=np.float32)
 
 
 def _median(values: np.ndarray) -> float | None:

@@ -1,7 +1,8 @@
 """WebDataset tars whose bytes depend on their content alone: write, read one sample by offset, read in sequence.
 
 A sample is the run of members `<key>.<suffix>` that share a key. Keys hold no dot, headers are fixed (mtime 0, no
-owner), suffixes are sorted. Any WebDataset reader, or plain `tar`, reads the result.
+owner), suffixes are sorted. Any WebDataset reader, or plain `tar`, reads the result. A name of more than 100 bytes does
+not fit a header, and takes a further one (pax, POSIX.1-2001): names come from a collection's ids, which may be long.
 """
 
 import io
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from pipeline.errors import DataError
+from pipeline.artifacts import damaged_tar
 
 KEY = re.compile(r"[a-z0-9_-]{1,200}")
 END_BYTES = 2 * 512
@@ -21,7 +22,7 @@ class TarWriter:
     """Writes samples to a local file. Use it inside `storage.building`: an error then leaves no tar at all."""
 
     def __init__(self, path: Path) -> None:
-        self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115  closed by __exit__
+        self._tar = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115  closed by __exit__
 
     def add(self, key: str, members: dict[str, bytes]) -> tuple[int, int]:
         """Append one sample; return its offset and length in bytes.
@@ -49,9 +50,13 @@ class TarWriter:
         self._tar.close()
 
 
-def parse_sample(data: bytes, where: str) -> tuple[str, dict[str, bytes]]:
+def parse_sample(data: bytes, uri: str, what: str) -> tuple[str, dict[str, bytes]]:
     """The key and members of the one sample that `data` holds.
 
+    Args:
+        data: of the tar, from the sample's first header to the end of its last member.
+        uri: the tar's address, for messages.
+        what: the sample's key or offset, for messages.
     Raises:
         DataError: the bytes are not one whole sample.
     """
@@ -63,42 +68,48 @@ def parse_sample(data: bytes, where: str) -> tuple[str, dict[str, bytes]]:
                 key, _, suffix = header.name.partition(".")
                 file = tar.extractfile(header) if header.isreg() else None
                 if file is None:
-                    raise DataError(f"{where}: member {header.name} is no file.")
+                    raise damaged_tar(uri, f"{what}: member {header.name} is no file.")
                 members[suffix] = file.read()
                 keys.add(key)
                 if len(members[suffix]) != header.size:
-                    raise DataError(f"{where}: member {header.name} is truncated.")
+                    raise damaged_tar(uri, f"{what}: member {header.name} is truncated.")
+            if tar.offset != len(data):  # a damaged header ends the tar without a word, unless it is the first
+                raise damaged_tar(uri, f"{what}: the header at byte {tar.offset} is damaged.")
     except tarfile.TarError as error:
-        raise DataError(f"{where}: not a whole sample ({error}).") from error
+        raise damaged_tar(uri, f"{what}: not a whole sample ({error}).") from error
     if len(keys) != 1:
-        raise DataError(f"{where}: {len(keys)} keys, expected 1.")
+        raise damaged_tar(uri, f"{what}: {len(keys)} keys, expected 1.")
     return keys.pop(), members
 
 
-def read_sequence(path: Path, expected_keys: list[str]) -> Iterator[tuple[str, dict[str, bytes]]]:
+def read_sequence(
+    path: Path, expected_keys: list[str], uri: str | None = None
+) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Every sample of a tar, in order, read by webdataset; members by suffix.
 
     Args:
         path: a local tar.
         expected_keys: the keys that the part's rows promise, in order.
+        uri: the tar's address for messages, where `path` is a copy of it.
     Raises:
         DataError: the tar holds other samples, or fewer: a tar cut at a block boundary reads without any error.
     """
     import webdataset  # here, because it imports torch: 2 s and 200 MB that a worker which only writes can save
 
+    uri = uri or str(path)
     with path.open("rb") as file:  # whole tars end in two blocks of zeros: a cut within the last sample shows here only
         file.seek(-min(END_BYTES, path.stat().st_size), io.SEEK_END)
         if file.read() != bytes(END_BYTES):
-            raise DataError(f"{path}: the tar is truncated. Delete the part.")
+            raise damaged_tar(uri, "the tar is truncated.")
     found = 0
     try:
         for sample in webdataset.WebDataset(str(path), shardshuffle=False, nodesplitter=None, empty_check=False):
             key = sample["__key__"]
             if found >= len(expected_keys) or key != expected_keys[found]:
-                raise DataError(f"{path}: sample {found} is {key}, which is not what the part's rows promise.")
+                raise damaged_tar(uri, f"sample {found} is {key}, which is not what the part's rows promise.")
             found += 1
             yield key, {name: value for name, value in sample.items() if not name.startswith("__")}
     except tarfile.TarError as error:
-        raise DataError(f"{path}: not a whole tar ({error}).") from error
+        raise damaged_tar(uri, f"not a whole tar ({error}).") from error
     if found != len(expected_keys):
-        raise DataError(f"{path}: {found} samples, expected {len(expected_keys)}: the tar is damaged. Delete the part.")
+        raise damaged_tar(uri, f"{found} samples, expected {len(expected_keys)}.")

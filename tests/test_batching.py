@@ -1,6 +1,7 @@
 """Batches: a function of seed and step, of distinct videos, the same on any number of workers."""
 
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ import torch
 from conftest import World
 
 from pipeline import storage
-from pipeline.artifacts import CLIPS_FOLDER, Workspace
-from pipeline.batching import ClipSet, prefetch, step_rng
+from pipeline.artifacts import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.batching import NUM_READERS, ClipSet, prefetch, step_rng
 from pipeline.clipsets import load_split
 from pipeline.errors import DataError
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
@@ -139,6 +140,38 @@ def test_a_tar_that_is_damaged_is_an_error_that_names_it(damage: str, workspace:
     assert uri in str(caught.value)
 
 
+def test_clips_read_at_once_are_those_read_one_by_one_in_the_order_asked_for(
+    world: World, clips: ClipSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meeting, read = threading.Barrier(NUM_READERS), storage.read_bytes
+
+    def read_when_all_are_there(uri: str, offset: int, length: int) -> bytes:
+        meeting.wait(timeout=20)  # fails unless NUM_READERS reads are under way at once
+        return read(uri, offset, length)
+
+    wanted = [*range(NUM_READERS)[::-1], 2, 0, 2]
+    one_by_one = [clips.read(number) for number in wanted]
+    monkeypatch.setattr(storage, "read_bytes", read_when_all_are_there)
+    none_kept = ClipSet(world.workspace, CLIPS_FOLDER, clips.rows, cache_bytes=0)
+    for first, second in zip(one_by_one, none_kept.read_many(np.array(wanted)), strict=True):
+        assert first.key == second.key
+        np.testing.assert_array_equal(first.frames, second.frames)
+        np.testing.assert_array_equal(first.waveform, second.waveform)
+
+
+def test_a_clip_that_cannot_be_decoded_is_an_error_that_names_it_and_what_to_delete(workspace: Workspace) -> None:
+    clips = load_split(workspace, "train", SplittingConfig())
+    row = clips.rows.slice(2, 1).to_pylist()[0]
+    uri = workspace.uri(CLIPS_FOLDER, f"{row['part']}.tar")
+    data = bytearray(storage.read_bytes(uri))
+    data[data.index(b"fLaC", row["tar_offset"])] ^= 1
+    storage.commit_bytes(uri, bytes(data))
+    with pytest.raises(DataError) as caught:
+        clips.read_many(range(4))
+    assert str(caught.value).startswith(f"{uri}: {row['clip_id']}: LibsndfileError")
+    assert f"Delete {workspace.uri(VIDEOS_FOLDER, row['part'])}.parquet and run" in str(caught.value)
+
+
 def test_a_row_that_points_at_another_clip_is_an_error_that_names_both(world: World, clips: ClipSet) -> None:
     names = clips.rows["clip_id"].to_pylist()
     turned = clips.rows.set_column(0, "clip_id", pa.array([*names[1:], names[0]]))
@@ -162,6 +195,26 @@ def test_prefetching_gives_every_position_in_order_and_passes_errors_on() -> Non
     assert list(prefetch(make, range(3, 3))) == []
     with pytest.raises(ValueError, match="six"):
         list(prefetch(make, range(5, 9)))
+
+
+def test_prefetching_on_many_threads_keeps_the_order_and_makes_no_more_ahead_than_its_depth() -> None:
+    begun: list[int] = []
+    free = threading.Semaphore(0)
+
+    def make(position: int) -> int:
+        begun.append(position)
+        if position == 0:
+            assert free.acquire(timeout=20)  # the first is made last
+        elif position == 3:
+            free.release()
+        return position
+
+    given = prefetch(make, range(100), num_threads=4, depth=3)
+    assert next(given) == 0
+    assert sorted(begun) == [0, 1, 2, 3]
+    assert [next(given) for _ in range(10)] == list(range(1, 11))
+    given.close()
+    assert max(begun) <= 10 + 3
 
 
 def test_the_generator_of_a_step_is_numpys_of_seed_and_position() -> None:

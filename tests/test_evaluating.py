@@ -11,6 +11,9 @@ import torch
 from conftest import World
 from sklearn.metrics import roc_auc_score
 
+from jobs.evaluate import evaluate_coincidence
+from jobs.presets import preset
+from jobs.session import Session
 from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace, report_folder
 from pipeline.clipsets import load_clips
@@ -18,20 +21,22 @@ from pipeline.config import as_dict
 from pipeline.errors import ConfigError
 from pipeline.evaluating import (
     EvaluatePart,
-    EvaluatingConfig,
     commit_summary,
+    draw_others,
     summarise_coincidence,
     summarise_separation,
 )
 from pipeline.learners.separation import SeparationLearner, SeparationLearnerConfig
+from pipeline.learning import LocalContext, TrainingConfig
 from pipeline.metrics.separation import si_snr
 from pipeline.mixing import MixingConfig, MixPart, plan_mixtures
 from pipeline.models.coincidence import CoincidenceConfig
 from pipeline.models.separation import SeparationConfig
 from pipeline.models.tdcn import TDCNConfig
 from pipeline.splitting import SplittingConfig
-from pipeline.training import LocalContext, TrainingConfig, train
+from pipeline.training import train
 from schemas.clips import CLIPS
+from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
 from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, SOURCES, SUMMARY
@@ -73,7 +78,7 @@ def evaluated(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspa
     workspace.begin("models/s", {"learner": "separation", "config": as_dict(CONFIG)}, {})
     sets = [load_clips(workspace, "all", split) for split in ("train", "validate")]
     train(SeparationLearner(CONFIG), *sets, workspace, "models/s", 0, LocalContext())
-    evaluate = EvaluatePart(workspace, "s", "m", EvaluatingConfig(batch_size=2))
+    evaluate = EvaluatePart(workspace, "s", "m", batch_size=2)
     for part in workspace.parts("mixtures/m"):
         evaluate(part)
     return workspace
@@ -110,7 +115,7 @@ def test_the_input_of_a_row_is_the_si_snr_of_the_mixture_against_its_first_sound
 
 def test_evaluating_again_in_other_batches_changes_last_digits_only(evaluated: Workspace) -> None:
     before = evaluated.read_all(report_folder("s", "examples"), EXAMPLES).to_pylist()
-    evaluate = EvaluatePart(evaluated, "s", "m", EvaluatingConfig(batch_size=3))
+    evaluate = EvaluatePart(evaluated, "s", "m", batch_size=3)
     for part in evaluated.parts("mixtures/m"):
         evaluate(part)
     after = evaluated.read_all(report_folder("s", "examples"), EXAMPLES).to_pylist()
@@ -200,6 +205,64 @@ def test_own_sounds_that_are_nearer_or_farther_than_others_give_an_area_of_one_o
     assert row["n"] == 2 * 4 * len(world.video_ids["test"])  # every test clip, matched and mismatched
 
 
+def test_a_test_video_with_an_upload_in_another_split_is_not_evaluated_on(workspace: Workspace, world: World) -> None:
+    write_embeddings(workspace, np.eye(12), np.eye(12))
+    torn, whole = world.video_ids["test"][:2], world.video_ids["test"][2:]
+    groups = {torn[0]: "one", world.video_ids["train"][0]: "one", torn[1]: world.video_ids["validate"][0]}
+    groups |= dict.fromkeys(whole, whole[0])  # two uploads of the same content, both test
+    facts = {"split": "test", "is_best": False, "like_video_id": "x", "shared_fraction": 1.0}
+    rows = [facts | {"video_id": video, "group_id": group} for video, group in groups.items()]
+    workspace.commit("duplicates/s", "00000", from_rows(rows, DUPLICATES, "here"), DUPLICATES)
+    (row,) = summarise_coincidence(workspace, "c", SplittingConfig(), seed=0)
+    assert row["n"] == 2 * 4 * len(whole)
+
+
+def test_the_other_sound_is_of_another_video_and_of_each_alike() -> None:
+    videos = np.array([0, 2, 0, 1, 0, 2] * 400)
+    others = draw_others(videos, np.random.default_rng(0))
+    drawn = np.bincount(3 * videos + videos[others], minlength=9).reshape(3, 3) / np.bincount(videos)[:, None]
+    assert not drawn.diagonal().any()
+    tolerance = 4 * (1 / 4 / np.bincount(videos).min()) ** 0.5
+    np.testing.assert_allclose(drawn[~np.eye(3, dtype=bool)], 1 / 2, atol=tolerance)
+    # any clip of the other: each video gets half of the draws of the other two, on its own number of clips
+    distinct = sum(n * (1 - np.exp(-(2400 - n) / 2 / n)) for n in (1200, 400, 800))
+    assert len(np.unique(others)) == pytest.approx(distinct, rel=0.05)
+
+
+def test_a_summary_is_written_once_all_clips_are_scored_and_again_when_more_is_known(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session, report = Session(workspace, preset("tiny"), 0, None), "reports/run=c"
+    evaluate_coincidence(session, "c")
+    assert "Run `earshot score --model c`" in capsys.readouterr().out
+    write_embeddings(workspace, np.eye(12), np.eye(12))
+    storage.delete(workspace.uri("scores/c", "00001.parquet"))
+    workspace.begin("scores/c", {}, {"models/c": "one"})
+    workspace.begin("models/c", {"splitting": SplittingConfig()}, {})
+    evaluate_coincidence(session, "c")
+    assert "Run `earshot score --model c`" in capsys.readouterr().out
+    assert not workspace.has_stage(report)
+
+    write_embeddings(workspace, np.eye(12), np.eye(12))
+    evaluate_coincidence(session, "c")
+    assert "match_auc 1 of 32 pairs" in capsys.readouterr().out
+    assert workspace.is_finished(report)
+    assert workspace.stage(report)["inputs"] == {"scores/c": workspace.stage("scores/c")["hash"]}
+    evaluate_coincidence(session, "c")
+    assert "nothing to do" in capsys.readouterr().out
+    group = {"group_id": "gone", "split": "test", "also_groups": None, "like_video_id": "gone", "shared_fraction": 1.0}
+    uploads = [{"video_id": name, "is_best": name == "gone"} | group for name in ("gone", "gone_too")]
+    workspace.commit("duplicates/s", "00000", from_rows(uploads, DUPLICATES, "00000"), DUPLICATES)
+    evaluate_coincidence(session, "c")
+    assert "match_auc 1 of 32 pairs" in capsys.readouterr().out
+
+    shutil.rmtree(workspace.uri("scores/c"))
+    workspace.begin("scores/c", {}, {"models/c": "trained anew"})
+    write_embeddings(workspace, np.eye(12), np.eye(12))
+    with pytest.raises(ConfigError, match=r"reports/run=c: .* Use another --coincidence"):
+        evaluate_coincidence(session, "c")
+
+
 def test_one_test_video_has_nothing_to_be_compared_with(workspace: Workspace) -> None:
     for part in workspace.parts(VIDEOS_FOLDER):
         rows = [row | {"split": "train"} for row in workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()]
@@ -211,7 +274,7 @@ def test_one_test_video_has_nothing_to_be_compared_with(workspace: Workspace) ->
 
 def test_a_model_that_is_not_there_is_refused(workspace: Workspace) -> None:
     with pytest.raises(ConfigError, match="models/s"):
-        EvaluatePart(workspace, "s", "m", EvaluatingConfig())("on_mom-00000")
+        EvaluatePart(workspace, "s", "m")("on_mom-00000")
 
 
 def test_examples_are_committed_last_because_they_make_a_part_finished(evaluated: Workspace) -> None:

@@ -1,11 +1,13 @@
 """Parts over a real Ray: state, retries after a killed worker, a wall-clock limit, errors that name the part."""
 
+import dataclasses
 import os
 import signal
 import time
 from pathlib import Path
 
 import pytest
+import ray
 
 from cluster.faults import PartError
 from cluster.mapping import map_parts, num_slots
@@ -43,8 +45,7 @@ def test_a_pool_keeps_its_callable_between_parts() -> None:
     assert len(calls) <= num_slots(POOL)
 
 
-@pytest.mark.parametrize("needs", [SMALL, POOL])
-def test_a_part_whose_worker_is_killed_is_done_again(needs: Needs, tmp_path: Path) -> None:
+def test_a_part_whose_worker_is_killed_is_done_again(tmp_path: Path) -> None:
     def work(part: str) -> str:
         mark = tmp_path / part
         if part == "00003" and not mark.exists():
@@ -52,8 +53,29 @@ def test_a_part_whose_worker_is_killed_is_done_again(needs: Needs, tmp_path: Pat
             os.kill(os.getpid(), signal.SIGKILL)
         return part
 
-    assert sorted(part for part, _ in map_parts(work, PARTS, needs)) == PARTS
+    assert sorted(part for part, _ in map_parts(work, PARTS, SMALL)) == PARTS
     assert (tmp_path / "00003").exists()
+
+
+def test_a_pool_outlives_any_number_of_deaths_but_no_part_more_than_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.mapping.MAX_RETRIES", 1)  # a worker takes a second to start
+
+    def work(part: str) -> str:
+        tries = tmp_path / part
+        with tries.open("a") as file:
+            file.write(".")
+        if part == "bad" or tries.stat().st_size == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return part
+
+    one_worker = dataclasses.replace(POOL, num_cpus=ray.cluster_resources()["CPU"])
+    each_dies_once = PARTS[:2]  # two deaths of the one worker, and one retry
+    with pytest.raises(PartError, match="part bad: ActorDiedError"):
+        list(map_parts(work, [*each_dies_once, "bad"], one_worker))
+    tries = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert tries == dict.fromkeys([*each_dies_once, "bad"], 2)
 
 
 def test_a_part_that_hangs_is_killed_at_its_limit_and_done_again(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Scoring: one row per kept clip, in the tar's order, each the model's own verdict on that clip."""
 
 import dataclasses
+import json
 import os
 import shutil
 import signal
@@ -8,24 +9,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import ray
 import torch
 from conftest import World
 
 from cluster.mapping import map_parts
 from cluster.resources import SCORING
+from jobs.presets import preset
+from jobs.score import score as score_all
+from jobs.session import Session
 from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, Workspace
 from pipeline.clipsets import load_split
 from pipeline.config import as_dict
 from pipeline.errors import ConfigError, DataError
-from pipeline.learners import load_model
+from pipeline.learners import check_model, load_model
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
 from pipeline.learners.matching import MatchingConfig
+from pipeline.learning import LocalContext, TrainingConfig
 from pipeline.models.coincidence import CoincidenceConfig
-from pipeline.scoring import ScorePart, ScoringConfig
+from pipeline.scoring import ScorePart
 from pipeline.splitting import SplittingConfig
 from pipeline.tars import TarWriter
-from pipeline.training import LocalContext, TrainingConfig, train
+from pipeline.training import train
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.scores import SCORES
@@ -49,10 +55,9 @@ def trained(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspace
 
 
 def score(workspace: Workspace, part: str = "00000", batch_size: int = 32) -> list[dict]:
-    work = ScorePart(workspace, "c", CoincidenceLearner(CONFIG), ScoringConfig(batch_size=batch_size))
-    counts = work(part)
+    counts = ScorePart(workspace, "c", batch_size)(part)
     rows = workspace.read("scores/c", part, SCORES).to_pylist()
-    assert counts == {"clips": len(rows)}
+    assert counts == {"clips": len(rows), "damaged": 0}
     return rows
 
 
@@ -108,29 +113,89 @@ def test_a_part_without_kept_clips_has_an_empty_table(trained: Workspace, tmp_pa
     assert workspace.parts("scores/c")[-1] == "00001"
 
 
+def test_a_clip_that_cannot_be_decoded_has_a_row_without_a_score_and_costs_no_other(
+    trained: Workspace, tmp_path: Path
+) -> None:
+    whole, workspace = score(trained), copy_of(trained, f"{tmp_path}/copy")
+    clips = workspace.read(CLIPS_FOLDER, "00000", CLIPS).to_pylist()
+    uri = workspace.uri(CLIPS_FOLDER, "00000.tar")
+    data = bytearray(storage.read_bytes(uri))
+
+    def damage(clip: dict, magic: bytes) -> None:
+        data[data.index(magic, clip["tar_offset"])] ^= 0x5A
+        storage.commit_bytes(uri, bytes(data))
+
+    damage(clips[3], b"\xff\xd8\xff")
+    damage(clips[5], b"fLaC")
+    assert ScorePart(workspace, "c", batch_size=4)("00000") == {"clips": len(clips) - 2, "damaged": 2}
+    rows = workspace.read("scores/c", "00000", SCORES).to_pylist()
+    for number, (row, before) in enumerate(zip(rows, whole, strict=True)):
+        if number in (3, 5):
+            nothing = {"score": None, "audio_embedding": None, "visual_embedding": None}
+            assert row == before | nothing
+        else:
+            assert row == before | {"score": pytest.approx(before["score"], abs=1e-5)} | {
+                name: pytest.approx(before[name], abs=1e-3) for name in ("audio_embedding", "visual_embedding")
+            }
+    for clip in clips:
+        if clip not in (clips[3], clips[5]):
+            damage(clip, b"fLaC")
+    with pytest.raises(
+        DataError, match=rf"00000\.tar: {clips[0]['clip_id']}: .* Delete .*videos/00000\.parquet and run"
+    ):
+        ScorePart(workspace, "c")("00000")
+
+
 def test_a_truncated_tar_is_an_error_and_leaves_no_scores(trained: Workspace, tmp_path: object) -> None:
     workspace = copy_of(trained, f"{tmp_path}/copy")
     last = workspace.read(CLIPS_FOLDER, "00001", CLIPS).to_pylist()[-1]
     uri = workspace.uri(CLIPS_FOLDER, "00001.tar")
     storage.commit_bytes(uri, storage.read_bytes(uri)[: last["tar_offset"]])  # at a block, between two samples
-    with pytest.raises(DataError, match=r"00001\.tar"):
+    with pytest.raises(DataError, match=r"00001\.tar: .* Delete .*/videos/00001\.parquet and run"):
         score(workspace, "00001")
     assert "00001" not in workspace.parts("scores/c")
 
 
-def test_a_model_that_is_not_trained_or_of_another_shape_is_refused(workspace: Workspace, trained: Workspace) -> None:
-    with pytest.raises(ConfigError, match="not trained yet"):
-        score(workspace)
-    wider = dataclasses.replace(CONFIG, model=dataclasses.replace(CONFIG.model, embedding_dim=32))
+def test_a_model_that_is_not_trained_or_of_another_shape_is_refused(trained: Workspace, tmp_path: Path) -> None:
+    workspace = copy_of(trained, f"{tmp_path}/copy")
+    workspace.begin("models/new", {"learner": "coincidence", "config": as_dict(CONFIG)}, {})
+    for use in (lambda: ScorePart(workspace, "new")("00000"), lambda: check_model(workspace, "new", "coincidence")):
+        with pytest.raises(ConfigError, match="not trained yet"):
+            use()
+    stage = json.loads(storage.read_bytes(workspace.uri("models/c", "_stage.json")))
+    stage["config"]["config"]["model"]["embedding_dim"] = 32
+    storage.commit_bytes(workspace.uri("models/c", "_stage.json"), json.dumps(stage).encode())
     with pytest.raises(DataError, match="does not fit"):
-        ScorePart(trained, "c", CoincidenceLearner(wider), ScoringConfig())("00000")
+        ScorePart(workspace, "c")("00000")
+
+
+def test_a_model_trained_anew_under_its_name_is_another_input_of_its_scores(trained: Workspace, tmp_path: Path) -> None:
+    workspace = copy_of(trained, f"{tmp_path}/copy")
+    before = check_model(workspace, "c", "coincidence")
+    workspace.begin("scores/c", {}, before)
+    shutil.rmtree(workspace.uri("models/c"))
+    workspace.begin("models/c", {"learner": "coincidence", "config": as_dict(CONFIG)}, {})
+    sets = [load_split(workspace, split, SplittingConfig()) for split in ("validate", "train")]  # on other clips
+    train(CoincidenceLearner(CONFIG), *sets, workspace, "models/c", 0, LocalContext())
+    assert workspace.stage("models/c")["hash"] == trained.stage("models/c")["hash"]
+    with pytest.raises(ConfigError, match=r"scores/c: .*models/c: .* Use another --model, or remove that folder"):
+        workspace.begin("scores/c", {}, check_model(workspace, "c", "coincidence"), another="--model")
+
+
+def test_scores_whose_command_was_killed_after_the_last_part_are_declared_finished(trained: Workspace) -> None:
+    for part in trained.parts(CLIPS_FOLDER):
+        score(trained, part)
+    trained.begin("scores/c", {}, check_model(trained, "c", "coincidence"))
+    assert not trained.is_finished("scores/c")
+    score_all(Session(trained, preset("tiny"), 0, None), "c")
+    assert trained.is_finished("scores/c")
 
 
 @pytest.mark.usefixtures("ray_session")
 def test_a_worker_that_dies_while_it_scores_costs_no_clip(trained: Workspace, tmp_path: Path) -> None:
     parts = trained.parts(CLIPS_FOLDER)
     whole = {part: score(trained, part) for part in parts}
-    killed, work = tmp_path / "killed", ScorePart(trained, "c", CoincidenceLearner(CONFIG), ScoringConfig())
+    killed, work = tmp_path / "killed", ScorePart(trained, "c")
     for part in parts:
         storage.delete(trained.uri("scores/c", f"{part}.parquet"))
 
@@ -140,6 +205,7 @@ def test_a_worker_that_dies_while_it_scores_costs_no_clip(trained: Workspace, tm
             os.kill(os.getpid(), signal.SIGKILL)
         return work(part)
 
-    assert sorted(part for part, _ in map_parts(scored, parts, SCORING)) == parts
+    one_worker = dataclasses.replace(SCORING, num_cpus=ray.cluster_resources()["CPU"])  # each imports torch, for 3 s
+    assert sorted(part for part, _ in map_parts(scored, parts, one_worker)) == parts
     assert killed.exists()
     assert {part: trained.read("scores/c", part, SCORES).to_pylist() for part in parts} == whole

@@ -66,7 +66,7 @@ def test_offsets_and_lengths_are_those_of_the_tar_format(tmp_path: Path) -> None
     assert [offset for offset, _ in places] == [sum(lengths[:i]) for i in range(len(lengths))]
     data = path.read_bytes()
     for (offset, length), (key, members) in zip(places, SAMPLES.items(), strict=True):
-        assert parse_sample(data[offset : offset + length], "here") == (key, members)
+        assert parse_sample(data[offset : offset + length], "a.tar", key) == (key, members)
 
 
 @pytest.mark.parametrize("key", ["a.b", "a/b", "Ab", "", "ü", "a b", "a" * 201, "../a"])
@@ -75,10 +75,29 @@ def test_a_key_that_some_reader_would_split_or_lose_is_refused(tmp_path: Path, k
         writer.add(key, {"json": b"{}"})
 
 
-def test_the_longest_key_with_the_longest_suffix_still_fits_a_header(tmp_path: Path) -> None:
-    key, members = "k" * 86, {"second.flac": b"x"}
-    path = write(tmp_path / "x.tar", {key: members})
-    assert list(read_sequence(path, [key])) == [(key, members)]
+@pytest.mark.parametrize("length", [88, 89, 110, 200])  # 88 and .second.flac are the 100 bytes of a plain header;
+# 110: the longest id of a table, 100, and a start of 9 digits
+def test_a_name_that_no_header_holds_is_read_by_all_who_read_the_others(length: int, tmp_path: Path) -> None:
+    samples = {"a": {"json": b"{}"}, "k" * length: {"second.flac": b"x", "0.jpg": b"y" * 600}, "z": {"json": b"{}"}}
+    path = tmp_path / "x.tar"
+    with TarWriter(path) as writer:
+        places = [writer.add(key, members) for key, members in samples.items()]
+    assert dict(read_sequence(path, list(samples))) == samples
+    for (offset, length_bytes), (key, members) in zip(places, samples.items(), strict=True):
+        assert parse_sample(path.read_bytes()[offset : offset + length_bytes], "a.tar", key) == (key, members)
+    with tarfile.open(path) as archive:
+        assert len(archive.getnames()) == 4
+        assert f"{'k' * length}.second.flac" in archive.getnames()
+
+
+def test_a_name_that_fits_has_a_plain_header_and_no_other(tar: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "plain.tar", "w", format=tarfile.USTAR_FORMAT) as archive:
+        for key, members in SAMPLES.items():
+            for suffix in sorted(members):
+                header = tarfile.TarInfo(f"{key}.{suffix}")
+                header.size, header.mode = len(members[suffix]), 0o444
+                archive.addfile(header, io.BytesIO(members[suffix]))
+    assert tar.read_bytes() == (tmp_path / "plain.tar").read_bytes()
 
 
 def test_reading_in_sequence_gives_what_was_written(tar: Path) -> None:
@@ -103,8 +122,8 @@ def test_a_tar_cut_within_a_block_is_an_error(tmp_path: Path, tar: Path) -> None
     cut = tmp_path / "cut.tar"
     for length in (100, BLOCK + 100, 3 * BLOCK + 1):
         cut.write_bytes(tar.read_bytes()[:length])
-        with pytest.raises(DataError, match=r"cut\.tar"):
-            list(read_sequence(cut, list(SAMPLES)))
+        with pytest.raises(DataError, match=r"^s3://b/w/clips/7\.tar: .* Delete s3://b/w/videos/7\.parquet and run"):
+            list(read_sequence(cut, list(SAMPLES), "s3://b/w/clips/7.tar"))
 
 
 @pytest.mark.parametrize(
@@ -121,8 +140,21 @@ def test_bytes_that_are_not_one_whole_sample_are_an_error(tar: Path) -> None:
     data = tar.read_bytes()
     first = sum(padded(len(content)) for content in next(iter(SAMPLES.values())).values())
     for wrong in (data[: first + padded(600)], data[:BLOCK], data[100 : first + 100], b"", b"\0" * BLOCK):
-        with pytest.raises(DataError, match="over there"):
-            parse_sample(wrong, "over there")
+        with pytest.raises(DataError, match=r"x/clips/00042\.tar: it: .* Delete x/videos/00042\.parquet and run"):
+            parse_sample(wrong, "x/clips/00042.tar", "it")
+
+
+def test_a_damaged_header_is_an_error_wherever_in_the_sample_it_is(tar: Path) -> None:
+    data, place = tar.read_bytes(), 0
+    length = sum(padded(len(content)) for content in SAMPLES["clip-0_0000"].values())
+    for suffix in sorted(SAMPLES["clip-0_0000"]):
+        damaged = bytearray(data[:length])
+        damaged[place + 148] ^= 1  # of its checksum
+        with pytest.raises(
+            DataError, match=r"mixtures/clips/on-00042\.tar: it: .* Delete mixtures/clips/on-00042\.par"
+        ):
+            parse_sample(bytes(damaged), "mixtures/clips/on-00042.tar", "it")
+        place += padded(len(SAMPLES["clip-0_0000"][suffix]))
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE])
@@ -134,7 +166,7 @@ def test_a_member_that_is_no_file_is_an_error_and_a_link_is_not_followed(tmp_pat
         link.type, link.linkname = kind, str(tmp_path / "secret")
         archive.addfile(link)
     with pytest.raises(DataError, match=r"member key.json is no file"):
-        parse_sample(buffer.getvalue()[:BLOCK], "here")
+        parse_sample(buffer.getvalue()[:BLOCK], "a.tar", "it")
 
 
 def test_a_sample_decodes_to_what_was_encoded_frames_in_the_order_of_their_numbers() -> None:
@@ -142,14 +174,39 @@ def test_a_sample_decodes_to_what_was_encoded_frames_in_the_order_of_their_numbe
     grey = [np.full((16, 24, 3), 20 * k, np.uint8) for k in range(12)]
     members = {f"{k}.jpg": simplejpeg.encode_jpeg(pixels, quality=95) for k, pixels in enumerate(grey)}
     members |= {"flac": encode_flac(samples, 16000), "second.flac": encode_flac(samples[::-1].copy(), 16000)}
-    members["json"] = json.dumps({"start_s": 1.5}).encode()
-    clip = decode_sample("key", members)
+    facts = {"frame_times_s": list(range(12)), "duration_s": 0.0125, "sample_rate_hz": 16000}
+    members["json"] = json.dumps(facts).encode()
+    clip = decode_sample("key", members, "x/clips/00042.tar")
     assert clip.frames.shape == (12, 3, 16, 24)  # 10.jpg is after 9.jpg
     assert np.abs(clip.frames.mean(axis=(1, 2, 3)) - 20 * np.arange(12)).max() < 1
     np.testing.assert_array_equal(clip.waveform, samples)
     np.testing.assert_array_equal(clip.waveforms["second.flac"], samples[::-1])
-    assert clip.facts == {"start_s": 1.5}
+    assert clip.facts == facts
     assert clip.size_bytes == 12 * 3 * 16 * 24 + 2 * 200 * 2
+
+
+def test_a_member_that_is_damaged_missing_or_of_another_length_is_an_error_that_names_tar_and_key() -> None:
+    tone, grey = np.zeros(200, np.int16), np.zeros((16, 24, 3), np.uint8)
+    facts = {"frame_times_s": list(range(12)), "duration_s": 0.0125, "sample_rate_hz": 16000}
+    members = {f"{k}.jpg": simplejpeg.encode_jpeg(grey, quality=95) for k in range(12)}
+    members |= {"flac": encode_flac(tone, 16000), "second.flac": encode_flac(tone, 16000)}
+    members["json"] = json.dumps(facts).encode()
+    decode_sample("key", members, "x/clips/00042.tar")
+    for damaged in (
+        {name: data for name, data in members.items() if name != "11.jpg"},
+        {name: data for name, data in members.items() if name != "json"},
+        members | {"3.jpg": members["3.jpg"][:-20]},
+        members | {"3.jpg": b"\0" + members["3.jpg"][1:]},
+        members | {"3.jpg": simplejpeg.encode_jpeg(grey[:8], quality=95)},
+        members | {"x.jpg": members["3.jpg"]},
+        members | {"flac": b"\0" + members["flac"][1:]},
+        members | {"second.flac": encode_flac(tone[:-1], 16000)},
+        members | {"json": json.dumps(facts | {"duration_s": 0.0126}).encode()},
+        members | {"json": b"[]"},
+        members | {"json": b"\xff"},
+    ):
+        with pytest.raises(DataError, match=r"^x/clips/00042\.tar: key: .* Delete x/videos/00042\.parquet and run"):
+            decode_sample("key", damaged, "x/clips/00042.tar")
 
 
 def test_flac_is_16_bit_mono_at_the_given_rate() -> None:
