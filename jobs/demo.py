@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
+from jobs.options import Address
 from jobs.run import run
-from jobs.session import Address, open_session
+from jobs.session import open_session
 from jobs.train import Workers
 from jobs.world import render
 from pipeline import storage
@@ -42,4 +43,4 @@ def command(
         second_source_fraction=0.15,
     )
     render(config, world, address)
-    run(session, f"{world}/videos", f"{world}/labels.csv", workers)
+    run(session, f"{world}/videos", [f"{world}/labels.csv"], workers)

@@ -1,59 +1,63 @@
-"""Label clips by raters' judgements or published lists: a label file and clips/00042 -> labels/00042."""
+"""Label clips by raters' judgements or published lists: label files and clips/00042 -> labels/00042."""
 
+import dataclasses
 from typing import Annotated, Any
 
 import typer
 
 from cluster.resources import LABELING
-from jobs.progress import tell
-from jobs.session import Address, Preset, Root, Seed, Session, Set, open_session
-from pipeline import storage
+from jobs.options import Address, Preset, Root, Seed, Set
+from jobs.progress import printable, tell
+from jobs.session import Session, open_session
 from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER
-from pipeline.config import hash_bytes
-from pipeline.errors import ConfigError
-from pipeline.labeling import LabelPart, LabelSummary, summarize_labels
+from pipeline.judgements import read_judgements
+from pipeline.labeling import FileFacts, LabelPart, LabelSummary, summarize_labels
+from pipeline.published import ROWS
 
-Labels = Annotated[
-    str, typer.Option(help="CSV or Parquet with video, on_screen, off_screen; or a published clip list.")
-]
+LABELS_HELP = (
+    "CSV or Parquet with video, on_screen, off_screen; or a published clip list. Repeatable, and '*' stands for any "
+    "letters: 'lists/*screen_unanimous_clips.csv'."
+)
+Labels = Annotated[list[str], typer.Option(help=LABELS_HELP)]
 
 
-def label(session: Session, labels: str) -> None:
+def label(session: Session, labels: list[str]) -> None:
     """Label the parts that have no labels yet."""
-    workspace = session.workspace
-    workspace.require(CLIPS_FOLDER, "earshot shard --collection C")
-    work = LabelPart(workspace, labels)
-    if not work.num_matched():
-        raise ConfigError(
-            f"--labels {labels}: none of its {work.num_videos} videos is in {workspace.root}. Expected file names, "
-            "addresses or video_ids as in `earshot query 'SELECT video_id, uri FROM videos'`."
-        )
-    content = hash_bytes(storage.read_bytes(labels))
-    with session.begin(LABELS_FOLDER, {"labels": labels.rpartition("/")[2], "content": content}, {}):
+    session = session.resume(LABELS_FOLDER, another="--root")
+    workspace, config = session.workspace, session.config.labeling
+    workspace.require(CLIPS_FOLDER)
+    judgements = read_judgements(labels)
+    work = LabelPart(workspace, judgements, config)
+    facts = {"labeling": config, "labels": ", ".join(judgements.contents), "content": judgements.contents}
+    with session.begin(LABELS_FOLDER, facts, {}, another="--root"):
         parts = workspace.pending(CLIPS_FOLDER, LABELS_FOLDER)
         counts = session.map("label", work, parts, LABELING)
         summary = summarize_labels(workspace)
-        if parts:
-            workspace.finish(LABELS_FOLDER, **_facts(summary))
-        _tell_quality(session, work, summary)
+        if parts or not workspace.is_finished(LABELS_FOLDER):  # it may have been killed after its last part
+            workspace.finish(LABELS_FOLDER, **_facts(work.files, summary))
+        _tell_quality(session, work.files, summary)
         session.done("label", tell(counts) or "nothing to do, every part is labelled", LABELS_FOLDER)
 
 
-def _facts(summary: LabelSummary) -> dict[str, Any]:
+def _facts(files: dict[str, FileFacts], summary: LabelSummary) -> dict[str, Any]:
     """What is worth keeping of the summary."""
     found = summary.agreement
     kappa = found.kappa if found.kappa == found.kappa else None  # JSON has no NaN
-    counts = {"num_kept": summary.num_kept, "num_labelled": summary.num_labelled, "num_rated_twice": found.num_items}
-    return counts | {"num_conflicts": summary.num_conflicts, "fleiss_kappa": kappa}
+    counts = {"num_kept": summary.num_kept, "num_judged": summary.num_judged, "num_rated_twice": found.num_items}
+    counts |= {"num_conflicts": summary.num_conflicts, "num_too_few": summary.num_too_few}
+    return counts | {"fleiss_kappa": kappa, "files": {name: dataclasses.asdict(files[name]) for name in files}}
 
 
-def _tell_quality(session: Session, work: LabelPart, summary: LabelSummary) -> None:
-    """Say how much is labelled, how far the raters agree, and where they do not."""
-    share = summary.num_labelled / max(summary.num_kept, 1)
-    print(
-        f"coverage: {summary.num_labelled} of {summary.num_kept} kept clips ({share:.0%}), "
-        f"{work.num_matched()} of {work.num_videos} videos of the label file are here"
-    )
+def _tell_quality(session: Session, files: dict[str, FileFacts], summary: LabelSummary) -> None:
+    """Say what the files hold, how much is labelled, how far the raters agree, and where they do not."""
+    for name, facts in files.items():
+        whole = " as published" if name in ROWS else ""  # reading it has refused any other number
+        here = f"{facts.num_matched} of {facts.num_videos} videos are here"
+        print(f"{printable(name)}: {facts.num_rows} rows{whole}, {here}")
+    share = summary.num_judged / max(summary.num_kept, 1)
+    least = session.config.labeling.min_raters
+    too_few = f", {summary.num_too_few} of them by fewer than {least} raters" if summary.num_too_few else ""
+    print(f"coverage: {summary.num_judged} of {summary.num_kept} kept clips ({share:.0%}) are judged{too_few}")
     found = summary.agreement
     if found.num_items:
         print(
@@ -78,8 +82,9 @@ def command(
 ) -> None:
     """Label clips as on-screen, off-screen, mixed or quiet.
 
-    Reads a label file and clips/. Writes labels/: one row per clip that all its raters judged the same, or `conflict`.
+    Reads label files and clips/. Writes labels/: one row per clip that is judged, with the label that all its raters
+    gave it, or `conflict`, or `too_few_raters` (labeling.min_raters).
 
-    Example: earshot label --root my_workspace --labels votes.csv
+    Example: earshot label --root my_workspace --labels votes.csv --labels more_votes.parquet
     """
     label(open_session(root, preset, settings, seed, address), labels)

@@ -9,22 +9,23 @@ from jobs.evaluate import evaluate
 from jobs.filter import select
 from jobs.label import label
 from jobs.mix import mix
+from jobs.options import Address, Collection, Media, Preset, Root, Seed, Set
 from jobs.report import report
 from jobs.score import score
-from jobs.session import Address, Collection, Media, Preset, Root, Seed, Session, Set, open_session
+from jobs.session import Session, open_session
 from jobs.shard import shard
 from jobs.train import Workers, train_model
-from pipeline.labeling import read_judgements
+from pipeline.judgements import read_judgements
 
 
-def run(session: Session, collection: str, labels: str | None, workers: int | None, media: str | None = None) -> None:
+def run(session: Session, collection: str, labels: list[str], workers: int | None, media: str | None = None) -> None:
     """Videos -> clips -> coincidence -> scores -> selection -> mixtures -> separation -> report."""
-    if labels is not None:
-        read_judgements(labels)  # a wrong label file is told now, not after an hour of cutting
+    if labels:
+        read_judgements(labels)  # what is wrong with a label file is told now, not after an hour of cutting
     shard(session, collection, media)
     train_model(session, "coincidence", "coincidence", None, workers)  # which sounds belong to what is on screen
     score(session, "coincidence")
-    if labels is not None:
+    if labels:
         label(session, labels)
     select(session, "default", "coincidence")
     mix(session, "default", "default")  # frozen before the model that it will judge is trained
@@ -37,7 +38,7 @@ def command(
     collection: Collection,
     root: Root,
     preset: Preset = None,
-    labels: Annotated[str | None, typer.Option(help="Label file, as for `earshot label`.")] = None,
+    labels: Annotated[list[str] | None, typer.Option(help="Label file, as for `earshot label`. Repeatable.")] = None,
     workers: Workers = None,
     media: Media = None,
     settings: Set = None,
@@ -46,13 +47,13 @@ def command(
 ) -> None:
     """Run every stage in order on a collection. What is finished is not done again.
 
-    Reads the collection, and labels if given. Writes clips/, videos/, scores/, selections/, mixtures/, models/,
-    reports/ and report.html to the root. Without labels, evaluation sets come from the selection, and their
-    label_source is `coincidence`.
+    Reads the collection, and labels if given. Writes collection/, clips/, videos/, labels/, scores/, duplicates/,
+    selections/, mixtures/, models/, training/, costs/, reports/ and report.html to the root. Without labels, evaluation
+    sets come from the selection, and their label_source is `coincidence`.
 
     Example: earshot run --collection my_videos --root my_workspace --preset tiny
     """
     began = time.monotonic()
     session = open_session(root, preset, settings, seed, address)
-    run(session, collection, labels, workers, media)
+    run(session, collection, labels or [], workers, media)
     session.done("run", f"finished in {time.monotonic() - began:.0f} s", "report.html")

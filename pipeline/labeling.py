@@ -1,110 +1,156 @@
-"""Raters' judgements, or published clip lists -> one label per clip.
-
-A label file is CSV or Parquet, in one of two forms.
-
-1. Judgements, one row each: `video` (a file name, an address or a video_id), `on_screen` and `off_screen` (0 or 1: does
-   something visible sound; does something invisible sound), optional `start_s` and `end_s` (default: the whole video)
-   and `rater` (default: one rater).
-2. A published AudioScope list (`pipeline/published.py`): video path, start, end; the label is in the file's name
-   (`..._onscreen_unanimous_...` or `..._offscreen_unanimous_...`).
+"""Judgements of label files (`pipeline/judgements.py`) -> one label per clip that they cover.
 
 A rater judges a clip if the rater's spans that touch the clip cover it; the judgement is the OR of theirs. A clip gets
-a label if all its raters agree, else `conflict` (the unanimity rule of AudioScope, section 4.2).
+a label if all its raters agree and there are enough of them, else `conflict` or `too_few_raters` (the unanimity rule of
+AudioScope, section 4.2). A published list speaks for the three raters who agreed; which file said what decides nothing.
 """
 
 import collections
-import posixpath
+import dataclasses
+import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
 
-from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.errors import ConfigError
+from pipeline.judgements import Judgements, check_contradictions, codes, where
 from pipeline.metrics.agreement import Agreement, fleiss_kappa
-from pipeline.published import read_list
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.labels import LABELS
 from schemas.videos import VIDEOS
 
-# Names of digits are text all the same: the video 007 must not become 7.
-AS_TEXT = pyarrow.csv.ConvertOptions(column_types={"video": pa.string(), "rater": pa.string()})
 SLACK_S = 0.01  # spans are written with two decimals or more
 MAX_LISTED = 3
 NAMES = {(True, False): "on_screen", (False, True): "off_screen", (True, True): "mixed", (False, False): "quiet"}
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What one rater says of one span of one video."""
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class LabelingConfig:
+    """When judgements become a label."""
 
-    video: str
+    min_raters: int = 1
+    """Raters that a clip needs, who must all agree. AudioScope asked three. More: fewer labels, and surer ones."""
+
+    def __post_init__(self) -> None:
+        if self.min_raters < 1:
+            raise ValueError(f"labeling.min_raters = {self.min_raters}: expected 1 or more.")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is said of one span of a video; fields as in `Judgements.table`."""
+
     start_s: float
     end_s: float
     on_screen: bool
     off_screen: bool
     rater: str
+    num_raters: int
+    file: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What a label file has to do with a workspace."""
+
+    num_rows: int
+    num_videos: int
+    """That it speaks of."""
+    num_matched: int
+    """Those of them that are in the workspace."""
 
 
 class LabelPart:
-    """Labels one part of clips."""
+    """Labels one part of clips.
 
-    def __init__(self, workspace: Workspace, labels: str) -> None:
-        self._workspace = workspace
-        self._source = posixpath.basename(labels)
-        self._judgements: dict[str, list[Judgement]] = collections.defaultdict(list)
-        for judgement in read_judgements(labels):
-            self._judgements[judgement.video].append(judgement)
+    Args:
+        workspace: where videos and clips lie.
+        judgements: of the label files.
+        config: when they become a label.
+    Raises:
+        ConfigError: no video is the workspace's, a name fits two videos, or a rater says two things of one span.
+    """
+
+    def __init__(self, workspace: Workspace, judgements: Judgements, config: LabelingConfig) -> None:
+        self._workspace, self._config = workspace, config
+        table, names = judgements.table, codes(judgements.table, "video")
+        self._places, numbers = _match(workspace, table)
+        of_row = numbers[names]
+        check_contradictions(table, np.where(of_row < 0, -1 - names, of_row))
+        files = codes(table, "file")
+        self.files = {}
+        for code, name in enumerate(table["file"].chunk(0).dictionary.to_pylist()):
+            named = np.unique(names[files == code])
+            self.files[name] = FileFacts(int((files == code).sum()), len(named), int((numbers[named] >= 0).sum()))
+        order = np.argsort(of_row, kind="stable")
+        order = order[of_row[order] >= 0]
+        self._table = table.drop_columns(["video"]).take(pa.array(order))
+        self._first = np.searchsorted(of_row[order], np.arange(len(self._places) + 1))
 
     def __call__(self, part: str) -> dict[str, int]:
         """Label the part's clips and commit a row for each that has raters; return counts by label."""
-        names = ["video_id", "uri"]
-        videos = self._workspace.read(VIDEOS_FOLDER, part, VIDEOS, names).to_pylist()
-        judgements = {row["video_id"]: self._of_video(row) for row in videos}
+        judgements: dict[str, list[Judgement]] = {}
         rows = []
         for clip in self._workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist():
             if clip["outcome"] != "kept":
                 continue
-            start_s, end_s = clip["start_s"], clip["start_s"] + clip["duration_s"]
-            said = clip_verdicts(judgements[clip["video_id"]], start_s, end_s)
-            if said:
-                ids = {"clip_id": clip["clip_id"], "video_id": clip["video_id"]}
-                rows.append(ids | consensus(said) | {"label_source": self._source})
+            video_id, start_s = clip["video_id"], clip["start_s"]
+            if video_id not in judgements:
+                judgements[video_id] = self._of_video(video_id)
+            raters = covering(judgements[video_id], start_s, start_s + clip["duration_s"])
+            if raters:
+                ids = {"clip_id": clip["clip_id"], "video_id": video_id}
+                rows.append(ids | consensus(raters, self._config.min_raters))
         self._workspace.commit(LABELS_FOLDER, part, from_rows(rows, LABELS, part), LABELS)
         return collections.Counter(row["label"] for row in rows)
 
-    def num_matched(self) -> int:
-        """Videos of the workspace that the label file speaks of."""
-        videos = self._workspace.read_all(VIDEOS_FOLDER, VIDEOS, ["video_id", "uri"]).to_pylist()
-        return sum(bool(self._of_video(row)) for row in videos)
-
-    @property
-    def num_videos(self) -> int:
-        """Videos that the label file speaks of."""
-        return len(self._judgements)
-
-    def _of_video(self, row: dict[str, Any]) -> list[Judgement]:
-        found: list[Judgement] = []
-        # a label file may name a video by id, by address, or by the end of its path
-        pieces = row["uri"].split("/")
-        for name in {row["video_id"], row["uri"], *("/".join(pieces[i:]) for i in range(len(pieces)))}:
-            found += self._judgements.get(name, [])
-        return found
+    def _of_video(self, video_id: str) -> list[Judgement]:
+        place = self._places.get(video_id)
+        if place is None:
+            return []
+        first, last = self._first[place : place + 2]
+        return [Judgement(**row) for row in self._table.slice(first, last - first).to_pylist()]
 
 
-def clip_verdicts(judgements: Iterable[Judgement], start_s: float, end_s: float) -> dict[str, tuple[bool, bool]]:
-    """(on screen, off screen) by rater, of those whose spans cover the clip."""
-    by_rater: dict[str, list[Judgement]] = collections.defaultdict(list)
+def _match(workspace: Workspace, table: pa.Table) -> tuple[dict[str, int], np.ndarray]:
+    """Places of the videos that label files speak of, by video_id; and of each name in the files, -1 if it fits none.
+
+    A name is a video_id, an address, or the end of an address.
+    """
+    names = table["video"].chunk(0).dictionary.to_pylist()
+    wanted = set(names)
+    found: dict[str, dict[str, str]] = {}
+    for part in workspace.parts(VIDEOS_FOLDER):
+        for video in workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "uri"]).to_pylist():
+            pieces = video["uri"].split("/")
+            for name in wanted & {video["video_id"], *("/".join(pieces[i:]) for i in range(len(pieces)))}:
+                other = found.setdefault(name, video)
+                if other["video_id"] != video["video_id"]:
+                    row = int(np.argmax(codes(table, "video") == names.index(name)))
+                    raise ConfigError(
+                        f"{where(table, row)}: `{name}` fits two videos, {other['uri']} and {video['uri']}. Expected "
+                        "the name of one: give more of its path, or its video_id."
+                    )
+    if not found:
+        raise ConfigError(
+            f"{where(table, 0)}: `{names[0]}` is not in {workspace.root}, nor is any other of the {len(names)} videos. "
+            "Expected file names, addresses or video_ids as in `earshot query 'SELECT video_id, uri FROM videos'`."
+        )
+    places = {name: place for place, name in enumerate(sorted({video["video_id"] for video in found.values()}))}
+    return places, np.array([places[found[name]["video_id"]] if name in found else -1 for name in names])
+
+
+def covering(judgements: Iterable[Judgement], start_s: float, end_s: float) -> list[list[Judgement]]:
+    """The spans that touch the clip, of each rater whose spans cover it. Who is not named is one rater per file."""
+    by_rater: dict[tuple[str, str], list[Judgement]] = collections.defaultdict(list)
     for judgement in judgements:
         if judgement.start_s < end_s - SLACK_S and judgement.end_s > start_s + SLACK_S:
-            by_rater[judgement.rater].append(judgement)
-    verdicts = {}
+            by_rater[judgement.rater, "" if judgement.rater else judgement.file].append(judgement)
+    covers = []
     for rater in sorted(by_rater):
         spans = sorted(by_rater[rater], key=lambda judgement: judgement.start_s)
         covered_s = start_s
@@ -112,88 +158,55 @@ def clip_verdicts(judgements: Iterable[Judgement], start_s: float, end_s: float)
             if span.start_s <= covered_s + SLACK_S:
                 covered_s = max(covered_s, span.end_s)
         if covered_s >= end_s - SLACK_S:
-            verdicts[rater] = (any(span.on_screen for span in spans), any(span.off_screen for span in spans))
-    return verdicts
+            covers.append(spans)
+    return covers
 
 
-def consensus(verdicts: dict[str, tuple[bool, bool]]) -> dict[str, Any]:
-    """The label that all raters give, or `conflict`, and how many said what, where raters are named."""
-    votes = collections.Counter(NAMES[verdict] for verdict in verdicts.values())
-    label = next(iter(votes)) if len(votes) == 1 else "conflict"
-    counts = {f"num_{name}": votes[name] if any(verdicts) else None for name in NAMES.values()}
-    return {"label": label, "num_raters": len(verdicts)} | counts
+def consensus(raters: list[list[Judgement]], min_raters: int) -> dict[str, Any]:
+    """The columns of `schemas.labels.LABELS` that follow from each rater's spans, one rater or more."""
+    said = [NAMES[any(span.on_screen for span in spans), any(span.off_screen for span in spans)] for spans in raters]
+    num_raters = sum(spans[0].num_raters for spans in raters)
+    label = said[0] if num_raters >= min_raters else "too_few_raters"
+    if len(set(said)) > 1:  # more raters would not settle it
+        label = "conflict"
+    votes = collections.Counter(name for name, spans in zip(said, raters, strict=True) if spans[0].rater)
+    counts = {f"num_{name}": votes[name] if votes else None for name in NAMES.values()}
+    files = sorted({span.file for spans in raters for span in spans})
+    return {"label": label, "num_raters": num_raters, "label_source": ", ".join(files)} | counts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class LabelSummary:
     """What the labels of a workspace amount to."""
 
     num_kept: int
     """Clips that were cut."""
-    num_labelled: int
-    """Those of them that have a label, or a conflict."""
-    conflicts: list[str]
-    """clip_id of the first MAX_LISTED clips whose raters differ."""
+    num_judged: int
+    """Those of them that have a row: a label, or the reason why they have none."""
+    num_too_few: int
+    """Those with too few raters."""
     num_conflicts: int
+    """Those whose raters differ."""
+    conflicts: list[str]
+    """clip_id of the first MAX_LISTED of these."""
     agreement: Agreement
     """Of the named raters, in the four categories."""
 
 
 def summarize_labels(workspace: Workspace) -> LabelSummary:
     """Coverage, conflicts and agreement over all parts that are labelled."""
-    num_kept = num_labelled = 0
+    num_kept, counts = 0, collections.Counter[str]()
     conflicts: list[str] = []
     votes = [np.zeros((0, len(NAMES)), np.int64)]
     for part in workspace.parts(LABELS_FOLDER):
-        outcomes = workspace.read(CLIPS_FOLDER, part, CLIPS, ["outcome"])["outcome"].to_pylist()
+        num_kept += workspace.read(CLIPS_FOLDER, part, CLIPS, ["outcome"])["outcome"].to_pylist().count("kept")
         rows = workspace.read(LABELS_FOLDER, part, LABELS)
-        num_kept, num_labelled = num_kept + outcomes.count("kept"), num_labelled + len(rows)
-        conflicts += [
-            row["clip_id"] for row in rows.select(["clip_id", "label"]).to_pylist() if row["label"] == "conflict"
-        ]
-        votes.append(np.stack([rows[f"num_{name}"].fill_null(0).to_numpy() for name in NAMES.values()], axis=1))
+        labels = rows["label"].to_pylist()
+        counts.update(labels)
+        found = (i for i, label in enumerate(labels) if label == "conflict")
+        conflicts += [rows["clip_id"][i].as_py() for i in itertools.islice(found, MAX_LISTED - len(conflicts))]
+        named = np.stack([rows[f"num_{name}"].fill_null(0).to_numpy() for name in NAMES.values()], axis=1)
+        votes.append(named[named.sum(axis=1) >= 2])  # one vote says nothing of agreement
     agreement = fleiss_kappa(np.concatenate(votes))
-    return LabelSummary(num_kept, num_labelled, conflicts[:MAX_LISTED], len(conflicts), agreement)
-
-
-def read_judgements(uri: str) -> list[Judgement]:
-    """Every judgement of a label file.
-
-    Raises:
-        ConfigError: no such file, neither of the two forms (the message names the row), or a list that is not whole.
-    """
-    if not storage.exists(uri):
-        raise ConfigError(f"--labels {uri}: no such file.")
-    name = posixpath.basename(uri).lower()
-    listed = {"onscreen_unanimous": (True, False), "offscreen_unanimous": (False, True)}
-    with storage.local_copy(uri) as path:
-        for mark, verdict in listed.items():
-            if mark in name:
-                return [Judgement(*row, *verdict, "") for row in read_list(f"--labels {uri}", uri, path)]
-        try:
-            table = pq.read_table(path) if uri.endswith(".parquet") else pa.csv.read_csv(path, convert_options=AS_TEXT)
-        except pa.ArrowInvalid as error:
-            raise ConfigError(f"--labels {uri}: not a readable table ({error}).") from error
-    missing = {"video", "on_screen", "off_screen"} - set(table.column_names)
-    if missing:
-        raise ConfigError(
-            f"--labels {uri}: columns {', '.join(table.column_names)}; expected video, on_screen, off_screen and "
-            "optional start_s, end_s, rater; or a published list, with (on|off)screen_unanimous in its name."
-        )
-    return [_judgement(row, index, uri) for index, row in enumerate(table.to_pylist())]
-
-
-def _judgement(row: dict[str, Any], index: int, uri: str) -> Judgement:
-    flags = {}
-    for name in ("on_screen", "off_screen"):
-        if str(row[name]).lower() not in ("0", "1", "true", "false"):
-            raise ConfigError(f"--labels {uri}, row {index + 1}: {name} = {row[name]!r}, expected 0 or 1.")
-        flags[name] = str(row[name]).lower() in ("1", "true")
-    span = {"start_s": 0.0, "end_s": float("inf")}
-    for name in span:
-        try:
-            span[name] = span[name] if row.get(name) is None else float(row[name])
-        except ValueError:
-            raise ConfigError(f"--labels {uri}, row {index + 1}: {name} = {row[name]!r}, expected seconds.") from None
-    rater = str(row.get("rater") or "")
-    return Judgement(str(row["video"]), span["start_s"], span["end_s"], flags["on_screen"], flags["off_screen"], rater)
+    num_too_few, num_conflicts = counts["too_few_raters"], counts["conflict"]
+    return LabelSummary(num_kept, counts.total(), num_too_few, num_conflicts, conflicts, agreement)

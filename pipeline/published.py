@@ -1,9 +1,10 @@
-"""The published AudioScope clip lists: which names they have, how many rows, and what a row says.
+"""The published AudioScope clip lists: which names they have, how many rows, what a row says, and what a name says.
 
 A list is a CSV of video path, start and end, with or without a header. It has no label column: the label is in its
-name. Its media are in `s3://multimedia-commons/`, below the path as it stands. Names, counts and columns are those of
-`datasets/audioscope` and `datasets/audioscope-v2` of google-research/sound-separation (CC-BY 4.0). A download that was
-cut off is still a well-formed CSV, so the number of rows is what shows that a list is whole.
+name, and is what three raters agreed on (AudioScope, section 4.2). Its media are in `s3://multimedia-commons/`, below
+the path as it stands. Names, counts and columns are those of `datasets/audioscope` and `datasets/audioscope-v2` of
+google-research/sound-separation (CC-BY 4.0). A download that was cut off is still a well-formed CSV, so the number of
+rows is what shows that a list is whole.
 """
 
 import contextlib
@@ -37,6 +38,7 @@ ROWS = {
     for split, count in zip(SPLITS, counts, strict=True)
     if count is not None
 }
+NUM_RATERS = 3  # of each clip of a list that is labelled
 SPLIT_OF = {pattern.format(split): split for pattern in COUNTS for split in SPLITS}
 
 
@@ -55,6 +57,25 @@ def is_list(uri: str, path: Path) -> bool:
     return False
 
 
+def list_verdict(where: str, uri: str) -> tuple[bool, bool] | None:
+    """(on screen, off screen): what a list's name says of each of its clips; None if the name says neither.
+
+    Raises:
+        ConfigError: a list of mixtures, or a name that says both.
+    """
+    name = posixpath.basename(uri).lower()
+    marks = set(re.findall(r"(on|off)screen_unanimous", name))
+    if not marks:
+        return None
+    if _names_mixtures(name):
+        raise _mixtures(where)
+    if len(marks) > 1:
+        raise ConfigError(
+            f"{where}: the name says onscreen_unanimous and offscreen_unanimous, expected one. Give a file for each."
+        )
+    return "on" in marks, "off" in marks
+
+
 def read_list(where: str, uri: str, path: Path) -> Iterator[tuple[str, float, float]]:
     """Each row's video path, start and end in seconds; memory does not grow with the list.
 
@@ -66,7 +87,7 @@ def read_list(where: str, uri: str, path: Path) -> Iterator[tuple[str, float, fl
         ConfigError: a list of mixtures, a row that is none, or (at the end) another number of rows than published.
     """
     name = posixpath.basename(uri)
-    if "mom" in re.split(r"[^a-z]+", name.lower()):
+    if _names_mixtures(name):
         raise _mixtures(where)
     index, num_rows = 0, 0
     try:
@@ -106,6 +127,10 @@ def _is_clip(row: list[str]) -> bool:
     with contextlib.suppress(ValueError):
         return len(row) >= 3 and math.isfinite(float(row[1])) and math.isfinite(float(row[2]))
     return False
+
+
+def _names_mixtures(name: str) -> bool:
+    return "mom" in re.split(r"[^a-z]+", name.lower())
 
 
 def _mixtures(where: str) -> ConfigError:

@@ -4,6 +4,9 @@ import pyarrow as pa
 
 from schemas.fields import field, table_schema
 
+# What a clip may be labelled. The last two are no label: raters differ, or there are too few.
+LABEL_NAMES = ("on_screen", "off_screen", "mixed", "quiet", "conflict", "too_few_raters")
+
 LABELS = table_schema(
     "labels",
     version=2,
@@ -12,13 +15,17 @@ LABELS = table_schema(
         field("clip_id", pa.string(), "the clip"),
         field("video_id", pa.string(), "the video it was cut from"),
         field(
-            "label", pa.string(), "on_screen, off_screen (only), mixed, quiet (neither), or conflict (raters differ)"
+            "label",
+            pa.string(),
+            "on_screen, off_screen (only), mixed, quiet (neither), conflict (raters differ) or too_few_raters",
         ),
-        field("num_raters", pa.int32(), "raters whose spans cover the clip"),
-        field("num_on_screen", pa.int32(), "raters who said on_screen; null where none is named", nullable=True),
-        field("num_off_screen", pa.int32(), "raters who said off_screen; null where none is named", nullable=True),
-        field("num_mixed", pa.int32(), "raters who said mixed; null where none is named", nullable=True),
-        field("num_quiet", pa.int32(), "raters who said quiet; null where none is named", nullable=True),
-        field("label_source", pa.string(), "the label file's name"),
+        field("num_raters", pa.int32(), "raters whose spans cover the clip; a published list counts for its three"),
+        field("num_on_screen", pa.int32(), "named raters who said on_screen; null where none is named", nullable=True),
+        field(
+            "num_off_screen", pa.int32(), "named raters who said off_screen; null where none is named", nullable=True
+        ),
+        field("num_mixed", pa.int32(), "named raters who said mixed; null where none is named", nullable=True),
+        field("num_quiet", pa.int32(), "named raters who said quiet; null where none is named", nullable=True),
+        field("label_source", pa.string(), "names of the label files that judge the clip, with a comma between"),
     ],
 )

@@ -1,28 +1,29 @@
-"""Labels: what raters say of spans becomes one label per clip that they cover, or `conflict`."""
+"""Labels: what raters say of spans becomes one label per clip that they cover, or the reason why it has none."""
 
 import itertools
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from conftest import WORLD, World
 
-from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.errors import ConfigError
-from pipeline.labeling import Judgement, LabelPart, clip_verdicts, read_judgements, summarize_labels
+from pipeline.judgements import read_judgements
+from pipeline.labeling import FileFacts, Judgement, LabelingConfig, LabelPart, consensus, covering, summarize_labels
 from pipeline.synthetic import plan_scene
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
-from schemas.labels import LABELS
+from schemas.labels import LABEL_NAMES, LABELS
 from schemas.videos import VIDEOS
 
 ON, OFF, BOTH, NEITHER = (True, False), (False, True), (True, True), (False, False)
+NAMES = {ON: "on_screen", OFF: "off_screen", BOTH: "mixed", NEITHER: "quiet"}
 
 
-def said(start_s: float, end_s: float, verdict: tuple[bool, bool] = ON, rater: str = "") -> Judgement:
-    return Judgement("v", start_s, end_s, *verdict, rater)
+def said(
+    start_s: float, end_s: float, verdict: tuple[bool, bool] = ON, rater: str = "", file: str = "votes.csv"
+) -> Judgement:
+    return Judgement(start_s, end_s, *verdict, rater, 1, file)
 
 
 # --- what covers a clip from 2 s to 4 s ---
@@ -47,31 +48,43 @@ def said(start_s: float, end_s: float, verdict: tuple[bool, bool] = ON, rater: s
 def test_a_rater_judges_a_clip_if_the_spans_cover_it_without_a_hole(
     spans: list[tuple[float, float]], is_covered: bool
 ) -> None:
-    verdicts = clip_verdicts([said(*span) for span in spans], 2.0, 4.0)
-    assert verdicts == ({"": ON} if is_covered else {})
+    raters = covering([said(*span) for span in spans], 2.0, 4.0)
+    assert len(raters) == is_covered
 
 
 def test_two_raters_do_not_cover_a_clip_together() -> None:
-    assert clip_verdicts([said(0, 3, rater="a"), said(3, 6, rater="b")], 2.0, 4.0) == {}
+    assert covering([said(0, 3, rater="a"), said(3, 6, rater="b")], 2.0, 4.0) == []
+    assert covering([said(0, 3, file="a.csv"), said(3, 6, file="b.csv")], 2.0, 4.0) == []
+
+
+def test_who_is_named_is_one_rater_in_all_files() -> None:
+    spans = [said(0, 3, rater="a", file="a.csv"), said(3, 6, rater="a", file="b.csv")]
+    assert covering(spans, 2.0, 4.0) == [spans]
+    assert consensus([spans], 1)["label_source"] == "a.csv, b.csv"
 
 
 @pytest.mark.parametrize(("first", "second"), itertools.product([ON, OFF, BOTH, NEITHER], repeat=2))
 def test_what_a_rater_says_of_parts_of_a_clip_is_said_of_the_clip(
     first: tuple[bool, bool], second: tuple[bool, bool]
 ) -> None:
-    verdicts = clip_verdicts([said(0, 3, first), said(3, 6, second)], 2.0, 4.0)
-    assert verdicts == {"": (first[0] or second[0], first[1] or second[1])}
+    row = consensus(covering([said(0, 3, first), said(3, 6, second)], 2.0, 4.0), 1)
+    assert row["label"] == NAMES[first[0] or second[0], first[1] or second[1]]
+    assert row["num_raters"] == 1
 
 
 def test_a_span_that_only_touches_the_clip_says_nothing_of_it() -> None:
-    assert clip_verdicts([said(0, 2, OFF), said(2, 4, ON), said(4, 6, OFF)], 2.0, 4.0) == {"": ON}
+    assert covering([said(0, 2, OFF), said(2, 4, ON), said(4, 6, OFF)], 2.0, 4.0) == [[said(2, 4, ON)]]
 
 
 # --- the world's clips ---
 
 
-def label(workspace: Workspace, path: Path) -> dict[str, dict]:
-    work = LabelPart(workspace, str(path))
+def prepare(workspace: Workspace, *paths: Path, min_raters: int = 1) -> LabelPart:
+    return LabelPart(workspace, read_judgements([str(path) for path in paths]), LabelingConfig(min_raters=min_raters))
+
+
+def label(workspace: Workspace, *paths: Path, min_raters: int = 1) -> dict[str, dict]:
+    work = prepare(workspace, *paths, min_raters=min_raters)
     for part in workspace.parts(CLIPS_FOLDER):
         work(part)
     return {row["clip_id"]: row for row in workspace.read_all(LABELS_FOLDER, LABELS).to_pylist()}
@@ -129,7 +142,7 @@ def test_the_votes_are_counted_and_their_agreement_and_conflicts_are_told(worksp
     assert counted == {(2, 0, 1, 0), (0, 2, 0, 0), (1, 0, 0, 1), (1, 0, 0, 0)}
 
     found = summarize_labels(workspace)
-    assert (found.num_kept, found.num_labelled, found.num_conflicts) == (48, 16, 8)
+    assert (found.num_kept, found.num_judged, found.num_conflicts) == (48, 16, 8)
     assert found.conflicts == sorted(clip for clip in labels if clip.startswith((videos[0], videos[2])))[:3]
     # of each of four clips: 1/3, 1 and 0 of the pairs agree; 3, 2, 1 and 1 of 7 votes are in the four categories
     observed, by_chance = 4 / 9, (9 + 4 + 1 + 1) / 49
@@ -141,7 +154,7 @@ def test_where_no_rater_is_named_no_votes_are_counted(workspace: Workspace, worl
     labels = label(workspace, world.folder / "labels.csv")
     assert {row["num_on_screen"] for row in labels.values()} == {None}
     found = summarize_labels(workspace)
-    assert (found.num_labelled, found.num_conflicts, found.agreement.num_items) == (48, 0, 0)
+    assert (found.num_judged, found.num_conflicts, found.agreement.num_items) == (48, 0, 0)
 
 
 @pytest.mark.parametrize("name", ["id", "address", "file", "end of path"])
@@ -150,11 +163,42 @@ def test_a_video_is_named_by_id_address_or_the_end_of_its_path(name: str, worksp
     file = video["uri"].rpartition("/")[2]
     names = {"id": video["video_id"], "address": video["uri"], "file": file, "end of path": f"videos/{file}"}
     (tmp_path / "votes.csv").write_text(f"video,on_screen,off_screen\n{names[name]},1,0\nanother_{file},0,1\n")
-    work = LabelPart(workspace, str(tmp_path / "votes.csv"))
-    assert work.num_videos == 2
+    work = prepare(workspace, tmp_path / "votes.csv")
+    assert work.files == {"votes.csv": FileFacts(num_rows=2, num_videos=2, num_matched=1)}
     assert work("00000") == {}
     assert work("00001") == {"on_screen": 4}
-    assert work.num_matched() == 1
+
+
+def move(workspace: Workspace, uris: dict[int, str]) -> list[str]:
+    """Give videos of the first part other addresses; return the ids of its videos."""
+    rows = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS).to_pylist()
+    for index, uri in uris.items():
+        rows[index]["uri"] = uri
+    workspace.commit(VIDEOS_FOLDER, "00000", from_rows(rows, VIDEOS, "here"), VIDEOS)
+    return [row["video_id"] for row in rows]
+
+
+def test_a_name_that_fits_two_videos_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    move(workspace, {0: "/media/one/clip.mp4", 3: "/media/two/clip.mp4"})
+    votes = tmp_path / "votes.csv"
+    votes.write_text("video,on_screen,off_screen\none/clip.mp4,1,0\nclip.mp4,1,0\n")
+    with pytest.raises(ConfigError, match=r"votes.csv, row 2: `clip.mp4` fits two videos, /media/one/clip.mp4 and"):
+        prepare(workspace, votes)
+    votes.write_text("video,on_screen,off_screen\none/clip.mp4,1,0\ntwo/clip.mp4,0,1\n")
+    assert prepare(workspace, votes)("00000") == {"on_screen": 4, "off_screen": 4}
+
+
+def test_a_rater_who_says_two_things_of_one_video_by_two_names_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    ids = move(workspace, {0: "/media/one/clip.mp4"})
+    (tmp_path / "votes.csv").write_text(f"video,on_screen,off_screen\nclip.mp4,1,0\ngone,1,0\n{ids[0]},0,1\n")
+    with pytest.raises(ConfigError, match=r"votes.csv, row 1 and votes.csv, row 3"):
+        prepare(workspace, tmp_path / "votes.csv")
+
+
+def test_labels_of_no_video_of_the_workspace_are_refused(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "votes.csv").write_text("video,on_screen,off_screen\ngone.mp4,1,0\nalso_gone.mp4,1,0\n")
+    with pytest.raises(ConfigError, match=r"`gone.mp4` is not in .* nor is any other of the 2 videos"):
+        prepare(workspace, tmp_path / "votes.csv")
 
 
 def test_only_clips_that_were_cut_are_labelled(workspace: Workspace, world: World) -> None:
@@ -166,94 +210,69 @@ def test_only_clips_that_were_cut_are_labelled(workspace: Workspace, world: Worl
     assert len(labels) == 4 * 12 - 1
 
 
-# --- published lists ---
+# --- several files, and how many raters are enough ---
 
-HASHES = ["827f6b53467db2d5218ed8247418c4c", "00f6b53467db2d5218ed8247418c4c1", "1111111111111111111111111111e10"]
-
-
-@pytest.mark.parametrize(("mark", "verdict"), [("onscreen", ON), ("offscreen", OFF)])
-@pytest.mark.parametrize("header", ["", "video_path,start,end\n"])
-def test_a_published_list_has_its_label_in_its_name_and_needs_no_header(
-    mark: str, verdict: tuple[bool, bool], header: str, tmp_path: Path
-) -> None:
-    path = tmp_path / f"some_{mark}_unanimous_clips.csv"
-    paths = [f"data/videos/mp4/{name[:3]}/{name[3:6]}/{name}.mp4" for name in HASHES]
-    path.write_text(header + "".join(f"{name},{i}.0,{i + 5}.0\n" for i, name in enumerate(paths)))
-    assert read_judgements(str(path)) == [Judgement(name, i, i + 5, *verdict, "") for i, name in enumerate(paths)]
+LISTED = "data/videos/mp4/827/f6b/827f6b53467db2d5218ed8247418c4c.mp4"
 
 
-def test_a_published_list_labels_the_clip_of_its_span_only(workspace: Workspace, tmp_path: Path) -> None:
-    rows = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS).to_pylist()
-    listed = f"data/videos/mp4/827/f6b/{HASHES[0]}.mp4"
-    rows[1]["uri"] = f"s3://multimedia-commons/{listed}"
-    workspace.commit(VIDEOS_FOLDER, "00000", from_rows(rows, VIDEOS, "here"), VIDEOS)
-    path = tmp_path / "some_offscreen_unanimous_clips.csv"
-    path.write_text(f"{listed},1.000,3.000\n")
-    (row,) = label(workspace, path).values()
-    assert (row["clip_id"], row["label"]) == (f"{rows[1]['video_id']}_00001000", "off_screen")
-    assert row["label_source"] == path.name
+def write_lists(workspace: Workspace, folder: Path) -> tuple[list[str], Path, Path]:
+    """ids of videos of the workspace of which two are published, and an on-screen and an off-screen list of both."""
+    other = LISTED.replace("827", "123")
+    ids = move(workspace, {i: f"s3://multimedia-commons/{path}" for i, path in ((1, LISTED), (2, other))})
+    on, off = (folder / f"filtered_my_{mark}screen_unanimous_clips.csv" for mark in ("on", "off"))
+    on.write_text(f"{LISTED},1.000,3.000\n{other},0.000,2.000\nnot/here.mp4,0.000,2.000\n")
+    off.write_text(f"{LISTED},2.000,4.000\n{other},0.000,2.000\n")
+    return ids, on, off
 
 
-def test_a_list_in_a_bucket_is_read_like_a_file(s3_bucket: str) -> None:
-    uri = f"{s3_bucket}/lists/some_onscreen_unanimous_clips.csv"
-    storage.commit_bytes(uri, b"a/b.mp4,0,5\n")
-    assert read_judgements(uri) == [Judgement("a/b.mp4", 0.0, 5.0, True, False, "")]
+def test_published_lists_label_the_clips_of_their_spans_together(workspace: Workspace, tmp_path: Path) -> None:
+    ids, on, off = write_lists(workspace, tmp_path)
+    labels = label(workspace, off, on, min_raters=3)
+    facts = {clip_id: (row["label"], row["num_raters"], row["label_source"]) for clip_id, row in labels.items()}
+    assert facts == {
+        f"{ids[1]}_00001000": ("on_screen", 3, on.name),
+        f"{ids[1]}_00002000": ("off_screen", 3, off.name),
+        f"{ids[2]}_00000000": ("conflict", 6, f"{off.name}, {on.name}"),
+    }
+    work = prepare(workspace, on, off)
+    assert work.files == {off.name: FileFacts(2, 2, 2), on.name: FileFacts(3, 3, 2)}
+    assert summarize_labels(workspace).agreement.num_items == 0  # lists of unanimous clips say nothing of agreement
 
 
-def test_a_published_list_that_is_not_whole_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "filtered_test_onscreen_unanimous_clips.csv"
-    path.write_text("a.mp4,0,5\n" * 294)
-    with pytest.raises(ConfigError, match="294 rows, expected the 295"):
-        read_judgements(str(path))
-
-
-def test_a_list_of_mixtures_has_no_label_for_a_clip(tmp_path: Path) -> None:
-    path = tmp_path / "some_onscreen_unanimous_plus_offscreen_unanimous_mom_clips.csv"
-    path.write_text("a.mp4,0,5,b.mp4,0,5\n")
-    with pytest.raises(ConfigError, match="a list of mixtures"):
-        read_judgements(str(path))
-
-
-# --- label files ---
-
-
-def test_names_of_digits_stay_text_and_what_is_left_out_has_its_default(tmp_path: Path) -> None:
-    (tmp_path / "votes.csv").write_text(
-        "video,on_screen,off_screen,start_s,end_s,rater\n007,1,0,,,\n1e5,0,1,1.5,2,08\n"
-    )
-    assert read_judgements(str(tmp_path / "votes.csv")) == [
-        Judgement("007", 0.0, float("inf"), True, False, ""),
-        Judgement("1e5", 1.5, 2.0, False, True, "08"),
-    ]
-
-
-def test_a_parquet_file_gives_the_same_judgements_as_the_csv(tmp_path: Path) -> None:
-    (tmp_path / "votes.csv").write_text("video,on_screen,off_screen,start_s\na,1,0,0.5\nb,0,1,\n")
-    table = pa.table({"video": ["a", "b"], "on_screen": [True, False], "off_screen": [0, 1], "start_s": [0.5, None]})
-    pq.write_table(table, tmp_path / "votes.parquet")
-    assert read_judgements(str(tmp_path / "votes.csv")) == read_judgements(str(tmp_path / "votes.parquet"))
+def test_labels_do_not_depend_on_the_order_of_files_and_rows(workspace: Workspace, tmp_path: Path) -> None:
+    ids, on, off = write_lists(workspace, tmp_path)
+    votes = [f"{ids[i]},{rater},1,0" for i in (0, 1) for rater in ("ann", "bob")]
+    (tmp_path / "votes.csv").write_text("\n".join(["video,rater,on_screen,off_screen", *votes]))
+    first = label(workspace, on, off, tmp_path / "votes.csv")
+    (tmp_path / "votes.csv").write_text("\n".join(["video,rater,on_screen,off_screen", *reversed(votes)]))
+    assert label(workspace, tmp_path / "votes.csv", off, on) == first
+    row = first[f"{ids[1]}_00001000"]
+    assert (row["label"], row["num_raters"], row["num_on_screen"]) == ("on_screen", 5, 2)  # two of them named
+    assert first[f"{ids[1]}_00002000"]["label"] == "conflict"  # the list says off_screen
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "says"),
+    ("votes", "expected"),
     [
-        ("votes.csv", "video,on_screen\na,1\n", "columns video, on_screen; expected video, on_screen, off_screen"),
-        ("votes.csv", "video,on_screen,off_screen\na,1,0\nb,2,0\n", "row 2: on_screen = 2, expected 0 or 1"),
-        ("votes.csv", "video,on_screen,off_screen\na,1,\n", "row 1: off_screen = None, expected 0 or 1"),
-        ("votes.csv", "video,on_screen,off_screen,end_s\na,1,0,later\n", "row 1: end_s = 'later', expected seconds"),
-        ("votes.csv", "video,on_screen,off_screen\na,1\n", "not a readable table"),
-        ("x_onscreen_unanimous_clips.csv", "a.mp4,0,5\nb.mp4,0\n", "row 2: 2 columns, expected path, start, end"),
-        ("x_onscreen_unanimous_clips.csv", "a.mp4,0,5\nb.mp4,zero,5\n", "row 2: ['zero', '5'], expected two numbers"),
+        (["a,1,0"], "too_few_raters"),
+        (["a,1,0", "b,1,0"], "too_few_raters"),
+        (["a,1,0", "b,1,0", "c,1,0"], "on_screen"),
+        (["a,1,0", "a,1,0", "b,1,0"], "too_few_raters"),
+        (["a,1,0", "b,0,1"], "conflict"),
     ],
 )
-def test_a_wrong_label_file_is_refused_with_the_row(name: str, text: str, says: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_text(text)
-    with pytest.raises(ConfigError) as caught:
-        read_judgements(str(tmp_path / name))
-    assert says in str(caught.value)
-    assert name in str(caught.value)
+def test_a_clip_of_fewer_than_three_raters_has_no_label_where_three_are_asked(
+    votes: list[str], expected: str, workspace: Workspace, tmp_path: Path
+) -> None:
+    video = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS)["video_id"][0].as_py()
+    rows = ["video,rater,on_screen,off_screen", *(f"{video},{vote}" for vote in votes)]
+    (tmp_path / "votes.csv").write_text("\n".join(rows))
+    labels = label(workspace, tmp_path / "votes.csv", min_raters=3)
+    assert {row["label"] for row in labels.values()} == {expected} <= set(LABEL_NAMES)
+    found = summarize_labels(workspace)
+    assert (found.num_judged, found.num_too_few) == (4, 4 * (expected == "too_few_raters"))
 
 
-def test_a_label_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no such file"):
-        read_judgements(str(tmp_path / "votes.csv"))
+def test_less_than_one_rater_cannot_be_asked_for() -> None:
+    with pytest.raises(ValueError, match=r"labeling\.min_raters = 0"):
+        LabelingConfig(min_raters=0)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.published import ROWS, is_list, read_list
+from pipeline.published import ROWS, is_list, list_verdict, read_list
 
 NAMES = ["827f6b53467db2d5218ed8247418c4c", "00f6b53467db2d5218ed8247418c4c1a", "not-a-hash"]  # 31 and 32 digits
 PATHS = [f"data/videos/mp4/{name[:3]}/{name[3:6]}/{name}.mp4" for name in NAMES]
@@ -110,3 +110,28 @@ def test_a_list_is_known_by_its_name_or_by_its_first_two_rows(
 ) -> None:
     (tmp_path / "content").write_text(text)
     assert is_list(f"s3://bucket/{name}", tmp_path / "content") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("filtered_test_onscreen_unanimous_clips.csv", (True, False)),
+        ("s3://lists/Unfiltered_Train_OffScreen_Unanimous_clips.csv", (False, True)),
+        ("filtered_test_clips.csv", None),
+        ("onscreen_unanimous/votes.csv", None),
+    ],
+)
+def test_a_list_is_labelled_by_its_name(name: str, expected: tuple[bool, bool] | None) -> None:
+    assert list_verdict("here", name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("filtered_test_onscreen_unanimous_plus_offscreen_unanimous_mom_clips.csv", "a list of mixtures"),
+        ("onscreen_unanimous_and_offscreen_unanimous.csv", "expected one. Give a file for each"),
+    ],
+)
+def test_a_list_whose_name_says_both_has_no_label_for_a_clip(name: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        list_verdict("here", name)
