@@ -1,79 +1,85 @@
-"""Unit vectors -> pairs that are near one another, in sub-quadratic time: sorted random codes, then exact cosines.
+"""Unit vectors -> what is near each, in sub-quadratic time: cells around some of them, and products within cells.
 
-Each of NUM_TABLES tables gives a vector one bit per random hyperplane: near vectors agree on long prefixes, so sorting
-by the code brings them together (Charikar 2002; Manku et al. 2007). Only the WINDOW next in each order are looked at,
-first by the number of bits that differ, then exactly. So the work is NUM_TABLES * WINDOW comparisons per vector however
-crowded a region is: dense regions cost recall, never time. Planes pass through the mean of all vectors: embeddings of
-trained models lie in a cone, and planes through the origin would put most of them on one side.
+About sqrt(n) of the vectors, spread evenly, are the centres of cells, so a crowded region has more cells, not larger
+ones. A vector is compared, exactly, with all that have its nearest centre among their NUM_PROBED nearest: in all
+NUM_PROBED * n**1.5 products. Of 20 000 vectors all pairs near enough to be uploads made again are found, and 92 % or
+more of all that reach a cosine which whole regions reach (16 and 8 effective dimensions, 0.9). Only vectors that are
+equal share one cell however many they are, and cost the square of their number.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 
-NUM_TABLES, CODE_BITS, WINDOW = 16, 64, 8
-FILTER_TABLES = 4  # 256 bits estimate an angle to 3 degrees
-ROWS_AT_ONCE = 1 << 14  # 64 MB of fp32 at 1 024 dimensions
-SEED = 20260101
+NUM_PROBED = 8
+PAIRS_AT_ONCE = 1 << 21  # 8 MB of cosines, and four times that to rank them
 
 
-def near_pairs(vectors: np.ndarray, min_cosine: float) -> np.ndarray:
-    """Pairs (i, j), i < j, in order, whose cosine is at least `min_cosine`; a function of the vectors alone.
-
-    Every pair is truly that near; a few per cent of the pairs just above `min_cosine` are missed.
+def near_pairs(vectors: np.ndarray, least: np.ndarray) -> np.ndarray:
+    """Pairs (i, j), i < j, in order, whose cosine is at least what both ask for; a function of the arguments alone.
 
     Args:
-        vectors: [n, D] unit vectors, float16 to save memory: 2 D bytes each, and 8 NUM_TABLES for the codes.
-        min_cosine: between 0 and 1.
+        vectors: [n, D] unit vectors, float16 to save memory.
+        least: [n] the cosine that each asks for.
     Returns:
         [p, 2] int64
     """
-    count = len(vectors)
-    if count < 2:
-        return np.zeros((0, 2), np.int64)
-    codes, bounds = _codes(vectors, min_cosine)
-    found: list[np.ndarray] = []
-    for table in range(NUM_TABLES):
-        order = np.argsort(codes[:, table], kind="stable")
-        for step in range(1, min(WINDOW, count - 1) + 1):
-            first, second = order[:-step], order[step:]
-            close = _bits_apart(codes, first, second) <= np.maximum(bounds[first], bounds[second])
-            first, second = first[close], second[close]
-            found.append(np.minimum(first, second) * count + np.maximum(first, second))
+    found = [np.zeros(0, np.int64)]
+    for rows, members, cosines in _blocks(vectors):
+        near, other = np.nonzero(cosines >= least[rows, None].astype(np.float32))
+        first, second = rows[near], members[other]
+        is_pair = (first != second) & (cosines[near, other] >= least[second])
+        found.append((np.minimum(first, second) * len(vectors) + np.maximum(first, second))[is_pair])
     keys = np.unique(np.concatenate(found))
-    pairs = np.stack([keys // count, keys % count], axis=1)
-    return pairs[cosines(vectors, pairs) >= min_cosine]
+    return np.stack(np.divmod(keys, max(len(vectors), 1)), axis=1)
 
 
-def _codes(vectors: np.ndarray, min_cosine: float) -> tuple[np.ndarray, np.ndarray]:
-    """[n, NUM_TABLES] uint64 codes, and the most bits of FILTER_TABLES that may differ in a pair with each vector."""
-    count, size = vectors.shape
-    spans = [slice(start, start + ROWS_AT_ONCE) for start in range(0, count, ROWS_AT_ONCE)]
-    mean = sum(vectors[span].sum(axis=0, dtype=np.float64) for span in spans) / count
-    planes = np.random.default_rng(SEED).standard_normal((size, NUM_TABLES * CODE_BITS)).astype(np.float32)
-    codes, radii = np.empty((count, NUM_TABLES), np.uint64), np.empty(count)
-    for span in spans:
-        centred = vectors[span].astype(np.float32) - mean.astype(np.float32)
-        codes[span] = np.packbits(centred @ planes > 0, axis=1).view(">u8")
-        radii[span] = (centred**2).sum(axis=1)
-    # seen from the mean, at squared distance r, a chord of squared length 2 (1 - cosine) spans this angle
-    angle = np.arccos(np.clip(1 - (1 - min_cosine) / np.maximum(radii, 1e-6), -1, 1))
-    bits, share = FILTER_TABLES * CODE_BITS, angle / np.pi
-    return codes, bits * share + 4 * np.sqrt(bits * share * (1 - share))
+def crowd_distances(vectors: np.ndarray, owners: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
+    """How near others are to each vector: 1 - cosine to the nearest vector of the other owners, in order of nearness.
+
+    Args:
+        vectors: [n, D] unit vectors, float16 to save memory.
+        owners: [n] whose each is, ascending.
+        places: which of the others are asked for, ascending, 1 is the nearest; there are at least so many others.
+    Returns:
+        [n, len(places)] fp32; where the cells have fewer others, the distance to the last of them, 2 if there is none.
+    """
+    distances = np.empty((len(vectors), len(places)), np.float32)
+    for rows, members, cosines in _blocks(vectors):
+        starts = np.flatnonzero(np.diff(owners[members], prepend=owners[members[0]] - 1))
+        nearest = 1 - np.maximum.reduceat(cosines, starts, axis=1)
+        nearest[owners[rows, None] == owners[members[starts]]] = 2
+        asked = np.clip(np.array(places) - 1, 0, max(len(starts) - 2, 0))  # a row's own owner is among them
+        distances[rows] = np.partition(nearest, asked, axis=1)[:, asked]
+    return distances
 
 
-def _bits_apart(codes: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """[n] bits that differ in the first FILTER_TABLES codes."""
-    apart = np.zeros(len(first), np.int64)
-    for table in range(FILTER_TABLES):
-        apart += np.bitwise_count(codes[first, table] ^ codes[second, table])
-    return apart
+def _blocks(vectors: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(rows [r], members [m], both ascending; their cosines [r, m] fp32); each vector is in the rows of one block."""
+    if not len(vectors):
+        return
+    num_cells = int(np.ceil(np.sqrt(len(vectors))))
+    centres = vectors[np.linspace(0, len(vectors) - 1, num_cells).round().astype(np.int64)].astype(np.float32)
+    num_probed = min(NUM_PROBED, num_cells)
+    at_once = max(1, PAIRS_AT_ONCE // num_cells)
+    own, near = np.empty(len(vectors), np.int32), np.empty((len(vectors), num_probed), np.int32)
+    for start in range(0, len(vectors), at_once):
+        cosines = vectors[start : start + at_once].astype(np.float32) @ centres.T
+        nearest = np.argpartition(cosines, -num_probed, axis=1)[:, -num_probed:]
+        # the nearest of these, not of all: of more than NUM_PROBED equal centres it would be another one
+        best = np.argmax(np.take_along_axis(cosines, nearest, axis=1), axis=1)
+        near[start : start + at_once], own[start : start + at_once] = nearest, nearest[np.arange(len(best)), best]
+    cell_rows, cell_members = _grouped(own, num_cells), _grouped(near.ravel(), num_cells)
+    for rows, places in zip(cell_rows, cell_members, strict=True):
+        members = places // num_probed
+        columns = vectors[members].astype(np.float32).T
+        at_once = max(1, PAIRS_AT_ONCE // max(len(members), 1))
+        for start in range(0, len(rows), at_once):
+            span = rows[start : start + at_once]
+            yield span, members, vectors[span].astype(np.float32) @ columns
 
 
-def cosines(vectors: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """[p] exact cosines, in fp32."""
-    cosines = np.empty(len(pairs), np.float32)
-    for start in range(0, len(pairs), ROWS_AT_ONCE):
-        first, second = pairs[start : start + ROWS_AT_ONCE].T
-        cosines[start : start + ROWS_AT_ONCE] = np.einsum(
-            "nd,nd->n", vectors[first].astype(np.float32), vectors[second].astype(np.float32)
-        )
-    return cosines
+def _grouped(cells: np.ndarray, num_cells: int) -> list[np.ndarray]:
+    """Of each cell the places where it stands in `cells`, ascending."""
+    order = np.argsort(cells, kind="stable")
+    return np.split(order, np.searchsorted(cells[order], np.arange(1, num_cells)))
