@@ -15,7 +15,7 @@ from schemas.fields import SchemaError
 
 WHOLE = ("run", "demo")
 STAGES = ("world", "plan", "shard", "train", "score", "label", "filter", "mix", "evaluate", "report")
-COMMANDS = (*WHOLE, *STAGES, "query", "separate")
+COMMANDS = (*WHOLE, *STAGES, "query", "separate", "settings")
 CONFIG_EXIT, FAILURE_EXIT, INTERRUPTED_EXIT = 2, 1, 130
 
 

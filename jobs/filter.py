@@ -2,58 +2,66 @@
 
 import collections
 import dataclasses
-import json
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated
 
 import typer
 
-from cluster.connect import connect
-from cluster.mapping import map_parts
 from cluster.resources import FILTERING
-from jobs.progress import progress_bar, tell
-from jobs.session import Address, Name, Preset, Root, Scorer, Seed, Session, Set, open_session
-from pipeline import storage
+from jobs.options import Address, Name, Preset, Root, Scorer, Seed, Set
+from jobs.progress import tell
+from jobs.session import Session, open_session
 from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER
 from pipeline.auditing import audit
-from pipeline.config import from_dict, hash_json
+from pipeline.config import hash_json
 from pipeline.duplicates import VideoVectors, find_duplicates
-from pipeline.filtering import FilterPart, lowest_score, summarize
-from pipeline.materializing import MaterializePart, MaterializingConfig, plan_shards
-from pipeline.thresholds import Thresholds, settle
+from pipeline.errors import ConfigError
+from pipeline.filtering import FilterPart, check_values, summarize
+from pipeline.grouping import group_facts
+from pipeline.materializing import MaterializePart, plan_shards
+from pipeline.thresholds import Thresholds, last_score, load_or_settle, settle
+from schemas.duplicates import DUPLICATES
 
-THRESHOLDS_FILE = "_thresholds.json"
-MOST_AT_ONCE = 16  # parts of one task
+AT_ONCE = 16  # parts of one task: to decide on one takes 10 ms, to hand it out as much
 
 
 def select(session: Session, name: str, model: str) -> None:
     """Decide on the parts that have no decisions yet, and prove that no video is in two splits."""
-    workspace, config, folder = session.workspace, session.config, f"selections/{name}"
-    workspace.require(f"scores/{model}", "earshot score")
+    folder = f"selections/{name}"
+    session = session.resume(folder)
+    workspace, config = session.workspace, session.config
+    workspace.require(f"scores/{model}")
     sources = [CLIPS_FOLDER, f"scores/{model}"]
     if workspace.has_stage(LABELS_FOLDER):
         sources.append(LABELS_FOLDER)
+        if unlabelled := workspace.pending(f"scores/{model}", LABELS_FOLDER):
+            raise ConfigError(
+                f"{workspace.uri(LABELS_FOLDER)}: {len(unlabelled)} parts are not labelled, first {unlabelled[0]}. Run "
+                f"`earshot label --root {workspace.root}` with the same --labels first."
+            )
     inputs = {source: workspace.stage(source)["hash"] for source in sources}
+    told = check_values(workspace, config.filtering)  # before the folder is claimed for a misspelt rule
+    if told:
+        print(f"filter: {told}", flush=True)
     with session.begin(folder, {"filtering": config.filtering, "splitting": config.splitting}, inputs):
         parts = workspace.pending(f"scores/{model}", folder)
-        if not parts:
-            session.done("filter", f"nothing to do, every clip is decided; audit: {audit(workspace)}", folder)
+        if not parts and workspace.is_finished(folder):  # else it was killed after its last part
+            session.done("filter", f"nothing to do, every clip is decided; {_audit(session)}", folder)
             return
-        if config.filtering.duplicate_similarity is not None:
-            _find_duplicates(session, name, model, config.filtering.duplicate_similarity)
-        thresholds = _thresholds(session, name, model)
+        duplicates = _find_duplicates(session, name, model, inputs)
+        thresholds = load_or_settle(workspace, name, lambda: _settle(session, name, model))
         work = FilterPart(workspace, name, model, config.filtering, config.splitting, thresholds)
-        counts: collections.Counter[str] = collections.Counter()
-        for found in _each(session, f"filter {name}", work, parts):
-            counts.update(found)
-        workspace.finish(folder, **summarize(workspace, name))
-        session.done("filter", f"{tell(counts)}; audit: {audit(workspace)}", folder)
+        counts = session.map(f"filter {name}", work, parts, FILTERING, AT_ONCE)
+        facts, audited = summarize(workspace, name), _audit(session)
+        workspace.finish(folder, audit=audited, **facts)
+        session.done("filter", f"{tell(counts)}{_none_kept(facts['reasons'])}; {duplicates}; {audited}", folder)
 
 
-def materialize(session: Session, selection: str, clips_per_shard: int) -> None:
+def materialize(session: Session, selection: str) -> None:
     """Write the shuffled shards of a selection that are missing."""
-    workspace, folder, source = session.workspace, f"materialized/{selection}", f"selections/{selection}"
-    config = MaterializingConfig(clips_per_shard=clips_per_shard)
+    folder, source = f"materialized/{selection}", f"selections/{selection}"
+    session = session.resume(folder)
+    workspace, config = session.workspace, session.config.materializing
     # a selection that has grown is another one to shuffle: its parts are part of what the shards are made of
     inputs = {source: workspace.stage(source)["hash"], f"{source} parts": hash_json(workspace.parts(source))}
     with session.begin(folder, {"materializing": config, "seed": session.seed}, inputs):
@@ -62,69 +70,80 @@ def materialize(session: Session, selection: str, clips_per_shard: int) -> None:
         shards = [shard for shard in plan.shards if shard not in finished]
         work = MaterializePart(workspace, selection, plan, session.seed)
         counts = session.map(f"materialize {selection}", work, shards, FILTERING)
-        if shards:
+        if shards or not workspace.is_finished(folder):
             workspace.finish(folder)
         note = f"{tell(counts)} in {len(shards)} shards" if shards else "nothing to do, every shard is written"
-        session.done("materialize", f"{note}; audit: {audit(workspace)}", folder)
+        if not plan.shards:
+            note = "0 clips kept: no shards"
+        session.done("materialize", f"{note}; {_audit(session)}", folder)
 
 
-def _find_duplicates(session: Session, name: str, model: str, similarity: float) -> None:
-    """Compare the videos of parts that have not been compared."""
-    workspace, config, folder = session.workspace, session.config, f"duplicates/{name}"
-    compared = {
-        "similarity": similarity,
-        "licenses": config.filtering.licenses,
-        "min_score": config.filtering.min_score,
-    }
-    inputs = {f"scores/{model}": workspace.stage(f"scores/{model}")["hash"]}
-    with session.begin(folder, {"duplicates": compared, "splitting": config.splitting}, inputs):
-        if not workspace.pending(f"scores/{model}", folder):
-            return
-        work = VideoVectors(workspace, model, config.splitting, config.filtering.licenses, config.filtering.min_score)
-        found = _each(session, "compare videos", work, workspace.parts(f"scores/{model}"))
-        find_duplicates(workspace, name, model, (video for videos in found for video in videos), similarity)
-        workspace.finish(folder)
+def _audit(session: Session) -> str:
+    """What was proved of the splits."""
+    return f"audit of the whole workspace: {audit(session.workspace)}"
 
 
-def _thresholds(session: Session, name: str, model: str) -> Thresholds:
-    """What the corpus asks of a clip, settled once and stored before any part is decided.
-
-    A run that was killed goes on with the same thresholds, and a collection that grows is judged by those of its first
-    run, not by others each night.
-    """
-    workspace, filtering = session.workspace, session.config.filtering
-    uri = workspace.uri(f"selections/{name}", THRESHOLDS_FILE)
-    if storage.exists(uri):
-        return from_dict(Thresholds, json.loads(storage.read_bytes(uri)))
-    thresholds = Thresholds(lowest_score=lowest_score(workspace, model, filtering))
-    if filtering.top_videos is not None or filtering.top_clips is not None:
-        work = FilterPart(workspace, name, model, filtering, session.config.splitting, thresholds)
-        offers = _each(session, "survey", work.survey, workspace.parts(f"scores/{model}"))
-        thresholds = settle(thresholds.lowest_score, filtering.top_videos, filtering.top_clips, offers)
-    storage.commit_bytes(uri, json.dumps(dataclasses.asdict(thresholds), indent=1).encode())
-    return thresholds
+def _none_kept(reasons: Mapping[str, int]) -> str:
+    """What refused the most clips, where nothing is kept: a typo, or rules that no clip meets."""
+    if reasons.get("kept"):
+        return ""
+    reason, count = max(reasons.items(), key=lambda item: item[1], default=("not_cut", 0))
+    return f"; 0 clips kept, {count} of {sum(reasons.values())} refused as {reason}: loosen that under another --name"
 
 
-def _each(session: Session, what: str, work: Callable[[str], Any], parts: list[str]) -> Iterator[Any]:
-    """What `work` gives of each part, as the parts are done.
+def _find_duplicates(session: Session, name: str, model: str, inputs: dict[str, str]) -> str:
+    """Compare the videos of parts that have not been compared; tell what was found in all."""
+    workspace, filtering, splitting = session.workspace, session.config.filtering, session.config.splitting
+    if filtering.duplicate_similarity is None:
+        return "no duplicates looked for"
+    folder, scored = f"duplicates/{name}", workspace.parts(f"scores/{model}")
+    with session.begin(folder, {"filtering": filtering, "splitting": splitting}, inputs):
+        if workspace.pending(f"scores/{model}", folder) or not workspace.is_finished(folder):
+            by_itself = dataclasses.replace(filtering, duplicate_similarity=None)
+            lowest = Thresholds(lowest_score=filtering.min_score)
+            passing = FilterPart(workspace, name, model, by_itself, splitting, lowest).passing
+            work = VideoVectors(
+                workspace, model, splitting, lambda part: collections.Counter(passing(part)["video_id"].to_pylist())
+            )
+            found = session.each(f"compare {name}", work, scored, FILTERING, AT_ONCE)
+            least = find_duplicates(
+                workspace,
+                name,
+                model,
+                (video for videos in found for video in videos),
+                filtering.duplicate_similarity,
+                lambda match, parts: session.each(f"match {name}", match, parts, FILTERING),
+            )
+            workspace.finish(folder, median_least_cosine=least)
+    facts = group_facts(workspace.read_all(folder, DUPLICATES).to_pylist())
+    return (
+        f"{facts['num_groups']} groups of uploads, the largest of {facts['largest_group']} videos, "
+        f"{facts['num_collapsed']} videos collapsed"
+    )
 
-    Where there are many, a worker is handed several at once: to decide on one takes 10 ms, to hand it out as much.
-    """
 
-    def several(handed: str) -> list[Any]:
-        return [work(part) for part in handed.split()]
+def _settle(session: Session, name: str, model: str) -> Thresholds:
+    """What the corpus asks of a clip: passes over columns, before any part is decided."""
+    filtering, parts = session.config.filtering, session.workspace.parts(f"scores/{model}")
 
-    at_once = max(1, min(MOST_AT_ONCE, len(parts) // 64))
-    handed = [" ".join(parts[first : first + at_once]) for first in range(0, len(parts), at_once)]
-    connect(session.address)
-    with progress_bar(what, len(parts)) as advance:
-        for _, given in map_parts(several, handed, FILTERING):
-            yield from given
-            advance(len(given), "")
+    def rules(lowest: float) -> FilterPart:
+        thresholds = Thresholds(lowest_score=lowest)
+        return FilterPart(session.workspace, name, model, filtering, session.config.splitting, thresholds)
+
+    lowest = filtering.min_score
+    if filtering.keep_fraction < 1:
+        passing = rules(0.0).passing
+        scores = session.each(
+            f"survey {name}", lambda part: passing(part)["score"].to_numpy(), parts, FILTERING, AT_ONCE
+        )
+        lowest = max(lowest, last_score(filtering.keep_fraction, scores))
+    if filtering.top_videos is None and filtering.top_clips is None:
+        return Thresholds(lowest_score=lowest)
+    offers = session.each(f"rank {name}", rules(lowest).survey, parts, FILTERING, AT_ONCE)
+    return settle(lowest, filtering.top_videos, filtering.top_clips, offers)
 
 
 Materialize = Annotated[bool, typer.Option("--materialize", help="Also write shuffled training shards.")]
-ClipsPerShard = Annotated[int, typer.Option(min=1, help="With --materialize: clips in one tar.")]
 
 
 def command(
@@ -132,7 +151,6 @@ def command(
     name: Name = "default",
     model: Scorer = "coincidence",
     materialized: Materialize = False,
-    clips_per_shard: ClipsPerShard = 2000,
     preset: Preset = None,
     settings: Set = None,
     seed: Seed = None,
@@ -150,4 +168,4 @@ def command(
     session = open_session(root, preset, settings, seed, address)
     select(session, name, model)
     if materialized:
-        materialize(session, name, clips_per_shard)
+        materialize(session, name)

@@ -1,16 +1,19 @@
 """Freeze the evaluation sets: a selection and labels -> mixtures/<name>/on_mom-00000 and so on."""
 
 from cluster.resources import MIXING
+from jobs.options import Address, Name, Preset, Root, Seed, Selection, Set
 from jobs.progress import tell
-from jobs.session import Address, Name, Preset, Root, Seed, Selection, Session, Set, open_session
+from jobs.session import Session, open_session
 from pipeline.artifacts import LABELS_FOLDER
 from pipeline.mixing import EVAL_SETS, MixPart, plan_mixtures
 
 
 def mix(session: Session, name: str, selection: str) -> None:
     """Render the parts of the evaluation sets that are missing."""
-    workspace, config, folder = session.workspace, session.config.mixing, f"mixtures/{name}"
-    workspace.require(f"selections/{selection}", "earshot filter")
+    folder = f"mixtures/{name}"
+    session = session.resume(folder)
+    workspace, config = session.workspace, session.config.mixing
+    workspace.require(f"selections/{selection}")
     inputs = {f"selections/{selection}": workspace.stage(f"selections/{selection}")["hash"]}
     with session.begin(folder, {"mixing": config, "seed": session.seed}, inputs):
         if workspace.is_finished(folder):

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from jobs.options import Collection, Media, Preset, Set
 from jobs.plan_table import actual_notes, cost_note, deadline_note, sample_notes, table
 from jobs.presets import preset as find_preset
 from jobs.progress import progress_bar
-from jobs.session import DEFAULT_PRESET, Collection, Media, Preset, Set, open_session
+from jobs.session import DEFAULT_PRESET, open_session
 from jobs.tables import show
 from pipeline.config import override
 from pipeline.deadlines import parse_hours

@@ -5,17 +5,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from jobs.session import ReadRoot, open_workspace
+from jobs.options import ReadRoot
 from jobs.tables import show
+from pipeline.artifacts import open_workspace
 from pipeline.errors import ConfigError
-from pipeline.querying import describe, query
+from pipeline.querying import VIEWS, describe, query
 
 MAX_ROWS = 50
 
 
 def command(
     root: ReadRoot,
-    sql: Annotated[str | None, typer.Argument(help="One SELECT, in DuckDB's SQL.")] = None,
+    sql: Annotated[str | None, typer.Argument(help=f"One SELECT, in DuckDB's SQL, over {', '.join(VIEWS)}.")] = None,
     columns: Annotated[bool, typer.Option("--columns", help="List every view's columns, units and meaning.")] = False,
     format: Annotated[
         Literal["table", "csv", "json"], typer.Option(help="How to print; csv and json print all.")
@@ -23,7 +24,7 @@ def command(
 ) -> None:
     """Answer an SQL query over the tables of a workspace.
 
-    Views: videos, clips, scores, labels, selections, mixtures, examples, sources, summary, training. Writes nothing.
+    Reads the tables that the query names; --columns lists what they hold. Writes nothing.
 
     Example: earshot query --root my_workspace "SELECT eval_set, median(si_snr_db) FROM examples GROUP BY 1"
     """

@@ -1,26 +1,32 @@
 """The report: every table of the workspace -> one self-contained HTML page, and its figures on the terminal."""
 
-from jobs.session import ReadRoot, open_workspace
+from jobs.options import ReadRoot
+from jobs.progress import printable
 from jobs.tables import show
 from pipeline import storage
-from pipeline.artifacts import Workspace
-from pipeline.reporting import render_report, summary_table
+from pipeline.artifacts import Workspace, open_workspace
+from pipeline.reporting import make_report
 
 PAGE = "report.html"
 
 
 def report(workspace: Workspace) -> None:
-    """Print the figures, each beside chance or the untouched mixture, and write the page."""
-    rows = summary_table(workspace)
-    show(["what", "value", "beside", "which is", "n"], [list(row.cells()) for row in rows])
-    storage.commit_bytes(workspace.uri(PAGE), render_report(workspace).encode())
-    print(f"report: {len(rows)} figures -> {workspace.uri(PAGE)}", flush=True)
+    """Print the figures, each beside chance or the untouched mixture, and the extreme scores; write the page."""
+    found = make_report(workspace)
+    show(["of", "what", "value", "beside", "which is", "n"], [[row.run, *row.cells()] for row in found.figures])
+    if found.extremes:
+        names = ["model", "", "score", "video", "start_s", "loudness_lufs"]
+        rows = [[c.model, c.which, c.score, printable(c.video), c.start_s, c.loudness_lufs] for c in found.extremes]
+        show(names, rows)
+    storage.commit_bytes(workspace.uri(PAGE), found.page.encode())
+    print(f"report: {len(found.figures)} figures -> {workspace.uri(PAGE)}", flush=True)
 
 
 def command(root: ReadRoot) -> None:
     """Write one HTML page about a workspace, and print its figures.
 
-    Reads every table that is there. Writes report.html, which needs no other file and no network.
+    Reads every table that is there, and of each coincidence model the clips with the ten highest and lowest scores, to
+    be seen and heard. Writes report.html, which needs no other file and no network.
 
     Example: earshot report --root my_workspace
     """

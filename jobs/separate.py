@@ -5,11 +5,12 @@ from typing import Annotated
 import torch
 import typer
 
-from jobs.session import ReadRoot, named, open_workspace
-from pipeline.artifacts import CLIPS_FOLDER
+from jobs.options import ReadRoot, named
+from pipeline import storage
+from pipeline.artifacts import CLIPS_FOLDER, open_workspace
 from pipeline.config import from_dict
 from pipeline.errors import ClipError, ConfigError, DataError
-from pipeline.evaluating import load_model
+from pipeline.learners import load_model
 from pipeline.separating import separate_video
 from pipeline.views import ClipView
 
@@ -28,6 +29,8 @@ def command(
     Example: earshot separate holiday.mp4 --root my_workspace --out separated
     """
     workspace = open_workspace(root)
+    if not storage.exists(video):
+        raise ConfigError(f"{video}: no such file. Expected a video: a path or an s3:// address.")
     view = from_dict(ClipView, workspace.stage(CLIPS_FOLDER)["config"]["view"])
     _, network = load_model(workspace, model, "separation")
     torch.set_grad_enabled(False)

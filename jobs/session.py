@@ -1,66 +1,38 @@
-"""What every command shares: its options, the workspace with its config, parts mapped with a progress bar, the summary.
+"""What the commands that write share: the workspace with its config, parts mapped with a progress bar, the last line.
 
 The command that begins a root stores its whole config and seed in `<root>/earshot.json`; later commands take them from
-there, so `--preset`, `--set` and `--seed` are said once. Said again, they count for that command alone.
+there, so `--preset`, `--set` and `--seed` are said once. Said again, they count for that command, and for those that go
+on with what it made.
 """
 
 import collections
 import dataclasses
 import json
-import re
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any
-
-import typer
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from cluster.connect import connect
 from cluster.mapping import map_parts
 from cluster.metrics import publish
 from cluster.resources import Needs
 from jobs.presets import PipelineConfig, check_together, preset
-from jobs.progress import progress_bar, tell
+from jobs.progress import printable, progress_bar, tell
 from pipeline import storage
-from pipeline.artifacts import SETTINGS_FILE, Workspace
-from pipeline.config import as_dict, from_dict, override
+from pipeline.artifacts import SETTINGS_FILE, Workspace, workspace_at
+from pipeline.config import as_dict, from_dict, list_settings, override
 from pipeline.costing import Costed
 from pipeline.errors import ConfigError
 from pipeline.locking import claim
 
-
-def check_name(name: str | None) -> str | None:
-    """A name that is safe as a folder of the workspace.
-
-    Raises:
-        ConfigError: it is not, or would lead out of the workspace.
-    """
-    if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,99}", name):
-        raise ConfigError(f"name {name!r}: expected 1 to 100 of a-z, 0-9, _ and -, beginning with a letter or digit.")
-    return name
-
-
-def named(text: str, *declarations: str) -> Any:
-    """An option that names something of the workspace."""
-    return typer.Option(*declarations, help=text, callback=check_name)
-
-
-Root = Annotated[str, typer.Option(help="Workspace: a folder or s3://bucket/prefix. Made if it is not there.")]
-ReadRoot = Annotated[str, typer.Option("--root", help="Workspace: a folder or s3://bucket/prefix.")]
-Collection = Annotated[str, typer.Option(help="Videos: a folder, an s3:// prefix, or a .csv/.parquet with column uri.")]
-Media = Annotated[
-    str | None,
-    typer.Option(help="Where relative addresses of a table lie. Default: beside it; a published list's: its bucket."),
-]
-Preset = Annotated[str | None, typer.Option(help="tiny, small or base. Default: the root's, else tiny.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="Change a field: stage.field=value. Repeatable.")]
-Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every random choice. Default: the root's, else 0.")]
-Address = Annotated[str | None, typer.Option(help="Ray cluster: auto or ray://head:10001. Default: this machine.")]
-Name = Annotated[str, named("Name of what this makes, so that several can stand side by side.")]
-Scorer = Annotated[str, named("Name of the coincidence model.", "--model")]
-Selection = Annotated[str, named("Name of the selection.")]
-
+R = TypeVar("R")
+Note = Callable[[Mapping[str, float], float], str]
 DEFAULT_PRESET = "tiny"
+MIN_HANDED = 64  # portions of parts: fewer would leave workers of a large cluster without
+MAX_TOLD = 5  # settings of a folder that are named: a folder of another preset differs in dozens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +43,46 @@ class Session:
     config: PipelineConfig
     seed: int
     address: str | None
+    given: tuple[str, ...] | None = None
+    """This command's --set; None where the whole config was given: by --preset, or in code."""
+    is_seed_given: bool = True
+
+    def resume(self, folder: str, another: str = "--name") -> "Session":
+        """This session with the settings and the seed that a stage's folder was begun with, if it was.
+
+        What was given now goes before: then `begin` refuses the folder, and says what differs. Without this, every
+        repeat of `filter --name top --set filtering.top_clips=9` would have to name all its settings again. A line on
+        stderr names what is taken from the folder and would be another value without it.
+
+        Args:
+            folder: the stage's folder, such as scores/coincidence.
+            another: option that leads to another folder, for the message of a refusal.
+        Raises:
+            ConfigError: the folder was begun by a version with other fields, or what is given now does not fit it.
+        """
+        if not self.workspace.has_stage(folder):
+            return self
+        stored, config = self.workspace.stage(folder)["config"], self.config
+        if self.given is not None:
+            of_stage = stored | {stored.get("learner"): stored.get("config")}  # a model's is told apart by its learner
+            whole = {name: of_stage.get(name, value) for name, value in as_dict(config).items()}
+            way_out = f"Use another {another}, or remove that folder and what was made from it."
+            config = override(_restored(whole, self.workspace.uri(folder), way_out), self.given)
+        seed = self.seed if self.is_seed_given else stored.get("seed", self.seed)
+        resumed = dataclasses.replace(self, config=config, seed=seed)
+        if resumed != self:
+            before = set(_settings(self))
+            own = [setting for setting in _settings(resumed) if setting not in before]
+            more = f" and {len(own) - MAX_TOLD} more" if len(own) > MAX_TOLD else ""
+            told = f"{folder}: goes on with its own {', '.join(own[:MAX_TOLD])}{more}"
+            print(printable(told), file=sys.stderr, flush=True)
+        return resumed
 
     @contextmanager
-    def begin(self, folder: str, config: Any, inputs: dict[str, str]) -> Iterator[None]:
+    def begin(self, folder: str, config: Any, inputs: dict[str, str], another: str = "--name") -> Iterator[None]:
         """Claim a stage's folder while the block runs; the first one also stores this session's settings.
+
+        See `Workspace.begin` for the arguments.
 
         Raises:
             ConfigError: the root cannot be written to, the folder holds work of another config or of other inputs, or
@@ -86,7 +94,7 @@ class Session:
             storage.check_writable(self.workspace.root)
         with claim(self.workspace, folder):
             storage.remove_unfinished(self.workspace.uri(folder))
-            self.workspace.begin(folder, config, inputs)
+            self.workspace.begin(folder, config, inputs, another)
             if is_new:
                 settings = {"config": as_dict(self.config), "seed": self.seed}
                 storage.commit_bytes(uri, json.dumps(settings, indent=1).encode())
@@ -95,35 +103,55 @@ class Session:
     def map(
         self,
         stage: str,
-        work: Callable[[str], Any],
+        work: Callable[[str], Mapping[str, float]],
         parts: list[str],
         needs: Needs,
-        note: Callable[[collections.Counter[str], float], str] = lambda counts, elapsed_s: tell(counts),
+        at_once: int = 1,
+        note: Note = lambda counts, elapsed_s: tell(counts),
     ) -> collections.Counter[str]:
-        """Run `work` on every part under one progress bar; return the sum of the counts it gave.
+        """Run `work`, part -> counts by name, on every part; return the sum of the counts. See `each`."""
+        counts: collections.Counter[str] = collections.Counter()
+        for found in self.each(stage, work, parts, needs, at_once, counts, note):
+            counts.update(found)
+        return counts
+
+    def each(
+        self,
+        stage: str,
+        work: Callable[[str], R],
+        parts: list[str],
+        needs: Needs,
+        at_once: int = 1,
+        counts: Mapping[str, float] = MappingProxyType({}),
+        note: Note = lambda counts, elapsed_s: tell(counts),
+    ) -> Iterator[R]:
+        """What `work` gives of each part, as the parts are done, under one progress bar.
 
         With no part left to do, Ray is not even started. Costs and metrics of the parts are recorded on the way.
 
         Args:
             stage: the command, and the name of what it makes if there can be several.
-            work: part -> counts by name.
+            work: what is done with a part.
             parts: those to do.
             needs: of one worker.
+            at_once: parts that a worker is handed together, where there are many: for work of a few milliseconds, which
+                to hand out takes as long.
+            counts: for the bar and the metrics; the caller counts in it what it has been given.
             note: what the bar says of the counts so far and the seconds they took.
         """
-        counts: collections.Counter[str] = collections.Counter()
         if not parts:
-            return counts
+            return
         connect(self.address)
         costed = Costed(self.workspace, stage.replace(" ", "-"), work)
-        began = time.monotonic()
+        size = max(1, min(at_once, len(parts) // MIN_HANDED))
+        handed = [" ".join(parts[first : first + size]) for first in range(0, len(parts), size)]
+        done, began = 0, time.monotonic()
         with progress_bar(stage, len(parts)) as advance:
-            for done, (_, found) in enumerate(map_parts(costed, parts, needs), start=1):
-                counts.update(found)
-                elapsed_s = time.monotonic() - began
+            for _, given in map_parts(lambda names: [costed(part) for part in names.split()], handed, needs):
+                yield from given
+                done, elapsed_s = done + len(given), time.monotonic() - began
                 publish(stage, done, len(parts), elapsed_s / done * (len(parts) - done), counts)
-                advance(1, note(counts, elapsed_s))
-        return counts
+                advance(len(given), note(counts, elapsed_s))
 
     def done(self, stage: str, facts: str, folder: str) -> None:
         """The command's last line: what was done, and where it lies."""
@@ -140,31 +168,35 @@ def open_session(
     """The session of a command that writes to `root`.
 
     Raises:
-        ConfigError: the preset or a setting is unknown.
+        ConfigError: the preset or a setting is unknown, or settings do not go together.
     """
-    if not storage.is_s3(root):
-        root = str(storage.local_path(root).resolve())
-    workspace = Workspace(root)
+    workspace = workspace_at(root)
     uri = workspace.uri(SETTINGS_FILE)
-    stored = json.loads(storage.read_bytes(uri)) if storage.exists(uri) else None
-    if preset_name is not None or stored is None:
+    stored: dict[str, Any] = json.loads(storage.read_bytes(uri)) if storage.exists(uri) else {"seed": 0}
+    if preset_name is not None or "config" not in stored:
         config = preset(preset_name or DEFAULT_PRESET)
     else:
-        config = from_dict(PipelineConfig, stored["config"])
-    config = override(config, settings or [])
+        config = _restored(stored["config"], uri, "Give --preset and --set again, or use another --root.")
+    given = tuple(settings or ())
+    config = override(config, given)
     check_together(config)
-    if seed is None:
-        seed = stored["seed"] if stored else 0
-    return Session(workspace, config, seed, address)
+    return Session(
+        workspace,
+        config,
+        stored["seed"] if seed is None else seed,
+        address,
+        given=given if preset_name is None else None,
+        is_seed_given=seed is not None,
+    )
 
 
-def open_workspace(root: str) -> Workspace:
-    """The workspace of a command that only reads.
+def _restored(config: dict[str, Any], where: str, way_out: str) -> PipelineConfig:
+    try:
+        return from_dict(PipelineConfig, config)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error} {way_out}") from error
 
-    Raises:
-        ConfigError: no Earshot command has written there.
-    """
-    workspace = Workspace(root if storage.is_s3(root) else str(storage.local_path(root).resolve()))
-    if not storage.exists(workspace.uri(SETTINGS_FILE)):
-        raise ConfigError(f"--root {root}: no Earshot workspace there. Make one with `earshot run` or `earshot shard`.")
-    return workspace
+
+def _settings(session: Session) -> list[str]:
+    """`filtering.top_clips=9` for every field of the config, and the seed."""
+    return [*(f"{path}={text}" for path, text, _ in list_settings(session.config)), f"seed={session.seed}"]

@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from cluster.resources import SHARDING, Needs
+from jobs.options import Address, Collection, Media, Preset, Root, Seed, Set
 from jobs.presets import PipelineConfig
 from jobs.progress import printable, tell
-from jobs.session import Address, Collection, Media, Preset, Root, Seed, Session, Set, open_session
+from jobs.session import Session, open_session
 from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
 from pipeline.collecting import check_collection, plan_parts
+from pipeline.errors import DataError
 from pipeline.ledger import Ledger, take_stock
 from pipeline.sharding import ShardPart
 from schemas.videos import REJECTED
@@ -21,10 +23,15 @@ NUM_TOLD = 5  # addresses of changed videos on the terminal
 
 
 def shard(session: Session, collection: str, media: str | None = None, retry: Sequence[str] = ()) -> None:
-    """List the collection, give new and retried videos a part, cut the parts that are not cut, and take stock."""
+    """List the collection, give new and retried videos a part, cut the parts that are not cut, and take stock.
+
+    Raises:
+        ConfigError: the collection is not there.
+        DataError: no file in it gave a clip; what is wrong with each stands in its row.
+    """
     workspace, config = session.workspace, session.config
     check_collection(collection, workspace.root, media)  # one that is not there leaves no trace
-    with session.begin(CLIPS_FOLDER, {"view": config.view, "sharding": config.sharding}, {}):
+    with session.begin(CLIPS_FOLDER, {"view": config.view, "sharding": config.sharding}, {}, another="--root"):
         planned = plan_parts(workspace, collection, config.collecting, media, retry)
         parts = workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER)
         work = ShardPart(workspace, config.view, config.sharding)
@@ -41,6 +48,12 @@ def shard(session: Session, collection: str, media: str | None = None, retry: Se
             )
         news = tell({"new": planned.num_new, "retried": planned.num_retried}) or "went on"
         session.done("shard", f"{news if parts else 'nothing to do'}; {tell_stock(ledger)}", CLIPS_FOLDER)
+        if not ledger.num_kept:
+            why = f"earshot query --root {workspace.root} 'SELECT uri, outcome, detail FROM videos'"
+            raise DataError(
+                f"--collection {collection}: none of {ledger.num_videos} files gave a clip "
+                f"({tell(ledger.videos_by_outcome)}). Expected videos with sound. What is wrong with each: {why}"
+            )
 
 
 def needs(config: PipelineConfig) -> Needs:
@@ -86,7 +99,7 @@ def command(
 
     Reads the collection. Writes clips/ (WebDataset tars, one row per planned clip) and videos/ (one row per video, kept
     or with the reason why not). Run it again to cut videos that are new, or to go on after it was stopped. It ends with
-    a count of every video and clip by outcome, and fails if one is not accounted for.
+    a count of every video and clip by outcome, and fails if one is not accounted for, or if no file gave a clip.
 
     Example: earshot shard --collection my_videos --root my_workspace
     """

@@ -26,6 +26,15 @@ LABELS_FOLDER = "labels"
 TRAINING_FOLDER = "training"
 STAGE_FILE = "_stage.json"
 SETTINGS_FILE = "earshot.json"  # in every root: says that this is one
+# The command that makes a folder, by the folder's first name.
+MAKERS = {
+    CLIPS_FOLDER: "earshot shard --collection C",
+    "models": "earshot train LEARNER --name {name}",
+    "scores": "earshot score --model {name}",
+    LABELS_FOLDER: "earshot label --labels FILE",
+    "selections": "earshot filter --name {name}",
+    "mixtures": "earshot mix --name {name}",
+}
 LIBRARIES = ("torch", "ray", "pyarrow", "numpy", "soundfile", "simplejpeg")
 
 
@@ -50,7 +59,7 @@ class Workspace:
         finished = set(self.parts(target))
         return [part for part in self.parts(source) if part not in finished]
 
-    def require(self, folder: str, command: str) -> list[str]:
+    def require(self, folder: str) -> list[str]:
         """The parts of a folder that another stage must have written.
 
         Raises:
@@ -58,7 +67,7 @@ class Workspace:
         """
         parts = self.parts(folder)
         if not parts:
-            raise ConfigError(f"{self.uri(folder)}: nothing there yet. Run `{command} --root {self.root}` first.")
+            raise self._nothing(folder)
         return parts
 
     def read(self, folder: str, part: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
@@ -91,13 +100,14 @@ class Workspace:
             pq.write_table(checked, file, compression="zstd", write_page_checksum=True)
         return uri
 
-    def begin(self, folder: str, config: Any, inputs: dict[str, str]) -> str:
+    def begin(self, folder: str, config: Any, inputs: dict[str, str], another: str = "--name") -> str:
         """Claim a folder for one config and its inputs; return the hash that names what it will hold.
 
         Args:
             folder: the stage's folder, such as scores/coincidence.
             config: the stage's config dataclass, or a dict of configs and plain JSON types.
             inputs: hash of each stage it reads, by folder.
+            another: option that leads to another folder, for the message of a refusal.
         Raises:
             ConfigError: the folder already holds work of another config or of other inputs.
         """
@@ -110,7 +120,7 @@ class Workspace:
                 changes = _differences(found, stage)
                 raise ConfigError(
                     f"{self.uri(folder)}: holds work of another config or input ({changes}). "
-                    "Use another --root or --name, or remove that folder and what was made from it."
+                    f"Use another {another}, or remove that folder and what was made from it."
                 )
             return name
         versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
@@ -139,14 +149,45 @@ class Workspace:
         """What made the folder: config, inputs, hash, versions, times.
 
         Raises:
-            ConfigError: no stage has begun there.
+            ConfigError: no stage has begun there; the message names the command that makes it.
         """
         if not self.has_stage(folder):
-            raise ConfigError(f"{self.uri(folder)}: nothing there yet. Run the stage that makes it first.")
+            raise self._nothing(folder)
         return json.loads(storage.read_bytes(self.uri(folder, STAGE_FILE)))
+
+    def _nothing(self, folder: str) -> ConfigError:
+        kind, _, name = folder.partition("/")
+        command = MAKERS.get(kind, "earshot run --collection C").format(name=name)
+        return ConfigError(f"{self.uri(folder)}: nothing there yet. Run `{command} --root {self.root}` first.")
 
     def _write_stage(self, folder: str, record: dict[str, Any]) -> None:
         storage.commit_bytes(self.uri(folder, STAGE_FILE), json.dumps(record, indent=1, sort_keys=True).encode())
+
+
+def workspace_at(root: str) -> Workspace:
+    """The workspace of a `--root`, which may be a relative path: workers have other working directories."""
+    return Workspace(root if storage.is_s3(root) else str(storage.local_path(root).resolve()))
+
+
+def open_workspace(root: str) -> Workspace:
+    """The workspace of a command that only reads.
+
+    Raises:
+        ConfigError: no Earshot command has written there.
+    """
+    workspace = workspace_at(root)
+    if not storage.exists(workspace.uri(SETTINGS_FILE)):
+        raise ConfigError(f"--root {root}: no Earshot workspace there. Make one with `earshot run` or `earshot shard`.")
+    return workspace
+
+
+def damaged_tar(uri: str, found: str) -> DataError:
+    """The error of a tar that is not what its part's rows promise: where, `found` (a sentence), and what to do."""
+    folder, _, part = uri.removesuffix(".tar").rpartition("/")
+    root, _, kind = folder.rpartition("/")
+    # what makes a part finished: of clips/00042, its videos' rows; of sets and shards, such as test-00042, its own
+    record = storage.join(root, VIDEOS_FOLDER if kind == CLIPS_FOLDER and "-" not in part else kind, f"{part}.parquet")
+    return DataError(f"{uri}: {found} Delete {record} and run the command that made it: it makes the part again.")
 
 
 def report_folder(run: str, table: str) -> str:
@@ -159,10 +200,13 @@ def _now() -> str:
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """`view.hop_s: 1.0 there, 2.0 asked for`, for the first three fields that differ."""
-    there, asked = _flat(found["config"] | found["inputs"]), _flat(wanted["config"] | wanted["inputs"])
-    names = [name for name in sorted(there.keys() | asked.keys()) if there.get(name) != asked.get(name)]
-    return "; ".join(f"{name}: {there.get(name)} there, {asked.get(name)} asked for" for name in names[:3])
+    """`view.hop_s: 1.0 there, 2.0 asked for`, for every field that differs: those of the config, then the inputs."""
+    told = []
+    for kind in ("config", "inputs"):
+        there, asked = _flat(found[kind]), _flat(wanted[kind])
+        names = [name for name in sorted(there.keys() | asked.keys()) if there.get(name) != asked.get(name)]
+        told += [f"{name}: {there.get(name)} there, {asked.get(name)} asked for" for name in names]
+    return "; ".join(told)
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,17 +1,22 @@
 """Configs: frozen dataclasses that hold what changes a result, and nothing else.
 
-Each stage's config class stands beside the code that reads it; this file only knows how to hash one, write one as JSON
-and override a field of one. The hash of a config names the artifact it made, so paths, addresses and worker counts are
-arguments, never fields.
+Each stage's config class stands beside the code that reads it; this file only knows how to hash one, write one as JSON,
+override a field of one, and list the fields with their meaning. The hash of a config names the artifact it made, so
+paths, addresses and worker counts are arguments, never fields.
 """
 
+import ast
 import dataclasses
 import hashlib
+import inspect
+import itertools
 import json
 import math
+import textwrap
 import types
 import typing
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from pipeline.errors import ConfigError
 
@@ -34,17 +39,43 @@ def hash_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:12]
 
 
-def override(config: T, assignments: list[str]) -> T:
+class Setting(NamedTuple):
+    """One field that `override` can change."""
+
+    path: str
+    """Such as filtering.min_score."""
+    text: str
+    """Its value, as `override` reads it."""
+    doc: str
+    """What moving it does."""
+
+
+def list_settings(config: Any, prefix: str = "") -> Iterator[Setting]:
+    """Every single value of a nested config, in order; its meaning is the docstring under the field."""
+    docs: dict[str, str] = {}
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(type(config)))).body
+    for field, below in itertools.pairwise(typing.cast(ast.ClassDef, definition).body):
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
+            docs[ast.unparse(field.target)] = " ".join(ast.literal_eval(below.value).split())
+    for name in (field.name for field in dataclasses.fields(config)):
+        value = getattr(config, name)
+        if dataclasses.is_dataclass(value):
+            yield from list_settings(value, f"{prefix}{name}.")
+        else:
+            yield Setting(prefix + name, _text(value), docs.get(name, ""))
+
+
+def override(config: T, assignments: Sequence[str]) -> T:
     """Replace fields of a nested config by `stage.field=value` strings.
 
     >>> import dataclasses
     >>> @dataclasses.dataclass(frozen=True)
     ... class Mixing:
-    ...     num_examples: int = 4
+    ...     max_examples: int = 4
     >>> @dataclasses.dataclass(frozen=True)
     ... class Config:
     ...     mixing: Mixing = Mixing()
-    >>> override(Config(), ["mixing.num_examples=8"]).mixing.num_examples
+    >>> override(Config(), ["mixing.max_examples=8"]).mixing.max_examples
     8
 
     Raises:
@@ -53,7 +84,7 @@ def override(config: T, assignments: list[str]) -> T:
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals:
-            raise ConfigError(f"--set {assignment}: expected stage.field=value, for example mixing.num_examples=100.")
+            raise ConfigError(f"--set {assignment}: expected stage.field=value, for example mixing.max_examples=100.")
         config = _replace(config, path.strip().split("."), text.strip(), assignment)
     return config
 
@@ -96,6 +127,13 @@ def _replace(config: T, path: list[str], text: str, assignment: str) -> T:
         return dataclasses.replace(config, **{path[0]: new})  # type: ignore[type-var]
     except ValueError as error:
         raise ConfigError(f"--set {assignment}: {error}") from error
+
+
+def _text(value: Any) -> str:
+    """The inverse of `_parse`."""
+    if isinstance(value, tuple):
+        return ",".join(map(_text, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def _parse(hint: Any, text: str, assignment: str) -> Any:

@@ -10,7 +10,7 @@ import concurrent.futures
 import posixpath
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -50,6 +50,7 @@ TABLES = (
     (SUMMARY, "reports/run=*/summary/*.parquet"),
     (COSTS, "costs/*/*.parquet"),
 )
+VIEWS = tuple(table_name(schema) for schema, _ in TABLES)
 NUM_DOWNLOADS = 16  # at once: a part takes 50 ms of waiting and hardly any work
 READ_ONLY = ("SELECT", "MULTI")  # DuckDB's names; MULTI is a PIVOT, which asks for its columns first
 
@@ -80,29 +81,39 @@ def query(workspace: Workspace, sql: str) -> pa.Table:
         ConfigError: the SQL is wrong or no SELECT, or no stage has run below the root.
         DataError: a part is damaged, or of another version of its schema.
     """
+    return query_all(workspace, {"": sql})[""]
+
+
+def query_all(workspace: Workspace, queries: Mapping[str, str]) -> dict[str, pa.Table]:
+    """The result of each query by its name: parts are listed, and on S3 downloaded, once for all. Raises as `query`."""
     paths: dict[str, str] = {}  # where each part lies on this machine: its address
+    text = "\n".join(queries.values())
     with (
         tempfile.TemporaryDirectory(prefix="earshot-query-") as folder,
         duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}) as database,
     ):
         for schema, pattern in TABLES:
             # a name that does not occur cannot be asked for; one that does by chance costs only its listing
-            named = re.search(rf"\b{table_name(schema)}\b", sql, re.IGNORECASE)
+            named = re.search(rf"\b{table_name(schema)}\b", text, re.IGNORECASE)
             parts = list(_parts(workspace, pattern)) if named else []
             paths |= _create_view(database, schema, parts, Path(folder))
         if not any(paths.values()):
             _require_stage(workspace)
         _lock(database, list(paths), folder)
         try:
-            statements = database.extract_statements(sql)
-            if len(statements) != 1 or statements[0].type.name not in READ_ONLY:
-                raise ConfigError(f"query: expected one SELECT.\n{_views()}")
-            return _distinct_names(database.sql(sql).to_arrow_table())
+            return {name: _select(database, sql) for name, sql in queries.items()}
         except duckdb.Error as error:
             for path, uri in paths.items():
                 if path in str(error):
                     raise DataError(f"{uri or path}: {error}") from error
             raise ConfigError(f"query: {error}\n{_views()}") from error
+
+
+def _select(database: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+    statements = database.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type.name not in READ_ONLY:
+        raise ConfigError(f"query: expected one SELECT.\n{_views()}")
+    return _distinct_names(database.sql(sql).to_arrow_table())
 
 
 def _distinct_names(table: pa.Table) -> pa.Table:

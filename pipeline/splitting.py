@@ -10,7 +10,9 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable
 
+from pipeline import storage
 from pipeline.artifacts import VIDEOS_FOLDER, Workspace
+from schemas.duplicates import DUPLICATES
 from schemas.videos import VIDEOS
 
 SPLITS = ("train", "validate", "test")
@@ -57,3 +59,25 @@ def part_splits(workspace: Workspace, part: str, config: SplittingConfig) -> dic
     """The split of each video of a part by itself."""
     rows = workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "split"]).to_pylist()
     return {row["video_id"]: split_of(row["video_id"], config, row["split"]) for row in rows}
+
+
+def duplicate_groups(workspace: Workspace) -> dict[str, str]:
+    """By video_id, the group of every video that some selection found to have another upload; {} where none looked.
+
+    What one selection found holds for all: groups of two selections that share a video are one. A group is named after
+    its smallest video_id.
+    """
+    above: dict[str, str] = {}
+
+    def first(video: str) -> str:
+        while above.setdefault(video, video) != video:
+            above[video] = video = above[above[video]]
+        return video
+
+    uri = workspace.uri("duplicates")
+    for selection in sorted({storage.relative(entry.uri, uri).partition("/")[0] for entry in storage.list_files(uri)}):
+        rows = workspace.read_all(f"duplicates/{selection}", DUPLICATES, ["video_id", "group_id"])
+        for pair in zip(rows["video_id"].to_pylist(), rows["group_id"].to_pylist(), strict=True):
+            low, high = sorted(map(first, pair))
+            above[high] = low
+    return {video: first(video) for video in above}

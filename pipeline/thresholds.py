@@ -6,10 +6,16 @@ pass as were asked for, and no tie falls to whoever has the smaller name.
 """
 
 import dataclasses
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from pipeline import storage
+from pipeline.artifacts import Workspace
+from pipeline.config import from_dict
+
+THRESHOLDS_FILE = "_thresholds.json"
 PARTS_AT_ONCE = 500  # merged at a time: 17 MB of candidates where no cap applies
 
 Ranked = tuple[np.ndarray, np.ndarray]  # [n] values, higher is better, and [n] uint64 hashes, lower is better
@@ -20,7 +26,7 @@ class Thresholds:
     """What a clip needs because of what the others are. Stored with the selection, for parts that arrive later."""
 
     lowest_score: float = 0.0
-    """min_score, or the score of the last clip of keep_fraction."""
+    """min_score, or the score of the last clip of keep_fraction where that is higher."""
     last_video: tuple[float, int] | None = None
     """Mean score and hash of the last of top_videos."""
     last_clip: tuple[float, int] | None = None
@@ -41,6 +47,30 @@ class Candidates:
     """[n] float32"""
     hashes: np.ndarray
     """[n] uint64"""
+
+
+def load_or_settle(workspace: Workspace, name: str, settle: Callable[[], Thresholds]) -> Thresholds:
+    """What the corpus asks of a clip of the selection `name`, settled once and stored before any part is decided.
+
+    A run that was killed goes on with the same thresholds, and a collection that grows is judged by those of its first
+    run, not by others each night.
+    """
+    uri = workspace.uri(f"selections/{name}", THRESHOLDS_FILE)
+    if storage.exists(uri):
+        return from_dict(Thresholds, json.loads(storage.read_bytes(uri)))
+    thresholds = settle()
+    storage.commit_bytes(uri, json.dumps(dataclasses.asdict(thresholds), indent=1).encode())
+    return thresholds
+
+
+def last_score(fraction: float, offers: Iterable[np.ndarray]) -> float:
+    """The score of the last of the best `fraction` of all clips, at least one; 0 where there is none.
+
+    Clips of equal score share their fate. `offers` are [n] float32 scores, part by part; holds 4 bytes per clip.
+    """
+    scores = np.concatenate([np.zeros(0, np.float32), *offers])
+    last = len(scores) - max(1, round(fraction * len(scores)))
+    return float(np.partition(scores, last)[last]) if len(scores) else 0.0
 
 
 def settle(lowest: float, top_videos: int | None, top_clips: int | None, offers: Iterable[Candidates]) -> Thresholds:

@@ -7,7 +7,7 @@ from schemas.fields import field, table_schema
 COSTS = table_schema(
     "costs",
     version=1,
-    row="one part of one stage, as the worker that finished it measured it; filter, of 10 ms a part, has none",
+    row="one part of one stage, as the worker that finished it measured it",
     fields=[
         field("stage", pa.string(), "the command that made the part, such as shard"),
         field("part", pa.string(), "the part, such as 00042"),

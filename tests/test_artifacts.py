@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import storage
-from pipeline.artifacts import Workspace, report_folder
+from pipeline.artifacts import Workspace, open_workspace, report_folder
 from pipeline.config import hash_json
 from pipeline.errors import ConfigError, DataError
 from pipeline.sharding import ShardingConfig
@@ -109,6 +109,17 @@ def test_a_damaged_part_is_an_error_that_names_the_file(place: Workspace, damage
     assert uri in str(caught.value)
 
 
+def test_a_byte_that_changed_inside_a_page_is_an_error_and_not_another_value(place: Workspace) -> None:
+    uri = place.commit("labels", "00000", labels(1), LABELS)
+    whole = storage.read_bytes(uri)
+    altered = whole.replace(b"v_0", b"v_8", 1)  # the first page holds the first column, too short to be compressed
+    assert pq.read_table(pa.BufferReader(altered))["clip_id"].to_pylist() == ["v_8"]  # nobody would see it
+    storage.commit_bytes(uri, altered)
+    with pytest.raises(DataError) as caught:
+        place.read("labels", "00000", LABELS)
+    assert uri in str(caught.value)
+
+
 def test_a_part_of_another_schema_version_says_so(place: Workspace) -> None:
     newer = LABELS.with_metadata(LABELS.metadata | {b"version": b"99"})
     with storage.building(place.uri("labels", "00000.parquet")) as path:
@@ -169,9 +180,26 @@ def test_a_stage_records_what_versions_wrote_it(place: Workspace) -> None:
 
 
 def test_work_that_is_missing_is_named_with_the_command_that_makes_it(place: Workspace) -> None:
-    with pytest.raises(ConfigError, match=r"Run `earshot shard --root .*` first"):
-        place.require("clips", "earshot shard")
-    with pytest.raises(ConfigError, match="nothing there yet"):
-        place.stage("clips")
+    with pytest.raises(ConfigError, match=r"Run `earshot shard --collection C --root .*` first"):
+        place.require("clips")
+    with pytest.raises(ConfigError, match=r"scores/nope: nothing there yet. Run `earshot score --model nope --root"):
+        place.stage("scores/nope")
     place.commit("clips", "00000", labels(1), LABELS)
-    assert place.require("clips", "earshot shard") == ["00000"]
+    assert place.require("clips") == ["00000"]
+
+
+def test_every_field_that_differs_is_named_and_inputs_last(place: Workspace) -> None:
+    place.begin("clips", ClipView(), {"a": "1"})
+    with pytest.raises(ConfigError) as caught:
+        place.begin("clips", ClipView(clip_s=10.0, hop_s=2.0, sample_rate_hz=8000, frame_width=64), {"a": "2"})
+    fields = ["clip_s: 5.0 there, 10.0", "frame_width: 128", "hop_s: 1.0", "sample_rate_hz: 16000", "a: 1 there, 2"]
+    places = [str(caught.value).index(field) for field in fields]
+    assert places == sorted(places)
+
+
+def test_only_a_root_that_a_command_has_begun_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="--root ws: no Earshot workspace there"):
+        open_workspace("ws")
+    storage.commit_bytes(str(tmp_path / "ws" / "earshot.json"), b"{}")
+    assert open_workspace("ws").root == str(tmp_path / "ws")  # workers have other working directories

@@ -30,8 +30,7 @@ def group(place: Workspace, name: str, part: str, group_id: str, *videos: str) -
     place.commit(f"duplicates/{name}", part, from_rows(rows, DUPLICATES, part), DUPLICATES)
 
 
-def mix(place: Workspace, name: str, selection: str, first: str, sound: str, second: str | None, split: str) -> None:
-    place.begin(f"mixtures/{name}", {}, {f"selections/{selection}": "hash"})
+def mix(place: Workspace, name: str, first: str, sound: str, second: str | None, split: str) -> None:
     row = {"mixtures": name, "example_id": "on_mom_00000", "eval_set": "on_mom", "kind": "NOn", "split": split}
     row |= {"first_clip_id": first, "sound_clip_id": sound, "second_clip_id": second}
     row |= {"label_source": "coincidence", "part": "on_mom-00000"}
@@ -48,7 +47,7 @@ def place(tmp_path: Path) -> Workspace:
 
 def test_a_workspace_where_every_video_is_in_one_split_passes_with_its_counts(place: Workspace) -> None:
     group(place, "s", "00001", "b", "c_1")
-    mix(place, "m", "s", "b_00000000", "b_00000000", "c_1_00000000", "test")
+    mix(place, "m", "b_00000000", "b_00000000", "c_1_00000000", "test")
     found = audit(place)
     assert (found.num_videos, found.num_groups, found.num_uses) == (3, 1, 6)
     assert str(found) == "3 videos, 1 groups of duplicates, 6 uses: none in two splits"
@@ -90,30 +89,77 @@ def test_a_clip_that_no_stage_may_draw_does_not_count(reason: str, label: str | 
 
 def test_a_group_in_two_splits_is_named(place: Workspace) -> None:
     group(place, "s", "00001", "a", "b")
-    fails(place, "the group of duplicates a: train in selections/s/00000, test in selections/s/00001")
+    fails(place, "videos a and b, uploads of the same content: train in selections/s/00000, test in selections/s/00001")
 
 
-def test_a_group_of_one_selection_is_none_of_another(place: Workspace) -> None:
+def test_a_group_that_another_selection_found_holds_too(place: Workspace) -> None:
     group(place, "t", "00001", "a", "b")
-    assert audit(place).num_groups == 1
+    fails(place, "videos a and b, uploads of the same content: train in selections/s/00000, test in selections/s/00001")
+
+
+def test_groups_of_two_selections_that_share_a_video_are_one(place: Workspace) -> None:
+    group(place, "t", "00001", "a", "x")
+    group(place, "u", "00001", "b", "x")
+    fails(place, "videos a and b, uploads of the same content")
 
 
 @pytest.mark.parametrize("column", [0, 1, 2])
 def test_a_mixture_of_a_clip_of_another_split_is_named(column: int, place: Workspace) -> None:
     clips = ["b_00000000"] * 3
     clips[column] = "a_00001000"
-    mix(place, "m", "s", *clips, "test")
+    mix(place, "m", *clips, "test")
     fails(place, "video a: train in selections/s/00000, test in mixtures/m/on_mom-00000")
 
 
 def test_a_mixture_of_a_duplicate_of_a_training_video_is_named(place: Workspace) -> None:
     group(place, "s", "00001", "a", "z")
-    mix(place, "m", "s", "z_00000000", "b_00000000", None, "test")
-    fails(place, "the group of duplicates a: train in selections/s/00000, test in mixtures/m/on_mom-00000")
+    mix(place, "m", "z_00000000", "b_00000000", None, "test")
+    fails(place, "videos a and z, uploads of the same content: train in selections/s/00000, test in mixtures/m/on_mom")
 
 
-def test_a_shard_of_a_clip_of_another_split_is_named(place: Workspace) -> None:
-    row = {"clip_id": "b_00000000", "video_id": "b", "split": "train", "part": "train-00000", "source_part": "00001"}
-    row |= {"tar_offset": 0, "tar_bytes": 1}
-    place.commit("materialized/s", "train-00000", from_rows([row], MATERIALIZED, "here"), MATERIALIZED)
-    fails(place, "video b: test in selections/s/00001, train in materialized/s/train-00000")
+def copy(place: Workspace, *clips: tuple[str, str, str]) -> None:
+    """A shard of selection s: clip_id, video_id and split of each clip."""
+    facts = {"part": "train-00000", "source_part": "00001", "tar_offset": 0, "tar_bytes": 1}
+    rows = [facts | {"clip_id": clip, "video_id": video, "split": split} for clip, video, split in clips]
+    place.commit("materialized/s", "train-00000", from_rows(rows, MATERIALIZED, "here"), MATERIALIZED)
+
+
+A, B = ("a_00000000", "a", "train"), ("b_00000000", "b", "test")
+
+
+def test_shards_may_hold_less_than_their_selection_but_nothing_else(place: Workspace) -> None:
+    for clips in ((A, B), (B, A), (A,), ()):
+        copy(place, *clips)
+        audit(place)
+
+
+@pytest.mark.parametrize(
+    ("clips", "says"),
+    [
+        ((("b_00000000", "b", "train"),), "1 of 1 clips are none that selections/s keeps, or in another split"),
+        ((A, B, A), "1 of 2 clips are repeated"),
+        ((A, ("a_00000001", "a", "train")), "1 of 2 clips are none that selections/s keeps"),  # refused: low_score
+        ((A, B, ("z_00000000", "z", "train")), "1 of 3 clips are none that selections/s keeps"),
+        ((("a_00000000", "z", "train"),), "1 of 1 clips are none that selections/s keeps"),
+    ],
+)
+def test_a_shard_that_holds_what_its_selection_does_not_keep_is_named(
+    clips: tuple[tuple[str, str, str], ...], says: str, place: Workspace
+) -> None:
+    copy(place, *clips)
+    fails(place, says, "materialized/s")
+
+
+def test_a_split_that_no_stage_knows_is_named(place: Workspace) -> None:
+    select(place, "t", "00001", ("z", "trian", "kept", None))
+    fails(place, "selections/t/00001, video z: split `trian`, expected train, validate, test")
+
+
+def test_a_model_of_whole_splits_must_have_the_shares_of_the_selections(place: Workspace) -> None:
+    half, none = ({"validate_fraction": 0.1, "test_fraction": fraction} for fraction in (0.5, 0.0))
+    place.begin("selections/s", {"splitting": half}, {})
+    place.begin("models/coincidence", {"selection": None, "splitting": half}, {})
+    place.begin("models/separation", {"selection": "s", "splitting": none}, {})  # trains on the selection's splits
+    audit(place)
+    place.begin("models/other", {"selection": None, "splitting": none}, {})
+    fails(place, "models/other: made with", "test_fraction=0.0", "test_fraction=0.5")

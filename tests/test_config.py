@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 
 from pipeline import config as config_module
-from pipeline.config import as_dict, from_dict, hash_json, override
+from pipeline.config import Setting, as_dict, from_dict, hash_json, list_settings, override
 from pipeline.errors import ConfigError
 from pipeline.learners.coincidence import CoincidenceLearnerConfig
 from pipeline.learners.separation import SeparationLearnerConfig
@@ -19,6 +19,8 @@ from pipeline.views import ClipView
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Inner:
     size: int = 4
+    """How large it is,
+    in steps."""
     share: float = 0.5
     kind: Literal["a", "b"] = "a"
     cap: int | None = None
@@ -113,6 +115,20 @@ def test_a_field_of_another_version_is_named() -> None:
 def test_a_saved_value_out_of_range_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"Inner: inner.size = 0: expected 1 or more"):
         from_dict(Outer, {"inner": {"size": 0}})
+
+
+def test_the_list_of_settings_has_every_value_with_what_stands_under_its_field() -> None:
+    found = list(list_settings(Outer(inner=Inner(cap=None, names=("p", "q"), is_on=True))))
+    assert found[0] == Setting("inner.size", "4", "How large it is, in steps.")
+    assert [(path, text) for path, text, _ in found[1:]] == [
+        ("inner.share", "0.5"),
+        ("inner.kind", "a"),
+        ("inner.cap", "none"),
+        ("inner.names", "p,q"),
+        ("inner.is_on", "true"),
+        ("title", "t"),
+    ]
+    assert {doc for _, _, doc in found[1:]} == {""}
 
 
 def test_examples_in_docstrings_run() -> None:

@@ -1,5 +1,7 @@
 """`earshot filter` and `earshot label`, whole: through Ray, again, after a kill, and on a collection that grew."""
 
+import collections
+import json
 import os
 import shutil
 import signal
@@ -11,20 +13,24 @@ import pytest
 
 from cluster.mapping import map_parts
 from cluster.resources import FILTERING
+from jobs.cli import main
 from jobs.filter import materialize, select
-from jobs.label import label
 from jobs.session import Session, open_session
 from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.config import hash_bytes
 from pipeline.errors import ConfigError
 from pipeline.materializing import MaterializePart, MaterializingConfig, plan_shards
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
+from schemas.fields import from_rows
+from schemas.labels import LABELS
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
 from schemas.videos import VIDEOS
 
 SETTINGS = ["filtering.top_clips=15", "filtering.max_clips_per_video=3", "filtering.duplicate_similarity=0.95"]
+SETTINGS += ["materializing.clips_per_shard=4"]
 
 
 @pytest.fixture
@@ -73,12 +79,43 @@ def test_a_selection_has_its_number_of_clips_its_facts_and_one_of_two_uploads(
     facts = session.workspace.stage("selections/s")
     assert facts["reasons"]["kept"] == sum(facts["score_histograms"]["kept"]) == 15
     assert sum(facts["score_histograms"]["scored"]) == 48
-    assert "1 groups of duplicates" in capfd.readouterr().out
+    told = capfd.readouterr().out
+    assert "; 1 groups of uploads, the largest of 2 videos, 1 videos collapsed; audit" in told
+    assert "1 groups of duplicates" in told
 
     before = content(session.workspace.uri("selections/s"))
     select(session, "s", "m")
-    assert "nothing to do, every clip is decided; audit: " in capfd.readouterr().out
+    assert "nothing to do, every clip is decided; audit of the whole workspace: " in capfd.readouterr().out
     assert content(session.workspace.uri("selections/s")) == before
+
+
+def test_a_selection_that_keeps_nothing_says_so_and_what_refused_most(
+    session: Session, capfd: pytest.CaptureFixture[str]
+) -> None:
+    silent = open_session(session.workspace.root, "tiny", ["filtering.min_loudness_lufs=0"], seed=1)
+    select(silent, "s", "m")
+    told = capfd.readouterr().out
+    assert "; 0 clips kept, 48 of 48 refused as too_quiet" in told
+    assert "; no duplicates looked for; audit" in told
+    for _ in range(2):
+        materialize(silent, "s")
+        assert "materialize: 0 clips kept: no shards; audit" in capfd.readouterr().out
+
+
+def test_a_share_is_of_what_other_rules_leave_and_a_licence_that_no_video_has_is_told(
+    scored: Workspace, ray_session: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = scored.read(VIDEOS_FOLDER, "00000", VIDEOS).to_pylist()
+    for row in rows:
+        row["license"] = "proprietary"
+    scored.commit(VIDEOS_FOLDER, "00000", from_rows(rows, VIDEOS, "here"), VIDEOS)
+    with pytest.raises(ConfigError, match="no video has 'CC-0'"):
+        select(open_session(scored.root, "tiny", ["filtering.licenses=CC-0"], seed=1), "s", "m")
+    settings = ["filtering.keep_fraction=0.25", "filtering.licenses=CC0,CC-0"]
+    select(open_session(scored.root, "tiny", settings, seed=1), "s", "m")
+    rows = selected(scored)
+    assert collections.Counter(row["reason"] for row in rows) == {"license": 24, "low_score": 18, "kept": 6}
+    assert "no video has 'CC-0'. Found: 'proprietary' of 6 videos, 'CC0' of 6 videos" in capfd.readouterr().out
 
 
 def test_shards_end_the_same_after_a_kill_and_a_selection_that_grew_is_refused(
@@ -86,26 +123,26 @@ def test_shards_end_the_same_after_a_kill_and_a_selection_that_grew_is_refused(
 ) -> None:
     workspace = session.workspace
     select(session, "s", "m")
-    materialize(session, "s", 4)
+    materialize(session, "s")
     before = content(workspace.uri("materialized/s"))
     assert "15 clips in" in capfd.readouterr().out
     shard = workspace.parts("materialized/s")[0]
     for name in (f"{shard}.parquet", f"{shard}.tar"):
         storage.local_path(workspace.uri("materialized/s", name)).unlink()
-    materialize(session, "s", 4)
+    materialize(session, "s")
     assert content(workspace.uri("materialized/s")) == before
-    materialize(session, "s", 4)
+    materialize(session, "s")
     assert "nothing to do, every shard is written" in capfd.readouterr().out
 
     storage.local_path(workspace.uri("selections/s", "00001.parquet")).rename(workspace.uri("selections/s", "later"))
     with pytest.raises(ConfigError, match="selections/s parts"):
-        materialize(session, "s", 4)
+        materialize(session, "s")
 
 
 def test_a_worker_that_dies_while_it_writes_a_shard_costs_no_clip(session: Session, tmp_path: Path) -> None:
     workspace = session.workspace
     select(session, "s", "m")
-    materialize(session, "s", 4)
+    materialize(session, "s")
     folder, mark = Path(workspace.uri("materialized/s")), tmp_path / "killed"
     before = content(str(folder))
     shutil.rmtree(folder)
@@ -153,17 +190,43 @@ def test_parts_that_arrive_later_are_held_against_the_first_run(session: Session
     assert all(row["score"] >= least for row in rows if row["kept"])
 
 
+def test_a_selection_waits_for_the_labels_of_parts_that_arrived(session: Session) -> None:
+    workspace = session.workspace
+    workspace.begin("labels", {}, {})
+    workspace.commit("labels", workspace.parts(CLIPS_FOLDER)[0], LABELS.empty_table(), LABELS)
+    last = workspace.parts(CLIPS_FOLDER)[1]
+    with pytest.raises(ConfigError, match=f"1 parts are not labelled, first {last}. Run `earshot label --root"):
+        select(session, "s", "m")
+    assert not workspace.has_stage("selections/s")
+
+
 def test_labelling_tells_coverage_agreement_and_where_the_conflicts_are(
     workspace: Workspace, ray_session: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     videos = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS)["video_id"].to_pylist()
     votes = [f"{videos[0]},a,1,0", f"{videos[0]},b,0,1", f"{videos[1]},a,1,0", f"{videos[1]},b,1,0", "gone,a,1,0"]
     (tmp_path / "votes.csv").write_text("\n".join(["video,rater,on_screen,off_screen", *votes]))
-    label(open_session(workspace.root), str(tmp_path / "votes.csv"))
+    listed = tmp_path / "my_onscreen_unanimous_clips.csv"
+    listed.write_text(f"{videos[2]},0,2\n{videos[2]},1,3\n")
+    files = ["--labels", str(tmp_path / "*clips.csv"), "--labels", str(tmp_path / "votes.csv")]
+    assert main(["label", "--root", workspace.root, *files, "--set", "labeling.min_raters=2"]) == 0
     told = capfd.readouterr().out
-    assert "coverage: 8 of 48 kept clips (17%), 2 of 3 videos of the label file are here" in told
+    assert "my_onscreen_unanimous_clips.csv: 2 rows, 1 of 1 videos are here\n" in told
+    assert "votes.csv: 5 rows, 2 of 3 videos are here\n" in told
+    assert "coverage: 10 of 48 kept clips (21%) are judged\n" in told
     # half of the pairs agree; three of four votes are on_screen: (0.5 - 0.625) / (1 - 0.625)
     assert "Fleiss kappa -0.333 (observed 0.500, chance 0.625) over 8 clips" in told
     assert f"conflicts: 4 clips, first {videos[0]}_00000000, " in told
     facts = workspace.stage("labels")
-    assert (facts["num_labelled"], facts["num_conflicts"], round(facts["fleiss_kappa"], 3)) == (8, 4, -0.333)
+    assert (facts["num_judged"], facts["num_conflicts"], round(facts["fleiss_kappa"], 3)) == (10, 4, -0.333)
+    assert facts["config"]["labels"] == "my_onscreen_unanimous_clips.csv, votes.csv"
+    assert facts["config"]["content"]["votes.csv"] == hash_bytes((tmp_path / "votes.csv").read_bytes())
+    again = ["label", "--root", workspace.root, "--set", "labeling.min_raters=2"]
+    stage_file = Path(workspace.uri("labels", "_stage.json"))
+    finished, begun = stage_file.read_bytes(), {name: facts[name] for name in facts if name != "finished"}
+    stage_file.write_text(json.dumps({name: begun[name] for name in begun if name not in ("num_judged", "num_kept")}))
+    assert main([*again, *files[2:], *files[:2]]) == 0  # as after a kill between the last part and the end
+    assert "nothing to do" in capfd.readouterr().out
+    assert json.loads(finished) | {"finished": 0} == workspace.stage("labels") | {"finished": 0}
+    assert main([*again, *files[2:]]) == 2
+    assert "holds work of another config" in capfd.readouterr().err

@@ -1,7 +1,6 @@
 """Filtering: one decision per clip, the first rule that refuses it is its reason, and the best are kept."""
 
 import collections
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +9,10 @@ from conftest import World
 
 from pipeline import storage
 from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
-from pipeline.filtering import FilteringConfig, FilterPart, lowest_score, summarize
+from pipeline.errors import ConfigError
+from pipeline.filtering import FilteringConfig, FilterPart, check_values, summarize
 from pipeline.splitting import SplittingConfig
-from pipeline.thresholds import Thresholds, settle
+from pipeline.thresholds import Thresholds, last_score, settle
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
@@ -52,10 +52,12 @@ def write_labels(workspace: Workspace, labels: dict[str, str]) -> None:
 
 
 def decide(workspace: Workspace, config: FilteringConfig) -> list[dict]:
-    lowest = Thresholds(lowest_score=lowest_score(workspace, "m", config))
+    parts = workspace.parts(CLIPS_FOLDER)[::-1]
+    passing = FilterPart(workspace, "s", "m", config, SPLITTING, Thresholds()).passing
+    share = last_score(config.keep_fraction, [passing(part)["score"].to_numpy() for part in parts])
+    lowest = Thresholds(lowest_score=max(config.min_score, share))
     survey = FilterPart(workspace, "s", "m", config, SPLITTING, lowest).survey
-    offers = [survey(part) for part in reversed(workspace.parts(CLIPS_FOLDER))]
-    thresholds = settle(lowest.lowest_score, config.top_videos, config.top_clips, offers)
+    thresholds = settle(lowest.lowest_score, config.top_videos, config.top_clips, map(survey, parts))
     work = FilterPart(workspace, "s", "m", config, SPLITTING, thresholds)
     counts: collections.Counter[str] = collections.Counter()
     for part in workspace.parts(CLIPS_FOLDER):
@@ -83,8 +85,6 @@ def expected_reasons(
     clips: list[dict], scores: dict[str, float], labels: dict[str, str], config: FilteringConfig
 ) -> dict[str, str]:
     """The rules once more, in plain Python; all scores differ."""
-    ranked = sorted(scores.values(), reverse=True)
-    enough = max(config.min_score, ranked[max(1, round(config.keep_fraction * len(ranked))) - 1])
     reasons: dict[str, str] = {}
     left = []
     for clip in sorted(clips, key=lambda clip: (-scores.get(clip["clip_id"], 0), clip["clip_id"])):
@@ -102,10 +102,12 @@ def expected_reasons(
             reasons[name] = "too_quiet"
         elif (clip["frozen_fraction"] or 0) > (config.max_frozen_fraction or 1):
             reasons[name] = "frozen_picture"
-        elif scores[name] < enough:
-            reasons[name] = "low_score"
         else:
             left.append(clip)
+    share = left[max(1, round(config.keep_fraction * len(left))) - 1]["clip_id"]
+    enough = max(config.min_score, scores[share])
+    reasons |= {clip["clip_id"]: "low_score" for clip in left if scores[clip["clip_id"]] < enough}
+    left = [clip for clip in left if scores[clip["clip_id"]] >= enough]
     by_video: dict[str, list[float]] = collections.defaultdict(list)
     for clip in left:
         by_video[clip["video_id"]].append(scores[clip["clip_id"]])
@@ -129,6 +131,7 @@ def expected_reasons(
         FilteringConfig(),
         FilteringConfig(min_score=0.4),
         FilteringConfig(keep_fraction=0.25),
+        FilteringConfig(keep_fraction=0.5, labels=("mixed",), max_frozen_fraction=0.6),
         FilteringConfig(max_clips_per_video=1),
         FilteringConfig(min_score=0.2, keep_fraction=0.9, max_clips_per_video=2),
         FilteringConfig(refuse_off_screen=False, max_clips_per_video=3),
@@ -289,8 +292,41 @@ def test_the_same_inputs_give_the_same_bytes(workspace: Workspace, scores: dict[
     assert [storage.read_bytes(uri) for uri in uris] == first
 
 
-def test_a_model_that_scored_nothing_leaves_the_least_score(tmp_path: Path) -> None:
-    assert lowest_score(Workspace(str(tmp_path)), "m", FilteringConfig(min_score=0.3, keep_fraction=0.5)) == 0.3
+def test_a_share_counts_no_clip_that_another_rule_refuses(workspace: Workspace, scores: dict[str, float]) -> None:
+    ranked = sorted(scores, key=scores.__getitem__)
+    write_labels(workspace, dict.fromkeys(ranked[24:], "off_screen"))  # the better half
+    kept = {row["clip_id"] for row in decide(workspace, FilteringConfig(keep_fraction=0.5)) if row["kept"]}
+    assert kept == set(ranked[12:24])
+
+
+def test_a_part_without_videos_is_decided_on(workspace: Workspace, scores: dict[str, float]) -> None:
+    for folder, schema in ((CLIPS_FOLDER, CLIPS), (VIDEOS_FOLDER, VIDEOS), ("scores/m", SCORES)):
+        workspace.commit(folder, "00002", schema.empty_table(), schema)
+    assert len(decide(workspace, FilteringConfig(licenses=("CC0",), keep_fraction=0.5, top_clips=7))) == 48
+    assert workspace.read("selections/s", "00002", SELECTIONS).num_rows == 0
+
+
+def test_a_licence_that_no_video_has_is_told_and_refused_where_none_is_left(workspace: Workspace) -> None:
+    rows = workspace.read(VIDEOS_FOLDER, "00001", VIDEOS).to_pylist()
+    for number, row in enumerate(rows):
+        row["license"] = "CC BY\x1b" if number else None
+    workspace.commit(VIDEOS_FOLDER, "00001", from_rows(rows, VIDEOS, "here"), VIDEOS)
+    told = (
+        "filtering.licenses: no video has 'cc0', 'GPL'. Found: 'CC0' of 6 videos, 'CC BY\\x1b' of 5 videos, None of 1"
+    )
+    assert check_values(workspace, FilteringConfig(licenses=("cc0", "CC0", "GPL"))).startswith(told)
+    with pytest.raises(ConfigError, match=r"no video has 'cc0', 'GPL'\. Found: 'CC0' of 6 .* Spell them as"):
+        check_values(workspace, FilteringConfig(licenses=("cc0", "GPL")))
+    assert (
+        check_values(workspace, FilteringConfig(licenses=("CC0",))) == check_values(workspace, FilteringConfig()) == ""
+    )
+
+
+def test_labels_cannot_be_asked_for_before_there_are_any(workspace: Workspace) -> None:
+    with pytest.raises(ConfigError, match=r"filtering\.labels = mixed, on_screen: nothing is labelled"):
+        check_values(workspace, FilteringConfig(labels=("mixed", "on_screen")))
+    write_labels(workspace, {})
+    assert check_values(workspace, FilteringConfig(labels=("mixed",))) == ""
 
 
 @pytest.mark.parametrize(
@@ -304,6 +340,10 @@ def test_a_model_that_scored_nothing_leaves_the_least_score(tmp_path: Path) -> N
         {"top_videos": -1},
         {"max_frozen_fraction": 1.5},
         {"duplicate_similarity": 1.0},
+        {"labels": ("on_screen", "onscreen")},
+        {"min_loudness_lufs": float("nan")},
+        {"min_loudness_lufs": float("-inf")},
+        {"keep_fraction": float("nan")},
     ],
 )
 def test_a_config_out_of_range_is_refused(wrong: dict) -> None:

@@ -1,6 +1,5 @@
 """Materialized shards: every kept clip once, those of one video far apart, the same bytes each time they are made."""
 
-import collections
 from pathlib import Path
 
 import numpy as np
@@ -94,40 +93,51 @@ def test_another_seed_gives_another_order(workspace: Workspace, kept: dict[str, 
     assert sorted(places[0]) == sorted(places[1])
 
 
-def dealt(num_videos: int, num_clips: int) -> np.ndarray:
-    """The video at each place of the shuffled order."""
+def deal(num_videos: int, num_clips: int) -> tuple[np.ndarray, np.ndarray]:
+    """The videos of clips, and the clips' places."""
     videos = np.repeat(np.arange(num_videos), num_clips)
-    hashes = np.array([hash_text(f"clip {i}") for i in range(len(videos))], np.uint64)
-    return videos[np.argsort(_deal(videos, hashes))]
+    return videos, _deal(videos, np.array([hash_text(f"clip {i}") for i in range(len(videos))], np.uint64))
 
 
-@pytest.mark.parametrize(("num_videos", "num_clips"), [(50, 36), (300, 4), (1, 10)])
-def test_a_kth_of_the_order_holds_two_clips_of_a_video_at_most(num_videos: int, num_clips: int) -> None:
-    videos = np.repeat(np.arange(num_videos), num_clips)
-    hashes = np.array([hash_text(f"clip {i}") for i in range(len(videos))], np.uint64)
-    places = _deal(videos, hashes)
+@pytest.mark.parametrize(("num_videos", "num_clips"), [(300, 36), (300, 4), (300, 2), (1, 10)])
+def test_two_clips_of_a_video_are_half_a_stretch_apart_or_more_also_around_the_end(
+    num_videos: int, num_clips: int
+) -> None:
+    _, places = deal(num_videos, num_clips)
     assert places.min() >= 0
     assert places.max() < 1
-    for start in np.linspace(0, 1 - 1 / num_clips, 50):
-        within = videos[(places >= start) & (places < start + 1 / num_clips)]
-        assert max(collections.Counter(within.tolist()).values(), default=0) <= 2
+    ordered = np.sort(places.reshape(num_videos, num_clips), axis=1)
+    gaps = np.diff(ordered, axis=1, append=ordered[:, :1] + 1)
+    assert gaps.min() >= 0.5 / num_clips - 1e-12
+    # the difference of two even draws from a quarter to three quarters of a stretch, and one stretch between
+    assert gaps.mean() == pytest.approx(1 / num_clips)
+    if num_videos > 1:
+        assert gaps.std() == pytest.approx((2 / 48) ** 0.5 / num_clips, rel=0.1)
 
 
-def test_neighbours_are_of_one_video_as_rarely_as_arithmetic_says() -> None:
-    order = dealt(400, 36)
-    # within a stretch of 1 / k two clips meet where one lies in one stretch and one in the next: as far apart as two
-    # places drawn in [0, 1) and [1, 2), whose gap is below d with probability d ** 2 / 2. A shard of 1 / 360 of the
-    # order is d = 0.1 of a stretch: pairs closer than that are 400 * 35 * 0.005, a tenth of those of a blind shuffle.
-    rank = np.array([np.sort(np.flatnonzero(order == video)) for video in range(400)])
-    close = int((np.diff(rank, axis=1) < len(order) / 360).sum())
-    expected = 400 * 35 * 0.1**2 / 2
-    assert close == pytest.approx(expected, abs=4 * expected**0.5)
-    assert expected < 400 * 36 * 35 / 2 * 2 / 360 / 10
+@pytest.mark.parametrize("num_clips", [1, 2, 36])
+def test_places_are_even_over_the_whole_order(num_clips: int) -> None:
+    _, places = deal(7200 // num_clips, num_clips)
+    counts = np.histogram(places, 20, (0, 1))[0]
+    assert ((counts - 360) ** 2 / 360).sum() < 45  # chi-squared of 19 degrees of freedom: one in a thousand is above
+
+
+def test_in_the_shuffled_order_overlapping_clips_are_never_near_where_a_blind_shuffle_puts_them_side_by_side() -> None:
+    videos, places = deal(400, 36)
+    blind = np.random.default_rng(0).permutation(len(videos))
+    nearest = []
+    for order in (np.argsort(places), blind):
+        rank = np.argsort(order).reshape(400, 36)
+        nearest.append(int(np.diff(np.sort(rank, axis=1), axis=1).min()))
+    # half a stretch are 200 places of 14 400; how many clips lie there varies by their square root
+    assert nearest[0] >= 200 - 4 * 200**0.5
+    assert nearest[1] == 1
 
 
 def test_the_order_is_not_that_of_the_videos() -> None:
-    order = dealt(400, 4)
-    quarters = order.reshape(4, -1)  # each video once in each, and in another order each time
+    videos, places = deal(400, 4)
+    order = videos[np.argsort(places)]
+    quarters = order.reshape(4, -1)
     same = [(quarters[0] == quarter).mean() for quarter in quarters[1:]]
     assert max(same) < 0.02
     assert np.corrcoef(np.arange(len(order)), order)[0, 1] == pytest.approx(0, abs=4 / len(order) ** 0.5)

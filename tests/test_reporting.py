@@ -8,7 +8,7 @@ import pytest
 from pipeline.artifacts import TRAINING_FOLDER, Workspace, report_folder
 from pipeline.charts import BOTTOM, LEFT, RIGHT, TOP, Scale, bar_chart, line_chart
 from pipeline.errors import ConfigError
-from pipeline.reporting import render_report, summary_table
+from pipeline.reporting import make_report
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.reports import SUMMARY, TRAINING
@@ -17,8 +17,10 @@ from schemas.selections import SELECTIONS
 from schemas.videos import VIDEOS
 
 EVIL = "</td><script>alert('ö')</script>\"><img src=x onerror=alert(1)>"
+STEERING = "\x1b[31m\x00\x9b"  # what a terminal obeys, and no HTML may hold
 OUTCOMES = ["kept"] * 7 + ["no_audio"] * 2 + ["unreadable"]
 SCORES_OF_CLIPS = [0.0, 0.049, 0.05, 0.51, 0.52, 0.99, 1.0]
+NO_NUMBER = ["c7", "c8"]  # clips whose score is NaN
 
 
 def rows_of(schema, rows):
@@ -44,7 +46,7 @@ def workspace(tmp_path_factory):
         {"video_id": f"v{i}", "uri": f"/videos/{i}", "part": "00000", "num_clips": 1, "outcome": outcome}
         for i, outcome in enumerate(OUTCOMES)
     ]
-    videos[-1] |= {"uri": f"/videos/{EVIL}.mp4", "detail": EVIL}
+    videos[-1] |= {"uri": f"/videos/{EVIL}.mp4", "detail": EVIL + STEERING}
     workspace.commit("videos", "00000", rows_of(VIDEOS, videos), VIDEOS)
     clips, scores, selections = [], [], []
     for i, score in enumerate(SCORES_OF_CLIPS):
@@ -54,6 +56,12 @@ def workspace(tmp_path_factory):
         scores.append(ids | {"model": "coincidence", "score": score, "audio_embedding": [], "visual_embedding": []})
         verdict = {"kept": score > 0.5, "reason": "kept" if score > 0.5 else "low_score", "split": "train"}
         selections.append(ids | verdict | {"selection": "default", "part": "00000", "score": score})
+    for clip in NO_NUMBER:
+        ids = {"clip_id": clip, "video_id": "v0"}
+        model = {"model": "coincidence", "score": math.nan, "audio_embedding": [], "visual_embedding": []}
+        scores.append(ids | model)
+        verdict = {"kept": False, "reason": "not_scored", "split": "train", "score": math.nan}
+        selections.append(ids | verdict | {"selection": "default", "part": "00000"})
     workspace.commit("clips", "00000", rows_of(CLIPS, clips), CLIPS)
     workspace.commit("scores/coincidence", "00000", rows_of(SCORES, scores), SCORES)
     workspace.commit("selections/default", "00000", rows_of(SELECTIONS, selections), SELECTIONS)
@@ -115,12 +123,22 @@ class Page(html.parser.HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(workspace):
-    return Page(render_report(workspace))
+def report(workspace):
+    return make_report(workspace)
 
 
-def test_figures_stand_beside_chance_or_the_untouched_mixture(workspace):
-    figures = [(row.run, row.value, row.unit, row.baseline, row.baseline_of, row.n) for row in summary_table(workspace)]
+@pytest.fixture(scope="module")
+def text(report):
+    return report.page
+
+
+@pytest.fixture(scope="module")
+def page(text):
+    return Page(text)
+
+
+def test_figures_stand_beside_chance_or_the_untouched_mixture(report):
+    figures = [(row.run, row.value, row.unit, row.baseline, row.baseline_of, row.n) for row in report.figures]
     assert figures == [
         ("coincidence", 0.8125, "1", 0.5, "chance", 1200),
         ("separation", 6.25, "dB", 0.5, "untouched mixture", 40),
@@ -129,11 +147,11 @@ def test_figures_stand_beside_chance_or_the_untouched_mixture(workspace):
         ("separation", 12.0, "dB", 0.0, "untouched mixture", 38),
         ("separation", None, "1", 0.5, "chance", 0),
     ]
-    assert summary_table(workspace)[0].cells()[1:] == ("0.812", "0.500", "chance", "1,200")
+    assert report.figures[0].cells()[1:] == ("0.812", "0.500", "chance", "1,200")
 
 
-def test_the_page_holds_the_same_figures(workspace, page):
-    for figure in summary_table(workspace):
+def test_the_page_holds_the_same_figures(report, page):
+    for figure in report.figures:
         _, *cells = figure.cells()
         assert any(row[2:] == cells for row in page.rows if len(row) == 6), figure
     header = next(row for row in page.rows if row[:2] == ["run", "set"])
@@ -161,8 +179,21 @@ def test_bars_are_the_histogram_of_the_scores(page):
         assert float(bar["y"]) + float(bar["height"]) == pytest.approx(BOTTOM)
 
 
+def test_a_selection_is_drawn_as_the_outline_of_all_scored_clips_and_of_the_kept_ones(page):
+    kept = [score for score in SCORES_OF_CLIPS if score > 0.5]
+    outlines = [attributes["points"].split() for tag, attributes in page.tags if tag == "polyline"][:2]
+    most = np.histogram(SCORES_OF_CLIPS, 20, (0, 1))[0].max()
+    for outline, scores in zip(outlines, (SCORES_OF_CLIPS, kept), strict=True):
+        points = np.array([point.split(",") for point in outline], float)
+        counts = (BOTTOM - points[:, 1]) / (BOTTOM - TOP) * most
+        expected, edges = np.histogram(scores, 20, (0, 1))
+        np.testing.assert_allclose(counts, [0, *np.repeat(expected, 2), 0], atol=0.01)
+        places = [0, *np.repeat(edges, 2)[1:-1], 1]
+        np.testing.assert_allclose(points[:, 0], LEFT + np.array(places) * (RIGHT - LEFT), atol=0.05)
+
+
 def test_curves_go_through_their_points_and_leave_out_what_is_no_number(page):
-    lines = [attributes["points"].split() for tag, attributes in page.tags if tag == "polyline"]
+    lines = [attributes["points"].split() for tag, attributes in page.tags if tag == "polyline"][2:]
     # x: 0 to 200 steps, y: from the smallest value, 1, at the bottom to the largest, 4, at the top
     middle, third = (LEFT + RIGHT) / 2, TOP + (BOTTOM - TOP) / 3
     train = [f"{middle},{float(TOP)}", f"{float(RIGHT)},{float(BOTTOM)}"]
@@ -172,13 +203,12 @@ def test_curves_go_through_their_points_and_leave_out_what_is_no_number(page):
 def test_a_hostile_file_name_stays_text(page):
     assert {tag for tag, _ in page.tags}.isdisjoint({"script", "img", "iframe", "link", "object"})
     (row,) = [row for row in page.rows if row[0] == "unreadable" and len(row) == 3]
-    assert row[1:] == [f"/videos/{EVIL}.mp4", EVIL]
+    assert row[1:] == [f"/videos/{EVIL}.mp4", EVIL + "\ufffd[31m\ufffd\ufffd"]
     for tag, attributes in page.tags:
         assert not any(name.startswith("on") or name in ("src", "href") for name in attributes), tag
 
 
-def test_the_page_refers_to_nothing_outside(workspace):
-    text = render_report(workspace)
+def test_the_page_refers_to_nothing_outside(text):
     assert not re.findall(r"https?:|url\(|@import", text)
 
 
@@ -193,17 +223,18 @@ def test_provenance_names_every_stage_its_hash_and_what_is_unfinished(workspace,
 def test_a_workspace_that_was_only_cut_has_a_page_too(tmp_path):
     workspace = Workspace(str(tmp_path))
     with pytest.raises(ConfigError, match="no stage has run there"):
-        render_report(workspace)
+        make_report(workspace)
     workspace.commit("videos", "00000", VIDEOS.empty_table(), VIDEOS)
-    text = render_report(workspace)
+    found = make_report(workspace)
+    text = found.page
     assert "Nothing has been evaluated yet" in text
     assert "No clip has been scored yet" in text
-    assert summary_table(workspace) == []
+    assert (found.figures, found.extremes) == ([], [])
     Page(text)
 
 
-def test_the_page_is_a_function_of_the_workspace(workspace):
-    assert render_report(workspace) == render_report(workspace)
+def test_the_page_is_a_function_of_the_workspace(workspace, text):
+    assert make_report(workspace).page == text
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import soundfile
 import webdataset
 from conftest import World
 
-from jobs import session as session_module
 from jobs.cli import COMMANDS, main
 from jobs.run import run
 from jobs.session import open_session
@@ -46,7 +45,7 @@ def finished(world: World, ray_session: None, tmp_path_factory: pytest.TempPathF
     """A workspace after `earshot run` with labels, trained in this process."""
     root = tmp_path_factory.mktemp("run")
     session = open_session(str(root), "tiny", SMALL, seed=5)
-    run(session, world.collection, str(world.folder / "labels.csv"), workers=0)
+    run(session, world.collection, [str(world.folder / "labels.csv")], workers=0)
     return session.workspace
 
 
@@ -85,7 +84,7 @@ def test_every_view_answers(finished: Workspace) -> None:
     costs = query(
         finished, "SELECT stage, count(*) AS n, min(cpu_s) > 0 AS measured FROM costs GROUP BY ALL"
     ).to_pylist()
-    parts = {"shard": 2, "score-coincidence": 2, "label": 2}  # filter decides on a part in 10 ms: no row of its own
+    parts = {"shard": 2, "score-coincidence": 2, "label": 2, "survey-default": 2, "filter-default": 2}
     assert {row["stage"]: row["n"] for row in costs if row["stage"] in parts} == parts
     assert all(row["measured"] for row in costs)
 
@@ -103,12 +102,12 @@ def test_a_second_run_schedules_no_work_and_says_so(
     def refuse(*_: object) -> None:
         raise AssertionError("work was scheduled")
 
-    monkeypatch.setattr(session_module, "map_parts", refuse)
+    monkeypatch.setattr("cluster.mapping.num_slots", refuse)  # whoever maps a part asks for it, however it was imported
     monkeypatch.setattr("jobs.train.fit", refuse)
     before = digest(finished)
-    run(open_session(finished.root), world.collection, str(world.folder / "labels.csv"), workers=0)
+    run(open_session(finished.root), world.collection, [str(world.folder / "labels.csv")], workers=0)
     assert digest(finished) == before
-    assert capsys.readouterr().out.count("nothing to do") == 8
+    assert capsys.readouterr().out.count("nothing to do") == 9
 
 
 def test_a_lost_part_is_made_again_with_the_same_rows(finished: Workspace, world: World) -> None:
@@ -120,7 +119,7 @@ def test_a_lost_part_is_made_again_with_the_same_rows(finished: Workspace, world
     record = json.loads(stage.read_text())
     del record["finished"]
     stage.write_text(json.dumps(record))
-    run(open_session(finished.root), world.collection, str(world.folder / "labels.csv"), workers=0)
+    run(open_session(finished.root), world.collection, [str(world.folder / "labels.csv")], workers=0)
     assert finished.read(folder, part, EXAMPLES).equals(before)
 
 
@@ -138,12 +137,24 @@ def test_settings_said_for_one_command_are_not_remembered(finished: Workspace) -
     assert open_session(finished.root).config.filtering.min_score == 0
 
 
+def test_a_named_selection_keeps_its_settings_until_others_are_given(finished: Workspace) -> None:
+    select = ["filter", "--root", finished.root, "--name", "capped"]
+    assert earshot(*select, "--set", "filtering.top_clips=3", "--set", "filtering.keep_fraction=1")[0] == 0
+    code, out, err = earshot(*select, "--materialize")
+    assert code == 0, err
+    assert "nothing to do, every clip is decided" in out
+    assert "materialize: 3 clips in" in out
+    code, _, err = earshot(*select, "--set", "filtering.top_clips=4")
+    assert code == 2
+    assert "another config or input (filtering.top_clips: 3 there, 4 asked for)." in err
+
+
 def test_a_label_file_of_other_videos_leaves_no_trace(finished: Workspace, tmp_path: Path) -> None:
     votes = tmp_path / "votes.csv"
     votes.write_text("video,on_screen,off_screen\nunknown.mp4,1,0\n")
     code, _, err = earshot("label", "--root", finished.root, "--labels", str(votes))
     assert code == 2
-    assert "none of its 1 videos" in err
+    assert "`unknown.mp4` is not in" in err
 
 
 def test_a_join_keeps_both_columns_of_one_name(finished: Workspace) -> None:
@@ -153,7 +164,11 @@ def test_a_join_keeps_both_columns_of_one_name(finished: Workspace) -> None:
 
 
 def test_a_coincidence_model_cannot_separate(finished: Workspace, tmp_path: Path) -> None:
-    arguments = ["separate", "x.mp4", "--root", finished.root, "--out", str(tmp_path), "--model", "coincidence"]
+    video = tmp_path / "x.mp4"
+    arguments = ["separate", str(video), "--root", finished.root, "--out", str(tmp_path), "--model", "coincidence"]
+    code, _, err = earshot(*arguments)
+    assert (code, f"{video}: no such file" in err) == (2, True), err
+    video.touch()
     code, _, err = earshot(*arguments)
     assert (code, "a coincidence model, expected a separation model" in err) == (2, True), err
 
@@ -192,6 +207,8 @@ def test_a_root_that_is_the_collection_is_refused(tmp_path: Path) -> None:
         (["filter", "--root", "R", "--name", "../../evil"], "name '../../evil': expected"),
         (["run", "--root", "R", "--collection", ".", "--labels", "votes.csv"], "--labels votes.csv: no such file"),
         (["plan", "--collection", ".", "--sample", "0"], "--sample"),
+        (["settings", "filter"], "earshot settings filter: no such field. Expected one of collecting, view,"),
+        (["filter", "--root", "R", "--model", "nope"], "Run `earshot score --model nope --root"),
     ],
 )
 def test_what_cannot_be_done_is_one_message_and_exit_code_2(
@@ -225,6 +242,21 @@ def test_the_installed_command_ends_with_the_exit_code(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=os.environ | path, timeout=120)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("earshot: --root R: no Earshot workspace there.")
+
+
+def test_sql_and_the_report_wait_for_neither_torch_nor_ray(tmp_path: Path) -> None:
+    program = "import sys, jobs.cli, jobs.query, jobs.report; print(*sorted({'torch', 'ray'} & sys.modules.keys()))"
+    path = {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=os.environ | path, timeout=120)
+    assert (done.stdout, done.stderr) == ("\n", "")
+
+
+def test_settings_are_listed_as_set_takes_them_with_their_meaning(finished: Workspace) -> None:
+    code, out, err = earshot("settings", "coincidence.training", "--root", finished.root)
+    assert code == 0, err
+    assert "coincidence.training.num_steps=4\n    " in out
+    assert "filtering" not in out
 
 
 def earshot(*arguments: str) -> tuple[int, str, str]:

@@ -150,3 +150,15 @@ def test_progress_tells_videos_hours_per_minute_clips_and_rejects() -> None:
     assert tell_cutting(counts, elapsed_s=90.0) == (
         "32 videos, 1.50 h (1.00 h/min), 5000 clips; rejected: 2 videos no_audio, 7 clips silent"
     )
+
+
+def test_a_collection_without_one_usable_video_fails_and_says_where_each_reason_is(tmp_path: Path) -> None:
+    folder, root = tmp_path / "texts", tmp_path / "root"
+    folder.mkdir()
+    for name in ("a.txt", "b.md"):
+        (folder / name).write_text("no video")
+    code, _, err = shard(folder, root)
+    assert code == 1  # the work was done
+    assert f"--collection {folder}: none of 2 files gave a clip (2 unreadable)" in err
+    assert f"earshot query --root {root} 'SELECT uri, outcome, detail FROM videos'" in err
+    assert outcomes(root) == {"a.txt": "unreadable", "b.md": "unreadable"}

@@ -2,12 +2,15 @@
 
 import collections
 import hashlib
+from pathlib import Path
 
 import pytest
 from conftest import World
 
-from pipeline.artifacts import VIDEOS_FOLDER
-from pipeline.splitting import SplittingConfig, part_splits, split_of
+from pipeline.artifacts import VIDEOS_FOLDER, Workspace
+from pipeline.splitting import SplittingConfig, duplicate_groups, part_splits, split_of
+from schemas.duplicates import DUPLICATES
+from schemas.fields import from_rows
 
 IDS = [f"video-{i}" for i in range(20_000)]
 
@@ -52,3 +55,17 @@ def test_the_videos_of_a_part_have_the_splits_that_the_collection_prescribes(wor
         for video, split in part_splits(world.workspace, part, SplittingConfig()).items():
             found[split].append(video)
     assert found == world.video_ids
+
+
+def test_groups_are_what_links_of_all_selections_join(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path))
+    assert duplicate_groups(workspace) == {}
+    for folder, part, pairs in (
+        ("s", "00000", {"b": "b", "f": "b"}),
+        ("s", "00001", {"k": "h"}),  # h was alone when its part was decided: it has no row
+        ("t", "00000", {"d": "a", "f": "a"}),  # to t, f is a's
+    ):
+        facts = {"split": "train", "is_best": False, "like_video_id": "x", "shared_fraction": 1.0}
+        rows = [facts | {"video_id": video, "group_id": group} for video, group in pairs.items()]
+        workspace.commit(f"duplicates/{folder}", part, from_rows(rows, DUPLICATES, part), DUPLICATES)
+    assert duplicate_groups(workspace) == dict.fromkeys("abdf", "a") | dict.fromkeys("hk", "h")

@@ -1,10 +1,13 @@
 """Thresholds: exactly as many pass as were asked for, whatever the order of the parts and however many are equal."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from pipeline import thresholds
-from pipeline.thresholds import Candidates, reaches, settle
+from pipeline.artifacts import Workspace
+from pipeline.thresholds import Candidates, Thresholds, last_score, load_or_settle, reaches, settle
 
 
 def offers(seed: int, num_parts: int, levels: int) -> list[Candidates]:
@@ -63,3 +66,22 @@ def test_the_order_of_the_parts_and_how_many_are_merged_at_once_change_nothing(m
 def test_where_there_are_fewer_than_asked_for_nothing_is_refused(parts: int) -> None:
     found = settle(0.5, 100, 100, offers(0, parts, 10))
     assert (found.lowest_score, found.last_video, found.last_clip) == (0.5, None, None)
+
+
+@pytest.mark.parametrize(("fraction", "last"), [(1.0, 0.0), (0.5, 0.5), (0.21, 0.75), (1e-9, 0.875)])
+def test_the_last_score_of_a_share_is_that_of_the_clip_at_its_end(fraction: float, last: float) -> None:
+    scores = np.arange(8, dtype=np.float32) / 8  # 0.21 of them: 1.68, so two
+    parts = np.split(np.random.default_rng(0).permutation(scores), [1, 1, 5])
+    assert last_score(fraction, parts) == last
+
+
+def test_a_share_of_nothing_refuses_nothing() -> None:
+    assert last_score(0.5, []) == last_score(0.5, [np.zeros(0, np.float32)]) == 0.0
+
+
+def test_thresholds_are_settled_once_and_stay(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path))
+    first = Thresholds(lowest_score=0.25, last_video=(0.5, 2**64 - 1), last_clip=(0.75, 3))
+    assert load_or_settle(workspace, "s", lambda: first) == first
+    assert load_or_settle(workspace, "s", Thresholds) == first
+    assert load_or_settle(workspace, "other", Thresholds) == Thresholds()

@@ -1,0 +1,42 @@
+"""The fields that `--set` can change: name, value and meaning of each, of a preset or of a workspace."""
+
+import textwrap
+from typing import Annotated
+
+import typer
+
+from jobs.options import Preset
+from jobs.presets import preset as find_preset
+from jobs.session import DEFAULT_PRESET, open_session
+from pipeline.artifacts import open_workspace
+from pipeline.config import list_settings
+from pipeline.errors import ConfigError
+
+WIDTH = 100
+
+
+def command(
+    stage: Annotated[str | None, typer.Argument(help="Only these, such as filtering or separation.training.")] = None,
+    root: Annotated[str | None, typer.Option(help="A workspace: its values. Default: those of --preset.")] = None,
+    preset: Preset = None,
+) -> None:
+    """List every field that --set can change, as it stands, with its meaning.
+
+    Reads the settings of a workspace, or a preset. Writes nothing.
+
+    Example: earshot settings filtering --preset base
+    """
+    if root is None:
+        config = find_preset(preset or DEFAULT_PRESET)
+    elif preset is None:
+        config = open_session(open_workspace(root).root).config
+    else:
+        raise ConfigError(f"--root {root} --preset {preset}: found both, expected one. Leave one out.")
+    known = list(list_settings(config))
+    wanted = [setting for setting in known if stage is None or f"{setting.path}.".startswith(f"{stage}.")]
+    if not wanted:
+        groups = dict.fromkeys(setting.path.partition(".")[0] for setting in known)
+        raise ConfigError(f"earshot settings {stage}: no such field. Expected one of {', '.join(groups)}.")
+    for path, text, doc in wanted:
+        print(f"{path}={text}")
+        print(textwrap.fill(doc, WIDTH, initial_indent="    ", subsequent_indent="    "))

@@ -1,0 +1,158 @@
+"""A command's session: which settings hold, and how parts are handed out. Without Ray."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cluster.resources import FILTERING
+from jobs.session import Session, open_session
+from pipeline import storage
+from pipeline.artifacts import SETTINGS_FILE, STAGE_FILE
+from pipeline.errors import ConfigError
+from schemas.costs import COSTS
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    """A root whose selection `s` was begun with two settings and a seed of its own."""
+    session = open_session(str(tmp_path), settings=["filtering.min_score=0.5", "filtering.top_clips=9"], seed=3)
+    session.workspace.begin("selections/s", {"filtering": session.config.filtering, "seed": 3}, {})
+    other = open_session(str(tmp_path))
+    with other.begin("clips", {}, {}):
+        return str(tmp_path)
+
+
+def filtering(root: str, **options: object) -> tuple[float, int | None, int]:
+    session = open_session(root, **options).resume("selections/s")  # type: ignore[arg-type]
+    return session.config.filtering.min_score, session.config.filtering.top_clips, session.seed
+
+
+def test_a_stage_that_was_begun_keeps_its_settings_and_what_is_given_now_goes_before(root: str) -> None:
+    assert open_session(root).config.filtering.top_clips is None
+    assert filtering(root) == (0.5, 9, 3)
+    assert filtering(root, settings=["filtering.top_clips=8"]) == (0.5, 8, 3)
+    assert filtering(root, settings=["mixing.max_examples=1"], seed=4) == (0.5, 9, 4)
+    assert filtering(root, preset_name="base") == (0.8, None, 3)  # the whole config was given now
+    assert open_session(root).resume("selections/other") == open_session(root)
+
+
+def test_a_model_keeps_the_settings_of_its_learner(tmp_path: Path) -> None:
+    session = open_session(str(tmp_path), settings=["separation.crop_frames=3"])
+    job = {"learner": "separation", "config": session.config.separation, "splitting": session.config.splitting}
+    session.workspace.begin("models/m", job, {})
+    resumed = open_session(str(tmp_path)).resume("models/m")
+    assert resumed.config == session.config != open_session(str(tmp_path)).config
+
+
+def told_by(capsys: pytest.CaptureFixture[str], root: str, **options: object) -> str:
+    filtering(root, **options)
+    return capsys.readouterr().err
+
+
+def test_what_a_stage_goes_on_with_and_was_not_given_now_is_told_in_one_line(
+    root: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = "selections/s: goes on with its own "
+    assert told_by(capsys, root) == f"{own}filtering.min_score=0.5, filtering.top_clips=9, seed=3\n"
+    assert told_by(capsys, root, settings=["filtering.min_score=0.7"], seed=4) == f"{own}filtering.top_clips=9\n"
+    assert told_by(capsys, root, preset_name="base") == f"{own}seed=3\n"
+    same = ["filtering.min_score=0.5", "filtering.top_clips=9"]
+    assert told_by(capsys, root, settings=same, seed=3) == ""
+    open_session(root).resume("selections/other")
+    assert capsys.readouterr().err == ""
+
+
+def test_of_many_settings_a_stage_goes_on_with_five_are_named(root: str, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = [f"view.{name}=2" for name in ("clip_s", "hop_s")] + ["filtering.licenses=a\x1b[2J"]
+    settings += [f"filtering.{name}=1" for name in ("min_score", "keep_fraction", "top_clips", "max_clips_per_video")]
+    config = open_session(root, settings=settings).config
+    open_session(root).workspace.begin("selections/t", {"filtering": config.filtering, "view": config.view}, {})
+    open_session(root).resume("selections/t")
+    told = capsys.readouterr().err
+    assert told.count("=") == 5
+    assert told.endswith(" and 2 more\n")
+    assert "\x1b" not in told
+
+
+def of_another_version(root: str, name: str) -> None:
+    file = Path(root, name)
+    record = json.loads(file.read_text())
+    record["config"]["filtering"]["colour"] = "red"
+    file.write_text(json.dumps(record))
+
+
+def test_a_root_of_another_version_is_refused_and_opens_with_a_preset(root: str) -> None:
+    of_another_version(root, SETTINGS_FILE)
+    with pytest.raises(ConfigError, match=r"earshot.json: FilteringConfig has no field `colour`.*Give --preset"):
+        open_session(root)
+    assert filtering(root, preset_name="tiny")[0] == 0
+
+
+def test_a_stage_of_another_version_is_refused_until_its_folder_is_another_or_removed(root: str) -> None:
+    def select(name: str, preset_name: str | None = None) -> None:
+        session = open_session(root, preset_name).resume(f"selections/{name}")
+        with session.begin(f"selections/{name}", {"filtering": session.config.filtering}, {}):
+            pass
+
+    of_another_version(root, f"selections/s/{STAGE_FILE}")
+    way_out = "Use another --name, or remove that folder and what was made from it."
+    with pytest.raises(ConfigError, match=rf"selections/s: FilteringConfig has no field `colour`.* {way_out}"):
+        select("s")
+    with pytest.raises(ConfigError, match=rf"filtering.colour: red there, None asked for.* {way_out}"):
+        select("s", "tiny")
+    select("other")
+    shutil.rmtree(Path(root, "selections/s"))
+    select("s")
+
+
+@pytest.fixture
+def handed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is handed out, to this process instead of to Ray."""
+    given: list[str] = []
+    monkeypatch.setattr("jobs.session.connect", lambda address: given.append("Ray"))
+    monkeypatch.setattr("jobs.session.publish", lambda *told: None)
+    monkeypatch.setattr(
+        "jobs.session.map_parts", lambda work, names, needs: ((n, given.append(n) or work(n)) for n in names)
+    )
+    return given
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    return open_session(str(tmp_path))
+
+
+def test_with_no_part_to_do_ray_is_not_started(session: Session, handed: list[str]) -> None:
+    assert session.map("label", lambda part: {"clips": 1}, [], FILTERING) == {}
+    assert handed == []
+
+
+def test_short_work_is_handed_out_together_and_every_part_is_done_and_measured(
+    session: Session, handed: list[str]
+) -> None:
+    parts = [f"{number:05d}" for number in range(130)]  # 64 portions at least: two parts each at most
+    counts = session.map("filter s", lambda part: {"last": int(part) == 129, "n": 1}, parts, FILTERING, at_once=16)
+    assert counts == {"last": 1, "n": 130}
+    assert [len(portion.split()) for portion in handed[1:]] == [2] * 65
+    assert " ".join(handed[1:]).split() == parts
+    costs = session.workspace.read_all("costs/filter-s", COSTS, ["stage", "part"]).to_pylist()
+    assert costs == [{"stage": "filter-s", "part": part} for part in parts]
+
+
+def test_the_gauges_and_the_bar_know_what_has_been_counted_so_far(
+    session: Session, handed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int, int, dict[str, float]]] = []
+    monkeypatch.setattr(
+        "jobs.session.publish", lambda stage, done, total, to_go_s, counts: told.append((done, total, dict(counts)))
+    )
+    session.map("label", lambda part: {"clips": int(part)}, ["1", "2"], FILTERING)
+    assert told == [(1, 2, {"clips": 1}), (2, 2, {"clips": 3})]
+
+
+def test_the_root_is_not_touched_by_opening_it(tmp_path: Path) -> None:
+    open_session(str(tmp_path / "ws"))
+    assert not storage.exists(str(tmp_path / "ws" / "earshot.json"))
+    assert list(tmp_path.iterdir()) == []
