@@ -31,23 +31,16 @@ TESTED_BY = {
     "pipeline.views": "test_sharding",
     "pipeline.samples": "test_tars",
     "pipeline.charts": "test_reporting",
+    "pipeline.page": "test_reporting",
     "pipeline.loudness": "test_levels",
     "pipeline.decoded": "test_media",
     "pipeline.decoderlog": "test_media",
-    "pipeline.learners.common": "test_learners",
-    "pipeline.learners.coincidence": "test_learners",
-    "pipeline.learners.separation": "test_learners",
-    "pipeline.learners.matching": "test_matching",
-    "pipeline.losses.contrastive": "test_contrastive",
-    "pipeline.losses.mixit": "test_mixit",
-    "pipeline.losses.onscreen": "test_onscreen",
-    "pipeline.metrics.agreement": "test_agreement",
-    "pipeline.metrics.detection": "test_detection",
+    "pipeline.learners.common": "test_augmentation",
+    "pipeline.learners.coincidence": "test_coincidence_learner",
+    "pipeline.learners.separation": "test_separation_learner",
     "pipeline.metrics.separation": "test_separation_metrics",
-    "pipeline.models.attention": "test_attention",
     "pipeline.models.bases": "test_separation_model",
     "pipeline.models.coincidence": "test_coincidence_model",
-    "pipeline.models.mobilenet": "test_mobilenet",
     "pipeline.models.plain": "test_coincidence_model",
     "pipeline.models.onscreen": "test_separation_model",
     "pipeline.models.separation": "test_separation_model",
@@ -130,6 +123,12 @@ def test_planning_imports_the_stages_whose_cost_it_estimates_and_no_others() -> 
     assert not violations(planning, *stages, allowed=("pipeline.collecting", "pipeline.sharding"))
 
 
+def test_only_s3_knows_the_client_of_object_stores() -> None:
+    others = {name: path for name, path in modules(*PACKAGES).items() if name != "pipeline.s3"}
+    assert not violations(others, "boto3", "botocore", "s3transfer")
+    assert violations({"pipeline.s3": ROOT / "pipeline" / "s3.py"}, "boto3")
+
+
 def test_losses_metrics_models_and_audio_see_tensors_only() -> None:
     below = {name: path for name, path in modules("pipeline").items() if is_below(name, *TENSORS_ONLY)}
     assert len(below) > 10
@@ -137,7 +136,7 @@ def test_losses_metrics_models_and_audio_see_tensors_only() -> None:
 
 
 def test_a_job_imports_no_other_job_but_those_that_list_them() -> None:
-    helpers = ("jobs.session", "jobs.presets", "jobs.progress", "jobs.tables", "jobs.plan_table")
+    helpers = ("jobs.session", "jobs.options", "jobs.presets", "jobs.progress", "jobs.tables", "jobs.plan_table")
     lists = ("jobs", "jobs.cli", "jobs.run", "jobs.demo")
     commands = {name: path for name, path in modules("jobs").items() if name not in lists}
     assert not violations(commands, "jobs", allowed=helpers)

@@ -248,7 +248,7 @@ def test_every_row_says_where_its_sample_lies(make_media: MakeMedia, cut: Callab
     result = cut(steady(make_media, 5.0), steady(make_media, 3.0))
     tar = result.workspace.uri(CLIPS_FOLDER, "00000.tar")
     for clip in result.clips:
-        key, members = parse_sample(storage.read_bytes(tar, clip["tar_offset"], clip["tar_bytes"]), "here")
+        key, members = parse_sample(storage.read_bytes(tar, clip["tar_offset"], clip["tar_bytes"]), tar, "it")
         assert key == clip["clip_id"]
         assert members["flac"] == result.samples()[key]["flac"]
     assert [clip["clip_id"] for clip in result.clips] == list(result.samples())
