@@ -18,22 +18,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from jobs.presets import preset
-from pipeline.artifacts import Workspace
-from pipeline.clipsets import load_split
-from pipeline.collecting import CollectingConfig, plan_parts
+from jobs.console.presets import preset
+from pipeline.clips.sharding import ShardPart
+from pipeline.clips.splitting import split_of
+from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.config import as_dict
 from pipeline.learners import load_model
 from pipeline.learners.coincidence import CoincidenceLearner
-from pipeline.learning import LocalContext
 from pipeline.metrics.calibration import expected_calibration_error
 from pipeline.metrics.detection import matched_mismatched_auc
 from pipeline.metrics.retrieval import recall_at
-from pipeline.scoring import ScorePart
-from pipeline.sharding import ShardPart
-from pipeline.splitting import split_of
+from pipeline.selection.scoring import ScorePart
+from pipeline.storage.workspace import Workspace
 from pipeline.synthetic import RenderVideo, WorldConfig, plan_scene
-from pipeline.training import train
+from pipeline.training.clipsets import load_split
+from pipeline.training.loop import train
+from pipeline.training.protocols import LocalContext
 from schemas.reports import TRAINING
 from schemas.scores import SCORES
 from schemas.videos import VIDEOS

@@ -16,8 +16,8 @@ LIMIT_S = 60.0
 LIMIT_BYTES = 1e9
 CHILD = """
 import json, resource, sys, time
-from pipeline.artifacts import Workspace
-from pipeline.collecting import CollectingConfig, plan_parts
+from pipeline.storage.workspace import Workspace
+from pipeline.collection.collecting import CollectingConfig, plan_parts
 
 begin = time.perf_counter()
 planned = plan_parts(Workspace(sys.argv[1]), sys.argv[2], CollectingConfig())

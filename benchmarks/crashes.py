@@ -24,8 +24,8 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks._media import ffmpeg
-from pipeline import storage
-from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 
 PROJECT = Path(__file__).parent.parent
 NUM_VIDEOS = 24
@@ -85,10 +85,10 @@ def content(root: str) -> str:
     """sha256 over the names and bytes of all parts."""
     total = hashlib.sha256()
     for folder in (COLLECTION_FOLDER, CLIPS_FOLDER, VIDEOS_FOLDER):
-        for entry in storage.list_files(storage.join(root, folder)):
+        for entry in files.list_files(files.join(root, folder)):
             if not entry.uri.endswith("/_stage.json"):  # it holds times
-                data = storage.read_bytes(entry.uri)
-                total.update(f"{storage.relative(entry.uri, root)} {len(data)}\n".encode() + data)
+                data = files.read_bytes(entry.uri)
+                total.update(f"{files.relative(entry.uri, root)} {len(data)}\n".encode() + data)
     return total.hexdigest()
 
 
@@ -170,7 +170,7 @@ def main() -> int:
                 after_parts = int(random.integers(0, num_parts))
                 delay_s = random.uniform(0, LONGEST_DELAY_S if after_parts else told.took_s / 2)
                 kill = Kill(("driver", "worker", "raylet")[run % 3], after_parts, delay_s)
-                workspace = Workspace(storage.join(base, f"{run:03d}_{draw}"))
+                workspace = Workspace(files.join(base, f"{run:03d}_{draw}"))
                 command = shard(Path(folder) / "videos", workspace.root)
                 crash = disturb(command, workspace, [kill])
                 if crash.killed:

@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 
 from cluster.resources import SHARDING
-from jobs.session import open_session
+from jobs.console.session import open_session
 from jobs.shard import tell_cutting
-from pipeline import storage
-from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
-from pipeline.collecting import plan_parts
-from pipeline.ledger import take_stock
+from pipeline.clips.reconciling import take_stock
+from pipeline.collection.collecting import plan_parts
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.videos import COLLECTION, VIDEOS
@@ -45,7 +45,7 @@ class PretendToCut:
                 place = {"tar_offset": len(clips) * SAMPLE_BYTES, "tar_bytes": SAMPLE_BYTES}
                 span = {"start_s": float(index), "duration_s": 5.0, "num_frames": 5, "outcome": "kept"}
                 clips.append(row | place | span | {"part": part})
-        with storage.building(self._workspace.uri(CLIPS_FOLDER, f"{part}.tar")) as path, path.open("wb") as file:
+        with files.building(self._workspace.uri(CLIPS_FOLDER, f"{part}.tar")) as path, path.open("wb") as file:
             file.truncate(-(-(len(clips) * SAMPLE_BYTES + 1024) // RECORD_BYTES) * RECORD_BYTES)
         self._workspace.commit(CLIPS_FOLDER, part, from_rows(clips, CLIPS, part), CLIPS)
         self._workspace.commit(VIDEOS_FOLDER, part, from_rows(videos, VIDEOS, part), VIDEOS)

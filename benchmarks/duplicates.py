@@ -19,10 +19,10 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from pipeline.artifacts import VIDEOS_FOLDER, Workspace
-from pipeline.duplicates import VideoVectors, find_duplicates, unit
-from pipeline.neighbours import near_pairs
-from pipeline.splitting import SplittingConfig
+from pipeline.clips.splitting import SplittingConfig
+from pipeline.selection.duplicates import VideoVectors, find_duplicates, unit
+from pipeline.selection.neighbours import near_pairs
+from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
 from schemas.scores import SCORES

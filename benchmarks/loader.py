@@ -20,13 +20,13 @@ import torch
 import webdataset
 from torch import Tensor
 
-from pipeline import storage
-from pipeline.artifacts import CLIPS_FOLDER, Workspace
-from pipeline.batching import ClipSet, prefetch, step_rng
+from pipeline.clips.samples import Clip, decode_sample, encode_flac
+from pipeline.clips.tars import TarWriter
+from pipeline.learners.augmentation import stack_frames, stack_waveforms
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
-from pipeline.learners.common import stack_frames, stack_waveforms
-from pipeline.samples import Clip, decode_sample, encode_flac
-from pipeline.tars import TarWriter
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, Workspace
+from pipeline.training.batching import ClipSet, prefetch, step_rng
 
 BATCH_SIZE, CLIPS_PER_TAR, NUM_PASSES, LIMIT = 32, 300, 5, 0.8
 LATENCY_S = 0.03
@@ -44,8 +44,8 @@ def main() -> None:
             ratios.append(loader / peer)
             print(f"pass {number}: loader {loader[0]:.2f}, sequential {peer[0]:.2f} batches/s", flush=True)
         augmented = speed(ours(workspace, rows, 0, augment=True))[0]
-        read = storage.read_bytes
-        storage.read_bytes = lambda *place: (time.sleep(LATENCY_S), read(*place))[1]
+        read = files.read_bytes
+        files.read_bytes = lambda *place: (time.sleep(LATENCY_S), read(*place))[1]
         late = speed(ours(workspace, rows.slice(0, CLIPS_PER_TAR), 0))[0]
     wall, cpu = np.median(ratios, axis=0)
     print(f"loader over sequential: {wall:.2f} per second, {cpu:.2f} per CPU second (limit {LIMIT})")
@@ -96,7 +96,7 @@ def generate(workspace: Workspace, num_clips: int) -> pa.Table:
     rows = []
     for first in range(0, num_clips, CLIPS_PER_TAR):
         part = f"{first // CLIPS_PER_TAR:05d}"
-        with storage.building(workspace.uri(CLIPS_FOLDER, f"{part}.tar")) as path, TarWriter(path) as tar:
+        with files.building(workspace.uri(CLIPS_FOLDER, f"{part}.tar")) as path, TarWriter(path) as tar:
             for number in range(first, first + CLIPS_PER_TAR):
                 rng = np.random.default_rng(number)
                 tone = np.sin(np.arange(80_000) * rng.uniform(0.01, 0.2)) * 6000

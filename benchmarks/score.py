@@ -20,19 +20,19 @@ import torch
 from torch import Tensor
 
 from benchmarks._media import minute_of_720p, repeated
-from jobs.presets import preset
-from pipeline import storage
-from pipeline.artifacts import Workspace
-from pipeline.collecting import CollectingConfig, plan_parts
+from jobs.console.presets import preset
+from pipeline.clip_specs import ClipView
+from pipeline.clips.samples import decode_sample
+from pipeline.clips.sharding import ShardingConfig, ShardPart
+from pipeline.clips.tars import read_sequence
+from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.config import as_dict
+from pipeline.learners.augmentation import stack_frames, stack_waveforms
 from pipeline.learners.coincidence import CoincidenceLearner
-from pipeline.learners.common import stack_frames, stack_waveforms
-from pipeline.models.coincidence import CoincidenceModel, shared_embedding
-from pipeline.samples import decode_sample
-from pipeline.scoring import BATCH_SIZE, ScorePart
-from pipeline.sharding import ShardingConfig, ShardPart
-from pipeline.tars import read_sequence
-from pipeline.views import ClipView
+from pipeline.models.towers import CoincidenceModel, shared_embedding
+from pipeline.selection.scoring import BATCH_SIZE, ScorePart
+from pipeline.storage import files
+from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 
 LIMIT = 0.8
@@ -51,7 +51,7 @@ def main() -> None:
         workspace.begin("models/m", {"learner": "coincidence", "config": as_dict(config)}, {})
         weights = io.BytesIO()
         torch.save({"model": model.state_dict()}, weights)
-        storage.commit_bytes(workspace.uri("models", "m", "model.pt"), weights.getvalue())
+        files.commit_bytes(workspace.uri("models", "m", "model.pt"), weights.getvalue())
         workspace.finish("models/m", content="untrained")
         rows = workspace.read("clips", "00000", CLIPS).to_pylist()
         keys = [row["clip_id"] for row in rows if row["outcome"] == "kept"]

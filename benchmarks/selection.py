@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from jobs.console.presets import PipelineConfig
+from jobs.console.session import Session
 from jobs.filter import select
-from jobs.presets import PipelineConfig
-from jobs.session import Session
-from pipeline.artifacts import Workspace
-from pipeline.filtering import FilteringConfig
+from pipeline.selection.filtering import FilteringConfig
+from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.scores import SCORES

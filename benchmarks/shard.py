@@ -12,12 +12,12 @@ import tempfile
 from pathlib import Path
 
 from benchmarks._media import minute_of_720p, repeated
-from pipeline.artifacts import Workspace
-from pipeline.collecting import CollectingConfig, plan_parts
-from pipeline.costing import cpu_s
-from pipeline.media import ffmpeg_path
-from pipeline.sharding import ShardingConfig, ShardPart
-from pipeline.views import ClipView
+from pipeline.clip_specs import ClipView
+from pipeline.clips.sharding import ShardingConfig, ShardPart
+from pipeline.collection.collecting import CollectingConfig, plan_parts
+from pipeline.estimate.usage import cpu_s
+from pipeline.media.decoding import ffmpeg_path
+from pipeline.storage.workspace import Workspace
 from schemas.videos import VIDEOS
 
 LIMIT = 0.9

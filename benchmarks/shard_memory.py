@@ -16,10 +16,10 @@ from benchmarks._media import minute_of_720p, repeated
 from cluster.connect import connect
 from cluster.mapping import map_parts
 from cluster.resources import SHARDING
-from pipeline.artifacts import Workspace
-from pipeline.collecting import CollectingConfig, plan_parts
-from pipeline.sharding import ShardingConfig, ShardPart
-from pipeline.views import ClipView
+from pipeline.clip_specs import ClipView
+from pipeline.clips.sharding import ShardingConfig, ShardPart
+from pipeline.collection.collecting import CollectingConfig, plan_parts
+from pipeline.storage.workspace import Workspace
 
 LIMIT_MB = 600
 

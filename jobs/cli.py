@@ -10,7 +10,7 @@ import typer
 
 from cluster.faults import PartError
 from pipeline.errors import ConfigError, EarshotError
-from pipeline.storage import remote_errors
+from pipeline.storage.files import remote_errors
 from schemas.fields import SchemaError
 
 WHOLE = ("run", "demo")

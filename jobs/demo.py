@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from jobs.options import Address
+from jobs.console.options import Address
+from jobs.console.session import open_session
 from jobs.run import run
-from jobs.session import open_session
 from jobs.train import Workers
 from jobs.world import render
-from pipeline import storage
 from pipeline.errors import ConfigError
+from pipeline.storage import files
 from pipeline.synthetic import WorldConfig
 
 # 5 s is one clip per video: what generalises is learnt from many videos, not from many moments of a few.
@@ -30,7 +30,7 @@ def command(
 
     Example: earshot demo --root workspace
     """
-    if storage.is_s3(root):
+    if files.is_s3(root):
         raise ConfigError(f"--root {root}: the demo renders its videos to a local folder. Choose one.")
     session = open_session(root, "tiny", None, seed, address)
     world = session.workspace.uri("world")

@@ -3,14 +3,14 @@
 from typing import Annotated
 
 from cluster.resources import EVALUATING
-from jobs.options import Address, Preset, Root, Seed, Set, named
-from jobs.progress import tell
-from jobs.session import Session, open_session
-from pipeline.artifacts import CLIPS_FOLDER, report_folder
+from jobs.console.options import Address, Preset, Root, Seed, Set, named
+from jobs.console.progress import tell
+from jobs.console.session import Session, open_session
+from pipeline.clips.splitting import SplittingConfig, duplicate_groups
 from pipeline.config import from_dict, hash_json
-from pipeline.evaluating import EvaluatePart, commit_summary, summarise_coincidence, summarise_separation
+from pipeline.evaluation.evaluating import EvaluatePart, commit_summary, summarise_coincidence, summarise_separation
 from pipeline.learners import check_model
-from pipeline.splitting import SplittingConfig, duplicate_groups
+from pipeline.storage.workspace import CLIPS_FOLDER, report_folder
 
 
 def evaluate(session: Session, model: str, mixtures: str, coincidence: str) -> None:

@@ -8,18 +8,18 @@ from typing import Annotated
 import typer
 
 from cluster.resources import FILTERING
-from jobs.options import Address, Name, Preset, Root, Scorer, Seed, Set
-from jobs.progress import tell
-from jobs.session import Session, open_session
-from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER
-from pipeline.auditing import audit
+from jobs.console.options import Address, Name, Preset, Root, Scorer, Seed, Set
+from jobs.console.progress import tell
+from jobs.console.session import Session, open_session
 from pipeline.config import hash_json
-from pipeline.duplicates import VideoVectors, find_duplicates
 from pipeline.errors import ConfigError
-from pipeline.filtering import FilterPart, check_values, summarize
-from pipeline.grouping import group_facts
-from pipeline.materializing import MaterializePart, plan_shards
-from pipeline.thresholds import Thresholds, last_score, load_or_settle, settle
+from pipeline.selection.cutoffs import Thresholds, last_score, load_or_settle, settle
+from pipeline.selection.duplicate_groups import group_facts
+from pipeline.selection.duplicates import VideoVectors, find_duplicates
+from pipeline.selection.filtering import FilterPart, check_values, summarize
+from pipeline.selection.leakage import audit
+from pipeline.selection.materializing import MaterializePart, plan_shards
+from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER
 from schemas.duplicates import DUPLICATES
 
 AT_ONCE = 16  # parts of one task: to decide on one takes 10 ms, to hand it out as much

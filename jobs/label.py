@@ -6,13 +6,13 @@ from typing import Annotated, Any
 import typer
 
 from cluster.resources import LABELING
-from jobs.options import Address, Preset, Root, Seed, Set
-from jobs.progress import printable, tell
-from jobs.session import Session, open_session
-from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER
-from pipeline.judgements import read_judgements
-from pipeline.labeling import FileFacts, LabelPart, LabelSummary, summarize_labels
-from pipeline.published import ROWS
+from jobs.console.options import Address, Preset, Root, Seed, Set
+from jobs.console.progress import printable, tell
+from jobs.console.session import Session, open_session
+from pipeline.collection.published_lists import ROWS
+from pipeline.labels.labeling import FileFacts, LabelPart, LabelSummary, summarize_labels
+from pipeline.labels.ratings import read_judgements
+from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER
 
 LABELS_HELP = (
     "CSV or Parquet with video, on_screen, off_screen; or a published clip list. Repeatable, and '*' stands for any "

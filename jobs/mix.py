@@ -1,11 +1,11 @@
 """Freeze the evaluation sets: a selection and labels -> mixtures/<name>/on_mom-00000 and so on."""
 
 from cluster.resources import MIXING
-from jobs.options import Address, Name, Preset, Root, Seed, Selection, Set
-from jobs.progress import tell
-from jobs.session import Session, open_session
-from pipeline.artifacts import LABELS_FOLDER
-from pipeline.mixing import EVAL_SETS, MixPart, plan_mixtures
+from jobs.console.options import Address, Name, Preset, Root, Seed, Selection, Set
+from jobs.console.progress import tell
+from jobs.console.session import Session, open_session
+from pipeline.evaluation.mixing import EVAL_SETS, MixPart, plan_mixtures
+from pipeline.storage.workspace import LABELS_FOLDER
 
 
 def mix(session: Session, name: str, selection: str) -> None:

@@ -5,17 +5,17 @@ from typing import Annotated
 
 import typer
 
-from jobs.options import Collection, Media, Preset, Set
-from jobs.plan_table import actual_notes, cost_note, deadline_note, sample_notes, table
-from jobs.presets import preset as find_preset
-from jobs.progress import progress_bar
-from jobs.session import DEFAULT_PRESET, open_session
-from jobs.tables import show
+from jobs.console.options import Collection, Media, Preset, Set
+from jobs.console.plan_table import actual_notes, cost_note, deadline_note, sample_notes, table
+from jobs.console.presets import preset as find_preset
+from jobs.console.progress import progress_bar
+from jobs.console.session import DEFAULT_PRESET, open_session
+from jobs.console.tables import show
+from pipeline.collection.listing import list_videos
 from pipeline.config import override
-from pipeline.deadlines import parse_hours
-from pipeline.listing import list_videos
-from pipeline.planning import actual, draw, estimate, probe_all
-from pipeline.pricing import read_prices
+from pipeline.estimate.deadlines import parse_hours
+from pipeline.estimate.estimating import actual, draw, estimate, probe_all
+from pipeline.estimate.pricing import read_prices
 
 PRICES = str(importlib.resources.files("cluster") / "prices.toml")
 

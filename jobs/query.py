@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from jobs.options import ReadRoot
-from jobs.tables import show
-from pipeline.artifacts import open_workspace
+from jobs.console.options import ReadRoot
+from jobs.console.tables import show
 from pipeline.errors import ConfigError
-from pipeline.querying import VIEWS, describe, query
+from pipeline.reports.querying import VIEWS, describe, query
+from pipeline.storage.workspace import open_workspace
 
 MAX_ROWS = 50
 

@@ -1,11 +1,11 @@
 """The report: every table of the workspace -> one self-contained HTML page, and its figures on the terminal."""
 
-from jobs.options import ReadRoot
-from jobs.progress import printable
-from jobs.tables import show
-from pipeline import storage
-from pipeline.artifacts import Workspace, open_workspace
-from pipeline.reporting import make_report
+from jobs.console.options import ReadRoot
+from jobs.console.progress import printable
+from jobs.console.tables import show
+from pipeline.reports.reporting import make_report
+from pipeline.storage import files
+from pipeline.storage.workspace import Workspace, open_workspace
 
 PAGE = "report.html"
 
@@ -18,7 +18,7 @@ def report(workspace: Workspace) -> None:
         names = ["model", "", "score", "video", "start_s", "loudness_lufs"]
         rows = [[c.model, c.which, c.score, printable(c.video), c.start_s, c.loudness_lufs] for c in found.extremes]
         show(names, rows)
-    storage.commit_bytes(workspace.uri(PAGE), found.page.encode())
+    files.commit_bytes(workspace.uri(PAGE), found.page.encode())
     print(f"report: {len(found.figures)} figures -> {workspace.uri(PAGE)}", flush=True)
 
 

@@ -5,17 +5,17 @@ from typing import Annotated
 
 import typer
 
+from jobs.console.options import Address, Collection, Media, Preset, Root, Seed, Set
+from jobs.console.session import Session, open_session
 from jobs.evaluate import evaluate
 from jobs.filter import select
 from jobs.label import label
 from jobs.mix import mix
-from jobs.options import Address, Collection, Media, Preset, Root, Seed, Set
 from jobs.report import report
 from jobs.score import score
-from jobs.session import Session, open_session
 from jobs.shard import shard
 from jobs.train import Workers, train_model
-from pipeline.judgements import read_judgements
+from pipeline.labels.ratings import read_judgements
 
 
 def run(session: Session, collection: str, labels: list[str], workers: int | None, media: str | None = None) -> None:

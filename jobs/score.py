@@ -3,12 +3,12 @@
 import shlex
 
 from cluster.resources import SCORING
-from jobs.options import Address, Preset, Root, Scorer, Seed, Set
-from jobs.progress import tell
-from jobs.session import Session, open_session
-from pipeline.artifacts import CLIPS_FOLDER
+from jobs.console.options import Address, Preset, Root, Scorer, Seed, Set
+from jobs.console.progress import tell
+from jobs.console.session import Session, open_session
 from pipeline.learners import check_model
-from pipeline.scoring import ScorePart
+from pipeline.selection.scoring import ScorePart
+from pipeline.storage.workspace import CLIPS_FOLDER
 
 
 def score(session: Session, model: str) -> None:

@@ -5,14 +5,14 @@ from typing import Annotated
 import torch
 import typer
 
-from jobs.options import ReadRoot, named
-from pipeline import storage
-from pipeline.artifacts import CLIPS_FOLDER, open_workspace
+from jobs.console.options import ReadRoot, named
+from pipeline.clip_specs import ClipView
 from pipeline.config import from_dict
 from pipeline.errors import ClipError, ConfigError, DataError
+from pipeline.inference.separating import separate_video
 from pipeline.learners import load_model
-from pipeline.separating import separate_video
-from pipeline.views import ClipView
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, open_workspace
 
 
 def command(
@@ -29,7 +29,7 @@ def command(
     Example: earshot separate holiday.mp4 --root my_workspace --out separated
     """
     workspace = open_workspace(root)
-    if not storage.exists(video):
+    if not files.exists(video):
         raise ConfigError(f"{video}: no such file. Expected a video: a path or an s3:// address.")
     view = from_dict(ClipView, workspace.stage(CLIPS_FOLDER)["config"]["view"])
     _, network = load_model(workspace, model, "separation")

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from jobs.options import Preset
-from jobs.presets import preset as find_preset
-from jobs.session import DEFAULT_PRESET, open_session
-from pipeline.artifacts import open_workspace
+from jobs.console.options import Preset
+from jobs.console.presets import preset as find_preset
+from jobs.console.session import DEFAULT_PRESET, open_session
 from pipeline.config import list_settings
 from pipeline.errors import ConfigError
+from pipeline.storage.workspace import open_workspace
 
 WIDTH = 100
 

@@ -8,15 +8,15 @@ from typing import Annotated
 import typer
 
 from cluster.resources import SHARDING, Needs
-from jobs.options import Address, Collection, Media, Preset, Root, Seed, Set
-from jobs.presets import PipelineConfig
-from jobs.progress import printable, tell
-from jobs.session import Session, open_session
-from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
-from pipeline.collecting import check_collection, plan_parts
+from jobs.console.options import Address, Collection, Media, Preset, Root, Seed, Set
+from jobs.console.presets import PipelineConfig
+from jobs.console.progress import printable, tell
+from jobs.console.session import Session, open_session
+from pipeline.clips.reconciling import Ledger, take_stock
+from pipeline.clips.sharding import ShardPart
+from pipeline.collection.collecting import check_collection, plan_parts
 from pipeline.errors import DataError
-from pipeline.ledger import Ledger, take_stock
-from pipeline.sharding import ShardPart
+from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
 from schemas.videos import REJECTED
 
 NUM_TOLD = 5  # addresses of changed videos on the terminal

@@ -6,17 +6,17 @@ import typer
 
 from cluster.connect import connect
 from cluster.training import fit
-from jobs.options import Address, Preset, Root, Seed, Selection, Set, named
-from jobs.progress import progress_bar
-from jobs.session import Session, open_session
-from pipeline.artifacts import CLIPS_FOLDER, Workspace
-from pipeline.clipsets import begun_with, load_selected, load_splits
+from jobs.console.options import Address, Preset, Root, Seed, Selection, Set, named
+from jobs.console.progress import progress_bar
+from jobs.console.session import Session, open_session
+from pipeline.clips.splitting import SplittingConfig
 from pipeline.config import as_dict, from_dict
 from pipeline.errors import ConfigError, DataError, UnreadError
 from pipeline.learners import LEARNERS, build, check_model
-from pipeline.learning import Context, LocalContext
-from pipeline.splitting import SplittingConfig
-from pipeline.training import train
+from pipeline.storage.workspace import CLIPS_FOLDER, Workspace
+from pipeline.training.clipsets import begun_with, load_selected, load_splits
+from pipeline.training.loop import train
+from pipeline.training.protocols import Context, LocalContext
 
 TOLD = ("loss", "match_auc", "match_calibration_error", "recall_at_1")  # of the best step's figures
 SPLITS = ("train", "validate")

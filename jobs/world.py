@@ -9,8 +9,8 @@ import typer
 from cluster.connect import connect
 from cluster.mapping import map_parts
 from cluster.resources import WORLD
-from jobs.options import Address
-from jobs.progress import progress_bar
+from jobs.console.options import Address
+from jobs.console.progress import progress_bar
 from pipeline.config import as_dict
 from pipeline.errors import ConfigError
 from pipeline.synthetic import RenderVideo, WorldConfig, write_labels

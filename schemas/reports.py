@@ -43,7 +43,7 @@ SUMMARY = table_schema(
     fields=[
         field("run", pa.string(), "name of the model"),
         field("eval_set", pa.string(), "the set, or `all` where a figure pools them"),
-        field("metric", pa.string(), "such as median_si_snr_db: see pipeline/evaluating.py"),
+        field("metric", pa.string(), "such as median_si_snr_db: see pipeline/evaluation/evaluating.py"),
         field("value", pa.float64(), "the figure", nullable=True),
         field("unit", pa.string(), "dB, or 1 for a ratio"),
         field("n", pa.int64(), "examples, sources or pairs behind it"),

@@ -14,7 +14,7 @@ SELECTIONS = table_schema(
         field("video_id", pa.string(), "the video it was cut from"),
         field("part", pa.string(), "the part whose tar holds it"),
         field("kept", pa.bool_(), "whether the clip belongs to the selection"),
-        field("reason", pa.string(), "kept, or the first rule that refused it: see pipeline/filtering.py"),
+        field("reason", pa.string(), "kept, or the first rule that refused it: see pipeline/selection/filtering.py"),
         field("split", pa.string(), "train, validate or test: one for a video and for all uploads of its content"),
         field("score", pa.float32(), "coincidence score, where the clip has one", nullable=True),
         field("label", pa.string(), "label, where the clip has one", nullable=True),

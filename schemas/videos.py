@@ -4,6 +4,7 @@ import pyarrow as pa
 
 from schemas.fields import field, table_schema
 
+SPLITS = ("train", "validate", "test")
 # What may become of a video beside `kept`. The first six speak of its file, the others of each of its clips.
 REJECTED = (
     "missing",

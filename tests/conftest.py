@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline import s3
-from pipeline.artifacts import COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
-from pipeline.collecting import CollectingConfig, plan_parts
-from pipeline.media import ffmpeg_path
-from pipeline.sharding import ShardingConfig, ShardPart
+from pipeline.clip_specs import ClipView
+from pipeline.clips.sharding import ShardingConfig, ShardPart
+from pipeline.collection.collecting import CollectingConfig, plan_parts
+from pipeline.media.decoding import ffmpeg_path
+from pipeline.storage import s3
+from pipeline.storage.workspace import COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.synthetic import WorldConfig, render_scene, write_labels
-from pipeline.views import ClipView
 from schemas.videos import VIDEOS
 
 torch.set_num_threads(1)

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.decoded import Frame
-from pipeline.decoderlog import MediaInfo
+from pipeline.clip_specs import ClipView
 from pipeline.errors import ClipError
-from pipeline.media import Decoding
-from pipeline.views import ClipView
+from pipeline.media.decoding import Decoding
+from pipeline.media.ffmpeg_log import MediaInfo
+from pipeline.media.streams import Frame
 
 RATE_HZ = 16000
 BY_25 = ClipView(frame_rate_hz=25, frame_height=32, frame_width=32, exact_frames=True)

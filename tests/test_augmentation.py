@@ -3,7 +3,14 @@
 import numpy as np
 import torch
 
-from pipeline.learners.common import MAX_GAP, MAX_SPEED, add_gap, augment_frames, augment_waveform, stack_waveforms
+from pipeline.learners.augmentation import (
+    MAX_GAP,
+    MAX_SPEED,
+    add_gap,
+    augment_frames,
+    augment_waveform,
+    stack_waveforms,
+)
 
 RATE_HZ = 16000
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from conftest import World
 
-from pipeline import storage
-from pipeline.artifacts import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
-from pipeline.batching import NUM_READERS, ClipSet, prefetch, step_rng
-from pipeline.clipsets import load_split
+from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import DataError
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
-from pipeline.splitting import SplittingConfig
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.training.batching import NUM_READERS, ClipSet, prefetch, step_rng
+from pipeline.training.clipsets import load_split
 
 VIDEOS = ["a", "b", "a", "c", "a", "b"]
 
@@ -132,9 +132,9 @@ def test_a_tar_that_is_damaged_is_an_error_that_names_it(damage: str, workspace:
     row = clips.rows.slice(len(clips) - 1).to_pylist()[0]
     uri = workspace.uri(CLIPS_FOLDER, f"{row['part']}.tar")
     if damage == "truncated":
-        storage.commit_bytes(uri, storage.read_bytes(uri)[: row["tar_offset"] + row["tar_bytes"] // 2])
+        files.commit_bytes(uri, files.read_bytes(uri)[: row["tar_offset"] + row["tar_bytes"] // 2])
     else:
-        storage.local_path(uri).unlink()
+        files.local_path(uri).unlink()
     with pytest.raises(DataError) as caught:
         clips.read(len(clips) - 1)
     assert uri in str(caught.value)
@@ -143,7 +143,7 @@ def test_a_tar_that_is_damaged_is_an_error_that_names_it(damage: str, workspace:
 def test_clips_read_at_once_are_those_read_one_by_one_in_the_order_asked_for(
     world: World, clips: ClipSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meeting, read = threading.Barrier(NUM_READERS), storage.read_bytes
+    meeting, read = threading.Barrier(NUM_READERS), files.read_bytes
 
     def read_when_all_are_there(uri: str, offset: int, length: int) -> bytes:
         meeting.wait(timeout=20)  # fails unless NUM_READERS reads are under way at once
@@ -151,7 +151,7 @@ def test_clips_read_at_once_are_those_read_one_by_one_in_the_order_asked_for(
 
     wanted = [*range(NUM_READERS)[::-1], 2, 0, 2]
     one_by_one = [clips.read(number) for number in wanted]
-    monkeypatch.setattr(storage, "read_bytes", read_when_all_are_there)
+    monkeypatch.setattr(files, "read_bytes", read_when_all_are_there)
     none_kept = ClipSet(world.workspace, CLIPS_FOLDER, clips.rows, cache_bytes=0)
     for first, second in zip(one_by_one, none_kept.read_many(np.array(wanted)), strict=True):
         assert first.key == second.key
@@ -163,9 +163,9 @@ def test_a_clip_that_cannot_be_decoded_is_an_error_that_names_it_and_what_to_del
     clips = load_split(workspace, "train", SplittingConfig())
     row = clips.rows.slice(2, 1).to_pylist()[0]
     uri = workspace.uri(CLIPS_FOLDER, f"{row['part']}.tar")
-    data = bytearray(storage.read_bytes(uri))
+    data = bytearray(files.read_bytes(uri))
     data[data.index(b"fLaC", row["tar_offset"])] ^= 1
-    storage.commit_bytes(uri, bytes(data))
+    files.commit_bytes(uri, bytes(data))
     with pytest.raises(DataError) as caught:
         clips.read_many(range(4))
     assert str(caught.value).startswith(f"{uri}: {row['clip_id']}: LibsndfileError")

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline import storage
-from pipeline.artifacts import TRAINING_FOLDER, Workspace
-from pipeline.checkpointing import Progress, load_weights
 from pipeline.errors import DataError
-from pipeline.eventfiles import FILE_NAME
+from pipeline.storage import files
+from pipeline.storage.workspace import TRAINING_FOLDER, Workspace
+from pipeline.training.checkpointing import Progress, load_weights
+from pipeline.training.tensorboard import FILE_NAME
 from schemas.reports import TRAINING
 
 FOLDER = "models/m"
@@ -55,7 +55,7 @@ def test_everything_comes_back(place: str, tmp_path: Path, request: pytest.Fixtu
     assert (again.step, again.sums, again.since) == (1, {"loss": 3.0}, 1)
     again.take_best()
     assert torch.equal(restored.weight, best)
-    assert storage.exists(workspace.uri(FOLDER, "tensorboard", FILE_NAME))
+    assert files.exists(workspace.uri(FOLDER, "tensorboard", FILE_NAME))
     again.finish(1.0)
     (row,) = workspace.read(TRAINING_FOLDER, "m", TRAINING).to_pylist()
     assert (row["run"], row["metric"], row["value"]) == ("m", "loss", 0.25)
@@ -122,7 +122,7 @@ def test_a_damaged_or_malicious_file_is_refused_and_runs_nothing(damage: str, na
         "model.pt": lambda: load_weights(model, workspace, FOLDER),
     }
     read[name]()
-    storage.commit_bytes(uri, DAMAGES[damage](storage.read_bytes(uri), tmp_path / "canary"))
+    files.commit_bytes(uri, DAMAGES[damage](files.read_bytes(uri), tmp_path / "canary"))
     with pytest.raises(DataError) as caught:
         read[name]()
     assert uri in str(caught.value)

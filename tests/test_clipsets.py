@@ -4,10 +4,10 @@ import pyarrow as pa
 import pytest
 from conftest import World
 
-from pipeline.artifacts import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
-from pipeline.clipsets import load_clips, load_split
+from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
-from pipeline.splitting import SplittingConfig
+from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.training.clipsets import load_clips, load_split
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.selections import SELECTIONS

@@ -7,11 +7,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline import collecting, storage
-from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
-from pipeline.collecting import CollectingConfig, check_collection, plan_parts
+from pipeline.collection import collecting
+from pipeline.collection.collecting import CollectingConfig, check_collection, plan_parts
+from pipeline.collection.listing import video_id
 from pipeline.errors import ConfigError, DataError
-from pipeline.listing import video_id
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.selections import SELECTIONS
@@ -51,7 +52,7 @@ def test_a_collection_that_grew_keeps_its_parts_and_adds_new_ones(tmp_path: Path
     fill(videos, ["m.mp4", "n.mp4", "o.mp4"])
     plan_parts(workspace, str(videos), config)
     before = {
-        part: storage.read_bytes(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet")) for part in ids_by_part(workspace)
+        part: files.read_bytes(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet")) for part in ids_by_part(workspace)
     }
     fill(videos, ["a.mp4", "z.mp4"])
     planned = plan_parts(workspace, str(videos), config)
@@ -59,7 +60,7 @@ def test_a_collection_that_grew_keeps_its_parts_and_adds_new_ones(tmp_path: Path
     after = ids_by_part(workspace)
     assert [sorted(after)[-1], after["00002"]] == ["00002", [video_id("a.mp4"), video_id("z.mp4")]]
     for part, data in before.items():
-        assert storage.read_bytes(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet")) == data
+        assert files.read_bytes(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet")) == data
     assert plan_parts(workspace, str(videos), config).num_new == 0
     assert ids_by_part(workspace) == after
 
@@ -88,7 +89,7 @@ def test_parts_that_a_crash_left_out_are_planned_as_if_nothing_had_happened(tmp_
     planned = ids_by_part(workspace)
     assert len(planned) == 5
     for part in lost:  # they are committed several at a time, so any of the last may be missing
-        storage.delete(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet"))
+        files.delete(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet"))
     plan_parts(workspace, str(videos), CollectingConfig(videos_per_part=2))
     assert ids_by_part(workspace) == planned
 
@@ -120,10 +121,10 @@ def test_videos_that_changed_at_the_same_address_are_reported_and_keep_their_par
 def test_an_object_that_was_replaced_is_reported(tmp_path: Path, s3_bucket: str) -> None:
     workspace, videos = Workspace(str(tmp_path)), f"{s3_bucket}/{tmp_path.name}"
     for name, data in (("a.mp4", b"old"), ("b.mp4", b"old")):
-        storage.commit_bytes(f"{videos}/{name}", data)
+        files.commit_bytes(f"{videos}/{name}", data)
     plan_parts(workspace, videos, CollectingConfig())
-    storage.commit_bytes(f"{videos}/a.mp4", b"old")  # again, and the same
-    storage.commit_bytes(f"{videos}/b.mp4", b"new")
+    files.commit_bytes(f"{videos}/a.mp4", b"old")  # again, and the same
+    files.commit_bytes(f"{videos}/b.mp4", b"new")
     assert plan_parts(workspace, videos, CollectingConfig()).changed == (f"{videos}/b.mp4",)
 
 
@@ -185,7 +186,7 @@ def cut(workspace: Workspace, part: str, ends: dict[str, str]) -> None:
         clips += [
             sample(CLIPS, clip_id=f"{name}_{i}", video_id=name, part=part, outcome=outcome) for i in range(num_clips)
         ]
-    storage.commit_bytes(workspace.uri(CLIPS_FOLDER, f"{part}.tar"), part.encode())
+    files.commit_bytes(workspace.uri(CLIPS_FOLDER, f"{part}.tar"), part.encode())
     workspace.commit(CLIPS_FOLDER, part, from_rows(clips, CLIPS, part), CLIPS)
     workspace.commit(VIDEOS_FOLDER, part, from_rows(videos, VIDEOS, part), VIDEOS)
 
@@ -204,7 +205,7 @@ def check_books(workspace: Workspace) -> dict[str, str]:
             assert [row["video_id"] for row in clips] == [
                 row["video_id"] for row in videos for _ in range(row["num_clips"])
             ]
-            assert storage.read_bytes(workspace.uri(CLIPS_FOLDER, f"{part}.tar")) == part.encode()
+            assert files.read_bytes(workspace.uri(CLIPS_FOLDER, f"{part}.tar")) == part.encode()
     return {name.partition("-")[0]: part for name, part in parts.items()}
 
 
@@ -305,7 +306,7 @@ def test_the_selections_forget_the_clips_of_a_retried_video_and_no_others(reject
                 for clip in clips
             ]
             workspace.commit(f"selections/{name}", part, from_rows(rows, SELECTIONS, part), SELECTIONS)
-    storage.commit_bytes(workspace.uri("selections", "main", "thresholds.json"), b"{}")
+    files.commit_bytes(workspace.uri("selections", "main", "thresholds.json"), b"{}")
     plan_parts(workspace, videos, PER_PART, retry=["timeout"])  # c, of the first part
     for name in ("main", "second"):
         left = workspace.read_all(f"selections/{name}", SELECTIONS).column("video_id").to_pylist()
@@ -324,7 +325,7 @@ def test_a_part_whose_table_was_removed_to_cut_it_anew_does_not_stop_a_retry_tha
     with pytest.raises(Crash):
         plan_parts(workspace, videos, PER_PART, retry=["timeout"])
     monkeypatch.setattr(collecting, "_take_out", take_out)
-    storage.delete(workspace.uri(folder, "00000.parquet"))
+    files.delete(workspace.uri(folder, "00000.parquet"))
     plan_parts(workspace, videos, PER_PART)
     cut(workspace, "00000", ENDS)
     assert check_books(workspace) == before | {"c": "00003"}
@@ -336,11 +337,11 @@ def test_the_loss_of_a_collection_whose_part_is_cut_is_refused_and_changes_nothi
     lost: str, rejected: tuple[Workspace, str]
 ) -> None:
     workspace, videos = rejected
-    storage.delete(workspace.uri(COLLECTION_FOLDER, f"{lost}.parquet"))
-    left = list(storage.list_files(workspace.root))
+    files.delete(workspace.uri(COLLECTION_FOLDER, f"{lost}.parquet"))
+    left = list(files.list_files(workspace.root))
     with pytest.raises(DataError, match=f"collection/{lost}.parquet: missing, though part {lost} is cut"):
         plan_parts(workspace, videos, PER_PART)
-    assert list(storage.list_files(workspace.root)) == left
+    assert list(files.list_files(workspace.root)) == left
 
 
 @pytest.mark.parametrize("rejected", ["local"], indirect=True)

@@ -9,11 +9,11 @@ from typing import Any, Literal
 import pytest
 
 from pipeline import config as config_module
+from pipeline.clip_specs import ClipView
 from pipeline.config import Setting, as_dict, from_dict, hash_json, list_settings, override
 from pipeline.errors import ConfigError
 from pipeline.learners.coincidence import CoincidenceLearnerConfig
 from pipeline.learners.separation import SeparationLearnerConfig
-from pipeline.views import ClipView
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,14 +11,14 @@ import pytest
 from benchmarks import crashes
 from benchmarks.crashes import Kill, content, disturb, shard
 from jobs.cli import main
-from jobs.presets import preset
-from pipeline import storage
-from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
-from pipeline.collecting import plan_parts
+from jobs.console.presets import preset
+from pipeline.clips.reconciling import take_stock
+from pipeline.clips.sharding import ShardPart
+from pipeline.collection.collecting import plan_parts
 from pipeline.config import override
-from pipeline.ledger import take_stock
-from pipeline.locking import claim
-from pipeline.sharding import ShardPart
+from pipeline.storage import files
+from pipeline.storage.locking import claim
+from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 
 NUM_VIDEOS = 16
 
@@ -86,7 +86,7 @@ def test_between_any_two_commits_of_a_part_a_crash_costs_nothing(
 ) -> None:
     workspace = Workspace(shutil.copytree(undisturbed.root, str(tmp_path / "root")))
     for name in lost:
-        storage.delete(workspace.uri(*{"tar": ("clips", "00000.tar")}.get(name, (name, "00000.parquet"))))
+        files.delete(workspace.uri(*{"tar": ("clips", "00000.tar")}.get(name, (name, "00000.parquet"))))
     assert take_stock(workspace).num_pending_parts == 1
     cut(collection, workspace)
     assert content(workspace.root) == content(undisturbed.root)

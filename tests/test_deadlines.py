@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from pipeline import deadlines
-from pipeline.deadlines import advise, parse_hours, schedule, tell_hours
 from pipeline.errors import ConfigError
+from pipeline.estimate import deadlines
+from pipeline.estimate.deadlines import advise, parse_hours, schedule, tell_hours
 
 
 def wall_hours(num_cores: int, part_hours: float, num_parts: int) -> float:

@@ -4,13 +4,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline import storage
-from pipeline.artifacts import VIDEOS_FOLDER, Workspace
-from pipeline.auditing import audit
-from pipeline.duplicates import ComparePart, VideoVectors, find_duplicates, plan_comparison, stretches
-from pipeline.embeddings import to_column
-from pipeline.grouping import Video
-from pipeline.splitting import SplittingConfig
+from pipeline.clips.splitting import SplittingConfig
+from pipeline.selection.duplicate_groups import Video
+from pipeline.selection.duplicates import ComparePart, VideoVectors, find_duplicates, plan_comparison, stretches
+from pipeline.selection.embeddings import to_column
+from pipeline.selection.leakage import audit
+from pipeline.storage import files
+from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
 from schemas.scores import SCORES
@@ -256,7 +256,7 @@ def test_a_run_that_was_killed_between_two_parts_ends_as_if_it_had_not_been(lost
     whole = find(place, num_good)
     assert len({row["group_id"] for row in whole.values()}) == 4
     for part in lost:
-        storage.local_path(place.uri("duplicates/s", f"{part}.parquet")).unlink()
+        files.local_path(place.uri("duplicates/s", f"{part}.parquet")).unlink()
     assert find(place, num_good) == whole
 
 

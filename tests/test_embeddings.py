@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.embeddings import to_column, to_matrix
+from pipeline.selection.embeddings import to_column, to_matrix
 
 VECTORS = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float16)
 

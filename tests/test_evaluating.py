@@ -11,30 +11,30 @@ import torch
 from conftest import World
 from sklearn.metrics import roc_auc_score
 
+from jobs.console.presets import preset
+from jobs.console.session import Session
 from jobs.evaluate import evaluate_coincidence
-from jobs.presets import preset
-from jobs.session import Session
-from pipeline import storage
-from pipeline.artifacts import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace, report_folder
-from pipeline.clipsets import load_clips
+from pipeline.clips.splitting import SplittingConfig
 from pipeline.config import as_dict
 from pipeline.errors import ConfigError
-from pipeline.evaluating import (
+from pipeline.evaluation.evaluating import (
     EvaluatePart,
     commit_summary,
     draw_others,
     summarise_coincidence,
     summarise_separation,
 )
+from pipeline.evaluation.mixing import MixingConfig, MixPart, plan_mixtures
 from pipeline.learners.separation import SeparationLearner, SeparationLearnerConfig
-from pipeline.learning import LocalContext, TrainingConfig
-from pipeline.metrics.separation import si_snr
-from pipeline.mixing import MixingConfig, MixPart, plan_mixtures
-from pipeline.models.coincidence import CoincidenceConfig
-from pipeline.models.separation import SeparationConfig
+from pipeline.metrics.si_snr import si_snr
+from pipeline.models.separator import SeparationConfig
 from pipeline.models.tdcn import TDCNConfig
-from pipeline.splitting import SplittingConfig
-from pipeline.training import train
+from pipeline.models.towers import CoincidenceConfig
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace, report_folder
+from pipeline.training.clipsets import load_clips
+from pipeline.training.loop import train
+from pipeline.training.protocols import LocalContext, TrainingConfig
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
@@ -236,7 +236,7 @@ def test_a_summary_is_written_once_all_clips_are_scored_and_again_when_more_is_k
     evaluate_coincidence(session, "c")
     assert "Run `earshot score --model c`" in capsys.readouterr().out
     write_embeddings(workspace, np.eye(12), np.eye(12))
-    storage.delete(workspace.uri("scores/c", "00001.parquet"))
+    files.delete(workspace.uri("scores/c", "00001.parquet"))
     workspace.begin("scores/c", {}, {"models/c": "one"})
     workspace.begin("models/c", {"splitting": SplittingConfig()}, {})
     evaluate_coincidence(session, "c")
@@ -279,7 +279,7 @@ def test_a_model_that_is_not_there_is_refused(workspace: Workspace) -> None:
 
 def test_examples_are_committed_last_because_they_make_a_part_finished(evaluated: Workspace) -> None:
     times = [
-        storage.local_path(evaluated.uri(report_folder("s", table), "on_mom-00000.parquet")).stat().st_mtime_ns
+        files.local_path(evaluated.uri(report_folder("s", table), "on_mom-00000.parquet")).stat().st_mtime_ns
         for table in ("sources", "examples")
     ]
     assert times == sorted(times)

@@ -14,13 +14,13 @@ import pytest
 from cluster.mapping import map_parts
 from cluster.resources import FILTERING
 from jobs.cli import main
+from jobs.console.session import Session, open_session
 from jobs.filter import materialize, select
-from jobs.session import Session, open_session
-from pipeline import storage
-from pipeline.artifacts import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.config import hash_bytes
 from pipeline.errors import ConfigError
-from pipeline.materializing import MaterializePart, MaterializingConfig, plan_shards
+from pipeline.selection.materializing import MaterializePart, MaterializingConfig, plan_shards
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
@@ -128,13 +128,13 @@ def test_shards_end_the_same_after_a_kill_and_a_selection_that_grew_is_refused(
     assert "15 clips in" in capfd.readouterr().out
     shard = workspace.parts("materialized/s")[0]
     for name in (f"{shard}.parquet", f"{shard}.tar"):
-        storage.local_path(workspace.uri("materialized/s", name)).unlink()
+        files.local_path(workspace.uri("materialized/s", name)).unlink()
     materialize(session, "s")
     assert content(workspace.uri("materialized/s")) == before
     materialize(session, "s")
     assert "nothing to do, every shard is written" in capfd.readouterr().out
 
-    storage.local_path(workspace.uri("selections/s", "00001.parquet")).rename(workspace.uri("selections/s", "later"))
+    files.local_path(workspace.uri("selections/s", "00001.parquet")).rename(workspace.uri("selections/s", "later"))
     with pytest.raises(ConfigError, match="selections/s parts"):
         materialize(session, "s")
 
@@ -164,11 +164,11 @@ def test_a_worker_that_dies_while_it_writes_a_shard_costs_no_clip(session: Sessi
 
 def test_a_killed_selection_goes_on_with_its_thresholds_though_clips_have_arrived(session: Session) -> None:
     workspace = session.workspace
-    later = storage.local_path(workspace.uri("scores/m", "00001.parquet"))
+    later = files.local_path(workspace.uri("scores/m", "00001.parquet"))
     hidden = later.rename(later.with_suffix(".later"))
     select(session, "s", "m")
     first = selected(workspace)
-    storage.local_path(workspace.uri("selections/s", "00000.parquet")).unlink()
+    files.local_path(workspace.uri("selections/s", "00000.parquet")).unlink()
     hidden.rename(later)
     select(session, "s", "m")
     assert selected(workspace)[: len(first)] == first
@@ -176,7 +176,7 @@ def test_a_killed_selection_goes_on_with_its_thresholds_though_clips_have_arrive
 
 def test_parts_that_arrive_later_are_held_against_the_first_run(session: Session) -> None:
     workspace = session.workspace
-    later = storage.local_path(workspace.uri("scores/m", "00001.parquet"))
+    later = files.local_path(workspace.uri("scores/m", "00001.parquet"))
     later.rename(later.with_suffix(".later"))
     select(session, "s", "m")
     first = selected(workspace)

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pytest
 from conftest import World
 
-from pipeline import storage
-from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
-from pipeline.filtering import FilteringConfig, FilterPart, check_values, summarize
-from pipeline.splitting import SplittingConfig
-from pipeline.thresholds import Thresholds, last_score, settle
+from pipeline.selection.cutoffs import Thresholds, last_score, settle
+from pipeline.selection.filtering import FilteringConfig, FilterPart, check_values, summarize
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
@@ -287,9 +287,9 @@ def test_the_same_inputs_give_the_same_bytes(workspace: Workspace, scores: dict[
     uris = [workspace.uri("selections/s", f"{part}.parquet") for part in workspace.parts(CLIPS_FOLDER)]
     config = FilteringConfig(max_clips_per_video=1)
     decide(workspace, config)
-    first = [storage.read_bytes(uri) for uri in uris]
+    first = [files.read_bytes(uri) for uri in uris]
     decide(workspace, config)
-    assert [storage.read_bytes(uri) for uri in uris] == first
+    assert [files.read_bytes(uri) for uri in uris] == first
 
 
 def test_a_share_counts_no_clip_that_another_rule_refuses(workspace: Workspace, scores: dict[str, float]) -> None:

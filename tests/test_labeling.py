@@ -6,10 +6,18 @@ from pathlib import Path
 import pytest
 from conftest import WORLD, World
 
-from pipeline.artifacts import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.errors import ConfigError
-from pipeline.judgements import read_judgements
-from pipeline.labeling import FileFacts, Judgement, LabelingConfig, LabelPart, consensus, covering, summarize_labels
+from pipeline.labels.labeling import (
+    FileFacts,
+    Judgement,
+    LabelingConfig,
+    LabelPart,
+    consensus,
+    covering,
+    summarize_labels,
+)
+from pipeline.labels.ratings import read_judgements
+from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.synthetic import plan_scene
 from schemas.clips import CLIPS
 from schemas.fields import from_rows

@@ -5,20 +5,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.artifacts import Workspace
-from pipeline.clipsets import load_split
+from pipeline.clips.splitting import SplittingConfig
 from pipeline.config import as_dict
 from pipeline.errors import ConfigError
 from pipeline.learners import build, load_model
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
 from pipeline.learners.matching import MatchingConfig
 from pipeline.learners.separation import SeparationLearner, SeparationLearnerConfig
-from pipeline.learning import LocalContext, TrainingConfig
-from pipeline.models.coincidence import CoincidenceConfig
-from pipeline.models.separation import SeparationConfig
+from pipeline.models.separator import SeparationConfig
 from pipeline.models.tdcn import TDCNConfig
-from pipeline.splitting import SplittingConfig
-from pipeline.training import train
+from pipeline.models.towers import CoincidenceConfig
+from pipeline.storage.workspace import Workspace
+from pipeline.training.clipsets import load_split
+from pipeline.training.loop import train
+from pipeline.training.protocols import LocalContext, TrainingConfig
 
 TOWERS = CoincidenceConfig(trunk="plain", frame_size=32, width=0.25, embedding_dim=16)
 COINCIDENCE = CoincidenceLearnerConfig(

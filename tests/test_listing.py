@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.session import SETTINGS_FILE
-from pipeline import listing, storage
+from jobs.console.session import SETTINGS_FILE
+from pipeline.collection import listing
+from pipeline.collection.listing import list_videos, video_id
 from pipeline.errors import ConfigError, DataError
-from pipeline.listing import list_videos, video_id
+from pipeline.storage import files
 from schemas.fields import from_rows
 from schemas.videos import COLLECTION
 
@@ -58,7 +59,7 @@ def test_every_file_of_a_folder_is_a_video_with_its_size_but_hidden_ones(tmp_pat
     rows = list(list_videos(str(tmp_path)))
     assert sorted(row["video_id"] for row in rows) == sorted(video_id(name) for name in NAMES)
     assert {row["size_bytes"] for row in rows} == {len(name) for name in NAMES}
-    assert all(storage.local_path(row["uri"]).is_absolute() for row in rows)
+    assert all(files.local_path(row["uri"]).is_absolute() for row in rows)
 
 
 def test_a_collection_has_the_same_ids_in_the_same_order_wherever_it_lies(
@@ -67,7 +68,7 @@ def test_a_collection_has_the_same_ids_in_the_same_order_wherever_it_lies(
     fill(tmp_path / "here", NAMES)
     fill(tmp_path / "else" / "where", NAMES)
     for name in NAMES:
-        storage.commit_bytes(f"{s3_bucket}/collected/{name}", b"x")
+        files.commit_bytes(f"{s3_bucket}/collected/{name}", b"x")
     monkeypatch.chdir(tmp_path)
     places = ["here", "./here/", str(tmp_path / "else" / "where"), f"{s3_bucket}/collected"]
     ids = [[row["video_id"] for row in list_videos(place)] for place in places]
@@ -79,7 +80,7 @@ def test_a_name_that_is_not_utf8_is_collected_and_leads_back_to_its_file(tmp_pat
     path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
     path.write_bytes(b"x")
     (row,) = list_videos(str(tmp_path))
-    assert storage.local_path(row["uri"]) == path
+    assert files.local_path(row["uri"]) == path
     assert from_rows([row], COLLECTION, "here").to_pylist() == [row]
 
 
@@ -94,7 +95,7 @@ def test_a_table_names_videos_relative_to_itself_or_absolutely(tmp_path: Path) -
 
 
 def test_a_table_in_a_bucket_names_videos_beside_itself(s3_bucket: str) -> None:
-    storage.commit_bytes(f"{s3_bucket}/tables/list.csv", b"uri\nv/a.mp4\n")
+    files.commit_bytes(f"{s3_bucket}/tables/list.csv", b"uri\nv/a.mp4\n")
     (row,) = list_videos(f"{s3_bucket}/tables/list.csv")
     assert row["uri"] == f"{s3_bucket}/tables/v/a.mp4"
 
@@ -168,7 +169,7 @@ def test_what_is_no_table_inside_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_a_folder_lists_when_each_file_was_changed_and_a_bucket_its_etag(tmp_path: Path, s3_bucket: str) -> None:
     fill(tmp_path / "videos", ["a.mp4"])
-    storage.commit_bytes(f"{s3_bucket}/revisions/a.mp4", b"x")
+    files.commit_bytes(f"{s3_bucket}/revisions/a.mp4", b"x")
     (local,), (remote,) = list_videos(str(tmp_path / "videos")), list_videos(f"{s3_bucket}/revisions")
     assert local["revision"] == str((tmp_path / "videos" / "a.mp4").stat().st_mtime_ns)
     assert remote["revision"] == hashlib.md5(b"x").hexdigest()
@@ -182,10 +183,10 @@ def test_links_are_videos_and_what_they_lead_to_is_not_listed(tmp_path: Path) ->
     (tmp_path / "videos" / "x.mp4").symlink_to(tmp_path / "elsewhere" / "x.mp4")
     uris = {Path(row["uri"]).name: row["uri"] for row in list_videos(str(tmp_path / "videos"))}
     assert list(uris) == ["a.mp4", "folder", "gone.mp4", "x.mp4"]
-    with storage.local_copy(uris["x.mp4"]) as path:
+    with files.local_copy(uris["x.mp4"]) as path:
         assert path.read_bytes() == b"xxxxx"
     for name in ("folder", "gone.mp4"):
-        with pytest.raises(DataError, match=name), storage.local_copy(uris[name]):
+        with pytest.raises(DataError, match=name), files.local_copy(uris[name]):
             pass
 
 
@@ -200,7 +201,7 @@ def test_a_folder_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: p
     def refuse(_: str) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(storage.os, "scandir", refuse)  # root may read anything, so the real thing cannot be had
+    monkeypatch.setattr(files.os, "scandir", refuse)  # root may read anything, so the real thing cannot be had
     with pytest.raises(ConfigError, match=r"cannot be listed .*Permission denied"):
         list(list_videos(str(tmp_path)))
 
@@ -286,10 +287,10 @@ def test_media_of_the_public_bucket_are_read_where_the_list_says(s3_bucket: str,
     (row,) = list_videos(table_of(tmp_path, OTHER))
     bucket, _, key = row["uri"].removeprefix("s3://").partition("/")
     boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=b"media", ACL="public-read")  # as it is at AWS
-    with storage.local_copy(row["uri"]) as path:
+    with files.local_copy(row["uri"]) as path:
         assert path.read_bytes() == b"media"
     boto3.client("s3").delete_object(Bucket=bucket, Key=key)
-    with pytest.raises(DataError, match="s3://multimedia-commons/data/videos"), storage.local_copy(row["uri"]):
+    with pytest.raises(DataError, match="s3://multimedia-commons/data/videos"), files.local_copy(row["uri"]):
         pass
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import localfiles, storage
 from pipeline.errors import DataError, MissingError
+from pipeline.storage import files, localfiles
 
 DATA = bytes(range(256)) * 4
 PROJECT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("put", [storage.commit_bytes, storage.create_bytes])
+@pytest.mark.parametrize("put", [files.commit_bytes, files.create_bytes])
 def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_call_returns(
     put: Callable[[str, bytes], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -39,20 +39,20 @@ def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_call_ret
 def test_of_many_that_create_one_file_at_once_one_succeeds(tmp_path: Path) -> None:
     uri = str(tmp_path / "x")
     with ThreadPoolExecutor(16) as pool:
-        created = list(pool.map(lambda i: storage.create_bytes(uri, b"%d" % i), range(64)))
+        created = list(pool.map(lambda i: files.create_bytes(uri, b"%d" % i), range(64)))
     assert sum(created) == 1
-    assert storage.read_bytes(uri) == b"%d" % created.index(True)
+    assert files.read_bytes(uri) == b"%d" % created.index(True)
 
 
 def test_what_is_no_file_is_listed_without_being_entered_or_opened_and_says_so_when_copied(tmp_path: Path) -> None:
     (tmp_path / "circle").symlink_to(tmp_path)
     (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
     os.mkfifo(tmp_path / "pipe")  # opening it would wait for ever
-    entries = list(storage.list_files(str(tmp_path)))
+    entries = list(files.list_files(str(tmp_path)))
     assert [Path(entry.uri).name for entry in entries] == ["circle", "nowhere", "pipe"]
     assert {entry.size_bytes for entry in entries} == {0}
     for entry, says in zip(entries, ["circle: a folder or a link", "nowhere: no such", "pipe: no such"], strict=True):
-        with pytest.raises(DataError, match=says), storage.local_copy(entry.uri):
+        with pytest.raises(DataError, match=says), files.local_copy(entry.uri):
             pass
 
 
@@ -65,7 +65,7 @@ def test_a_file_that_may_not_be_read_is_missing_and_one_on_a_broken_disk_is_not(
 
     (tmp_path / "x").write_bytes(DATA)
     monkeypatch.setattr(Path, "open", refuse)  # root may read anything, so the real thing cannot be had
-    with pytest.raises(DataError, match=os.strerror(number)) as caught, storage.local_copy(str(tmp_path / "x")):
+    with pytest.raises(DataError, match=os.strerror(number)) as caught, files.local_copy(str(tmp_path / "x")):
         pass
     assert isinstance(caught.value, MissingError) == is_missing
 
@@ -74,20 +74,20 @@ def test_a_link_to_a_file_has_the_size_and_revision_of_the_file(tmp_path: Path) 
     (tmp_path / "far").write_bytes(DATA)
     (tmp_path / "near").mkdir()
     (tmp_path / "near" / "link").symlink_to(tmp_path / "far")
-    (entry,) = storage.list_files(str(tmp_path / "near"))
+    (entry,) = files.list_files(str(tmp_path / "near"))
     assert entry[1:] == (len(DATA), str((tmp_path / "far").stat().st_mtime_ns))
 
 
 def test_who_reads_the_old_file_reads_it_to_the_end_while_it_is_replaced(tmp_path: Path) -> None:
-    storage.commit_bytes(str(tmp_path / "x"), b"old and whole")
+    files.commit_bytes(str(tmp_path / "x"), b"old and whole")
     with (tmp_path / "x").open("rb") as file:
-        storage.commit_bytes(str(tmp_path / "x"), b"new")
+        files.commit_bytes(str(tmp_path / "x"), b"new")
         assert file.read() == b"old and whole"
-    assert storage.read_bytes(str(tmp_path / "x")) == b"new"
+    assert files.read_bytes(str(tmp_path / "x")) == b"new"
 
 
 def test_a_committed_file_may_be_read_by_others(tmp_path: Path) -> None:
-    storage.commit_bytes(str(tmp_path / "x"), b"x")
+    files.commit_bytes(str(tmp_path / "x"), b"x")
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o644
 
 

@@ -16,17 +16,17 @@ from typing import Any
 
 import pytest
 
-from pipeline import locking, storage
-from pipeline.artifacts import Workspace
 from pipeline.errors import ConfigError
-from pipeline.locking import claim
+from pipeline.storage import files, locking
+from pipeline.storage.locking import claim
+from pipeline.storage.workspace import Workspace
 
 PROJECT = Path(__file__).parent.parent
 # A driver with a child that outlives it.
 DRIVER = """
     import subprocess, sys, time
-    from pipeline.artifacts import Workspace
-    from pipeline.locking import claim
+    from pipeline.storage.workspace import Workspace
+    from pipeline.storage.locking import claim
     with claim(Workspace(sys.argv[1]), "clips"):
         child = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL)
         print(child.pid, flush=True)
@@ -112,7 +112,7 @@ def test_a_driver_that_ends_lets_go(workspace: Workspace, error: Exception | Non
 def test_a_lock_is_neither_a_part_nor_a_file_of_its_folder(workspace: Workspace) -> None:
     with claim(workspace, "clips"):
         assert workspace.parts("clips") == []
-        assert list(storage.list_files(workspace.uri("clips"))) == []
+        assert list(files.list_files(workspace.uri("clips"))) == []
 
 
 def test_a_root_that_cannot_be_written_to_is_the_users_mistake(tmp_path: Path) -> None:
@@ -143,10 +143,10 @@ def elsewhere(**changes: Any) -> bytes:
 
 @pytest.mark.usefixtures("hasty")
 def test_a_lease_that_nobody_renews_is_taken_over_and_the_wait_is_announced(bucket: Workspace, capsys: Any) -> None:
-    storage.commit_bytes(lease(bucket), elsewhere())
+    files.commit_bytes(lease(bucket), elsewhere())
     with claim(bucket, "clips"):
-        assert json.loads(storage.read_bytes(lease(bucket)))["pid"] == os.getpid()
-    assert not storage.exists(lease(bucket))
+        assert json.loads(files.read_bytes(lease(bucket)))["pid"] == os.getpid()
+    assert not files.exists(lease(bucket))
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "process 7 on 'far'" in told
@@ -158,14 +158,14 @@ def test_a_lease_that_another_machine_renews_is_respected(bucket: Workspace, mon
         monkeypatch.setattr(locking, "_machine", lambda: "another boot")
         with pytest.raises(ConfigError, match=f"process {os.getpid()} on "), claim(bucket, "clips"):
             pass
-        assert json.loads(storage.read_bytes(lease(bucket)))["pid"] == os.getpid()
+        assert json.loads(files.read_bytes(lease(bucket)))["pid"] == os.getpid()
 
 
 @pytest.mark.usefixtures("hasty")
 def test_a_lease_let_go_while_it_is_watched_is_free(bucket: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locking, "EXPIRE_S", 3600.0)
-    storage.commit_bytes(lease(bucket), elsewhere())
-    monkeypatch.setattr(locking.time, "sleep", lambda seconds: storage.delete(lease(bucket)))
+    files.commit_bytes(lease(bucket), elsewhere())
+    monkeypatch.setattr(locking.time, "sleep", lambda seconds: files.delete(lease(bucket)))
     assert is_free(bucket)
 
 
@@ -174,16 +174,16 @@ def test_of_two_that_watch_a_lease_die_the_second_leaves_the_firsts_alone(
     bucket: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def delete_if(uri: str, data: bytes) -> bool:  # the first was quicker by this much
-        storage.commit_bytes(lease(bucket), elsewhere(pid=8))
+        files.commit_bytes(lease(bucket), elsewhere(pid=8))
         return remove(uri, data)
 
-    remove = storage.delete_if
+    remove = files.delete_if
     monkeypatch.setattr(locking, "EXPIRE_S", 0.2)
-    monkeypatch.setattr(storage, "delete_if", delete_if)
-    storage.commit_bytes(lease(bucket), elsewhere())
+    monkeypatch.setattr(files, "delete_if", delete_if)
+    files.commit_bytes(lease(bucket), elsewhere())
     with pytest.raises(ConfigError, match="process 8 on 'far'"), claim(bucket, "clips"):
         pass
-    assert storage.read_bytes(lease(bucket)) == elsewhere(pid=8)
+    assert files.read_bytes(lease(bucket)) == elsewhere(pid=8)
 
 
 @pytest.mark.parametrize("content", [b"", b"no JSON", b"[1]", elsewhere(machine=locking._machine(), pid="../1")])
@@ -192,13 +192,13 @@ def test_a_damaged_lease_expires_like_any_other(
     bucket: Workspace, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locking, "EXPIRE_S", 0.2)
-    storage.commit_bytes(lease(bucket), content)
+    files.commit_bytes(lease(bucket), content)
     assert is_free(bucket)
 
 
 def test_a_process_that_got_a_dead_ones_number_does_not_stand_in_for_it(bucket: Workspace) -> None:
     mine = {**locking._this_process(), "begun": "1", "owner": "x", "renewals": 0}
-    storage.commit_bytes(lease(bucket), json.dumps(mine).encode())
+    files.commit_bytes(lease(bucket), json.dumps(mine).encode())
     assert is_free(bucket)  # at once: the test would time out if it watched
 
 
@@ -218,7 +218,7 @@ def test_a_driver_that_ignores_interrupts_is_terminated_when_its_lease_was_taken
     before = [signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, terminate)]
 
     def work() -> None:
-        storage.commit_bytes(lease(bucket), elsewhere())
+        files.commit_bytes(lease(bucket), elsewhere())
         time.sleep(60)
 
     try:
@@ -234,21 +234,21 @@ def test_a_driver_that_ignores_interrupts_is_terminated_when_its_lease_was_taken
 def test_a_driver_whose_lease_was_taken_over_stops(bucket: Workspace, taken: bytes | None) -> None:
     def work() -> None:
         if taken is None:
-            storage.delete(lease(bucket))
+            files.delete(lease(bucket))
         else:
-            storage.commit_bytes(lease(bucket), taken)
+            files.commit_bytes(lease(bucket), taken)
         time.sleep(60)
 
     with pytest.raises(ConfigError, match=r"clips: .* is at work on it"), claim(bucket, "clips"):
         work()
-    assert storage.exists(lease(bucket)) == (taken is not None)  # the other's is left alone
+    assert files.exists(lease(bucket)) == (taken is not None)  # the other's is left alone
 
 
 @pytest.mark.usefixtures("hasty")
 def test_an_interrupt_by_hand_stays_an_interrupt(bucket: Workspace) -> None:
     with pytest.raises(KeyboardInterrupt), claim(bucket, "clips"):
         raise KeyboardInterrupt
-    assert not storage.exists(lease(bucket))
+    assert not files.exists(lease(bucket))
 
 
 @pytest.mark.usefixtures("hasty")
@@ -257,7 +257,7 @@ def test_a_store_that_does_not_answer_for_a_while_costs_no_lease(
 ) -> None:
     from botocore.exceptions import EndpointConnectionError
 
-    read: Callable[..., bytes] = storage.read_bytes
+    read: Callable[..., bytes] = files.read_bytes
     failures = iter([True, True, False])
 
     def read_bytes(uri: str) -> bytes:
@@ -266,7 +266,7 @@ def test_a_store_that_does_not_answer_for_a_while_costs_no_lease(
         return read(uri)
 
     with claim(bucket, "clips"):
-        monkeypatch.setattr(storage, "read_bytes", read_bytes)
+        monkeypatch.setattr(files, "read_bytes", read_bytes)
         while json.loads(read(lease(bucket)))["renewals"] < 2:
             time.sleep(0.05)
 
@@ -279,6 +279,6 @@ def test_a_store_that_is_gone_at_the_end_does_not_hide_why_the_run_failed(
     def read_bytes(uri: str) -> bytes:
         raise EndpointConnectionError(endpoint_url=uri)
 
-    monkeypatch.setattr(storage, "read_bytes", read_bytes)  # which a fresh lease does not need
+    monkeypatch.setattr(files, "read_bytes", read_bytes)  # which a fresh lease does not need
     with pytest.raises(RuntimeError, match="half way"), claim(bucket, "clips"):
         raise RuntimeError("half way")

@@ -14,7 +14,7 @@ from pipeline.learners.matching import (
     fit_logistic,
     train_matcher,
 )
-from pipeline.models.coincidence import CoincidenceConfig, CoincidenceModel
+from pipeline.models.towers import CoincidenceConfig, CoincidenceModel
 
 DIM = 8
 QUICK = MatchingConfig(num_steps=300, learning_rate=0.05)

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import storage
-from pipeline.artifacts import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
-from pipeline.batching import ClipSet
+from pipeline.clips.splitting import hash_text
+from pipeline.clips.tars import read_sequence
 from pipeline.errors import DataError
-from pipeline.materializing import MaterializePart, MaterializingConfig, Plan, _deal, plan_shards
-from pipeline.splitting import hash_text
-from pipeline.tars import read_sequence
+from pipeline.selection.materializing import MaterializePart, MaterializingConfig, Plan, _deal, plan_shards
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.training.batching import ClipSet
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.materialized import MATERIALIZED
@@ -151,7 +151,7 @@ def test_a_tar_that_is_not_the_one_its_rows_describe_is_refused(workspace: Works
     with pytest.raises(DataError, match="which is not the clip its rows describe"):
         MaterializePart(workspace, "s", plan, 0)(shard)
     assert workspace.parts("materialized/s") == []
-    assert not storage.exists(workspace.uri("materialized/s", f"{shard}.tar"))
+    assert not files.exists(workspace.uri("materialized/s", f"{shard}.tar"))
 
 
 def test_a_selection_of_clips_that_are_gone_is_refused(workspace: Workspace, kept: dict[str, str]) -> None:
@@ -167,12 +167,12 @@ def test_shards_in_a_bucket_have_the_bytes_of_those_on_a_disk(
     materialize(workspace)
     remote = Workspace(f"{s3_bucket}/materializing")
     for folder in (CLIPS_FOLDER, "selections/s"):
-        for entry in storage.list_files(workspace.uri(folder)):
-            uri = remote.uri(folder, storage.relative(entry.uri, workspace.uri(folder)))
-            storage.commit_bytes(uri, storage.read_bytes(entry.uri))
+        for entry in files.list_files(workspace.uri(folder)):
+            uri = remote.uri(folder, files.relative(entry.uri, workspace.uri(folder)))
+            files.commit_bytes(uri, files.read_bytes(entry.uri))
     materialize(remote)
     found = {
-        storage.relative(entry.uri, remote.uri("materialized/s")): storage.read_bytes(entry.uri)
-        for entry in storage.list_files(remote.uri("materialized/s"))
+        files.relative(entry.uri, remote.uri("materialized/s")): files.read_bytes(entry.uri)
+        for entry in files.list_files(remote.uri("materialized/s"))
     }
     assert found == content(workspace)

@@ -11,12 +11,12 @@ import pytest
 import soundfile
 from conftest import World
 
-from pipeline import storage
-from pipeline.artifacts import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
-from pipeline.clipsets import load_split
-from pipeline.mixing import EVAL_SETS, MixingConfig, MixPart, plan_mixtures
-from pipeline.splitting import SplittingConfig
-from pipeline.tars import read_sequence
+from pipeline.clips.splitting import SplittingConfig
+from pipeline.clips.tars import read_sequence
+from pipeline.evaluation.mixing import EVAL_SETS, MixingConfig, MixPart, plan_mixtures
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.training.clipsets import load_split
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.mixtures import MIXTURES
@@ -62,12 +62,12 @@ class Mixed:
         found: dict[str, dict[str, bytes]] = {}
         for part in self.counts:
             keys = [row["example_id"] for row in self.rows if row["part"] == part]
-            found |= read_sequence(storage.local_path(self.workspace.uri("mixtures/m", f"{part}.tar")), keys)
+            found |= read_sequence(files.local_path(self.workspace.uri("mixtures/m", f"{part}.tar")), keys)
         return found
 
     def files(self) -> dict[str, bytes]:
-        entries = storage.list_files(self.workspace.uri("mixtures/m"))
-        return {entry.uri.rpartition("/")[2]: storage.read_bytes(entry.uri) for entry in entries}
+        entries = files.list_files(self.workspace.uri("mixtures/m"))
+        return {entry.uri.rpartition("/")[2]: files.read_bytes(entry.uri) for entry in entries}
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["labelled", "unlabelled"])

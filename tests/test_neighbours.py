@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.neighbours import crowd_distances, near_pairs
+from pipeline.selection.neighbours import crowd_distances, near_pairs
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

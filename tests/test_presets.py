@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from jobs.presets import PRESETS, PipelineConfig, check_together, preset
+from jobs.console.presets import PRESETS, PipelineConfig, check_together, preset
 from pipeline.config import list_settings, override
 from pipeline.errors import ConfigError
 

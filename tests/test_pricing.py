@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import s3, storage
 from pipeline.errors import ConfigError
-from pipeline.pricing import PIECE_BYTES, Bill, Prices, Quantities, bill, read_prices, requests
+from pipeline.estimate.pricing import PIECE_BYTES, Bill, Prices, Quantities, bill, read_prices, requests
+from pipeline.storage import files, s3
 
 EXAMPLES = Path(__file__).parent.parent / "cluster" / "prices.toml"
 PRICES = Prices(
@@ -68,10 +68,10 @@ def test_files_are_counted_as_many_requests_as_the_client_sends(
     client.meta.events.register("before-send.s3", lambda request, **_: sent.update([request.method]))
     uri = f"{s3_bucket}/requests/{size_bytes}"
     try:
-        with storage.building(uri) as path:
+        with files.building(uri) as path:
             path.write_bytes(bytes(size_bytes))
         written = sent.total()
-        with storage.local_copy(uri):
+        with files.local_copy(uri):
             pass
     finally:
         client.meta.events.unregister("before-send.s3")
@@ -90,7 +90,7 @@ def test_the_examples_are_a_whole_table_that_says_so() -> None:
 
 def test_whole_numbers_and_tables_in_a_bucket_are_read(s3_bucket: str, tmp_path: Path) -> None:
     path = table(tmp_path / "prices.toml", {"per_core_hour": "3", "currency": '"¥"'})
-    storage.commit_bytes(f"{s3_bucket}/prices.toml", Path(path).read_bytes())
+    files.commit_bytes(f"{s3_bucket}/prices.toml", Path(path).read_bytes())
     found = read_prices(f"{s3_bucket}/prices.toml")
     assert found == read_prices(path)
     assert (found.per_core_hour, found.currency) == (3.0, "¥")

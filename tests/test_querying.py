@@ -1,10 +1,10 @@
 import pyarrow as pa
 import pytest
 
-from pipeline import storage
-from pipeline.artifacts import Workspace, report_folder
 from pipeline.errors import ConfigError, DataError
-from pipeline.querying import TABLES, describe, query, query_all
+from pipeline.reports.querying import TABLES, describe, query, query_all
+from pipeline.storage import files
+from pipeline.storage.workspace import Workspace, report_folder
 from schemas.fields import from_rows, table_name
 from schemas.reports import SUMMARY
 from schemas.scores import SCORES
@@ -110,10 +110,10 @@ def test_wrong_sql_says_what_is_wrong_and_which_views_there_are(workspace):
 )
 def test_a_query_is_one_select_and_changes_nothing(workspace, sql):
     part = workspace.uri("videos", "00000.parquet")
-    before = storage.read_bytes(part)
+    before = files.read_bytes(part)
     with pytest.raises(ConfigError, match="expected one SELECT"):
         query(workspace, sql.format(part=part.replace("'", "''"), root=workspace.root.replace("'", "''")))
-    assert storage.read_bytes(part) == before
+    assert files.read_bytes(part) == before
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_query_reads_nothing_but_the_views(workspace, sql):
 
 def test_a_damaged_part_is_named(workspace):
     part = workspace.uri("videos", "00001.parquet")
-    storage.commit_bytes(part, storage.read_bytes(part)[:200])
+    files.commit_bytes(part, files.read_bytes(part)[:200])
     with pytest.raises(DataError, match=r"00001\.parquet"):
         query(workspace, "SELECT count(*) FROM videos")
     assert query(workspace, "SELECT count(*) AS n FROM scores").to_pylist() == [{"n": 3}]
@@ -147,7 +147,7 @@ def test_a_part_of_another_version_is_named_with_both_versions(workspace):
 
 
 def test_an_unfinished_part_is_not_read(workspace):
-    folder = storage.local_path(workspace.uri("videos"))
+    folder = files.local_path(workspace.uri("videos"))
     (folder / ".tmp-half.parquet").write_bytes(b"half a file")
     assert query(workspace, "SELECT count(*) AS n FROM videos").to_pylist() == [{"n": 3}]
 
@@ -166,7 +166,7 @@ def test_parts_in_s3_are_queried_like_local_ones(s3_bucket):
     commit_scores(workspace, "one", "00000", [0.5])
     found = query(workspace, "SELECT video_id FROM videos WHERE (SELECT min(score) FROM scores) = 0.5 ORDER BY 1")
     assert found.column("video_id").to_pylist() == ["a", "b", "c"]
-    storage.commit_bytes(workspace.uri("videos", "00001.parquet"), b"PAR1 and nothing else")
+    files.commit_bytes(workspace.uri("videos", "00001.parquet"), b"PAR1 and nothing else")
     with pytest.raises(DataError, match=r"s3://.*querying/videos/00001\.parquet"):
         query(workspace, "FROM videos")
 
@@ -175,8 +175,8 @@ def test_several_queries_read_each_part_once(s3_bucket, monkeypatch):
     workspace = Workspace(f"{s3_bucket}/several")
     commit_videos(workspace, "00000", [video_row("a"), video_row("b")])
     commit_scores(workspace, "one", "00000", [0.5])
-    read, whole = [], storage.read_bytes
-    monkeypatch.setattr(storage, "read_bytes", lambda uri: read.append(uri) or whole(uri))
+    read, whole = [], files.read_bytes
+    monkeypatch.setattr(files, "read_bytes", lambda uri: read.append(uri) or whole(uri))
     found = query_all(
         workspace, {"n": "SELECT count(*) AS n FROM videos", "both": "SELECT score FROM scores CROSS JOIN videos"}
     )

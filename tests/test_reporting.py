@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from pipeline.artifacts import TRAINING_FOLDER, Workspace, report_folder
-from pipeline.charts import BOTTOM, LEFT, RIGHT, TOP, Scale, bar_chart, line_chart
 from pipeline.errors import ConfigError
-from pipeline.reporting import make_report
+from pipeline.reports.charts import BOTTOM, LEFT, RIGHT, TOP, Scale, bar_chart, line_chart
+from pipeline.reports.reporting import make_report
+from pipeline.storage.workspace import TRAINING_FOLDER, Workspace, report_folder
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.reports import SUMMARY, TRAINING

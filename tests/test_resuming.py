@@ -7,17 +7,17 @@ import pyarrow as pa
 import pytest
 from test_training import FOLDER, Interrupted, LineLearner, curve, run
 
-from jobs.progress import progress_bar
-from jobs.session import Session, open_session
+from jobs.console.progress import progress_bar
+from jobs.console.session import Session, open_session
 from jobs.train import train_model
-from pipeline import storage
-from pipeline.artifacts import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
-from pipeline.batching import ClipSet
-from pipeline.clipsets import begun_with, describe, load_split
+from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
-from pipeline.learning import LocalContext
-from pipeline.splitting import SplittingConfig
-from pipeline.training import train
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.training.batching import ClipSet
+from pipeline.training.clipsets import begun_with, describe, load_split
+from pipeline.training.loop import train
+from pipeline.training.protocols import LocalContext
 
 PART_FILES = ((CLIPS_FOLDER, "00001.parquet"), (CLIPS_FOLDER, "00001.tar"), (VIDEOS_FOLDER, "00001.parquet"))
 SETTINGS = [
@@ -72,7 +72,7 @@ def test_a_model_is_named_by_its_bytes_which_other_clips_change(workspace: Works
     a, b, c = (workspace.stage(f"models/{name}") for name in "abc")
     assert a["content"] == b["content"] != c["content"]
     assert a["hash"] == c["hash"]  # the config alone
-    data = storage.read_bytes(workspace.uri("models/a", "model.pt"))
+    data = files.read_bytes(workspace.uri("models/a", "model.pt"))
     assert a["content"] == hashlib.sha256(data).hexdigest()[:12]
     assert (a["clips"]["train"]["num_videos"], c["clips"]["train"]["num_videos"]) == (5, 4)
 
@@ -92,7 +92,7 @@ def test_all_figures_of_a_model_are_of_its_best_step_and_of_its_own_last_word(wo
 
 def test_a_part_that_a_run_began_with_and_that_is_gone_is_named(workspace: Workspace) -> None:
     assert begun_with(workspace, FOLDER, CLIPS_FOLDER) == ["00000", "00001"]
-    storage.delete(workspace.uri(*PART_FILES[0]))
+    files.delete(workspace.uri(*PART_FILES[0]))
     with pytest.raises(ConfigError, match=r"began with part 00001, which is no longer in .*/clips"):
         begun_with(workspace, FOLDER, CLIPS_FOLDER)
 
@@ -107,12 +107,12 @@ def test_what_was_added_meanwhile_is_left_to_another_model_and_that_is_said(
     session: Session, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workspace = session.workspace
-    added = {names: storage.read_bytes(workspace.uri(*names)) for names in PART_FILES}
+    added = {names: files.read_bytes(workspace.uri(*names)) for names in PART_FILES}
     for names in PART_FILES:
-        storage.delete(workspace.uri(*names))
+        files.delete(workspace.uri(*names))
     begun_with(workspace, "models/m", CLIPS_FOLDER)  # as a run does that is then killed
     for names, data in added.items():
-        storage.commit_bytes(workspace.uri(*names), data)
+        files.commit_bytes(workspace.uri(*names), data)
     for name in ("m", "m", "all"):
         train_model(session, "coincidence", name, None, workers=0)
     told = capsys.readouterr().out.splitlines()
@@ -131,7 +131,7 @@ def test_a_separation_model_asks_for_the_trained_towers_before_it_claims_a_folde
     other = open_session(session.workspace.root, "tiny", settings)
     for folder in ("selections/s", "models/coincidence"):
         session.workspace.begin(folder, {"learner": "coincidence"}, {})
-    storage.commit_bytes(session.workspace.uri("selections/s", "00000.parquet"), b"")
+    files.commit_bytes(session.workspace.uri("selections/s", "00000.parquet"), b"")
     with pytest.raises(ConfigError, match="models/coincidence: not trained yet"):
         train_model(other, "separation", "separation", "s", workers=0)
     assert not session.workspace.has_stage("models/separation")
@@ -141,7 +141,7 @@ def test_steps_of_an_earlier_run_do_not_count_for_the_time_that_is_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now_s = iter([0.0, 5.0, 25.0])  # begun; restored at 5 s; ten steps in 20 s
-    monkeypatch.setattr("jobs.progress.time.monotonic", lambda: next(now_s))
+    monkeypatch.setattr("jobs.console.progress.time.monotonic", lambda: next(now_s))
     with progress_bar("train", 1000) as advance:
         advance(900, "", are_new=False)
         advance(10, "loss 1")
@@ -150,6 +150,6 @@ def test_steps_of_an_earlier_run_do_not_count_for_the_time_that_is_left(
 
 def test_the_parts_file_names_parts_and_no_path(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path / "root"))
-    storage.commit_bytes(workspace.uri("models/m", "parts.json"), b'["../../outside"]')
+    files.commit_bytes(workspace.uri("models/m", "parts.json"), b'["../../outside"]')
     with pytest.raises(ConfigError, match="no longer in"):
         begun_with(workspace, "models/m", CLIPS_FOLDER)

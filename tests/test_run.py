@@ -14,11 +14,11 @@ import webdataset
 from conftest import World
 
 from jobs.cli import COMMANDS, main
+from jobs.console.session import open_session
 from jobs.run import run
-from jobs.session import open_session
-from pipeline.artifacts import Workspace
-from pipeline.evaluating import report_folder
-from pipeline.querying import query
+from pipeline.evaluation.evaluating import report_folder
+from pipeline.reports.querying import query
+from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.reports import EXAMPLES
 

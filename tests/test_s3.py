@@ -13,21 +13,21 @@ from typing import Any
 import botocore.session
 import pytest
 
-from pipeline import localfiles, s3, storage
 from pipeline.errors import ConfigError, DataError, MissingError
+from pipeline.storage import files, localfiles, s3
 
 DATA = bytes(range(256)) * 4
 
 
 def test_the_revision_of_an_object_is_the_md5_of_its_content(s3_bucket: str) -> None:
-    storage.commit_bytes(f"{s3_bucket}/revision/x", DATA)
-    ((_, _, revision),) = storage.list_files(f"{s3_bucket}/revision")
+    files.commit_bytes(f"{s3_bucket}/revision/x", DATA)
+    ((_, _, revision),) = files.list_files(f"{s3_bucket}/revision")
     assert revision == hashlib.md5(DATA).hexdigest()  # so an ETag, without its quotes
 
 
 def test_a_copy_of_an_object_lies_where_it_is_removed_after_a_kill_and_goes_when_it_was_used(s3_bucket: str) -> None:
-    storage.commit_bytes(f"{s3_bucket}/copied/x", DATA)
-    with storage.local_copy(f"{s3_bucket}/copied/x") as path:
+    files.commit_bytes(f"{s3_bucket}/copied/x", DATA)
+    with files.local_copy(f"{s3_bucket}/copied/x") as path:
         assert path.read_bytes() == DATA
         assert path.parent == localfiles.scratch(os.getpid())
     assert not path.exists()
@@ -40,25 +40,25 @@ def test_an_object_that_is_replaced_between_reading_and_deleting_stays(
     delete_object = client.delete_object
 
     def replaced(**arguments: Any) -> Any:
-        storage.commit_bytes(uri, b"new")
+        files.commit_bytes(uri, b"new")
         return delete_object(**arguments)
 
-    storage.commit_bytes(uri, b"old")
+    files.commit_bytes(uri, b"old")
     monkeypatch.setattr(client, "delete_object", replaced)
-    assert not storage.delete_if(uri, b"old")
-    assert storage.read_bytes(uri) == b"new"
+    assert not files.delete_if(uri, b"old")
+    assert files.read_bytes(uri) == b"new"
 
 
 def test_a_large_file_goes_up_in_parts_and_arrives_whole(s3_bucket: str) -> None:
     uri = f"{s3_bucket}/large/x"
-    with storage.building(uri) as path, path.open("wb") as file:
+    with files.building(uri) as path, path.open("wb") as file:
         for i in range(10):  # boto3 uploads in parts from 8 MB on
             file.write(bytes([i]) * 2**20)
-    assert storage.read_bytes(uri, 9 * 2**20 - 1, 2) == b"\x08\x09"
-    with storage.local_copy(uri) as copy:
+    assert files.read_bytes(uri, 9 * 2**20 - 1, 2) == b"\x08\x09"
+    with files.local_copy(uri) as copy:
         assert copy.stat().st_size == 10 * 2**20
     assert not copy.exists()
-    ((_, _, revision),) = storage.list_files(f"{s3_bucket}/large")
+    ((_, _, revision),) = files.list_files(f"{s3_bucket}/large")
     assert revision.endswith("-2")  # S3's mark of an upload of two parts
 
 
@@ -70,14 +70,14 @@ def test_an_upload_that_fails_in_its_second_part_leaves_what_was_there_and_no_op
             raise ClientError({"Error": {"Code": "AccessDenied"}}, "UploadPart")
 
     uri, client = f"{s3_bucket}/failing", s3.client("earshot")
-    storage.commit_bytes(uri, b"whole")
+    files.commit_bytes(uri, b"whole")
     client.meta.events.register("before-call.s3.UploadPart", refuse_the_second, "refuse")
     try:
-        with pytest.raises(storage.remote_errors(), match="AccessDenied"), storage.building(uri) as path:
+        with pytest.raises(files.remote_errors(), match="AccessDenied"), files.building(uri) as path:
             path.write_bytes(bytes(9 * 2**20))
     finally:
         client.meta.events.unregister("before-call.s3.UploadPart", unique_id="refuse")
-    assert storage.read_bytes(uri) == b"whole"
+    assert files.read_bytes(uri) == b"whole"
     assert "Uploads" not in client.list_multipart_uploads(Bucket="earshot")
     assert not path.exists()
 
@@ -87,21 +87,21 @@ def test_an_upload_that_fails_in_its_second_part_leaves_what_was_there_and_no_op
 )
 def test_any_key_is_listed_and_read_back(s3_bucket: str, name: str, tmp_path: Path) -> None:
     uri = f"{s3_bucket}/{tmp_path.name}/{name}"
-    storage.commit_bytes(uri, name.encode())
-    assert [entry.uri for entry in storage.list_files(f"{s3_bucket}/{tmp_path.name}")] == [uri]
-    assert storage.exists(uri)
-    assert storage.read_bytes(uri, 1) == name.encode()[1:]
-    with storage.local_copy(uri) as path:
+    files.commit_bytes(uri, name.encode())
+    assert [entry.uri for entry in files.list_files(f"{s3_bucket}/{tmp_path.name}")] == [uri]
+    assert files.exists(uri)
+    assert files.read_bytes(uri, 1) == name.encode()[1:]
+    with files.local_copy(uri) as path:
         assert path.read_bytes() == name.encode()
-    assert not storage.create_bytes(uri, b"")
-    storage.delete(uri)
-    assert not storage.exists(uri)
+    assert not files.create_bytes(uri, b"")
+    files.delete(uri)
+    assert not files.exists(uri)
 
 
 def test_a_folder_that_some_console_drew_is_no_file(s3_bucket: str) -> None:
     for name in ("", "a/", "a/b"):
-        storage.commit_bytes(f"{s3_bucket}/drawn/{name}", b"")
-    assert [entry.uri for entry in storage.list_files(f"{s3_bucket}/drawn")] == [f"{s3_bucket}/drawn/a/b"]
+        files.commit_bytes(f"{s3_bucket}/drawn/{name}", b"")
+    assert [entry.uri for entry in files.list_files(f"{s3_bucket}/drawn")] == [f"{s3_bucket}/drawn/a/b"]
 
 
 def test_a_listing_streams_it_asks_for_a_page_when_the_one_before_is_used_up_and_is_whole(
@@ -110,19 +110,19 @@ def test_a_listing_streams_it_asks_for_a_page_when_the_one_before_is_used_up_and
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "10")  # what the endpoint gives at once
     names = [f"{i:04d}" for i in range(35)]
     for name in names:
-        storage.commit_bytes(f"{s3_bucket}/many/{name}", b"")
+        files.commit_bytes(f"{s3_bucket}/many/{name}", b"")
     requests: list[str] = []
     events = s3.client("earshot").meta.events
     events.register("before-call.s3.ListObjectsV2", lambda **_: requests.append("page"), "count")
     try:
-        entries = storage.list_files(f"{s3_bucket}/many")
+        entries = files.list_files(f"{s3_bucket}/many")
         taken = [next(entries) for _ in range(10)]
         assert len(requests) == 1
         taken += entries
         assert len(requests) == 4
     finally:
         events.unregister("before-call.s3.ListObjectsV2", unique_id="count")
-    assert [storage.relative(entry.uri, f"{s3_bucket}/many") for entry in taken] == names
+    assert [files.relative(entry.uri, f"{s3_bucket}/many") for entry in taken] == names
 
 
 # --- an object store with faults ---
@@ -244,9 +244,9 @@ def test_a_body_that_breaks_off_is_continued_where_it_did(way: str, store: Store
     store.objects["/bucket/x"] = LARGE
     store.faults = ["break", "break"]
     if way == "read":
-        assert storage.read_bytes("s3://bucket/x") == LARGE
+        assert files.read_bytes("s3://bucket/x") == LARGE
     else:
-        with storage.local_copy("s3://bucket/x") as path:
+        with files.local_copy("s3://bucket/x") as path:
             assert path.read_bytes() == LARGE
     ranges = [headers.get("Range") for _, headers in store.seen]
     assert ranges[0] is None
@@ -258,14 +258,14 @@ def test_a_body_that_breaks_off_is_continued_where_it_did(way: str, store: Store
 def test_a_range_that_breaks_off_is_continued_to_its_own_end(store: Store) -> None:
     store.objects["/bucket/x"] = LARGE
     store.faults = ["break"]
-    assert storage.read_bytes("s3://bucket/x", 1000, 2_500_000) == LARGE[1000:2_501_000]
+    assert files.read_bytes("s3://bucket/x", 1000, 2_500_000) == LARGE[1000:2_501_000]
 
 
 def test_a_body_that_always_breaks_off_is_an_error_that_names_it_and_not_missing(store: Store) -> None:
     store.objects["/bucket/x"] = LARGE
     store.faults = ["break"] * 100
     says = r"s3://bucket/x: broke off at byte \d+ of 3072000, 5 times"
-    with pytest.raises(DataError, match=says) as caught, storage.local_copy("s3://bucket/x"):
+    with pytest.raises(DataError, match=says) as caught, files.local_copy("s3://bucket/x"):
         pass
     assert not isinstance(caught.value, MissingError)
     assert len(store.seen) == 5
@@ -296,7 +296,7 @@ def test_an_object_is_missing_only_if_the_store_says_so_of_the_object(
         without_credentials(monkeypatch, tmp_path)
     store.objects["/bucket/x"] = DATA
     store.faults = [fault] * 100
-    with pytest.raises(DataError, match="s3://bucket/x: cannot be read") as caught, storage.local_copy("s3://bucket/x"):
+    with pytest.raises(DataError, match="s3://bucket/x: cannot be read") as caught, files.local_copy("s3://bucket/x"):
         pass
     assert isinstance(caught.value, MissingError) == REFUSALS[fault, key]
 
@@ -311,38 +311,38 @@ def test_an_object_replaced_while_it_is_read_is_an_error_and_never_a_mixture(
     store.faults = ["break"]
     monkeypatch.setattr(time, "sleep", replace)
     with pytest.raises(DataError, match="s3://bucket/x"):
-        storage.read_bytes("s3://bucket/x")
+        files.read_bytes("s3://bucket/x")
 
 
 def test_a_key_with_a_line_break_is_listed_and_read_back(store: Store) -> None:
-    storage.commit_bytes("s3://bucket/a\nb", DATA)
-    ((uri, _, _),) = storage.list_files("s3://bucket")
+    files.commit_bytes("s3://bucket/a\nb", DATA)
+    ((uri, _, _),) = files.list_files("s3://bucket")
     assert uri == "s3://bucket/a\nb"
-    assert storage.exists(uri)
-    assert storage.read_bytes(uri) == DATA
+    assert files.exists(uri)
+    assert files.read_bytes(uri) == DATA
 
 
 @pytest.mark.parametrize("status", ["500", "503"])
 def test_a_request_that_is_turned_away_is_sent_again(status: str, store: Store) -> None:
     store.faults = [status]
-    storage.commit_bytes("s3://bucket/x", DATA)
+    files.commit_bytes("s3://bucket/x", DATA)
     store.faults = [status]
-    assert storage.read_bytes("s3://bucket/x") == DATA
+    assert files.read_bytes("s3://bucket/x") == DATA
     assert [method for method, _ in store.seen] == ["PUT", "PUT", "GET", "GET"]
 
 
 def test_a_create_whose_answer_was_lost_is_known_by_its_content(store: Store) -> None:
     store.faults = ["no answer"]
-    assert storage.create_bytes("s3://bucket/x", b"mine")
+    assert files.create_bytes("s3://bucket/x", b"mine")
     store.faults = ["503"]
-    assert not storage.create_bytes("s3://bucket/x", b"theirs")
+    assert not files.create_bytes("s3://bucket/x", b"theirs")
     assert store.objects["/bucket/x"] == b"mine"
 
 
 def test_a_store_that_knows_no_condition_on_deletes_is_asked_without_one(store: Store) -> None:
     store.objects["/bucket/x"] = DATA
     store.faults = [None, "501 NotImplemented"]
-    assert storage.delete_if("s3://bucket/x", DATA)
+    assert files.delete_if("s3://bucket/x", DATA)
     assert not store.objects
     assert [(method, "If-Match" in headers) for method, headers in store.seen] == [
         ("GET", False),
@@ -352,7 +352,7 @@ def test_a_store_that_knows_no_condition_on_deletes_is_asked_without_one(store: 
 
 
 def test_uploads_carry_no_checksum_that_older_stores_refuse(store: Store) -> None:
-    storage.commit_bytes("s3://bucket/x", DATA)
+    files.commit_bytes("s3://bucket/x", DATA)
     ((_, headers),) = store.seen
     assert not any(name.lower().startswith(("x-amz-checksum", "x-amz-trailer", "x-amz-sdk-c")) for name in headers)
     assert store.objects["/bucket/x"] == DATA
@@ -362,19 +362,19 @@ def test_uploads_carry_no_checksum_that_older_stores_refuse(store: Store) -> Non
 
 
 def test_requests_are_signed_where_credentials_are_configured(store: Store) -> None:
-    storage.exists("s3://bucket/x")
+    files.exists("s3://bucket/x")
     ((_, headers),) = store.seen
     assert "test/" in headers["Authorization"]
 
 
 def test_requests_are_unsigned_where_none_are(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     without_credentials(monkeypatch, tmp_path)
-    storage.exists("s3://bucket/x")
+    files.exists("s3://bucket/x")
     ((_, headers),) = store.seen
     assert "Authorization" not in headers
     store.faults = ["403"]
     with pytest.raises(ConfigError, match="No AWS credentials are configured"):
-        storage.check_writable("s3://bucket/root")
+        files.check_writable("s3://bucket/root")
 
 
 def test_a_public_bucket_is_asked_unsigned_at_its_mirror_whatever_the_root_is_set_to(
@@ -383,7 +383,7 @@ def test_a_public_bucket_is_asked_unsigned_at_its_mirror_whatever_the_root_is_se
     monkeypatch.setenv("EARSHOT_PUBLIC_ENDPOINT_URL", os.environ["AWS_ENDPOINT_URL"])
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     store.objects["/multimedia-commons/data/x.mp4"] = DATA
-    assert storage.read_bytes("s3://multimedia-commons/data/x.mp4") == DATA
+    assert files.read_bytes("s3://multimedia-commons/data/x.mp4") == DATA
     ((_, headers),) = store.seen
     assert "Authorization" not in headers
 
@@ -394,7 +394,7 @@ def test_a_public_bucket_that_cannot_be_reached_is_told_with_what_to_do(
     monkeypatch.setenv("EARSHOT_PUBLIC_ENDPOINT_URL", "http://127.0.0.1:9")
     with (
         pytest.raises(DataError, match=r"Give --media.* EARSHOT_PUBLIC_ENDPOINT_URL") as caught,
-        storage.local_copy("s3://multimedia-commons/data/x.mp4"),
+        files.local_copy("s3://multimedia-commons/data/x.mp4"),
     ):
         pass
     assert not isinstance(caught.value, MissingError)

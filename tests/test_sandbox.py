@@ -18,11 +18,11 @@ import pytest
 from conftest import MakeMedia
 from films import BEEP, BY_1, BY_25, CLOCK, FLASH, H264, LAVFI, TONE, decode, reason
 
-from pipeline import media
-from pipeline.decoded import Frame
+from pipeline.clip_specs import ClipView
 from pipeline.errors import ClipError
-from pipeline.media import Decoding, ffmpeg_path
-from pipeline.views import ClipView
+from pipeline.media import decoding
+from pipeline.media.decoding import Decoding, ffmpeg_path
+from pipeline.media.streams import Frame
 
 
 def children() -> list[str]:
@@ -202,7 +202,7 @@ def test_a_file_that_asks_for_more_memory_than_there_is_has_a_reason(
     make_media: MakeMedia, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_media("big.mp4", *LAVFI, "color=s=2048x2048:r=5:d=2", *LAVFI, "sine=d=2", *H264)
-    monkeypatch.setattr(media, "MEMORY_BYTES", 64 * 2**20)
+    monkeypatch.setattr(decoding, "MEMORY_BYTES", 64 * 2**20)
     assert reason(path) == "unreadable"
 
 

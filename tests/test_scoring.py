@@ -15,23 +15,23 @@ from conftest import World
 
 from cluster.mapping import map_parts
 from cluster.resources import SCORING
-from jobs.presets import preset
+from jobs.console.presets import preset
+from jobs.console.session import Session
 from jobs.score import score as score_all
-from jobs.session import Session
-from pipeline import storage
-from pipeline.artifacts import CLIPS_FOLDER, Workspace
-from pipeline.clipsets import load_split
+from pipeline.clips.splitting import SplittingConfig
+from pipeline.clips.tars import TarWriter
 from pipeline.config import as_dict
 from pipeline.errors import ConfigError, DataError
 from pipeline.learners import check_model, load_model
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
 from pipeline.learners.matching import MatchingConfig
-from pipeline.learning import LocalContext, TrainingConfig
-from pipeline.models.coincidence import CoincidenceConfig
-from pipeline.scoring import ScorePart
-from pipeline.splitting import SplittingConfig
-from pipeline.tars import TarWriter
-from pipeline.training import train
+from pipeline.models.towers import CoincidenceConfig
+from pipeline.selection.scoring import ScorePart
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, Workspace
+from pipeline.training.clipsets import load_split
+from pipeline.training.loop import train
+from pipeline.training.protocols import LocalContext, TrainingConfig
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.scores import SCORES
@@ -97,9 +97,9 @@ def test_the_batch_size_changes_scores_in_their_last_digits_only(trained: Worksp
 
 def test_scoring_twice_writes_the_same_bytes(trained: Workspace) -> None:
     score(trained)
-    first = storage.read_bytes(trained.uri("scores/c", "00000.parquet"))
+    first = files.read_bytes(trained.uri("scores/c", "00000.parquet"))
     score(trained)
-    assert storage.read_bytes(trained.uri("scores/c", "00000.parquet")) == first
+    assert files.read_bytes(trained.uri("scores/c", "00000.parquet")) == first
 
 
 def test_a_part_without_kept_clips_has_an_empty_table(trained: Workspace, tmp_path: object) -> None:
@@ -107,7 +107,7 @@ def test_a_part_without_kept_clips_has_an_empty_table(trained: Workspace, tmp_pa
     rows = workspace.read(CLIPS_FOLDER, "00001", CLIPS).to_pylist()
     rows = [row | {"outcome": "silent", "tar_offset": None, "tar_bytes": None} for row in rows]
     workspace.commit(CLIPS_FOLDER, "00001", from_rows(rows, CLIPS, "here"), CLIPS)
-    with storage.building(workspace.uri(CLIPS_FOLDER, "00001.tar")) as path, TarWriter(path):
+    with files.building(workspace.uri(CLIPS_FOLDER, "00001.tar")) as path, TarWriter(path):
         pass
     assert score(workspace, "00001") == []
     assert workspace.parts("scores/c")[-1] == "00001"
@@ -119,11 +119,11 @@ def test_a_clip_that_cannot_be_decoded_has_a_row_without_a_score_and_costs_no_ot
     whole, workspace = score(trained), copy_of(trained, f"{tmp_path}/copy")
     clips = workspace.read(CLIPS_FOLDER, "00000", CLIPS).to_pylist()
     uri = workspace.uri(CLIPS_FOLDER, "00000.tar")
-    data = bytearray(storage.read_bytes(uri))
+    data = bytearray(files.read_bytes(uri))
 
     def damage(clip: dict, magic: bytes) -> None:
         data[data.index(magic, clip["tar_offset"])] ^= 0x5A
-        storage.commit_bytes(uri, bytes(data))
+        files.commit_bytes(uri, bytes(data))
 
     damage(clips[3], b"\xff\xd8\xff")
     damage(clips[5], b"fLaC")
@@ -150,7 +150,7 @@ def test_a_truncated_tar_is_an_error_and_leaves_no_scores(trained: Workspace, tm
     workspace = copy_of(trained, f"{tmp_path}/copy")
     last = workspace.read(CLIPS_FOLDER, "00001", CLIPS).to_pylist()[-1]
     uri = workspace.uri(CLIPS_FOLDER, "00001.tar")
-    storage.commit_bytes(uri, storage.read_bytes(uri)[: last["tar_offset"]])  # at a block, between two samples
+    files.commit_bytes(uri, files.read_bytes(uri)[: last["tar_offset"]])  # at a block, between two samples
     with pytest.raises(DataError, match=r"00001\.tar: .* Delete .*/videos/00001\.parquet and run"):
         score(workspace, "00001")
     assert "00001" not in workspace.parts("scores/c")
@@ -162,9 +162,9 @@ def test_a_model_that_is_not_trained_or_of_another_shape_is_refused(trained: Wor
     for use in (lambda: ScorePart(workspace, "new")("00000"), lambda: check_model(workspace, "new", "coincidence")):
         with pytest.raises(ConfigError, match="not trained yet"):
             use()
-    stage = json.loads(storage.read_bytes(workspace.uri("models/c", "_stage.json")))
+    stage = json.loads(files.read_bytes(workspace.uri("models/c", "_stage.json")))
     stage["config"]["config"]["model"]["embedding_dim"] = 32
-    storage.commit_bytes(workspace.uri("models/c", "_stage.json"), json.dumps(stage).encode())
+    files.commit_bytes(workspace.uri("models/c", "_stage.json"), json.dumps(stage).encode())
     with pytest.raises(DataError, match="does not fit"):
         ScorePart(workspace, "c")("00000")
 
@@ -197,7 +197,7 @@ def test_a_worker_that_dies_while_it_scores_costs_no_clip(trained: Workspace, tm
     whole = {part: score(trained, part) for part in parts}
     killed, work = tmp_path / "killed", ScorePart(trained, "c")
     for part in parts:
-        storage.delete(trained.uri("scores/c", f"{part}.parquet"))
+        files.delete(trained.uri("scores/c", f"{part}.parquet"))
 
     def scored(part: str) -> dict[str, int]:
         if not killed.exists():

@@ -6,14 +6,14 @@ import soundfile
 import torch
 from torch import nn
 
-from pipeline.decoded import Frame
+from pipeline.clip_specs import ClipView
 from pipeline.errors import ClipError
-from pipeline.media import Decoding, ffmpeg_path
-from pipeline.models.coincidence import CoincidenceConfig
-from pipeline.models.separation import SeparationConfig, SeparationModel, SeparationOutput
+from pipeline.inference.separating import Window, cross_fade, separate_video, stitch, windows
+from pipeline.media.decoding import Decoding, ffmpeg_path
+from pipeline.media.streams import Frame
+from pipeline.models.separator import SeparationConfig, SeparationModel, SeparationOutput
 from pipeline.models.tdcn import TDCNConfig
-from pipeline.separating import Window, cross_fade, separate_video, stitch, windows
-from pipeline.views import ClipView
+from pipeline.models.towers import CoincidenceConfig
 
 VIEW = ClipView(frame_height=32, frame_width=32)
 SMALL = ClipView(clip_s=1.0, hop_s=1.0, sample_rate_hz=8, frame_rate_hz=4.0, frame_height=2, frame_width=2)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from cluster.resources import FILTERING
-from jobs.session import Session, open_session
-from pipeline import storage
-from pipeline.artifacts import SETTINGS_FILE, STAGE_FILE
+from jobs.console.session import Session, open_session
 from pipeline.errors import ConfigError
+from pipeline.storage import files
+from pipeline.storage.workspace import SETTINGS_FILE, STAGE_FILE
 from schemas.costs import COSTS
 
 
@@ -111,10 +111,10 @@ def test_a_stage_of_another_version_is_refused_until_its_folder_is_another_or_re
 def handed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is handed out, to this process instead of to Ray."""
     given: list[str] = []
-    monkeypatch.setattr("jobs.session.connect", lambda address: given.append("Ray"))
-    monkeypatch.setattr("jobs.session.publish", lambda *told: None)
+    monkeypatch.setattr("jobs.console.session.connect", lambda address: given.append("Ray"))
+    monkeypatch.setattr("jobs.console.session.publish", lambda *told: None)
     monkeypatch.setattr(
-        "jobs.session.map_parts", lambda work, names, needs: ((n, given.append(n) or work(n)) for n in names)
+        "jobs.console.session.map_parts", lambda work, names, needs: ((n, given.append(n) or work(n)) for n in names)
     )
     return given
 
@@ -146,7 +146,8 @@ def test_the_gauges_and_the_bar_know_what_has_been_counted_so_far(
 ) -> None:
     told: list[tuple[int, int, dict[str, float]]] = []
     monkeypatch.setattr(
-        "jobs.session.publish", lambda stage, done, total, to_go_s, counts: told.append((done, total, dict(counts)))
+        "jobs.console.session.publish",
+        lambda stage, done, total, to_go_s, counts: told.append((done, total, dict(counts))),
     )
     session.map("label", lambda part: {"clips": int(part)}, ["1", "2"], FILTERING)
     assert told == [(1, 2, {"clips": 1}), (2, 2, {"clips": 3})]
@@ -154,5 +155,5 @@ def test_the_gauges_and_the_bar_know_what_has_been_counted_so_far(
 
 def test_the_root_is_not_touched_by_opening_it(tmp_path: Path) -> None:
     open_session(str(tmp_path / "ws"))
-    assert not storage.exists(str(tmp_path / "ws" / "earshot.json"))
+    assert not files.exists(str(tmp_path / "ws" / "earshot.json"))
     assert list(tmp_path.iterdir()) == []

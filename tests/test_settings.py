@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.session import open_session
+from jobs.console.session import open_session
 from jobs.settings import command
 from pipeline.errors import ConfigError
 

@@ -15,9 +15,9 @@ import soundfile
 from test_run import earshot
 
 from jobs.shard import tell_cutting
-from pipeline.artifacts import Workspace
-from pipeline.locking import claim
-from pipeline.querying import query
+from pipeline.reports.querying import query
+from pipeline.storage.locking import claim
+from pipeline.storage.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 LAVFI = ("-f", "lavfi", "-i")

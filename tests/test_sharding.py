@@ -16,13 +16,13 @@ import soundfile
 import webdataset
 from botocore.exceptions import EndpointConnectionError
 
-from pipeline import storage
-from pipeline.artifacts import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
-from pipeline.collecting import CollectingConfig, plan_parts
+from pipeline.clip_specs import ClipView
+from pipeline.clips.sharding import Cutting, ShardingConfig, ShardPart
+from pipeline.clips.tars import parse_sample
+from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.errors import DataError, MissingError
-from pipeline.sharding import Cutting, ShardingConfig, ShardPart
-from pipeline.tars import parse_sample
-from pipeline.views import ClipView
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 from schemas.clips import CLIPS
 from schemas.videos import COLLECTION, VIDEOS
 
@@ -248,7 +248,7 @@ def test_every_row_says_where_its_sample_lies(make_media: MakeMedia, cut: Callab
     result = cut(steady(make_media, 5.0), steady(make_media, 3.0))
     tar = result.workspace.uri(CLIPS_FOLDER, "00000.tar")
     for clip in result.clips:
-        key, members = parse_sample(storage.read_bytes(tar, clip["tar_offset"], clip["tar_bytes"]), tar, "it")
+        key, members = parse_sample(files.read_bytes(tar, clip["tar_offset"], clip["tar_bytes"]), tar, "it")
         assert key == clip["clip_id"]
         assert members["flac"] == result.samples()[key]["flac"]
     assert [clip["clip_id"] for clip in result.clips] == list(result.samples())
@@ -306,11 +306,11 @@ def test_a_video_that_could_not_be_asked_for_is_not_missing_and_its_part_stays_t
     (tmp_path / "list.csv").write_text("uri\ns3://bucket/a.mp4\n")
     workspace = Workspace(str(tmp_path / "workspace"))
     plan_parts(workspace, str(tmp_path / "list.csv"), CollectingConfig())
-    monkeypatch.setattr(storage, "_pieces", refuse)
+    monkeypatch.setattr(files, "_pieces", refuse)
     with pytest.raises(type(error)):
         ShardPart(workspace, VIEW, ShardingConfig())("00000")
     assert workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER) == ["00000"]
-    monkeypatch.setattr(storage, "_pieces", refuse_as_missing)
+    monkeypatch.setattr(files, "_pieces", refuse_as_missing)
     ShardPart(workspace, VIEW, ShardingConfig())("00000")
     (row,) = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS).to_pylist()
     assert (row["outcome"], row["detail"]) == ("missing", "s3://bucket/a.mp4: NoSuchKey")
@@ -377,8 +377,8 @@ def test_a_video_that_breaks_off_keeps_the_clips_before_and_says_so(
 
 def files_of(workspace: Workspace) -> dict[str, bytes]:
     return {
-        storage.relative(entry.uri, workspace.root): storage.read_bytes(entry.uri)
-        for entry in storage.list_files(workspace.root)
+        files.relative(entry.uri, workspace.root): files.read_bytes(entry.uri)
+        for entry in files.list_files(workspace.root)
     }
 
 

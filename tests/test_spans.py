@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from pipeline.spans import Plan, plan_clips
-from pipeline.views import ClipView
+from pipeline.clip_specs import ClipView
+from pipeline.clips.spans import Plan, plan_clips
 
 VIEW = ClipView()  # 5 s every 1 s
 

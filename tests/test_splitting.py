@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import World
 
-from pipeline.artifacts import VIDEOS_FOLDER, Workspace
-from pipeline.splitting import SplittingConfig, duplicate_groups, part_splits, split_of
+from pipeline.clips.splitting import SplittingConfig, duplicate_groups, part_splits, split_of
+from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
 

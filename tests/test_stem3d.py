@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline.models.plain import PlainNet
+from pipeline.models.small_cnn import PlainNet
 from pipeline.models.stem3d import SPECTROGRAM_LAYERS, Stem3dNet
 
 

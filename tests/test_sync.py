@@ -18,10 +18,10 @@ import simplejpeg
 import soundfile
 from conftest import MakeMedia
 
-from pipeline.decoded import Frame
-from pipeline.media import Decoding
-from pipeline.sharding import Cutting, ShardingConfig
-from pipeline.views import ClipView
+from pipeline.clip_specs import ClipView
+from pipeline.clips.sharding import Cutting, ShardingConfig
+from pipeline.media.decoding import Decoding
+from pipeline.media.streams import Frame
 
 VIEW = ClipView(clip_s=1, hop_s=1, frame_rate_hz=30, frame_height=16, frame_width=16, exact_frames=True)
 CONFIG = ShardingConfig(min_rms_db=-200)  # silence is wanted here

@@ -12,9 +12,9 @@ import simplejpeg
 import soundfile
 import webdataset
 
+from pipeline.clips.samples import decode_sample, encode_flac
+from pipeline.clips.tars import TarWriter, parse_sample, read_sequence
 from pipeline.errors import DataError
-from pipeline.samples import decode_sample, encode_flac
-from pipeline.tars import TarWriter, parse_sample, read_sequence
 
 BLOCK = 512
 SAMPLES = {f"clip-{i}_{i:04d}": {"json": b'{"i": 1}', "1.jpg": b"b" * i, "0.jpg": b"a" * 600} for i in range(4)}

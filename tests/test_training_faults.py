@@ -10,10 +10,10 @@ import torch
 from test_training import CONFIG, FOLDER, LineLearner, curve, run
 from torch import Tensor, nn
 
-from pipeline import storage
-from pipeline.artifacts import Workspace
-from pipeline.checkpointing import load_weights, read_checkpoint
 from pipeline.errors import DataError
+from pipeline.storage import files
+from pipeline.storage.workspace import Workspace
+from pipeline.training.checkpointing import load_weights, read_checkpoint
 
 
 class RootOfNothing(torch.autograd.Function):
@@ -41,7 +41,7 @@ class Faulty(LineLearner):
 
 
 def saved(workspace: Workspace, name: str = "checkpoint.pt") -> dict[str, Any]:
-    return torch.load(storage.local_path(workspace.uri(FOLDER, name)), weights_only=True)
+    return torch.load(files.local_path(workspace.uri(FOLDER, name)), weights_only=True)
 
 
 @pytest.mark.parametrize(("at", "last"), [(6, 3), (11, 9)])  # steps 6 and 11 are validated, and the last
@@ -133,15 +133,15 @@ def test_steps_that_fp16_skipped_are_counted_and_have_no_gradient(workspace: Wor
 def test_no_changed_bit_of_a_model_is_read_as_a_weight(workspace: Workspace) -> None:
     run(workspace, LineLearner())
     uri, whole = workspace.uri(FOLDER, "model.pt"), saved(workspace, "model.pt")["model"]
-    data = storage.read_bytes(uri)
+    data = files.read_bytes(uri)
     place = data.index(whole["1.weight"].numpy().tobytes())
     for offset in range(0, 32, 4):  # eight weights of four bytes
         changed = bytearray(data)
         changed[place + offset] ^= 1
-        storage.commit_bytes(uri, bytes(changed))
+        files.commit_bytes(uri, bytes(changed))
         with pytest.raises(DataError, match=r"models/line/model\.pt: .* in it is damaged"):
             load_weights(LineLearner().model(), workspace, FOLDER)
-    storage.commit_bytes(uri, data)
+    files.commit_bytes(uri, data)
     load_weights(LineLearner().model(), workspace, FOLDER)
 
 
@@ -162,7 +162,7 @@ def test_what_another_program_wrote_as_a_checkpoint_is_damage(workspace: Workspa
     run(workspace, LineLearner())
     file = io.BytesIO()
     torch.save(saved(workspace) | {name: value}, file)
-    storage.commit_bytes(workspace.uri(FOLDER, "checkpoint.pt"), file.getvalue())
+    files.commit_bytes(workspace.uri(FOLDER, "checkpoint.pt"), file.getvalue())
     with pytest.raises(DataError, match=r"models/line/checkpoint\.pt: of another model, or damaged"):
         run(workspace, LineLearner())
 

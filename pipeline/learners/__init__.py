@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
-from pipeline.artifacts import Workspace
-from pipeline.checkpointing import load_weights
 from pipeline.config import from_dict
 from pipeline.errors import ConfigError
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
 from pipeline.learners.separation import SeparationLearner, SeparationLearnerConfig
+from pipeline.storage.workspace import Workspace
+from pipeline.training.checkpointing import load_weights
 
 LEARNERS: dict[str, tuple[Any, Any]] = {
     "coincidence": (CoincidenceLearner, CoincidenceLearnerConfig),

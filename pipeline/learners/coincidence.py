@@ -15,15 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.artifacts import Workspace
-from pipeline.batching import ClipSet, prefetch, step_rng
-from pipeline.learners.common import add_gap, augment_frames, augment_waveform, stack_frames, stack_waveforms
+from pipeline.clips.samples import Clip
+from pipeline.learners.augmentation import add_gap, augment_frames, augment_waveform, stack_frames, stack_waveforms
 from pipeline.learners.matching import EmbeddedBatch, MatchingConfig, calibrate, train_matcher
-from pipeline.learning import Batch, Context, LocalContext, TrainingConfig
 from pipeline.losses.contrastive import info_nce
 from pipeline.losses.nce import Memory, centred, log_sum_noise, nce_loss, noise_logits
-from pipeline.models.coincidence import CoincidenceConfig, CoincidenceModel, shared_embedding
-from pipeline.samples import Clip
+from pipeline.models.towers import CoincidenceConfig, CoincidenceModel, shared_embedding
+from pipeline.storage.workspace import Workspace
+from pipeline.training.batching import ClipSet, prefetch, step_rng
+from pipeline.training.protocols import Batch, Context, LocalContext, TrainingConfig
 
 MATCH_STREAM, HELD_OUT_STREAM = 2, 3  # random streams beside those of the loop
 MAX_MEMORY = 2**20  # rows; 2 GB of 512 numbers for each view

@@ -23,7 +23,7 @@ from torch import Tensor
 from pipeline.metrics.calibration import accuracy, brier_score, expected_calibration_error
 from pipeline.metrics.detection import matched_mismatched_auc
 from pipeline.metrics.retrieval import recall_at
-from pipeline.models.coincidence import CoincidenceModel, Matcher
+from pipeline.models.towers import CoincidenceModel, Matcher
 
 GALLERY = 50
 """Clips of different videos among which retrieval searches; fewer where there are fewer videos."""

@@ -14,23 +14,23 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 
-from pipeline.artifacts import Workspace
-from pipeline.batching import ClipSet
-from pipeline.checkpointing import load_weights
+from pipeline.clips.samples import Clip
 from pipeline.config import from_dict
 from pipeline.errors import ConfigError
+from pipeline.learners.augmentation import augment_frames, augment_waveform, stack_frames, stack_waveforms
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
-from pipeline.learners.common import augment_frames, augment_waveform, stack_frames, stack_waveforms
-from pipeline.learning import Batch, TrainingConfig
 from pipeline.losses.mixit import all_to_first, assigned_loss, best_assignment
-from pipeline.losses.onscreen import (
+from pipeline.losses.onscreen_cross_entropy import (
     active_combinations_cross_entropy,
     exact_cross_entropy,
     multiple_instance_cross_entropy,
 )
-from pipeline.metrics.separation import off_screen_suppression_ratio, si_snr
-from pipeline.models.separation import SeparationConfig, SeparationModel, on_screen_estimate
-from pipeline.samples import Clip
+from pipeline.metrics.si_snr import off_screen_suppression_ratio, si_snr
+from pipeline.models.separator import SeparationConfig, SeparationModel, on_screen_estimate
+from pipeline.storage.workspace import Workspace
+from pipeline.training.batching import ClipSet
+from pipeline.training.checkpointing import load_weights
+from pipeline.training.protocols import Batch, TrainingConfig
 
 CROSS_ENTROPIES = {
     "exact": exact_cross_entropy,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.plain import conv, scaled
+from pipeline.models.small_cnn import conv, scaled
 
 STAGES = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2))  # (channels at width 1, stride), then the repeats
 TOP_STAGES = ((1024, 2), (1024, 1))

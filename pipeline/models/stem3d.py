@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.models.plain import conv, scaled
+from pipeline.models.small_cnn import conv, scaled
 
 STEM_CHANNELS = 64
 CHANNELS = (64, 128, 256, 512)

@@ -1,0 +1,202 @@
+"""What the commands that write share: the workspace with its config, parts mapped with a progress bar, the last line.
+
+The command that begins a root stores its whole config and seed in `<root>/earshot.json`; later commands take them from
+there, so `--preset`, `--set` and `--seed` are said once. Said again, they count for that command, and for those that go
+on with what it made.
+"""
+
+import collections
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from cluster.connect import connect
+from cluster.mapping import map_parts
+from cluster.metrics import publish
+from cluster.resources import Needs
+from jobs.console.presets import PipelineConfig, check_together, preset
+from jobs.console.progress import printable, progress_bar, tell
+from pipeline.config import as_dict, from_dict, list_settings, override
+from pipeline.errors import ConfigError
+from pipeline.estimate.usage import Costed
+from pipeline.storage import files
+from pipeline.storage.locking import claim
+from pipeline.storage.workspace import SETTINGS_FILE, Workspace, workspace_at
+
+R = TypeVar("R")
+Note = Callable[[Mapping[str, float], float], str]
+DEFAULT_PRESET = "tiny"
+MIN_HANDED = 64  # portions of parts: fewer would leave workers of a large cluster without
+MAX_TOLD = 5  # settings of a folder that are named: a folder of another preset differs in dozens
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """One command's view of the world."""
+
+    workspace: Workspace
+    config: PipelineConfig
+    seed: int
+    address: str | None
+    given: tuple[str, ...] | None = None
+    """This command's --set; None where the whole config was given: by --preset, or in code."""
+    is_seed_given: bool = True
+
+    def resume(self, folder: str, another: str = "--name") -> "Session":
+        """This session with the settings and the seed that a stage's folder was begun with, if it was.
+
+        What was given now goes before: then `begin` refuses the folder, and says what differs. Without this, every
+        repeat of `filter --name top --set filtering.top_clips=9` would have to name all its settings again. A line on
+        stderr names what is taken from the folder and would be another value without it.
+
+        Args:
+            folder: the stage's folder, such as scores/coincidence.
+            another: option that leads to another folder, for the message of a refusal.
+        Raises:
+            ConfigError: the folder was begun by a version with other fields, or what is given now does not fit it.
+        """
+        if not self.workspace.has_stage(folder):
+            return self
+        stored, config = self.workspace.stage(folder)["config"], self.config
+        if self.given is not None:
+            of_stage = stored | {stored.get("learner"): stored.get("config")}  # a model's is told apart by its learner
+            whole = {name: of_stage.get(name, value) for name, value in as_dict(config).items()}
+            way_out = f"Use another {another}, or remove that folder and what was made from it."
+            config = override(_restored(whole, self.workspace.uri(folder), way_out), self.given)
+        seed = self.seed if self.is_seed_given else stored.get("seed", self.seed)
+        resumed = dataclasses.replace(self, config=config, seed=seed)
+        if resumed != self:
+            before = set(_settings(self))
+            own = [setting for setting in _settings(resumed) if setting not in before]
+            more = f" and {len(own) - MAX_TOLD} more" if len(own) > MAX_TOLD else ""
+            told = f"{folder}: goes on with its own {', '.join(own[:MAX_TOLD])}{more}"
+            print(printable(told), file=sys.stderr, flush=True)
+        return resumed
+
+    @contextmanager
+    def begin(self, folder: str, config: Any, inputs: dict[str, str], another: str = "--name") -> Iterator[None]:
+        """Claim a stage's folder while the block runs; the first one also stores this session's settings.
+
+        See `Workspace.begin` for the arguments.
+
+        Raises:
+            ConfigError: the root cannot be written to, the folder holds work of another config or of other inputs, or
+                another command is at work in it.
+        """
+        uri = self.workspace.uri(SETTINGS_FILE)
+        is_new = not files.exists(uri)
+        if is_new:
+            files.check_writable(self.workspace.root)
+        with claim(self.workspace, folder):
+            files.remove_unfinished(self.workspace.uri(folder))
+            self.workspace.begin(folder, config, inputs, another)
+            if is_new:
+                settings = {"config": as_dict(self.config), "seed": self.seed}
+                files.commit_bytes(uri, json.dumps(settings, indent=1).encode())
+            yield
+
+    def map(
+        self,
+        stage: str,
+        work: Callable[[str], Mapping[str, float]],
+        parts: list[str],
+        needs: Needs,
+        at_once: int = 1,
+        note: Note = lambda counts, elapsed_s: tell(counts),
+    ) -> collections.Counter[str]:
+        """Run `work`, part -> counts by name, on every part; return the sum of the counts. See `each`."""
+        counts: collections.Counter[str] = collections.Counter()
+        for found in self.each(stage, work, parts, needs, at_once, counts, note):
+            counts.update(found)
+        return counts
+
+    def each(
+        self,
+        stage: str,
+        work: Callable[[str], R],
+        parts: list[str],
+        needs: Needs,
+        at_once: int = 1,
+        counts: Mapping[str, float] = MappingProxyType({}),
+        note: Note = lambda counts, elapsed_s: tell(counts),
+    ) -> Iterator[R]:
+        """What `work` gives of each part, as the parts are done, under one progress bar.
+
+        With no part left to do, Ray is not even started. Costs and metrics of the parts are recorded on the way.
+
+        Args:
+            stage: the command, and the name of what it makes if there can be several.
+            work: what is done with a part.
+            parts: those to do.
+            needs: of one worker.
+            at_once: parts that a worker is handed together, where there are many: for work of a few milliseconds, which
+                to hand out takes as long.
+            counts: for the bar and the metrics; the caller counts in it what it has been given.
+            note: what the bar says of the counts so far and the seconds they took.
+        """
+        if not parts:
+            return
+        connect(self.address)
+        costed = Costed(self.workspace, stage.replace(" ", "-"), work)
+        size = max(1, min(at_once, len(parts) // MIN_HANDED))
+        handed = [" ".join(parts[first : first + size]) for first in range(0, len(parts), size)]
+        done, began = 0, time.monotonic()
+        with progress_bar(stage, len(parts)) as advance:
+            for _, given in map_parts(lambda names: [costed(part) for part in names.split()], handed, needs):
+                yield from given
+                done, elapsed_s = done + len(given), time.monotonic() - began
+                publish(stage, done, len(parts), elapsed_s / done * (len(parts) - done), counts)
+                advance(len(given), note(counts, elapsed_s))
+
+    def done(self, stage: str, facts: str, folder: str) -> None:
+        """The command's last line: what was done, and where it lies."""
+        print(f"{stage}: {facts} -> {self.workspace.uri(folder)}", flush=True)
+
+
+def open_session(
+    root: str,
+    preset_name: str | None = None,
+    settings: list[str] | None = None,
+    seed: int | None = None,
+    address: str | None = None,
+) -> Session:
+    """The session of a command that writes to `root`.
+
+    Raises:
+        ConfigError: the preset or a setting is unknown, or settings do not go together.
+    """
+    workspace = workspace_at(root)
+    uri = workspace.uri(SETTINGS_FILE)
+    stored: dict[str, Any] = json.loads(files.read_bytes(uri)) if files.exists(uri) else {"seed": 0}
+    if preset_name is not None or "config" not in stored:
+        config = preset(preset_name or DEFAULT_PRESET)
+    else:
+        config = _restored(stored["config"], uri, "Give --preset and --set again, or use another --root.")
+    given = tuple(settings or ())
+    config = override(config, given)
+    check_together(config)
+    return Session(
+        workspace,
+        config,
+        stored["seed"] if seed is None else seed,
+        address,
+        given=given if preset_name is None else None,
+        is_seed_given=seed is not None,
+    )
+
+
+def _restored(config: dict[str, Any], where: str, way_out: str) -> PipelineConfig:
+    try:
+        return from_dict(PipelineConfig, config)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error} {way_out}") from error
+
+
+def _settings(session: Session) -> list[str]:
+    """`filtering.top_clips=9` for every field of the config, and the seed."""
+    return [*(f"{path}={text}" for path, text, _ in list_settings(session.config)), f"seed={session.seed}"]

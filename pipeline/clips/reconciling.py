@@ -1,0 +1,160 @@
+"""What a collection came to, counted from the tables, and the proof that nothing was lost on the way.
+
+One pass over `collection/`, `videos/` and `clips/`, a part at a time: videos in = rows out, planned clips = kept +
+rejected, and each tar ends exactly where its last kept clip says. No tar is opened: its size, which the listing gives,
+shows whether it was cut short.
+"""
+
+import collections
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.clips.tars import END_BYTES
+from pipeline.errors import DataError
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
+from schemas.clips import CLIPS
+from schemas.videos import COLLECTION, VIDEOS
+
+# Requests to an object store in flight: it answers one in 30 ms, of which a small table takes three per part.
+NUM_READERS = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ledger:
+    """Counts over the parts that are finished."""
+
+    num_pending_parts: int
+    """Parts of the collection that are not cut yet; none of the other numbers has them."""
+    num_videos: int
+    num_clips: int
+    """Planned, kept or not."""
+    num_kept: int
+    video_s: float
+    """Length of all videos that could be decoded, in seconds."""
+    tar_bytes: int
+    videos_by_outcome: dict[str, int]
+    clips_by_outcome: dict[str, int]
+
+
+def take_stock(workspace: Workspace) -> Ledger:
+    """Count everything that is finished, and check that it adds up. Memory: 60 bytes a video, nothing for a clip.
+
+    Raises:
+        DataError: a part lacks a file, is damaged, or its tables and its tar tell different stories; the message names
+            the file and says what to do.
+    """
+    planned, finished = workspace.parts(COLLECTION_FOLDER), workspace.parts(VIDEOS_FOLDER)
+    for part in sorted(set(finished) - set(planned)):
+        uri = workspace.uri(COLLECTION_FOLDER, f"{part}.parquet")
+        raise DataError(f"{uri}: missing, though the part is cut. Put it back, or use another --root.")
+    sizes = {entry.uri: entry.size_bytes for entry in files.list_files(workspace.uri(CLIPS_FOLDER))}
+    videos: collections.Counter[str] = collections.Counter()
+    clips: collections.Counter[str] = collections.Counter()
+    video_s, tar_bytes, ids = 0.0, 0, []
+    with ThreadPoolExecutor(NUM_READERS) as pool:
+        try:
+            for found in pool.map(lambda part: _check_part(workspace, part, sizes), finished):
+                videos.update(found.videos)
+                clips.update(found.clips)
+                video_s += found.video_s
+                tar_bytes += found.tar_bytes
+                ids += found.video_ids.chunks
+        except DataError:
+            _check_moves(workspace)
+            raise
+    _check_unique(workspace, pa.chunked_array(ids, pa.string()))
+    return Ledger(
+        num_pending_parts=len(planned) - len(finished),
+        num_videos=videos.total(),
+        num_clips=clips.total(),
+        num_kept=clips["kept"],
+        video_s=video_s,
+        tar_bytes=tar_bytes,
+        videos_by_outcome=dict(videos.most_common()),
+        clips_by_outcome=dict(clips.most_common()),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    videos: collections.Counter[str]
+    clips: collections.Counter[str]
+    video_s: float
+    tar_bytes: int
+    video_ids: pa.ChunkedArray
+
+
+def _check_part(workspace: Workspace, part: str, sizes: dict[str, int]) -> _Part:
+    """Counts of one finished part, if its collection, videos, clips and tar agree."""
+    tar, table = (workspace.uri(CLIPS_FOLDER, f"{part}.{suffix}") for suffix in ("tar", "parquet"))
+    done = workspace.uri(VIDEOS_FOLDER, f"{part}.parquet")
+    remedy = f"Delete {done} and run `earshot shard` again: it cuts this part anew."
+    for uri in (table, tar):
+        if uri not in sizes:
+            raise DataError(f"{uri}: missing, though the part counts as finished. {remedy}")
+    planned = workspace.read(COLLECTION_FOLDER, part, COLLECTION, ["video_id"]).column("video_id")
+    videos = workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "duration_s", "num_clips", "outcome"])
+    clips = workspace.read(CLIPS_FOLDER, part, CLIPS, ["video_id", "tar_offset", "tar_bytes", "outcome"])
+    if not videos.column("video_id").equals(planned):
+        raise DataError(
+            f"{done}: {len(videos)} rows are not the {len(planned)} videos of {COLLECTION_FOLDER}/. {remedy}"
+        )
+    num_clips = videos.column("num_clips").to_numpy()
+    owners = planned.take(np.repeat(np.arange(len(planned)), num_clips))  # of each clip that the videos' rows promise
+    if not clips.column("video_id").equals(owners):
+        raise DataError(f"{table}: {len(clips)} rows are not the {len(owners)} clips of {VIDEOS_FOLDER}/. {remedy}")
+    expected = _tar_bytes(clips, table, remedy)
+    if sizes[tar] != expected:
+        damage = "The tar is truncated." if sizes[tar] < expected else "This is not the tar of that table."
+        raise DataError(f"{tar}: {sizes[tar]} bytes, expected {expected}. {damage} {remedy}")
+    video_s = pc.sum(videos.column("duration_s"), min_count=0).as_py()
+    return _Part(_outcomes(videos), _outcomes(clips), video_s, expected, planned)
+
+
+def _outcomes(rows: pa.Table) -> collections.Counter[str]:
+    return collections.Counter(rows.column("outcome").to_pylist())
+
+
+def _tar_bytes(clips: pa.Table, uri: str, remedy: str) -> int:
+    """Size of the tar that holds the kept clips one after the other, and nothing else."""
+    is_kept = pc.equal(clips.column("outcome"), "kept")
+    kept = clips.filter(is_kept)
+    for name in ("tar_offset", "tar_bytes"):
+        if not is_kept.equals(pc.is_valid(clips.column(name))):
+            raise DataError(f"{uri}: `{name}` is set for other clips than the kept ones. {remedy}")
+    offsets, lengths = kept.column("tar_offset").to_numpy(), kept.column("tar_bytes").to_numpy()
+    ends = np.cumsum(lengths)
+    if not np.array_equal(offsets, ends - lengths):
+        raise DataError(f"{uri}: the clips' places in the tar leave gaps or overlap. {remedy}")
+    content = int(ends[-1]) if len(ends) else 0
+    return -(-(content + END_BYTES) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE  # tarfile fills its last record
+
+
+def _check_moves(workspace: Workspace) -> None:
+    """Tell a retry that was stopped half way, whose part must not be cut anew, from damage."""
+    name = _repeated(workspace.read_all(COLLECTION_FOLDER, COLLECTION, ["video_id"]).column("video_id"))
+    if name is not None:
+        uri = workspace.uri(COLLECTION_FOLDER)
+        raise DataError(f"{uri}: video {name} is in two parts: a retry is half done. Run `earshot shard` again.")
+
+
+def _check_unique(workspace: Workspace, video_ids: pa.ChunkedArray) -> None:
+    """Each video belongs to one part."""
+    name = _repeated(video_ids)
+    if name is not None:
+        uri = workspace.uri(COLLECTION_FOLDER)
+        raise DataError(f"{uri}: video {name} is in more than one part. Begin anew with another --root.")
+
+
+def _repeated(video_ids: pa.ChunkedArray) -> str | None:
+    """A video that stands there more than once."""
+    if pc.count_distinct(video_ids).as_py() == len(video_ids):
+        return None
+    counts = pc.value_counts(video_ids)
+    return counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"].as_py()

@@ -1,0 +1,315 @@
+"""Video -> clips: one decode per video gives every clip of it, written to the part's WebDataset tar as it goes.
+
+In: one part of `collection/`. Out: `clips/<part>.tar`, `clips/<part>.parquet` with a row per planned clip, and last
+`videos/<part>.parquet` with a row per video: the part counts as finished when that exists. Overlapping clips share
+each frame's encoded bytes. A video whose decoding fails half way keeps the clips before that point.
+
+Clip i covers [i * hop, i * hop + clip), for every i whose end lies within the video; up to `max_padding_s` of missing
+sound at the very end is filled with silence, so that a 9.98 s video still gives the clip that ends at 10 s. The rest
+of a video that fills no clip is left out. Where the collection prescribes spans, clips start at each span's start and
+every hop after it, as long as they end within the span; a span's first clip is always planned, so that each line of a
+clip list ends as a row, if only as `too_short` or with its video's reason.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import simplejpeg
+
+from pipeline.clip_specs import ClipView
+from pipeline.clips.samples import encode_flac
+from pipeline.clips.spans import Plan, milliseconds, plan_clips
+from pipeline.clips.statistics import picture_levels, sound_levels
+from pipeline.clips.tars import TarWriter
+from pipeline.errors import ClipError, MissingError
+from pipeline.media.decoding import Decoding
+from pipeline.media.ffmpeg_log import MediaInfo
+from pipeline.media.streams import Frame
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
+from schemas.clips import CLIPS
+from schemas.fields import from_rows
+from schemas.videos import COLLECTION, VIDEOS
+
+# How far one stream may run ahead of the other before the other counts as ended: bounds what is held in memory.
+MAX_LEAD_S = 120.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ShardingConfig:
+    """What becomes a clip, beside the view's lengths and sizes."""
+
+    min_rms_db: float = -60.0
+    """Clips quieter than this (dBFS) are rejected as silent. Nothing can be learnt from silence."""
+    max_padding_s: float = 0.1
+    """Sound missing at a clip's end up to this length is filled with silence; more rejects the clip as short_audio."""
+    jpeg_quality: int = 90
+    """1 to 100. 90 is about 5 kB for a 128x128 frame."""
+    video_limit_s: float = 3600.0
+    """Wall-clock and CPU limit for decoding one video. A video that takes longer is rejected as timeout."""
+    max_duration_s: float = 12 * 3600.0
+    """What of a video lies beyond is not cut: a bound on what a file with made-up time stamps can ask for."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.jpeg_quality <= 100:
+            raise ValueError(f"sharding.jpeg_quality = {self.jpeg_quality}: expected 1 to 100.")
+        if self.video_limit_s <= 0:
+            raise ValueError(f"sharding.video_limit_s = {self.video_limit_s}: expected more than 0.")
+        if self.max_duration_s <= 0:
+            raise ValueError(f"sharding.max_duration_s = {self.max_duration_s}: expected more than 0.")
+        if self.max_padding_s < 0:
+            raise ValueError(f"sharding.max_padding_s = {self.max_padding_s}: expected 0 or more.")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Clip:
+    """One planned span: its row, and its tar members if it is kept."""
+
+    row: dict[str, Any]
+    members: dict[str, bytes] | None
+
+
+class ShardPart:
+    """Cuts one part of the collection. A plain callable: it runs in a loop or on a worker."""
+
+    def __init__(self, workspace: Workspace, view: ClipView, config: ShardingConfig) -> None:
+        self._workspace, self._view, self._config = workspace, view, config
+
+    def __call__(self, part: str) -> dict[str, float]:
+        """Cut every video of the part and commit it; return seconds of video, and videos and clips by outcome."""
+        videos, clips = [], _Rows(part)
+        with files.building(self._workspace.uri(CLIPS_FOLDER, f"{part}.tar")) as path, TarWriter(path) as tar:
+            for video in self._workspace.read(COLLECTION_FOLDER, part, COLLECTION).to_pylist():
+                cutting = Cutting(video, self._view, self._config)
+                for clip in cutting:
+                    place: tuple[int | None, int | None] = (None, None)
+                    if clip.members is not None:
+                        place = tar.add(clip.row["clip_id"], clip.members)
+                    clips.add(clip.row | {"part": part, "tar_offset": place[0], "tar_bytes": place[1]})
+                videos.append(cutting.video_row(part))
+        self._workspace.commit(CLIPS_FOLDER, part, clips.table(), CLIPS)
+        self._workspace.commit(VIDEOS_FOLDER, part, from_rows(videos, VIDEOS, part), VIDEOS)
+        counts = collections.Counter(f"videos {row['outcome']}" for row in videos) + clips.outcomes
+        return {"video_s": sum(row["duration_s"] or 0.0 for row in videos), **counts}
+
+
+class _Rows:
+    """Rows of clips, turned into columns now and then: as dicts, the 7 000 of a two-hour video take 30 MB."""
+
+    BATCH = 500
+
+    def __init__(self, part: str) -> None:
+        self._part = part
+        self._rows: list[dict[str, Any]] = []
+        self._tables: list[pa.Table] = []
+        self.outcomes: collections.Counter[str] = collections.Counter()
+
+    def add(self, row: dict[str, Any]) -> None:
+        self._rows.append(row)
+        self.outcomes[f"clips {row['outcome']}"] += 1
+        if len(self._rows) == self.BATCH:
+            self._flush()
+
+    def table(self) -> pa.Table:
+        self._flush()
+        return pa.concat_tables(self._tables).combine_chunks()
+
+    def _flush(self) -> None:
+        self._tables.append(from_rows(self._rows, CLIPS, self._part))
+        self._rows = []
+
+
+class Cutting:
+    """One pass over one video: iterate for its clips, then ask for its row.
+
+    Sound is held from the start of the next clip on, frames as encoded bytes by tick (tick k is the time k / frame
+    rate): memory depends on the view and on how the container interleaves, not on the video's length.
+    """
+
+    def __init__(self, video: dict[str, Any], view: ClipView, config: ShardingConfig) -> None:
+        self._video, self._view, self._config = video, view, config
+        self._plans = plan_clips(video.get("spans"), view, config.max_padding_s)
+        self._next: Plan | None = next(self._plans)
+        self._sound = np.zeros(0, dtype="<i2")
+        self._sound_start = 0  # in samples: where `_sound` begins on the video's clock
+        self._frames: dict[int, tuple[float, bytes, np.ndarray]] = {}  # by tick: time, JPEG, small picture
+        self._last_frame_s = -1.0
+        self._outcomes: collections.Counter[str] = collections.Counter()
+        self._reason: str | None = None
+        self._detail: str | None = None
+        self._decoding: Decoding | None = None
+
+    def __iter__(self) -> Iterator[Clip]:
+        try:
+            with files.local_copy(self._video["uri"]) as path:
+                yield from self._cut(path)
+        except ClipError as error:
+            self._reason, self._detail = error.reason, error.detail
+        except MissingError as error:
+            self._reason, self._detail = "missing", str(error)
+        yield from self._rest()
+
+    def video_row(self, part: str) -> dict[str, Any]:
+        """The video's row of `schemas.videos.VIDEOS`, once iteration has ended."""
+        known = {name: self._video[name] for name in ("video_id", "uri", "size_bytes", "license", "author", "split")}
+        info: dict[str, Any] = dataclasses.asdict(self._decoding.info) if self._decoding else {}
+        detail = self._detail or info.pop("detail", None)
+        if self._outcomes["kept"]:
+            outcome = "kept"
+        elif self._reason:
+            outcome = self._reason
+        elif self._outcomes:
+            outcome = self._outcomes.most_common(1)[0][0]
+        else:
+            outcome = "too_short"
+            detail = f"{self._duration_s():.3f} s, expected at least {self._view.clip_s:g} s."
+        facts = {"duration_s": self._duration_s() or None, "num_clips": self._outcomes.total(), "outcome": outcome}
+        return known | info | facts | {"part": part, "detail": detail}
+
+    def _cut(self, path: Path) -> Iterator[Clip]:
+        self._decoding = Decoding(path, self._view, self._config.video_limit_s, self._config.max_duration_s)
+        try:
+            with contextlib.closing(iter(self._decoding)) as items:
+                for item in items:
+                    if isinstance(item, Frame):
+                        self._add_frame(item)
+                    else:
+                        self._sound = np.concatenate([self._sound, item])
+                    self._let_go()  # what lies before the first clip, if the collection prescribes a start
+                    while self._next is not None and self._is_complete(self._next):
+                        yield self._clip(self._next)
+                    if self._next is None and min(self._sound_end_s(), self._last_frame_s) >= self._last_end_s():
+                        break  # at the same point however fast the decoder is: the rest need not be read
+        except ClipError as error:  # what was decoded before is still good
+            self._reason, self._detail = error.reason, error.detail
+
+    def _rest(self) -> Iterator[Clip]:
+        """The clips that end with the video, and a row for each span that it does not reach."""
+        duration_s = self._duration_s()
+        while self._next is not None and self._next.start_s <= duration_s:
+            if self._next.is_certain or self._ends_by(self._next, duration_s):
+                yield self._clip(self._next)
+            else:
+                self._next = next(self._plans, None)
+        starts = sorted(span["start_s"] for span in self._video.get("spans") or () if span["start_s"] > duration_s)
+        for _, same in itertools.groupby(starts, key=milliseconds):
+            yield self._describe(Plan(next(same), is_certain=True), self._sound[:0], [])
+
+    def _add_frame(self, frame: Frame) -> None:
+        tick = max(0, math.floor((frame.time_s + 1e-3) * self._view.frame_rate_hz))
+        jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(frame.pixels), quality=self._config.jpeg_quality)
+        small = frame.pixels[::4, ::4].mean(axis=2, dtype=np.float32) / 255
+        self._frames.setdefault(tick, (frame.time_s, jpeg, small))
+        self._last_frame_s = max(self._last_frame_s, frame.time_s)
+
+    def _ends_by(self, plan: Plan, end_s: float) -> bool:
+        return plan.start_s + self._view.clip_s <= end_s + self._config.max_padding_s
+
+    def _sound_end_s(self) -> float:
+        return (self._sound_start + len(self._sound)) / self._view.sample_rate_hz
+
+    def _duration_s(self) -> float:
+        """What has been decoded, or the end that the collection prescribes."""
+        info = self._decoding.info if self._decoding else MediaInfo()
+        picture_s = 0.0
+        if self._last_frame_s >= 0:
+            # frames come one per tick: the picture ends within a tick of the last one, and the container says where
+            frame_s = 1 / info.frame_rate_hz if info.frame_rate_hz and info.frame_rate_hz >= 1 else 0.0
+            least_s = self._last_frame_s + frame_s
+            picture_s = max(least_s, min(info.duration_s or 0.0, least_s + 1 / self._view.frame_rate_hz))
+        return min(max(self._sound_end_s(), picture_s), self._last_end_s())
+
+    def _last_end_s(self) -> float:
+        """Where the last span ends that the collection prescribes."""
+        ends = [span["end_s"] for span in self._video.get("spans") or ()]
+        return max(ends) if ends and None not in ends else math.inf
+
+    def _is_complete(self, plan: Plan) -> bool:
+        """Whether no later sound or frame can change this clip."""
+        end_s = plan.start_s + self._view.clip_s
+        sound = self._sound_end_s() >= end_s or self._last_frame_s > end_s + MAX_LEAD_S
+        last_tick_s = (self._first_tick(plan) + self._view.num_frames - 1) / self._view.frame_rate_hz
+        picture = self._last_frame_s + 1e-3 >= last_tick_s or self._sound_end_s() > end_s + MAX_LEAD_S
+        return sound and picture
+
+    def _first_tick(self, plan: Plan) -> int:
+        """The first frame that starts within the clip: a prescribed start may lie between two."""
+        return math.ceil(plan.start_s * self._view.frame_rate_hz - 1e-6)
+
+    def _clip(self, plan: Plan) -> Clip:
+        """The planned clip; the next one is then at hand, and what no later clip needs is let go."""
+        view = self._view
+        first = round(plan.start_s * view.sample_rate_hz) - self._sound_start
+        samples = self._sound[max(0, first) : first + view.num_samples]
+        frames = [self._frame_at(self._first_tick(plan) + k) for k in range(view.num_frames)]
+        clip = self._describe(plan, samples, [frame for frame in frames if frame is not None])
+        self._next = next(self._plans, None)
+        self._let_go()
+        return clip
+
+    def _frame_at(self, tick: int) -> tuple[float, bytes, np.ndarray] | None:
+        """The frame shown at a tick: its own, or the last one before it (a picture that stands still sends none)."""
+        if tick in self._frames:
+            return self._frames[tick]
+        earlier = [known for known in self._frames if known < tick]
+        return self._frames[max(earlier)] if earlier else None
+
+    def _let_go(self) -> None:
+        if self._next is None:
+            return
+        first = round(self._next.start_s * self._view.sample_rate_hz)
+        passed = min(len(self._sound), max(0, first - self._sound_start))
+        self._sound, self._sound_start = self._sound[passed:], self._sound_start + passed
+        first_tick = self._first_tick(self._next)
+        earlier = [tick for tick in self._frames if tick < first_tick]
+        for tick in sorted(earlier)[:-1]:  # the last one may have to stand in for a missing tick
+            del self._frames[tick]
+
+    def _describe(self, plan: Plan, samples: np.ndarray, frames: list[tuple[float, bytes, np.ndarray]]) -> Clip:
+        """A clip's row, and its members if it is kept."""
+        view, video_id, start_s = self._view, self._video["video_id"], plan.start_s
+        clip_id = f"{video_id}_{milliseconds(start_s):08d}"
+        missing_s = (view.num_samples - len(samples)) / view.sample_rate_hz
+        row: dict[str, Any] = {
+            "clip_id": clip_id,
+            "video_id": video_id,
+            "start_s": start_s,
+            "duration_s": view.clip_s,
+            "num_frames": len(frames),
+            **sound_levels(samples, view.sample_rate_hz),
+            **picture_levels([small for _, _, small in frames]),
+            "outcome": "kept",
+        }
+        if not self._ends_by(plan, min(plan.span_end_s, self._duration_s())):
+            row["outcome"] = self._reason or "too_short"
+        elif missing_s > self._config.max_padding_s + 1e-9:
+            row["outcome"] = "short_audio"
+        elif len(frames) < view.num_frames:
+            row["outcome"] = "no_frame"
+        elif row["rms_db"] < self._config.min_rms_db:
+            row["outcome"] = "silent"
+        self._outcomes[row["outcome"]] += 1
+        if row["outcome"] != "kept":
+            return Clip(row, None)
+        facts = {
+            "clip_id": clip_id,
+            "video_id": video_id,
+            "start_s": start_s,
+            "duration_s": view.clip_s,
+            "sample_rate_hz": view.sample_rate_hz,
+            "frame_times_s": [round(frame[0], 6) for frame in frames],
+        }
+        members = {f"{k}.jpg": frame[1] for k, frame in enumerate(frames)}
+        padded = np.pad(samples, (0, view.num_samples - len(samples)))
+        members["flac"] = encode_flac(padded, view.sample_rate_hz)
+        members["json"] = json.dumps(facts, sort_keys=True).encode()
+        return Clip(row, members)

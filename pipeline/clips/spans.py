@@ -1,0 +1,54 @@
+"""Which clips of a video are planned: a grid over the whole of it, or over the spans that a collection prescribes."""
+
+import heapq
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.clip_specs import ClipView
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One clip to cut."""
+
+    start_s: float
+    is_certain: bool
+    """Whether it has a row even where the span or the video ends before it does."""
+    span_end_s: float = math.inf
+
+
+def plan_clips(spans: list[dict[str, Any]] | None, view: ClipView, max_padding_s: float) -> Iterator[Plan]:
+    """The clips of a video in order of their start, each start once; without an end where a span has none.
+
+    Args:
+        spans: {"start_s", "end_s"} of `schemas.videos.COLLECTION`; None is one span from 0 to the video's end.
+        view: lengths.
+        max_padding_s: how far a clip may reach beyond its span.
+    """
+    of_spans = [_of_span(span, view, max_padding_s) for span in spans] if spans else [_of_grid(view)]
+    merged = heapq.merge(*of_spans, key=lambda plan: plan.start_s)
+    for _, same in itertools.groupby(merged, key=lambda plan: milliseconds(plan.start_s)):
+        first, *others = same
+        is_certain = first.is_certain or any(plan.is_certain for plan in others)
+        yield Plan(first.start_s, is_certain, max(plan.span_end_s for plan in (first, *others)))
+
+
+def milliseconds(start_s: float) -> int:
+    """What a clip's key holds of its start."""
+    return round(start_s * 1000)
+
+
+def _of_grid(view: ClipView) -> Iterator[Plan]:
+    return (Plan(index * view.hop_s, is_certain=False) for index in itertools.count())
+
+
+def _of_span(span: dict[str, Any], view: ClipView, max_padding_s: float) -> Iterator[Plan]:
+    end_s = math.inf if span["end_s"] is None else span["end_s"]
+    for index in itertools.count():
+        start_s = span["start_s"] + index * view.hop_s
+        if index and start_s + view.clip_s > end_s + max_padding_s:
+            return
+        yield Plan(start_s, is_certain=index == 0, span_end_s=end_s)

@@ -1,0 +1,81 @@
+"""Which split a video is in: a function of the video alone, so no clip of a training video is ever evaluated on.
+
+Uploads of the same content are one video in this respect. Their group is in the first of train, validate and test that
+any of them is in by itself: what a model has trained on before the uploads were known to be one (the coincidence
+model: it trains on whole splits) is then never evaluated on, and no video leaves a split that the collection
+prescribes for it.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable
+
+from pipeline.storage import files
+from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
+from schemas.duplicates import DUPLICATES
+from schemas.videos import SPLITS, VIDEOS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SplittingConfig:
+    """Shares of the videos; what is left after validate and test trains."""
+
+    validate_fraction: float = 0.02
+    """Videos that choose the best checkpoint. More gives a steadier choice and less to train on."""
+    test_fraction: float = 0.02
+    """Videos that only evaluation sees."""
+
+    def __post_init__(self) -> None:
+        if min(self.validate_fraction, self.test_fraction) < 0 or self.validate_fraction + self.test_fraction >= 1:
+            raise ValueError(
+                f"splitting.validate_fraction = {self.validate_fraction}, test_fraction = {self.test_fraction}: "
+                "expected 0 or more each, and less than 1 together."
+            )
+
+
+def hash_text(text: str) -> int:
+    """A number from 0 to 2**64 - 1 that looks random and depends on the text alone."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def split_of(video_id: str, config: SplittingConfig, prescribed: str | None = None) -> str:
+    """train, validate or test, from a hash of `video_id`, unless the collection prescribes one."""
+    if prescribed is not None:
+        return prescribed
+    position = hash_text(f"split {video_id}") / 2**64
+    if position < config.test_fraction:
+        return "test"
+    return "validate" if position < config.test_fraction + config.validate_fraction else "train"
+
+
+def group_split(splits: Iterable[str]) -> str:
+    """The split of videos that are uploads of the same content, from the split of each by itself."""
+    return min(splits, key=SPLITS.index)
+
+
+def part_splits(workspace: Workspace, part: str, config: SplittingConfig) -> dict[str, str]:
+    """The split of each video of a part by itself."""
+    rows = workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "split"]).to_pylist()
+    return {row["video_id"]: split_of(row["video_id"], config, row["split"]) for row in rows}
+
+
+def duplicate_groups(workspace: Workspace) -> dict[str, str]:
+    """By video_id, the group of every video that some selection found to have another upload; {} where none looked.
+
+    What one selection found holds for all: groups of two selections that share a video are one. A group is named after
+    its smallest video_id.
+    """
+    above: dict[str, str] = {}
+
+    def first(video: str) -> str:
+        while above.setdefault(video, video) != video:
+            above[video] = video = above[above[video]]
+        return video
+
+    uri = workspace.uri("duplicates")
+    for selection in sorted({files.relative(entry.uri, uri).partition("/")[0] for entry in files.list_files(uri)}):
+        rows = workspace.read_all(f"duplicates/{selection}", DUPLICATES, ["video_id", "group_id"])
+        for pair in zip(rows["video_id"].to_pylist(), rows["group_id"].to_pylist(), strict=True):
+            low, high = sorted(map(first, pair))
+            above[high] = low
+    return {video: first(video) for video in above}

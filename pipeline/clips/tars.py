@@ -1,0 +1,115 @@
+"""WebDataset tars whose bytes depend on their content alone: write, read one sample by offset, read in sequence.
+
+A sample is the run of members `<key>.<suffix>` that share a key. Keys hold no dot, headers are fixed (mtime 0, no
+owner), suffixes are sorted. Any WebDataset reader, or plain `tar`, reads the result. A name of more than 100 bytes does
+not fit a header, and takes a further one (pax, POSIX.1-2001): names come from a collection's ids, which may be long.
+"""
+
+import io
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from pipeline.storage.workspace import damaged_tar
+
+KEY = re.compile(r"[a-z0-9_-]{1,200}")
+END_BYTES = 2 * 512
+
+
+class TarWriter:
+    """Writes samples to a local file. Use it inside `storage.building`: an error then leaves no tar at all."""
+
+    def __init__(self, path: Path) -> None:
+        self._tar = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115  closed by __exit__
+
+    def add(self, key: str, members: dict[str, bytes]) -> tuple[int, int]:
+        """Append one sample; return its offset and length in bytes.
+
+        Args:
+            key: lower-case letters, digits, _ and - only: a dot would end the key early.
+            members: content by suffix, such as {"flac": ..., "0.jpg": ...}.
+        """
+        if not KEY.fullmatch(key):
+            raise ValueError(f"key {key!r}: expected 1 to 200 of a-z, 0-9, _ and -.")
+        offset = self._tar.offset
+        for suffix in sorted(members):
+            header = tarfile.TarInfo(f"{key}.{suffix}")
+            header.size, header.mode, header.mtime = len(members[suffix]), 0o444, 0
+            self._tar.addfile(header, io.BytesIO(members[suffix]))
+        self._tar.members.clear()  # type: ignore[attr-defined]  # else it keeps every header: 4 kB per clip
+        return offset, self._tar.offset - offset
+
+    def __enter__(self) -> "TarWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._tar.close()
+
+
+def parse_sample(data: bytes, uri: str, what: str) -> tuple[str, dict[str, bytes]]:
+    """The key and members of the one sample that `data` holds.
+
+    Args:
+        data: of the tar, from the sample's first header to the end of its last member.
+        uri: the tar's address, for messages.
+        what: the sample's key or offset, for messages.
+    Raises:
+        DataError: the bytes are not one whole sample.
+    """
+    members: dict[str, bytes] = {}
+    keys = set()
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+            for header in tar:
+                key, _, suffix = header.name.partition(".")
+                file = tar.extractfile(header) if header.isreg() else None
+                if file is None:
+                    raise damaged_tar(uri, f"{what}: member {header.name} is no file.")
+                members[suffix] = file.read()
+                keys.add(key)
+                if len(members[suffix]) != header.size:
+                    raise damaged_tar(uri, f"{what}: member {header.name} is truncated.")
+            if tar.offset != len(data):  # a damaged header ends the tar without a word, unless it is the first
+                raise damaged_tar(uri, f"{what}: the header at byte {tar.offset} is damaged.")
+    except tarfile.TarError as error:
+        raise damaged_tar(uri, f"{what}: not a whole sample ({error}).") from error
+    if len(keys) != 1:
+        raise damaged_tar(uri, f"{what}: {len(keys)} keys, expected 1.")
+    return keys.pop(), members
+
+
+def read_sequence(
+    path: Path, expected_keys: list[str], uri: str | None = None
+) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Every sample of a tar, in order, read by webdataset; members by suffix.
+
+    Args:
+        path: a local tar.
+        expected_keys: the keys that the part's rows promise, in order.
+        uri: the tar's address for messages, where `path` is a copy of it.
+    Raises:
+        DataError: the tar holds other samples, or fewer: a tar cut at a block boundary reads without any error.
+    """
+    import webdataset  # here, because it imports torch: 2 s and 200 MB that a worker which only writes can save
+
+    uri = uri or str(path)
+    with path.open("rb") as file:  # whole tars end in two blocks of zeros: a cut within the last sample shows here only
+        file.seek(-min(END_BYTES, path.stat().st_size), io.SEEK_END)
+        if file.read() != bytes(END_BYTES):
+            raise damaged_tar(uri, "the tar is truncated.")
+    found = 0
+    try:
+        for sample in webdataset.WebDataset(str(path), shardshuffle=False, nodesplitter=None, empty_check=False):
+            key = sample["__key__"]
+            if found >= len(expected_keys) or key != expected_keys[found]:
+                raise damaged_tar(uri, f"sample {found} is {key}, which is not what the part's rows promise.")
+            found += 1
+            yield key, {name: value for name, value in sample.items() if not name.startswith("__")}
+    except tarfile.TarError as error:
+        raise damaged_tar(uri, f"not a whole tar ({error}).") from error
+    if found != len(expected_keys):
+        raise damaged_tar(uri, f"{found} samples, expected {len(expected_keys)}.")

@@ -1,0 +1,250 @@
+"""A collection's videos -> parts: which videos are cut together, for ever.
+
+In: the rows of `list_videos`. Out: `collection/<part>.parquet`. A collection may grow: videos seen before keep their
+part, and new ones get new parts. A rejected video that is retried moves to a new part, in an order that a crash cannot
+spoil: it is written into the new part first and taken out of the old one's `collection/` last, so while it stands in
+two, the later one counts and the move is not complete.
+"""
+
+import collections
+import contextlib
+import dataclasses
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.collection.listing import list_videos
+from pipeline.errors import ConfigError, DataError, MissingError
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
+from schemas.clips import CLIPS
+from schemas.fields import from_rows
+from schemas.selections import SELECTIONS
+from schemas.videos import COLLECTION, REJECTED, VIDEOS
+
+# Requests in flight: an object store answers one in 30 ms, and 200 k videos have 2 500 parts.
+NUM_THREADS = 8
+SELECTIONS_FOLDER = "selections"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class CollectingConfig:
+    """How a collection is split into parts."""
+
+    videos_per_part: int = 80
+    """Videos in a part: the unit of retry and of parallelism. 80 videos of 45 s make a tar of about 320 MB."""
+
+    def __post_init__(self) -> None:
+        if self.videos_per_part < 1:
+            raise ValueError(f"collecting.videos_per_part = {self.videos_per_part}: expected 1 or more.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """What a listing of the collection came to."""
+
+    num_listed: int
+    """Videos of the collection."""
+    num_new: int
+    """Those that were not seen before."""
+    num_retried: int
+    """Rejected ones that were given a new part."""
+    changed: tuple[str, ...]
+    """Addresses of videos that are not what they were when they got their part, which they keep: of another size or
+    revision at the same address, of another size at another address, or with other spans. A table gives no sizes, so
+    where one was listed, then or now, only spans are compared."""
+
+
+class _Known(NamedTuple):
+    """What the workspace holds of a video."""
+
+    part: str
+    uri: str
+    size_bytes: int | None
+    revision: str | None
+    spans: int
+    """Hash of its spans, good for this process: 4.8 M rows of a list need not be held."""
+
+
+def check_collection(collection: str, root: str | None = None, media: str | None = None) -> None:
+    """Look whether there is a collection; arguments and errors are those of `list_videos`."""
+    next(list_videos(collection, root, media))
+
+
+def plan_parts(
+    workspace: Workspace, collection: str, config: CollectingConfig, media: str | None = None, retry: Sequence[str] = ()
+) -> Planned:
+    """Write the parts of `collection/` that the workspace lacks, and complete what a crash left half done.
+
+    Args:
+        workspace: whose videos keep their parts.
+        collection: as for `list_videos`.
+        config: how many videos make a part.
+        media: as for `list_videos`.
+        retry: outcomes of `videos/`, such as missing: the videos that ended so, if any, move to new parts, with the
+            address, size and spans that the collection gives them now.
+    Raises:
+        ConfigError: the collection cannot be listed, two of its videos have one id, or `retry` names no reject.
+        DataError: a part that is cut has lost its `collection/`.
+    """
+    for outcome in retry:
+        if outcome not in REJECTED:
+            why = "nothing is wrong with those" if outcome == "kept" else "no reason why a video is rejected"
+            raise ConfigError(f"--retry {outcome}: {why}. Expected one of {', '.join(REJECTED)}.")
+    parts = _whole_parts(workspace)
+    known, moved = _read_known(workspace, parts)
+    again = _rejected(workspace, retry, known) if retry else set()
+    _take_out(workspace, moved)
+    leaving: dict[str, set[str]] = collections.defaultdict(set)
+    for video_id in again:
+        leaving[known[video_id].part].add(video_id)
+    seen: set[str] = set()
+    changed: list[str] = []
+    with _NewParts(workspace, config.videos_per_part, int(parts[-1]) + 1 if parts else 0) as new_parts:
+        for row in list_videos(collection, workspace.root, media):
+            if row["video_id"] in seen:
+                raise ConfigError(
+                    f"--collection {collection}: two videos have the id {row['video_id']} (one: {row['uri']})."
+                )
+            seen.add(row["video_id"])
+            before = known.get(row["video_id"])
+            if before is None or row["video_id"] in again:
+                new_parts.add(row)
+            elif _has_changed(before, row):
+                changed.append(row["uri"])
+        for part, ids in sorted(leaving.items()):  # those that are no longer listed, and wanted all the same
+            for row in _select(workspace.read(COLLECTION_FOLDER, part, COLLECTION), ids - seen).to_pylist():
+                new_parts.add(row)
+    _take_out(workspace, leaving)
+    return Planned(
+        num_listed=len(seen), num_new=len(seen - known.keys()), num_retried=len(again), changed=tuple(changed)
+    )
+
+
+def _whole_parts(workspace: Workspace) -> list[str]:
+    """The parts in their order. What a crash left beyond a gap is removed, so that planning anew gives the same parts.
+
+    Parts are committed several at a time and cut only once all are there, so a crash leaves none beyond a gap cut.
+
+    Raises:
+        DataError: one is: its videos would be given to other parts.
+    """
+    parts = sorted(workspace.parts(COLLECTION_FOLDER), key=int)
+    num_whole = next((index for index, part in enumerate(parts) if int(part) != index), len(parts))
+    cut = sorted(set(workspace.parts(VIDEOS_FOLDER)) - set(parts[:num_whole]), key=int)
+    if cut:
+        uri = workspace.uri(COLLECTION_FOLDER, f"{num_whole:05d}.parquet")
+        raise DataError(f"{uri}: missing, though part {cut[0]} is cut. Put it back, or use another --root.")
+    for part in parts[num_whole:]:
+        files.delete(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet"))
+    return parts[:num_whole]
+
+
+def _read_known(workspace: Workspace, parts: Sequence[str]) -> tuple[dict[str, _Known], dict[str, set[str]]]:
+    """Every video's latest part and how it was listed; and by part, the videos that stand in a later one too."""
+    names = ["video_id", "uri", "size_bytes", "revision", "spans"]
+    known: dict[str, _Known] = {}
+    moved: dict[str, set[str]] = collections.defaultdict(set)
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
+        tables = pool.map(lambda part: workspace.read(COLLECTION_FOLDER, part, COLLECTION, names), parts)
+        for part, table in zip(parts, tables, strict=True):
+            for row in table.to_pylist():
+                if row["video_id"] in known:
+                    moved[known[row["video_id"]].part].add(row["video_id"])
+                facts = row["uri"], row["size_bytes"], row["revision"], _hash_spans(row["spans"])
+                known[row["video_id"]] = _Known(part, *facts)
+    return known, moved
+
+
+def _rejected(workspace: Workspace, retry: Sequence[str], known: dict[str, _Known]) -> set[str]:
+    """The videos that ended in one of the outcomes, and have not been moved since."""
+    found: set[str] = set()
+    parts = workspace.parts(VIDEOS_FOLDER)
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
+        tables = pool.map(lambda part: workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "outcome"]), parts)
+        for part, table in zip(parts, tables, strict=True):
+            chosen = table.filter(pc.is_in(table.column("outcome"), pa.array(retry, pa.string())))
+            for video_id in chosen.column("video_id").to_pylist():
+                if video_id in known and known[video_id].part == part:
+                    found.add(video_id)
+    return found
+
+
+def _has_changed(before: _Known, row: dict[str, Any]) -> bool:
+    """Whether a video has other spans, or its file differs in what is known of it both times."""
+    pairs: list[tuple[Any, Any]] = [(before.size_bytes, row["size_bytes"])]
+    if before.uri == row["uri"]:  # a copy has a time of change of its own
+        pairs.append((before.revision, row["revision"]))
+    is_other = any(old != new for old, new in pairs if None not in (old, new))
+    return is_other or before.spans != _hash_spans(row["spans"])
+
+
+def _hash_spans(spans: list[dict[str, float | None]] | None) -> int:
+    return hash(None if spans is None else tuple((span["start_s"], span["end_s"]) for span in spans))
+
+
+class _NewParts:
+    """Commits rows in parts of `size`, several at a time; all of them are there when the block has ended."""
+
+    def __init__(self, workspace: Workspace, size: int, first: int) -> None:
+        self._workspace, self._size, self._next = workspace, size, first
+        self._rows: list[dict[str, Any]] = []
+        self._pool = ThreadPoolExecutor(NUM_THREADS)
+        self._commits: collections.deque[Future[str]] = collections.deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._pool:
+            if kind is None:
+                self._commit()
+                for commit in self._commits:
+                    commit.result()
+
+    def add(self, row: dict[str, Any]) -> None:
+        self._rows.append(row)
+        if len(self._rows) == self._size:
+            self._commit()
+
+    def _commit(self) -> None:
+        if not self._rows:
+            return
+        table = from_rows(self._rows, COLLECTION, COLLECTION_FOLDER)
+        while len(self._commits) >= NUM_THREADS:
+            self._commits.popleft().result()
+        part = f"{self._next:05d}"
+        self._commits.append(self._pool.submit(self._workspace.commit, COLLECTION_FOLDER, part, table, COLLECTION))
+        self._rows, self._next = [], self._next + 1
+
+
+def _take_out(workspace: Workspace, moved: dict[str, set[str]]) -> None:
+    """Remove videos that stand in a later part from the tables of the part they were cut in; its tar has none of them.
+
+    The selections have a row for rejected clips too; labels, scores and what is made of them have none. The
+    collection's table is last: until then the next call finds what is left to do.
+    """
+    if not moved:
+        return
+    uri = workspace.uri(SELECTIONS_FOLDER)
+    names = sorted({files.relative(entry.uri, uri).partition("/")[0] for entry in files.list_files(uri)})
+    tables = [(f"{SELECTIONS_FOLDER}/{name}", SELECTIONS) for name in names]
+    tables += [(CLIPS_FOLDER, CLIPS), (VIDEOS_FOLDER, VIDEOS), (COLLECTION_FOLDER, COLLECTION)]
+
+    def from_part(part: str) -> None:
+        for folder, schema in tables:
+            with contextlib.suppress(MissingError):  # removed by hand, so that the part is cut anew
+                table = workspace.read(folder, part, schema)
+                workspace.commit(folder, part, _select(table, moved[part], invert=True), schema)
+
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
+        collections.deque(pool.map(from_part, moved), maxlen=0)  # to the end, or to the first error
+
+
+def _select(table: pa.Table, ids: Collection[str], invert: bool = False) -> pa.Table:
+    """The rows of some videos, or of all others."""
+    chosen = pc.is_in(table.column("video_id"), pa.array(sorted(ids), pa.string()))
+    return table.filter(pc.invert(chosen) if invert else chosen)

@@ -1,0 +1,1 @@
+"""What cutting will take, from a sample, and what each part took."""

@@ -1,0 +1,1 @@
+"""Frozen sets -> rows of what a model reaches on them."""

@@ -1,0 +1,171 @@
+"""Kept clips -> frozen evaluation sets: single mixtures and mixtures of mixtures, of held-out videos only.
+
+| set | first mixture | second mixture | truth |
+|---|---|---|---|
+| on_single | an on-screen clip | - | all of it is on screen |
+| off_single | a clip whose sound is off screen | - | none of it is |
+| on_mom | an on-screen clip | the sound of another video | the first is on screen |
+| off_mom | a clip whose sound is off screen | the sound of another video | none of it is |
+
+With labels, on-screen clips are those labelled on_screen (LOn), off-screen ones those labelled off_screen (LOff), and
+second mixtures come from off-screen ones (AudioScope's released lists). Without, on-screen clips are the selection's
+(NOn) and off-screen ones are its frames with another video's sound (SOff); `label_source` then says `coincidence`.
+Mixtures are added without any gain; each is stored as its parts, so that no sum clips.
+"""
+
+import dataclasses
+import itertools
+import json
+from typing import Any
+
+import numpy as np
+
+from pipeline.clips.samples import Clip, encode_flac
+from pipeline.clips.tars import TarWriter
+from pipeline.storage import files
+from pipeline.storage.workspace import Workspace
+from pipeline.training.batching import ClipSet, step_rng
+from pipeline.training.clipsets import load_clips
+from schemas.fields import from_rows
+from schemas.mixtures import MIXTURES
+
+EVAL_SETS = ("on_single", "off_single", "on_mom", "off_mom")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class MixingConfig:
+    """How many frozen examples, and of which clips."""
+
+    split: str = "test"
+    """The split whose videos they are from."""
+    max_examples: int = 2000
+    """Most examples per set."""
+    max_clips_per_video: int = 5
+    """Clips of one video used as first mixtures. Overlapping clips add examples that say the same."""
+    moms_per_clip: int = 5
+    """Mixtures of mixtures per first clip, each with another second one."""
+    examples_per_part: int = 500
+    """Examples in one tar."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_examples", "max_clips_per_video", "moms_per_clip", "examples_per_part"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"mixing.{name} = {getattr(self, name)}: expected 1 or more.")
+        if self.split not in ("train", "validate", "test"):
+            raise ValueError(f"mixing.split = {self.split}: expected train, validate or test.")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Example:
+    """One example to render: clip numbers of a ClipSet, and its row of `schemas.mixtures.MIXTURES` but for the part."""
+
+    first: int
+    sound: int
+    second: int | None
+    row: dict[str, Any]
+
+
+def plan_mixtures(
+    workspace: Workspace, name: str, selection: str, config: MixingConfig, seed: int, label_source: str | None
+) -> dict[str, list[Example]]:
+    """Examples by part, a function of the selection and the seed; a set whose clips are missing has no part.
+
+    Args:
+        workspace: where the selection lies.
+        name: name of the mixtures.
+        selection: name of the selection.
+        config: how many, of which clips.
+        seed: of the drawing.
+        label_source: name of the label file that the workspace's labels come from; None if it has none.
+    """
+    clips = load_clips(workspace, selection, config.split)
+    planned: dict[str, list[Example]] = {}
+    for index, eval_set in enumerate(EVAL_SETS):
+        rng = step_rng(seed, index)
+        examples = itertools.islice(_plan_set(clips, eval_set, config, rng, label_source), config.max_examples)
+        for i, example in enumerate(examples):
+            part = f"{eval_set}-{i // config.examples_per_part:05d}"
+            facts = {"mixtures": name, "example_id": f"{eval_set}_{i:05d}", "eval_set": eval_set, "split": config.split}
+            planned.setdefault(part, []).append(dataclasses.replace(example, row=example.row | facts))
+    return planned
+
+
+def _plan_set(
+    clips: ClipSet, eval_set: str, config: MixingConfig, rng: np.random.Generator, label_source: str | None
+) -> Any:
+    labels = np.array(clips.rows.column("label").to_pylist(), dtype=object)
+    kept = np.flatnonzero(clips.rows.column("kept").to_numpy(zero_copy_only=False))
+    on, off = np.flatnonzero(labels == "on_screen"), np.flatnonzero(labels == "off_screen")
+    labelled = label_source is not None and len(on) > 0 and len(off) > 0
+    is_on, is_mom = eval_set.startswith("on"), eval_set.endswith("mom")
+    kind = ("LOn" if is_on else "LOff") if labelled else ("NOn" if is_on else "SOff")
+    firsts, seconds = (on if is_on else off, off) if labelled else (kept, kept)
+    for first in _per_video(clips, rng.permutation(firsts), config.max_clips_per_video):
+        sounds = [first] if kind != "SOff" else _others(clips, rng, kept, [first], 1)
+        if not sounds:
+            continue
+        sound = sounds[0]
+        for second in _others(clips, rng, seconds, [first, sound], config.moms_per_clip) if is_mom else [None]:
+            row = {
+                "kind": kind,
+                "first_clip_id": clips.clip_id(first),
+                "sound_clip_id": clips.clip_id(sound),
+                "second_clip_id": None if second is None else clips.clip_id(second),
+                "label_source": label_source if labelled else "coincidence",
+            }
+            yield Example(first, sound, second, row)
+
+
+def _per_video(clips: ClipSet, numbers: np.ndarray, most: int) -> list[int]:
+    """The first `most` clips of each video, in the given order."""
+    taken: dict[int, int] = {}
+    chosen = []
+    for number in numbers:
+        video = int(clips.video_index[number])
+        taken[video] = taken.get(video, 0) + 1
+        if taken[video] <= most:
+            chosen.append(int(number))
+    return chosen
+
+
+def _others(clips: ClipSet, rng: np.random.Generator, pool: np.ndarray, not_of: list[int], count: int) -> list[int]:
+    """`count` clips of the pool, or all there are, from videos that none of `not_of` is from."""
+    candidates = pool[~np.isin(clips.video_index[pool], clips.video_index[not_of])]
+    return [int(number) for number in rng.choice(candidates, min(count, len(candidates)), replace=False)]
+
+
+class MixPart:
+    """Renders one part of the frozen examples."""
+
+    def __init__(self, workspace: Workspace, name: str, selection: str, config: MixingConfig, planned: Any) -> None:
+        self._workspace, self._name, self._selection, self._config = workspace, name, selection, config
+        self._planned: dict[str, list[Example]] = planned
+        self._clips: ClipSet | None = None
+
+    def __call__(self, part: str) -> dict[str, int]:
+        """Write the part's tar and rows; return how many examples."""
+        if self._clips is None:
+            self._clips = load_clips(self._workspace, self._selection, self._config.split)
+        folder, clips = f"mixtures/{self._name}", self._clips
+        rows = []
+        with files.building(self._workspace.uri(folder, f"{part}.tar")) as path, TarWriter(path) as tar:
+            for example in self._planned[part]:
+                row = example.row | {"part": part}
+                first, sound = clips.raw(example.first), clips.read(example.sound)
+                second = None if example.second is None else clips.read(example.second)
+                tar.add(row["example_id"], _members(first, sound, second, row))
+                rows.append(row)
+        self._workspace.commit(folder, part, from_rows(rows, MIXTURES, part), MIXTURES)
+        return {"examples": len(rows)}
+
+
+def _members(first: dict[str, bytes], sound: Clip, second: Clip | None, row: dict[str, Any]) -> dict[str, bytes]:
+    """The first clip's frames as they are, the sounds as FLAC, and what is known of them as JSON."""
+    members = {name: data for name, data in first.items() if name.endswith(".jpg")}
+    rate_hz = sound.facts["sample_rate_hz"]
+    members["first.flac"] = encode_flac(sound.waveform, rate_hz)
+    if second is not None:
+        members["second.flac"] = encode_flac(second.waveform, rate_hz)
+    facts = row | {"sample_rate_hz": rate_hz, "frame_times_s": json.loads(first["json"])["frame_times_s"]}
+    members["json"] = json.dumps(facts, sort_keys=True).encode()
+    return members

@@ -1,0 +1,1 @@
+"""One video of a user's, through a trained model."""

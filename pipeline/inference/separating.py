@@ -1,0 +1,314 @@
+"""One video in, the same video with only its on-screen sound out, and another with the rest.
+
+The sound goes through the model in windows of one clip, half of each shared with the next, and the windows' on-screen
+estimates are cross-faded with weights that add up to one. The question a reader will ask is why that is allowed, since
+a separator may name its sources in another order in each window: the on-screen estimate is a sum over the sources, each
+weighted by its own probability, so their order does not matter. Off-screen sound is the mixture minus that estimate.
+"""
+
+import contextlib
+import math
+import resource
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+import numpy as np
+import soundfile
+import torch
+from torch import nn
+
+from pipeline.clip_specs import ClipView
+from pipeline.errors import ClipError
+from pipeline.media.decoding import DEMUXERS, MAX_PIXELS, MEMORY_BYTES, Decoding, ffmpeg_path
+from pipeline.media.streams import Frame
+from pipeline.models.separator import on_screen_estimate
+from pipeline.storage import files
+
+STEMS = ("on_screen", "off_screen")
+# How far the sound may run ahead of the picture before a window does without its last frames: bounds what is held.
+MAX_LEAD_S = 120.0
+PCM24 = 2**23  # full scale of 24 bits
+LOG_BYTES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Separated:
+    """What became of one video."""
+
+    duration_s: float
+    """Length of its sound, and of both stems."""
+    num_windows: int
+    """Passes through the model."""
+    on_screen_share: float | None
+    """Power of the on-screen stem over the power of both; None if both are silent."""
+    num_clipped: int
+    """Samples of the stems beyond full scale, limited to it."""
+    video_copied: bool
+    """Whether the picture's stream is the original's; False: its codec does not fit into mp4, so it is encoded anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What the model sees at once."""
+
+    start: int
+    """First sample, on the video's clock."""
+    sound: np.ndarray
+    """[n] int16, n = T but in a video shorter than a clip."""
+    frames: np.ndarray
+    """[K, H, W, 3] uint8 RGB."""
+
+
+def separate_video(uri: str, out: str, view: ClipView, model: nn.Module, limit_s: float = 3600.0) -> Separated:
+    """Write {on_screen,off_screen}.{flac,mp4} into the folder `out`: all four, or none if the video cannot be used.
+
+    The FLACs are 24-bit mono at the view's rate and add up to the decoded sound. The mp4s hold the original picture
+    and a stem as AAC. Memory does not grow with the video's length, unless its container has much of the picture before
+    the sound of the same time.
+
+    Args:
+        uri: path or s3:// address of the video.
+        out: path or s3:// address of the folder.
+        view: the clip view that the model was trained on.
+        model: a SeparationModel in evaluation mode, on the device where it is to run.
+        limit_s: wall-clock limit for the decoding, and for each writing of mp4s.
+    Raises:
+        ClipError: the video cannot be decoded (see `pipeline.media.decoding.Decoding`) or written.
+        DataError: there is no such file.
+    """
+    with contextlib.ExitStack() as stack:
+        path = stack.enter_context(files.local_copy(uri))
+        names = [f"{stem}.{kind}" for kind in ("flac", "mp4") for stem in STEMS]
+        made = [stack.enter_context(files.building(files.join(out, name))) for name in names]
+        num_windows = 0
+
+        def estimate(window: Window) -> np.ndarray:
+            nonlocal num_windows
+            num_windows += 1
+            return estimate_window(model, window, view)
+
+        blocks = stitch(windows(Decoding(path, view, limit_s), view), view, estimate)
+        num_samples, power, num_clipped = _write_stems(made[:2], view, blocks)
+        video_copied = _mux(path, made[:2], made[2:], limit_s)
+    return Separated(
+        duration_s=num_samples / view.sample_rate_hz,
+        num_windows=num_windows,
+        on_screen_share=float(power[0] / power.sum()) if power.sum() else None,
+        num_clipped=num_clipped,
+        video_copied=video_copied,
+    )
+
+
+def windows(items: Iterable[np.ndarray | Frame], view: ClipView) -> Iterator[Window]:
+    """The windows of one video, in order, each as soon as nothing to come can change it.
+
+    They begin half a clip apart; the last one ends with the sound, and the only one of a shorter video is shorter.
+
+    Args:
+        items: chunks of sound [n] int16 and frames, each in the order of its time, as `Decoding` gives them.
+        view: lengths and rates.
+    Raises:
+        ClipError: there is no sound (no_audio).
+    """
+    length, hop = view.num_samples, view.num_samples - view.num_samples // 2
+    sound, begin, start = np.zeros(0, np.int16), 0, 0  # `begin` is where `sound` begins, `start` the next window
+    frames = _Frames(view)
+    for item in items:
+        if isinstance(item, Frame):
+            frames.add(item)
+        else:
+            sound = np.concatenate([sound, item])
+        while begin + len(sound) >= start + length and frames.are_there(start, begin + len(sound)):
+            yield Window(start, sound[start - begin : start - begin + length], frames.window(start))
+            sound, begin = sound[max(0, start - begin) :], max(begin, start)  # the last window begins no earlier
+            frames.forget_before(start)
+            start += hop
+    total = begin + len(sound)
+    if not total:
+        raise ClipError("no_audio", "the audio stream holds no sound.")
+    if start == 0 or start - hop + length < total:
+        for place in [*range(start, total - length, hop), max(0, total - length)]:
+            yield Window(place, sound[place - begin : place - begin + length], frames.window(place))
+
+
+class _Frames:
+    """Frames by tick (tick k is the time k / frame rate), as far back as a window may still ask."""
+
+    def __init__(self, view: ClipView) -> None:
+        self._view = view
+        self._by_tick: dict[int, np.ndarray] = {}
+        self._last_s = -math.inf
+
+    def add(self, frame: Frame) -> None:
+        tick = max(0, math.floor((frame.time_s + 1e-3) * self._view.frame_rate_hz))
+        self._by_tick.setdefault(tick, frame.pixels)
+        self._last_s = frame.time_s
+
+    def are_there(self, start: int, sound_end: int) -> bool:
+        """Whether the window from sample `start` has all its frames, or must do without the rest."""
+        last_s = self._ticks(start)[-1] / self._view.frame_rate_hz
+        lead_s = sound_end / self._view.sample_rate_hz - last_s
+        return self._last_s + 1e-3 >= last_s or lead_s > MAX_LEAD_S
+
+    def window(self, start: int) -> np.ndarray:
+        """[K, H, W, 3] frames of the ticks within the window: a tick's own, else the last before it, else the first."""
+        return np.stack([self._at(tick) for tick in self._ticks(start)])
+
+    def forget_before(self, start: int) -> None:
+        """Drop what no window from here on needs; the last of the earlier frames may have to stand in for a tick."""
+        earlier = [tick for tick in self._by_tick if tick < self._ticks(start)[0]]
+        for tick in sorted(earlier)[:-1]:
+            del self._by_tick[tick]
+
+    def _ticks(self, start: int) -> range:
+        first = math.ceil(start / self._view.sample_rate_hz * self._view.frame_rate_hz - 1e-6)
+        return range(first, first + self._view.num_frames)
+
+    def _at(self, tick: int) -> np.ndarray:
+        if not self._by_tick:  # no picture yet, 120 s into the sound: black
+            return np.zeros((self._view.frame_height, self._view.frame_width, 3), np.uint8)
+        earlier = [known for known in self._by_tick if known <= tick]
+        return self._by_tick[max(earlier) if earlier else min(self._by_tick)]
+
+
+def cross_fade(length: int) -> np.ndarray:
+    """[length] weights that rise from 0 to 1; the falling ones are 1 minus these, which are these reversed.
+
+    >>> cross_fade(2).round(3).tolist()
+    [0.146, 0.854]
+    """
+    return np.sin(np.pi / 2 * (np.arange(length) + 0.5) / length) ** 2
+
+
+def stitch(
+    parts: Iterable[Window], view: ClipView, estimate: Callable[[Window], np.ndarray]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Blocks of the whole sound, in order and without gaps: mixture [n] and its on-screen estimate [n], in [-1, 1).
+
+    From one window to the next the estimate cross-fades over half a clip. The last window, which may begin earlier than
+    half a clip after the one before it, joins in at the same place as if it did not.
+
+    Args:
+        parts: the video's windows.
+        view: the clip view they were cut by.
+        estimate: [n] on-screen estimate of a window's [n] sound.
+    """
+    overlap = view.num_samples // 2
+    held_sound, held = np.zeros(0), np.zeros(0)  # the end of the window before: still to be faded
+    position = 0
+    for window in parts:
+        new_sound, new = window.sound[position - window.start :] / 32768, estimate(window)[position - window.start :]
+        rise = cross_fade(len(held))
+        new = np.concatenate([held * (1 - rise) + new[: len(held)] * rise, new[len(held) :]])
+        done = max(0, len(new) - overlap)
+        yield new_sound[:done], new[:done]
+        held_sound, held = new_sound[done:], new[done:]
+        position += done
+    yield held_sound, held
+
+
+@torch.inference_mode()
+def estimate_window(model: nn.Module, window: Window, view: ClipView) -> np.ndarray:
+    """[n] float32 on-screen estimate of a window's [n] sound; a short window is padded with silence for the model."""
+    device = next(model.parameters()).device
+    mixture = np.zeros(view.num_samples, np.float32)
+    mixture[: len(window.sound)] = window.sound / np.float32(32768)
+    frames = torch.from_numpy(window.frames).permute(0, 3, 1, 2).float() / 255
+    output = model(torch.from_numpy(mixture)[None].to(device), frames[None].to(device))
+    return on_screen_estimate(output)[0, : len(window.sound)].cpu().numpy()
+
+
+def _write_stems(
+    paths: list[Path], view: ClipView, blocks: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> tuple[int, np.ndarray, int]:
+    """Write both FLACs; return their length in samples, the [2] sums of squares, and how many samples were clipped."""
+    num_samples, num_clipped, power = 0, 0, np.zeros(2)
+    with contextlib.ExitStack() as stack:
+        files = [
+            stack.enter_context(soundfile.SoundFile(path, "w", view.sample_rate_hz, 1, format="FLAC", subtype="PCM_24"))
+            for path in paths
+        ]
+        for mixture, on_screen in blocks:
+            num_samples += len(mixture)
+            for i, stem in enumerate((on_screen, mixture - on_screen)):
+                scaled = np.rint(stem * PCM24)
+                limited = np.clip(scaled, -PCM24, PCM24 - 1).astype(np.int32)
+                num_clipped += int(np.count_nonzero(limited != scaled))
+                power[i] += np.square(stem, dtype=np.float64).sum()
+                files[i].write(limited << 8)  # soundfile takes the upper 24 of 32 bits
+    return num_samples, power, num_clipped
+
+
+def mux_command(video: Path, stems: list[Path], made: list[Path], copy: bool) -> list[str]:
+    """The command that writes the video's picture with each stem as its sound: one mp4 per stem.
+
+    Args:
+        video: the original: untrusted.
+        stems: FLAC files.
+        made: where the mp4s go.
+        copy: take the picture's stream as it is; else encode it as H.264.
+    """
+    limits = {"protocol_whitelist": "file,pipe", "threads": 1}
+    source = ffmpeg.input(f"file:{video}", format_whitelist=DEMUXERS, max_pixels=MAX_PIXELS, **limits)
+    picture: dict[str, Any] = {"vcodec": "copy"}
+    if not copy:  # H.264 in 4:2:0 wants even sides
+        picture = {"vcodec": "libx264", "pix_fmt": "yuv420p", "vf": "scale=trunc(iw/2)*2:trunc(ih/2)*2", "crf": 20}
+    # An MPEG-TS begins at the first of the streams in use: without its sound, a late picture would move to the front.
+    outputs = [ffmpeg.output(source["a:0"], "-", format="null", acodec="copy")]
+    for stem, path in zip(stems, made, strict=True):
+        sound = ffmpeg.input(f"file:{stem}", format="flac", **limits)
+        outputs.append(
+            ffmpeg.output(
+                source["V:0"],
+                sound["a:0"],
+                f"file:{path}",
+                format="mp4",
+                acodec="aac",
+                movflags="+faststart",
+                **picture,
+            )
+        )
+    command = ffmpeg.merge_outputs(*outputs).global_args("-hide_banner", "-nostdin", "-nostats", "-v", "error", "-y")
+    return command.compile(cmd=ffmpeg_path())
+
+
+def _mux(video: Path, stems: list[Path], made: list[Path], limit_s: float) -> bool:
+    """Write the mp4s; return whether the picture's stream could be copied."""
+    max_bytes = 4 * video.stat().st_size + sum(4 * stem.stat().st_size for stem in stems) + 2**28
+    if _run(mux_command(video.absolute(), stems, made, copy=True), limit_s, max_bytes) is None:
+        return True
+    complaint = _run(mux_command(video.absolute(), stems, made, copy=False), limit_s, max_bytes)
+    if complaint is not None:
+        raise ClipError("unreadable", f"the mp4 cannot be written: {complaint}")
+    return False
+
+
+def _run(command: list[str], limit_s: float, max_bytes: int) -> str | None:
+    """Run ffmpeg under limits of wall and CPU time, memory and file size; return its last words if it failed."""
+    with tempfile.TemporaryFile() as log:
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
+        try:
+            if hasattr(resource, "prlimit"):  # not on macOS, where the wall clock remains
+                for what, amount in (
+                    (resource.RLIMIT_AS, MEMORY_BYTES),
+                    (resource.RLIMIT_CPU, 2 * math.ceil(limit_s)),
+                    (resource.RLIMIT_FSIZE, max_bytes),
+                    (resource.RLIMIT_CORE, 0),
+                ):
+                    with contextlib.suppress(ProcessLookupError):  # it has ended already
+                        resource.prlimit(child.pid, what, (amount, amount))
+            child.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            raise ClipError("timeout", f"the mp4 was not written within {limit_s:g} s.") from None
+        finally:
+            child.kill()
+            child.wait()
+        if not child.returncode:
+            return None
+        log.seek(max(0, log.seek(0, 2) - LOG_BYTES))
+        return log.read().decode("utf-8", "replace").strip() or f"ffmpeg ended with {child.returncode}."

@@ -1,0 +1,1 @@
+"""Container -> waveform and frames, in a sandboxed ffmpeg child."""

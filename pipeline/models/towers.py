@@ -1,0 +1,259 @@
+"""Do this sound and these frames belong together? Two towers into one embedding space, and a calibrated match score.
+
+The towers are also the eyes and ears of the on-screen classifier in `models/onscreen.py`, which starts from weights
+trained here. Clips are brought to one level first (INPUT_DB): a match does not depend on how loud the uploader was.
+
+Two scores, and why: the contrastive one orders pairs (c in US11335096B2: exp of a bilinear form; or of a cosine over a
+temperature) and trains the towers; the matcher's probability, trained on frozen towers, is what users see.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.audio import MEL_MAX_HZ, level_gain, log_mel
+from pipeline.models.mobilenet import MAX_DEPTH, MobileNet, MobileNetConfig
+from pipeline.models.small_cnn import PLAIN_LAYERS, PlainNet
+from pipeline.models.stem3d import SPECTROGRAM_LAYERS, Stem3dNet
+
+INPUT_DB = -20.0  # RMS that the audio tower expects, dBFS: the usual level of speech and music in video
+MAX_LOGIT_SCALE = 100.0
+MIN_NORM = 1e-6  # an embedding shorter than this is not stretched to length 1: bounds the gradient near 0
+MATCHER_HIDDEN = 128
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoincidenceConfig:
+    """Shape of both towers and of the space they share."""
+
+    rate_hz: int = 16_000
+    """Sample rate of every waveform; the mel bands end at 7 500 Hz, so 15 000 or more."""
+    trunk: Literal["mobilenet", "plain", "stem3d"] = "mobilenet"
+    """Network inside both towers: MobileNet v1; four plain convolutions, which learn from a few hundred videos; or the
+    patent's, whose first layer sees three frames at once."""
+    frame_size: int = 128
+    """Larger frames are averaged down to this many pixels per side: 64 is four times faster and has 4 x 4 cells."""
+    width: float = 1.0
+    """Channel multiplier of both towers: 0.25 trains on a laptop."""
+    depth: int = MAX_DEPTH
+    """Separable blocks of a MobileNet tower, 8 to 13; no other trunk has them."""
+    embedding_dim: int = 128
+    """Size of the shared space."""
+    temperature: float = 0.07
+    """Where the learned temperature of the contrastive loss starts; lower separates hard negatives sooner."""
+    score: Literal["cosine", "bilinear"] = "cosine"
+    """What the contrastive loss compares: cosine over the temperature, or z_v' W z_a, which starts as that."""
+    matcher: Literal["concat", "product", "cosine"] = "concat"
+    """What the match probability sees: the patent's [z_v; z_a]; those and their product; or the cosine alone, a
+    logistic curve of two numbers. On 2 126 synthetic videos none was clearly better: AUC 0.94 to 0.95 held out."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.rate_hz < 2 * MEL_MAX_HZ:
+            raise ValueError(f"rate_hz = {self.rate_hz}: the mel bands need {2 * MEL_MAX_HZ:.0f} or more.")
+        if self.trunk not in ("mobilenet", "plain", "stem3d"):
+            raise ValueError(f"trunk = {self.trunk}: expected mobilenet, plain or stem3d.")
+        if self.score not in ("cosine", "bilinear"):
+            raise ValueError(f"score = {self.score}: expected cosine or bilinear.")
+        if self.matcher not in ("concat", "product", "cosine"):
+            raise ValueError(f"matcher = {self.matcher}: expected concat, product or cosine.")
+        if self.frame_size < 16:
+            raise ValueError(f"frame_size = {self.frame_size}: expected 16 or more, the size of one local cell.")
+        if not 1 / MAX_LOGIT_SCALE <= self.temperature <= 1:
+            raise ValueError(f"temperature = {self.temperature}: expected {1 / MAX_LOGIT_SCALE} to 1.")
+        MobileNetConfig(width=self.width, depth=self.depth, embedding_dim=self.embedding_dim)  # checks these three
+
+    @property
+    def towers(self) -> dict[str, int | float | str]:
+        """The fields that both models must share for one to start from the towers of the other."""
+        names = ["rate_hz", "trunk", "frame_size", "width", "embedding_dim"]
+        if self.trunk == "mobilenet":
+            names.append("depth")
+        return {name: getattr(self, name) for name in names}
+
+
+class TowerOutput(NamedTuple):
+    """What a tower says about a clip; K counts frames, or steps of sound: 0.32 s with mobilenet, else 0.16 s."""
+
+    local: Tensor
+    """[B, N, C] features of N places: K x cells of the frames in order k, row, column; or time x frequency of sound."""
+    embeddings: Tensor
+    """[B, K, D] one embedding per frame or step; their mean, normalised, lives in the shared space."""
+
+
+class VisualTower(nn.Module):
+    """The trunk on each frame; that of stem3d sees the frames before and after too."""
+
+    def __init__(self, config: CoincidenceConfig) -> None:
+        super().__init__()
+        self.net = (
+            Stem3dNet(width=config.width, embedding_dim=config.embedding_dim)
+            if config.trunk == "stem3d"
+            else _trunk(config, in_channels=3, mean=0.5, std=0.25)
+        )
+        self.frame_size = config.frame_size
+        self.local_dim = self.net.local_dim
+
+    def forward(self, frames: Tensor) -> TowerOutput:
+        """Features of frames [B, K, 3, H, W], RGB in [0, 1], any K >= 1."""
+        images = F.adaptive_avg_pool2d(frames.flatten(0, 1), self._pixels(*frames.shape[-2:]))
+        if isinstance(self.net, Stem3dNet):
+            local, embeddings = self.net(images.unflatten(0, frames.shape[:2]))
+        else:
+            local, embeddings = self.net(images)
+        return TowerOutput(_rows(local, num_clips=len(frames)), embeddings.unflatten(0, frames.shape[:2]))
+
+    def cells(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of local features in a frame of that size: one per 16 pixels, of which frame_size remain."""
+        rows, columns = (math.ceil(pixels / 16) for pixels in self._pixels(height, width))
+        return rows, columns
+
+    def _pixels(self, height: int, width: int) -> tuple[int, int]:
+        return min(height, self.frame_size), min(width, self.frame_size)
+
+
+class AudioTower(nn.Module):
+    """The trunk on the log-mel of a waveform, time as height."""
+
+    def __init__(self, config: CoincidenceConfig) -> None:
+        super().__init__()
+        # log-mel of a clip at INPUT_DB: mean about -3, standard deviation about 2
+        self.net = _trunk(config, in_channels=1, mean=-3.0, std=2.0)
+        self.rate_hz = config.rate_hz
+        self.local_dim = self.net.local_dim
+
+    def forward(self, waveform: Tensor) -> TowerOutput:
+        """Features of waveform [B, T] at a level near INPUT_DB, any T; gradients reach the waveform."""
+        local, embeddings = self.net.features(log_mel(waveform, self.rate_hz).unsqueeze(1))
+        return TowerOutput(_rows(local, num_clips=len(waveform)), embeddings)
+
+
+class CoincidenceModel(nn.Module):
+    """Embeddings of frames and sound in one space, their temperature, and the probability that they match."""
+
+    def __init__(self, config: CoincidenceConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.visual_tower = VisualTower(config)
+        self.audio_tower = AudioTower(config)
+        self.log_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
+        self.bilinear = nn.Parameter(torch.eye(config.embedding_dim)) if config.score == "bilinear" else None
+        # fitted to held-out videos after the towers, so they ask for no gradient
+        self.match_scale = nn.Parameter(torch.tensor(10.0), requires_grad=False)
+        self.match_bias = nn.Parameter(torch.tensor(-5.0), requires_grad=False)
+        self.matcher = None if config.matcher == "cosine" else Matcher(config)
+
+    def forward(self, frames: Tensor, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, D] visual and [B, D] audio embeddings of clips, both of length 1.
+
+        In training this also brings a temperature that the last step took out of its range back to the bound: clamping
+        the value alone, outside, would end its gradient for good.
+        """
+        if self.training:
+            with torch.no_grad():
+                self.log_scale.clamp_(0.0, math.log(MAX_LOGIT_SCALE))
+        return self.embed_frames(frames), self.embed_waveform(waveform)
+
+    @property
+    def sees_frames_alone(self) -> bool:
+        """Whether a frame's embedding depends on that frame only."""
+        return self.config.trunk != "stem3d"
+
+    def embed_frames(self, frames: Tensor) -> Tensor:
+        """[B, D] of length 1: the mean over the frames [B, K, 3, H, W], RGB in [0, 1]."""
+        return shared_embedding(self.visual_tower(frames).embeddings)
+
+    def embed_waveform(self, waveform: Tensor) -> Tensor:
+        """[B, D] of length 1, for waveform [B, T] at any level."""
+        return shared_embedding(self.audio_tower(waveform * level_gain(waveform, INPUT_DB)).embeddings)
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """Inverse temperature, in [1, 100]: multiply cosines by it inside the contrastive loss."""
+        return self.log_scale.clamp(0.0, math.log(MAX_LOGIT_SCALE)).exp()  # a gradient at the bound, none outside
+
+    def audio_queries(self, visual: Tensor) -> Tensor:
+        """[B, D] such that the product with an audio embedding is the contrastive logit, for visual [B, D]; fp32."""
+        with torch.autocast(visual.device.type, enabled=False):
+            scaled = self.logit_scale * visual.float()
+            return scaled if self.bilinear is None else scaled @ self.bilinear
+
+    def visual_queries(self, audio: Tensor) -> Tensor:
+        """[B, D] such that the product with a visual embedding is the contrastive logit, for audio [B, D]; fp32."""
+        with torch.autocast(audio.device.type, enabled=False):
+            scaled = self.logit_scale * audio.float()
+            return scaled if self.bilinear is None else scaled @ self.bilinear.T
+
+    def logits(self, visual: Tensor, audio: Tensor) -> Tensor:
+        """[B, B'] contrastive logits log c of every visual [B, D] with every audio [B', D] embedding; fp32."""
+        queries = self.audio_queries(visual)
+        with torch.autocast(visual.device.type, enabled=False):
+            return queries @ audio.float().T
+
+    def match_logit(self, visual: Tensor, audio: Tensor) -> Tensor:
+        """[...] log odds by the cosine alone, a cos + b, that visual [..., D] and audio [..., D] belong together."""
+        return self.match_scale * F.cosine_similarity(visual.float(), audio.float(), dim=-1) + self.match_bias
+
+    def score_logit(self, visual: Tensor, audio: Tensor) -> Tensor:
+        """[...] log odds by the matcher, or by `match_logit` where the config has none."""
+        return self.match_logit(visual, audio) if self.matcher is None else self.matcher(visual, audio)
+
+    def score(self, visual: Tensor, audio: Tensor) -> Tensor:
+        """[...] probability that visual [..., D] and audio [..., D] belong together."""
+        return torch.sigmoid(self.score_logit(visual, audio))
+
+
+class Matcher(nn.Module):
+    """[z_v; z_a] -> 128 -> 1 on frozen towers: the match classifier of US11335096B2, trained after them."""
+
+    def __init__(self, config: CoincidenceConfig) -> None:
+        super().__init__()
+        self.has_product = config.matcher == "product"
+        self.hidden = nn.Linear((2 + self.has_product) * config.embedding_dim, MATCHER_HIDDEN)
+        self.dense = nn.Linear(MATCHER_HIDDEN, 1)
+        self.requires_grad_(False)  # the loop that trains the towers leaves it alone
+
+    def forward(self, visual: Tensor, audio: Tensor) -> Tensor:
+        """[...] log odds for unit embeddings visual [..., D] and audio [..., D]; fp32."""
+        with torch.autocast(visual.device.type, enabled=False):
+            root = visual.shape[-1] ** 0.5  # entries of a unit vector are near 1 / root; the layer expects them near 1
+            seen, heard = visual.float() * root, audio.float() * root
+            rows = (seen, heard, seen * heard) if self.has_product else (seen, heard)
+            return self.dense(F.relu(self.hidden(torch.cat(rows, dim=-1)))).squeeze(-1)
+
+
+def shared_embedding(embeddings: Tensor) -> Tensor:
+    """[..., D] of length 1 in the shared space, from a tower's embeddings [..., K, D]."""
+    return F.normalize(embeddings.float().mean(dim=-2), dim=-1, eps=MIN_NORM)
+
+
+def _rows(local: Tensor, num_clips: int) -> Tensor:
+    """[B, N, C] rows of a grid [B * K, C, h, w]."""
+    return local.flatten(2).transpose(1, 2).reshape(num_clips, -1, local.shape[1])
+
+
+def _trunk(config: CoincidenceConfig, *, in_channels: int, mean: float, std: float) -> MobileNet | PlainNet:
+    """The network inside a tower, that of stem3d for sound only."""
+    if config.trunk == "mobilenet":
+        return MobileNet(
+            MobileNetConfig(
+                in_channels=in_channels,
+                width=config.width,
+                depth=config.depth,
+                embedding_dim=config.embedding_dim,
+                input_mean=mean,
+                input_std=std,
+            )
+        )
+    return PlainNet(
+        SPECTROGRAM_LAYERS if config.trunk == "stem3d" else PLAIN_LAYERS,
+        in_channels=in_channels,
+        width=config.width,
+        embedding_dim=config.embedding_dim,
+        input_mean=mean,
+        input_std=std,
+    )

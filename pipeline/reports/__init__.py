@@ -1,0 +1,1 @@
+"""Rows -> SQL answers, figures, charts and a page."""

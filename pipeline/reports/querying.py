@@ -1,0 +1,203 @@
+"""SQL over the workspace's Parquet: one view per table, with every part of it, read by DuckDB.
+
+A view has the columns and types of its schema, also where the stage behind it has not run (it is empty then), so a
+query never fails for lack of work. Parts on S3 are downloaded first, those of the tables that the query names. The
+question a reader may ask is why a query cannot write, not even beside the parts: a part is finished work, and `COPY`
+over one would change it behind its hash. So one SELECT at a time, and with the views made DuckDB opens nothing else.
+"""
+
+import concurrent.futures
+import posixpath
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import ConfigError, DataError
+from pipeline.storage import files
+from pipeline.storage.workspace import Workspace
+from schemas.clips import CLIPS
+from schemas.costs import COSTS
+from schemas.duplicates import DUPLICATES
+from schemas.fields import SchemaError, check, table_name
+from schemas.labels import LABELS
+from schemas.materialized import MATERIALIZED
+from schemas.mixtures import MIXTURES
+from schemas.reports import EXAMPLES, SOURCES, SUMMARY, TRAINING
+from schemas.scores import SCORES
+from schemas.selections import SELECTIONS
+from schemas.videos import COLLECTION, VIDEOS
+
+# Each table's schema and where its parts lie below the root, in the order of the data's flow.
+TABLES = (
+    (COLLECTION, "collection/*.parquet"),
+    (VIDEOS, "videos/*.parquet"),
+    (CLIPS, "clips/*.parquet"),
+    (SCORES, "scores/*/*.parquet"),
+    (LABELS, "labels/*.parquet"),
+    (DUPLICATES, "duplicates/*/*.parquet"),
+    (SELECTIONS, "selections/*/*.parquet"),
+    (MATERIALIZED, "materialized/*/*.parquet"),
+    (MIXTURES, "mixtures/*/*.parquet"),
+    (TRAINING, "training/*.parquet"),
+    (EXAMPLES, "reports/run=*/examples/*.parquet"),
+    (SOURCES, "reports/run=*/sources/*.parquet"),
+    (SUMMARY, "reports/run=*/summary/*.parquet"),
+    (COSTS, "costs/*/*.parquet"),
+)
+VIEWS = tuple(table_name(schema) for schema, _ in TABLES)
+NUM_DOWNLOADS = 16  # at once: a part takes 50 ms of waiting and hardly any work
+READ_ONLY = ("SELECT", "MULTI")  # DuckDB's names; MULTI is a PIVOT, which asks for its columns first
+
+
+class Column(NamedTuple):
+    """One line of `earshot query --columns`."""
+
+    view: str
+    column: str
+    type: str
+    unit: str
+    doc: str
+
+
+def describe() -> list[Column]:
+    """Every column of every view, in the order of the data's flow."""
+    return [
+        Column(table_name(schema), item.name, str(item.type), _text(item, b"unit"), _text(item, b"doc"))
+        for schema, _ in TABLES
+        for item in schema
+    ]
+
+
+def query(workspace: Workspace, sql: str) -> pa.Table:
+    """The result of one SELECT over the views that `describe` lists.
+
+    Raises:
+        ConfigError: the SQL is wrong or no SELECT, or no stage has run below the root.
+        DataError: a part is damaged, or of another version of its schema.
+    """
+    return query_all(workspace, {"": sql})[""]
+
+
+def query_all(workspace: Workspace, queries: Mapping[str, str]) -> dict[str, pa.Table]:
+    """The result of each query by its name: parts are listed, and on S3 downloaded, once for all. Raises as `query`."""
+    paths: dict[str, str] = {}  # where each part lies on this machine: its address
+    text = "\n".join(queries.values())
+    with (
+        tempfile.TemporaryDirectory(prefix="earshot-query-") as folder,
+        duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}) as database,
+    ):
+        for schema, pattern in TABLES:
+            # a name that does not occur cannot be asked for; one that does by chance costs only its listing
+            named = re.search(rf"\b{table_name(schema)}\b", text, re.IGNORECASE)
+            parts = list(_parts(workspace, pattern)) if named else []
+            paths |= _create_view(database, schema, parts, Path(folder))
+        if not any(paths.values()):
+            _require_stage(workspace)
+        _lock(database, list(paths), folder)
+        try:
+            return {name: _select(database, sql) for name, sql in queries.items()}
+        except duckdb.Error as error:
+            for path, uri in paths.items():
+                if path in str(error):
+                    raise DataError(f"{uri or path}: {error}") from error
+            raise ConfigError(f"query: {error}\n{_views()}") from error
+
+
+def _select(database: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+    statements = database.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type.name not in READ_ONLY:
+        raise ConfigError(f"query: expected one SELECT.\n{_views()}")
+    return _distinct_names(database.sql(sql).to_arrow_table())
+
+
+def _distinct_names(table: pa.Table) -> pa.Table:
+    """The table with a second `video_id` called `video_id_1`: rows become dicts later, and lose no column then."""
+    names: list[str] = []
+    for name in table.column_names:
+        taken = sum(re.fullmatch(rf"{re.escape(name)}(_\d+)?", other) is not None for other in names)
+        names.append(f"{name}_{taken}" if name in names else name)
+    return table.rename_columns(names)
+
+
+def _parts(workspace: Workspace, pattern: str) -> Iterator[str]:
+    """Addresses of a table's parts, in order."""
+    for entry in files.list_files(workspace.uri(pattern.partition("/")[0])):
+        if PurePosixPath(files.relative(entry.uri, workspace.root)).match(pattern):
+            yield entry.uri
+
+
+def _create_view(
+    database: duckdb.DuckDBPyConnection, schema: pa.Schema, parts: list[str], folder: Path
+) -> dict[str, str]:
+    """Make the view of one table; return what it reads: local path to address, "" for what is no part."""
+    name = table_name(schema)
+    # DuckDB takes names and types from the first file: one without rows, which every view has
+    first = folder / f"{name}.parquet"
+    pq.write_table(schema.empty_table(), first)
+
+    def fetch(numbered: tuple[int, str]) -> str:
+        number, uri = numbered
+        if not files.is_s3(uri):
+            return str(files.local_path(uri).absolute())
+        path = folder / f"{name}-{number}.parquet"
+        path.write_bytes(files.read_bytes(uri))
+        return str(path)
+
+    with concurrent.futures.ThreadPoolExecutor(NUM_DOWNLOADS) as pool:
+        local = list(pool.map(fetch, enumerate(parts)))
+    # one part of each folder is enough: one stage wrote them all
+    for uri, path in {posixpath.dirname(uri): (uri, path) for uri, path in zip(parts, local, strict=True)}.values():
+        try:
+            check(pq.read_schema(path).empty_table(), schema, uri)
+        except (pa.ArrowInvalid, SchemaError) as error:
+            raise DataError(f"{uri}: {error}") from error
+    columns = ", ".join(f'"{column}"' for column in schema.names)
+    files = _literal([str(first), *local])
+    database.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM read_parquet({files}, hive_partitioning = false)")
+    return {str(first): ""} | dict(zip(local, parts, strict=True))
+
+
+def _lock(database: duckdb.DuckDBPyConnection, paths: list[str], folder: str) -> None:
+    """From here on DuckDB opens the views' files and its own spill folder, and no setting can be changed."""
+    spill = str(Path(folder) / "spill")
+    for setting in (
+        f"temp_directory = {_literal(spill)}",  # the default would be a folder in the working directory
+        f"allowed_paths = {_literal(paths)}",
+        f"allowed_directories = {_literal([spill])}",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        database.execute(f"SET {setting}")
+
+
+def _literal(value: str | list[str]) -> str:
+    """A string, or a list of strings, as DuckDB writes it."""
+    if isinstance(value, list):
+        return f"[{', '.join(_literal(item) for item in value)}]"
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _require_stage(workspace: Workspace) -> None:
+    """Raise a ConfigError if no stage has left a file below the root."""
+    tops = dict.fromkeys(pattern.partition("/")[0] for _, pattern in TABLES)
+    if not any(True for top in tops for _ in files.list_files(workspace.uri(top))):  # stops at the first file
+        raise ConfigError(
+            f"--root {workspace.root}: no stage has run there. Run `earshot run --root {workspace.root}` first."
+        )
+
+
+def _views() -> str:
+    """What a message ends with: one line per view, with its columns."""
+    return "Views and their columns:\n" + "\n".join(
+        f"  {table_name(schema)}: {', '.join(schema.names)}" for schema, _ in TABLES
+    )
+
+
+def _text(item: pa.Field, key: bytes) -> str:
+    return (item.metadata or {}).get(key, b"").decode()

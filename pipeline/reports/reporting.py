@@ -1,0 +1,174 @@
+"""The workspace's tables -> one self-contained HTML page, and what of it the console tells.
+
+What the page shows is read from the workspace by SQL, so it can be drawn at any time: of a finished run, or of one that
+has only been cut. It loads nothing from elsewhere and runs no script (`page.py`). File names and the decoder's
+words come from strangers: every text is escaped, and control characters are replaced.
+"""
+
+import json
+import math
+import posixpath
+from typing import Any, NamedTuple
+
+import jinja2
+import pyarrow as pa
+
+from pipeline.reports.best_and_worst import EXTREMES, Extreme, show_extremes
+from pipeline.reports.charts import Chart, bar_chart, line_chart
+from pipeline.reports.headline_metrics import METRICS, Figure, list_figures, tell_number
+from pipeline.reports.page import PAGE
+from pipeline.reports.querying import TABLES, query_all
+from pipeline.storage import files
+from pipeline.storage.workspace import STAGE_FILE, Workspace
+
+MAX_REJECTS = 50
+NUM_BINS = 20
+UNPRINTABLE = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n\r"}
+
+
+class Report(NamedTuple):
+    """What a workspace has to tell."""
+
+    figures: list[Figure]
+    extremes: list[Extreme]
+    page: str
+    """HTML."""
+
+
+def make_report(workspace: Workspace) -> Report:
+    """Everything that is there.
+
+    Raises:
+        ConfigError: no stage has run in the workspace.
+    """
+    found = query_all(workspace, QUERIES | COUNTS)
+    rows = {name: table.to_pylist() for name, table in found.items() if name in QUERIES}
+    stages = _stages(workspace)
+    figures, extremes = list_figures(rows["summary"], stages), show_extremes(workspace, found["extremes"])
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, finalize=_printable
+    )
+    page = environment.from_string(PAGE).render(
+        root=workspace.root,
+        figures=figures,
+        all_figures=_pivot(rows["summary"]),
+        counts={name: _counts(found[name]) for name in COUNTS},
+        audits={stage["folder"]: stage["audit"] for stage in stages if "audit" in stage},
+        histograms=_histograms(rows["scores"]),
+        selected=_selected(rows["selected"]),
+        extremes=_by_end(extremes),
+        curves=_curves(rows["training"]),
+        rejects=rows["rejects"],
+        num_rejects=rows["rejects"][0]["total"] if rows["rejects"] else 0,
+        stages=stages,
+    )
+    return Report(figures, extremes, page)
+
+
+COUNTS = {
+    "Videos": "SELECT outcome, count(*) AS n FROM videos GROUP BY ALL ORDER BY n DESC, outcome",
+    "Clips": "SELECT outcome, count(*) AS n FROM clips GROUP BY ALL ORDER BY n DESC, outcome",
+    "Selections": """
+        SELECT selection, split, reason, count(*) AS n FROM selections GROUP BY selection, split, reason
+        ORDER BY selection, list_position(['train', 'validate', 'test'], split), n DESC, reason
+    """,
+}
+BIN = f"least({NUM_BINS - 1}, floor(score * {NUM_BINS}))::INT AS bin"
+IS_NUMBER = "score IS NOT NULL AND NOT isnan(score)"  # else least() would put it into the last bin
+QUERIES = {
+    "summary": "SELECT * FROM summary ORDER BY run, eval_set",
+    "scores": f"SELECT model, {BIN}, count(*) AS n FROM scores WHERE {IS_NUMBER} GROUP BY ALL ORDER BY model, bin",
+    "selected": f"""
+        SELECT selection, {BIN}, count(*) AS scored, count(*) FILTER (kept) AS kept
+        FROM selections WHERE {IS_NUMBER} GROUP BY ALL ORDER BY selection, bin
+    """,
+    "extremes": EXTREMES,
+    "training": "SELECT * FROM training ORDER BY run, metric, split, step",
+    "rejects": f"""
+        SELECT video_id, uri, outcome, detail, count(*) OVER () AS total FROM videos WHERE outcome <> 'kept'
+        ORDER BY outcome, video_id LIMIT {MAX_REJECTS}
+    """,
+}
+
+
+def _counts(table: pa.Table) -> tuple[list[str], list[list[str]]]:
+    """Column names and rows of a count, the number last, as text."""
+    return table.column_names, [[*row[:-1], f"{row[-1]:,}"] for row in (list(r.values()) for r in table.to_pylist())]
+
+
+def _by_end(extremes: list[Extreme]) -> dict[str, list[Extreme]]:
+    """The clips of each list, under its title."""
+    lists: dict[str, list[Extreme]] = {}
+    for clip in extremes:
+        lists.setdefault(f"{clip.which} scores of {clip.model}", []).append(clip)
+    return lists
+
+
+def _pivot(summary: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Column names, and one row per run and set: run, set, a figure per metric, and the largest n, as text."""
+    present: set[str] = {row["metric"] for row in summary}
+    metrics = [name for name in METRICS if name in present] + sorted(present - METRICS.keys())
+    groups: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for row in summary:
+        groups.setdefault((row["run"], row["eval_set"]), {})[row["metric"]] = row
+    rows = []
+    for (run, eval_set), found in groups.items():
+        values = [tell_number(found[name]["value"], found[name]["unit"]) if name in found else "" for name in metrics]
+        rows.append([run, eval_set, *values, f"{max(row['n'] for row in found.values()):,}"])
+    return ["run", "set", *(METRICS.get(name, name) for name in metrics), "n"], rows
+
+
+def _histograms(rows: list[dict[str, Any]]) -> dict[str, Chart]:
+    """A chart of the scores per coincidence model."""
+    counts: dict[str, list[int]] = {}
+    for row in rows:
+        counts.setdefault(row["model"], [0] * NUM_BINS)[row["bin"]] = row["n"]
+    return {model: bar_chart(bins, 0.0, 1.0, "coincidence score", "clips") for model, bins in counts.items()}
+
+
+def _selected(rows: list[dict[str, Any]]) -> dict[str, Chart]:
+    """A chart per selection: the outlines of the histograms of all scored clips and of those that are kept."""
+    counts: dict[str, dict[str, list[int]]] = {}
+    for row in rows:
+        bins = counts.setdefault(row["selection"], {"scored": [0] * NUM_BINS, "kept": [0] * NUM_BINS})
+        for name in bins:
+            bins[name][row["bin"]] = row[name]
+    return {
+        selection: line_chart({name: _outline(of) for name, of in bins.items()}, "coincidence score", "clips")
+        for selection, bins in counts.items()
+    }
+
+
+def _outline(counts: list[int]) -> list[tuple[float, float]]:
+    """The tops of the bars over equal parts of 0 to 1, as one line that starts and ends at zero."""
+    tops = [(edge / len(counts), float(n)) for i, n in enumerate(counts) for edge in (i, i + 1)]
+    return [(0.0, 0.0), *tops, (1.0, 0.0)]
+
+
+def _curves(rows: list[dict[str, Any]]) -> dict[str, dict[str, Chart]]:
+    """By run: a chart per metric, the loss first, with a line for each split."""
+    series: dict[str, dict[str, dict[str, list[tuple[float, float]]]]] = {}
+    for row in sorted(rows, key=lambda row: row["metric"] != "loss"):  # stable: the order is kept otherwise
+        if row["value"] is not None and math.isfinite(row["value"]):
+            lines = series.setdefault(row["run"], {}).setdefault(row["metric"], {})
+            lines.setdefault(row["split"], []).append((row["step"], row["value"]))
+    return {
+        run: {metric: line_chart(lines, "step", metric) for metric, lines in series[run].items()}
+        for run in sorted(series)
+    }
+
+
+def _stages(workspace: Workspace) -> list[dict[str, Any]]:
+    """What each stage's `_stage.json` says of itself, by the time it was started."""
+    stages = []
+    for top in dict.fromkeys([*(pattern.partition("/")[0] for _, pattern in TABLES), "models"]):
+        for entry in files.list_files(workspace.uri(top)):
+            if posixpath.basename(entry.uri) == STAGE_FILE:
+                folder = posixpath.dirname(files.relative(entry.uri, workspace.root))
+                stages.append(json.loads(files.read_bytes(entry.uri)) | {"folder": folder})
+    return sorted(stages, key=lambda stage: (stage["started"], stage["folder"]))
+
+
+def _printable(value: Any) -> Any:
+    """What the page prints; a text without characters that steer a terminal, and that no HTML may hold."""
+    return value.translate(UNPRINTABLE) if isinstance(value, str) else value

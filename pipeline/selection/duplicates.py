@@ -1,0 +1,278 @@
+"""Scored clips -> groups of videos that are uploads of the same content: re-encoded, trimmed, under another name.
+
+Two videos are one if at least half of the shorter one's clips have a counterpart in the other: a clip alike in sound
+and in picture, and nearer than others are by chance. Without the second condition thousands of videos of few kinds are
+one: a trained model puts those of a kind beside one another, so that 0.99 is nothing between two empty rooms, and 0.9
+is much between two rare things. So a clip's distances are measured by how near other videos are to it, in sound and in
+picture by themselves (`Crowd`): two birds that sing in two empty rooms are near in both, yet as near as many others.
+What more than NUM_NEAR videos show, such as black or a title card, counts for nothing, and so does what so many upload.
+
+Comparing all pairs is out of the question (200 000 videos: 2e10). So each stretch of about ten clips first becomes one
+vector of sound and one of picture; near ones are found by `near_pairs`; only their videos are compared, by all clips.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from pipeline.clips.splitting import SplittingConfig, part_splits
+from pipeline.selection.duplicate_groups import Links, Video, alone, group_rows, merge_settled
+from pipeline.selection.embeddings import to_matrix
+from pipeline.selection.neighbours import crowd_distances, near_pairs
+from pipeline.storage import files
+from pipeline.storage.workspace import Workspace
+from schemas.duplicates import DUPLICATES
+from schemas.fields import from_rows
+from schemas.scores import SCORES
+
+MIN_SHARED = 0.5  # of the shorter video's clips
+MAX_BY_CHANCE = 0.1  # others expected that near: geometric mean of those in sound and in picture
+NUM_NEAR = 32
+MIN_VIDEOS = 20  # fewer do not tell what is near by chance
+MIN_DISTANCE = 1e-4  # what float16 leaves uncertain
+STRETCH_CLIPS = 10
+STRETCH_SLACK = 2.0  # stretches of a trimmed video begin elsewhere, and are further off than its clips
+VECTOR_SIZE = 64  # longer ones are projected, which changes distances by 18 %, and 7.2 million clips take 0.4 GB
+SEED = 20260102
+PAIRS_AT_ONCE = 1 << 20  # of clips: 30 MB
+STRETCHES_AT_ONCE = 1 << 15  # pairs of them: 30 MB
+
+
+class VideoVectors:
+    """Makes the videos of one part comparable: reads scores/<model>/00042, writes nothing.
+
+    Args:
+        workspace: where the scores lie.
+        model: whose scores.
+        splitting: the splits.
+        count_good: of a part, how many clips of each video no rule refuses that looks at one clip; 0 may be left out.
+    """
+
+    def __init__(
+        self, workspace: Workspace, model: str, splitting: SplittingConfig, count_good: Callable[[str], dict[str, int]]
+    ) -> None:
+        self._workspace, self._model, self._splitting, self._count_good = workspace, model, splitting, count_good
+
+    def __call__(self, part: str) -> list[Video]:
+        """The part's videos that have scored clips, by name."""
+        splits, num_good = part_splits(self._workspace, part, self._splitting), self._count_good(part)
+        found = read_embeddings(self._workspace, self._model, part)
+        return [
+            Video(name, part, splits[name], num_good.get(name, 0), *stretches(clips))
+            for name, clips in sorted(found.items())
+        ]
+
+
+def stretches(clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each stretch of about STRETCH_CLIPS clips the mean, and the clip nearest to it, from [k, 2, D] sound, picture.
+
+    The mean finds a video that begins elsewhere; the clip tells how near others are to a clip, not to a mean.
+
+    Returns:
+        means and clips, [S, 2, VECTOR_SIZE or D] float16, unit.
+    """
+    size = clips.shape[2]
+    rows = clips.astype(np.float32)
+    if size > VECTOR_SIZE:
+        rows = unit(rows @ np.random.default_rng(SEED).standard_normal((size, VECTOR_SIZE), np.float32))
+    parts = np.array_split(rows, max(1, round(len(rows) / STRETCH_CLIPS)))
+    means = np.stack([part.mean(axis=0) for part in parts])
+    typical = [part[np.argmax((part * mean).sum(axis=(1, 2)))] for part, mean in zip(parts, means, strict=True)]
+    return unit(means).astype(np.float16), np.stack(typical).astype(np.float16)
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows of length 1; what is 0 stays so."""
+    return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Crowd:
+    """How near others are to each stretch, in sound and in picture.
+
+    Below `radii` the number of videos is taken to grow with distance to one power, that by which it grows between the
+    16th and the 32nd: half of the embedding's dimension, as it is around the median video.
+    """
+
+    radii: np.ndarray
+    """[n, 2] 1 - cosine to the `num_near`-th nearest other video; infinite in a corpus too small to tell."""
+    powers: np.ndarray
+    """[2]"""
+    num_near: int
+
+    def within(self, num_by_chance: float) -> np.ndarray:
+        """[n, 2] distance within which so many others are expected."""
+        return self.radii * (num_by_chance / self.num_near) ** (1 / self.powers)
+
+    def is_rare(self, distances: np.ndarray, radii: np.ndarray) -> np.ndarray:
+        """Whether at most MAX_BY_CHANCE others are expected that near, by the geometric mean of sound and picture.
+
+        Args:
+            distances: [..., 2]
+            radii: [..., 2] those of the stretch around which there are more.
+        """
+        numbers = self.powers * np.log(np.maximum(distances, MIN_DISTANCE) / radii)
+        return numbers.mean(axis=-1) <= np.log(MAX_BY_CHANCE / self.num_near)
+
+
+def measure_crowd(vectors: np.ndarray, owners: np.ndarray) -> Crowd:
+    """The crowd around [n, 2, D] unit vectors of sound and picture, of the videos `owners` [n], ascending from 0."""
+    num_videos = int(owners[-1]) + 1 if len(owners) else 0
+    if num_videos < MIN_VIDEOS:
+        return Crowd(np.full((len(vectors), 2), 1e9), np.ones(2), 1)
+    num_near = min(NUM_NEAR, num_videos // 2)
+    found = [crowd_distances(vectors[:, side], owners, (num_near // 2, num_near)) for side in (0, 1)]
+    half, last = np.maximum(np.stack(found, axis=1), MIN_DISTANCE).transpose(2, 0, 1)
+    growth = np.maximum(np.median(np.log(last / half), axis=0), 1e-3)
+    return Crowd(last, np.log(num_near / (num_near // 2)) / growth, num_near)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Comparison:
+    """What is to be compared, as arrays: every worker is sent all of it, 20 MB at 200 000 videos of 36 clips."""
+
+    names: list[str]
+    """[V] their video_id."""
+    parts: np.ndarray
+    """[V] str"""
+    starts: np.ndarray
+    """[V + 1] where the stretches of each begin."""
+    crowd: Crowd
+    pairs: np.ndarray
+    """[p, 2] numbers of two videos, the part of the first never later than that of the second."""
+
+
+def plan_comparison(videos: list[Video], similarity: float, decided: set[str]) -> Comparison:
+    """Which pairs of videos have stretches that may hold a counterpart; two of decided parts have been compared."""
+    names, parts = [video.video_id for video in videos], np.array([video.part for video in videos])
+    starts = np.cumsum([0, *(len(video.means) for video in videos)])
+    if not videos:
+        return Comparison(names, parts, starts, Crowd(np.zeros((0, 2)), np.ones(2), 1), np.zeros((0, 2), np.int64))
+    owners = np.repeat(np.arange(len(videos)), np.diff(starts))
+    crowd = measure_crowd(np.concatenate([video.typical for video in videos]), owners)
+    means = np.concatenate([video.means for video in videos])
+    # what is rare by the mean of both is rare in one of them; where that is too near to be told, it is in the other
+    furthest = np.minimum(1 - similarity, crowd.within(MAX_BY_CHANCE))
+    least = np.where(furthest >= MIN_DISTANCE, 1 - STRETCH_SLACK * furthest, 2)
+    near = np.unique(np.concatenate([near_pairs(means[:, side], least[:, side]) for side in (0, 1)]), axis=0)
+    is_decided = np.isin(parts, sorted(decided))[owners]
+    near = near[(owners[near[:, 0]] != owners[near[:, 1]]) & ~is_decided[near].all(axis=1)]
+    is_near = np.zeros(len(near), bool)
+    for start in range(0, len(near), STRETCHES_AT_ONCE):
+        first, second = near[start : start + STRETCHES_AT_ONCE].T
+        distances = 1 - np.einsum("psd,psd->ps", means[first].astype(np.float32), means[second].astype(np.float32))
+        is_rare = crowd.is_rare(distances / STRETCH_SLACK, np.minimum(crowd.radii[first], crowd.radii[second]))
+        is_alike = distances.max(axis=1) <= STRETCH_SLACK * (1 - similarity)
+        is_near[start : start + STRETCHES_AT_ONCE] = is_rare & is_alike
+    pairs = np.unique(owners[near[is_near]], axis=0)
+    is_swapped = parts[pairs[:, :1]] > parts[pairs[:, 1:]]
+    return Comparison(names, parts, starts, crowd, np.where(is_swapped, pairs[:, ::-1], pairs))
+
+
+class ComparePart:
+    """Compares, clip by clip, the pairs whose first video is in one part. Holds the clips of two parts at a time."""
+
+    def __init__(self, workspace: Workspace, model: str, similarity: float, comparison: Comparison) -> None:
+        self._workspace, self._model, self._similarity, self._comparison = workspace, model, similarity, comparison
+
+    def __call__(self, part: str) -> Links:
+        """The share of clips in common of each pair that is one."""
+        plan, links = self._comparison, {}
+        pairs = plan.pairs[plan.parts[plan.pairs[:, 0]] == part]
+        firsts = read_embeddings(self._workspace, self._model, part)
+        others = plan.parts[pairs[:, 1]]
+        for other in np.unique(others).tolist():
+            seconds = firsts if other == part else read_embeddings(self._workspace, self._model, other)
+            for a, b in pairs[others == other].tolist():
+                share = self.share(a, firsts[plan.names[a]], b, seconds[plan.names[b]])
+                if share >= MIN_SHARED:
+                    links[min(a, b), max(a, b)] = share
+        return links
+
+    def share(self, a: int, first: np.ndarray, b: int, second: np.ndarray) -> float:
+        """The share of the shorter video's clips that have a counterpart in the other, from the clips of both."""
+        if len(first) > len(second):
+            return self.share(b, second, a, first)
+        shorter, longer = (clips.astype(np.float32).transpose(1, 0, 2) for clips in (first, second))
+        radii, others = self._radii(a, len(first))[:, None], self._radii(b, len(second))
+        has_counterpart = np.zeros(len(first), bool)
+        at_once = max(1, PAIRS_AT_ONCE // len(second))
+        for start in range(0, len(first), at_once):
+            span = slice(start, start + at_once)
+            distances = np.moveaxis(1 - shorter[:, span] @ longer.transpose(0, 2, 1), 0, -1)
+            alike = self._comparison.crowd.is_rare(distances, np.minimum(radii[span], others))
+            has_counterpart[span] = (alike & (distances.max(axis=-1) <= 1 - self._similarity)).any(axis=1)
+        return float(has_counterpart.mean())
+
+    def _radii(self, number: int, num_clips: int) -> np.ndarray:
+        """[k, 2] how near others are to each clip: to its stretch."""
+        first, end = self._comparison.starts[number : number + 2]
+        lengths = [len(clips) for clips in np.array_split(np.arange(num_clips), end - first)]
+        return np.repeat(self._comparison.crowd.radii[first:end], lengths, axis=0)
+
+
+def find_duplicates(
+    workspace: Workspace,
+    name: str,
+    model: str,
+    videos: Iterable[Video],
+    similarity: float,
+    each: Callable[[Callable[[str], Links], list[str]], Iterable[Links]] = map,
+) -> list[float] | None:
+    """Write `duplicates/<name>/<part>` for every part of `scores/<model>` that has none yet.
+
+    Args:
+        workspace: where everything lies.
+        name: of the selection.
+        model: whose scores.
+        videos: of all parts, also of those that were compared before, in any order.
+        similarity: cosine below which two clips are never one, in sound or in picture.
+        each: gives what a function makes of each part, in any order.
+    Returns:
+        the cosine in sound, and in picture, from which either alone would tell an upload of the median stretch from
+        what is near by chance; close to 1 where the model tells little apart. None without a scored clip.
+    """
+    folder = f"duplicates/{name}"
+    decided = set(workspace.parts(folder))
+    known = {row["video_id"]: row for row in workspace.read_all(folder, DUPLICATES).to_pylist()}
+    ordered = sorted(videos, key=lambda video: video.video_id)
+    plan = plan_comparison(ordered, similarity, decided)
+    links: Links = {}
+    parts = np.unique(plan.parts[plan.pairs[:, 0]]).tolist()
+    for found in each(ComparePart(workspace, model, similarity, plan), parts):
+        links |= found
+    settled = _settled_elsewhere(workspace, name, [ordered[n] for n in sorted({n for pair in links for n in pair})])
+    rows = group_rows(ordered, links, decided, known, settled)
+    for part in workspace.pending(f"scores/{model}", folder):
+        workspace.commit(folder, part, from_rows(rows.get(part, []), DUPLICATES, part), DUPLICATES)
+    furthest = np.minimum(1 - similarity, plan.crowd.within(MAX_BY_CHANCE))
+    return (1 - np.median(furthest, axis=0)).round(5).tolist() if ordered else None
+
+
+def _settled_elsewhere(workspace: Workspace, name: str, videos: list[Video]) -> dict[str, dict[str, Any]]:
+    """By video_id what other selections than `name` have decided on the videos, with duplicates or without."""
+    folders = ("duplicates", "selections")
+    entries = [files.relative(entry.uri, uri) for uri in map(workspace.uri, folders) for entry in files.list_files(uri)]
+    columns = ["video_id", "group_id", "split", "also_groups"]
+    settled: dict[str, dict[str, Any]] = {}
+    for other in sorted({entry.partition("/")[0] for entry in entries} - {name}):
+        parts = {part for folder in folders for part in workspace.parts(f"{folder}/{other}")}
+        rows = workspace.read_all(f"duplicates/{other}", DUPLICATES, columns).to_pylist()
+        known = {row["video_id"]: row for row in rows}
+        settled = merge_settled(
+            settled, {v.video_id: known.get(v.video_id) or alone(v) for v in videos if v.part in parts}
+        )
+    return settled
+
+
+def read_embeddings(workspace: Workspace, model: str, part: str) -> dict[str, np.ndarray]:
+    """[k, 2, D] float16 unit vectors of sound and of picture of the scored clips of each video of a part, in order."""
+    columns = ["clip_id", "video_id", "score", "audio_embedding", "visual_embedding"]
+    table = workspace.read(f"scores/{model}", part, SCORES, columns)
+    table = table.filter(pc.is_finite(table["score"])).sort_by("clip_id")
+    names = np.array(table["video_id"].to_pylist())
+    clips = np.stack([to_matrix(table[f"{side}_embedding"]) for side in ("audio", "visual")], axis=1)
+    return {str(name): clips[names == name] for name in np.unique(names)}

@@ -1,0 +1,156 @@
+"""Proof that nothing a model trains on comes back in its evaluation: every video, together with all uploads of its
+content, is in one split, wherever the workspace uses its clips.
+
+Looked at are the clips that a stage may draw: of each selection the kept ones and the labelled ones (`load_clips`), and
+the frozen mixtures. A materialized shard may hold nothing but what its selection keeps, in its split. Models that train
+on whole splits, before there is a selection, must have been given its shares of them. Memory holds one word per video,
+and one per materialized clip.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.clips.splitting import SplittingConfig, duplicate_groups
+from pipeline.config import from_dict
+from pipeline.errors import DataError
+from pipeline.storage import files
+from pipeline.storage.workspace import Workspace
+from schemas.materialized import MATERIALIZED
+from schemas.mixtures import MIXTURES
+from schemas.selections import SELECTIONS, VIDEO_REASONS
+from schemas.videos import SPLITS
+
+COPIED = ["clip_id", "video_id", "split"]  # what a materialized clip has in common with its selection
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Audit:
+    """What was looked at, and found to be in one split each."""
+
+    num_videos: int
+    num_groups: int
+    """Groups of near-duplicate videos, of all selections together."""
+    num_uses: int
+    """Pairs of a video and a part that uses it."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.num_videos} videos, {self.num_groups} groups of duplicates, {self.num_uses} uses: "
+            "none in two splits"
+        )
+
+
+def audit(workspace: Workspace) -> Audit:
+    """Check every use of every video.
+
+    A group that one selection found holds for all: another that looked for none may have torn it apart.
+
+    Raises:
+        DataError: a video, or a group of duplicates, is in two splits; the message names both places. Or a model was
+            given other splits, or a shard holds what its selection does not keep.
+    """
+    _check_shares(workspace)
+    groups = duplicate_groups(workspace)
+    num_uses = 0
+    videos: set[str] = set()
+    seen: dict[str, tuple[str, str, str]] = {}  # by group: split, video and part of its first use
+    for place, video, split in _uses(workspace):
+        if split not in SPLITS:
+            raise DataError(f"{place}, video {video}: split `{split}`, expected {', '.join(SPLITS)}. Make it again.")
+        num_uses += 1
+        videos.add(video)
+        found, other, where = seen.setdefault(groups.get(video, video), (split, video, place))
+        if found != split:
+            what = f"video {video}" if video == other else f"videos {other} and {video}, uploads of the same content"
+            raise DataError(
+                f"{what}: {found} in {where}, {split} in {place}. What one model trains on would evaluate another, or "
+                "itself. Make all of a workspace with the same --set splitting and duplicate_similarity, each part "
+                "once; or remove what was made with others."
+            )
+    for selection in _names(workspace, "materialized"):
+        _check_copies(workspace, selection)
+    return Audit(len(videos), len(set(groups.values())), num_uses)
+
+
+def _check_shares(workspace: Workspace) -> None:
+    """Raise a DataError if two of the selections, and of the models that train on whole splits, split differently."""
+    known: dict[str, SplittingConfig] = {}
+    for folder in [f"{kind}/{name}" for kind in ("selections", "models") for name in _names(workspace, kind)]:
+        config = workspace.stage(folder)["config"] if workspace.has_stage(folder) else {}
+        if "splitting" in config and config.get("selection") is None:
+            known[folder] = from_dict(SplittingConfig, config["splitting"])
+    for (other, expected), (folder, splitting) in itertools.pairwise(known.items()):
+        if splitting != expected:
+            raise DataError(
+                f"{workspace.uri(folder)}: made with {splitting}, {other} with {expected}. What one trains on is "
+                "the other's test. Remove one of them and what was made from it, and make it with the same splitting."
+            )
+
+
+def _uses(workspace: Workspace) -> Iterator[tuple[str, str, str]]:
+    """(part, video, split), each once."""
+    for selection in _names(workspace, "selections"):
+        columns = ["video_id", "split", "kept", "label", "reason"]
+        for place, rows in _parts(workspace, f"selections/{selection}", SELECTIONS, columns):
+            may_be_drawn = pc.invert(pc.is_in(rows["reason"], pa.array(VIDEO_REASONS)))
+            is_drawn = pc.or_(rows["kept"], pc.and_(pc.is_valid(rows["label"]), may_be_drawn))
+            yield from _distinct(place, rows.filter(is_drawn))
+    for name in _names(workspace, "mixtures"):
+        columns = ["first_clip_id", "sound_clip_id", "second_clip_id", "split"]
+        for place, rows in _parts(workspace, f"mixtures/{name}", MIXTURES, columns):
+            for column in columns[:3]:
+                clips = rows.filter(pc.is_valid(rows[column]))
+                videos = pc.replace_substring_regex(clips[column], "_[0-9]+$", "")  # clip_id: <video_id>_<ms>
+                yield from _distinct(place, pa.table({"video_id": videos, "split": clips["split"]}))
+
+
+def _check_copies(workspace: Workspace, selection: str) -> None:
+    """Raise a DataError unless each materialized clip is one that the selection keeps, in its split, and there once.
+
+    That none is missing is not asked: shards may be half written, and a selection grows before its shards do.
+    """
+    folder, source = f"materialized/{selection}", f"selections/{selection}"
+    shards = [_hashes(rows) for _, rows in _parts(workspace, folder, MATERIALIZED, COPIED)]
+    if not sum(map(len, shards)):
+        return
+    hashes, counts = np.unique(np.concatenate(shards), return_counts=True)
+    is_kept = np.zeros(len(hashes), bool)
+    for _, rows in _parts(workspace, source, SELECTIONS, [*COPIED, "kept"]):
+        wanted = _hashes(rows.filter(rows["kept"]))
+        at = np.searchsorted(hashes, wanted)
+        at[at == len(hashes)] = 0
+        is_kept[at[hashes[at] == wanted]] = True
+    for wrong, what in ((~is_kept, f"are none that {source} keeps, or in another split"), (counts > 1, "are repeated")):
+        if wrong.any():
+            raise DataError(
+                f"{workspace.uri(folder)}: {wrong.sum()} of {len(hashes)} clips {what}. Remove the folder, and "
+                "materialize the selection again."
+            )
+
+
+def _hashes(rows: pa.Table) -> np.ndarray:
+    """[n] int64, equal for equal rows of COPIED within this process: 8 bytes instead of a clip's name."""
+    values = zip(*(rows[name].to_pylist() for name in COPIED), strict=True)
+    return np.fromiter(map(hash, values), np.int64, len(rows))
+
+
+def _parts(workspace: Workspace, folder: str, schema: pa.Schema, columns: list[str]) -> Iterator[tuple[str, pa.Table]]:
+    for part in workspace.parts(folder):
+        yield f"{folder}/{part}", workspace.read(folder, part, schema, columns)
+
+
+def _distinct(place: str, rows: pa.Table) -> Iterator[tuple[str, str, str]]:
+    """The place with each (video_id, split) of the rows once."""
+    found = rows.group_by(["video_id", "split"], use_threads=False).aggregate([])
+    yield from ((place, *pair) for pair in zip(found["video_id"].to_pylist(), found["split"].to_pylist(), strict=True))
+
+
+def _names(workspace: Workspace, kind: str) -> list[str]:
+    """What stands side by side in a folder of the workspace: the names of selections, of mixtures, and so on."""
+    uri = workspace.uri(kind)
+    return sorted({files.relative(entry.uri, uri).partition("/")[0] for entry in files.list_files(uri)})

@@ -1,0 +1,255 @@
+"""What a training run keeps on disk: a checkpoint to go on from, the model, the curve. Each in one atomic step.
+
+A checkpoint is one file of tensors and plain values, read with `weights_only`: it runs nothing. The curve goes to
+Parquet and a TensorBoard event file whenever a checkpoint is written, so a run that failed has one too.
+"""
+
+import math
+import zipfile
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.config import hash_bytes
+from pipeline.errors import ConfigError, DataError
+from pipeline.storage import files
+from pipeline.storage.workspace import TRAINING_FOLDER, Workspace
+from pipeline.training.protocols import Context
+from pipeline.training.tensorboard import FILE_NAME, event_file
+from schemas.fields import SchemaError, from_rows
+from schemas.reports import TRAINING
+
+MAGIC = b"PK\x03\x04"
+REMEDY = "Remove its folder to train anew."
+# What reading a damaged or foreign file raises, here or in torch.
+UNREADABLE = (
+    RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, UnpicklingError,
+    zipfile.BadZipFile, SchemaError,
+)  # fmt: skip
+
+
+def read_checkpoint(uri: str, names: tuple[str, ...]) -> dict[str, Any]:
+    """The named values of a file that torch.save wrote, on the CPU, without running anything in it.
+
+    Raises:
+        DataError: the file is missing, holds something else, or is not, to the bit, what was written.
+    """
+    with files.local_copy(uri) as path, path.open("rb") as file:
+        try:
+            if file.read(len(MAGIC)) != MAGIC:  # torch would try older forms
+                raise ValueError("not a file that torch.save wrote")
+            damaged = zipfile.ZipFile(file).testzip()  # torch itself compares no checksums
+            if damaged is not None:
+                raise ValueError(f"{damaged} in it is damaged")
+            file.seek(0)
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
+            return {name: loaded[name] for name in names}
+        except torch.OutOfMemoryError:
+            raise
+        except UNREADABLE as error:
+            why = str(error).partition("\n")[0]
+            raise DataError(f"{uri}: not a checkpoint of tensors and numbers ({why}). {REMEDY}") from error
+
+
+def load_weights(model: nn.Module, workspace: Workspace, folder: str) -> None:
+    """Put the best weights of a finished training run into a model.
+
+    Raises:
+        ConfigError: that run has not finished.
+        DataError: the file is damaged, or its weights are another model's.
+    """
+    if not workspace.is_finished(folder):
+        name = folder.rpartition("/")[2]
+        raise ConfigError(f"{workspace.uri(folder)}: not trained yet. Run `earshot train ... --name {name}` first.")
+    uri = workspace.uri(folder, "model.pt")
+    try:
+        model.load_state_dict(read_checkpoint(uri, ("model",))["model"])
+    except (RuntimeError, TypeError) as error:
+        raise DataError(f"{uri}: does not fit the model that the folder's config describes ({error}).") from error
+
+
+class Progress:
+    """What a checkpoint holds: weights, memory, the step, figures since the last report, the curve, the best weights.
+
+    The step is the data position: every batch is a function of the clips, the seed and the step.
+
+    Args:
+        workspace, folder: where the model's files lie.
+        model, memory, optimiser, scaler: what has a state to keep.
+        clips: what `clipsets.describe` says of each set, by split.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        folder: str,
+        model: nn.Module,
+        memory: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+        clips: dict[str, dict[str, Any]],
+    ) -> None:
+        self._workspace, self._folder, self._run = workspace, folder, folder.rpartition("/")[2]
+        self._model = model
+        self._parts: dict[str, Any] = {"model": model, "memory": memory, "optimiser": optimiser, "scaler": scaler}
+        self._clips = clips
+        self.step = 0
+        self.elapsed_s = 0.0
+        self.sums: dict[str, float] = {}
+        self.since = 0
+        self._unread: list[tuple[list[str], Tensor]] = []
+        self.best_loss = math.inf
+        self._best_step = 0
+        self._best: dict[str, Tensor] = {}
+        self._curve: list[dict[str, Any]] = []
+
+    def restore(self, num_steps: int) -> None:
+        """Go back to the checkpoint on disk, if there is one.
+
+        Raises:
+            ConfigError: it has learned from other clips.
+            DataError: it is damaged, of another model, or of a step beyond `num_steps`.
+        """
+        uri = self._workspace.uri(self._folder, "checkpoint.pt")
+        if not files.exists(uri):
+            return
+        saved = read_checkpoint(uri, (*self._parts, *self._facts()))
+        try:
+            for name, now in self._facts().items():
+                if not isinstance(saved[name], type(now)):
+                    raise TypeError(f"{name} is no {type(now).__name__}")
+            if not 0 <= saved["step"] <= num_steps:
+                raise ValueError(f"step {saved['step']}, expected 0 to {num_steps}")
+            if saved["clips"] != self._clips:
+                raise ConfigError(
+                    f"{uri}: has learned from {_told(saved['clips'])}; there are {_told(self._clips)} now, and a run "
+                    "goes on with the clips that it began with. Bring these back, or train another model with --name."
+                )
+            from_rows(saved["curve"], TRAINING, "curve")
+            if saved["best"]:
+                self._model.load_state_dict(saved["best"])
+            for name, part in self._parts.items():
+                part.load_state_dict(saved[name])
+            self.sums = {str(name): float(value) for name, value in saved["sums"].items()}
+        except torch.OutOfMemoryError:  # no word about the file
+            raise
+        except UNREADABLE as error:
+            raise DataError(f"{uri}: of another model, or damaged ({error}). {REMEDY}") from error
+        self.step, self.elapsed_s, self.since = saved["step"], saved["elapsed_s"], saved["since"]
+        self._best, self.best_loss, self._best_step = saved["best"], saved["best_loss"], saved["best_step"]
+        self._curve = saved["curve"]
+
+    def add(self, figures: dict[str, Tensor]) -> None:
+        """Count one step and its figures, which stay on their device until they are read."""
+        self._unread.append((list(figures), torch.stack([value.detach().float() for value in figures.values()])))
+        self.step += 1
+
+    def read(self) -> list[dict[str, float]]:
+        """Add the figures of the steps since the last call to the sums, and return them, step by step.
+
+        One transfer for many steps: a GPU that is asked at each step has nothing to do until the next one begins.
+        """
+        rows = torch.stack([row for _, row in self._unread]).tolist() if self._unread else []
+        read = [dict(zip(names, row, strict=True)) for (names, _), row in zip(self._unread, rows, strict=True)]
+        self._unread = []
+        for figures in read:
+            for name, value in figures.items():
+                self.sums[name] = self.sums.get(name, 0.0) + value
+        self.since += len(read)
+        return read
+
+    def means(self) -> dict[str, float]:
+        """Of the figures read since the last `restart`."""
+        return {name: value / self.since for name, value in self.sums.items()}
+
+    def restart(self) -> None:
+        """Begin anew to sum figures up."""
+        self.sums, self.since = {}, 0
+
+    def agree(self, context: Context, weight: float) -> None:
+        """Make equal what each worker has gathered alone, figures and batch statistics: rank 0 writes for all."""
+        self.sums = context.mean(self.sums, weight)
+        if context.world_size > 1:
+            for buffer in self._model.buffers():  # the memory's are equal
+                if buffer.is_floating_point():
+                    buffer.copy_(context.gather(buffer.unsqueeze(0)).mean(dim=0))
+
+    def note(self, split: str, metrics: dict[str, float], of_best: bool = False) -> None:
+        """Add figures to the curve: of this step, or of the step that the best weights are from."""
+        step = self._best_step if of_best else self.step
+        facts = {"run": self._run, "step": step, "split": split, "elapsed_s": self.elapsed_s}
+        self._curve += [facts | {"metric": name, "value": value} for name, value in metrics.items()]
+
+    def keep_if_best(self, loss: float | None) -> None:
+        """Copy the weights if no validation loss so far is as low; one that is no number is worse than any.
+
+        As long as there is none to judge by, the last weights are the best.
+        """
+        comparable = loss if loss is not None and math.isfinite(loss) else math.inf
+        if comparable < self.best_loss or self.best_loss == math.inf:
+            self.best_loss, self._best_step = comparable, self.step
+            self.keep()
+
+    def keep(self) -> None:
+        """Copy the weights, as those of the best step."""
+        self._best = {name: value.detach().cpu().clone() for name, value in self._model.state_dict().items()}
+
+    def take_best(self) -> None:
+        """Put the best weights back into the model."""
+        self._model.load_state_dict(self._best)
+
+    def commit(self) -> None:
+        """Write the checkpoint, and the curve so far."""
+        saved = {name: part.state_dict() for name, part in self._parts.items()}
+        with files.building(self._workspace.uri(self._folder, "checkpoint.pt")) as path, path.open("wb") as file:
+            torch.save(saved | self._facts(), file)  # into an open file: a path's name would become part of the bytes
+        self._draw()
+
+    def finish(self, clips_per_s: float) -> None:
+        """Write the model, of the best weights, and the whole curve, and declare the folder finished.
+
+        `_stage.json` gets the hash of the model's bytes as `content`, what it has learned from as `clips`, and the best
+        step with its `figures`.
+        """
+        with files.building(self._workspace.uri(self._folder, "model.pt")) as path:
+            with path.open("wb") as file:
+                torch.save({"model": self._best}, file)
+            content = hash_bytes(path.read_bytes())
+        self._draw()
+        best = [row for row in self._curve if row["step"] == self._best_step]
+        self._workspace.finish(
+            self._folder,
+            content=content,
+            clips=self._clips,
+            step=self.step,
+            best_step=self._best_step,
+            figures={f"{row['split']}_{row['metric']}": row["value"] for row in best},
+            clips_per_s=clips_per_s,
+        )
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "clips": self._clips,
+            "step": self.step,
+            "elapsed_s": self.elapsed_s,
+            "sums": self.sums,
+            "since": self.since,
+            "curve": self._curve,
+            "best_loss": self.best_loss,
+            "best_step": self._best_step,
+            "best": self._best,
+        }
+
+    def _draw(self) -> None:
+        started = self._workspace.stage(self._folder)["started"]
+        uri = self._workspace.uri(self._folder, "tensorboard", FILE_NAME)
+        files.commit_bytes(uri, event_file(self._curve, started))
+        self._workspace.commit(TRAINING_FOLDER, self._run, from_rows(self._curve, TRAINING, self._run), TRAINING)
+
+
+def _told(clips: dict[str, dict[str, Any]]) -> str:
+    """`12 clips of 3 videos (train, 0a1b2c3d4e5f)` for each split."""
+    sets = ((split, facts["num_clips"], facts["num_videos"], facts["fingerprint"]) for split, facts in clips.items())
+    return ", ".join(f"{num} clips of {videos} videos ({split}, {name})" for split, num, videos, name in sets)

@@ -1,0 +1,117 @@
+"""Which clips a stage draws from: all kept clips of a split, or those of a selection, as a `ClipSet`."""
+
+import concurrent.futures
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.clips.splitting import SplittingConfig, part_splits
+from pipeline.errors import ConfigError
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, Workspace
+from pipeline.training.batching import ClipSet
+from schemas.clips import CLIPS
+from schemas.selections import SELECTIONS, VIDEO_REASONS
+
+PLACE = ["clip_id", "video_id", "part", "tar_offset", "tar_bytes"]
+PARTS_FILE = "parts.json"
+# Parts read at once: most of the time goes to waiting for an object store, 2 500 parts one by one take minutes.
+NUM_READERS = 16
+
+
+def load_split(workspace: Workspace, split: str, splitting: SplittingConfig) -> ClipSet:
+    """Every kept clip of a split, before anything is known of its content."""
+    (clips,) = load_splits(workspace, (split,), splitting, workspace.require(CLIPS_FOLDER))
+    return clips
+
+
+def load_splits(
+    workspace: Workspace, splits: Sequence[str], splitting: SplittingConfig, parts: Sequence[str]
+) -> list[ClipSet]:
+    """Every kept clip of each of the splits, of these parts of clips."""
+
+    def read(part: str) -> pa.Table:
+        by_video = part_splits(workspace, part, splitting)
+        clips = workspace.read(CLIPS_FOLDER, part, CLIPS, [*PLACE, "outcome"])
+        of_clip = pa.array([by_video[video] for video in clips["video_id"].to_pylist()], pa.string())
+        kept = pc.equal(clips["outcome"], "kept")
+        return clips.select(PLACE).append_column("split", of_clip).filter(kept)
+
+    return _sets(workspace, splits, _read_all(read, parts))
+
+
+def load_clips(workspace: Workspace, selection: str, split: str) -> ClipSet:
+    """The kept clips of one split of a selection and its labelled clips, with their `kept` and `label`.
+
+    Labelled clips are there whatever rule refused them, but for rules about their whole video (VIDEO_REASONS).
+    """
+    parts = workspace.require(f"selections/{selection}")
+    (clips,) = load_selected(workspace, selection, (split,), parts)
+    return clips
+
+
+def load_selected(workspace: Workspace, selection: str, splits: Sequence[str], parts: Sequence[str]) -> list[ClipSet]:
+    """What `load_clips` gives, for each of the splits, of these parts of the selection."""
+
+    def read(part: str) -> pa.Table:
+        columns = ["clip_id", "kept", "reason", "split", "label"]
+        decisions = workspace.read(f"selections/{selection}", part, SELECTIONS, columns)
+        places = workspace.read(CLIPS_FOLDER, part, CLIPS, [*PLACE, "outcome"])
+        with duckdb.connect() as database:
+            database.register("decisions", decisions)
+            database.register("places", places)
+            sql = """
+                SELECT places.* EXCLUDE (outcome), kept, label, split FROM places JOIN decisions USING (clip_id)
+                WHERE outcome = 'kept' AND (kept OR label IS NOT NULL AND NOT list_contains($barred, reason))
+                ORDER BY clip_id
+            """
+            return database.sql(sql, params={"barred": list(VIDEO_REASONS)}).to_arrow_table()
+
+    return _sets(workspace, splits, _read_all(read, parts))
+
+
+def begun_with(workspace: Workspace, folder: str, source: str, is_finished: bool = False) -> list[str]:
+    """The parts of `source` that `folder` is made from: those that were there when this was first asked of it.
+
+    What is added to a collection later does not disturb a run that is resumed; a finished one needs them no more.
+
+    Raises:
+        ConfigError: one of them is gone, and the run has not finished.
+    """
+    uri, there = workspace.uri(folder, PARTS_FILE), workspace.parts(source)
+    if not files.exists(uri):
+        files.commit_bytes(uri, json.dumps(there).encode())
+    parts = json.loads(files.read_bytes(uri))
+    gone = sorted(set(parts) - set(there))
+    if gone and not is_finished:
+        raise ConfigError(
+            f"{uri}: began with part {gone[0]}, which is no longer in {workspace.uri(source)}. Bring it back, or "
+            f"remove {workspace.uri(folder)} to begin anew."
+        )
+    return parts
+
+
+def describe(clips: ClipSet) -> dict[str, Any]:
+    """`num_clips`, `num_videos` and a `fingerprint` of what batches are drawn by: the rows, but for their places."""
+    digest = hashlib.sha256()
+    for name in sorted(set(clips.rows.column_names) - set(PLACE[2:])):
+        digest.update(f"{name}\n".encode())
+        for chunk in clips.rows[name].chunks:  # a value per line: other chunks of the same rows, the same bytes
+            digest.update("".join(f"{json.dumps(value)}\n" for value in chunk.to_pylist()).encode())
+    return {"num_clips": len(clips), "num_videos": clips.num_videos, "fingerprint": digest.hexdigest()[:12]}
+
+
+def _read_all(read: Callable[[str], pa.Table], parts: Iterable[str]) -> pa.Table:
+    """The tables of all parts, in order."""
+    with concurrent.futures.ThreadPoolExecutor(NUM_READERS) as pool:
+        return pa.concat_tables(pool.map(read, parts))
+
+
+def _sets(workspace: Workspace, splits: Sequence[str], rows: pa.Table) -> list[ClipSet]:
+    of = {split: rows.filter(pc.equal(rows["split"], split)).drop_columns("split") for split in splits}
+    return [ClipSet(workspace, CLIPS_FOLDER, of[split]) for split in splits]

@@ -1,0 +1,174 @@
+"""What the training loop, a learner and the place where both run know of one another. No file, no loop, no Ray.
+
+A learner brings the model, the batches and the loss; a context says where the loop runs: its rank, its device, how
+gradients are shared, whom to tell; a `TrainingConfig` says how long and how fast.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.storage.workspace import Workspace
+from pipeline.training.batching import ClipSet
+
+Batch = dict[str, Tensor]
+Model = TypeVar("Model", bound=nn.Module)
+AnyModel = TypeVar("AnyModel", bound=nn.Module, contravariant=True)
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingConfig:
+    """How long and how fast a learner trains."""
+
+    num_steps: int
+    """Optimiser steps. The learning rate falls to zero at the last one, so more steps also mean a slower fall."""
+    batch_size: int
+    """Examples per step, over all workers together."""
+    learning_rate: float = 1e-4
+    """Adam's peak rate."""
+    warmup_steps: int = 100
+    """Steps over which the rate rises from zero."""
+    weight_decay: float = 0.0
+    """AdamW's decay. A little (0.01) helps where there are few videos."""
+    clip_norm: float = 5.0
+    """Gradients longer than this are shortened to it."""
+    validate_every: int = 500
+    """Steps between validations; each also writes a checkpoint."""
+    checkpoint_every: int | None = None
+    """Steps between further checkpoints, where a validation is too far away to repeat after a kill."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Of convolutions and products in the network; losses and weights stay fp32. bf16 doubles the speed of a GPU that
+    has it, fp16 that of an older one, with its gradients scaled."""
+    num_validation_batches: int = 8
+    """Batches per validation, the same ones each time."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "batch_size", "validate_every", "num_validation_batches"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"training.{name} = {getattr(self, name)}: expected 1 or more.")
+        if self.checkpoint_every is not None and self.checkpoint_every < 1:
+            raise ValueError(f"training.checkpoint_every = {self.checkpoint_every}: expected 1 or more, or none.")
+        if self.precision not in ("fp32", *HALVES):
+            raise ValueError(f"training.precision = {self.precision}: expected fp32, {' or '.join(HALVES)}.")
+        for name in ("learning_rate", "clip_norm"):
+            if not 0 < getattr(self, name) < math.inf:  # not even if it is nan
+                raise ValueError(f"training.{name} = {getattr(self, name)}: expected a number of more than 0.")
+        for name in ("warmup_steps", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"training.{name} = {getattr(self, name)}: expected a number, 0 or more.")
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step: linear warm-up, then half a cosine down to zero."""
+        warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        return self.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / self.num_steps))
+
+
+def half_precision(precision: str, device: torch.device) -> torch.autocast:
+    """The context in which a network computes; nothing changes for fp32."""
+    return torch.autocast(device.type, dtype=HALVES.get(precision, torch.bfloat16), enabled=precision in HALVES)
+
+
+class Learner(Protocol[Model]):
+    """What a seed system adds to the loop."""
+
+    name: str
+    training: TrainingConfig
+
+    def model(self) -> Model:
+        """A fresh model, its weights drawn from torch's global generator; what asks for no gradient stays as it is."""
+
+    def initialise(self, model: Model, workspace: Workspace) -> None:
+        """Load weights that another stage trained, where the learner builds on one."""
+
+    def batch(self, clips: ClipSet, rng: np.random.Generator, count: int, rows: slice, augment: bool) -> Batch:
+        """The given rows of the global batch of `count` examples that `rng` determines.
+
+        The first tensor has one row per example; the loss is a mean over examples, this worker's or all workers'.
+        """
+
+    def loss(self, model: Model, batch: Batch) -> dict[str, Tensor]:
+        """`loss` (a scalar to minimise) and its parts, each a scalar worth a curve."""
+
+
+@runtime_checkable
+class Beginning(Protocol):
+    """A learner whose loss needs the other workers, or a memory that outlives a step."""
+
+    def begin(self, clips: ClipSet, seed: int, context: "Context") -> nn.Module:
+        """Take what `loss` will need; return the memory, a module of buffers that the checkpoint keeps."""
+
+    def after_step(self) -> None:
+        """Write into the memory; not before the step's gradients, which are computed from it, are done."""
+
+
+@runtime_checkable
+class Concluding(Protocol[AnyModel]):
+    """A learner with a phase after the loop, such as a classifier on frozen towers."""
+
+    def conclude(
+        self, model: AnyModel, train_set: ClipSet, validation_set: ClipSet, seed: int, context: "Context"
+    ) -> dict[str, float]:
+        """Finish the best weights in place, on every worker alike, and return figures for the curve.
+
+        A function of its arguments alone: after a kill it runs again from the last checkpoint.
+        """
+
+
+class Context(Protocol):
+    """Where the loop runs."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    def share_gradients(self, model: nn.Module) -> None:
+        """Replace the gradient of every parameter that learns by its mean over the workers."""
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """[sum of B, ...] the rows [B, ...] of all workers, by rank; gradients flow back, summed over the workers.
+
+        Where every worker then computes the same mean over all rows, the mean of the weights' gradients over the
+        workers is that of one process with the whole batch. Batch norm in training is the exception: it shows rows
+        only those of their own worker (see `cluster/gathering.py`), so give each worker dozens.
+        """
+
+    def mean(self, values: dict[str, float], weight: float = 1.0) -> dict[str, float]:
+        """Each value's mean over the workers, weighted by how many examples each of them has seen."""
+
+    def report(self, step: int, metrics: dict[str, float]) -> None:
+        """Tell whoever watches; called equally often on every worker.
+
+        Without metrics it tells where a resumed run goes on.
+        """
+
+
+class LocalContext:
+    """One process, no Ray: for `--workers 0`, tests, notebooks and machines without a cluster."""
+
+    rank, world_size = 0, 1
+
+    def __init__(self, on_report: Callable[[int, dict[str, float]], None] | None = None) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._on_report = on_report
+
+    def share_gradients(self, model: nn.Module) -> None:
+        """There is one worker."""
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """The rows as they are: there is one worker."""
+        return rows
+
+    def mean(self, values: dict[str, float], weight: float = 1.0) -> dict[str, float]:
+        """The values as they are: there is one worker."""
+        return values
+
+    def report(self, step: int, metrics: dict[str, float]) -> None:
+        """Pass the metrics on."""
+        if self._on_report:
+            self._on_report(step, metrics)

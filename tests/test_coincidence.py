@@ -1,0 +1,213 @@
+"""The coincidence learner: what a batch is made of, what its memory holds, and what its last word may touch."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from conftest import World
+
+from pipeline.clips.samples import Clip
+from pipeline.clips.splitting import SplittingConfig
+from pipeline.config import as_dict
+from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig, MemoryConfig
+from pipeline.learners.matching import MatchingConfig
+from pipeline.metrics.detection import matched_mismatched_auc
+from pipeline.models.towers import CoincidenceConfig
+from pipeline.storage import files
+from pipeline.storage.workspace import Workspace
+from pipeline.training.batching import step_rng
+from pipeline.training.clipsets import load_split
+from pipeline.training.loop import train
+from pipeline.training.protocols import LocalContext, TrainingConfig
+
+COINCIDENCE = CoincidenceLearnerConfig(
+    model=CoincidenceConfig(trunk="plain", frame_size=32, width=0.25, embedding_dim=16),
+    training=TrainingConfig(num_steps=2, batch_size=3, validate_every=1, num_validation_batches=1),
+    matching=MatchingConfig(num_batches=2, num_steps=5, num_held_out_batches=2),
+)
+
+
+def test_every_row_of_a_coincidence_batch_is_of_another_video(world: World) -> None:
+    clips = load_split(world.workspace, "train", SplittingConfig())
+    for step in range(10):
+        batch = CoincidenceLearner(COINCIDENCE).batch(clips, step_rng(0, step), 4, slice(None), augment=True)
+        assert len(set(batch["video"].tolist())) == 4
+        assert batch["waveform"].abs().max() <= 1
+        assert 0 <= batch["frames"].min() <= batch["frames"].max() <= 1
+
+
+def test_validation_does_not_augment_and_training_does(world: World) -> None:
+    clips = load_split(world.workspace, "train", SplittingConfig())
+    plain, again, varied = (
+        CoincidenceLearner(COINCIDENCE).batch(clips, step_rng(2), 4, slice(None), augment=augment)["frames"]
+        for augment in (False, False, True)
+    )
+    assert torch.equal(plain, again)
+    assert not torch.equal(plain, varied)
+
+
+NCE = dataclasses.replace(COINCIDENCE, objective="nce", memory=MemoryConfig(size=12, num_negatives=12))
+
+
+@pytest.mark.parametrize(("draw", "shape"), [("shared", [12]), ("per_example", [3, 12])])
+def test_a_batch_for_nce_says_where_its_noise_lies(world: World, draw: str, shape: list[int]) -> None:
+    clips = load_split(world.workspace, "train", SplittingConfig())
+    config = dataclasses.replace(NCE, memory=dataclasses.replace(NCE.memory, draw=draw))
+    learner = CoincidenceLearner(config)
+    batch = learner.batch(clips, step_rng(0), 3, slice(None), augment=True)
+    assert list(batch["negatives"].shape) == shape
+    assert 0 <= batch["negatives"].min() < batch["negatives"].max() < 1
+    second = learner.batch(clips, step_rng(0), 3, slice(1, None, 2), augment=True)  # what another worker draws
+    wanted = batch["negatives"] if draw == "shared" else batch["negatives"][1::2]
+    assert torch.equal(second["negatives"], wanted)
+    assert "negatives" not in learner.batch(clips, step_rng(0), 3, slice(None), augment=False)
+
+
+@pytest.mark.parametrize("directions", ["both", "visual"])
+@pytest.mark.parametrize("draw", ["shared", "per_example"])
+def test_nce_remembers_what_it_has_seen_and_reaches_both_towers(world: World, draw: str, directions: str) -> None:
+    torch.manual_seed(0)
+    clips = load_split(world.workspace, "train", SplittingConfig())
+    memory = dataclasses.replace(NCE.memory, draw=draw, directions=directions)
+    learner = CoincidenceLearner(dataclasses.replace(NCE, memory=memory))
+    model = learner.model().train()
+    remembered = learner.begin(clips, 0, LocalContext())
+    seen: list[int] = []
+    for step in range(4):
+        batch = learner.batch(clips, step_rng(0, step), 4, slice(None), augment=True)
+        parts = learner.loss(model, batch)
+        assert parts["nce"] > 0 or step == 0  # nothing to compare with yet
+        parts["loss"].backward()
+        learner.after_step()
+        seen += batch["video"].tolist()
+        assert sorted(remembered.videos.tolist()) == sorted([-1] * (12 - len(seen)) + seen[-12:])
+    assert torch.isfinite(remembered.log_mean_noise).tolist() == [True, directions == "both"]
+    for tower in (model.visual_tower, model.audio_tower):
+        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in tower.parameters())
+    model.eval()
+    assert "info_nce" in learner.loss(model, batch)  # held-out clips are in no memory
+
+
+def bars_and_tones(num_videos: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A bright bar whose place is the pitch of a tone: frames [B, 2, 3, 32, 32], waveform [B, T] of 0.3 s."""
+    generator = torch.Generator().manual_seed(seed)
+    pitch = torch.rand(num_videos, generator=generator)
+    bar = ((torch.arange(32) - (28 * pitch + 2)[:, None]).abs() < 2.5).float()[:, None, None, :, None]
+    colour = 0.4 + 0.6 * torch.rand(num_videos, 1, 3, 1, 1, generator=generator)
+    frames = bar * colour + 0.05 * torch.rand(num_videos, 2, 3, 32, 32, generator=generator)
+    phase = 200 * 2 ** (4 * pitch[:, None]) * torch.arange(4800) / 16_000 + torch.rand(
+        num_videos, 1, generator=generator
+    )
+    noise = 0.003 * torch.randn(num_videos, 4800, generator=generator)
+    return frames.clamp(0, 1), 0.1 * torch.sin(2 * np.pi * phase) + noise
+
+
+@pytest.mark.parametrize(
+    ("trunk", "score", "directions"), [("plain", "cosine", "both"), ("stem3d", "bilinear", "visual")]
+)
+def test_nce_learns_what_sounds_how_for_videos_it_has_not_seen(trunk: str, score: str, directions: str) -> None:
+    shape = CoincidenceConfig(trunk=trunk, frame_size=32, width=0.125, embedding_dim=16, score=score)
+    memory = MemoryConfig(size=512, num_negatives=256, directions=directions)
+    learner = CoincidenceLearner(dataclasses.replace(NCE, model=shape, memory=memory))
+    torch.manual_seed(0)
+    model = learner.model().train()
+    learner.begin(None, 0, LocalContext())
+    frames, waveform = bars_and_tones(200, seed=0)
+    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
+    for step in range(80):
+        optimiser.param_groups[0]["lr"] = 3e-3 * min(1, (step + 1) / 10, (80 - step) / 40)
+        rng = np.random.default_rng(step)
+        video = torch.from_numpy(rng.permutation(200)[:16])
+        negatives = torch.from_numpy(rng.random(256))
+        batch = {"frames": frames[video], "waveform": waveform[video], "video": video, "negatives": negatives}
+        optimiser.zero_grad()
+        learner.loss(model, batch)["loss"].backward()
+        optimiser.step()
+        learner.after_step()
+    with torch.no_grad():
+        logits = model.eval().logits(*model(*bars_and_tones(100, seed=1))).numpy()
+    is_pair = np.eye(100, dtype=bool)
+    assert matched_mismatched_auc(logits[is_pair], logits[~is_pair]) > 0.85
+
+
+class OneSecond:
+    """A clip set whose clips of 5 s flash white and hiss in second `number`, and are black and silent otherwise."""
+
+    video_index = np.arange(5)
+
+    def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        return rng.permutation(5)[:count]
+
+    def read_many(self, numbers: np.ndarray) -> list[Clip]:
+        return [self.clip(int(number)) for number in numbers]
+
+    def clip(self, number: int) -> Clip:
+        frames, sound = np.zeros((5, 3, 32, 32), np.uint8), np.zeros((5, 16_000), np.int16)
+        frames[number], sound[number] = 255, np.random.default_rng(number).integers(-9000, 9000, 16_000)
+        return Clip(str(number), {"flac": sound.ravel()}, frames, {})
+
+
+def test_frames_and_sound_of_a_crop_are_of_one_time() -> None:
+    learner = CoincidenceLearner(dataclasses.replace(COINCIDENCE, crop=0.4))
+    num_lit = 0
+    for step in range(12):
+        batch = learner.batch(OneSecond(), step_rng(step), 5, slice(None), augment=True)
+        assert batch["frames"].shape[:2] == (5, 2)  # neighbours: at most one of them is lit
+        lit = batch["frames"].mean(dim=(2, 3, 4)) > 0.2
+        power = batch["waveform"].unflatten(1, (2, 16_000)).square().mean(dim=2)
+        num_lit += int(lit.sum())
+        # a change of speed may move a second's border, and a gap may silence a third of it
+        assert (power[lit] > 0.4 * power.max()).all()
+        assert (power[~lit & lit.any(dim=1, keepdim=True)] < 0.2 * power.max()).all()
+    assert num_lit > 12  # of the seconds in 60 crops, 2 in 5 are kept
+
+
+def test_coincidence_training_with_a_memory_outlives_a_kill(workspace: Workspace) -> None:
+    class Killed(CoincidenceLearner):
+        def loss(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            if len(steps) == 3:
+                raise InterruptedError
+            steps.append(0)
+            return super().loss(model, batch)
+
+    steps: list[int] = []
+    training = dataclasses.replace(COINCIDENCE.training, num_steps=4, validate_every=4, checkpoint_every=2)
+    config = dataclasses.replace(NCE, training=training)
+    sets = [load_split(workspace, split, SplittingConfig()) for split in ("train", "validate")]
+    for name in ("whole", "killed"):
+        workspace.begin(f"models/{name}", {"learner": "coincidence", "config": as_dict(config)}, {})
+    train(CoincidenceLearner(config), *sets, workspace, "models/whole", 0, LocalContext())
+    with pytest.raises(InterruptedError):
+        train(Killed(config), *sets, workspace, "models/killed", 0, LocalContext())
+    train(CoincidenceLearner(config), *sets, workspace, "models/killed", 0, LocalContext())
+    files = [files.read_bytes(workspace.uri("models", name, "model.pt")) for name in ("whole", "killed")]
+    assert files[0] == files[1]
+    figures = [workspace.stage(f"models/{name}")["figures"] for name in ("whole", "killed")]
+    assert figures[0] == figures[1]
+    assert figures[0]["validate_gallery"] == 3  # held-out videos
+    assert {"validate_match_auc", "validate_match_calibration_error", "validate_sound_recall_at_1"} <= figures[0].keys()
+
+
+def test_towers_do_not_move_while_the_match_classifier_learns(world: World) -> None:
+    torch.manual_seed(0)
+    learner = CoincidenceLearner(COINCIDENCE)
+    model = learner.model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    sets = [load_split(world.workspace, split, SplittingConfig()) for split in ("train", "validate")]
+    learner.conclude(model, *sets, 0, LocalContext())
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    layers = {f"matcher.{layer}.{kind}" for layer in ("hidden", "dense") for kind in ("weight", "bias")}
+    assert moved == layers | {"match_scale", "match_bias"}
+
+
+def test_scores_are_probabilities_and_embeddings_unit_vectors(world: World) -> None:
+    torch.manual_seed(0)
+    learner = CoincidenceLearner(COINCIDENCE)
+    clips = load_split(world.workspace, "test", SplittingConfig())
+    score, audio, visual = learner.embed(learner.model().eval(), [clips.read(number) for number in range(5)])
+    assert score.shape == (5,)
+    assert ((score > 0) & (score < 1)).all()
+    for embeddings in (audio, visual):
+        assert embeddings.shape == (5, 16)
+        np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)

@@ -1,0 +1,45 @@
+"""What stages have found out, told beside what it is held against."""
+
+import pytest
+
+from pipeline.reports.headline_metrics import list_figures
+
+FOUND = {"validate_match_auc": 0.75, "validate_match_calibration_error": 0.125, "validate_gallery": 8.0}
+RECALLS = {"validate_picture_recall_at_1": 0.5, "validate_sound_recall_at_1": 0.25}
+MODEL = {"folder": "models/c", "figures": FOUND | RECALLS}
+LABELS = {"folder": "labels", "num_kept": 200, "num_judged": 50, "num_conflicts": 5, "num_rated_twice": 40}
+SELECTION = {"folder": "selections/s", "reasons": {"kept": 30, "low_score": 60, "not_cut:silent": 10}}
+
+
+def test_training_labels_and_selections_are_told_before_anything_is_evaluated() -> None:
+    stages = [{"folder": "clips"}, MODEL, LABELS | {"fleiss_kappa": 0.25}, SELECTION]
+    told = [(row.run, row.value, row.baseline, row.n) for row in list_figures([], stages)]
+    assert told == [
+        ("c", 0.75, 0.5, None),
+        ("c", 0.125, 0.0, None),
+        ("c", 0.5, 1 / 8, None),  # of eight videos, a blind guess finds one
+        ("c", 0.25, 1 / 8, None),
+        ("labels", 0.25, None, 200),
+        ("labels", 0.1, None, 50),
+        ("labels", 0.25, 0.0, 40),
+        ("selection s", 0.3, None, 100),
+    ]
+    assert "among 8 videos" in list_figures([], stages)[2].what
+
+
+def test_what_an_unfinished_stage_has_not_found_out_is_left_out() -> None:
+    assert list_figures([], [{"folder": "models/c"}, {"folder": "labels"}, {"folder": "selections/s"}]) == []
+    kappa = list_figures([], [LABELS | {"fleiss_kappa": None}])[-1]  # nobody judged a clip twice
+    assert kappa.cells()[1] == "-"
+
+
+def test_the_figures_of_one_run_stand_together() -> None:
+    summary = [{"run": "c", "eval_set": "held_out_pairs", "metric": "match_auc", "value": 0.7, "unit": "1", "n": 9}]
+    runs = [figure.run for figure in list_figures(summary, [MODEL, SELECTION])]
+    assert runs == ["c"] * 5 + ["selection s"]
+
+
+@pytest.mark.parametrize("n", [1200, None])
+def test_a_count_is_told_where_there_is_one(n: int | None) -> None:
+    (figure,) = list_figures([], [SELECTION])
+    assert figure._replace(n=n).cells()[-1] == ("1,200" if n else "")

@@ -1,0 +1,445 @@
+"""Training: a step is AdamW's, interrupted and resumed equals undisturbed, and the best weights are kept."""
+
+import dataclasses
+import math
+import threading
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor, nn
+
+from pipeline.clips.splitting import SplittingConfig
+from pipeline.errors import ConfigError, DataError
+from pipeline.storage import files
+from pipeline.storage.workspace import TRAINING_FOLDER, Workspace
+from pipeline.training.batching import ClipSet
+from pipeline.training.checkpointing import load_weights
+from pipeline.training.clipsets import load_split
+from pipeline.training.loop import train, validate
+from pipeline.training.protocols import LocalContext, TrainingConfig
+from schemas.reports import TRAINING
+
+FOLDER = "models/line"
+CONFIG = TrainingConfig(
+    num_steps=11, batch_size=4, learning_rate=0.05, warmup_steps=3, weight_decay=0.01, validate_every=3,
+    num_validation_batches=2,
+)  # fmt: skip
+
+
+class Interrupted(Exception):
+    """What stops a learner in the middle."""
+
+
+class LineLearner:
+    """Guesses where a clip starts from how loud its eighths are, by a line with dropout."""
+
+    name = "line"
+
+    def __init__(
+        self, training: TrainingConfig = CONFIG, dropout: float = 0.3, fail_at: int | None = None, sign: float = 1.0
+    ) -> None:
+        self.training, self._dropout, self._fail_at, self._sign = training, dropout, fail_at, sign
+        self.steps_seen: list[list[float]] = []
+
+    def model(self) -> nn.Module:
+        return nn.Sequential(nn.Dropout(self._dropout), nn.Linear(8, 1))
+
+    def initialise(self, model: nn.Module, workspace: Workspace) -> None:
+        """It builds on nothing."""
+
+    def batch(
+        self, clips: ClipSet, rng: np.random.Generator, count: int, rows: slice, augment: bool
+    ) -> dict[str, Tensor]:
+        read = [clips.read(number) for number in clips.draw(rng, count)[rows]]
+        loudness = np.stack([np.abs(clip.waveform.astype(np.float32)).reshape(8, -1).mean(axis=1) for clip in read])
+        starts = torch.tensor([[clip.facts["start_s"]] for clip in read], dtype=torch.float32)
+        return {"x": torch.from_numpy(loudness / 1000), "y": starts if augment else self._sign * starts}
+
+    def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        if model.training:
+            self.steps_seen.append(batch["x"].flatten().tolist())
+            if len(self.steps_seen) == self._fail_at:
+                raise Interrupted
+        squared = (model(batch["x"]) - batch["y"]).square().mean()
+        return {"loss": squared, "root": squared.sqrt()}
+
+
+def run(
+    workspace: Workspace, learner: LineLearner, folder: str = FOLDER, seed: int = 0, context: object = None
+) -> None:
+    workspace.begin(folder, dataclasses.asdict(learner.training), {})
+    sets = [load_split(workspace, split, SplittingConfig()) for split in ("train", "validate")]
+    train(learner, *sets, workspace, folder, seed, context or LocalContext())
+
+
+def weights(workspace: Workspace, learner: LineLearner, folder: str = FOLDER) -> dict[str, Tensor]:
+    model = learner.model()
+    load_weights(model, workspace, folder)
+    return model.state_dict()
+
+
+def curve(workspace: Workspace, name: str = "line") -> list[dict]:
+    rows = workspace.read(TRAINING_FOLDER, name, TRAINING).to_pylist()
+    return [{key: value for key, value in row.items() if key not in ("elapsed_s", "run")} for row in rows]
+
+
+@pytest.mark.parametrize("fail_at", [2, 4, 8, 11])
+def test_interrupted_and_resumed_is_bit_for_bit_undisturbed(workspace: Workspace, fail_at: int) -> None:
+    whole = LineLearner()
+    run(workspace, whole, "models/whole")
+    broken = LineLearner(fail_at=fail_at)
+    with pytest.raises(Interrupted):
+        run(workspace, broken)
+    assert not workspace.is_finished(FOLDER)
+    resumed = LineLearner()
+    run(workspace, resumed)
+    done = (fail_at - 1) // 3 * 3  # steps in the last checkpoint
+    assert resumed.steps_seen == whole.steps_seen[done:]
+    expected, found = weights(workspace, whole, "models/whole"), weights(workspace, resumed)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert curve(workspace) == curve(workspace, "whole")
+
+
+class MemoryLearner(LineLearner):
+    """Its loss also pulls towards the running mean of all guesses; after the loop it bends the best weights."""
+
+    def __init__(self, training: TrainingConfig, fail_at: int | None = None, fail_at_the_end: bool = False) -> None:
+        super().__init__(training, fail_at=fail_at)
+        self._fail_at_the_end = fail_at_the_end
+
+    def begin(self, clips: ClipSet, seed: int, context: object) -> nn.Module:
+        self._memory = nn.BatchNorm1d(1, affine=False)  # buffers only
+        return self._memory
+
+    def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        parts = super().loss(model, batch)
+        guesses = model(batch["x"])
+        self._guesses = guesses.detach()
+        pull = (guesses - self._memory.running_mean).square().mean()
+        return {"loss": parts["loss"] + pull, "pull": pull}
+
+    def after_step(self) -> None:
+        self._memory(self._guesses)
+
+    def conclude(
+        self, model: nn.Module, train_set: ClipSet, validation_set: ClipSet, seed: int, context: object
+    ) -> dict[str, float]:
+        with torch.no_grad():
+            model[1].weight.mul_(2)
+        if self._fail_at_the_end:
+            raise Interrupted
+        return {"bent": float(model[1].weight.detach().sum())}
+
+
+@pytest.mark.parametrize("fail_at", [2, 5, 8, None])
+def test_memory_and_last_word_outlive_a_kill_at_any_step(workspace: Workspace, fail_at: int | None) -> None:
+    config = dataclasses.replace(CONFIG, checkpoint_every=2)
+    run(workspace, MemoryLearner(config), "models/whole")
+    with pytest.raises(Interrupted):
+        run(workspace, MemoryLearner(config, fail_at=fail_at, fail_at_the_end=fail_at is None))
+    resumed = MemoryLearner(config)
+    run(workspace, resumed)
+    # checkpoints after steps 2, 3, 4, 6, 8, 9, 10, 11
+    assert len(resumed.steps_seen) == 11 - {2: 0, 5: 4, 8: 6, None: 11}[fail_at]
+    for name in ("model.pt", "checkpoint.pt"):
+        whole, found = (
+            torch.load(files.local_path(workspace.uri(f"models/{run_name}", name)), weights_only=True)
+            for run_name in ("whole", "line")
+        )
+        assert _flat(whole) == _flat(found)
+    assert curve(workspace) == curve(workspace, "whole")
+    assert workspace.stage(FOLDER)["figures"]["validate_bent"] == curve(workspace)[-1]["value"]
+
+
+def _flat(saved: object, path: str = "") -> dict[str, object]:
+    """Every value of a checkpoint by its path, times left out."""
+    if isinstance(saved, dict | list):
+        items = saved.items() if isinstance(saved, dict) else enumerate(saved)
+        return {k: v for key, value in items for k, v in _flat(value, f"{path}/{key}").items()}
+    if path.endswith(("elapsed_s", "run")):
+        return {}
+    return {path: saved.tolist() if isinstance(saved, Tensor) else saved}
+
+
+def test_the_last_word_is_on_the_best_weights_not_the_last(workspace: Workspace) -> None:
+    class Worse(MemoryLearner):
+        def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+            return LineLearner.loss(self, model, batch)
+
+        def after_step(self) -> None:
+            """Nothing to remember."""
+
+    learner = Worse(CONFIG)
+    learner._dropout, learner._sign = 0.0, -1.0  # validation asks for the opposite: the first weights are the best
+    run(workspace, learner, "models/bent")
+    saved = torch.load(files.local_path(workspace.uri("models/bent", "checkpoint.pt")), weights_only=True)
+    bent = torch.load(files.local_path(workspace.uri("models/bent", "model.pt")), weights_only=True)["model"]
+    assert torch.equal(bent["1.weight"], 2 * saved["best"]["1.weight"])
+    assert not torch.equal(saved["best"]["1.weight"], saved["model"]["1.weight"])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_training_lowers_the_loss_with_a_network_of_its_precision_and_weights_of_fp32(
+    workspace: Workspace, precision: str
+) -> None:
+    seen: set[torch.dtype] = set()
+
+    class Watching(LineLearner):
+        def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+            guess = model(batch["x"])
+            seen.add(guess.dtype)
+            return {"loss": (guess.float() - batch["y"]).square().mean()}
+
+    config = dataclasses.replace(CONFIG, precision=precision, num_steps=60, validate_every=20)
+    run(workspace, Watching(config, dropout=0.0))
+    assert seen == {{"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]}
+    losses = [row["value"] for row in curve(workspace) if row["split"] == "train"]
+    assert losses[-1] < losses[0]
+    assert {value.dtype for value in weights(workspace, LineLearner()).values()} == {torch.float32}
+
+
+GRADIENTS = (0.3, 40.0, -2.0, 0.1)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_step_is_adamws_on_the_gradient_unscaled_and_shortened_to_clip_norm(
+    workspace: Workspace, precision: str
+) -> None:
+    weights_seen: list[float] = []
+
+    class Slope(LineLearner):
+        """A weight that starts at 1, and at each step the gradient that is asked for."""
+
+        def model(self) -> nn.Module:
+            model = nn.Module()
+            model.weight = nn.Parameter(torch.ones(()))
+            return model
+
+        def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+            if model.training:
+                weights_seen.append(model.weight.item())
+            return {"loss": GRADIENTS[len(weights_seen) - 1] * model.weight}
+
+    config = dataclasses.replace(
+        CONFIG, precision=precision, num_steps=4, validate_every=4, clip_norm=5.0, weight_decay=0.5
+    )
+    run(workspace, Slope(config))
+    weight, mean, square, expected = 1.0, 0.0, 0.0, []
+    for step, gradient in enumerate(GRADIENTS):  # Loshchilov and Hutter 2019, algorithm 2, its usual constants
+        expected.append(weight)
+        gradient = min(gradient, 5.0)
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+        length = mean / (1 - 0.9 ** (step + 1)) / (math.sqrt(square / (1 - 0.999 ** (step + 1))) + 1e-8)
+        weight -= config.rate(step) * (length + 0.5 * weight)
+    assert weights_seen == pytest.approx(expected, rel=1e-5)
+
+
+def test_tensorboard_has_the_figures_of_the_curve(workspace: Workspace) -> None:
+    run(workspace, LineLearner())
+    board = EventAccumulator(str(files.local_path(workspace.uri(FOLDER, "tensorboard")))).Reload()
+    for split in ("train", "validate"):
+        for metric in ("loss", "root"):
+            found = [(event.step, event.value) for event in board.Scalars(f"{split}/{metric}")]
+            rows = [row for row in curve(workspace) if (row["split"], row["metric"]) == (split, metric)]
+            assert found == [(row["step"], pytest.approx(row["value"])) for row in rows]
+
+
+def test_a_finished_run_is_not_trained_again(workspace: Workspace) -> None:
+    run(workspace, LineLearner())
+    again = LineLearner()
+    before = weights(workspace, again)
+    run(workspace, again)
+    assert again.steps_seen == []
+    assert all(torch.equal(value, before[name]) for name, value in weights(workspace, again).items())
+
+
+def test_another_seed_gives_other_weights(workspace: Workspace) -> None:
+    run(workspace, LineLearner(), "models/a", seed=0)
+    run(workspace, LineLearner(), "models/b", seed=1)
+    learner = LineLearner()
+    assert not torch.equal(*(weights(workspace, learner, f"models/{name}")["1.weight"] for name in "ab"))
+
+
+def test_every_step_has_another_batch(workspace: Workspace) -> None:
+    learner = LineLearner()
+    run(workspace, learner)
+    assert len({tuple(batch) for batch in learner.steps_seen}) == CONFIG.num_steps
+
+
+def test_the_weights_kept_are_those_that_validate_best(workspace: Workspace) -> None:
+    # validation asks for the opposite of what training teaches, so it gets worse with every step
+    learner = LineLearner(dropout=0.0, sign=-1.0)
+    run(workspace, learner)
+    losses = [row["value"] for row in curve(workspace) if (row["split"], row["metric"]) == ("validate", "loss")]
+    assert len(losses) == 4
+    assert losses[0] == min(losses) < losses[-1] / 2
+    model = learner.model()
+    load_weights(model, workspace, FOLDER)
+    held_out = load_split(workspace, "validate", SplittingConfig())
+    assert validate(learner, model, held_out, 0, LocalContext())["loss"] == losses[0]
+
+
+def test_the_curve_has_every_part_of_the_loss_at_every_validation(workspace: Workspace) -> None:
+    run(workspace, LineLearner())
+    places = [(row["step"], row["split"], row["metric"]) for row in curve(workspace)]
+    parts = {"train": ("loss", "root", "gradient_norm", "learning_rate"), "validate": ("loss", "root")}
+    assert places == [(s, split, m) for s in (3, 6, 9, 11) for split in ("train", "validate") for m in parts[split]]
+    losses = [row for row in curve(workspace) if (row["split"], row["metric"]) == ("validate", "loss")]
+    best = min(losses, key=lambda row: row["value"])
+    stage = workspace.stage(FOLDER)
+    assert (stage["best_step"], stage["figures"]["validate_loss"]) == (best["step"], best["value"])
+
+
+def test_steps_are_reported_as_they_are_done(workspace: Workspace) -> None:
+    seen: list[int] = []
+    run(workspace, LineLearner(), context=LocalContext(lambda step, metrics: seen.append(step)))
+    assert seen == list(range(1, 12))  # a tenth of validate_every is less than a step
+
+
+class Workers:
+    """Contexts of two threads that average their gradients, in place of processes."""
+
+    def __init__(self) -> None:
+        self._barrier = threading.Barrier(2)
+        self._values: dict[int, object] = {}
+
+    def exchange(self, rank: int, value: object) -> list:
+        self._values[rank] = value
+        self._barrier.wait(20)
+        both = [self._values[0], self._values[1]]
+        self._barrier.wait(20)
+        return both
+
+
+class WorkerContext:
+    world_size, device = 2, torch.device("cpu")
+
+    def __init__(self, rank: int, workers: Workers) -> None:
+        self.rank, self._workers = rank, workers
+
+    def share_gradients(self, model: nn.Module) -> None:
+        gradients = self._workers.exchange(self.rank, [p.grad.clone() for p in model.parameters()])
+        for parameter, *both in zip(model.parameters(), *gradients, strict=True):
+            parameter.grad = (both[0] + both[1]) / 2
+
+    def gather(self, rows: Tensor) -> Tensor:
+        return torch.cat(self._workers.exchange(self.rank, rows.detach()))
+
+    def mean(self, values: dict[str, float], weight: float = 1.0) -> dict[str, float]:
+        (one, a), (two, b) = self._workers.exchange(self.rank, (values, weight))
+        return {name: (a * one[name] + b * two[name]) / (a + b) for name in values}
+
+    def report(self, step: int, metrics: dict[str, float]) -> None:
+        """Nobody watches."""
+
+
+class ZeroLineLearner(LineLearner):
+    """Starts from zeros, because two threads share torch's generator."""
+
+    def model(self) -> nn.Module:
+        model = super().model()
+        for parameter in model.parameters():
+            nn.init.zeros_(parameter)
+        return model
+
+    def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"loss": super().loss(model, batch)["loss"]}  # a mean over halves of the batch is a mean over all of it
+
+
+@pytest.mark.parametrize("batch_size", [4, 5])
+def test_two_workers_train_what_one_trains_however_the_batch_divides(workspace: Workspace, batch_size: int) -> None:
+    config = dataclasses.replace(CONFIG, batch_size=batch_size)  # five: three rows and two
+    run(workspace, ZeroLineLearner(config, dropout=0.0), "models/one")
+    workers = Workers()
+    errors: list[BaseException] = []
+
+    def work(rank: int) -> None:
+        try:
+            run(workspace, ZeroLineLearner(config, dropout=0.0), "models/two", context=WorkerContext(rank, workers))
+        except BaseException as error:  # noqa: BLE001  a thread's error would go unseen
+            errors.append(error)
+
+    workspace.begin("models/two", dataclasses.asdict(config), {})
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    learner = ZeroLineLearner()
+    one, two = (weights(workspace, learner, f"models/{name}") for name in ("one", "two"))
+    torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
+    for first, second in zip(curve(workspace, "one"), curve(workspace, "two"), strict=True):
+        assert first["value"] == pytest.approx(second["value"], rel=1e-4)  # of three videos to validate on, 2 and 1
+
+
+class Crowd(LocalContext):
+    """One of eight workers: more than there are videos."""
+
+    rank, world_size = 7, 8
+
+
+def test_a_worker_for_whom_there_is_no_video_to_validate_on_takes_them_all(workspace: Workspace) -> None:
+    learner = LineLearner(dropout=0.0)
+    model = learner.model()
+    held_out = load_split(workspace, "validate", SplittingConfig())
+    assert validate(learner, model, held_out, 0, Crowd()) == validate(learner, model, held_out, 0, LocalContext())
+
+
+def test_more_workers_than_examples_in_a_step_are_refused(workspace: Workspace) -> None:
+    with pytest.raises(ConfigError, match="8 workers, but 4 examples in a step"):
+        run(workspace, LineLearner(), context=Crowd())
+
+
+def test_the_rate_rises_linearly_and_falls_to_zero_as_half_a_cosine() -> None:
+    config = TrainingConfig(num_steps=1000, batch_size=1, learning_rate=2.0, warmup_steps=10)
+    assert config.rate(0) == pytest.approx(2.0 / 10, rel=1e-4)
+    assert config.rate(4) == pytest.approx(2.0 * 5 / 10, rel=1e-3)
+    assert config.rate(500) == pytest.approx(1.0)
+    assert config.rate(250) == pytest.approx(1 + math.cos(math.pi / 4))
+    assert config.rate(1000) == pytest.approx(0.0)
+    assert max(config.rate(step) for step in range(1000)) <= 2.0
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_says_at_which_step(workspace: Workspace) -> None:
+    class Diverging(LineLearner):
+        def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+            parts = super().loss(model, batch)
+            return parts if len(self.steps_seen) < 5 else {"loss": parts["loss"] * math.nan}
+
+    with pytest.raises(DataError, match="train line, step 4: the loss is nan"):
+        run(workspace, Diverging())
+
+
+def test_one_video_is_too_few_to_train_on(workspace: Workspace) -> None:
+    clips = load_split(workspace, "train", SplittingConfig())
+    alone = ClipSet(workspace, "clips", clips.rows.slice(0, 4))
+    with pytest.raises(ConfigError, match="train line: 1 training videos, expected 2 or more"):
+        train(LineLearner(), alone, alone, workspace, FOLDER, 0, LocalContext())
+
+
+def test_without_videos_to_validate_on_the_last_weights_are_kept(workspace: Workspace) -> None:
+    learner = LineLearner(dropout=0.0)
+    workspace.begin(FOLDER, {}, {})
+    clips = load_split(workspace, "train", SplittingConfig())
+    none = ClipSet(workspace, "clips", clips.rows.slice(0, 0))
+    train(learner, clips, none, workspace, FOLDER, 0, LocalContext())
+    last = torch.load(files.local_path(workspace.uri(FOLDER, "checkpoint.pt")), weights_only=True)["model"]
+    assert all(torch.equal(value, last[name]) for name, value in weights(workspace, learner).items())
+
+
+def test_a_model_that_is_not_finished_is_not_loaded(workspace: Workspace) -> None:
+    with pytest.raises(ConfigError, match="not trained yet"):
+        load_weights(nn.Linear(1, 1), workspace, FOLDER)
+    with pytest.raises(Interrupted):
+        run(workspace, LineLearner(fail_at=9))
+    with pytest.raises(ConfigError, match="not trained yet"):
+        load_weights(LineLearner().model(), workspace, FOLDER)
+
+
+def test_weights_of_another_model_are_an_error_that_names_the_file(workspace: Workspace) -> None:
+    run(workspace, LineLearner())
+    with pytest.raises(DataError, match=r"models/line/model\.pt: does not fit"):
+        load_weights(nn.Sequential(nn.Dropout(0), nn.Linear(9, 1)), workspace, FOLDER)

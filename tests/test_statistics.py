@@ -1,0 +1,83 @@
+"""Levels of sound against arithmetic and against ffmpeg's own loudness meter."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipeline.clips.loudness import integrated_loudness
+from pipeline.clips.statistics import picture_levels, sound_levels
+from pipeline.media.decoding import ffmpeg_path
+
+RATE_HZ = 16000
+TIME_S = np.arange(5 * RATE_HZ) / RATE_HZ
+
+
+def sine(frequency_hz: float, amplitude: float = 1.0) -> np.ndarray:
+    return amplitude * np.sin(2 * np.pi * frequency_hz * TIME_S)
+
+
+def test_a_sine_of_997_hz_at_full_scale_is_minus_3_01_lufs() -> None:
+    at_48_khz = np.sin(2 * np.pi * 997 * np.arange(5 * 48000) / 48000)
+    assert integrated_loudness(at_48_khz, 48000) == pytest.approx(-3.01, abs=0.02)
+
+
+def test_twice_the_amplitude_is_6_02_lu_more_and_silence_is_the_floor() -> None:
+    quiet = integrated_loudness(sine(440, 0.1), RATE_HZ)
+    assert integrated_loudness(sine(440, 0.2), RATE_HZ) == pytest.approx(quiet + 6.02, abs=0.01)
+    assert integrated_loudness(np.zeros(RATE_HZ), RATE_HZ) == -70.0
+    assert integrated_loudness(sine(440)[: RATE_HZ // 4], RATE_HZ) == -70.0  # shorter than a block
+
+
+def test_quiet_stretches_do_not_count() -> None:
+    half = np.where(TIME_S < 2.5, sine(440, 0.5), sine(440, 0.0005))
+    whole = integrated_loudness(sine(440, 0.5), RATE_HZ)
+    assert integrated_loudness(half, RATE_HZ) == pytest.approx(whole, abs=0.35)  # blocks across the edge count
+
+
+SOUNDS = {
+    "noise": 0.1 * np.random.default_rng(0).standard_normal(len(TIME_S)),
+    "half": np.where(TIME_S < 2.5, 1.0, 0.001) * sine(440, 0.3),
+    "hum": sine(40, 0.5),
+    "hiss": sine(6000, 0.05),
+    "steps": sine(300, 0.8) * 10 ** (-np.floor(TIME_S) / 2),
+}
+
+
+@pytest.mark.parametrize("name", SOUNDS)
+def test_loudness_is_what_ffmpegs_meter_says(name: str, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "sound.wav", SOUNDS[name], RATE_HZ, subtype="FLOAT")
+    command = [ffmpeg_path(), "-nostats", "-i", str(tmp_path / "sound.wav")]
+    command += ["-af", "ebur128=framelog=quiet", "-f", "null", "-"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    theirs = float(re.findall(r"I:\s+(-?[\d.]+) LUFS", told)[-1])
+    assert integrated_loudness(SOUNDS[name], RATE_HZ) == pytest.approx(theirs, abs=0.11)
+
+
+def test_shares_of_silence_and_of_clipping_are_counted() -> None:
+    samples = np.round(32767 * np.where(TIME_S < 2, 0.0, sine(500, 0.25))).astype(np.int16)
+    levels = sound_levels(samples, RATE_HZ)
+    assert levels["silent_fraction"] == pytest.approx(2 / 5)
+    assert levels["clipped_fraction"] == 0
+    assert levels["peak_db"] == pytest.approx(20 * np.log10(0.25), abs=0.01)
+    assert levels["rms_db"] == pytest.approx(20 * np.log10(0.25) - 3.01 + 10 * np.log10(3 / 5), abs=0.01)
+    # a sine of twice full scale is beyond it where |sin| > 1/2: two thirds of the time
+    clipped = np.clip(np.round(2 * 32768 * sine(401)), -32768, 32767).astype(np.int16)
+    assert sound_levels(clipped, RATE_HZ)["clipped_fraction"] == pytest.approx(2 / 3, abs=0.01)
+
+
+def test_nothing_is_said_of_no_sound_and_no_picture() -> None:
+    assert sound_levels(np.zeros(0, np.int16), RATE_HZ) == {}
+    assert picture_levels([]) == {"luma": None, "motion": None, "frozen_fraction": None}
+    one = [np.full((8, 8), 0.25)]
+    assert picture_levels(one) == {"luma": 0.25, "motion": None, "frozen_fraction": None}
+
+
+def test_motion_is_the_mean_difference_and_frozen_the_share_of_equal_neighbours() -> None:
+    pictures = [np.full((8, 8), level) for level in (0.1, 0.1, 0.3, 0.3005, 0.7)]
+    levels = picture_levels(pictures)
+    assert levels["motion"] == pytest.approx((0 + 0.2 + 0.0005 + 0.3995) / 4)
+    assert levels["frozen_fraction"] == 2 / 4

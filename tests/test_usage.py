@@ -1,0 +1,86 @@
+"""Costs: what a part took is measured, in this process and in its children, and lies beside the result."""
+
+import datetime
+import pickle
+import platform
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.estimate.usage import Costed, costs_folder, cpu_s, peak_bytes
+from pipeline.storage import files
+from pipeline.storage.workspace import Workspace
+from schemas.costs import COSTS
+
+BURN_S = 0.3
+BURN = f"import time\nwhile time.process_time() < {BURN_S}: pass"
+
+
+def burn(part: str) -> dict[str, str]:
+    """Half a second of waiting, and CPU time here or in a child."""
+    if part == "child":
+        subprocess.run([sys.executable, "-S", "-c", BURN], check=True)
+    elif part == "here":
+        until_s = time.process_time() + BURN_S
+        while time.process_time() < until_s:
+            pass
+    elif part == "waits":
+        time.sleep(BURN_S)
+    else:
+        raise ValueError(part)
+    return {"part": part}
+
+
+def row(workspace: Workspace, stage: str, part: str) -> dict:
+    (found,) = workspace.read(costs_folder(stage), part, COSTS).to_pylist()
+    return found
+
+
+@pytest.mark.parametrize("part", ["here", "child", "waits"])
+def test_cpu_time_of_the_work_and_of_its_children_is_counted_and_waiting_is_not(part: str, tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path))
+    before_s = cpu_s()
+    assert Costed(workspace, "shard", burn)(part) == {"part": part}  # what the work returned
+    spent_s, found = cpu_s() - before_s, row(workspace, "shard", part)
+    assert found["cpu_s"] <= spent_s  # reading and writing the row is not the part's
+    assert found["cpu_s"] == pytest.approx(0 if part == "waits" else BURN_S, abs=0.2)
+    assert found["wall_s"] >= BURN_S * 0.9
+    assert (found["stage"], found["part"], found["host"]) == ("shard", part, platform.node())
+    age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(found["finished"])
+    assert datetime.timedelta(0) <= age < datetime.timedelta(minutes=5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_peak_is_in_bytes_and_grows_with_what_was_held() -> None:
+    held = bytearray(64 * 2**20)
+    held[:] = b"x" * len(held)
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    largest = int(status["VmHWM"].split()[0]) * 1024
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    assert peak_bytes() == pytest.approx(max(largest, children), rel=0.02)
+    assert peak_bytes() > len(held)
+
+
+def test_a_part_that_fails_has_no_row_and_its_error_goes_on(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path))
+    with pytest.raises(ValueError, match="no_such"):
+        Costed(workspace, "shard", burn)("no_such")
+    assert workspace.parts(costs_folder("shard")) == []
+
+
+def test_it_travels_to_a_worker(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path))
+    work = pickle.loads(pickle.dumps(Costed(workspace, "score/coincidence", burn)))  # noqa: S301  our own bytes
+    assert work("waits") == {"part": "waits"}
+    assert row(workspace, "score/coincidence", "waits")["stage"] == "score/coincidence"
+
+
+def test_rows_lie_in_a_bucket_as_they_do_on_disk_and_outside_the_stage_s_folder(s3_bucket: str) -> None:
+    workspace = Workspace(f"{s3_bucket}/costed")
+    Costed(workspace, "shard", burn)("waits")
+    (entry,) = files.list_files(workspace.root)
+    assert files.relative(entry.uri, workspace.root) == "costs/shard/waits.parquet"
