@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from test_training import FOLDER, Interrupted, LineLearner, curve, run
+from test_loop import FOLDER, Interrupted, LineLearner, curve, run
 
 from jobs.console.progress import progress_bar
 from jobs.console.session import Session, open_session

@@ -158,8 +158,8 @@ def _create_view(
         except (pa.ArrowInvalid, SchemaError) as error:
             raise DataError(f"{uri}: {error}") from error
     columns = ", ".join(f'"{column}"' for column in schema.names)
-    files = _literal([str(first), *local])
-    database.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM read_parquet({files}, hive_partitioning = false)")
+    paths = _literal([str(first), *local])
+    database.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM read_parquet({paths}, hive_partitioning = false)")
     return {str(first): ""} | dict(zip(local, parts, strict=True))
 
 
