@@ -57,7 +57,7 @@ def main() -> None:
         sets = [load_split(workspace, split, config.splitting) for split in ("train", "validate")]
         workspace.begin("models/m", {"learner": "coincidence", "config": as_dict(config.coincidence)}, {})
         began = time.monotonic()
-        train(learner, *sets, workspace, "models/m", 0, LocalContext(tell))
+        train(learner, *sets, workspace, "models/m", 0, LocalContext(show_figures))
         print(f"trained on {sets[0].num_videos} videos in {time.monotonic() - began:.0f} s (limit 900)")
         draw(workspace)
         measure(workspace, folder, config)
@@ -82,11 +82,15 @@ def cut(workspace: Workspace, table: Path, config) -> None:
     plan_parts(workspace, str(table), CollectingConfig(videos_per_part=100))
     workspace.begin("clips", {}, {})
     with ProcessPoolExecutor(2) as pool:
-        list(pool.map(ShardPart(workspace, config.view, config.sharding), workspace.pending("collection", "videos")))
+        list(
+            pool.map(
+                ShardPart(workspace, config.clips.base, config.sharding), workspace.pending("collection", "videos")
+            )
+        )
     workspace.finish("clips")
 
 
-def tell(step: int, metrics: dict[str, float]) -> None:
+def show_figures(step: int, metrics: dict[str, float]) -> None:
     if "loss" in metrics:
         print(step, {name: round(value, 3) for name, value in metrics.items() if "train" not in name}, flush=True)
 
@@ -135,7 +139,7 @@ def measure(workspace: Workspace, folder: Path, config) -> None:
 
 
 def kinds_in_view(world: WorldConfig, video: Path) -> frozenset[str]:
-    """Kinds of all that sounds in view. Two videos of equal kinds can hardly be told apart: they bound the AUC."""
+    """Kinds of all that sounds in spec. Two videos of equal kinds can hardly be told apart: they bound the AUC."""
     scene = plan_scene(world, int(video.stem.removeprefix("world_")))
     return frozenset(source.kind for source in scene.sources if source.on_screen)
 

@@ -31,9 +31,9 @@ PROJECT = Path(__file__).parent.parent
 NUM_VIDEOS = 24
 SETTINGS = (
     "collecting.videos_per_part=2",
-    "view.clip_s=2",
-    "view.frame_height=32",
-    "view.frame_width=32",
+    "clips.base.clip_s=2",
+    "clips.base.frame_height=32",
+    "clips.base.frame_width=32",
 )
 # How the command line of each begins, in /proc.
 VICTIMS = {"worker": b"ray::_run", "raylet": b"raylet"}

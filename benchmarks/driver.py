@@ -15,8 +15,8 @@ from pathlib import Path
 
 from cluster.resources import SHARDING
 from jobs.console.session import open_session
-from jobs.shard import tell_cutting
-from pipeline.clips.reconciling import take_stock
+from jobs.shard import format_cutting
+from pipeline.clips.reconciling import reconcile
 from pipeline.collection.collecting import plan_parts
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
@@ -57,12 +57,12 @@ def drive(root: str, collection: str) -> None:
     plan_parts(session.workspace, collection, session.config.collecting)
     parts = session.workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER)
     began = time.monotonic()
-    session.map("shard", PretendToCut(session.workspace), parts, SHARDING, note=tell_cutting)
+    session.map("shard", PretendToCut(session.workspace), parts, SHARDING, note=format_cutting)
     cut_s, began = time.monotonic() - began, time.monotonic()
-    ledger = take_stock(session.workspace)
+    totals = reconcile(session.workspace)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     print(
-        f"{ledger.num_clips} clips in {len(parts)} parts: driver's peak {peak_mb:.0f} MB; pretended to cut in "
+        f"{totals.num_clips} clips in {len(parts)} parts: driver's peak {peak_mb:.0f} MB; pretended to cut in "
         f"{cut_s:.0f} s, counted in {time.monotonic() - began:.1f} s",
         flush=True,
     )

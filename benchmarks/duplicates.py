@@ -91,7 +91,7 @@ def whole(workspace: Workspace) -> None:
     videos = [video for part in PARTS for video in work(part)]
     find_duplicates(workspace, "s", "m", videos, 0.9)
     took = time.perf_counter() - began
-    rows = [row for row in workspace.read_all("duplicates/s", DUPLICATES).to_pylist() if not row["is_best"]]
+    rows = [row for row in workspace.read_all("duplicates/s", DUPLICATES).to_pylist() if not row["is_representative"]]
     names = [(row["video_id"].removesuffix("again"), row["like_video_id"].removesuffix("again")) for row in rows]
     found = sum(one == other for one, other in names)
     print(

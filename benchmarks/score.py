@@ -21,7 +21,7 @@ from torch import Tensor
 
 from benchmarks._media import minute_of_720p, repeated
 from jobs.console.presets import preset
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import decode_sample
 from pipeline.clips.sharding import ShardingConfig, ShardPart
 from pipeline.clips.tars import read_sequence
@@ -46,7 +46,7 @@ def main() -> None:
         collection = repeated(minute_of_720p(Path(folder)), 10, Path(folder) / "videos" / "ten_minutes.mp4").parent
         workspace = Workspace(f"{folder}/workspace")
         plan_parts(workspace, str(collection), CollectingConfig())
-        ShardPart(workspace, ClipView(), ShardingConfig())("00000")
+        ShardPart(workspace, ClipSpec(), ShardingConfig())("00000")
         model = learner.model().eval()
         workspace.begin("models/m", {"learner": "coincidence", "config": as_dict(config)}, {})
         weights = io.BytesIO()

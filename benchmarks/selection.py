@@ -46,7 +46,7 @@ def main() -> None:
         print(f"generated {num_clips} clips in {time.perf_counter() - began:.0f} s", flush=True)
         filtering = FilteringConfig(top_clips=KEPT, max_clips_per_video=CAP)
         session = Session(workspace, dataclasses.replace(PipelineConfig(), filtering=filtering), 0, None)
-        memory = Memory()
+        memory = MemoryBank()
         memory.start()
         began, before_s = time.perf_counter(), cpu_s(os.getpid())
         select(session, "best", "m")
@@ -95,7 +95,7 @@ def generate(root: str, number: int) -> None:
     workspace.commit("videos", part, from_rows(rows, VIDEOS, part), VIDEOS)
 
 
-class Memory(threading.Thread):
+class MemoryBank(threading.Thread):
     """The largest proportional memory of this process, of Ray's workers, and of what else Ray starts."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks._media import minute_of_720p, repeated
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpec
 from pipeline.clips.sharding import ShardingConfig, ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.estimate.usage import cpu_s
@@ -33,7 +33,7 @@ def main() -> None:
         plan_parts(workspace, str(collection), CollectingConfig())
         before = cpu_s()
         for part in workspace.parts("collection"):
-            ShardPart(workspace, ClipView(), ShardingConfig())(part)
+            ShardPart(workspace, ClipSpec(), ShardingConfig())(part)
         ours = cpu_s() - before
         rows = workspace.read_all("videos", VIDEOS).to_pylist()
         cut = [row for row in rows if row["num_clips"]]

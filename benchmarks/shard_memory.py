@@ -16,7 +16,7 @@ from benchmarks._media import minute_of_720p, repeated
 from cluster.connect import connect
 from cluster.mapping import map_parts
 from cluster.resources import SHARDING
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpec
 from pipeline.clips.sharding import ShardingConfig, ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.storage.workspace import Workspace
@@ -31,7 +31,7 @@ def main() -> None:
             collection = repeated(minute, minutes, Path(folder) / f"videos_{minutes}" / "long.mp4").parent
             workspace = Workspace(f"{folder}/workspace_{minutes}")
             plan_parts(workspace, str(collection), CollectingConfig())
-            cut = ShardPart(workspace, ClipView(), ShardingConfig())
+            cut = ShardPart(workspace, ClipSpec(), ShardingConfig())
 
             def measured(part: str, cut: ShardPart = cut) -> tuple[float, float, float]:
                 counts = cut(part)

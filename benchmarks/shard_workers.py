@@ -19,7 +19,7 @@ from benchmarks._media import minute_of_720p
 from cluster.connect import connect
 from cluster.mapping import map_parts
 from cluster.resources import SHARDING
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpec
 from pipeline.clips.sharding import ShardingConfig, ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.storage.workspace import Workspace
@@ -44,7 +44,7 @@ def main() -> None:
                 plan_parts(workspace, str(videos), CollectingConfig(videos_per_part=VIDEOS_PER_PART))
                 parts = workspace.parts("collection")[: 2 if workspace is workspaces[0] else None]
                 began = time.monotonic()
-                list(map_parts(ShardPart(workspace, ClipView(), ShardingConfig()), parts, SHARDING))
+                list(map_parts(ShardPart(workspace, ClipSpec(), ShardingConfig()), parts, SHARDING))
                 walls[num_workers, num_cores] = time.monotonic() - began
             ray.shutdown()
             print(f"{num_workers} workers on {num_cores} cores: {walls[num_workers, num_cores]:.1f} s", flush=True)

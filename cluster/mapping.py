@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import ray
 
 from cluster.faults import MAX_RETRIES, PartError
-from cluster.resources import Needs
+from cluster.resources import WorkerResources
 
 R = TypeVar("R")
 # Tasks waiting beside those that run: enough that no worker idles and an autoscaler sees demand. A pool has none: its
@@ -23,11 +23,11 @@ WAITING_PER_SLOT = 1
 GROWING_SLOTS = 128
 
 
-def map_parts(work: Callable[[str], R], parts: Sequence[str], needs: Needs) -> Iterator[tuple[str, R]]:
+def map_parts(work: Callable[[str], R], parts: Sequence[str], needs: WorkerResources) -> Iterator[tuple[str, R]]:
     """(part, work(part)) for every part, in the order in which they finish; at most a window of them is in flight.
 
     Args:
-        work: a picklable callable. With `needs.keeps_state` each worker keeps one copy of it for all its parts.
+        work: a picklable callable. With `needs.stateful` each worker keeps one copy of it for all its parts.
         parts: names of parts.
         needs: what one worker needs.
     Raises:
@@ -39,7 +39,7 @@ def map_parts(work: Callable[[str], R], parts: Sequence[str], needs: Needs) -> I
         needs = dataclasses.replace(needs, num_gpus=1)
     check_placement(needs)
     slots = min(num_slots(needs), len(parts))
-    pool = _Pool(work, slots, needs) if needs.keeps_state else None
+    pool = _Pool(work, slots, needs) if needs.stateful else None
     submit = pool.submit if pool else _tasks(work, needs)
     running: dict[Any, tuple[str, int]] = {}
     free = list(range(slots)) * (1 if pool else 1 + WAITING_PER_SLOT)
@@ -90,7 +90,7 @@ def check_alive() -> None:
         raise PartError("in flight", lost)
 
 
-def check_placement(needs: Needs) -> None:
+def check_placement(needs: WorkerResources) -> None:
     """Refuse what no node could ever run: Ray would wait for such a node forever.
 
     Raises:
@@ -113,7 +113,7 @@ def grows() -> bool:
     return any(node["Resources"].get("CPU", 0) == 0 for node in ray.nodes() if node["Alive"])
 
 
-def num_slots(needs: Needs) -> int:
+def num_slots(needs: WorkerResources) -> int:
     """Workers of this kind to run at once: what the cluster has room for, or GROWING_SLOTS where it grows."""
     total = ray.cluster_resources()
     by_gpu = total.get("GPU", 0) / needs.num_gpus if needs.num_gpus else float("inf")
@@ -122,7 +122,7 @@ def num_slots(needs: Needs) -> int:
     return max(least, int(min(total.get("CPU", 1) / needs.num_cpus, by_gpu, by_memory)))
 
 
-def _tasks(work: Callable[[str], R], needs: Needs) -> Callable[[str, int], Any]:
+def _tasks(work: Callable[[str], R], needs: WorkerResources) -> Callable[[str, int], Any]:
     task = ray.remote(_run).options(
         num_cpus=needs.num_cpus, num_gpus=needs.num_gpus, memory=needs.memory_bytes, max_retries=MAX_RETRIES
     )
@@ -134,7 +134,7 @@ class _Pool:
     """Workers that keep state. Ray counts an actor's restarts over its life, which may be days, so none is restarted:
     a fresh one takes the place of one that died, and who maps the parts counts deaths by part."""
 
-    def __init__(self, work: Callable[[str], Any], slots: int, needs: Needs) -> None:
+    def __init__(self, work: Callable[[str], Any], slots: int, needs: WorkerResources) -> None:
         kind = ray.remote(_Worker).options(
             num_cpus=needs.num_cpus, num_gpus=needs.num_gpus, memory=needs.memory_bytes, max_restarts=0
         )

@@ -6,13 +6,13 @@ GIB = 2**30
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Needs:
-    """Needs of one worker, and how its parts are run."""
+class WorkerResources:
+    """What one worker asks of Ray, and how its parts are run."""
 
     num_cpus: float
     num_gpus: float = 0
     memory_bytes: int = GIB
-    keeps_state: bool = False
+    stateful: bool = False
     """True: a pool of long-lived workers, because each loads a model once. False: one task per part."""
     prefers_gpu: bool = False
     """True: a GPU for each worker where the cluster has any, and none where it has not."""
@@ -21,13 +21,13 @@ class Needs:
 
 
 # One ffmpeg child with one thread, and Python beside it that encodes JPEG and FLAC while ffmpeg decodes.
-SHARDING = Needs(num_cpus=1, memory_bytes=GIB)
+SHARDING = WorkerResources(num_cpus=1, memory_bytes=GIB)
 # Rendering draws while ffmpeg encodes.
-WORLD = Needs(num_cpus=1, memory_bytes=GIB, limit_s=600)
+WORLD = WorkerResources(num_cpus=1, memory_bytes=GIB, limit_s=600)
 # The model is loaded once per worker; torch uses as many threads as the worker has CPUs.
-SCORING = Needs(num_cpus=1, memory_bytes=2 * GIB, keeps_state=True, prefers_gpu=True)
-EVALUATING = Needs(num_cpus=1, memory_bytes=4 * GIB, keeps_state=True, prefers_gpu=True)
+SCORING = WorkerResources(num_cpus=1, memory_bytes=2 * GIB, stateful=True, prefers_gpu=True)
+EVALUATING = WorkerResources(num_cpus=1, memory_bytes=4 * GIB, stateful=True, prefers_gpu=True)
 # Pure table work: small and short.
-LABELING = Needs(num_cpus=1, memory_bytes=GIB, limit_s=3600)
-FILTERING = Needs(num_cpus=1, memory_bytes=GIB, limit_s=3600)
-MIXING = Needs(num_cpus=1, memory_bytes=GIB, keeps_state=True, limit_s=3600)
+LABELING = WorkerResources(num_cpus=1, memory_bytes=GIB, limit_s=3600)
+FILTERING = WorkerResources(num_cpus=1, memory_bytes=GIB, limit_s=3600)
+MIXING = WorkerResources(num_cpus=1, memory_bytes=GIB, stateful=True, limit_s=3600)

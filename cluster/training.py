@@ -72,7 +72,7 @@ class RayContext:
         ray.train.report({"step": step, **metrics})
 
 
-class _Board:
+class _ProgressActor:
     """Where rank 0 leaves its last report, and any rank what no restart can mend, for the driver to read."""
 
     def __init__(self) -> None:
@@ -98,8 +98,8 @@ def fit(
     name: str,
     num_workers: int | None,
     on_report: Callable[[int, dict[str, float]], None],
-    final: tuple[type[Exception], ...],
-    passing: tuple[type[Exception], ...] = (),
+    fatal: tuple[type[Exception], ...],
+    transient: tuple[type[Exception], ...] = (),
 ) -> None:
     """Run `loop(context, job)` on every training process until all have ended.
 
@@ -109,10 +109,10 @@ def fit(
         name: of the run, for Ray's own records.
         num_workers: processes, 1 or more; None is one per GPU, or 1.
         on_report: called with the last (step, metrics) as they change.
-        final: what the loop raises, on one process or all, where no restart would help.
-        passing: those of `final` where one may.
+        fatal: what the loop raises, on one process or all, where no restart would help.
+        transient: those of `fatal` where one may.
     Raises:
-        final: the loop raised it.
+        fatal: the loop raised it.
         ConnectionError: the cluster has no room for so many processes.
         PartError: the loop failed in another way, and again after each of MAX_TRAINING_FAILURES restarts without a
             report of a further step between them; or Ray died.
@@ -120,13 +120,13 @@ def fit(
     scaling = _scaling(num_workers)
     # beside the driver, which needs it: another node may be taken away
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    board = ray.remote(_Board).options(num_cpus=0, scheduling_strategy=here).remote()
+    board = ray.remote(_ProgressActor).options(num_cpus=0, scheduling_strategy=here).remote()
 
     def on_worker(config: dict[str, Any]) -> None:
         try:
             loop(RayContext(board), config)
-        except final as error:
-            if not isinstance(error, passing):
+        except fatal as error:
+            if not isinstance(error, transient):
                 ray.get(board.refuse.remote(error))
             raise  # the others may be waiting for this process: Ray Train ends them too
 
@@ -140,7 +140,7 @@ def fit(
                     failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
                 )
                 trainer = TorchTrainer(on_worker, train_loop_config=job, scaling_config=scaling, run_config=run)
-                failed = _attend(trainer, board, on_report)
+                failed = _wait(trainer, board, on_report)
             error, (step, _) = ray.get([board.error.remote(), board.last.remote()])
             if error is not None:
                 raise error
@@ -202,7 +202,7 @@ def cpus_per_worker(nodes: Sequence[dict[str, float]], count: int, is_growing: b
     )
 
 
-def _attend(
+def _wait(
     trainer: TorchTrainer, board: Any, on_report: Callable[[int, dict[str, float]], None]
 ) -> ray.train.TrainingFailedError | None:
     """Start the processes, pass their reports on until they have ended, and return how they failed, if they did.

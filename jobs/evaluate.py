@@ -1,10 +1,10 @@
-"""Evaluate a separation model on frozen sets, and its coincidence model on held-out pairs -> reports/run=<model>/."""
+"""Evaluate a separation model on frozen sets, and its coincidence model on held-out pairs -> reports/model=<model>/."""
 
 from typing import Annotated
 
 from cluster.resources import EVALUATING
 from jobs.console.options import Address, Preset, Root, Seed, Set, named
-from jobs.console.progress import tell
+from jobs.console.progress import format_counts
 from jobs.console.session import Session, open_session
 from pipeline.clips.splitting import SplittingConfig, duplicate_groups
 from pipeline.config import from_dict, hash_json
@@ -21,7 +21,7 @@ def evaluate(session: Session, model: str, mixtures: str, coincidence: str) -> N
 
 def evaluate_separation(session: Session, model: str, mixtures: str) -> None:
     """Evaluate the parts that have no rows yet, then write the summary."""
-    workspace, folder, report = session.workspace, f"mixtures/{mixtures}", f"reports/run={model}"
+    workspace, folder, report = session.workspace, f"mixtures/{mixtures}", f"reports/model={model}"
     workspace.require(folder)
     inputs = {folder: workspace.stage(folder)["hash"]} | check_model(workspace, model, "separation")
     with session.begin(report, {}, inputs, another="--model"):
@@ -32,12 +32,12 @@ def evaluate_separation(session: Session, model: str, mixtures: str) -> None:
         counts = session.map(f"evaluate {model}", EvaluatePart(workspace, model, mixtures), parts, EVALUATING)
         commit_summary(workspace, model, summarise_separation(workspace, model))
         workspace.finish(report)
-        session.done("evaluate", tell(counts), report)
+        session.done("evaluate", format_counts(counts), report)
 
 
 def evaluate_coincidence(session: Session, model: str) -> None:
     """Write the summary of all clips' scores, again where there are more of them, or other duplicates, than before."""
-    workspace, folder, report = session.workspace, f"scores/{model}", f"reports/run={model}"
+    workspace, folder, report = session.workspace, f"scores/{model}", f"reports/model={model}"
     if not workspace.has_stage(folder) or workspace.pending(CLIPS_FOLDER, folder):
         print(f"evaluate: no summary of {model}: not all clips have its scores. Run `earshot score --model {model}`.")
         return
@@ -69,9 +69,9 @@ def command(
 ) -> None:
     """Measure a separation model: SI-SNR, off-screen suppression and AUC-ROC on the frozen sets.
 
-    Reads models/<model>/ and mixtures/<mixtures>/. Writes reports/run=<model>/: one row per example, one per separated
-    source, and a summary. Where all clips have scores/<coincidence>/, also reports/run=<coincidence>/: the summary of
-    how well that model tells a held-out clip's own sound from another's.
+    Reads models/<model>/ and mixtures/<mixtures>/. Writes reports/model=<model>/: one row per example, one per
+    separated source, and a summary. Where all clips have scores/<coincidence>/, also reports/model=<coincidence>/: how
+    well that model tells a held-out clip's own sound from another's.
 
     Example: earshot evaluate --root my_workspace
     """

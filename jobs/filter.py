@@ -9,11 +9,11 @@ import typer
 
 from cluster.resources import FILTERING
 from jobs.console.options import Address, Name, Preset, Root, Scorer, Seed, Set
-from jobs.console.progress import tell
+from jobs.console.progress import format_counts
 from jobs.console.session import Session, open_session
 from pipeline.config import hash_json
 from pipeline.errors import ConfigError
-from pipeline.selection.cutoffs import Thresholds, last_score, load_or_settle, settle
+from pipeline.selection.cutoffs import Cutoffs, compute_cutoffs, compute_score_cutoff, load_or_compute
 from pipeline.selection.duplicate_groups import group_facts
 from pipeline.selection.duplicates import VideoVectors, find_duplicates
 from pipeline.selection.filtering import FilterPart, check_values, summarize
@@ -22,7 +22,7 @@ from pipeline.selection.materializing import MaterializePart, plan_shards
 from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER
 from schemas.duplicates import DUPLICATES
 
-AT_ONCE = 16  # parts of one task: to decide on one takes 10 ms, to hand it out as much
+PARTS_PER_TASK = 16  # parts of one task: to decide on one takes 10 ms, to hand it out as much
 
 
 def select(session: Session, name: str, model: str) -> None:
@@ -49,12 +49,14 @@ def select(session: Session, name: str, model: str) -> None:
             session.done("filter", f"nothing to do, every clip is decided; {_audit(session)}", folder)
             return
         duplicates = _find_duplicates(session, name, model, inputs)
-        thresholds = load_or_settle(workspace, name, lambda: _settle(session, name, model))
-        work = FilterPart(workspace, name, model, config.filtering, config.splitting, thresholds)
-        counts = session.map(f"filter {name}", work, parts, FILTERING, AT_ONCE)
+        cutoffs = load_or_compute(workspace, name, lambda: _settle(session, name, model))
+        work = FilterPart(workspace, name, model, config.filtering, config.splitting, cutoffs)
+        counts = session.map(f"filter {name}", work, parts, FILTERING, PARTS_PER_TASK)
         facts, audited = summarize(workspace, name), _audit(session)
         workspace.finish(folder, audit=audited, **facts)
-        session.done("filter", f"{tell(counts)}{_none_kept(facts['reasons'])}; {duplicates}; {audited}", folder)
+        session.done(
+            "filter", f"{format_counts(counts)}{_none_kept(facts['reasons'])}; {duplicates}; {audited}", folder
+        )
 
 
 def materialize(session: Session, selection: str) -> None:
@@ -72,7 +74,7 @@ def materialize(session: Session, selection: str) -> None:
         counts = session.map(f"materialize {selection}", work, shards, FILTERING)
         if shards or not workspace.is_finished(folder):
             workspace.finish(folder)
-        note = f"{tell(counts)} in {len(shards)} shards" if shards else "nothing to do, every shard is written"
+        note = f"{format_counts(counts)} in {len(shards)} shards" if shards else "nothing to do, every shard is written"
         if not plan.shards:
             note = "0 clips kept: no shards"
         session.done("materialize", f"{note}; {_audit(session)}", folder)
@@ -100,12 +102,12 @@ def _find_duplicates(session: Session, name: str, model: str, inputs: dict[str, 
     with session.begin(folder, {"filtering": filtering, "splitting": splitting}, inputs):
         if workspace.pending(f"scores/{model}", folder) or not workspace.is_finished(folder):
             by_itself = dataclasses.replace(filtering, duplicate_similarity=None)
-            lowest = Thresholds(lowest_score=filtering.min_score)
+            lowest = Cutoffs(score_cutoff=filtering.min_score)
             passing = FilterPart(workspace, name, model, by_itself, splitting, lowest).passing
             work = VideoVectors(
                 workspace, model, splitting, lambda part: collections.Counter(passing(part)["video_id"].to_pylist())
             )
-            found = session.each(f"compare {name}", work, scored, FILTERING, AT_ONCE)
+            found = session.each(f"compare {name}", work, scored, FILTERING, PARTS_PER_TASK)
             least = find_duplicates(
                 workspace,
                 name,
@@ -122,25 +124,25 @@ def _find_duplicates(session: Session, name: str, model: str, inputs: dict[str, 
     )
 
 
-def _settle(session: Session, name: str, model: str) -> Thresholds:
+def _settle(session: Session, name: str, model: str) -> Cutoffs:
     """What the corpus asks of a clip: passes over columns, before any part is decided."""
     filtering, parts = session.config.filtering, session.workspace.parts(f"scores/{model}")
 
     def rules(lowest: float) -> FilterPart:
-        thresholds = Thresholds(lowest_score=lowest)
-        return FilterPart(session.workspace, name, model, filtering, session.config.splitting, thresholds)
+        cutoffs = Cutoffs(score_cutoff=lowest)
+        return FilterPart(session.workspace, name, model, filtering, session.config.splitting, cutoffs)
 
     lowest = filtering.min_score
     if filtering.keep_fraction < 1:
         passing = rules(0.0).passing
         scores = session.each(
-            f"survey {name}", lambda part: passing(part)["score"].to_numpy(), parts, FILTERING, AT_ONCE
+            f"survey {name}", lambda part: passing(part)["score"].to_numpy(), parts, FILTERING, PARTS_PER_TASK
         )
-        lowest = max(lowest, last_score(filtering.keep_fraction, scores))
+        lowest = max(lowest, compute_score_cutoff(filtering.keep_fraction, scores))
     if filtering.top_videos is None and filtering.top_clips is None:
-        return Thresholds(lowest_score=lowest)
-    offers = session.each(f"rank {name}", rules(lowest).survey, parts, FILTERING, AT_ONCE)
-    return settle(lowest, filtering.top_videos, filtering.top_clips, offers)
+        return Cutoffs(score_cutoff=lowest)
+    candidates = session.each(f"rank {name}", rules(lowest).survey, parts, FILTERING, PARTS_PER_TASK)
+    return compute_cutoffs(lowest, filtering.top_videos, filtering.top_clips, candidates)
 
 
 Materialize = Annotated[bool, typer.Option("--materialize", help="Also write shuffled training shards.")]

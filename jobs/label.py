@@ -7,7 +7,7 @@ import typer
 
 from cluster.resources import LABELING
 from jobs.console.options import Address, Preset, Root, Seed, Set
-from jobs.console.progress import printable, tell
+from jobs.console.progress import format_counts, printable
 from jobs.console.session import Session, open_session
 from pipeline.collection.published_lists import ROWS
 from pipeline.labels.labeling import FileFacts, LabelPart, LabelSummary, summarize_labels
@@ -36,7 +36,7 @@ def label(session: Session, labels: list[str]) -> None:
         if parts or not workspace.is_finished(LABELS_FOLDER):  # it may have been killed after its last part
             workspace.finish(LABELS_FOLDER, **_facts(work.files, summary))
         _tell_quality(session, work.files, summary)
-        session.done("label", tell(counts) or "nothing to do, every part is labelled", LABELS_FOLDER)
+        session.done("label", format_counts(counts) or "nothing to do, every part is labelled", LABELS_FOLDER)
 
 
 def _facts(files: dict[str, FileFacts], summary: LabelSummary) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from cluster.resources import MIXING
 from jobs.console.options import Address, Name, Preset, Root, Seed, Selection, Set
-from jobs.console.progress import tell
+from jobs.console.progress import format_counts
 from jobs.console.session import Session, open_session
 from pipeline.evaluation.mixing import EVAL_SETS, MixPart, plan_mixtures
 from pipeline.storage.workspace import LABELS_FOLDER
@@ -30,7 +30,7 @@ def mix(session: Session, name: str, selection: str) -> None:
         sizes = {name: sum(len(planned[part]) for part in planned if part.startswith(name)) for name in EVAL_SETS}
         empty = [name for name, size in sizes.items() if not size]
         note = f"; empty for want of {config.split} videos: {', '.join(empty)}" if empty else ""
-        session.done("mix", f"{tell(counts)} ({tell(sizes)}){note}", folder)
+        session.done("mix", f"{format_counts(counts)} ({format_counts(sizes)}){note}", folder)
 
 
 def command(

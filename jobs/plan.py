@@ -51,7 +51,7 @@ def command(
     config = session.config if session else override(find_preset(preset or DEFAULT_PRESET), settings or [])
     drawn = draw(list_videos(collection, session.workspace.root if session else None, media), sample)
     with progress_bar("plan", drawn.num_sampled) as advance:
-        probes = probe_all(drawn, config.view, config.sharding, advance)
+        probes = probe_all(drawn, config.clips.base, config.sharding, advance)
     videos_per_part = config.collecting.videos_per_part
     found = estimate(drawn, probes, videos_per_part)
     took = actual(session.workspace) if session else None

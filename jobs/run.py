@@ -48,7 +48,7 @@ def command(
     """Run every stage in order on a collection. What is finished is not done again.
 
     Reads the collection, and labels if given. Writes collection/, clips/, videos/, labels/, scores/, duplicates/,
-    selections/, mixtures/, models/, training/, costs/, reports/ and report.html to the root. Without labels, evaluation
+    selections/, mixtures/, models/, training/, usage/, reports/ and report.html to the root. Without labels, evaluation
     sets come from the selection, and their label_source is `coincidence`.
 
     Example: earshot run --collection my_videos --root my_workspace --preset tiny

@@ -4,7 +4,7 @@ import shlex
 
 from cluster.resources import SCORING
 from jobs.console.options import Address, Preset, Root, Scorer, Seed, Set
-from jobs.console.progress import tell
+from jobs.console.progress import format_counts
 from jobs.console.session import Session, open_session
 from pipeline.learners import check_model
 from pipeline.selection.scoring import ScorePart
@@ -24,7 +24,7 @@ def score(session: Session, model: str) -> None:
         if counts["damaged"]:
             sql = "SELECT * FROM scores WHERE score IS NULL"
             print(f'score: damaged clips cannot be scored: earshot query --root {shlex.quote(workspace.root)} "{sql}"')
-        session.done("score", tell(counts) or "nothing to do, every clip is scored", folder)
+        session.done("score", format_counts(counts) or "nothing to do, every clip is scored", folder)
 
 
 def command(

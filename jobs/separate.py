@@ -6,7 +6,7 @@ import torch
 import typer
 
 from jobs.console.options import ReadRoot, named
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpecs
 from pipeline.config import from_dict
 from pipeline.errors import ClipError, ConfigError, DataError
 from pipeline.inference.separating import separate_video
@@ -31,11 +31,11 @@ def command(
     workspace = open_workspace(root)
     if not files.exists(video):
         raise ConfigError(f"{video}: no such file. Expected a video: a path or an s3:// address.")
-    view = from_dict(ClipView, workspace.stage(CLIPS_FOLDER)["config"]["view"])
+    spec = from_dict(ClipSpecs, workspace.stage(CLIPS_FOLDER)["config"]["clips"]).base
     _, network = load_model(workspace, model, "separation")
     torch.set_grad_enabled(False)
     try:
-        found = separate_video(video, out, view, network)
+        found = separate_video(video, out, spec, network)
     except ClipError as error:
         raise ConfigError(f"{video}: {error} Expected a video with sound.") from error
     except DataError as error:

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from cluster.resources import SHARDING, Needs
+from cluster.resources import SHARDING, WorkerResources
 from jobs.console.options import Address, Collection, Media, Preset, Root, Seed, Set
 from jobs.console.presets import PipelineConfig
-from jobs.console.progress import printable, tell
+from jobs.console.progress import format_counts, printable
 from jobs.console.session import Session, open_session
-from pipeline.clips.reconciling import Ledger, take_stock
+from pipeline.clips.reconciling import Totals, reconcile
 from pipeline.clips.sharding import ShardPart
 from pipeline.collection.collecting import check_collection, plan_parts
 from pipeline.errors import DataError
@@ -31,12 +31,12 @@ def shard(session: Session, collection: str, media: str | None = None, retry: Se
     """
     workspace, config = session.workspace, session.config
     check_collection(collection, workspace.root, media)  # one that is not there leaves no trace
-    with session.begin(CLIPS_FOLDER, {"view": config.view, "sharding": config.sharding}, {}, another="--root"):
+    with session.begin(CLIPS_FOLDER, {"clips": config.clips, "sharding": config.sharding}, {}, another="--root"):
         planned = plan_parts(workspace, collection, config.collecting, media, retry)
         parts = workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER)
-        work = ShardPart(workspace, config.view, config.sharding)
-        session.map("shard", work, parts, needs(config), note=tell_cutting)
-        ledger = take_stock(workspace)
+        work = ShardPart(workspace, config.clips.base, config.sharding)
+        session.map("shard", work, parts, needs(config), note=format_cutting)
+        totals = reconcile(workspace)
         if parts or not workspace.is_finished(CLIPS_FOLDER):  # it may have been killed after its last part
             workspace.finish(CLIPS_FOLDER)
         if planned.changed:
@@ -46,23 +46,24 @@ def shard(session: Session, collection: str, media: str | None = None, retry: Se
                 f"videos (another file, or other spans), such as {told}. To cut one anew, give it another name.",
                 file=sys.stderr,
             )
-        news = tell({"new": planned.num_new, "retried": planned.num_retried}) or "went on"
-        session.done("shard", f"{news if parts else 'nothing to do'}; {tell_stock(ledger)}", CLIPS_FOLDER)
-        if not ledger.num_kept:
+        news = format_counts({"new": planned.num_new, "retried": planned.num_retried}) or "went on"
+        session.done("shard", f"{news if parts else 'nothing to do'}; {format_totals(totals)}", CLIPS_FOLDER)
+        if not totals.num_kept:
             why = f"earshot query --root {workspace.root} 'SELECT uri, outcome, detail FROM videos'"
             raise DataError(
-                f"--collection {collection}: none of {ledger.num_videos} files gave a clip "
-                f"({tell(ledger.videos_by_outcome)}). Expected videos with sound. What is wrong with each: {why}"
+                f"--collection {collection}: none of {totals.num_videos} files gave a clip "
+                f"({format_counts(totals.videos_by_outcome)}). Expected videos with sound. What is wrong with each: "
+                f"{why}"
             )
 
 
-def needs(config: PipelineConfig) -> Needs:
+def needs(config: PipelineConfig) -> WorkerResources:
     """Of a worker: time enough for a part in which every video takes all that it may, and an hour for the rest."""
     limit_s = config.collecting.videos_per_part * config.sharding.video_limit_s + 3600
     return dataclasses.replace(SHARDING, limit_s=limit_s)
 
 
-def tell_cutting(counts: Mapping[str, float], elapsed_s: float) -> str:
+def format_cutting(counts: Mapping[str, float], elapsed_s: float) -> str:
     """What the progress bar says: videos, hours, speed, clips, and rejects by reason."""
     videos = sum(count for name, count in counts.items() if name.startswith("videos "))
     hours = counts["video_s"] / 3600
@@ -70,16 +71,17 @@ def tell_cutting(counts: Mapping[str, float], elapsed_s: float) -> str:
         name: count for name, count in counts.items() if name.startswith(("videos", "clips")) and "kept" not in name
     }
     speed = f"{videos:.0f} videos, {hours:.2f} h ({hours / elapsed_s * 60:.2f} h/min), {counts['clips kept']:.0f} clips"
-    return f"{speed}; rejected: {tell(rejected) or 'none'}"
+    return f"{speed}; rejected: {format_counts(rejected) or 'none'}"
 
 
-def tell_stock(ledger: Ledger) -> str:
+def format_totals(totals: Totals) -> str:
     """Where every video and every clip ended, the coverage of missing media included."""
-    missing = ledger.videos_by_outcome.get("missing", 0)
-    coverage = f", media found for {1 - missing / ledger.num_videos:.1%}" if missing else ""
+    missing = totals.videos_by_outcome.get("missing", 0)
+    coverage = f", media found for {1 - missing / totals.num_videos:.1%}" if missing else ""
     return (
-        f"{ledger.num_videos} videos ({tell(ledger.videos_by_outcome)}{coverage}), {ledger.video_s / 3600:.2f} h; "
-        f"{ledger.num_clips} clips ({tell(ledger.clips_by_outcome) or 'none'})"
+        f"{totals.num_videos} videos ({format_counts(totals.videos_by_outcome)}{coverage}), "
+        f"{totals.video_s / 3600:.2f} h; "
+        f"{totals.num_clips} clips ({format_counts(totals.clips_by_outcome) or 'none'})"
     )
 
 

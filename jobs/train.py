@@ -76,7 +76,7 @@ def train_model(session: Session, learner: str, name: str, selection: str | None
                 train_loop(LocalContext(show), todo)
             else:
                 connect(session.address)
-                fit(train_loop, todo, name, workers, show, final=(ConfigError, DataError), passing=(UnreadError,))
+                fit(train_loop, todo, name, workers, show, fatal=(ConfigError, DataError), transient=(UnreadError,))
         stage = workspace.stage(folder)
         steps = f"{config.training.num_steps} steps{of_all}, {stage['clips_per_s']:.0f} clips/s"
         told = ", ".join(f"{metric} {value:.3g}" for metric, value in stage["figures"].items() if metric.endswith(TOLD))

@@ -1,12 +1,12 @@
-"""A clip view: what of a video a clip holds. Every stage takes its lengths and sizes from here."""
+"""A clip spec: what of a video a clip holds. Every stage takes its lengths and sizes from here."""
 
 import dataclasses
 from typing import Literal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class ClipView:
-    """Spans, rates and sizes of the clips of a workspace. Defaults: AudioScope (Tzinis et al. 2021, section 4.1)."""
+class ClipSpec:
+    """Spans, rates and sizes of clips. Defaults: AudioScope (Tzinis et al. 2021, section 4.1)."""
 
     clip_s: float = 5.0
     """Length of a clip in seconds. Longer clips give the models more context and the corpus fewer clips."""
@@ -29,17 +29,17 @@ class ClipView:
     def __post_init__(self) -> None:
         for name in ("clip_s", "hop_s", "sample_rate_hz", "frame_rate_hz", "frame_height", "frame_width"):
             if getattr(self, name) <= 0:
-                raise ValueError(f"view.{name} = {getattr(self, name)}: expected more than 0.")
+                raise ValueError(f"{name} = {getattr(self, name)}: expected more than 0.")
         for name in ("clip_s", "hop_s"):
             frames = getattr(self, name) * self.frame_rate_hz
             if frames < 1 or abs(frames - round(frames)) > 1e-6:
                 raise ValueError(
-                    f"view.{name} = {getattr(self, name)} at {self.frame_rate_hz} Hz is {frames:g} frames: "
+                    f"{name} = {getattr(self, name)} at {self.frame_rate_hz} Hz is {frames:g} frames: "
                     "expected a whole number, 1 or more, because overlapping clips share frames."
                 )
             samples = getattr(self, name) * self.sample_rate_hz
             if abs(samples - round(samples)) > 1e-6:
-                raise ValueError(f"view.{name} = {getattr(self, name)}: expected a whole number of samples.")
+                raise ValueError(f"{name} = {getattr(self, name)}: expected a whole number of samples.")
 
     @property
     def num_frames(self) -> int:
@@ -50,3 +50,11 @@ class ClipView:
     def num_samples(self) -> int:
         """Samples in a clip, T."""
         return round(self.clip_s * self.sample_rate_hz)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ClipSpecs:
+    """The clip specs of a workspace, by name. A learner names the one whose clips it reads."""
+
+    base: ClipSpec = dataclasses.field(default_factory=ClipSpec)
+    """5 s every 1 s, with a frame per second: of the coincidence and the separation learner."""

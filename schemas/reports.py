@@ -6,10 +6,10 @@ from schemas.fields import field, table_schema
 
 EXAMPLES = table_schema(
     "examples",
-    version=1,
+    version=2,
     row="one evaluation example, separated by one model",
     fields=[
-        field("run", pa.string(), "name of the model"),
+        field("model", pa.string(), "name of the model"),
         field("eval_set", pa.string(), "on_single, off_single, on_mom or off_mom"),
         field("example_id", pa.string(), "the example, as in `mixtures`"),
         field("si_snr_db", pa.float64(), "on-screen estimate against on-screen sound; on sets", "dB", nullable=True),
@@ -23,10 +23,10 @@ EXAMPLES = table_schema(
 
 SOURCES = table_schema(
     "sources",
-    version=1,
+    version=2,
     row="one separated source of one evaluation example",
     fields=[
-        field("run", pa.string(), "name of the model"),
+        field("model", pa.string(), "name of the model"),
         field("eval_set", pa.string(), "on_single, off_single, on_mom or off_mom"),
         field("example_id", pa.string(), "the example, as in `mixtures`"),
         field("source", pa.int32(), "index of the model's output, 0 to S - 1"),
@@ -38,10 +38,10 @@ SOURCES = table_schema(
 
 SUMMARY = table_schema(
     "summary",
-    version=1,
+    version=2,
     row="one figure of one model on one evaluation set",
     fields=[
-        field("run", pa.string(), "name of the model"),
+        field("model", pa.string(), "name of the model"),
         field("eval_set", pa.string(), "the set, or `all` where a figure pools them"),
         field("metric", pa.string(), "such as median_si_snr_db: see pipeline/evaluation/evaluating.py"),
         field("value", pa.float64(), "the figure", nullable=True),
@@ -52,10 +52,10 @@ SUMMARY = table_schema(
 
 TRAINING = table_schema(
     "training",
-    version=1,
+    version=2,
     row="one reported figure of one training run",
     fields=[
-        field("run", pa.string(), "name of the model"),
+        field("model", pa.string(), "name of the model"),
         field("step", pa.int64(), "optimiser steps done"),
         field("split", pa.string(), "train or validate"),
         field("metric", pa.string(), "loss, or one of its parts"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpec
 from pipeline.clips.sharding import ShardingConfig, ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.media.decoding import ffmpeg_path
@@ -25,7 +25,7 @@ torch.set_num_threads(1)
 MakeMedia = Callable[..., Path]
 WORLD = WorldConfig(num_videos=12, seed=3, duration_s=5.0)
 WORLD_SPLITS = ("train",) * 5 + ("validate",) * 3 + ("test",) * 4
-WORLD_VIEW = ClipView(clip_s=2.0, frame_height=32, frame_width=32)
+WORLD_SPEC = ClipSpec(clip_s=2.0, frame_height=32, frame_width=32)
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +93,7 @@ class World:
     collection: str
     workspace: Workspace
     """collection/, clips/ and videos/ in two parts. Read it, or copy it (`workspace`); do not write to it."""
-    view: ClipView
+    spec: ClipSpec
     video_ids: dict[str, list[str]]
     """By split, which the collection prescribes."""
 
@@ -110,14 +110,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     collection.write_text("\n".join(rows) + "\n")
     workspace = Workspace(str(folder / "workspace"))
     plan_parts(workspace, str(collection), CollectingConfig(videos_per_part=6))
-    shard = ShardPart(workspace, WORLD_VIEW, ShardingConfig())
+    shard = ShardPart(workspace, WORLD_SPEC, ShardingConfig())
     for part in workspace.pending(source=COLLECTION_FOLDER, target=VIDEOS_FOLDER):
         shard(part)
     video_ids: dict[str, list[str]] = {}
     for part in workspace.parts(VIDEOS_FOLDER):
         for row in workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist():
             video_ids.setdefault(row["split"], []).append(row["video_id"])
-    return World(folder, str(collection), workspace, WORLD_VIEW, video_ids)
+    return World(folder, str(collection), workspace, WORLD_SPEC, video_ids)
 
 
 @pytest.fixture

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError
 from pipeline.media.decoding import Decoding
 from pipeline.media.ffmpeg_log import MediaInfo
 from pipeline.media.streams import Frame
 
 RATE_HZ = 16000
-BY_25 = ClipView(frame_rate_hz=25, frame_height=32, frame_width=32, exact_frames=True)
-BY_1 = ClipView(frame_height=32, frame_width=32)
+BY_25 = ClipSpec(frame_rate_hz=25, frame_height=32, frame_width=32, exact_frames=True)
+BY_1 = ClipSpec(frame_height=32, frame_width=32)
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 LAVFI = ("-f", "lavfi", "-i")
 # White from 2.0 s to 2.2 s, and a beep at the same time.
@@ -24,9 +24,9 @@ CLOCK = "color=black:s=32x32:r=25:d=5,geq=lum='16+40*T':cb=128:cr=128"
 TONE = "sine=frequency=1000:sample_rate=44100:duration=5"
 
 
-def decode(path: Path, view: ClipView = BY_25, limit_s: float = 60.0) -> tuple[np.ndarray, list[Frame], MediaInfo]:
+def decode(path: Path, spec: ClipSpec = BY_25, limit_s: float = 60.0) -> tuple[np.ndarray, list[Frame], MediaInfo]:
     """All of a file: [T] float in [-1, 1), frames, and what the container says."""
-    decoding = Decoding(path, view, limit_s)
+    decoding = Decoding(path, spec, limit_s)
     sound, frames = [np.zeros(0, np.int16)], []
     for item in decoding:
         if isinstance(item, Frame):

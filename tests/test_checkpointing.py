@@ -12,7 +12,7 @@ from torch import nn
 from pipeline.errors import DataError
 from pipeline.storage import files
 from pipeline.storage.workspace import TRAINING_FOLDER, Workspace
-from pipeline.training.checkpointing import Progress, load_weights
+from pipeline.training.checkpointing import TrainState, load_weights
 from pipeline.training.tensorboard import FILE_NAME
 from schemas.reports import TRAINING
 
@@ -21,10 +21,10 @@ CLIPS = {"train": {"num_clips": 12, "num_videos": 3, "fingerprint": "0a1b"}}
 NUM_STEPS = 9
 
 
-def progress(workspace: Workspace, size: int = 2) -> tuple[Progress, nn.Linear, nn.Module]:
+def progress(workspace: Workspace, size: int = 2) -> tuple[TrainState, nn.Linear, nn.Module]:
     model, memory = nn.Linear(size, 1), nn.BatchNorm1d(1, affine=False)
     optimiser, scaler = torch.optim.AdamW(model.parameters()), torch.amp.GradScaler("cpu", enabled=False)
-    return Progress(workspace, FOLDER, model, memory, optimiser, scaler, CLIPS), model, memory
+    return TrainState(workspace, FOLDER, model, memory, optimiser, scaler, CLIPS), model, memory
 
 
 def begun(root: str) -> Workspace:
@@ -58,7 +58,7 @@ def test_everything_comes_back(place: str, tmp_path: Path, request: pytest.Fixtu
     assert files.exists(workspace.uri(FOLDER, "tensorboard", FILE_NAME))
     again.finish(1.0)
     (row,) = workspace.read(TRAINING_FOLDER, "m", TRAINING).to_pylist()
-    assert (row["run"], row["metric"], row["value"]) == ("m", "loss", 0.25)
+    assert (row["model"], row["metric"], row["value"]) == ("m", "loss", 0.25)
     assert workspace.is_finished(FOLDER)
 
 

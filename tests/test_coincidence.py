@@ -10,7 +10,7 @@ from conftest import World
 from pipeline.clips.samples import Clip
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.config import as_dict
-from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig, MemoryConfig
+from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig, MemoryBankConfig
 from pipeline.learners.matching import MatchingConfig
 from pipeline.metrics.detection import matched_mismatched_auc
 from pipeline.models.towers import CoincidenceConfig
@@ -22,7 +22,7 @@ from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext, TrainingConfig
 
 COINCIDENCE = CoincidenceLearnerConfig(
-    model=CoincidenceConfig(trunk="plain", frame_size=32, width=0.25, embedding_dim=16),
+    model=CoincidenceConfig(backbone="small_cnn", frame_size=32, width=0.25, embedding_dim=16),
     training=TrainingConfig(num_steps=2, batch_size=3, validate_every=1, num_validation_batches=1),
     matching=MatchingConfig(num_batches=2, num_steps=5, num_held_out_batches=2),
 )
@@ -47,7 +47,7 @@ def test_validation_does_not_augment_and_training_does(world: World) -> None:
     assert not torch.equal(plain, varied)
 
 
-NCE = dataclasses.replace(COINCIDENCE, objective="nce", memory=MemoryConfig(size=12, num_negatives=12))
+NCE = dataclasses.replace(COINCIDENCE, objective="nce", memory=MemoryBankConfig(size=12, num_negatives=12))
 
 
 @pytest.mark.parametrize(("draw", "shape"), [("shared", [12]), ("per_example", [3, 12])])
@@ -104,11 +104,11 @@ def bars_and_tones(num_videos: int, seed: int) -> tuple[torch.Tensor, torch.Tens
 
 
 @pytest.mark.parametrize(
-    ("trunk", "score", "directions"), [("plain", "cosine", "both"), ("stem3d", "bilinear", "visual")]
+    ("backbone", "score", "directions"), [("small_cnn", "cosine", "both"), ("stem3d", "bilinear", "visual")]
 )
-def test_nce_learns_what_sounds_how_for_videos_it_has_not_seen(trunk: str, score: str, directions: str) -> None:
-    shape = CoincidenceConfig(trunk=trunk, frame_size=32, width=0.125, embedding_dim=16, score=score)
-    memory = MemoryConfig(size=512, num_negatives=256, directions=directions)
+def test_nce_learns_what_sounds_how_for_videos_it_has_not_seen(backbone: str, score: str, directions: str) -> None:
+    shape = CoincidenceConfig(backbone=backbone, frame_size=32, width=0.125, embedding_dim=16, score=score)
+    memory = MemoryBankConfig(size=512, num_negatives=256, directions=directions)
     learner = CoincidenceLearner(dataclasses.replace(NCE, model=shape, memory=memory))
     torch.manual_seed(0)
     model = learner.model().train()

@@ -306,7 +306,7 @@ def test_the_selections_forget_the_clips_of_a_retried_video_and_no_others(reject
                 for clip in clips
             ]
             workspace.commit(f"selections/{name}", part, from_rows(rows, SELECTIONS, part), SELECTIONS)
-    files.commit_bytes(workspace.uri("selections", "main", "thresholds.json"), b"{}")
+    files.commit_bytes(workspace.uri("selections", "main", "cutoffs.json"), b"{}")
     plan_parts(workspace, videos, PER_PART, retry=["timeout"])  # c, of the first part
     for name in ("main", "second"):
         left = workspace.read_all(f"selections/{name}", SELECTIONS).column("video_id").to_pylist()

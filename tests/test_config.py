@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 
 from pipeline import config as config_module
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpec
 from pipeline.config import Setting, as_dict, from_dict, hash_json, list_settings, override
 from pipeline.errors import ConfigError
 from pipeline.learners.coincidence import CoincidenceLearnerConfig
@@ -52,7 +52,7 @@ def test_the_hash_changes_with_any_field() -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [Outer(inner=Inner(cap=3, names=("p", "q"))), ClipView(), CoincidenceLearnerConfig(), SeparationLearnerConfig()],
+    [Outer(inner=Inner(cap=3, names=("p", "q"))), ClipSpec(), CoincidenceLearnerConfig(), SeparationLearnerConfig()],
     ids=lambda config: type(config).__name__,
 )
 def test_a_config_survives_the_way_through_json(config: Any) -> None:

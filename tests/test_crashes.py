@@ -12,7 +12,7 @@ from benchmarks import crashes
 from benchmarks.crashes import Kill, content, disturb, shard
 from jobs.cli import main
 from jobs.console.presets import preset
-from pipeline.clips.reconciling import take_stock
+from pipeline.clips.reconciling import reconcile
 from pipeline.clips.sharding import ShardPart
 from pipeline.collection.collecting import plan_parts
 from pipeline.config import override
@@ -35,7 +35,7 @@ def cut(collection: Path, workspace: Workspace) -> Workspace:
     config = override(preset("tiny"), list(crashes.SETTINGS))
     plan_parts(workspace, str(collection), config.collecting)
     for part in workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER):
-        ShardPart(workspace, config.view, config.sharding)(part)
+        ShardPart(workspace, config.clips.base, config.sharding)(part)
     return workspace
 
 
@@ -63,7 +63,7 @@ def test_what_two_workers_began_and_one_ended_has_the_bytes_of_no_worker_and_no_
     assert second.exit_code == 0, second.stderr
     assert content(workspace.root) == content(undisturbed.root)
     assert workspace.is_finished(CLIPS_FOLDER)
-    assert take_stock(workspace) == take_stock(undisturbed)
+    assert reconcile(workspace) == reconcile(undisturbed)
 
 
 def test_what_a_killed_driver_left_in_a_bucket_becomes_the_bytes_of_a_local_root(
@@ -77,7 +77,7 @@ def test_what_a_killed_driver_left_in_a_bucket_becomes_the_bytes_of_a_local_root
     assert earshot_shard(collection, workspace) == 0  # nobody renews the dead driver's lease
     assert workspace.is_finished(CLIPS_FOLDER)
     assert content(workspace.root) == content(undisturbed.root)
-    assert take_stock(workspace) == take_stock(undisturbed)
+    assert reconcile(workspace) == reconcile(undisturbed)
 
 
 @pytest.mark.parametrize("lost", [("videos",), ("videos", "clips"), ("videos", "clips", "tar")])
@@ -87,7 +87,7 @@ def test_between_any_two_commits_of_a_part_a_crash_costs_nothing(
     workspace = Workspace(shutil.copytree(undisturbed.root, str(tmp_path / "root")))
     for name in lost:
         files.delete(workspace.uri(*{"tar": ("clips", "00000.tar")}.get(name, (name, "00000.parquet"))))
-    assert take_stock(workspace).num_pending_parts == 1
+    assert reconcile(workspace).num_pending_parts == 1
     cut(collection, workspace)
     assert content(workspace.root) == content(undisturbed.root)
 
@@ -98,9 +98,9 @@ def test_a_second_driver_on_one_root_stops_and_changes_nothing(
     before = content(undisturbed.root)
     with claim(undisturbed, CLIPS_FOLDER):
         assert earshot_shard(collection, undisturbed) == 2
-    told = capfd.readouterr().err
-    assert told.startswith(f"earshot: {undisturbed.root}/clips: process {os.getpid()} ")
-    assert told.count("\n") == 1
+    output = capfd.readouterr().err
+    assert output.startswith(f"earshot: {undisturbed.root}/clips: process {os.getpid()} ")
+    assert output.count("\n") == 1
     assert content(undisturbed.root) == before
 
 

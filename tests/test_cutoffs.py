@@ -1,4 +1,4 @@
-"""Thresholds: exactly as many pass as were asked for, whatever the order of the parts and however many are equal."""
+"""Cutoffs: exactly as many pass as were asked for, whatever the order of the parts and however many are equal."""
 
 from pathlib import Path
 
@@ -6,11 +6,18 @@ import numpy as np
 import pytest
 
 from pipeline.selection import cutoffs
-from pipeline.selection.cutoffs import Candidates, Thresholds, last_score, load_or_settle, reaches, settle
+from pipeline.selection.cutoffs import (
+    Candidates,
+    Cutoffs,
+    compute_cutoffs,
+    compute_score_cutoff,
+    load_or_compute,
+    passes,
+)
 from pipeline.storage.workspace import Workspace
 
 
-def offers(seed: int, num_parts: int, levels: int) -> list[Candidates]:
+def candidates(seed: int, num_parts: int, levels: int) -> list[Candidates]:
     """Parts of 5 videos with 4 clips each, whose scores take `levels` values."""
     rng = np.random.default_rng(seed)
     found = []
@@ -29,17 +36,17 @@ def ids(rng: np.random.Generator, count: int) -> np.ndarray:
 @pytest.mark.parametrize("levels", [1, 3, 1000])
 @pytest.mark.parametrize("count", [1, 17, 199, 200])
 def test_exactly_so_many_clips_pass_and_none_that_fails_is_better(levels: int, count: int) -> None:
-    parts = offers(levels, 10, levels)
-    last = settle(0.0, None, count, parts).last_clip
-    passes = np.concatenate([reaches(part.scores, part.hashes, last) for part in parts])
+    parts = candidates(levels, 10, levels)
+    last = compute_cutoffs(0.0, None, count, parts).clip_cutoff
+    is_in = np.concatenate([passes(part.scores, part.hashes, last) for part in parts])
     scores = np.concatenate([part.scores for part in parts])
-    assert passes.sum() == count
-    assert scores[passes].min() >= scores[~passes].max(initial=0)
+    assert is_in.sum() == count
+    assert scores[is_in].min() >= scores[~is_in].max(initial=0)
 
 
 def test_the_clips_of_the_best_videos_alone_compete_for_the_places_of_clips() -> None:
-    parts = offers(1, 10, 1000)
-    found = settle(0.0, 6, 9, parts)
+    parts = candidates(1, 10, 1000)
+    found = compute_cutoffs(0.0, 6, 9, parts)
     ranked = sorted((mean, part, video) for part, p in enumerate(parts) for video, mean in enumerate(p.video_means))
     best = {(part, video) for _, part, video in ranked[-6:]}
     scores = sorted(
@@ -48,40 +55,40 @@ def test_the_clips_of_the_best_videos_alone_compete_for_the_places_of_clips() ->
         for video, score in zip(p.videos, p.scores.tolist(), strict=True)
         if (part, video) in best
     )
-    assert found.last_video is not None
-    assert found.last_clip is not None
-    assert found.last_video[0] == ranked[-6][0]
-    assert found.last_clip[0] == scores[-9]
+    assert found.video_cutoff is not None
+    assert found.clip_cutoff is not None
+    assert found.video_cutoff[0] == ranked[-6][0]
+    assert found.clip_cutoff[0] == scores[-9]
 
 
 def test_the_order_of_the_parts_and_how_many_are_merged_at_once_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = offers(2, 10, 4)
-    found = settle(0.0, 20, 30, parts)
+    parts = candidates(2, 10, 4)
+    found = compute_cutoffs(0.0, 20, 30, parts)
     monkeypatch.setattr(cutoffs, "PARTS_AT_ONCE", 2)
-    assert settle(0.0, 20, 30, parts[::-1]) == found
-    assert settle(0.0, 20, 30, iter(parts)) == found
+    assert compute_cutoffs(0.0, 20, 30, parts[::-1]) == found
+    assert compute_cutoffs(0.0, 20, 30, iter(parts)) == found
 
 
 @pytest.mark.parametrize("parts", [0, 1])
 def test_where_there_are_fewer_than_asked_for_nothing_is_refused(parts: int) -> None:
-    found = settle(0.5, 100, 100, offers(0, parts, 10))
-    assert (found.lowest_score, found.last_video, found.last_clip) == (0.5, None, None)
+    found = compute_cutoffs(0.5, 100, 100, candidates(0, parts, 10))
+    assert (found.score_cutoff, found.video_cutoff, found.clip_cutoff) == (0.5, None, None)
 
 
 @pytest.mark.parametrize(("fraction", "last"), [(1.0, 0.0), (0.5, 0.5), (0.21, 0.75), (1e-9, 0.875)])
 def test_the_last_score_of_a_share_is_that_of_the_clip_at_its_end(fraction: float, last: float) -> None:
     scores = np.arange(8, dtype=np.float32) / 8  # 0.21 of them: 1.68, so two
     parts = np.split(np.random.default_rng(0).permutation(scores), [1, 1, 5])
-    assert last_score(fraction, parts) == last
+    assert compute_score_cutoff(fraction, parts) == last
 
 
 def test_a_share_of_nothing_refuses_nothing() -> None:
-    assert last_score(0.5, []) == last_score(0.5, [np.zeros(0, np.float32)]) == 0.0
+    assert compute_score_cutoff(0.5, []) == compute_score_cutoff(0.5, [np.zeros(0, np.float32)]) == 0.0
 
 
 def test_thresholds_are_settled_once_and_stay(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path))
-    first = Thresholds(lowest_score=0.25, last_video=(0.5, 2**64 - 1), last_clip=(0.75, 3))
-    assert load_or_settle(workspace, "s", lambda: first) == first
-    assert load_or_settle(workspace, "s", Thresholds) == first
-    assert load_or_settle(workspace, "other", Thresholds) == Thresholds()
+    first = Cutoffs(score_cutoff=0.25, video_cutoff=(0.5, 2**64 - 1), clip_cutoff=(0.75, 3))
+    assert load_or_compute(workspace, "s", lambda: first) == first
+    assert load_or_compute(workspace, "s", Cutoffs) == first
+    assert load_or_compute(workspace, "other", Cutoffs) == Cutoffs()

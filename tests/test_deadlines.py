@@ -7,11 +7,11 @@ import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.estimate import deadlines
-from pipeline.estimate.deadlines import advise, parse_hours, schedule, tell_hours
+from pipeline.estimate.deadlines import advise, format_hours, parse_hours, schedule
 
 
 def wall_hours(num_cores: int, part_hours: float, num_parts: int) -> float:
-    """Parts handed to whichever core is free first."""
+    """Parts batches to whichever core is free first."""
     cores = [0.0] * num_cores
     for _ in range(num_parts):
         first = cores.index(min(cores))
@@ -40,10 +40,10 @@ def test_work_that_takes_no_time_needs_one_core() -> None:
 def test_a_deadline_shorter_than_a_part_is_answered_with_smaller_parts_that_meet_it() -> None:
     # 1000 videos of 0.1 h in parts of 100: a part takes 10 h
     assert advise(40, 100, 1000, 100) == "3 cores, in 40 h."
-    told = advise(4, 100, 1000, 100)
-    assert "a part of 100 videos takes 10 h" in told
-    assert "collecting.videos_per_part=10:" in told  # 1 h each, 4 on each of 25 cores
-    assert told.endswith("25 cores, in 4 h.")
+    output = advise(4, 100, 1000, 100)
+    assert "a part of 100 videos takes 10 h" in output
+    assert "collecting.videos_per_part=10:" in output  # 1 h each, 4 on each of 25 cores
+    assert output.endswith("25 cores, in 4 h.")
     assert schedule(4, 100, 1000, 10) == (25, pytest.approx(4.0))
     assert "collecting.videos_per_part=1:" in advise(0.15, 100, 1000, 100)
     assert "one video takes 6 min" in advise(0.05, 100, 1000, 100)
@@ -69,7 +69,7 @@ def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
 
 def test_hours_are_told_in_their_own_unit() -> None:
     hours = [10 / 3600, 0.5, 1.5, 3.25, 30, 80, 800.0]
-    assert [tell_hours(value) for value in hours] == [
+    assert [format_hours(value) for value in hours] == [
         "10 s",
         "30 min",
         "90 min",

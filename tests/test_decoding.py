@@ -10,7 +10,7 @@ import pytest
 from conftest import MakeMedia
 from films import BEEP, BY_1, CLOCK, FLASH, H264, LAVFI, RATE_HZ, TONE, decode, reason
 
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError
 from pipeline.media.decoding import Decoding
 from pipeline.media.ffmpeg_log import MediaInfo
@@ -157,8 +157,8 @@ def test_sound_whose_format_changes_on_the_way_keeps_its_time(make_media: MakeMe
 @pytest.mark.parametrize("rate_hz", [1, 5])
 def test_frames_show_the_time_they_claim_one_per_tick(exact: bool, rate_hz: int, make_media: MakeMedia) -> None:
     path = make_media("clock.mp4", *LAVFI, CLOCK, *LAVFI, TONE, *H264, "-bf", "2", "-g", "12")
-    view = ClipView(frame_rate_hz=rate_hz, frame_height=32, frame_width=32, exact_frames=exact)
-    _, frames, _ = decode(path, view)
+    spec = ClipSpec(frame_rate_hz=rate_hz, frame_height=32, frame_width=32, exact_frames=exact)
+    _, frames, _ = decode(path, spec)
     times = np.array([frame.time_s for frame in frames])
     np.testing.assert_allclose(shown_time_s(frames), times, atol=0.06)
     assert list(np.floor((times + 0.001) * rate_hz)) == list(range(5 * rate_hz))
@@ -170,7 +170,7 @@ def test_frames_of_a_variable_rate_are_chosen_by_time_not_by_number(make_media: 
     # 25 frames in the first second, then only those at 2.0 to 2.4 and at 4.0
     chosen = "lt(t,1)+between(t,1.99,2.41)+between(t,3.99,4.01)"
     path = make_media("vfr.mp4", *LAVFI, f"{CLOCK},select='{chosen}'", *LAVFI, TONE, "-fps_mode", "vfr", *H264)
-    _, frames, _ = decode(path, ClipView(frame_height=32, frame_width=32, exact_frames=True))
+    _, frames, _ = decode(path, ClipSpec(frame_height=32, frame_width=32, exact_frames=True))
     assert [round(frame.time_s, 2) for frame in frames] == [0.0, 2.0, 4.0]
     np.testing.assert_allclose(shown_time_s(frames), [0.0, 2.0, 4.0], atol=0.06)
 
@@ -274,7 +274,7 @@ def test_pad_keeps_the_shape_that_is_shown_and_stretch_fills_the_frame(make_medi
     # 32x32 pixels, each shown twice as wide as high: the picture is 2:1, and in a square half of the rows are bars
     path = make_media("wide.mp4", *LAVFI, "color=white:s=32x32:r=5:d=2,setsar=2", *LAVFI, BEEP, *H264)
     _, (stretched, *_), _ = decode(path, BY_1)
-    _, (padded, *_), _ = decode(path, ClipView(frame_height=32, frame_width=32, fit="pad"))
+    _, (padded, *_), _ = decode(path, ClipSpec(frame_height=32, frame_width=32, fit="pad"))
     assert stretched.pixels.min() > 200
     is_white = padded.pixels.mean(axis=(1, 2)) > 128
     assert list(np.flatnonzero(is_white)) == list(range(8, 24))

@@ -28,7 +28,7 @@ def grouped(
 
 
 def standing(found: dict) -> str:
-    return "".join(sorted(name for name, row in found.items() if row["is_best"]))
+    return "".join(sorted(name for name, row in found.items() if row["is_representative"]))
 
 
 def test_in_a_chain_only_those_that_are_one_with_a_standing_video_give_way() -> None:
@@ -63,7 +63,7 @@ def test_what_arrives_later_gives_way_to_an_old_one_that_has_clips_to_keep_and_t
 
 def test_what_bridges_old_groups_of_two_splits_joins_the_first_and_does_not_stand() -> None:
     known = {
-        name: {"group_id": name, "split": split, "is_best": False, "also_groups": None}
+        name: {"group_id": name, "split": split, "is_representative": False, "bridged_groups": None}
         for name, split in (("a", "train"), ("c", "test"))
     }
     found = grouped(videos("abc", splits={"c": "test"}), {(0, 1): 0.6, (1, 2): 0.6}, known, "ac")
@@ -73,9 +73,9 @@ def test_what_bridges_old_groups_of_two_splits_joins_the_first_and_does_not_stan
 def test_what_arrives_after_a_bridge_between_two_splits_is_seen_to_hang_on_both() -> None:
     members = videos("abdex", splits={"x": "test"})  # a and x were alone; b and d came together, then e
     first = grouped(members, {(0, 1): 0.6, (1, 2): 0.6, (2, 4): 0.6}, decided="ax")
-    assert {(row["group_id"], *row["also_groups"]) for row in first.values()} == {("a", "x")}
+    assert {(row["group_id"], *row["bridged_groups"]) for row in first.values()} == {("a", "x")}
     later = grouped(members, {(2, 3): 0.6}, first, "abdx")
-    assert (later["e"]["group_id"], later["e"]["also_groups"], standing(later)) == ("a", ["x"], "")
+    assert (later["e"]["group_id"], later["e"]["bridged_groups"], standing(later)) == ("a", ["x"], "")
     one_split = videos("abdex")
     first = grouped(one_split, {(0, 1): 0.6, (1, 2): 0.6, (2, 4): 0.6}, decided="ax")
     assert standing(first) == ""
@@ -107,13 +107,16 @@ def test_groups_that_another_selection_joined_too_late_stay_two_and_what_joins_t
 
 def test_of_two_selections_that_differ_the_first_split_counts() -> None:
     one, other = (
-        {name: {"group_id": name, "split": split, "also_groups": None}}
+        {name: {"group_id": name, "split": split, "bridged_groups": None}}
         for name, split in (("a", "test"), ("a", "train"))
     )
     assert merge_settled(one, other) == merge_settled(other, one) == other
 
 
 def test_the_facts_count_an_old_video_that_was_alone() -> None:
-    rows = [{"video_id": name, "group_id": group, "is_best": name in "cd"} for name, group in ("ba", "cc", "dc", "ec")]
+    rows = [
+        {"video_id": name, "group_id": group, "is_representative": name in "cd"}
+        for name, group in ("ba", "cc", "dc", "ec")
+    ]
     expected = {"num_groups": 2, "largest_group": 3, "num_collapsed": 2}
     assert group_facts(rows) == expected

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.selection.duplicate_groups import Video
-from pipeline.selection.duplicates import ComparePart, VideoVectors, find_duplicates, plan_comparison, stretches
+from pipeline.selection.duplicates import ComparePart, VideoVectors, find_duplicates, plan_comparison, segments
 from pipeline.selection.embeddings import to_column
 from pipeline.selection.leakage import audit
 from pipeline.storage import files
@@ -93,7 +93,7 @@ def test_an_upload_made_again_and_trimmed_is_found_and_nothing_else_is(place: Wo
     found = find(place)
     assert found.keys() == {"a", "b"}
     assert {row["group_id"] for row in found.values()} == {"a"}
-    assert [found[name]["is_best"] for name in "ab"] == [False, True]  # b has ten clips, a six
+    assert [found[name]["is_representative"] for name in "ab"] == [False, True]  # b has ten clips, a six
     assert [found[name]["like_video_id"] for name in "ab"] == ["b", "a"]
     assert [found[name]["shared_fraction"] for name in "ab"] == [1.0, 1.0]
 
@@ -143,7 +143,7 @@ def test_a_quarter_of_a_long_video_that_changes_all_the_time_is_found(place: Wor
     write(place, {"00000": videos, "00001": trimmed})
     found = find(place)
     assert all(row["like_video_id"][:3] == name[:3] for name, row in found.items())
-    assert {name for name, row in found.items() if not row["is_best"]} == trimmed.keys()
+    assert {name for name, row in found.items() if not row["is_representative"]} == trimmed.keys()
 
 
 def test_two_videos_that_share_a_third_are_two_and_those_that_share_two_thirds_are_one(place: Workspace) -> None:
@@ -158,7 +158,7 @@ def test_two_videos_that_share_a_third_are_two_and_those_that_share_two_thirds_a
 
 def test_the_shared_share_is_that_of_the_shorter_ones_clips() -> None:
     long, short = (np.repeat(np.eye(16, dtype=np.float16)[a:b, None], 2, axis=1) for a, b in ((0, 6), (4, 9)))
-    videos = [Video(name, "0", "train", 1, *stretches(clips)) for name, clips in (("a", long), ("b", short))]
+    videos = [Video(name, "0", "train", 1, *segments(clips)) for name, clips in (("a", long), ("b", short))]
     work = ComparePart(Workspace(""), "m", 0.9, plan_comparison(videos, 0.9, set()))
     assert work.share(0, long, 1, short) == work.share(1, short, 0, long) == pytest.approx(2 / 5)
 
@@ -185,13 +185,13 @@ def test_a_group_is_in_the_first_split_of_its_members_and_a_member_of_it_stands_
     write(place, {f"0000{i}": {name: again(original, 0.05 * i)} for i, name in enumerate("abc")}, splits)
     found = find(place)
     assert {row["split"] for row in found.values()} == {group}
-    assert [name for name, row in found.items() if row["is_best"]] == [best]
+    assert [name for name, row in found.items() if row["is_representative"]] == [best]
 
 
 def test_of_uploads_the_one_stands_that_has_most_clips_to_keep(place: Workspace) -> None:
     original = content(0, 6)
     write(place, {"00000": {"a": original, "b": again(original)[:4], "c": again(original, 0.05)}})
-    assert [name for name, row in find(place, {"a": 0, "b": 4, "c": 3}).items() if row["is_best"]] == ["b"]
+    assert [name for name, row in find(place, {"a": 0, "b": 4, "c": 3}).items() if row["is_representative"]] == ["b"]
 
 
 def test_what_arrives_later_joins_the_group_and_changes_nothing_of_it(place: Workspace) -> None:
@@ -204,9 +204,9 @@ def test_what_arrives_later_joins_the_group_and_changes_nothing_of_it(place: Wor
     write(place, {"00002": later}, splits)
     after = find(place, {"p": 0})
     assert {name: after[name] for name in before} == before
-    assert (after["a"]["group_id"], after["a"]["split"], after["a"]["is_best"]) == ("m", "test", False)
-    assert (after["b"]["group_id"], after["b"]["split"], after["b"]["is_best"]) == ("o", "train", False)
-    assert (after["q"]["group_id"], after["q"]["split"], after["q"]["is_best"]) == ("p", "train", True)
+    assert (after["a"]["group_id"], after["a"]["split"], after["a"]["is_representative"]) == ("m", "test", False)
+    assert (after["b"]["group_id"], after["b"]["split"], after["b"]["is_representative"]) == ("o", "train", False)
+    assert (after["q"]["group_id"], after["q"]["split"], after["q"]["is_representative"]) == ("p", "train", True)
 
 
 def use(place: Workspace, name: str) -> None:
@@ -215,10 +215,10 @@ def use(place: Workspace, name: str) -> None:
     for part in place.pending("scores/m", f"selections/{name}"):
         rows = []
         for video in place.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist():
-            group = found.get(video["video_id"], {"split": video["split"], "is_best": True})
+            group = found.get(video["video_id"], {"split": video["split"], "is_representative": True})
             row = {"selection": name, "clip_id": f"{video['video_id']}_00000000", "video_id": video["video_id"]}
-            row |= {"part": part, "split": group["split"], "kept": group["is_best"]}
-            rows.append(row | {"reason": "kept" if group["is_best"] else "near_duplicate"})
+            row |= {"part": part, "split": group["split"], "kept": group["is_representative"]}
+            rows.append(row | {"reason": "kept" if group["is_representative"] else "near_duplicate"})
         place.commit(f"selections/{name}", part, from_rows(rows, SELECTIONS, part), SELECTIONS)
 
 

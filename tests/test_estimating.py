@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import WORLD_VIEW, World
+from conftest import WORLD_SPEC, World
 
 from jobs import plan
 from jobs.cli import main
@@ -17,21 +17,21 @@ from pipeline.collection.listing import list_videos
 from pipeline.estimate.estimating import Actual, Estimate, Probe, Sample, actual, draw, estimate, probe, probe_all
 from pipeline.estimate.pricing import Prices, Quantities
 from pipeline.estimate.stratified_sampling import Range, Stratum
-from pipeline.estimate.usage import Costed, costs_folder
+from pipeline.estimate.usage import Metered, usage_folder
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
-from schemas.costs import COSTS
+from schemas.usage import USAGE
 from schemas.videos import COLLECTION
 
-SMALL = ["--set", "view.clip_s=2", "--set", "view.frame_height=32", "--set", "view.frame_width=32"]
+SMALL = ["--set", "clips.base.clip_s=2", "--set", "clips.base.frame_height=32", "--set", "clips.base.frame_width=32"]
 TAR_END_BYTES = 10240  # tarfile ends each tar with zeros, up to a multiple of this
 
 
 def of(collection: str, num_sampled: int) -> Estimate:
     sample = draw(list_videos(collection), num_sampled)
-    told: list[int] = []
-    probes = probe_all(sample, WORLD_VIEW, ShardingConfig(), lambda steps, note: told.append(steps))
-    assert sum(told) == sample.num_sampled
+    output: list[int] = []
+    probes = probe_all(sample, WORLD_SPEC, ShardingConfig(), lambda steps, note: output.append(steps))
+    assert sum(output) == sample.num_sampled
     return estimate(sample, probes, videos_per_part=5)
 
 
@@ -39,16 +39,16 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def cells(told: str) -> dict[str, list[str]]:
+def cells(output: str) -> dict[str, list[str]]:
     """The printed table: cells by the name of their row."""
-    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in told.splitlines() if "│" in line]
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in output.splitlines() if "│" in line]
     return {name: values for name, *values in lines}
 
 
 @pytest.fixture
-def costed(workspace: Workspace, world: World) -> Workspace:
+def metered(workspace: Workspace, world: World) -> Workspace:
     """The world's workspace, its first part cut again with its costs, its second without."""
-    Costed(workspace, "shard", ShardPart(workspace, world.view, ShardingConfig()))("00000")
+    Metered(workspace, "shard", ShardPart(workspace, world.spec, ShardingConfig()))("00000")
     return workspace
 
 
@@ -125,9 +125,9 @@ def test_what_cannot_be_used_is_told_with_its_reason_and_an_example(
     (examples,) = [probes for reason, probes in found.unusable().items() if reason == "unreadable"]
     assert str(tmp_path / "no\x1b[31mtes.txt") in [example.uri for example in examples]
     assert main(["plan", "--collection", str(tmp_path), *SMALL]) == 0
-    told = capsys.readouterr().out
-    assert "2 unreadable, such as " in told
-    assert "\x1b" not in told  # a name is text, never an order to the terminal
+    output = capsys.readouterr().out
+    assert "2 unreadable, such as " in output
+    assert "\x1b" not in output  # a name is text, never an order to the terminal
     (missing,) = of(str(tmp_path / "list.csv"), 10).unusable()["missing"]
     assert (missing.uri, missing.size_bytes, missing.num_kept) == (str(tmp_path / "not_there.mp4"), 0, 0)
 
@@ -138,28 +138,28 @@ def test_a_video_in_a_bucket_is_probed_as_on_disk_and_its_size_is_found(world: W
     files.commit_bytes(f"{s3_bucket}/planned/list.csv", f"uri\nv/{path.name}\n".encode())
     (there,) = list_videos(f"{s3_bucket}/planned/list.csv")
     here = dict.fromkeys(COLLECTION.names) | {"video_id": there["video_id"], "uri": str(path)}
-    found, expected = (probe(video, WORLD_VIEW, ShardingConfig()) for video in (there, here))
+    found, expected = (probe(video, WORLD_SPEC, ShardingConfig()) for video in (there, here))
     assert found.uri == there["uri"]
     for name in ("outcome", "size_bytes", "duration_s", "num_kept", "tar_bytes"):
         assert getattr(found, name) == getattr(expected, name)
     assert found.size_bytes == path.stat().st_size
 
 
-def test_what_cutting_took_is_counted_from_its_tables_tars_and_costs(costed: Workspace, world: World) -> None:
-    took = actual(costed)
+def test_what_cutting_took_is_counted_from_its_tables_tars_and_costs(metered: Workspace, world: World) -> None:
+    took = actual(metered)
     assert took is not None
-    tars = sum(path.stat().st_size for path in Path(costed.uri(CLIPS_FOLDER)).glob("*.tar"))
-    spent_s = costed.read(costs_folder("shard"), "00000", COSTS).column("cpu_s")[0].as_py()
+    tars = sum(path.stat().st_size for path in Path(metered.uri(CLIPS_FOLDER)).glob("*.tar"))
+    spent_s = metered.read(usage_folder("shard"), "00000", USAGE).column("cpu_s")[0].as_py()
     assert took.num_pending == 0
-    assert (took.num_costed, took.known_cpu_hours) == (1, pytest.approx(spent_s / 3600))
+    assert (took.num_metered, took.known_cpu_hours) == (1, pytest.approx(spent_s / 3600))
     assert math.isnan(took.quantities.cpu_hours)  # one part of two is not the whole
     found = dataclasses.replace(took.quantities, cpu_hours=0.0, gigabytes_read=0.0, hours=0.0)
     assert found == Quantities(
         videos=12, usable=12, hours=0.0, clips=48, gigabytes=tars / 1e9, gigabytes_read=0.0, cpu_hours=0.0, parts=2
     )
     assert took.quantities.hours == pytest.approx(12 * 5 / 3600, rel=0.02)
-    Costed(costed, "shard", ShardPart(costed, world.view, ShardingConfig()))("00001")
-    again = actual(costed)
+    Metered(metered, "shard", ShardPart(metered, world.spec, ShardingConfig()))("00001")
+    again = actual(metered)
     assert again is not None
     assert again.quantities.cpu_hours == again.known_cpu_hours > took.known_cpu_hours
 
@@ -179,7 +179,7 @@ def test_the_command_tells_ranges_cost_and_cores_and_writes_nothing(
     before = content(world.folder)
     arguments = ["--collection", str(world.folder / "videos"), "--sample", "6", "--deadline", "1h", *SMALL]
     assert main(["plan", *arguments]) == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for words in (
         "usable videos",
         "minutes of video",
@@ -189,15 +189,15 @@ def test_the_command_tells_ranges_cost_and_cores_and_writes_nothing(
         " to ",
         "example numbers",
     ):
-        assert words in told
-    assert "Sample: 6 of 12 videos; 6 are usable." in told
-    assert "Deadline 1h, at the upper end of the CPU time: 1 core, in" in told
-    assert "actual" not in told
+        assert words in output
+    assert "Sample: 6 of 12 videos; 6 are usable." in output
+    assert "Deadline 1h, at the upper end of the CPU time: 1 core, in" in output
+    assert "actual" not in output
     assert content(world.folder) == before
 
 
 def test_the_command_puts_the_users_prices_and_the_run_beside_the_estimate(
-    costed: Workspace, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    metered: Workspace, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prices = tmp_path / "prices.toml"
     prices.write_text(
@@ -205,18 +205,18 @@ def test_the_command_puts_the_users_prices_and_the_run_beside_the_estimate(
         "per_1000_puts = 1000\nper_1000_gets = 0\n"
     )
     before = content(tmp_path)
-    root = ["--root", costed.root, "--set", "collecting.videos_per_part=6", *SMALL]
+    root = ["--root", metered.root, "--set", "collecting.videos_per_part=6", *SMALL]
     arguments = ["--collection", world.collection, "--sample", "12", "--prices", str(prices)]
     assert main(["plan", *arguments, *root]) == 0
-    told = capsys.readouterr().out
-    rows = cells(told)
+    output = capsys.readouterr().out
+    rows = cells(output)
     assert rows["clips"] == ["48", "", "48", "yes"]
     assert rows["parts"] == ["2", "", "2", "yes"]
     assert rows["EUR, once"] == ["10", "", "10", "yes"]  # 2 parts x 5 requests at 1 each
     assert rows["CPU seconds"][2:] == ["-", "-"]
     assert rows["MB of clips"][3] == "yes"
-    assert "s of CPU for 1 of 2 parts; the others have no row of costs" in told
-    assert "Prices: our own." in told
+    assert "s of CPU for 1 of 2 parts; the others have no row of usage" in output
+    assert "Prices: our own." in output
     assert content(tmp_path) == before
 
 
@@ -228,18 +228,18 @@ def test_a_published_list_is_planned_with_media_that_lie_elsewhere(
     (tmp_path / "list.csv").write_text("\n".join(rows) + "\n")
     arguments = ["--collection", str(tmp_path / "list.csv"), "--media", str(world.folder), *SMALL]
     assert main(["plan", *arguments]) == 0
-    told = cells(capsys.readouterr().out)
-    assert told["videos"][0] == "2"
-    assert told["clips"][0] == "3"  # one of each span
+    output = cells(capsys.readouterr().out)
+    assert output["videos"][0] == "2"
+    assert output["clips"][0] == "3"  # one of each span
 
 
 def test_a_sample_that_tells_no_range_says_so(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--collection", world.collection, "--deadline", "1h", *SMALL]
     assert main(["plan", *arguments, "--sample", "1"]) == 0
-    told = capsys.readouterr().out
-    assert cells(told)["clips"] == ["48", "4 to ?"]  # what it gave itself, and no upper end
-    assert "at the estimate of the CPU time, as so small a sample tells no upper end: 1 core, in" in told
-    assert told.endswith(" A larger --sample tells it.\n")
+    output = capsys.readouterr().out
+    assert cells(output)["clips"] == ["48", "4 to ?"]  # what it gave itself, and no upper end
+    assert "at the estimate of the CPU time, as so small a sample tells no upper end: 1 core, in" in output
+    assert output.endswith(" A larger --sample tells it.\n")
     assert main(["plan", *arguments, "--sample", "3"]) == 0
     assert cells(capsys.readouterr().out)["clips"] == ["48", "all sampled alike"]
 
@@ -259,7 +259,7 @@ def test_the_command_says_that_a_workspace_has_no_run_yet(
         (["--deadline", "soon"], "--deadline soon: expected a time"),
         (["--prices", "nothing.toml"], "--prices nothing.toml"),
         (["--collection", "nothing"], "--collection nothing"),
-        (["--set", "view.clip=1"], "view.clip=1"),
+        (["--set", "clips.base.clip=1"], "clips.base.clip=1"),
     ],
 )
 def test_what_cannot_be_planned_is_refused_before_a_video_is_cut(
@@ -273,8 +273,8 @@ def test_what_cannot_be_planned_is_refused_before_a_video_is_cut(
 
 def test_numbers_are_told_in_three_digits_and_counts_whole() -> None:
     values = (0, 12, 1234567, 1234567.8, 98.76, 0.012345, 0.00012345, math.nan, math.inf)
-    told = [plan_table.amount(value) for value in values]
-    assert told == ["0", "12", "1 234 567", "1 230 000", "98.8", "0.0123", "< 0.01", "-", "?"]
+    output = [plan_table.amount(value) for value in values]
+    assert output == ["0", "12", "1 234 567", "1 230 000", "98.8", "0.0123", "< 0.01", "-", "?"]
     assert doctest.testmod(plan_table).failed == 0
 
 
@@ -296,7 +296,7 @@ def test_small_quantities_are_told_in_a_small_unit_and_money_below_a_cent_as_tha
         ranges=exact | {"gigabytes": Range(*[gigabytes] * 3), "cpu_hours": Range(*[cpu_hours] * 3)}, probes=[]
     )
     twice = dataclasses.replace(found.expected(), gigabytes=2 * gigabytes, cpu_hours=2 * cpu_hours)
-    took = Actual(quantities=twice, num_pending=0, num_costed=1, known_cpu_hours=2 * cpu_hours)
+    took = Actual(quantities=twice, num_pending=0, num_metered=1, known_cpu_hours=2 * cpu_hours)
     free = Prices(
         currency="EUR",
         source="a test",
@@ -307,10 +307,10 @@ def test_small_quantities_are_told_in_a_small_unit_and_money_below_a_cent_as_tha
         per_1000_gets=0,
     )
     _, rows = plan_table.table(found, took, free)
-    told = {label: cells for label, *cells in rows}
+    output = {label: cells for label, *cells in rows}
     for label, amount in (size, time):
-        assert told[label][0] == amount
+        assert output[label][0] == amount
     if gigabytes:
-        assert told[size[0]][3] == "no: +100 %"
-        assert told[size[0]][2] == plan_table.amount(2 * float(size[1]))  # both columns in one unit
-    assert told["EUR, once"] == ["< 0.01", "", "< 0.01", "yes"]
+        assert output[size[0]][3] == "no: +100 %"
+        assert output[size[0]][2] == plan_table.amount(2 * float(size[1]))  # both columns in one unit
+    assert output["EUR, once"] == ["< 0.01", "", "< 0.01", "yes"]

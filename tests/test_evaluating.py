@@ -49,7 +49,7 @@ CONFIG = SeparationLearnerConfig(
         basis="stft",
         hop_ms=16.0,
         tdcn=TDCNConfig(bottleneck=8, hidden=8, num_repeats=1, num_dilations=2),
-        towers=CoincidenceConfig(trunk="plain", frame_size=32, width=0.25, embedding_dim=16),
+        towers=CoincidenceConfig(backbone="small_cnn", frame_size=32, width=0.25, embedding_dim=16),
     ),
     training=TrainingConfig(num_steps=1, batch_size=2, validate_every=1, num_validation_batches=1),
     first_model=None,
@@ -94,7 +94,7 @@ def test_every_frozen_example_has_its_row_and_a_row_per_source(evaluated: Worksp
     num_sources = CONFIG.model.num_sources
     expected = sorted((*name, source) for name in names for source in range(num_sources))
     assert sorted((row["eval_set"], row["example_id"], row["source"]) for row in sources) == expected
-    assert {row["run"] for row in examples + sources} == {"s"}
+    assert {row["model"] for row in examples + sources} == {"s"}
 
 
 def test_the_input_of_a_row_is_the_si_snr_of_the_mixture_against_its_first_sound(evaluated: Workspace) -> None:
@@ -131,7 +131,7 @@ def figures(rows: list[dict]) -> dict[tuple[str, str], dict]:
 
 def write_reports(workspace: Workspace, examples: list[dict], sources: list[dict]) -> None:
     for table, rows, schema in (("examples", examples, EXAMPLES), ("sources", sources, SOURCES)):
-        rows = [{"run": "r"} | row for row in rows]
+        rows = [{"model": "r"} | row for row in rows]
         workspace.commit(report_folder("r", table), "x-00000", from_rows(rows, schema, "here"), schema)
 
 
@@ -210,7 +210,7 @@ def test_a_test_video_with_an_upload_in_another_split_is_not_evaluated_on(worksp
     torn, whole = world.video_ids["test"][:2], world.video_ids["test"][2:]
     groups = {torn[0]: "one", world.video_ids["train"][0]: "one", torn[1]: world.video_ids["validate"][0]}
     groups |= dict.fromkeys(whole, whole[0])  # two uploads of the same content, both test
-    facts = {"split": "test", "is_best": False, "like_video_id": "x", "shared_fraction": 1.0}
+    facts = {"split": "test", "is_representative": False, "like_video_id": "x", "shared_fraction": 1.0}
     rows = [facts | {"video_id": video, "group_id": group} for video, group in groups.items()]
     workspace.commit("duplicates/s", "00000", from_rows(rows, DUPLICATES, "here"), DUPLICATES)
     (row,) = summarise_coincidence(workspace, "c", SplittingConfig(), seed=0)
@@ -232,7 +232,7 @@ def test_the_other_sound_is_of_another_video_and_of_each_alike() -> None:
 def test_a_summary_is_written_once_all_clips_are_scored_and_again_when_more_is_known(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    session, report = Session(workspace, preset("tiny"), 0, None), "reports/run=c"
+    session, report = Session(workspace, preset("tiny"), 0, None), "reports/model=c"
     evaluate_coincidence(session, "c")
     assert "Run `earshot score --model c`" in capsys.readouterr().out
     write_embeddings(workspace, np.eye(12), np.eye(12))
@@ -250,8 +250,14 @@ def test_a_summary_is_written_once_all_clips_are_scored_and_again_when_more_is_k
     assert workspace.stage(report)["inputs"] == {"scores/c": workspace.stage("scores/c")["hash"]}
     evaluate_coincidence(session, "c")
     assert "nothing to do" in capsys.readouterr().out
-    group = {"group_id": "gone", "split": "test", "also_groups": None, "like_video_id": "gone", "shared_fraction": 1.0}
-    uploads = [{"video_id": name, "is_best": name == "gone"} | group for name in ("gone", "gone_too")]
+    group = {
+        "group_id": "gone",
+        "split": "test",
+        "bridged_groups": None,
+        "like_video_id": "gone",
+        "shared_fraction": 1.0,
+    }
+    uploads = [{"video_id": name, "is_representative": name == "gone"} | group for name in ("gone", "gone_too")]
     workspace.commit("duplicates/s", "00000", from_rows(uploads, DUPLICATES, "00000"), DUPLICATES)
     evaluate_coincidence(session, "c")
     assert "match_auc 1 of 32 pairs" in capsys.readouterr().out
@@ -259,7 +265,7 @@ def test_a_summary_is_written_once_all_clips_are_scored_and_again_when_more_is_k
     shutil.rmtree(workspace.uri("scores/c"))
     workspace.begin("scores/c", {}, {"models/c": "trained anew"})
     write_embeddings(workspace, np.eye(12), np.eye(12))
-    with pytest.raises(ConfigError, match=r"reports/run=c: .* Use another --coincidence"):
+    with pytest.raises(ConfigError, match=r"reports/model=c: .* Use another --coincidence"):
         evaluate_coincidence(session, "c")
 
 

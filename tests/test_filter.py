@@ -72,16 +72,16 @@ def test_a_selection_has_its_number_of_clips_its_facts_and_one_of_two_uploads(
     assert len(rows) == 48
     assert sum(row["kept"] for row in rows) == 15
     groups = session.workspace.read_all("duplicates/s", DUPLICATES).to_pylist()
-    assert [row["is_best"] for row in groups] == [True, False]
+    assert [row["is_representative"] for row in groups] == [True, False]
     other = groups[1]["video_id"]
     assert {row["reason"] for row in rows if row["video_id"] == other} == {"near_duplicate"}
     assert len({row["split"] for row in rows if row["video_id"] in [row["video_id"] for row in groups]}) == 1
     facts = session.workspace.stage("selections/s")
     assert facts["reasons"]["kept"] == sum(facts["score_histograms"]["kept"]) == 15
     assert sum(facts["score_histograms"]["scored"]) == 48
-    told = capfd.readouterr().out
-    assert "; 1 groups of uploads, the largest of 2 videos, 1 videos collapsed; audit" in told
-    assert "1 groups of duplicates" in told
+    output = capfd.readouterr().out
+    assert "; 1 groups of uploads, the largest of 2 videos, 1 videos collapsed; audit" in output
+    assert "1 groups of duplicates" in output
 
     before = content(session.workspace.uri("selections/s"))
     select(session, "s", "m")
@@ -94,9 +94,9 @@ def test_a_selection_that_keeps_nothing_says_so_and_what_refused_most(
 ) -> None:
     silent = open_session(session.workspace.root, "tiny", ["filtering.min_loudness_lufs=0"], seed=1)
     select(silent, "s", "m")
-    told = capfd.readouterr().out
-    assert "; 0 clips kept, 48 of 48 refused as too_quiet" in told
-    assert "; no duplicates looked for; audit" in told
+    output = capfd.readouterr().out
+    assert "; 0 clips kept, 48 of 48 refused as too_quiet" in output
+    assert "; no duplicates looked for; audit" in output
     for _ in range(2):
         materialize(silent, "s")
         assert "materialize: 0 clips kept: no shards; audit" in capfd.readouterr().out
@@ -210,13 +210,13 @@ def test_labelling_tells_coverage_agreement_and_where_the_conflicts_are(
     listed.write_text(f"{videos[2]},0,2\n{videos[2]},1,3\n")
     files = ["--labels", str(tmp_path / "*clips.csv"), "--labels", str(tmp_path / "votes.csv")]
     assert main(["label", "--root", workspace.root, *files, "--set", "labeling.min_raters=2"]) == 0
-    told = capfd.readouterr().out
-    assert "my_onscreen_unanimous_clips.csv: 2 rows, 1 of 1 videos are here\n" in told
-    assert "votes.csv: 5 rows, 2 of 3 videos are here\n" in told
-    assert "coverage: 10 of 48 kept clips (21%) are judged\n" in told
+    output = capfd.readouterr().out
+    assert "my_onscreen_unanimous_clips.csv: 2 rows, 1 of 1 videos are here\n" in output
+    assert "votes.csv: 5 rows, 2 of 3 videos are here\n" in output
+    assert "coverage: 10 of 48 kept clips (21%) are judged\n" in output
     # half of the pairs agree; three of four votes are on_screen: (0.5 - 0.625) / (1 - 0.625)
-    assert "Fleiss kappa -0.333 (observed 0.500, chance 0.625) over 8 clips" in told
-    assert f"conflicts: 4 clips, first {videos[0]}_00000000, " in told
+    assert "Fleiss kappa -0.333 (observed 0.500, chance 0.625) over 8 clips" in output
+    assert f"conflicts: 4 clips, first {videos[0]}_00000000, " in output
     facts = workspace.stage("labels")
     assert (facts["num_judged"], facts["num_conflicts"], round(facts["fleiss_kappa"], 3)) == (10, 4, -0.333)
     assert facts["config"]["labels"] == "my_onscreen_unanimous_clips.csv, votes.csv"

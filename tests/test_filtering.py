@@ -9,7 +9,7 @@ from conftest import World
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
-from pipeline.selection.cutoffs import Thresholds, last_score, settle
+from pipeline.selection.cutoffs import Cutoffs, compute_cutoffs, compute_score_cutoff
 from pipeline.selection.filtering import FilteringConfig, FilterPart, check_values, summarize
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
@@ -53,12 +53,12 @@ def write_labels(workspace: Workspace, labels: dict[str, str]) -> None:
 
 def decide(workspace: Workspace, config: FilteringConfig) -> list[dict]:
     parts = workspace.parts(CLIPS_FOLDER)[::-1]
-    passing = FilterPart(workspace, "s", "m", config, SPLITTING, Thresholds()).passing
-    share = last_score(config.keep_fraction, [passing(part)["score"].to_numpy() for part in parts])
-    lowest = Thresholds(lowest_score=max(config.min_score, share))
+    passing = FilterPart(workspace, "s", "m", config, SPLITTING, Cutoffs()).passing
+    share = compute_score_cutoff(config.keep_fraction, [passing(part)["score"].to_numpy() for part in parts])
+    lowest = Cutoffs(score_cutoff=max(config.min_score, share))
     survey = FilterPart(workspace, "s", "m", config, SPLITTING, lowest).survey
-    thresholds = settle(lowest.lowest_score, config.top_videos, config.top_clips, map(survey, parts))
-    work = FilterPart(workspace, "s", "m", config, SPLITTING, thresholds)
+    cutoffs = compute_cutoffs(lowest.score_cutoff, config.top_videos, config.top_clips, map(survey, parts))
+    work = FilterPart(workspace, "s", "m", config, SPLITTING, cutoffs)
     counts: collections.Counter[str] = collections.Counter()
     for part in workspace.parts(CLIPS_FOLDER):
         counts.update(work(part))
@@ -216,10 +216,10 @@ def test_a_clip_that_arrives_later_is_held_against_those_of_the_first_run(
 ) -> None:
     config = FilteringConfig(top_clips=4)
     first = workspace.read(CLIPS_FOLDER, "00000", CLIPS)["clip_id"].to_pylist()
-    survey = FilterPart(workspace, "s", "m", config, SPLITTING, Thresholds()).survey
-    thresholds = settle(0.0, None, 4, [survey("00000")])
+    survey = FilterPart(workspace, "s", "m", config, SPLITTING, Cutoffs()).survey
+    cutoffs = compute_cutoffs(0.0, None, 4, [survey("00000")])
     for part in ("00000", "00001"):
-        FilterPart(workspace, "s", "m", config, SPLITTING, thresholds)(part)
+        FilterPart(workspace, "s", "m", config, SPLITTING, cutoffs)(part)
     least = sorted((scores[name] for name in first), reverse=True)[3]
     decided = workspace.read_all("selections/s", SELECTIONS).to_pylist()
     assert {row["clip_id"] for row in decided if row["kept"]} == {name for name in scores if scores[name] >= least}
@@ -240,9 +240,9 @@ def test_only_the_best_of_a_group_of_duplicates_is_kept_and_all_have_its_split(
     workspace: Workspace, scores: dict[str, float]
 ) -> None:
     first, second = (workspace.read(VIDEOS_FOLDER, part, VIDEOS)["video_id"][0].as_py() for part in ("00000", "00001"))
-    for part, video, is_best in (("00000", first, False), ("00001", second, True)):
+    for part, video, is_representative in (("00000", first, False), ("00001", second, True)):
         facts = {"group_id": first, "split": "validate", "like_video_id": first, "shared_fraction": 1.0}
-        rows = [facts | {"video_id": video, "is_best": is_best}]
+        rows = [facts | {"video_id": video, "is_representative": is_representative}]
         workspace.commit("duplicates/s", part, from_rows(rows, DUPLICATES, part), DUPLICATES)
     decided = decide(workspace, FilteringConfig(duplicate_similarity=0.9))
     assert {row["reason"] for row in decided if row["video_id"] == first} == {"near_duplicate"}
@@ -311,10 +311,10 @@ def test_a_licence_that_no_video_has_is_told_and_refused_where_none_is_left(work
     for number, row in enumerate(rows):
         row["license"] = "CC BY\x1b" if number else None
     workspace.commit(VIDEOS_FOLDER, "00001", from_rows(rows, VIDEOS, "here"), VIDEOS)
-    told = (
+    output = (
         "filtering.licenses: no video has 'cc0', 'GPL'. Found: 'CC0' of 6 videos, 'CC BY\\x1b' of 5 videos, None of 1"
     )
-    assert check_values(workspace, FilteringConfig(licenses=("cc0", "CC0", "GPL"))).startswith(told)
+    assert check_values(workspace, FilteringConfig(licenses=("cc0", "CC0", "GPL"))).startswith(output)
     with pytest.raises(ConfigError, match=r"no video has 'cc0', 'GPL'\. Found: 'CC0' of 6 .* Spell them as"):
         check_values(workspace, FilteringConfig(licenses=("cc0", "GPL")))
     assert (

@@ -1,4 +1,4 @@
-"""What stages have found out, told beside what it is held against."""
+"""What stages have found out, output beside what it is held against."""
 
 import pytest
 
@@ -13,8 +13,8 @@ SELECTION = {"folder": "selections/s", "reasons": {"kept": 30, "low_score": 60, 
 
 def test_training_labels_and_selections_are_told_before_anything_is_evaluated() -> None:
     stages = [{"folder": "clips"}, MODEL, LABELS | {"fleiss_kappa": 0.25}, SELECTION]
-    told = [(row.run, row.value, row.baseline, row.n) for row in list_figures([], stages)]
-    assert told == [
+    output = [(row.run, row.value, row.baseline, row.n) for row in list_figures([], stages)]
+    assert output == [
         ("c", 0.75, 0.5, None),
         ("c", 0.125, 0.0, None),
         ("c", 0.5, 1 / 8, None),  # of eight videos, a blind guess finds one
@@ -34,7 +34,7 @@ def test_what_an_unfinished_stage_has_not_found_out_is_left_out() -> None:
 
 
 def test_the_figures_of_one_run_stand_together() -> None:
-    summary = [{"run": "c", "eval_set": "held_out_pairs", "metric": "match_auc", "value": 0.7, "unit": "1", "n": 9}]
+    summary = [{"model": "c", "eval_set": "held_out_pairs", "metric": "match_auc", "value": 0.7, "unit": "1", "n": 9}]
     runs = [figure.run for figure in list_figures(summary, [MODEL, SELECTION])]
     assert runs == ["c"] * 5 + ["selection s"]
 

@@ -41,7 +41,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 def train(ended: threading.Event) -> None:
     board = SimpleNamespace(last=SimpleNamespace(remote=lambda: None))
-    training._attend(Trainer(ended), board, lambda step, metrics: None)
+    training._wait(Trainer(ended), board, lambda step, metrics: None)
 
 
 def interrupt() -> None:

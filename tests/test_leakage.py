@@ -26,7 +26,7 @@ def select(place: Workspace, name: str, part: str, *clips: tuple[str, str, str, 
 
 def group(place: Workspace, name: str, part: str, group_id: str, *videos: str) -> None:
     facts = {"group_id": group_id, "split": "train", "like_video_id": group_id, "shared_fraction": 1.0}
-    rows = [facts | {"video_id": video, "is_best": False} for video in videos]
+    rows = [facts | {"video_id": video, "is_representative": False} for video in videos]
     place.commit(f"duplicates/{name}", part, from_rows(rows, DUPLICATES, part), DUPLICATES)
 
 

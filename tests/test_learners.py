@@ -20,7 +20,7 @@ from pipeline.training.clipsets import load_split
 from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext, TrainingConfig
 
-TOWERS = CoincidenceConfig(trunk="plain", frame_size=32, width=0.25, embedding_dim=16)
+TOWERS = CoincidenceConfig(backbone="small_cnn", frame_size=32, width=0.25, embedding_dim=16)
 COINCIDENCE = CoincidenceLearnerConfig(
     model=TOWERS,
     training=TrainingConfig(num_steps=2, batch_size=3, validate_every=1, num_validation_batches=1),

@@ -93,7 +93,7 @@ def test_a_committed_file_may_be_read_by_others(tmp_path: Path) -> None:
 
 HOLDING = """
     import os, sys
-    from pipeline import localfiles
+    from pipeline.storage import localfiles
     with localfiles.unfinished(localfiles.scratch(os.getpid())) as path:
         path.write_bytes(b"copied")
         print(path, flush=True)

@@ -147,9 +147,9 @@ def test_a_lease_that_nobody_renews_is_taken_over_and_the_wait_is_announced(buck
     with claim(bucket, "clips"):
         assert json.loads(files.read_bytes(lease(bucket)))["pid"] == os.getpid()
     assert not files.exists(lease(bucket))
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "process 7 on 'far'" in told
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1
+    assert "process 7 on 'far'" in output
 
 
 @pytest.mark.usefixtures("hasty")

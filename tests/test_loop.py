@@ -82,7 +82,7 @@ def weights(workspace: Workspace, learner: LineLearner, folder: str = FOLDER) ->
 
 def curve(workspace: Workspace, name: str = "line") -> list[dict]:
     rows = workspace.read(TRAINING_FOLDER, name, TRAINING).to_pylist()
-    return [{key: value for key, value in row.items() if key not in ("elapsed_s", "run")} for row in rows]
+    return [{key: value for key, value in row.items() if key not in ("elapsed_s", "model")} for row in rows]
 
 
 @pytest.mark.parametrize("fail_at", [2, 4, 8, 11])
@@ -158,7 +158,7 @@ def _flat(saved: object, path: str = "") -> dict[str, object]:
     if isinstance(saved, dict | list):
         items = saved.items() if isinstance(saved, dict) else enumerate(saved)
         return {k: v for key, value in items for k, v in _flat(value, f"{path}/{key}").items()}
-    if path.endswith(("elapsed_s", "run")):
+    if path.endswith(("elapsed_s", "model")):
         return {}
     return {path: saved.tolist() if isinstance(saved, Tensor) else saved}
 

@@ -11,17 +11,17 @@ import ray
 
 from cluster.faults import PartError
 from cluster.mapping import map_parts, num_slots
-from cluster.resources import Needs
+from cluster.resources import WorkerResources
 
 PARTS = [f"{index:05d}" for index in range(7)]
-SMALL = Needs(num_cpus=1, memory_bytes=2**26)
-POOL = Needs(num_cpus=1, memory_bytes=2**26, keeps_state=True)
+SMALL = WorkerResources(num_cpus=1, memory_bytes=2**26)
+POOL = WorkerResources(num_cpus=1, memory_bytes=2**26, stateful=True)
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 
 @pytest.mark.parametrize("needs", [SMALL, POOL])
-def test_every_part_gives_one_result(needs: Needs) -> None:
+def test_every_part_gives_one_result(needs: WorkerResources) -> None:
     assert dict(map_parts(lambda part: int(part) ** 2, PARTS, needs)) == {part: int(part) ** 2 for part in PARTS}
 
 
@@ -86,7 +86,7 @@ def test_a_part_that_hangs_is_killed_at_its_limit_and_done_again(tmp_path: Path)
             time.sleep(600)
         return part
 
-    needs = Needs(num_cpus=1, memory_bytes=2**26, limit_s=1.0)
+    needs = WorkerResources(num_cpus=1, memory_bytes=2**26, limit_s=1.0)
     assert sorted(part for part, _ in map_parts(work, PARTS[:4], needs)) == PARTS[:4]
 
 
@@ -103,4 +103,4 @@ def test_an_error_names_the_part_and_carries_the_cause() -> None:
 
 def test_needs_that_no_node_has_are_refused_at_once() -> None:
     with pytest.raises(ConnectionError, match="1024 CPUs"):
-        list(map_parts(lambda part: part, PARTS, Needs(num_cpus=1024)))
+        list(map_parts(lambda part: part, PARTS, WorkerResources(num_cpus=1024)))

@@ -33,7 +33,9 @@ def batches(count: int, noise: float, seed: int = 0, size: int = 32) -> list[Emb
 
 def model(matcher: str) -> CoincidenceModel:
     torch.manual_seed(0)
-    return CoincidenceModel(CoincidenceConfig(trunk="plain", width=0.1, embedding_dim=DIM, matcher=matcher)).eval()
+    return CoincidenceModel(
+        CoincidenceConfig(backbone="small_cnn", width=0.1, embedding_dim=DIM, matcher=matcher)
+    ).eval()
 
 
 @pytest.mark.parametrize("matcher", ["concat", "product"])
@@ -162,8 +164,8 @@ def test_retrieval_is_among_fifty_videos_or_all_there_are_whatever_the_size_of_a
     assert figures["gallery"] == gallery
     recalls = {name: value for name, value in figures.items() if "recall" in name}
     assert set(recalls.values()) == {1.0}  # a video twice in a gallery would be its own rival
-    told = {f"{view}_recall_at_{k}" for view in ("sound", "picture") for k in (1, 5, 10) if k < gallery}
-    assert recalls.keys() == told
+    output = {f"{view}_recall_at_{k}" for view in ("sound", "picture") for k in (1, 5, 10) if k < gallery}
+    assert recalls.keys() == output
     assert figures["match_auc"] == figures["cosine_auc"] == 1
 
 

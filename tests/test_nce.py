@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.losses.nce import Memory, centred, log_sum_noise, nce_loss, noise_logits
+from pipeline.losses.nce import MemoryBank, centred, log_sum_noise, nce_loss, noise_logits
 
 BATCH, NUM_CLIPS, NUM_NEGATIVES, DIM, TEMPERATURE = 5, 40, 24, 8, 0.5
 NONE = torch.zeros(BATCH, NUM_NEGATIVES, dtype=torch.bool)
@@ -22,10 +22,10 @@ def scene(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return unit / TEMPERATURE, (unit * bank[:BATCH]).sum(dim=1) / TEMPERATURE, bank, negatives
 
 
-def memory_of(videos: list[int], seed: int = 0) -> Memory:
+def memory_of(videos: list[int], seed: int = 0) -> MemoryBank:
     """A memory that clips of these videos fill."""
     generator = torch.Generator().manual_seed(seed)
-    memory = Memory(len(videos), DIM)
+    memory = MemoryBank(len(videos), DIM)
     rows = [torch.randn(len(videos), DIM, generator=generator) for _ in range(2)]
     memory.remember(torch.tensor(videos), *rows)
     return memory
@@ -100,7 +100,7 @@ def test_noise_of_the_same_video_counts_for_nothing() -> None:
 
 
 def test_an_empty_memory_has_no_noise_and_a_row_without_noise_costs_nothing() -> None:
-    memory = Memory(4, DIM)
+    memory = MemoryBank(4, DIM)
     videos, negatives = torch.tensor([0, 1]), memory.rows(torch.tensor([0.0, 0.3, 0.999]))
     queries = torch.ones(2, DIM, requires_grad=True)
     noise = noise_logits(queries, memory.audio, negatives)
@@ -114,7 +114,7 @@ def test_an_empty_memory_has_no_noise_and_a_row_without_noise_costs_nothing() ->
 
 
 def test_the_memory_holds_the_last_clips_and_draws_evenly_from_what_there_is() -> None:
-    memory, places = Memory(5, 1), torch.arange(1000, dtype=torch.float64) / 1000
+    memory, places = MemoryBank(5, 1), torch.arange(1000, dtype=torch.float64) / 1000
     for first in (0, 2, 4, 6):
         videos = torch.tensor([first, first + 1])
         memory.remember(videos, videos[:, None].float(), -videos[:, None].float())
@@ -137,7 +137,7 @@ def test_towers_that_drift_together_neither_gain_nor_lose() -> None:
     queries = torch.randn(BATCH, DIM, generator=generator, dtype=torch.float64)
     losses = []
     for speed in (0.0, 1.0):
-        memory = Memory(3 * BATCH, DIM).double()
+        memory = MemoryBank(3 * BATCH, DIM).double()
         for age, keys in enumerate(steps[:3]):
             moved = centred(keys + speed * age * drift)
             memory.remember(torch.arange(BATCH) + age * BATCH, moved, moved)
@@ -152,7 +152,7 @@ def test_towers_that_drift_together_neither_gain_nor_lose() -> None:
 
 def test_the_estimate_of_z_is_a_running_mean_of_exponentials_even_where_they_overflow() -> None:
     for shift in (0.0, 500.0):
-        memory = Memory(3, 2, z_momentum=0.9)
+        memory = MemoryBank(3, 2, z_momentum=0.9)
         means = torch.tensor([2.0, 4.0, 1.0])
         expected = 2.0
         for step, mean in enumerate(means):
@@ -165,7 +165,7 @@ def test_the_estimate_of_z_is_a_running_mean_of_exponentials_even_where_they_ove
 
 
 def test_a_memory_comes_back_from_its_state() -> None:
-    memory, copy = memory_of([0, 1, 2]), Memory(3, DIM)
+    memory, copy = memory_of([0, 1, 2]), MemoryBank(3, DIM)
     memory.observe(0, torch.tensor(3.0), torch.tensor(1.0))
     copy.load_state_dict(memory.state_dict())
     for found in (memory, copy):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.selection.neighbours import crowd_distances, near_pairs
+from pipeline.selection.neighbours import near_pairs, neighbour_distances
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -59,7 +59,7 @@ def test_a_crowd_of_equal_vectors_is_near_itself_and_hides_no_other() -> None:
     vectors = corpus("isotropic", 2000)
     copies = [(i, 1800 + i) for i in range(100)]
     vectors[100:1800] = vectors[100]  # most of the centres are equal
-    assert (crowd_distances(vectors, np.arange(2000), (32,))[100:1800] < 1e-3).all()
+    assert (neighbour_distances(vectors, np.arange(2000), (32,))[100:1800] < 1e-3).all()
     least = np.full(2000, 0.95)
     least[100:1800] = 2
     assert {(int(a), int(b)) for a, b in near_pairs(vectors, least)} >= set(copies)
@@ -75,14 +75,14 @@ def test_how_near_the_third_other_is_counts_each_owner_once_and_never_oneself() 
     owners = np.repeat(np.arange(20), 3)
     nearest = np.sort([(1 - exact(vectors))[:, owners == owner].min(axis=1) for owner in range(20)], axis=0)
     assert (nearest[0] < 1e-3).all()  # each is its own owner's nearest, so the others begin behind it
-    found = crowd_distances(vectors, owners, (1, 3))
+    found = neighbour_distances(vectors, owners, (1, 3))
     assert found == pytest.approx(nearest[[1, 3]].T, abs=1e-3)
 
 
 def test_among_thousands_the_distance_of_the_32nd_is_found_or_little_more() -> None:
     vectors = corpus("cone")
     expected = np.sort(1 - exact(vectors), axis=1)[:, 32]
-    found = crowd_distances(vectors, np.arange(len(vectors)), (16, 32))[:, 1]
+    found = neighbour_distances(vectors, np.arange(len(vectors)), (16, 32))[:, 1]
     assert (found >= expected - 1e-6).all()
     assert np.median(found / expected) <= 1.05
     assert np.mean(found / expected <= 1.2) >= 0.9

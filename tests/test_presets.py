@@ -1,4 +1,4 @@
-"""Presets: what fits together, and what is told when it does not."""
+"""Presets: what fits together, and what is said when it does not."""
 
 import dataclasses
 
@@ -35,7 +35,7 @@ def test_what_separation_does_not_start_from_may_differ(setting: str) -> None:
 
 
 def test_other_towers_are_refused_unless_separation_starts_from_another_model() -> None:
-    config: PipelineConfig = override(preset("tiny"), ["coincidence.model.trunk=stem3d"])
+    config: PipelineConfig = override(preset("tiny"), ["coincidence.model.backbone=stem3d"])
     with pytest.raises(ConfigError, match="separation starts from the coincidence model's towers"):
         check_together(config)
     check_together(override(config, ["separation.first_model=towers"]))

@@ -43,7 +43,7 @@ def workspace(tmp_path):
     commit_videos(workspace, "00001", [video_row("c", part="00001", duration_s=2.5)])
     for model, scores in (("one", [0.25, 0.75]), ("two", [1.0])):
         commit_scores(workspace, model, "00000", scores)
-    figure = {"run": "m", "eval_set": "on_mom", "metric": "median_si_snr_db", "value": 7.0, "unit": "dB", "n": 3}
+    figure = {"model": "m", "eval_set": "on_mom", "metric": "median_si_snr_db", "value": 7.0, "unit": "dB", "n": 3}
     workspace.commit(report_folder("m", "summary"), "00000", from_rows([figure], SUMMARY, "m"), SUMMARY)
     return workspace
 
@@ -62,7 +62,7 @@ def test_a_table_in_several_folders_is_one_view(workspace):
 
 def test_the_folder_name_run_does_not_become_a_column_or_replace_one(workspace):
     assert query(workspace, "FROM summary").to_pylist() == [
-        {"run": "m", "eval_set": "on_mom", "metric": "median_si_snr_db", "value": 7.0, "unit": "dB", "n": 3}
+        {"model": "m", "eval_set": "on_mom", "metric": "median_si_snr_db", "value": 7.0, "unit": "dB", "n": 3}
     ]
 
 
@@ -91,7 +91,7 @@ def test_wrong_sql_says_what_is_wrong_and_which_views_there_are(workspace):
     with pytest.raises(ConfigError, match="outcom") as caught:
         query(workspace, "SELECT outcom FROM videos")
     assert "videos: video_id, uri, part" in str(caught.value)
-    assert "summary: run, eval_set, metric" in str(caught.value)
+    assert "summary: model, eval_set, metric" in str(caught.value)
 
 
 @pytest.mark.parametrize(

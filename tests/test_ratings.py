@@ -94,9 +94,9 @@ def test_a_parquet_file_says_the_same_as_the_csv(flags: list, tmp_path: Path) ->
 )
 def test_a_wrong_label_file_is_refused_by_what_stands_where(name: str, text: str, says: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(text.encode(errors="surrogateescape"))
-    told = refusal(tmp_path / name)
-    assert says in told
-    assert name in told
+    output = refusal(tmp_path / name)
+    assert says in output
+    assert name in output
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The ledger: it counts every video and clip once, and tells what was lost, cut short or made up."""
+"""The totals: it counts every video and clip once, and tells what was lost, cut short or made up."""
 
 import os
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline.clips.reconciling import Ledger, take_stock
+from pipeline.clips.reconciling import Totals, reconcile
 from pipeline.clips.tars import TarWriter
 from pipeline.errors import DataError
 from pipeline.storage import files
@@ -73,7 +73,7 @@ def parts(tmp_path: Path) -> Workspace:
 
 
 def test_every_video_and_clip_is_counted_once(store: Workspace) -> None:
-    assert take_stock(store) == Ledger(
+    assert reconcile(store) == Totals(
         num_pending_parts=0,
         num_videos=5,
         num_clips=7,
@@ -86,7 +86,7 @@ def test_every_video_and_clip_is_counted_once(store: Workspace) -> None:
 
 
 def test_a_real_cut_adds_up(workspace: Workspace) -> None:
-    found = take_stock(workspace)
+    found = reconcile(workspace)
     tars = sorted(Path(workspace.root).glob("clips/*.tar"))
     num_members = sum(path.read_bytes().count(b".json\0") for path in tars)  # names in the headers
     assert (found.num_videos, found.num_clips) == (12, 48)  # twelve videos of 5 s, clips of 2 s every 1 s
@@ -97,22 +97,22 @@ def test_a_real_cut_adds_up(workspace: Workspace) -> None:
 
 def test_a_part_without_videos_is_pending_and_in_no_count(store: Workspace) -> None:
     files.delete(store.uri(VIDEOS_FOLDER, "00001.parquet"))
-    found = take_stock(store)
+    found = reconcile(store)
     assert (found.num_pending_parts, found.num_videos, found.num_clips) == (1, 4, 5)
     files.delete(store.uri(CLIPS_FOLDER, "00001.tar"))  # as a run leaves it that was killed before the part began
     files.delete(store.uri(CLIPS_FOLDER, "00001.parquet"))
-    assert take_stock(store) == found
+    assert reconcile(store) == found
 
 
 def test_before_anything_is_cut_everything_is_zero(tmp_path: Path) -> None:
-    found = take_stock(Workspace(str(tmp_path)))
+    found = reconcile(Workspace(str(tmp_path)))
     assert (found.num_pending_parts, found.num_videos, found.num_clips, found.tar_bytes) == (0, 0, 0, 0)
     assert (found.videos_by_outcome, found.clips_by_outcome) == ({}, {})
 
 
 def refusal(workspace: Workspace) -> str:
     with pytest.raises(DataError) as error:
-        take_stock(workspace)
+        reconcile(workspace)
     return str(error.value).removeprefix(f"{workspace.root}/")
 
 
@@ -120,10 +120,10 @@ def refusal(workspace: Workspace) -> str:
 def test_a_tar_of_another_size_is_named_with_what_was_found_and_expected(store: Workspace, size: int) -> None:
     uri = store.uri(CLIPS_FOLDER, "00000.tar")
     files.commit_bytes(uri, files.read_bytes(uri)[:size].ljust(size, b"\0"))
-    told = refusal(store)
-    assert told.startswith(f"clips/00000.tar: {size} bytes, expected 30720.")
-    assert ("truncated" in told) == (size < 30720)
-    assert f"Delete {store.uri(VIDEOS_FOLDER, '00000.parquet')} and run `earshot shard` again" in told
+    output = refusal(store)
+    assert output.startswith(f"clips/00000.tar: {size} bytes, expected 30720.")
+    assert ("truncated" in output) == (size < 30720)
+    assert f"Delete {store.uri(VIDEOS_FOLDER, '00000.parquet')} and run `earshot shard` again" in output
 
 
 @pytest.mark.parametrize("name", ["clips/00002.tar", "clips/00002.parquet", "collection/00002.parquet"])
@@ -151,7 +151,7 @@ def with_field(index: int, **values: Any) -> Callable[[list[dict[str, Any]]], li
 
 
 @pytest.mark.parametrize(
-    ("folder", "edit", "told"),
+    ("folder", "edit", "output"),
     [
         (VIDEOS_FOLDER, lambda rows: rows[:-1], "videos/00000.parquet: 2 rows are not the 3 videos of collection/"),
         (VIDEOS_FOLDER, lambda rows: rows + rows[:1], "videos/00000.parquet: 4 rows are not the 3 videos"),
@@ -170,10 +170,10 @@ def with_field(index: int, **values: Any) -> Callable[[list[dict[str, Any]]], li
     ],
 )
 def test_a_table_that_tells_another_story_is_named(
-    parts: Workspace, folder: str, edit: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], told: str
+    parts: Workspace, folder: str, edit: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], output: str
 ) -> None:
     change(parts, folder, edit)
-    assert refusal(parts).startswith(told)
+    assert refusal(parts).startswith(output)
 
 
 def test_two_numbers_that_cancel_out_are_still_found(parts: Workspace) -> None:

@@ -29,7 +29,7 @@ def rows_of(schema, rows):
 
 def commit_run(workspace, run, figures):
     rows = [
-        {"run": run, "eval_set": eval_set, "metric": metric, "value": value, "unit": unit, "n": n}
+        {"model": run, "eval_set": eval_set, "metric": metric, "value": value, "unit": unit, "n": n}
         for eval_set, metric, value, unit, n in figures
     ]
     workspace.commit(report_folder(run, "summary"), "00000", rows_of(SUMMARY, rows), SUMMARY)
@@ -68,7 +68,7 @@ def workspace(tmp_path_factory):
     curve = [(100, "train", 4.0), (200, "train", 1.0), (100, "validate", 3.0), (200, "validate", None)]
     curve += [(300, "train", math.nan)]
     training = [
-        {"run": "separation", "step": step, "split": split, "metric": "loss", "value": value, "elapsed_s": 1.0}
+        {"model": "separation", "step": step, "split": split, "metric": "loss", "value": value, "elapsed_s": 1.0}
         for step, split, value in curve
     ]
     workspace.commit(TRAINING_FOLDER, "separation", rows_of(TRAINING, training), TRAINING)
@@ -154,7 +154,7 @@ def test_the_page_holds_the_same_figures(report, page):
     for figure in report.figures:
         _, *cells = figure.cells()
         assert any(row[2:] == cells for row in page.rows if len(row) == 6), figure
-    header = next(row for row in page.rows if row[:2] == ["run", "set"])
+    header = next(row for row in page.rows if row[:2] == ["model", "set"])
     on_mom = dict(zip(header, next(row for row in page.rows if row[:2] == ["separation", "on_mom"]), strict=True))
     assert (on_mom["SI-SNR"], on_mom["oracle"], on_mom["OSR"], on_mom["n"]) == ("6.2 dB", "9.0 dB", "", "40")
     future = dict(zip(header, next(row for row in page.rows if row[1] == "future"), strict=True))

@@ -115,13 +115,13 @@ def test_what_was_added_meanwhile_is_left_to_another_model_and_that_is_said(
         files.commit_bytes(workspace.uri(*names), data)
     for name in ("m", "m", "all"):
         train_model(session, "coincidence", name, None, workers=0)
-    told = capsys.readouterr().out.splitlines()
+    output = capsys.readouterr().out.splitlines()
     beside = "on 1 of the 2 parts there are now (--name trains another on all)"
-    assert told[0] == f"train coincidence: begun {beside}"
-    assert told[1].startswith(f"train coincidence: 2 steps {beside}, ")
-    assert told[2] == f"train coincidence: nothing to do, it is trained {beside} -> {workspace.uri('models/m')}"
-    assert "there are now" not in told[3]
-    assert len(told) == 4
+    assert output[0] == f"train coincidence: begun {beside}"
+    assert output[1].startswith(f"train coincidence: 2 steps {beside}, ")
+    assert output[2] == f"train coincidence: nothing to do, it is trained {beside} -> {workspace.uri('models/m')}"
+    assert "there are now" not in output[3]
+    assert len(output) == 4
     assert workspace.stage("models/m")["clips"]["validate"]["num_videos"] == 1  # of the first part
     assert workspace.stage("models/all")["clips"]["validate"]["num_videos"] == 3
 

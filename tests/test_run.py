@@ -23,9 +23,9 @@ from schemas.clips import CLIPS
 from schemas.reports import EXAMPLES
 
 SMALL = [
-    "view.clip_s=2",
-    "view.frame_height=32",
-    "view.frame_width=32",
+    "clips.base.clip_s=2",
+    "clips.base.frame_height=32",
+    "clips.base.frame_width=32",
     "collecting.videos_per_part=6",
     "coincidence.training.num_steps=4",
     "coincidence.training.batch_size=4",
@@ -74,7 +74,7 @@ def test_every_view_answers(finished: Workspace) -> None:
         "sources",
         "summary",
         "training",
-        "costs",
+        "usage",
     ]
     counts = {view: query(finished, f"SELECT count(*) AS n FROM {view}").to_pylist()[0]["n"] for view in views}
     assert all(counts.values()), counts
@@ -115,7 +115,7 @@ def test_a_lost_part_is_made_again_with_the_same_rows(finished: Workspace, world
     part = finished.parts(folder)[0]
     before = finished.read(folder, part, EXAMPLES)
     os.remove(finished.uri(folder, f"{part}.parquet"))
-    stage = Path(finished.uri("reports/run=separation", "_stage.json"))
+    stage = Path(finished.uri("reports/model=separation", "_stage.json"))
     record = json.loads(stage.read_text())
     del record["finished"]
     stage.write_text(json.dumps(record))
@@ -124,10 +124,12 @@ def test_a_lost_part_is_made_again_with_the_same_rows(finished: Workspace, world
 
 
 def test_other_settings_on_a_finished_root_are_refused(finished: Workspace, world: World) -> None:
-    code, _, err = earshot("shard", "--root", finished.root, "--collection", world.collection, "--set", "view.hop_s=2")
+    code, _, err = earshot(
+        "shard", "--root", finished.root, "--collection", world.collection, "--set", "clips.base.hop_s=2"
+    )
     assert code == 2
-    assert "view.hop_s: 1.0 there, 2.0 asked for" in err
-    assert open_session(finished.root).config.view.hop_s == 1  # the refused setting was not remembered
+    assert "clips.base.hop_s: 1.0 there, 2.0 asked for" in err
+    assert open_session(finished.root).config.clips.base.hop_s == 1  # the refused setting was not remembered
 
 
 def test_settings_said_for_one_command_are_not_remembered(finished: Workspace) -> None:
@@ -193,7 +195,7 @@ def test_a_root_that_is_the_collection_is_refused(tmp_path: Path) -> None:
             ["shard", "--root", "R", "--collection", ".", "--preset", "huge"],
             "--preset huge: expected one of tiny, small, base",
         ),
-        (["shard", "--root", "R", "--collection", ".", "--set", "view.hops=1"], "no field `hops`"),
+        (["shard", "--root", "R", "--collection", ".", "--set", "clips.base.hops=1"], "no field `hops`"),
         (["train", "coincidence", "--root", "R"], "Run `earshot shard"),
         (["score", "--root", "R"], "Run `earshot shard"),
         (["filter", "--root", "R"], "Run `earshot score"),
@@ -207,7 +209,7 @@ def test_a_root_that_is_the_collection_is_refused(tmp_path: Path) -> None:
         (["filter", "--root", "R", "--name", "../../evil"], "name '../../evil': expected"),
         (["run", "--root", "R", "--collection", ".", "--labels", "votes.csv"], "--labels votes.csv: no such file"),
         (["plan", "--collection", ".", "--sample", "0"], "--sample"),
-        (["settings", "filter"], "earshot settings filter: no such field. Expected one of collecting, view,"),
+        (["settings", "filter"], "earshot settings filter: no such field. Expected one of collecting, spec,"),
         (["filter", "--root", "R", "--model", "nope"], "Run `earshot score --model nope --root"),
     ],
 )

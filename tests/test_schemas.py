@@ -7,7 +7,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from schemas.clips import CLIPS
-from schemas.costs import COSTS
 from schemas.duplicates import DUPLICATES
 from schemas.fields import SchemaError, check, field, from_rows, table_name, table_schema
 from schemas.labels import LABELS
@@ -16,9 +15,10 @@ from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, SOURCES, SUMMARY, TRAINING
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
+from schemas.usage import USAGE
 from schemas.videos import COLLECTION, VIDEOS
 
-TABLES = (COLLECTION, VIDEOS, CLIPS, COSTS, SCORES, LABELS, DUPLICATES, SELECTIONS, MATERIALIZED, MIXTURES)
+TABLES = (COLLECTION, VIDEOS, CLIPS, USAGE, SCORES, LABELS, DUPLICATES, SELECTIONS, MATERIALIZED, MIXTURES)
 TABLES += (EXAMPLES, SOURCES, SUMMARY, TRAINING)
 EVERY_FIELD = [(table_name(schema), item) for schema in TABLES for item in schema]
 UNITS = {"_s": "s", "_hz": "Hz", "_db": "dB", "_bytes": "bytes"}
@@ -30,10 +30,10 @@ PROMISED = {
     "scores": "clip_id video_id score",
     "selections": "clip_id kept reason split",
     "mixtures": "example_id eval_set kind first_clip_id second_clip_id",
-    "examples": "run eval_set example_id si_snr_db si_snr_input_db osr_db",
-    "sources": "run eval_set example_id source probability weight on_screen",
-    "summary": "run eval_set metric value unit n",
-    "costs": "stage part cpu_s wall_s peak_bytes",
+    "examples": "model eval_set example_id si_snr_db si_snr_input_db osr_db",
+    "sources": "model eval_set example_id source probability weight on_screen",
+    "summary": "model eval_set metric value unit n",
+    "usage": "stage part cpu_s wall_s peak_bytes",
 }
 THING = table_schema(
     "things",
@@ -72,7 +72,7 @@ def test_every_promised_table_exists() -> None:
 
 
 def test_keys_that_join_tables_have_one_type_everywhere() -> None:
-    for key in ("video_id", "clip_id", "example_id", "part", "split", "run", "eval_set"):
+    for key in ("video_id", "clip_id", "example_id", "part", "split", "model", "eval_set"):
         assert len({str(schema.field(key).type) for schema in TABLES if key in schema.names}) == 1
 
 

@@ -37,7 +37,7 @@ from schemas.fields import from_rows
 from schemas.scores import SCORES
 
 CONFIG = CoincidenceLearnerConfig(
-    model=CoincidenceConfig(trunk="plain", frame_size=32, width=0.25, embedding_dim=16),
+    model=CoincidenceConfig(backbone="small_cnn", frame_size=32, width=0.25, embedding_dim=16),
     training=TrainingConfig(num_steps=2, batch_size=3, validate_every=1, num_validation_batches=1),
     matching=MatchingConfig(num_steps=5, num_batches=2),
 )

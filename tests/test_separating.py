@@ -6,7 +6,7 @@ import soundfile
 import torch
 from torch import nn
 
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError
 from pipeline.inference.separating import Window, cross_fade, separate_video, stitch, windows
 from pipeline.media.decoding import Decoding, ffmpeg_path
@@ -15,8 +15,8 @@ from pipeline.models.separator import SeparationConfig, SeparationModel, Separat
 from pipeline.models.tdcn import TDCNConfig
 from pipeline.models.towers import CoincidenceConfig
 
-VIEW = ClipView(frame_height=32, frame_width=32)
-SMALL = ClipView(clip_s=1.0, hop_s=1.0, sample_rate_hz=8, frame_rate_hz=4.0, frame_height=2, frame_width=2)
+VIEW = ClipSpec(frame_height=32, frame_width=32)
+SMALL = ClipSpec(clip_s=1.0, hop_s=1.0, sample_rate_hz=8, frame_rate_hz=4.0, frame_height=2, frame_width=2)
 
 
 class Fake(nn.Module):
@@ -165,7 +165,7 @@ def test_stems_add_up_to_the_sound_whatever_the_verdicts(video, tmp_path):
 
 def test_the_separation_model_itself_gives_stems_of_the_whole_sound(video, tmp_path):
     torch.manual_seed(0)
-    towers = CoincidenceConfig(trunk="plain", frame_size=32, width=0.25, embedding_dim=16)
+    towers = CoincidenceConfig(backbone="small_cnn", frame_size=32, width=0.25, embedding_dim=16)
     tdcn = TDCNConfig(bottleneck=8, hidden=8, num_repeats=1, num_dilations=2)
     model = SeparationModel(SeparationConfig(basis="stft", tdcn=tdcn, towers=towers)).eval()
     separate_video(str(video), str(tmp_path), VIEW, model)

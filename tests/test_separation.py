@@ -26,7 +26,7 @@ SEPARATION = SeparationLearnerConfig(
         basis="stft",
         hop_ms=16.0,
         tdcn=TDCNConfig(bottleneck=8, hidden=8, num_repeats=1, num_dilations=2),
-        towers=CoincidenceConfig(trunk="plain", frame_size=32, width=0.25, embedding_dim=16),
+        towers=CoincidenceConfig(backbone="small_cnn", frame_size=32, width=0.25, embedding_dim=16),
     ),
 )
 

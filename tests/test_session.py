@@ -11,7 +11,7 @@ from jobs.console.session import Session, open_session
 from pipeline.errors import ConfigError
 from pipeline.storage import files
 from pipeline.storage.workspace import SETTINGS_FILE, STAGE_FILE
-from schemas.costs import COSTS
+from schemas.usage import USAGE
 
 
 @pytest.fixture
@@ -65,15 +65,15 @@ def test_what_a_stage_goes_on_with_and_was_not_given_now_is_told_in_one_line(
 
 
 def test_of_many_settings_a_stage_goes_on_with_five_are_named(root: str, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = [f"view.{name}=2" for name in ("clip_s", "hop_s")] + ["filtering.licenses=a\x1b[2J"]
+    settings = [f"clips.base.{name}=2" for name in ("clip_s", "hop_s")] + ["filtering.licenses=a\x1b[2J"]
     settings += [f"filtering.{name}=1" for name in ("min_score", "keep_fraction", "top_clips", "max_clips_per_video")]
     config = open_session(root, settings=settings).config
-    open_session(root).workspace.begin("selections/t", {"filtering": config.filtering, "view": config.view}, {})
+    open_session(root).workspace.begin("selections/t", {"filtering": config.filtering, "clips": config.clips}, {})
     open_session(root).resume("selections/t")
-    told = capsys.readouterr().err
-    assert told.count("=") == 5
-    assert told.endswith(" and 2 more\n")
-    assert "\x1b" not in told
+    output = capsys.readouterr().err
+    assert output.count("=") == 5
+    assert output.endswith(" and 2 more\n")
+    assert "\x1b" not in output
 
 
 def of_another_version(root: str, name: str) -> None:
@@ -108,11 +108,11 @@ def test_a_stage_of_another_version_is_refused_until_its_folder_is_another_or_re
 
 
 @pytest.fixture
-def handed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is handed out, to this process instead of to Ray."""
     given: list[str] = []
     monkeypatch.setattr("jobs.console.session.connect", lambda address: given.append("Ray"))
-    monkeypatch.setattr("jobs.console.session.publish", lambda *told: None)
+    monkeypatch.setattr("jobs.console.session.publish", lambda *output: None)
     monkeypatch.setattr(
         "jobs.console.session.map_parts", lambda work, names, needs: ((n, given.append(n) or work(n)) for n in names)
     )
@@ -124,33 +124,35 @@ def session(tmp_path: Path) -> Session:
     return open_session(str(tmp_path))
 
 
-def test_with_no_part_to_do_ray_is_not_started(session: Session, handed: list[str]) -> None:
+def test_with_no_part_to_do_ray_is_not_started(session: Session, batches: list[str]) -> None:
     assert session.map("label", lambda part: {"clips": 1}, [], FILTERING) == {}
-    assert handed == []
+    assert batches == []
 
 
 def test_short_work_is_handed_out_together_and_every_part_is_done_and_measured(
-    session: Session, handed: list[str]
+    session: Session, batches: list[str]
 ) -> None:
     parts = [f"{number:05d}" for number in range(130)]  # 64 portions at least: two parts each at most
-    counts = session.map("filter s", lambda part: {"last": int(part) == 129, "n": 1}, parts, FILTERING, at_once=16)
+    counts = session.map(
+        "filter s", lambda part: {"last": int(part) == 129, "n": 1}, parts, FILTERING, parts_per_task=16
+    )
     assert counts == {"last": 1, "n": 130}
-    assert [len(portion.split()) for portion in handed[1:]] == [2] * 65
-    assert " ".join(handed[1:]).split() == parts
-    costs = session.workspace.read_all("costs/filter-s", COSTS, ["stage", "part"]).to_pylist()
+    assert [len(portion.split()) for portion in batches[1:]] == [2] * 65
+    assert " ".join(batches[1:]).split() == parts
+    costs = session.workspace.read_all("usage/filter-s", USAGE, ["stage", "part"]).to_pylist()
     assert costs == [{"stage": "filter-s", "part": part} for part in parts]
 
 
 def test_the_gauges_and_the_bar_know_what_has_been_counted_so_far(
-    session: Session, handed: list[str], monkeypatch: pytest.MonkeyPatch
+    session: Session, batches: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[tuple[int, int, dict[str, float]]] = []
+    output: list[tuple[int, int, dict[str, float]]] = []
     monkeypatch.setattr(
         "jobs.console.session.publish",
-        lambda stage, done, total, to_go_s, counts: told.append((done, total, dict(counts))),
+        lambda stage, done, total, to_go_s, counts: output.append((done, total, dict(counts))),
     )
     session.map("label", lambda part: {"clips": int(part)}, ["1", "2"], FILTERING)
-    assert told == [(1, 2, {"clips": 1}), (2, 2, {"clips": 3})]
+    assert output == [(1, 2, {"clips": 1}), (2, 2, {"clips": 3})]
 
 
 def test_the_root_is_not_touched_by_opening_it(tmp_path: Path) -> None:

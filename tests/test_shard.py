@@ -14,14 +14,14 @@ import ray
 import soundfile
 from test_run import earshot
 
-from jobs.shard import tell_cutting
+from jobs.shard import format_cutting
 from pipeline.reports.querying import query
 from pipeline.storage.locking import claim
 from pipeline.storage.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 LAVFI = ("-f", "lavfi", "-i")
-SMALL = ("--set", "view.clip_s=2", "--set", "view.frame_height=32", "--set", "view.frame_width=32")
+SMALL = ("--set", "clips.base.clip_s=2", "--set", "clips.base.frame_height=32", "--set", "clips.base.frame_width=32")
 MakeMedia = Callable[..., Path]
 
 
@@ -57,8 +57,8 @@ def parts_of(root: Path) -> dict[str, tuple[int, float]]:
 def test_it_ends_with_a_count_of_every_video_and_clip(collection: Path, tmp_path: Path) -> None:
     code, out, err = shard(collection, tmp_path / "root")
     assert code == 0, err
-    told = "shard: 3 new; 3 videos (1 kept, 1 too_short, 1 unreadable), 0.00 h; 2 clips (2 kept)"
-    assert out == f"{told} -> {tmp_path}/root/clips\n"
+    output = "shard: 3 new; 3 videos (1 kept, 1 too_short, 1 unreadable), 0.00 h; 2 clips (2 kept)"
+    assert out == f"{output} -> {tmp_path}/root/clips\n"
 
 
 def test_a_collection_that_has_grown_is_cut_where_it_is_new_and_a_changed_video_is_told(
@@ -147,7 +147,7 @@ def test_ray_data_and_tar_read_the_clips(collection: Path, tmp_path: Path) -> No
 
 def test_progress_tells_videos_hours_per_minute_clips_and_rejects() -> None:
     counts = {"video_s": 5400.0, "videos kept": 30, "videos no_audio": 2, "clips kept": 5000, "clips silent": 7}
-    assert tell_cutting(counts, elapsed_s=90.0) == (
+    assert format_cutting(counts, elapsed_s=90.0) == (
         "32 videos, 1.50 h (1.00 h/min), 5000 clips; rejected: 2 videos no_audio, 7 clips silent"
     )
 

@@ -16,7 +16,7 @@ import soundfile
 import webdataset
 from botocore.exceptions import EndpointConnectionError
 
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpec
 from pipeline.clips.sharding import Cutting, ShardingConfig, ShardPart
 from pipeline.clips.tars import parse_sample
 from pipeline.collection.collecting import CollectingConfig, plan_parts
@@ -27,7 +27,7 @@ from schemas.clips import CLIPS
 from schemas.videos import COLLECTION, VIDEOS
 
 RATE_HZ = 16000
-VIEW = ClipView(clip_s=2.0, frame_height=32, frame_width=32, exact_frames=True)
+VIEW = ClipSpec(clip_s=2.0, frame_height=32, frame_width=32, exact_frames=True)
 LAVFI = ("-f", "lavfi", "-i")
 EXACT = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "pcm_s16le")
 MakeMedia = Callable[..., Path]
@@ -49,9 +49,9 @@ def steady(make_media: MakeMedia, duration_s: float) -> Path:
 class Cut:
     """The rows and samples that come of a collection of one part."""
 
-    def __init__(self, workspace: Workspace, collection: Path, view: ClipView, config: ShardingConfig) -> None:
+    def __init__(self, workspace: Workspace, collection: Path, spec: ClipSpec, config: ShardingConfig) -> None:
         plan_parts(workspace, str(collection), CollectingConfig())
-        self.counts = ShardPart(workspace, view, config)("00000")
+        self.counts = ShardPart(workspace, spec, config)("00000")
         self.workspace = workspace
         self.clips: list[dict[str, Any]] = workspace.read(CLIPS_FOLDER, "00000", CLIPS).to_pylist()
         self.videos: list[dict[str, Any]] = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS).to_pylist()
@@ -77,14 +77,14 @@ def cut(tmp_path: Path) -> Callable[..., Cut]:
         *files: Path | str,
         columns: str = "",
         values: str = "",
-        view: ClipView = VIEW,
+        spec: ClipSpec = VIEW,
         config: ShardingConfig | None = None,
     ) -> Cut:
         made.append(1)
         table = tmp_path / f"list_{len(made)}.csv"
         rows = [f"uri{columns and ','}{columns}", *(f"{file}{values and ','}{values}" for file in files)]
         table.write_text("\n".join(rows) + "\n")
-        return Cut(Workspace(str(tmp_path / f"workspace_{len(made)}")), table, view, config or ShardingConfig())
+        return Cut(Workspace(str(tmp_path / f"workspace_{len(made)}")), table, spec, config or ShardingConfig())
 
     return run
 
@@ -121,8 +121,8 @@ def test_what_is_missing_of_the_last_clip_is_silence(make_media: MakeMedia, cut:
 def test_any_length_and_hop_give_floor_of_rest_over_hop_plus_one(
     clip_s: float, hop_s: float, make_media: MakeMedia, cut: Callable[..., Cut]
 ) -> None:
-    view = ClipView(clip_s=clip_s, hop_s=hop_s, frame_rate_hz=2, frame_height=32, frame_width=32)
-    result = cut(steady(make_media, 6.0), view=view)
+    spec = ClipSpec(clip_s=clip_s, hop_s=hop_s, frame_rate_hz=2, frame_height=32, frame_width=32)
+    result = cut(steady(make_media, 6.0), spec=spec)
     assert len(result.clips) == int((6.0 - clip_s) / hop_s) + 1
     assert {clip["num_frames"] for clip in result.clips} == {clip_s * 2}
 
@@ -239,8 +239,8 @@ def test_a_picture_that_stands_still_is_frozen_and_one_that_moves_is_not(
     make_media: MakeMedia, cut: Callable[..., Cut]
 ) -> None:
     half = "color=black:s=32x32:r=20:d=5,geq=lum='if(lt(T,2.5),100,100+20*T)':cb=128:cr=128"
-    view = ClipView(clip_s=5.0, frame_height=32, frame_width=32, exact_frames=True)
-    (clip,) = cut(make_media("half_frozen.mkv", *LAVFI, half, *sound(5), *EXACT), view=view).clips
+    spec = ClipSpec(clip_s=5.0, frame_height=32, frame_width=32, exact_frames=True)
+    (clip,) = cut(make_media("half_frozen.mkv", *LAVFI, half, *sound(5), *EXACT), spec=spec).clips
     assert clip["frozen_fraction"] == 2 / 4  # frames at 0, 1, 2, 3 and 4 s: 0-1 and 1-2 are equal
 
 

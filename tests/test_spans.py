@@ -5,19 +5,19 @@ import math
 
 import pytest
 
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpec
 from pipeline.clips.spans import Plan, plan_clips
 
-VIEW = ClipView()  # 5 s every 1 s
+VIEW = ClipSpec()  # 5 s every 1 s
 
 
-def starts(*spans: tuple[float, float | None], view: ClipView = VIEW, most: int = 50) -> list[float]:
+def starts(*spans: tuple[float, float | None], spec: ClipSpec = VIEW, most: int = 50) -> list[float]:
     given = [{"start_s": start_s, "end_s": end_s} for start_s, end_s in spans]
-    return [plan.start_s for plan in itertools.islice(plan_clips(given, view, 0.1), most)]
+    return [plan.start_s for plan in itertools.islice(plan_clips(given, spec, 0.1), most)]
 
 
 def test_without_spans_there_is_one_every_hop_and_no_end() -> None:
-    plans = itertools.islice(plan_clips(None, ClipView(hop_s=2.0), 0.1), 1000)
+    plans = itertools.islice(plan_clips(None, ClipSpec(hop_s=2.0), 0.1), 1000)
     assert list(plans) == [Plan(2.0 * index, is_certain=False) for index in range(1000)]
 
 

@@ -52,8 +52,8 @@ def test_loudness_is_what_ffmpegs_meter_says(name: str, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "sound.wav", SOUNDS[name], RATE_HZ, subtype="FLOAT")
     command = [ffmpeg_path(), "-nostats", "-i", str(tmp_path / "sound.wav")]
     command += ["-af", "ebur128=framelog=quiet", "-f", "null", "-"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    theirs = float(re.findall(r"I:\s+(-?[\d.]+) LUFS", told)[-1])
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    theirs = float(re.findall(r"I:\s+(-?[\d.]+) LUFS", output)[-1])
     assert integrated_loudness(SOUNDS[name], RATE_HZ) == pytest.approx(theirs, abs=0.11)
 
 

@@ -18,12 +18,12 @@ import simplejpeg
 import soundfile
 from conftest import MakeMedia
 
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpec
 from pipeline.clips.sharding import Cutting, ShardingConfig
 from pipeline.media.decoding import Decoding
 from pipeline.media.streams import Frame
 
-VIEW = ClipView(clip_s=1, hop_s=1, frame_rate_hz=30, frame_height=16, frame_width=16, exact_frames=True)
+VIEW = ClipSpec(clip_s=1, hop_s=1, frame_rate_hz=30, frame_height=16, frame_width=16, exact_frames=True)
 CONFIG = ShardingConfig(min_rms_db=-200)  # silence is wanted here
 LAVFI = ("-f", "lavfi", "-i")
 NTSC = Fraction(30000, 1001)
@@ -87,16 +87,16 @@ SOURCES = [
 ]
 
 
-def cut(path: Path, view: ClipView = VIEW) -> tuple[np.ndarray, list[tuple[float, float]]]:
+def cut(path: Path, spec: ClipSpec = VIEW) -> tuple[np.ndarray, list[tuple[float, float]]]:
     """What the clips of a file hold: [T] sound from time 0 on, and (time, brightness) of every frame."""
     video = {"video_id": "v", "uri": str(path), "size_bytes": None, "revision": None}
     video |= {"license": None, "author": None, "split": None, "spans": None}
-    sound, frames = np.zeros(round(10 * view.sample_rate_hz)), []
-    for clip in Cutting(video, view, CONFIG):
+    sound, frames = np.zeros(round(10 * spec.sample_rate_hz)), []
+    for clip in Cutting(video, spec, CONFIG):
         if clip.members is None:
             assert clip.row["outcome"] == "no_frame"  # before a late picture begins
             continue
-        start = round(clip.row["start_s"] * view.sample_rate_hz)
+        start = round(clip.row["start_s"] * spec.sample_rate_hz)
         samples, _ = soundfile.read(io.BytesIO(clip.members["flac"]))
         sound[start : start + len(samples)] = samples
         for k, time_s in enumerate(json.loads(clip.members["json"])["frame_times_s"]):
@@ -194,7 +194,7 @@ def test_a_frame_that_stands_in_for_one_not_decoded_shows_the_time_it_states(
 
 def test_a_frame_whose_time_the_container_rounded_down_belongs_to_its_tick(make_media: MakeMedia) -> None:
     path = make_media("sync_thirds.mkv", *Source("mkv", Fraction(30)).arguments())
-    view = dataclasses.replace(VIEW, frame_rate_hz=3)
-    times = [item.time_s for item in Decoding(path, view) if isinstance(item, Frame)]
+    spec = dataclasses.replace(VIEW, frame_rate_hz=3)
+    times = [item.time_s for item in Decoding(path, spec) if isinstance(item, Frame)]
     assert 0.333 in times  # frame 10, which Matroska's milliseconds put before its tick at 1/3 s
     np.testing.assert_allclose(times, np.arange(12) / 3, atol=0.001)

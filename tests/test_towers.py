@@ -47,9 +47,9 @@ def test_towers_give_one_row_per_cell_and_one_embedding_per_frame(model):
     assert seen.embeddings.shape == (2, 3, 32)
 
 
-@pytest.mark.parametrize(("trunk", "step_s"), [("mobilenet", 0.32), ("plain", 0.16), ("stem3d", 0.16)])
-def test_an_audio_tower_gives_one_embedding_per_032_s_with_mobilenet_and_per_016_s_with_the_others(trunk, step_s):
-    tower = CoincidenceModel(dataclasses.replace(TINY, trunk=trunk)).eval().audio_tower
+@pytest.mark.parametrize(("backbone", "step_s"), [("mobilenet", 0.32), ("small_cnn", 0.16), ("stem3d", 0.16)])
+def test_an_audio_tower_gives_one_embedding_per_032_s_with_mobilenet_and_per_016_s_with_the_others(backbone, step_s):
+    tower = CoincidenceModel(dataclasses.replace(TINY, backbone=backbone)).eval().audio_tower
     heard = tower(0.1 * torch.randn(2, 32_000))
     assert heard.embeddings.shape == (2, math.ceil((2.0 - 0.025 + 0.01) / step_s), 32)  # log-mel of 25 ms every 10 ms
     assert heard.local.shape == (2, math.ceil(198 / 16) * 4, tower.local_dim)  # 64 bands
@@ -101,7 +101,7 @@ def test_a_bilinear_score_starts_as_the_cosine_over_the_temperature_and_learns_a
 
 @pytest.mark.parametrize("num_frames", [1, 5])
 def test_the_patents_trunk_has_the_interface_of_the_others(num_frames):
-    config = dataclasses.replace(TINY, trunk="stem3d")
+    config = dataclasses.replace(TINY, backbone="stem3d")
     model = CoincidenceModel(config).eval()
     frames, waveform = torch.rand(2, num_frames, 3, 128, 96), 0.1 * torch.randn(2, 32_000)
     visual, audio = model(frames, waveform)
@@ -150,11 +150,19 @@ def test_an_embedding_of_zeros_is_like_nothing_and_gets_a_bounded_gradient(model
 
 
 def test_towers_are_told_apart_by_what_they_are_made_of():
-    depths = [dataclasses.replace(TINY, trunk=trunk, depth=9) for trunk in ("mobilenet", "plain", "stem3d")]
+    depths = [
+        dataclasses.replace(TINY, backbone=backbone, depth=9) for backbone in ("mobilenet", "small_cnn", "stem3d")
+    ]
     is_same = [config.towers == dataclasses.replace(config, depth=8).towers for config in depths]
     assert is_same == [False, True, True]  # only one has separable blocks
     plain = depths[1]
-    for change in ({"width": 0.5}, {"embedding_dim": 16}, {"frame_size": 32}, {"trunk": "stem3d"}, {"rate_hz": 22_050}):
+    for change in (
+        {"width": 0.5},
+        {"embedding_dim": 16},
+        {"frame_size": 32},
+        {"backbone": "stem3d"},
+        {"rate_hz": 22_050},
+    ):
         assert dataclasses.replace(plain, **change).towers != plain.towers
     assert dataclasses.replace(plain, temperature=0.1, score="bilinear", matcher="cosine").towers == plain.towers
 
@@ -189,7 +197,7 @@ def test_contrastive_steps_tell_four_colours_by_their_tones():
         {"width": -1.0},
         {"score": "dot"},
         {"matcher": "none"},
-        {"trunk": "resnet"},
+        {"backbone": "resnet"},
     ],
 )
 def test_config_out_of_range_is_refused(fields):

@@ -44,7 +44,7 @@ def test_two_workers_share_gradients_and_figures_outlive_a_kill_and_end_where_no
 
     reports: list[int] = []
     with pytest.raises(ValueError, match="two videos are too few"):
-        fit(loop, {"name": "x"}, "sharing", 2, lambda step, metrics: reports.append(step), final=(OSError, ValueError))
+        fit(loop, {"name": "x"}, "sharing", 2, lambda step, metrics: reports.append(step), fatal=(OSError, ValueError))
     # the mean of gradients 0 and 1, of losses 0 and 10 with weights 1 and 3, the sum of what came back, 1 and 2
     expected = {"world_size": 2, "gradient": [[0.5, 0.5]], "mean": {"loss": 7.5, "part": 1.0}, "name": "x"}
     expected |= {"gathered": [0.0, 1.0, 1.0], "back": 3.0}
@@ -58,7 +58,7 @@ def test_failures_without_a_further_step_end_the_run_with_their_cause(monkeypatc
     def loop(context: RayContext, job: dict[str, Any]) -> None:
         raise OSError("the disk is full")
 
-    steps, attend = [5, 6, 7, *[8] * MAX_TRAINING_FAILURES], cluster.training._attend
+    steps, attend = [5, 6, 7, *[8] * MAX_TRAINING_FAILURES], cluster.training._wait
 
     def die(trainer: TorchTrainer, board: Any, on_report: Any) -> ray.train.TrainingFailedError | None:
         """As if a worker died after each of the steps in turn; at last, the loop itself."""
@@ -67,15 +67,15 @@ def test_failures_without_a_further_step_end_the_run_with_their_cause(monkeypatc
         ray.get(board.put.remote(steps.pop(0), {"loss": 1.0}))
         return ray.train.WorkerGroupError("", {0: ConnectionError("the node is gone")})
 
-    monkeypatch.setattr("cluster.training._attend", die)
+    monkeypatch.setattr("cluster.training._wait", die)
     with pytest.raises(PartError, match=r"part failing: .*the disk is full"):
-        fit(loop, {}, "failing", 1, lambda step, metrics: None, final=(ValueError,))
+        fit(loop, {}, "failing", 1, lambda step, metrics: None, fatal=(ValueError,))
 
 
 @pytest.mark.usefixtures("ray_session")
 def test_more_workers_than_there_is_room_for_are_refused_before_any_is_waited_for() -> None:
     with pytest.raises(ConnectionError, match=r"--workers 4096: each needs a CPU, and there is room for \d+\. Found: "):
-        fit(lambda context, job: None, {}, "crowded", 4096, lambda step, metrics: None, final=(ValueError,))
+        fit(lambda context, job: None, {}, "crowded", 4096, lambda step, metrics: None, fatal=(ValueError,))
 
 
 HEAD = {"CPU": 0.0, "memory": 2.0**33}

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.estimate.usage import Costed, costs_folder, cpu_s, peak_bytes
+from pipeline.estimate.usage import Metered, cpu_s, peak_bytes, usage_folder
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
-from schemas.costs import COSTS
+from schemas.usage import USAGE
 
 BURN_S = 0.3
 BURN = f"import time\nwhile time.process_time() < {BURN_S}: pass"
@@ -36,7 +36,7 @@ def burn(part: str) -> dict[str, str]:
 
 
 def row(workspace: Workspace, stage: str, part: str) -> dict:
-    (found,) = workspace.read(costs_folder(stage), part, COSTS).to_pylist()
+    (found,) = workspace.read(usage_folder(stage), part, USAGE).to_pylist()
     return found
 
 
@@ -44,7 +44,7 @@ def row(workspace: Workspace, stage: str, part: str) -> dict:
 def test_cpu_time_of_the_work_and_of_its_children_is_counted_and_waiting_is_not(part: str, tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path))
     before_s = cpu_s()
-    assert Costed(workspace, "shard", burn)(part) == {"part": part}  # what the work returned
+    assert Metered(workspace, "shard", burn)(part) == {"part": part}  # what the work returned
     spent_s, found = cpu_s() - before_s, row(workspace, "shard", part)
     assert found["cpu_s"] <= spent_s  # reading and writing the row is not the part's
     assert found["cpu_s"] == pytest.approx(0 if part == "waits" else BURN_S, abs=0.2)
@@ -68,19 +68,19 @@ def test_the_peak_is_in_bytes_and_grows_with_what_was_held() -> None:
 def test_a_part_that_fails_has_no_row_and_its_error_goes_on(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path))
     with pytest.raises(ValueError, match="no_such"):
-        Costed(workspace, "shard", burn)("no_such")
-    assert workspace.parts(costs_folder("shard")) == []
+        Metered(workspace, "shard", burn)("no_such")
+    assert workspace.parts(usage_folder("shard")) == []
 
 
 def test_it_travels_to_a_worker(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path))
-    work = pickle.loads(pickle.dumps(Costed(workspace, "score/coincidence", burn)))  # noqa: S301  our own bytes
+    work = pickle.loads(pickle.dumps(Metered(workspace, "score/coincidence", burn)))  # noqa: S301  our own bytes
     assert work("waits") == {"part": "waits"}
     assert row(workspace, "score/coincidence", "waits")["stage"] == "score/coincidence"
 
 
 def test_rows_lie_in_a_bucket_as_they_do_on_disk_and_outside_the_stage_s_folder(s3_bucket: str) -> None:
-    workspace = Workspace(f"{s3_bucket}/costed")
-    Costed(workspace, "shard", burn)("waits")
+    workspace = Workspace(f"{s3_bucket}/metered")
+    Metered(workspace, "shard", burn)("waits")
     (entry,) = files.list_files(workspace.root)
-    assert files.relative(entry.uri, workspace.root) == "costs/shard/waits.parquet"
+    assert files.relative(entry.uri, workspace.root) == "usage/shard/waits.parquet"

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpec
 from pipeline.clips.sharding import ShardingConfig
 from pipeline.config import hash_json
 from pipeline.errors import ConfigError, DataError
@@ -78,7 +78,7 @@ def test_all_parts_are_one_table_in_the_order_of_their_names(place: Workspace) -
 
 def test_a_folder_named_like_a_hive_partition_adds_no_column(place: Workspace) -> None:
     folder = report_folder("model", "examples")
-    assert folder == "reports/run=model/examples"
+    assert folder == "reports/model=model/examples"
     place.commit(folder, "00000", labels(1), LABELS)
     assert place.read(folder, "00000", LABELS).column_names == LABELS.names
 
@@ -129,12 +129,12 @@ def test_a_part_of_another_schema_version_says_so(place: Workspace) -> None:
 
 
 def test_beginning_again_with_the_same_config_is_no_error_and_gives_the_same_hash(place: Workspace) -> None:
-    first = place.begin("clips", ClipView(), {"collection": "abc"})
+    first = place.begin("clips", ClipSpec(), {"collection": "abc"})
     started = place.stage("clips")["started"]
-    assert place.begin("clips", ClipView(), {"collection": "abc"}) == first
+    assert place.begin("clips", ClipSpec(), {"collection": "abc"}) == first
     assert place.stage("clips")["started"] == started
     expected = hash_json(
-        {"config": json.loads(json.dumps(dataclasses.asdict(ClipView()))), "inputs": {"collection": "abc"}}
+        {"config": json.loads(json.dumps(dataclasses.asdict(ClipSpec()))), "inputs": {"collection": "abc"}}
     )
     assert first == expected
 
@@ -142,16 +142,16 @@ def test_beginning_again_with_the_same_config_is_no_error_and_gives_the_same_has
 @pytest.mark.parametrize(
     ("config", "inputs", "says"),
     [
-        (ClipView(hop_s=2.0), {"collection": "abc"}, "hop_s: 1.0 there, 2.0 asked for"),
-        (ClipView(), {"collection": "abd"}, "collection: abc there, abd asked for"),
-        (ClipView(), {}, "collection: abc there, None asked for"),
+        (ClipSpec(hop_s=2.0), {"collection": "abc"}, "hop_s: 1.0 there, 2.0 asked for"),
+        (ClipSpec(), {"collection": "abd"}, "collection: abc there, abd asked for"),
+        (ClipSpec(), {}, "collection: abc there, None asked for"),
         (ShardingConfig(), {"collection": "abc"}, "clip_s: 5.0 there, None asked for"),
     ],
 )
 def test_a_folder_of_another_config_or_input_is_refused_by_the_name_of_the_field(
     place: Workspace, config: object, inputs: dict[str, str], says: str
 ) -> None:
-    place.begin("clips", ClipView(), {"collection": "abc"})
+    place.begin("clips", ClipSpec(), {"collection": "abc"})
     before = files.read_bytes(place.uri("clips", "_stage.json"))
     with pytest.raises(ConfigError) as caught:
         place.begin("clips", config, inputs)
@@ -175,7 +175,7 @@ def test_a_stage_is_finished_only_once_that_is_said(place: Workspace) -> None:
 
 
 def test_a_stage_records_what_versions_wrote_it(place: Workspace) -> None:
-    place.begin("clips", ClipView(), {})
+    place.begin("clips", ClipSpec(), {})
     assert place.stage("clips")["libraries"]["pyarrow"] == pa.__version__
 
 
@@ -189,9 +189,9 @@ def test_work_that_is_missing_is_named_with_the_command_that_makes_it(place: Wor
 
 
 def test_every_field_that_differs_is_named_and_inputs_last(place: Workspace) -> None:
-    place.begin("clips", ClipView(), {"a": "1"})
+    place.begin("clips", ClipSpec(), {"a": "1"})
     with pytest.raises(ConfigError) as caught:
-        place.begin("clips", ClipView(clip_s=10.0, hop_s=2.0, sample_rate_hz=8000, frame_width=64), {"a": "2"})
+        place.begin("clips", ClipSpec(clip_s=10.0, hop_s=2.0, sample_rate_hz=8000, frame_width=64), {"a": "2"})
     fields = ["clip_s: 5.0 there, 10.0", "frame_width: 128", "hop_s: 1.0", "sample_rate_hz: 16000", "a: 1 there, 2"]
     places = [str(caught.value).index(field) for field in fields]
     assert places == sorted(places)

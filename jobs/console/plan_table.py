@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from jobs.console.progress import printable
-from pipeline.estimate.deadlines import advise, tell_cores, tell_hours
+from pipeline.estimate.deadlines import advise, format_cores, format_hours
 from pipeline.estimate.estimating import CPU_DOUBT, WORKER_START_S, Actual, Estimate, Sample
 from pipeline.estimate.pricing import Prices, bill
 from pipeline.estimate.stratified_sampling import Range
@@ -118,7 +118,7 @@ def sample_notes(drawn: Sample, found: Estimate) -> list[str]:
     num_cores = os.cpu_count() or 1
     wall_hours = found.expected().cpu_hours / num_cores
     lines.append(
-        f"Time: {tell_hours(wall_hours)} on {tell_cores(num_cores)} like this machine's, at "
+        f"Time: {format_hours(wall_hours)} on {format_cores(num_cores)} like this machine's, at "
         f"{1000 * cpu_s / video_s:.0f} ms of CPU per second of video. Measured time is never exact: its range is "
         f"{100 * CPU_DOUBT:.0f} % to either side at least, and {WORKER_START_S:g} s above for each part that a worker "
         "may start with."
@@ -150,9 +150,9 @@ def actual_notes(found: Estimate, took: Actual | None, root: str | None) -> list
     lines, num_parts = [], round(took.quantities.parts)
     if took.num_pending:
         lines.append(f"Actual: {num_parts} parts so far, {took.num_pending} are not cut yet.")
-    if took.num_costed < num_parts:
-        known = f"{tell_hours(took.known_cpu_hours)} of CPU for {took.num_costed} of {num_parts} parts"
-        lines.append(f"Actual: {known}; the others have no row of costs.")
+    if took.num_metered < num_parts:
+        known = f"{format_hours(took.known_cpu_hours)} of CPU for {took.num_metered} of {num_parts} parts"
+        lines.append(f"Actual: {known}; the others have no row of usage.")
     if not took.num_pending and took.quantities.videos != found.ranges["videos"].value:
         lines.append("Actual: of another number of videos. Has the collection changed since?")
     return lines

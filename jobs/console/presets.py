@@ -6,7 +6,7 @@
 
 import dataclasses
 
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpecs
 from pipeline.clips.sharding import ShardingConfig
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.collection.collecting import CollectingConfig
@@ -30,7 +30,7 @@ class PipelineConfig:
 
     collecting: CollectingConfig = dataclasses.field(default_factory=CollectingConfig)
     """How the collection is split into parts."""
-    view: ClipView = dataclasses.field(default_factory=ClipView)
+    clips: ClipSpecs = dataclasses.field(default_factory=ClipSpecs)
     """Lengths, rates and sizes of clips."""
     sharding: ShardingConfig = dataclasses.field(default_factory=ShardingConfig)
     """What becomes a clip."""
@@ -57,7 +57,7 @@ def base() -> PipelineConfig:
 
 def contrastive() -> PipelineConfig:
     """As base, with the coincidence model of US11335096B2: 3-D stem, 512 dimensions, bilinear score, NCE."""
-    config, towers = base(), CoincidenceConfig(trunk="stem3d", embedding_dim=512, score="bilinear")
+    config, towers = base(), CoincidenceConfig(backbone="stem3d", embedding_dim=512, score="bilinear")
     return dataclasses.replace(
         config,
         coincidence=dataclasses.replace(config.coincidence, model=towers, objective="nce"),
@@ -69,7 +69,7 @@ def contrastive() -> PipelineConfig:
 
 def tiny() -> PipelineConfig:
     """Trains in about five minutes on 2 cores from a few hundred short videos; runs on a few dozen."""
-    towers = CoincidenceConfig(trunk="plain", frame_size=64, width=0.25, embedding_dim=64)
+    towers = CoincidenceConfig(backbone="small_cnn", frame_size=64, width=0.25, embedding_dim=64)
     separator = SeparationConfig(
         basis="stft",
         hop_ms=16.0,
@@ -136,10 +136,10 @@ def check_together(config: PipelineConfig) -> None:
             f"coincidence.model = {ours.towers}, separation.model.towers = {theirs.towers}: expected the same, because "
             "separation starts from the coincidence model's towers. Set both, or name another separation.first_model."
         )
-    if ours.rate_hz != config.view.sample_rate_hz:
+    if ours.rate_hz != config.clips.base.sample_rate_hz:
         raise ConfigError(
-            f"view.sample_rate_hz = {config.view.sample_rate_hz}, coincidence.model.rate_hz = {ours.rate_hz}: expected "
-            "the same. Set both, and separation.model.towers.rate_hz."
+            f"clips.base.sample_rate_hz = {config.clips.base.sample_rate_hz}, coincidence.model.rate_hz = "
+            f"{ours.rate_hz}: expected the same. Set both, and separation.model.towers.rate_hz."
         )
 
 

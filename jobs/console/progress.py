@@ -13,7 +13,7 @@ LINE_EVERY_S = 15.0
 console = Console(stderr=True, highlight=False)
 
 
-def tell(counts: Mapping[str, float]) -> str:
+def format_counts(counts: Mapping[str, float]) -> str:
     """`1 141 kept, 59 silent`, the zeros left out."""
     return ", ".join(f"{count:,.0f} {name}".replace(",", " ") for name, count in counts.items() if count)
 

@@ -18,12 +18,12 @@ from typing import Any, TypeVar
 from cluster.connect import connect
 from cluster.mapping import map_parts
 from cluster.metrics import publish
-from cluster.resources import Needs
+from cluster.resources import WorkerResources
 from jobs.console.presets import PipelineConfig, check_together, preset
-from jobs.console.progress import printable, progress_bar, tell
+from jobs.console.progress import format_counts, printable, progress_bar
 from pipeline.config import as_dict, from_dict, list_settings, override
 from pipeline.errors import ConfigError
-from pipeline.estimate.usage import Costed
+from pipeline.estimate.usage import Metered
 from pipeline.storage import files
 from pipeline.storage.locking import claim
 from pipeline.storage.workspace import SETTINGS_FILE, Workspace, workspace_at
@@ -31,13 +31,13 @@ from pipeline.storage.workspace import SETTINGS_FILE, Workspace, workspace_at
 R = TypeVar("R")
 Note = Callable[[Mapping[str, float], float], str]
 DEFAULT_PRESET = "tiny"
-MIN_HANDED = 64  # portions of parts: fewer would leave workers of a large cluster without
+MIN_BATCHES = 64  # portions of parts: fewer would leave workers of a large cluster without
 MAX_TOLD = 5  # settings of a folder that are named: a folder of another preset differs in dozens
 
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """One command's view of the world."""
+    """One command at work on a workspace."""
 
     workspace: Workspace
     config: PipelineConfig
@@ -105,13 +105,13 @@ class Session:
         stage: str,
         work: Callable[[str], Mapping[str, float]],
         parts: list[str],
-        needs: Needs,
-        at_once: int = 1,
-        note: Note = lambda counts, elapsed_s: tell(counts),
+        needs: WorkerResources,
+        parts_per_task: int = 1,
+        note: Note = lambda counts, elapsed_s: format_counts(counts),
     ) -> collections.Counter[str]:
         """Run `work`, part -> counts by name, on every part; return the sum of the counts. See `each`."""
         counts: collections.Counter[str] = collections.Counter()
-        for found in self.each(stage, work, parts, needs, at_once, counts, note):
+        for found in self.each(stage, work, parts, needs, parts_per_task, counts, note):
             counts.update(found)
         return counts
 
@@ -120,10 +120,10 @@ class Session:
         stage: str,
         work: Callable[[str], R],
         parts: list[str],
-        needs: Needs,
-        at_once: int = 1,
+        needs: WorkerResources,
+        parts_per_task: int = 1,
         counts: Mapping[str, float] = MappingProxyType({}),
-        note: Note = lambda counts, elapsed_s: tell(counts),
+        note: Note = lambda counts, elapsed_s: format_counts(counts),
     ) -> Iterator[R]:
         """What `work` gives of each part, as the parts are done, under one progress bar.
 
@@ -134,20 +134,20 @@ class Session:
             work: what is done with a part.
             parts: those to do.
             needs: of one worker.
-            at_once: parts that a worker is handed together, where there are many: for work of a few milliseconds, which
-                to hand out takes as long.
+            parts_per_task: parts of one Ray task, where there are many: handing a task out takes 10 ms, as long as
+                a short part.
             counts: for the bar and the metrics; the caller counts in it what it has been given.
             note: what the bar says of the counts so far and the seconds they took.
         """
         if not parts:
             return
         connect(self.address)
-        costed = Costed(self.workspace, stage.replace(" ", "-"), work)
-        size = max(1, min(at_once, len(parts) // MIN_HANDED))
-        handed = [" ".join(parts[first : first + size]) for first in range(0, len(parts), size)]
+        metered = Metered(self.workspace, stage.replace(" ", "-"), work)
+        size = max(1, min(parts_per_task, len(parts) // MIN_BATCHES))
+        batches = [" ".join(parts[first : first + size]) for first in range(0, len(parts), size)]
         done, began = 0, time.monotonic()
         with progress_bar(stage, len(parts)) as advance:
-            for _, given in map_parts(lambda names: [costed(part) for part in names.split()], handed, needs):
+            for _, given in map_parts(lambda names: [metered(part) for part in names.split()], batches, needs):
                 yield from given
                 done, elapsed_s = done + len(given), time.monotonic() - began
                 publish(stage, done, len(parts), elapsed_s / done * (len(parts) - done), counts)

@@ -26,7 +26,7 @@ NUM_READERS = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ledger:
+class Totals:
     """Counts over the parts that are finished."""
 
     num_pending_parts: int
@@ -42,7 +42,7 @@ class Ledger:
     clips_by_outcome: dict[str, int]
 
 
-def take_stock(workspace: Workspace) -> Ledger:
+def reconcile(workspace: Workspace) -> Totals:
     """Count everything that is finished, and check that it adds up. Memory: 60 bytes a video, nothing for a clip.
 
     Raises:
@@ -69,7 +69,7 @@ def take_stock(workspace: Workspace) -> Ledger:
             _check_moves(workspace)
             raise
     _check_unique(workspace, pa.chunked_array(ids, pa.string()))
-    return Ledger(
+    return Totals(
         num_pending_parts=len(planned) - len(finished),
         num_videos=videos.total(),
         num_clips=clips.total(),

@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 import simplejpeg
 
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import encode_flac
 from pipeline.clips.spans import Plan, milliseconds, plan_clips
 from pipeline.clips.statistics import picture_levels, sound_levels
@@ -46,7 +46,7 @@ MAX_LEAD_S = 120.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ShardingConfig:
-    """What becomes a clip, beside the view's lengths and sizes."""
+    """What becomes a clip, beside the clip spec's lengths and sizes."""
 
     min_rms_db: float = -60.0
     """Clips quieter than this (dBFS) are rejected as silent. Nothing can be learnt from silence."""
@@ -81,15 +81,15 @@ class Clip:
 class ShardPart:
     """Cuts one part of the collection. A plain callable: it runs in a loop or on a worker."""
 
-    def __init__(self, workspace: Workspace, view: ClipView, config: ShardingConfig) -> None:
-        self._workspace, self._view, self._config = workspace, view, config
+    def __init__(self, workspace: Workspace, spec: ClipSpec, config: ShardingConfig) -> None:
+        self._workspace, self._spec, self._config = workspace, spec, config
 
     def __call__(self, part: str) -> dict[str, float]:
         """Cut every video of the part and commit it; return seconds of video, and videos and clips by outcome."""
         videos, clips = [], _Rows(part)
         with files.building(self._workspace.uri(CLIPS_FOLDER, f"{part}.tar")) as path, TarWriter(path) as tar:
             for video in self._workspace.read(COLLECTION_FOLDER, part, COLLECTION).to_pylist():
-                cutting = Cutting(video, self._view, self._config)
+                cutting = Cutting(video, self._spec, self._config)
                 for clip in cutting:
                     place: tuple[int | None, int | None] = (None, None)
                     if clip.members is not None:
@@ -132,12 +132,12 @@ class Cutting:
     """One pass over one video: iterate for its clips, then ask for its row.
 
     Sound is held from the start of the next clip on, frames as encoded bytes by tick (tick k is the time k / frame
-    rate): memory depends on the view and on how the container interleaves, not on the video's length.
+    rate): memory depends on the clip spec and on how the container interleaves, not on the video's length.
     """
 
-    def __init__(self, video: dict[str, Any], view: ClipView, config: ShardingConfig) -> None:
-        self._video, self._view, self._config = video, view, config
-        self._plans = plan_clips(video.get("spans"), view, config.max_padding_s)
+    def __init__(self, video: dict[str, Any], spec: ClipSpec, config: ShardingConfig) -> None:
+        self._video, self._spec, self._config = video, spec, config
+        self._plans = plan_clips(video.get("spans"), spec, config.max_padding_s)
         self._next: Plan | None = next(self._plans)
         self._sound = np.zeros(0, dtype="<i2")
         self._sound_start = 0  # in samples: where `_sound` begins on the video's clock
@@ -171,12 +171,12 @@ class Cutting:
             outcome = self._outcomes.most_common(1)[0][0]
         else:
             outcome = "too_short"
-            detail = f"{self._duration_s():.3f} s, expected at least {self._view.clip_s:g} s."
+            detail = f"{self._duration_s():.3f} s, expected at least {self._spec.clip_s:g} s."
         facts = {"duration_s": self._duration_s() or None, "num_clips": self._outcomes.total(), "outcome": outcome}
         return known | info | facts | {"part": part, "detail": detail}
 
     def _cut(self, path: Path) -> Iterator[Clip]:
-        self._decoding = Decoding(path, self._view, self._config.video_limit_s, self._config.max_duration_s)
+        self._decoding = Decoding(path, self._spec, self._config.video_limit_s, self._config.max_duration_s)
         try:
             with contextlib.closing(iter(self._decoding)) as items:
                 for item in items:
@@ -205,17 +205,17 @@ class Cutting:
             yield self._describe(Plan(next(same), is_certain=True), self._sound[:0], [])
 
     def _add_frame(self, frame: Frame) -> None:
-        tick = max(0, math.floor((frame.time_s + 1e-3) * self._view.frame_rate_hz))
+        tick = max(0, math.floor((frame.time_s + 1e-3) * self._spec.frame_rate_hz))
         jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(frame.pixels), quality=self._config.jpeg_quality)
         small = frame.pixels[::4, ::4].mean(axis=2, dtype=np.float32) / 255
         self._frames.setdefault(tick, (frame.time_s, jpeg, small))
         self._last_frame_s = max(self._last_frame_s, frame.time_s)
 
     def _ends_by(self, plan: Plan, end_s: float) -> bool:
-        return plan.start_s + self._view.clip_s <= end_s + self._config.max_padding_s
+        return plan.start_s + self._spec.clip_s <= end_s + self._config.max_padding_s
 
     def _sound_end_s(self) -> float:
-        return (self._sound_start + len(self._sound)) / self._view.sample_rate_hz
+        return (self._sound_start + len(self._sound)) / self._spec.sample_rate_hz
 
     def _duration_s(self) -> float:
         """What has been decoded, or the end that the collection prescribes."""
@@ -225,7 +225,7 @@ class Cutting:
             # frames come one per tick: the picture ends within a tick of the last one, and the container says where
             frame_s = 1 / info.frame_rate_hz if info.frame_rate_hz and info.frame_rate_hz >= 1 else 0.0
             least_s = self._last_frame_s + frame_s
-            picture_s = max(least_s, min(info.duration_s or 0.0, least_s + 1 / self._view.frame_rate_hz))
+            picture_s = max(least_s, min(info.duration_s or 0.0, least_s + 1 / self._spec.frame_rate_hz))
         return min(max(self._sound_end_s(), picture_s), self._last_end_s())
 
     def _last_end_s(self) -> float:
@@ -235,22 +235,22 @@ class Cutting:
 
     def _is_complete(self, plan: Plan) -> bool:
         """Whether no later sound or frame can change this clip."""
-        end_s = plan.start_s + self._view.clip_s
+        end_s = plan.start_s + self._spec.clip_s
         sound = self._sound_end_s() >= end_s or self._last_frame_s > end_s + MAX_LEAD_S
-        last_tick_s = (self._first_tick(plan) + self._view.num_frames - 1) / self._view.frame_rate_hz
+        last_tick_s = (self._first_tick(plan) + self._spec.num_frames - 1) / self._spec.frame_rate_hz
         picture = self._last_frame_s + 1e-3 >= last_tick_s or self._sound_end_s() > end_s + MAX_LEAD_S
         return sound and picture
 
     def _first_tick(self, plan: Plan) -> int:
         """The first frame that starts within the clip: a prescribed start may lie between two."""
-        return math.ceil(plan.start_s * self._view.frame_rate_hz - 1e-6)
+        return math.ceil(plan.start_s * self._spec.frame_rate_hz - 1e-6)
 
     def _clip(self, plan: Plan) -> Clip:
         """The planned clip; the next one is then at hand, and what no later clip needs is let go."""
-        view = self._view
-        first = round(plan.start_s * view.sample_rate_hz) - self._sound_start
-        samples = self._sound[max(0, first) : first + view.num_samples]
-        frames = [self._frame_at(self._first_tick(plan) + k) for k in range(view.num_frames)]
+        spec = self._spec
+        first = round(plan.start_s * spec.sample_rate_hz) - self._sound_start
+        samples = self._sound[max(0, first) : first + spec.num_samples]
+        frames = [self._frame_at(self._first_tick(plan) + k) for k in range(spec.num_frames)]
         clip = self._describe(plan, samples, [frame for frame in frames if frame is not None])
         self._next = next(self._plans, None)
         self._let_go()
@@ -266,7 +266,7 @@ class Cutting:
     def _let_go(self) -> None:
         if self._next is None:
             return
-        first = round(self._next.start_s * self._view.sample_rate_hz)
+        first = round(self._next.start_s * self._spec.sample_rate_hz)
         passed = min(len(self._sound), max(0, first - self._sound_start))
         self._sound, self._sound_start = self._sound[passed:], self._sound_start + passed
         first_tick = self._first_tick(self._next)
@@ -276,16 +276,16 @@ class Cutting:
 
     def _describe(self, plan: Plan, samples: np.ndarray, frames: list[tuple[float, bytes, np.ndarray]]) -> Clip:
         """A clip's row, and its members if it is kept."""
-        view, video_id, start_s = self._view, self._video["video_id"], plan.start_s
+        spec, video_id, start_s = self._spec, self._video["video_id"], plan.start_s
         clip_id = f"{video_id}_{milliseconds(start_s):08d}"
-        missing_s = (view.num_samples - len(samples)) / view.sample_rate_hz
+        missing_s = (spec.num_samples - len(samples)) / spec.sample_rate_hz
         row: dict[str, Any] = {
             "clip_id": clip_id,
             "video_id": video_id,
             "start_s": start_s,
-            "duration_s": view.clip_s,
+            "duration_s": spec.clip_s,
             "num_frames": len(frames),
-            **sound_levels(samples, view.sample_rate_hz),
+            **sound_levels(samples, spec.sample_rate_hz),
             **picture_levels([small for _, _, small in frames]),
             "outcome": "kept",
         }
@@ -293,7 +293,7 @@ class Cutting:
             row["outcome"] = self._reason or "too_short"
         elif missing_s > self._config.max_padding_s + 1e-9:
             row["outcome"] = "short_audio"
-        elif len(frames) < view.num_frames:
+        elif len(frames) < spec.num_frames:
             row["outcome"] = "no_frame"
         elif row["rms_db"] < self._config.min_rms_db:
             row["outcome"] = "silent"
@@ -304,12 +304,12 @@ class Cutting:
             "clip_id": clip_id,
             "video_id": video_id,
             "start_s": start_s,
-            "duration_s": view.clip_s,
-            "sample_rate_hz": view.sample_rate_hz,
+            "duration_s": spec.clip_s,
+            "sample_rate_hz": spec.sample_rate_hz,
             "frame_times_s": [round(frame[0], 6) for frame in frames],
         }
         members = {f"{k}.jpg": frame[1] for k, frame in enumerate(frames)}
-        padded = np.pad(samples, (0, view.num_samples - len(samples)))
-        members["flac"] = encode_flac(padded, view.sample_rate_hz)
+        padded = np.pad(samples, (0, spec.num_samples - len(samples)))
+        members["flac"] = encode_flac(padded, spec.sample_rate_hz)
         members["json"] = json.dumps(facts, sort_keys=True).encode()
         return Clip(row, members)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +20,15 @@ class Plan:
     span_end_s: float = math.inf
 
 
-def plan_clips(spans: list[dict[str, Any]] | None, view: ClipView, max_padding_s: float) -> Iterator[Plan]:
+def plan_clips(spans: list[dict[str, Any]] | None, spec: ClipSpec, max_padding_s: float) -> Iterator[Plan]:
     """The clips of a video in order of their start, each start once; without an end where a span has none.
 
     Args:
         spans: {"start_s", "end_s"} of `schemas.videos.COLLECTION`; None is one span from 0 to the video's end.
-        view: lengths.
+        spec: lengths.
         max_padding_s: how far a clip may reach beyond its span.
     """
-    of_spans = [_of_span(span, view, max_padding_s) for span in spans] if spans else [_of_grid(view)]
+    of_spans = [_of_span(span, spec, max_padding_s) for span in spans] if spans else [_of_grid(spec)]
     merged = heapq.merge(*of_spans, key=lambda plan: plan.start_s)
     for _, same in itertools.groupby(merged, key=lambda plan: milliseconds(plan.start_s)):
         first, *others = same
@@ -41,14 +41,14 @@ def milliseconds(start_s: float) -> int:
     return round(start_s * 1000)
 
 
-def _of_grid(view: ClipView) -> Iterator[Plan]:
-    return (Plan(index * view.hop_s, is_certain=False) for index in itertools.count())
+def _of_grid(spec: ClipSpec) -> Iterator[Plan]:
+    return (Plan(index * spec.hop_s, is_certain=False) for index in itertools.count())
 
 
-def _of_span(span: dict[str, Any], view: ClipView, max_padding_s: float) -> Iterator[Plan]:
+def _of_span(span: dict[str, Any], spec: ClipSpec, max_padding_s: float) -> Iterator[Plan]:
     end_s = math.inf if span["end_s"] is None else span["end_s"]
     for index in itertools.count():
-        start_s = span["start_s"] + index * view.hop_s
-        if index and start_s + view.clip_s > end_s + max_padding_s:
+        start_s = span["start_s"] + index * spec.hop_s
+        if index and start_s + spec.clip_s > end_s + max_padding_s:
             return
         yield Plan(start_s, is_certain=index == 0, span_end_s=end_s)

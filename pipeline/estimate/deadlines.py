@@ -50,25 +50,25 @@ def advise(deadline_hours: float, cpu_hours: float, num_videos: int, videos_per_
     """The cores that meet a deadline, in words; where parts are too large for it, the size that is not."""
     num_cores, hours = schedule(deadline_hours, cpu_hours, num_videos, videos_per_part)
     if num_cores:
-        return f"{tell_cores(num_cores)}, in {tell_hours(hours)}."
+        return f"{format_cores(num_cores)}, in {format_hours(hours)}."
     fitting = math.floor(deadline_hours / (cpu_hours / num_videos))
     if not fitting:
-        return f"cannot be met: one video takes {tell_hours(cpu_hours / num_videos)}, and one core cuts it."
+        return f"cannot be met: one video takes {format_hours(cpu_hours / num_videos)}, and one core cuts it."
     smaller = max(1, fitting // ROUNDS)
     fewest, wall_hours = schedule(deadline_hours, cpu_hours, num_videos, smaller)
     return (
         f"cannot be met: one core cuts a part, and a part of {min(videos_per_part, num_videos)} videos takes "
-        f"{tell_hours(hours)}. With --set collecting.videos_per_part={smaller}: {tell_cores(fewest)}, in "
-        f"{tell_hours(wall_hours)}."
+        f"{format_hours(hours)}. With --set collecting.videos_per_part={smaller}: {format_cores(fewest)}, in "
+        f"{format_hours(wall_hours)}."
     )
 
 
-def tell_cores(num_cores: int) -> str:
+def format_cores(num_cores: int) -> str:
     """`1 core`, `12 cores`."""
     return f"{num_cores} core{'s' * (num_cores != 1)}"
 
 
-def tell_hours(hours: float) -> str:
+def format_hours(hours: float) -> str:
     """A time in its own unit: `36 s`, `90 min`, `5.2 h`, `3.1 days`."""
     for limit_hours, per_hour, unit in ((2 / 60, 3600, "s"), (2, 60, "min"), (72, 1, "h")):
         if hours < limit_hours:

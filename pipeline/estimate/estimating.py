@@ -12,16 +12,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from pipeline.clip_specs import ClipView
-from pipeline.clips.reconciling import take_stock
+from pipeline.clip_specs import ClipSpec
+from pipeline.clips.reconciling import reconcile
 from pipeline.clips.sharding import Cutting, ShardingConfig
 from pipeline.errors import DataError
 from pipeline.estimate.pricing import GB, Quantities
 from pipeline.estimate.stratified_sampling import Range, Sampler, Stratum, total
-from pipeline.estimate.usage import costs_folder, cpu_s
+from pipeline.estimate.usage import cpu_s, usage_folder
 from pipeline.storage import files
 from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
-from schemas.costs import COSTS
+from schemas.usage import USAGE
 from schemas.videos import VIDEOS
 
 # The least doubt about CPU time, also where every video was sampled: the same work takes more where cores share a
@@ -101,7 +101,7 @@ def draw(videos: Iterable[dict[str, Any]], num_sampled: int) -> Sample:
     return Sample(sampler.num_items, size_bytes, sampler.draw())
 
 
-def probe(video: dict[str, Any], view: ClipView, config: ShardingConfig) -> Probe:
+def probe(video: dict[str, Any], spec: ClipSpec, config: ShardingConfig) -> Probe:
     """Cut one video in memory, and say what that took and gave."""
     began_s, before_s = time.monotonic(), cpu_s()
     address, size_bytes = video["uri"], 0
@@ -110,7 +110,7 @@ def probe(video: dict[str, Any], view: ClipView, config: ShardingConfig) -> Prob
             path = stack.enter_context(files.local_copy(video["uri"]))
             size_bytes = path.stat().st_size
             address = files.to_uri(path)
-        cutting = Cutting(video | {"uri": address, "size_bytes": size_bytes}, view, config)
+        cutting = Cutting(video | {"uri": address, "size_bytes": size_bytes}, spec, config)
         num_kept, tar_bytes = 0, 0
         for clip in cutting:
             num_kept += clip.members is not None
@@ -129,16 +129,16 @@ def probe(video: dict[str, Any], view: ClipView, config: ShardingConfig) -> Prob
 
 
 def probe_all(
-    sample: Sample, view: ClipView, config: ShardingConfig, advance: Callable[[int, str], Any]
+    sample: Sample, spec: ClipSpec, config: ShardingConfig, advance: Callable[[int, str], Any]
 ) -> list[list[Probe]]:
     """The probes of each stratum's sampled videos; `advance` is told of each video that is cut."""
     # The first one twice: the first time in a process costs 30 ms more, for imports and for finding ffmpeg.
-    probe(sample.strata[0].sampled[0], view, config)
+    probe(sample.strata[0].sampled[0], spec, config)
     probes: list[list[Probe]] = []
     for stratum in sample.strata:
         probes.append([])
         for video in stratum.sampled:
-            probes[-1].append(probe(video, view, config))
+            probes[-1].append(probe(video, spec, config))
             advance(1, "")
     return probes
 
@@ -182,11 +182,11 @@ class Actual:
     """What cutting has taken and given so far."""
 
     quantities: Quantities
-    """Of the parts that are cut; CPU hours are NaN unless all of them have a row of costs."""
+    """Of the parts that are cut; CPU hours are NaN unless all of them have a row of usage."""
     num_pending: int
     """Parts that are not cut yet."""
-    num_costed: int
-    """Parts that have a row of costs."""
+    num_metered: int
+    """Parts that have a row of usage."""
     known_cpu_hours: float
     """Of those."""
 
@@ -200,16 +200,16 @@ def actual(workspace: Workspace) -> Actual | None:
     parts = workspace.parts(VIDEOS_FOLDER)
     if not parts:
         return None
-    stock = take_stock(workspace)
+    stock = reconcile(workspace)
     size_bytes = sum(
         math.nan if size is None else size
         for part in parts
         for size in workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["size_bytes"]).column("size_bytes").to_pylist()
     )
-    costed = set(parts).intersection(workspace.parts(costs_folder("shard")))
+    metered = set(parts).intersection(workspace.parts(usage_folder("shard")))
     spent_s = sum(
-        workspace.read(costs_folder("shard"), part, COSTS, ["cpu_s"]).column("cpu_s")[0].as_py()
-        for part in sorted(costed)
+        workspace.read(usage_folder("shard"), part, USAGE, ["cpu_s"]).column("cpu_s")[0].as_py()
+        for part in sorted(metered)
     )
     quantities = Quantities(
         videos=stock.num_videos,
@@ -218,12 +218,12 @@ def actual(workspace: Workspace) -> Actual | None:
         clips=stock.num_kept,
         gigabytes=stock.tar_bytes / GB,
         gigabytes_read=size_bytes / GB,
-        cpu_hours=spent_s / 3600 if len(costed) == len(parts) else math.nan,
+        cpu_hours=spent_s / 3600 if len(metered) == len(parts) else math.nan,
         parts=len(parts),
     )
     return Actual(
         quantities=quantities,
         num_pending=stock.num_pending_parts,
-        num_costed=len(costed),
+        num_metered=len(metered),
         known_cpu_hours=spent_s / 3600,
     )

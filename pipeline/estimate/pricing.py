@@ -15,7 +15,7 @@ from pipeline.storage import files
 GB = 1e9
 # boto3 writes larger files in pieces of this size, one request each.
 PIECE_BYTES = 8 * 2**20
-# Beside its tar, a part writes its rows of collection/, clips/, videos/ and costs/.
+# Beside its tar, a part writes its rows of collection/, clips/, videos/ and usage/.
 TABLES_PER_PART = 4
 
 

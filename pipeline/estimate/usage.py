@@ -1,6 +1,6 @@
-"""What a part took: any stage's work, measured, with one row of `schemas.costs` beside its result.
+"""What a part took: any stage's work, measured, with one row of `schemas.usage` beside its result.
 
-The rows lie in a folder of their own, `costs/<stage>/`: costs differ from run to run, and results must not. A part
+The rows lie in a folder of their own, `usage/<stage>/`: costs differ from run to run, and results must not. A part
 that was finished before its row was written (the worker died in between) has none.
 """
 
@@ -13,16 +13,16 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from pipeline.storage.workspace import Workspace
-from schemas.costs import COSTS
 from schemas.fields import from_rows
+from schemas.usage import USAGE
 
 R = TypeVar("R")
-COSTS_FOLDER = "costs"
+USAGE_FOLDER = "usage"
 
 
-def costs_folder(stage: str) -> str:
+def usage_folder(stage: str) -> str:
     """Where the costs of a stage's parts lie. A stage that a root has several of names each: `score/coincidence`."""
-    return f"{COSTS_FOLDER}/{stage}"
+    return f"{USAGE_FOLDER}/{stage}"
 
 
 def cpu_s() -> float:
@@ -37,14 +37,14 @@ def peak_bytes() -> int:
     return max(peaks) * (1 if sys.platform == "darwin" else 1024)  # macOS counts bytes, Linux kB
 
 
-class Costed(Generic[R]):
+class Metered(Generic[R]):
     """A stage's work on one part, measured. A plain callable: it runs in a loop or on a worker."""
 
     def __init__(self, workspace: Workspace, stage: str, work: Callable[[str], R]) -> None:
         self._workspace, self._stage, self._work = workspace, stage, work
 
     def __call__(self, part: str) -> R:
-        """Do the work, commit the part's row of costs, return what the work returned."""
+        """Do the work, commit the part's row of usage, return what the work returned."""
         began_s, before_s = time.monotonic(), cpu_s()
         result = self._work(part)
         row = {
@@ -56,5 +56,5 @@ class Costed(Generic[R]):
             "peak_bytes": peak_bytes(),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
-        self._workspace.commit(costs_folder(self._stage), part, from_rows([row], COSTS, part), COSTS)
+        self._workspace.commit(usage_folder(self._stage), part, from_rows([row], USAGE, part), USAGE)
         return result

@@ -62,7 +62,7 @@ class EvaluatePart:
                     batch = []
         eval_set = part.rpartition("-")[0]
         for table, schema in reversed(TABLES.items()):  # `examples` last: a part with it is finished
-            tagged = [{"run": self._run, "eval_set": eval_set} | row for row in rows[table]]
+            tagged = [{"model": self._run, "eval_set": eval_set} | row for row in rows[table]]
             self._workspace.commit(report_folder(self._run, table), part, from_rows(tagged, schema, part), schema)
         return {"examples": len(rows["examples"])}
 
@@ -136,7 +136,7 @@ def commit_summary(workspace: Workspace, run: str, rows: list[dict[str, Any]]) -
 
 
 def _row(run: str, eval_set: str, metric: str, value: float | None, unit: str, n: int) -> dict[str, Any]:
-    return {"run": run, "eval_set": eval_set, "metric": metric, "value": value, "unit": unit, "n": n}
+    return {"model": run, "eval_set": eval_set, "metric": metric, "value": value, "unit": unit, "n": n}
 
 
 def _floats(column: pa.ChunkedArray) -> np.ndarray:

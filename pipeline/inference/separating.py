@@ -22,7 +22,7 @@ import soundfile
 import torch
 from torch import nn
 
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError
 from pipeline.media.decoding import DEMUXERS, MAX_PIXELS, MEMORY_BYTES, Decoding, ffmpeg_path
 from pipeline.media.streams import Frame
@@ -64,17 +64,17 @@ class Window:
     """[K, H, W, 3] uint8 RGB."""
 
 
-def separate_video(uri: str, out: str, view: ClipView, model: nn.Module, limit_s: float = 3600.0) -> Separated:
+def separate_video(uri: str, out: str, spec: ClipSpec, model: nn.Module, limit_s: float = 3600.0) -> Separated:
     """Write {on_screen,off_screen}.{flac,mp4} into the folder `out`: all four, or none if the video cannot be used.
 
-    The FLACs are 24-bit mono at the view's rate and add up to the decoded sound. The mp4s hold the original picture
-    and a stem as AAC. Memory does not grow with the video's length, unless its container has much of the picture before
-    the sound of the same time.
+    The FLACs are 24-bit mono at the clip spec's rate and add up to the decoded sound. The mp4s hold the original
+    picture and a stem as AAC. Memory does not grow with the video's length, unless its container has much of the
+    picture before the sound of the same time.
 
     Args:
         uri: path or s3:// address of the video.
         out: path or s3:// address of the folder.
-        view: the clip view that the model was trained on.
+        spec: the clip spec that the model was trained on.
         model: a SeparationModel in evaluation mode, on the device where it is to run.
         limit_s: wall-clock limit for the decoding, and for each writing of mp4s.
     Raises:
@@ -90,13 +90,13 @@ def separate_video(uri: str, out: str, view: ClipView, model: nn.Module, limit_s
         def estimate(window: Window) -> np.ndarray:
             nonlocal num_windows
             num_windows += 1
-            return estimate_window(model, window, view)
+            return estimate_window(model, window, spec)
 
-        blocks = stitch(windows(Decoding(path, view, limit_s), view), view, estimate)
-        num_samples, power, num_clipped = _write_stems(made[:2], view, blocks)
+        blocks = stitch(windows(Decoding(path, spec, limit_s), spec), spec, estimate)
+        num_samples, power, num_clipped = _write_stems(made[:2], spec, blocks)
         video_copied = _mux(path, made[:2], made[2:], limit_s)
     return Separated(
-        duration_s=num_samples / view.sample_rate_hz,
+        duration_s=num_samples / spec.sample_rate_hz,
         num_windows=num_windows,
         on_screen_share=float(power[0] / power.sum()) if power.sum() else None,
         num_clipped=num_clipped,
@@ -104,20 +104,20 @@ def separate_video(uri: str, out: str, view: ClipView, model: nn.Module, limit_s
     )
 
 
-def windows(items: Iterable[np.ndarray | Frame], view: ClipView) -> Iterator[Window]:
+def windows(items: Iterable[np.ndarray | Frame], spec: ClipSpec) -> Iterator[Window]:
     """The windows of one video, in order, each as soon as nothing to come can change it.
 
     They begin half a clip apart; the last one ends with the sound, and the only one of a shorter video is shorter.
 
     Args:
         items: chunks of sound [n] int16 and frames, each in the order of its time, as `Decoding` gives them.
-        view: lengths and rates.
+        spec: lengths and rates.
     Raises:
         ClipError: there is no sound (no_audio).
     """
-    length, hop = view.num_samples, view.num_samples - view.num_samples // 2
+    length, hop = spec.num_samples, spec.num_samples - spec.num_samples // 2
     sound, begin, start = np.zeros(0, np.int16), 0, 0  # `begin` is where `sound` begins, `start` the next window
-    frames = _Frames(view)
+    frames = _Frames(spec)
     for item in items:
         if isinstance(item, Frame):
             frames.add(item)
@@ -139,20 +139,20 @@ def windows(items: Iterable[np.ndarray | Frame], view: ClipView) -> Iterator[Win
 class _Frames:
     """Frames by tick (tick k is the time k / frame rate), as far back as a window may still ask."""
 
-    def __init__(self, view: ClipView) -> None:
-        self._view = view
+    def __init__(self, spec: ClipSpec) -> None:
+        self._spec = spec
         self._by_tick: dict[int, np.ndarray] = {}
         self._last_s = -math.inf
 
     def add(self, frame: Frame) -> None:
-        tick = max(0, math.floor((frame.time_s + 1e-3) * self._view.frame_rate_hz))
+        tick = max(0, math.floor((frame.time_s + 1e-3) * self._spec.frame_rate_hz))
         self._by_tick.setdefault(tick, frame.pixels)
         self._last_s = frame.time_s
 
     def are_there(self, start: int, sound_end: int) -> bool:
         """Whether the window from sample `start` has all its frames, or must do without the rest."""
-        last_s = self._ticks(start)[-1] / self._view.frame_rate_hz
-        lead_s = sound_end / self._view.sample_rate_hz - last_s
+        last_s = self._ticks(start)[-1] / self._spec.frame_rate_hz
+        lead_s = sound_end / self._spec.sample_rate_hz - last_s
         return self._last_s + 1e-3 >= last_s or lead_s > MAX_LEAD_S
 
     def window(self, start: int) -> np.ndarray:
@@ -166,12 +166,12 @@ class _Frames:
             del self._by_tick[tick]
 
     def _ticks(self, start: int) -> range:
-        first = math.ceil(start / self._view.sample_rate_hz * self._view.frame_rate_hz - 1e-6)
-        return range(first, first + self._view.num_frames)
+        first = math.ceil(start / self._spec.sample_rate_hz * self._spec.frame_rate_hz - 1e-6)
+        return range(first, first + self._spec.num_frames)
 
     def _at(self, tick: int) -> np.ndarray:
         if not self._by_tick:  # no picture yet, 120 s into the sound: black
-            return np.zeros((self._view.frame_height, self._view.frame_width, 3), np.uint8)
+            return np.zeros((self._spec.frame_height, self._spec.frame_width, 3), np.uint8)
         earlier = [known for known in self._by_tick if known <= tick]
         return self._by_tick[max(earlier) if earlier else min(self._by_tick)]
 
@@ -186,7 +186,7 @@ def cross_fade(length: int) -> np.ndarray:
 
 
 def stitch(
-    parts: Iterable[Window], view: ClipView, estimate: Callable[[Window], np.ndarray]
+    parts: Iterable[Window], spec: ClipSpec, estimate: Callable[[Window], np.ndarray]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Blocks of the whole sound, in order and without gaps: mixture [n] and its on-screen estimate [n], in [-1, 1).
 
@@ -195,10 +195,10 @@ def stitch(
 
     Args:
         parts: the video's windows.
-        view: the clip view they were cut by.
+        spec: the clip spec they were cut by.
         estimate: [n] on-screen estimate of a window's [n] sound.
     """
-    overlap = view.num_samples // 2
+    overlap = spec.num_samples // 2
     held_sound, held = np.zeros(0), np.zeros(0)  # the end of the window before: still to be faded
     position = 0
     for window in parts:
@@ -213,10 +213,10 @@ def stitch(
 
 
 @torch.inference_mode()
-def estimate_window(model: nn.Module, window: Window, view: ClipView) -> np.ndarray:
+def estimate_window(model: nn.Module, window: Window, spec: ClipSpec) -> np.ndarray:
     """[n] float32 on-screen estimate of a window's [n] sound; a short window is padded with silence for the model."""
     device = next(model.parameters()).device
-    mixture = np.zeros(view.num_samples, np.float32)
+    mixture = np.zeros(spec.num_samples, np.float32)
     mixture[: len(window.sound)] = window.sound / np.float32(32768)
     frames = torch.from_numpy(window.frames).permute(0, 3, 1, 2).float() / 255
     output = model(torch.from_numpy(mixture)[None].to(device), frames[None].to(device))
@@ -224,13 +224,13 @@ def estimate_window(model: nn.Module, window: Window, view: ClipView) -> np.ndar
 
 
 def _write_stems(
-    paths: list[Path], view: ClipView, blocks: Iterable[tuple[np.ndarray, np.ndarray]]
+    paths: list[Path], spec: ClipSpec, blocks: Iterable[tuple[np.ndarray, np.ndarray]]
 ) -> tuple[int, np.ndarray, int]:
     """Write both FLACs; return their length in samples, the [2] sums of squares, and how many samples were clipped."""
     num_samples, num_clipped, power = 0, 0, np.zeros(2)
     with contextlib.ExitStack() as stack:
         files = [
-            stack.enter_context(soundfile.SoundFile(path, "w", view.sample_rate_hz, 1, format="FLAC", subtype="PCM_24"))
+            stack.enter_context(soundfile.SoundFile(path, "w", spec.sample_rate_hz, 1, format="FLAC", subtype="PCM_24"))
             for path in paths
         ]
         for mixture, on_screen in blocks:

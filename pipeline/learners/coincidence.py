@@ -19,18 +19,18 @@ from pipeline.clips.samples import Clip
 from pipeline.learners.augmentation import add_gap, augment_frames, augment_waveform, stack_frames, stack_waveforms
 from pipeline.learners.matching import EmbeddedBatch, MatchingConfig, calibrate, train_matcher
 from pipeline.losses.contrastive import info_nce
-from pipeline.losses.nce import Memory, centred, log_sum_noise, nce_loss, noise_logits
+from pipeline.losses.nce import MemoryBank, centred, log_sum_noise, nce_loss, noise_logits
 from pipeline.models.towers import CoincidenceConfig, CoincidenceModel, shared_embedding
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet, prefetch, step_rng
 from pipeline.training.protocols import Batch, Context, LocalContext, TrainingConfig
 
 MATCH_STREAM, HELD_OUT_STREAM = 2, 3  # random streams beside those of the loop
-MAX_MEMORY = 2**20  # rows; 2 GB of 512 numbers for each view
+MAX_MEMORY = 2**20  # rows; 2 GB of 512 numbers for each modality
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class MemoryConfig:
+class MemoryBankConfig:
     """Negatives out of a memory of recent training clips; used with objective nce."""
 
     size: int = 16_384
@@ -70,7 +70,7 @@ class CoincidenceLearnerConfig:
     """Share of a clip seen in training, its frames and the sound of their time: less is faster and varies more."""
     objective: Literal["info_nce", "nce"] = "info_nce"
     """What the towers learn by: the rest of the batch, or a memory of clips seen before where batches are small."""
-    memory: MemoryConfig = dataclasses.field(default_factory=MemoryConfig)
+    memory: MemoryBankConfig = dataclasses.field(default_factory=MemoryBankConfig)
     """The memory of objective nce."""
     matching: MatchingConfig = dataclasses.field(default_factory=MatchingConfig)
     """The match classifier after the towers."""
@@ -95,7 +95,7 @@ class CoincidenceLearner:
         self.config = config
         self.training = config.training
         self._context: Context = LocalContext()
-        self._memory: Memory | None = None
+        self._memory: MemoryBank | None = None
         self._seen: tuple[Tensor, Tensor, Tensor] | None = None
 
     def model(self) -> CoincidenceModel:
@@ -111,7 +111,7 @@ class CoincidenceLearner:
         if self.config.objective == "info_nce":
             return nn.Module()
         memory = self.config.memory
-        self._memory = Memory(memory.size, self.config.model.embedding_dim, z_momentum=memory.z_momentum)
+        self._memory = MemoryBank(memory.size, self.config.model.embedding_dim, z_momentum=memory.z_momentum)
         return self._memory
 
     def after_step(self) -> None:
@@ -193,13 +193,13 @@ class CoincidenceLearner:
         if self.config.memory.directions == "visual":
             del directions[1]
         losses = []
-        for view, queries, bank, keys in directions:
+        for modality, queries, bank, keys in directions:
             positive = (queries * keys.float()).sum(dim=1)
             noise = noise_logits(queries, bank, negatives)
             # the noise of all workers counts in the estimate of Z
             sums = self._context.gather(torch.stack(log_sum_noise(noise, excluded)).unsqueeze(0))
             log_sum, log_count = sums.logsumexp(dim=0)
-            losses.append(nce_loss(positive, noise, excluded, memory.observe(view, log_sum, log_count)).mean())
+            losses.append(nce_loss(positive, noise, excluded, memory.observe(modality, log_sum, log_count)).mean())
         return torch.stack(losses).mean()
 
     @torch.no_grad()
@@ -245,8 +245,8 @@ class CoincidenceLearner:
 
         embedded = []
         for batch in prefetch(make, range(num_batches)):
-            views = model(batch["frames"].to(context.device), batch["waveform"].to(context.device))
-            parts = [*views, batch["video"].to(context.device)]
+            embeddings = model(batch["frames"].to(context.device), batch["waveform"].to(context.device))
+            parts = [*embeddings, batch["video"].to(context.device)]
             if is_shared:
                 place = context.gather(torch.arange(num_rows, device=context.device)[rows]).argsort()
                 parts = [context.gather(part)[place] for part in parts]

@@ -108,7 +108,7 @@ def train_matcher(matcher: Matcher, batches: list[EmbeddedBatch], config: Matchi
     matcher.requires_grad_(False)
 
 
-class Judged(NamedTuple):
+class ScoredPairs(NamedTuple):
     """Pairs as the classifier sees them, half of them matched."""
 
     logit: np.ndarray
@@ -136,7 +136,7 @@ def calibrate(model: CoincidenceModel, batches: list[EmbeddedBatch]) -> dict[str
     """
     parts = [(batch.visual, batch.audio, batch.video) for batch in batches]
     moments = EmbeddedBatch(*(torch.cat(rows) for rows in zip(*parts, strict=True)))
-    halves = [_judge(model, half) for half in _halves(moments)]
+    halves = [_score_pairs(model, half) for half in _halves(moments)]
     curves = [fit_logistic(half.logit, half.label, half.num_videos) for half in reversed(halves)]  # one alone: its own
     probability = np.concatenate([_curve(*curve, half.logit) for curve, half in zip(curves, halves, strict=True)])
     logit, cosine, label = (np.concatenate([half[column] for half in halves]) for column in range(3))
@@ -180,11 +180,11 @@ def _halves(moments: EmbeddedBatch) -> list[EmbeddedBatch]:
     return [moments.rows(number % 2 == half) for half in (0, 1)]
 
 
-def _judge(model: CoincidenceModel, moments: EmbeddedBatch) -> Judged:
+def _score_pairs(model: CoincidenceModel, moments: EmbeddedBatch) -> ScoredPairs:
     visual, audio = moments.pairs(1)
     columns = (model.score_logit(visual, audio), (visual * audio).sum(dim=1), _labels(len(visual)))
     logit, cosine, label = (column.double().cpu().numpy() for column in columns)
-    return Judged(logit, cosine, label, num_videos=len(moments.video.unique()))
+    return ScoredPairs(logit, cosine, label, num_videos=len(moments.video.unique()))
 
 
 def _apply(model: CoincidenceModel, logit_curve: tuple[float, float], cosine_curve: tuple[float, float]) -> None:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 WHOLE_BANK_RATIO = 50
 """Bank rows per negative below which one product with the whole bank beats gathering rows of each example's own: on 2
 cores, 64 examples and D = 512 took 0.22 s with 100 000 rows, and 0.46 s for 4 096 gathered rows each (2026-11)."""
-NOBODY = -1
+EMPTY = -1
 
 
 def centred(keys: Tensor) -> Tensor:
@@ -35,8 +35,8 @@ def centred(keys: Tensor) -> Tensor:
     return keys - keys.mean(dim=0)
 
 
-class Memory(nn.Module):
-    """Centred keys of the last clips seen in both views, whose videos, and the running mean of exp(noise logit).
+class MemoryBank(nn.Module):
+    """Centred keys of the last clips seen in both modalities, whose videos, and the running mean of exp(noise logit).
 
     Buffers only: its state_dict belongs into the checkpoint, because a resumed run must compare with the same memory.
     """
@@ -60,7 +60,7 @@ class Memory(nn.Module):
         self.z_momentum = z_momentum
         self.register_buffer("visual", torch.zeros(size, dim))
         self.register_buffer("audio", torch.zeros(size, dim))
-        self.register_buffer("videos", torch.full((size,), NOBODY))
+        self.register_buffer("videos", torch.full((size,), EMPTY))
         self.register_buffer("num_seen", torch.tensor(0))
         self.register_buffer("log_mean_noise", torch.full((2,), -math.inf))  # of audio noise, of visual noise
 
@@ -72,22 +72,22 @@ class Memory(nn.Module):
     def excluded(self, videos: Tensor, rows: Tensor) -> Tensor:
         """[B, K] True where a row, of rows [K] or [B, K], is empty or of the same video as the clip, of videos [B]."""
         found = self.videos[rows]
-        return (found == videos.unsqueeze(1)) | (found == NOBODY)
+        return (found == videos.unsqueeze(1)) | (found == EMPTY)
 
     @torch.no_grad()
-    def observe(self, view: int, log_sum: Tensor, log_count: Tensor) -> Tensor:
+    def observe(self, modality: int, log_sum: Tensor, log_count: Tensor) -> Tensor:
         """Take a step's noise into the running mean; return its logarithm [], which is -inf while there was no noise.
 
         Args:
-            view: 0 for noise out of `audio`, 1 for noise out of `visual`.
+            modality: 0 for noise out of `audio`, 1 for noise out of `visual`.
             log_sum: [] log of the sum of exp(noise logit), as `log_sum_noise` gives it; -inf without noise.
             log_count: [] log of how many they were.
         """
-        old, new = self.log_mean_noise[view].clone(), (log_sum - log_count).to(self.log_mean_noise)
+        old, new = self.log_mean_noise[modality].clone(), (log_sum - log_count).to(self.log_mean_noise)
         moved = torch.logaddexp(old + math.log(self.z_momentum), new + math.log1p(-self.z_momentum))
         moved = torch.where(torch.isinf(old), new, moved)
-        self.log_mean_noise[view] = torch.where(torch.isinf(log_count), old, moved)
-        return self.log_mean_noise[view].clone()
+        self.log_mean_noise[modality] = torch.where(torch.isinf(log_count), old, moved)
+        return self.log_mean_noise[modality].clone()
 
     @torch.no_grad()
     def remember(self, videos: Tensor, visual: Tensor, audio: Tensor) -> None:

@@ -35,7 +35,7 @@ import ffmpeg
 import imageio_ffmpeg
 import numpy as np
 
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError, ConfigError
 from pipeline.media.ffmpeg_log import DecoderLog, MediaInfo
 from pipeline.media.streams import Frame, PlacedSound, TimedFrames
@@ -85,12 +85,12 @@ def ffmpeg_path() -> str:
         raise ConfigError("no ffmpeg found. Install ffmpeg, or set EARSHOT_FFMPEG to its path.") from None
 
 
-def decode_command(path: Path, view: ClipView, pipes: Pipes, max_duration_s: float = MAX_DURATION_S) -> list[str]:
+def decode_command(path: Path, spec: ClipSpec, pipes: Pipes, max_duration_s: float = MAX_DURATION_S) -> list[str]:
     """The command that decodes a file once: 16-bit mono sound to stdout, RGB frames and all times to pipes."""
-    tick = f"floor((t+{TICK_SLACK})*{view.frame_rate_hz})"
-    last_tick = f"floor((prev_selected_t+{TICK_SLACK})*{view.frame_rate_hz})"
-    size = f"{view.frame_width}:{view.frame_height}"
-    if view.fit == "pad":
+    tick = f"floor((t+{TICK_SLACK})*{spec.frame_rate_hz})"
+    last_tick = f"floor((prev_selected_t+{TICK_SLACK})*{spec.frame_rate_hz})"
+    size = f"{spec.frame_width}:{spec.frame_height}"
+    if spec.fit == "pad":
         fit = f"scale=iw*sar:ih,setsar=1,scale={size}:force_original_aspect_ratio=decrease,pad={size}:-1:-1"
     else:
         fit = f"scale={size}"
@@ -98,7 +98,7 @@ def decode_command(path: Path, view: ClipView, pipes: Pipes, max_duration_s: flo
     chosen = f"select='isnan(prev_selected_t)+gt({tick},{last_tick})'"
     # a frame's line is written before the frame: its number of microseconds as `pts`
     times = "settb=1/1000000,metadata=add:key=k:value=v,metadata=print:key=k:direct=1"
-    skip = {} if view.exact_frames else {"skip_frame": "noref", "skip_loop_filter": "all"}
+    skip = {} if spec.exact_frames else {"skip_frame": "noref", "skip_loop_filter": "all"}
     source = ffmpeg.input(
         INPUT,
         protocol_whitelist="file",
@@ -119,7 +119,7 @@ def decode_command(path: Path, view: ClipView, pipes: Pipes, max_duration_s: flo
     audio = ffmpeg.output(
         source["a:0"],
         f"[f=s16le]pipe:1|[f=framecrc]pipe:{pipes.sound_times}",
-        af=f"atrim=end={max_duration_s},pan={DOWNMIX},aresample={view.sample_rate_hz}",
+        af=f"atrim=end={max_duration_s},pan={DOWNMIX},aresample={spec.sample_rate_hz}",
         acodec="pcm_s16le",
         format="tee",
     )
@@ -138,7 +138,7 @@ class Decoding:
 
     Args:
         path: a local file.
-        view: rates and sizes to decode to.
+        spec: rates and sizes to decode to.
         limit_s: wall-clock limit for the whole file; CPU time is limited to the same.
         max_duration_s: what lies later than this on the file's clock is left out: a small file whose time stamps jump
             far ahead would otherwise give silence for ever.
@@ -147,9 +147,9 @@ class Decoding:
     """
 
     def __init__(
-        self, path: Path, view: ClipView, limit_s: float = 3600.0, max_duration_s: float = MAX_DURATION_S
+        self, path: Path, spec: ClipSpec, limit_s: float = 3600.0, max_duration_s: float = MAX_DURATION_S
     ) -> None:
-        self._path, self._view, self._limit_s, self._max_duration_s = path, view, limit_s, max_duration_s
+        self._path, self._spec, self._limit_s, self._max_duration_s = path, spec, limit_s, max_duration_s
         self.info = MediaInfo()
         self._log = DecoderLog(self.info, path.absolute())
         self.num_frames = 0
@@ -159,7 +159,7 @@ class Decoding:
             ours, theirs = zip(*(_pipe(stack) for _ in dataclasses.fields(Pipes)), strict=True)
             pipes = Pipes(*(end.fileno() for end in theirs))
             child = subprocess.Popen(
-                decode_command(self._path.absolute(), self._view, pipes, self._max_duration_s),
+                decode_command(self._path.absolute(), self._spec, pipes, self._max_duration_s),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -172,12 +172,12 @@ class Decoding:
                 end.close()
             _limit(child.pid, _cpu_limit_s(self._limit_s))
             yield from self._read(child, Pipes(*(end.fileno() for end in ours)))
-            self._judge(child.wait())
+            self._raise_for_exit(child.wait())
 
     def _read(self, child: subprocess.Popen, pipes: Pipes) -> Iterator[np.ndarray | Frame]:
         assert child.stdout is not None
         assert child.stderr is not None
-        sound, picture = PlacedSound(self._view.sample_rate_hz), TimedFrames(self._view)
+        sound, picture = PlacedSound(self._spec.sample_rate_hz), TimedFrames(self._spec)
         deadline = time.monotonic() + self._limit_s
         with selectors.DefaultSelector() as selector:
             for fd, add in (
@@ -204,7 +204,7 @@ class Decoding:
                     yield frame
                     self.num_frames += 1
 
-    def _judge(self, code: int) -> None:
+    def _raise_for_exit(self, code: int) -> None:
         """Turn the child's end into a reason, if it gave nothing."""
         words = [self._log.last_words()]
         if code < 0:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.clip_specs import ClipView
+from pipeline.clip_specs import ClipSpec
 
 CHUNK_SAMPLES = 2**16
 MAX_SLIP_S = 0.04  # how far sound may be from its time stamps: a frame at 25 Hz. Containers' rounding is 1 to 10 ms.
@@ -81,8 +81,8 @@ class TimedFrames:
 
     LINE = re.compile(rb"frame:\d+ +pts:(-?\d+|NOPTS)")
 
-    def __init__(self, view: ClipView) -> None:
-        self._shape = (view.frame_height, view.frame_width, 3)
+    def __init__(self, spec: ClipSpec) -> None:
+        self._shape = (spec.frame_height, spec.frame_width, 3)
         self._data, self._rest = bytearray(), b""
         self._times: collections.deque[float] = collections.deque()
         self._last_s = 0.0

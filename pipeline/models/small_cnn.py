@@ -1,6 +1,6 @@
 """A stack of convolutions: a picture in; local features on a grid and one embedding out.
 
-The interface and grid of `models/mobilenet.py`. PLAIN_LAYERS are for small collections: from 560 videos of the
+The interface and grid of `models/mobilenet.py`. SMALL_CNN_LAYERS are for small collections: from 560 videos of the
 synthetic world, in 500 steps of 64 clips, such towers reached a match AUC of 0.79 on held-out videos, MobileNet v1 0.67
 (2026-11). `models/stem3d.py` has the layers of the patent's audio network.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-PLAIN_LAYERS = ((64, 3, 2), (128, 3, 2), (256, 3, 2), (512, 3, 2))
+SMALL_CNN_LAYERS = ((64, 3, 2), (128, 3, 2), (256, 3, 2), (512, 3, 2))
 """(channels at width 1, kernel, stride) of each; the strides multiply to that of the grid, 16."""
 
 
@@ -27,7 +27,7 @@ class PlainNet(nn.Module):
         input_mean: float,
         input_std: float,
     ) -> None:
-        """`layers` as PLAIN_LAYERS; `width` multiplies channels; `input_mean`, `input_std` standardise the input."""
+        """`layers` as SMALL_CNN_LAYERS; `width` multiplies channels; mean and std standardise the input."""
         super().__init__()
         self.input_mean, self.input_std = input_mean, input_std
         body: list[nn.Module] = []

@@ -21,7 +21,7 @@ SPECTROGRAM_LAYERS = (
     (STEM_CHANNELS, 7, 2),
     *((channels, 3, stride) for channels, first in zip(CHANNELS, (2, 2, 2, 1), strict=True) for stride in (first, 1)),
 )
-"""The audio network, as `models/plain.py` builds it, on a log-mel with time as height: one embedding per 0.16 s."""
+"""The audio network, as `models/small_cnn.py` builds it, on a log-mel with time as height: one embedding per 0.16 s."""
 
 
 class Stem3dNet(nn.Module):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pipeline.audio import MEL_MAX_HZ, level_gain, log_mel
 from pipeline.models.mobilenet import MAX_DEPTH, MobileNet, MobileNetConfig
-from pipeline.models.small_cnn import PLAIN_LAYERS, PlainNet
+from pipeline.models.small_cnn import SMALL_CNN_LAYERS, PlainNet
 from pipeline.models.stem3d import SPECTROGRAM_LAYERS, Stem3dNet
 
 INPUT_DB = -20.0  # RMS that the audio tower expects, dBFS: the usual level of speech and music in video
@@ -32,7 +32,7 @@ class CoincidenceConfig:
 
     rate_hz: int = 16_000
     """Sample rate of every waveform; the mel bands end at 7 500 Hz, so 15 000 or more."""
-    trunk: Literal["mobilenet", "plain", "stem3d"] = "mobilenet"
+    backbone: Literal["mobilenet", "small_cnn", "stem3d"] = "mobilenet"
     """Network inside both towers: MobileNet v1; four plain convolutions, which learn from a few hundred videos; or the
     patent's, whose first layer sees three frames at once."""
     frame_size: int = 128
@@ -40,7 +40,7 @@ class CoincidenceConfig:
     width: float = 1.0
     """Channel multiplier of both towers: 0.25 trains on a laptop."""
     depth: int = MAX_DEPTH
-    """Separable blocks of a MobileNet tower, 8 to 13; no other trunk has them."""
+    """Separable blocks of a MobileNet tower, 8 to 13; no other backbone has them."""
     embedding_dim: int = 128
     """Size of the shared space."""
     temperature: float = 0.07
@@ -55,8 +55,8 @@ class CoincidenceConfig:
         """Check ranges."""
         if self.rate_hz < 2 * MEL_MAX_HZ:
             raise ValueError(f"rate_hz = {self.rate_hz}: the mel bands need {2 * MEL_MAX_HZ:.0f} or more.")
-        if self.trunk not in ("mobilenet", "plain", "stem3d"):
-            raise ValueError(f"trunk = {self.trunk}: expected mobilenet, plain or stem3d.")
+        if self.backbone not in ("mobilenet", "small_cnn", "stem3d"):
+            raise ValueError(f"backbone = {self.backbone}: expected mobilenet, small_cnn or stem3d.")
         if self.score not in ("cosine", "bilinear"):
             raise ValueError(f"score = {self.score}: expected cosine or bilinear.")
         if self.matcher not in ("concat", "product", "cosine"):
@@ -70,8 +70,8 @@ class CoincidenceConfig:
     @property
     def towers(self) -> dict[str, int | float | str]:
         """The fields that both models must share for one to start from the towers of the other."""
-        names = ["rate_hz", "trunk", "frame_size", "width", "embedding_dim"]
-        if self.trunk == "mobilenet":
+        names = ["rate_hz", "backbone", "frame_size", "width", "embedding_dim"]
+        if self.backbone == "mobilenet":
             names.append("depth")
         return {name: getattr(self, name) for name in names}
 
@@ -86,13 +86,13 @@ class TowerOutput(NamedTuple):
 
 
 class VisualTower(nn.Module):
-    """The trunk on each frame; that of stem3d sees the frames before and after too."""
+    """The backbone on each frame; that of stem3d sees the frames before and after too."""
 
     def __init__(self, config: CoincidenceConfig) -> None:
         super().__init__()
         self.net = (
             Stem3dNet(width=config.width, embedding_dim=config.embedding_dim)
-            if config.trunk == "stem3d"
+            if config.backbone == "stem3d"
             else _trunk(config, in_channels=3, mean=0.5, std=0.25)
         )
         self.frame_size = config.frame_size
@@ -117,7 +117,7 @@ class VisualTower(nn.Module):
 
 
 class AudioTower(nn.Module):
-    """The trunk on the log-mel of a waveform, time as height."""
+    """The backbone on the log-mel of a waveform, time as height."""
 
     def __init__(self, config: CoincidenceConfig) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class CoincidenceModel(nn.Module):
     @property
     def sees_frames_alone(self) -> bool:
         """Whether a frame's embedding depends on that frame only."""
-        return self.config.trunk != "stem3d"
+        return self.config.backbone != "stem3d"
 
     def embed_frames(self, frames: Tensor) -> Tensor:
         """[B, D] of length 1: the mean over the frames [B, K, 3, H, W], RGB in [0, 1]."""
@@ -238,7 +238,7 @@ def _rows(local: Tensor, num_clips: int) -> Tensor:
 
 def _trunk(config: CoincidenceConfig, *, in_channels: int, mean: float, std: float) -> MobileNet | PlainNet:
     """The network inside a tower, that of stem3d for sound only."""
-    if config.trunk == "mobilenet":
+    if config.backbone == "mobilenet":
         return MobileNet(
             MobileNetConfig(
                 in_channels=in_channels,
@@ -250,7 +250,7 @@ def _trunk(config: CoincidenceConfig, *, in_channels: int, mean: float, std: flo
             )
         )
     return PlainNet(
-        SPECTROGRAM_LAYERS if config.trunk == "stem3d" else PLAIN_LAYERS,
+        SPECTROGRAM_LAYERS if config.backbone == "stem3d" else SMALL_CNN_LAYERS,
         in_channels=in_channels,
         width=config.width,
         embedding_dim=config.embedding_dim,

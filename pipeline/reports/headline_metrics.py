@@ -60,7 +60,7 @@ class Figure(NamedTuple):
 
     def cells(self) -> tuple[str, str, str, str, str]:
         """What, value with unit, baseline with unit, whose baseline, n: as text."""
-        value, baseline = tell_number(self.value, self.unit), tell_number(self.baseline, self.unit)
+        value, baseline = format_number(self.value, self.unit), format_number(self.baseline, self.unit)
         return self.what, value, baseline, self.baseline_of, "" if self.n is None else f"{self.n:,}"
 
 
@@ -78,8 +78,8 @@ def list_figures(summary: Sequence[Mapping[str, Any]], stages: Sequence[Mapping[
 
 def _of_summary(summary: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:
     """The figures of HEADLINES that have been computed."""
-    known = {(row["run"], row["eval_set"], row["metric"]): row for row in summary}
-    for run in dict.fromkeys(row["run"] for row in summary):
+    known = {(row["model"], row["eval_set"], row["metric"]): row for row in summary}
+    for run in dict.fromkeys(row["model"] for row in summary):
         for eval_set, metric, what, beside, whose in HEADLINES:
             row = known.get((run, eval_set, metric))
             if row is not None:
@@ -109,10 +109,10 @@ def _of_stage(stage: Mapping[str, Any]) -> Iterator[Figure]:
         yield Figure(f"selection {name}", "clips kept, of all that were planned", kept, "1", None, "", count)
 
 
-def tell_number(value: float | None, unit: str) -> str:
+def format_number(value: float | None, unit: str) -> str:
     """A ratio (unit 1) with three decimals, anything else with one and its unit.
 
-    >>> tell_number(8.117, "dB"), tell_number(0.5, "1"), tell_number(None, "dB")
+    >>> format_number(8.117, "dB"), format_number(0.5, "1"), format_number(None, "dB")
     ('8.1 dB', '0.500', '-')
     """
     if value is None:

@@ -22,7 +22,6 @@ from pipeline.errors import ConfigError, DataError
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
-from schemas.costs import COSTS
 from schemas.duplicates import DUPLICATES
 from schemas.fields import SchemaError, check, table_name
 from schemas.labels import LABELS
@@ -31,6 +30,7 @@ from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, SOURCES, SUMMARY, TRAINING
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
+from schemas.usage import USAGE
 from schemas.videos import COLLECTION, VIDEOS
 
 # Each table's schema and where its parts lie below the root, in the order of the data's flow.
@@ -45,10 +45,10 @@ TABLES = (
     (MATERIALIZED, "materialized/*/*.parquet"),
     (MIXTURES, "mixtures/*/*.parquet"),
     (TRAINING, "training/*.parquet"),
-    (EXAMPLES, "reports/run=*/examples/*.parquet"),
-    (SOURCES, "reports/run=*/sources/*.parquet"),
-    (SUMMARY, "reports/run=*/summary/*.parquet"),
-    (COSTS, "costs/*/*.parquet"),
+    (EXAMPLES, "reports/model=*/examples/*.parquet"),
+    (SOURCES, "reports/model=*/sources/*.parquet"),
+    (SUMMARY, "reports/model=*/summary/*.parquet"),
+    (USAGE, "usage/*/*.parquet"),
 )
 VIEWS = tuple(table_name(schema) for schema, _ in TABLES)
 NUM_DOWNLOADS = 16  # at once: a part takes 50 ms of waiting and hardly any work

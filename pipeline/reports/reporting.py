@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipeline.reports.best_and_worst import EXTREMES, Extreme, show_extremes
 from pipeline.reports.charts import Chart, bar_chart, line_chart
-from pipeline.reports.headline_metrics import METRICS, Figure, list_figures, tell_number
+from pipeline.reports.headline_metrics import METRICS, Figure, format_number, list_figures
 from pipeline.reports.page import PAGE
 from pipeline.reports.querying import TABLES, query_all
 from pipeline.storage import files
@@ -76,14 +76,14 @@ COUNTS = {
 BIN = f"least({NUM_BINS - 1}, floor(score * {NUM_BINS}))::INT AS bin"
 IS_NUMBER = "score IS NOT NULL AND NOT isnan(score)"  # else least() would put it into the last bin
 QUERIES = {
-    "summary": "SELECT * FROM summary ORDER BY run, eval_set",
+    "summary": "SELECT * FROM summary ORDER BY model, eval_set",
     "scores": f"SELECT model, {BIN}, count(*) AS n FROM scores WHERE {IS_NUMBER} GROUP BY ALL ORDER BY model, bin",
     "selected": f"""
         SELECT selection, {BIN}, count(*) AS scored, count(*) FILTER (kept) AS kept
         FROM selections WHERE {IS_NUMBER} GROUP BY ALL ORDER BY selection, bin
     """,
     "extremes": EXTREMES,
-    "training": "SELECT * FROM training ORDER BY run, metric, split, step",
+    "training": "SELECT * FROM training ORDER BY model, metric, split, step",
     "rejects": f"""
         SELECT video_id, uri, outcome, detail, count(*) OVER () AS total FROM videos WHERE outcome <> 'kept'
         ORDER BY outcome, video_id LIMIT {MAX_REJECTS}
@@ -110,12 +110,12 @@ def _pivot(summary: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     metrics = [name for name in METRICS if name in present] + sorted(present - METRICS.keys())
     groups: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     for row in summary:
-        groups.setdefault((row["run"], row["eval_set"]), {})[row["metric"]] = row
+        groups.setdefault((row["model"], row["eval_set"]), {})[row["metric"]] = row
     rows = []
     for (run, eval_set), found in groups.items():
-        values = [tell_number(found[name]["value"], found[name]["unit"]) if name in found else "" for name in metrics]
+        values = [format_number(found[name]["value"], found[name]["unit"]) if name in found else "" for name in metrics]
         rows.append([run, eval_set, *values, f"{max(row['n'] for row in found.values()):,}"])
-    return ["run", "set", *(METRICS.get(name, name) for name in metrics), "n"], rows
+    return ["model", "set", *(METRICS.get(name, name) for name in metrics), "n"], rows
 
 
 def _histograms(rows: list[dict[str, Any]]) -> dict[str, Chart]:
@@ -150,7 +150,7 @@ def _curves(rows: list[dict[str, Any]]) -> dict[str, dict[str, Chart]]:
     series: dict[str, dict[str, dict[str, list[tuple[float, float]]]]] = {}
     for row in sorted(rows, key=lambda row: row["metric"] != "loss"):  # stable: the order is kept otherwise
         if row["value"] is not None and math.isfinite(row["value"]):
-            lines = series.setdefault(row["run"], {}).setdefault(row["metric"], {})
+            lines = series.setdefault(row["model"], {}).setdefault(row["metric"], {})
             lines.setdefault(row["split"], []).append((row["step"], row["value"]))
     return {
         run: {metric: line_chart(lines, "step", metric) for metric, lines in series[run].items()}

@@ -31,8 +31,8 @@ class Video:
     num_good: int
     """Clips that no rule refuses that looks at one clip."""
     means: np.ndarray
-    """[S, 2, D] float16, unit: mean sound and mean picture of each stretch."""
-    typical: np.ndarray
+    """[S, 2, D] float16, unit: mean sound and mean picture of each segment."""
+    medoids: np.ndarray
     """[S, 2, D] float16, unit: sound and picture of the clip that is nearest to both."""
 
 
@@ -70,7 +70,8 @@ def group_rows(
         told = old | elsewhere
         pairs = [(told[a], told[b]) for a in elsewhere for b in linked[a] if b in told]
         is_torn = any(
-            len({a["group_id"], b["group_id"]}) > 1 and not (a["also_groups"] or b["also_groups"]) for a, b in pairs
+            len({a["group_id"], b["group_id"]}) > 1 and not (a["bridged_groups"] or b["bridged_groups"])
+            for a, b in pairs
         )
         kept = {} if is_torn else elsewhere
         before = [*old.values(), *kept.values()]
@@ -78,20 +79,24 @@ def group_rows(
         by_itself = {"group_id": videos[group[0]].video_id, "split": group_split(splits_by_itself)}
         facts = min(before, key=lambda row: row["group_id"], default=by_itself)
         also = sorted(_groups(before) - {facts["group_id"]}) or None
-        facts = {"group_id": facts["group_id"], "split": facts["split"], "also_groups": also}
+        facts = {"group_id": facts["group_id"], "split": facts["split"], "bridged_groups": also}
         splits = {row["split"] for row in (facts, *before)}
         # one that was in a single group stands in that; what joins groups stands if they are in one split
-        allowed = {n: {row["split"]} if (row := kept.get(n)) and not row["also_groups"] else splits for n in new}
-        standing = {n for n, row in old.items() if row["is_best"]}
+        allowed = {n: {row["split"]} if (row := kept.get(n)) and not row["bridged_groups"] else splits for n in new}
+        standing = {n for n, row in old.items() if row["is_representative"]}
         for n in sorted((n for n in new if {videos[n].split} == allowed[n]), key=lambda n: (-videos[n].num_good, n)):
             # one that has no clip to keep stands in no other's way
             if not any(videos[rival].num_good or not videos[n].num_good for rival in linked[n].keys() & standing):
                 standing.add(n)
         for n in new:
             other, share = max(linked[n].items(), key=lambda item: (item[1], -item[0]))
-            group_of = {name: kept.get(n, facts)[name] for name in ("group_id", "split", "also_groups")}
+            group_of = {name: kept.get(n, facts)[name] for name in ("group_id", "split", "bridged_groups")}
             row = {"video_id": videos[n].video_id} | group_of
-            row |= {"is_best": n in standing, "like_video_id": videos[other].video_id, "shared_fraction": share}
+            row |= {
+                "is_representative": n in standing,
+                "like_video_id": videos[other].video_id,
+                "shared_fraction": share,
+            }
             rows.setdefault(videos[n].part, []).append(row)
     return rows
 
@@ -104,13 +109,13 @@ def group_facts(rows: list[dict[str, Any]]) -> dict[str, int]:
     return {
         "num_groups": len(groups),
         "largest_group": max(map(len, groups.values()), default=0),
-        "num_collapsed": sum(not row["is_best"] for row in rows),
+        "num_collapsed": sum(not row["is_representative"] for row in rows),
     }
 
 
 def alone(video: Video) -> dict[str, Any]:
     """What a row would say of a video that has none: no other upload was there when its part was decided."""
-    return {"group_id": video.video_id, "split": video.split, "also_groups": None, "is_best": True}
+    return {"group_id": video.video_id, "split": video.split, "bridged_groups": None, "is_representative": True}
 
 
 def merge_settled(found: dict[str, dict[str, Any]], more: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -120,12 +125,12 @@ def merge_settled(found: dict[str, dict[str, Any]], more: dict[str, dict[str, An
 
 
 def _precedence(row: dict[str, Any]) -> tuple[int, bool, str]:
-    return SPLITS.index(row["split"]), not row["also_groups"], row["group_id"]
+    return SPLITS.index(row["split"]), not row["bridged_groups"], row["group_id"]
 
 
 def _groups(rows: Iterable[dict[str, Any]]) -> set[str]:
     """The group of each row, and those that it joins."""
-    return {name for row in rows for name in (row["group_id"], *(row["also_groups"] or ()))}
+    return {name for row in rows for name in (row["group_id"], *(row["bridged_groups"] or ()))}
 
 
 def _connected(links: Iterable[tuple[int, int]]) -> list[list[int]]:

@@ -2,12 +2,12 @@
 
 Two videos are one if at least half of the shorter one's clips have a counterpart in the other: a clip alike in sound
 and in picture, and nearer than others are by chance. Without the second condition thousands of videos of few kinds are
-one: a trained model puts those of a kind beside one another, so that 0.99 is nothing between two empty rooms, and 0.9
-is much between two rare things. So a clip's distances are measured by how near other videos are to it, in sound and in
-picture by themselves (`Crowd`): two birds that sing in two empty rooms are near in both, yet as near as many others.
-What more than NUM_NEAR videos show, such as black or a title card, counts for nothing, and so does what so many upload.
+one: a trained model puts those of a kind beside one another. So similarity is compared with the local density of
+neighbours (`LocalDensity`), in sound and in picture by themselves: two birds that sing in two empty rooms are near in
+both, yet as near as many others, and only what is rare counts as the same. What more than NUM_NEAR videos show, such as
+black or a title card, counts for nothing, and so does what so many upload.
 
-Comparing all pairs is out of the question (200 000 videos: 2e10). So each stretch of about ten clips first becomes one
+Comparing all pairs is out of the question (200 000 videos: 2e10). So each segment of about ten clips first becomes one
 vector of sound and one of picture; near ones are found by `near_pairs`; only their videos are compared, by all clips.
 """
 
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from pipeline.clips.splitting import SplittingConfig, part_splits
 from pipeline.selection.duplicate_groups import Links, Video, alone, group_rows, merge_settled
 from pipeline.selection.embeddings import to_matrix
-from pipeline.selection.neighbours import crowd_distances, near_pairs
+from pipeline.selection.neighbours import near_pairs, neighbour_distances
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from schemas.duplicates import DUPLICATES
@@ -33,12 +33,12 @@ MAX_BY_CHANCE = 0.1  # others expected that near: geometric mean of those in sou
 NUM_NEAR = 32
 MIN_VIDEOS = 20  # fewer do not tell what is near by chance
 MIN_DISTANCE = 1e-4  # what float16 leaves uncertain
-STRETCH_CLIPS = 10
-STRETCH_SLACK = 2.0  # stretches of a trimmed video begin elsewhere, and are further off than its clips
+SEGMENT_CLIPS = 10
+SEGMENT_SLACK = 2.0  # segments of a trimmed video begin elsewhere, and are further off than its clips
 VECTOR_SIZE = 64  # longer ones are projected, which changes distances by 18 %, and 7.2 million clips take 0.4 GB
 SEED = 20260102
-PAIRS_AT_ONCE = 1 << 20  # of clips: 30 MB
-STRETCHES_AT_ONCE = 1 << 15  # pairs of them: 30 MB
+CLIP_PAIRS_AT_ONCE = 1 << 20  # of clips: 30 MB
+SEGMENT_PAIRS_AT_ONCE = 1 << 15  # pairs of them: 30 MB
 
 
 class VideoVectors:
@@ -61,13 +61,13 @@ class VideoVectors:
         splits, num_good = part_splits(self._workspace, part, self._splitting), self._count_good(part)
         found = read_embeddings(self._workspace, self._model, part)
         return [
-            Video(name, part, splits[name], num_good.get(name, 0), *stretches(clips))
+            Video(name, part, splits[name], num_good.get(name, 0), *segments(clips))
             for name, clips in sorted(found.items())
         ]
 
 
-def stretches(clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each stretch of about STRETCH_CLIPS clips the mean, and the clip nearest to it, from [k, 2, D] sound, picture.
+def segments(clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each segment of about SEGMENT_CLIPS clips the mean, and the clip nearest to it, from [k, 2, D] sound, picture.
 
     The mean finds a video that begins elsewhere; the clip tells how near others are to a clip, not to a mean.
 
@@ -78,10 +78,10 @@ def stretches(clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rows = clips.astype(np.float32)
     if size > VECTOR_SIZE:
         rows = unit(rows @ np.random.default_rng(SEED).standard_normal((size, VECTOR_SIZE), np.float32))
-    parts = np.array_split(rows, max(1, round(len(rows) / STRETCH_CLIPS)))
+    parts = np.array_split(rows, max(1, round(len(rows) / SEGMENT_CLIPS)))
     means = np.stack([part.mean(axis=0) for part in parts])
-    typical = [part[np.argmax((part * mean).sum(axis=(1, 2)))] for part, mean in zip(parts, means, strict=True)]
-    return unit(means).astype(np.float16), np.stack(typical).astype(np.float16)
+    medoids = [part[np.argmax((part * mean).sum(axis=(1, 2)))] for part, mean in zip(parts, means, strict=True)]
+    return unit(means).astype(np.float16), np.stack(medoids).astype(np.float16)
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -90,8 +90,8 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Crowd:
-    """How near others are to each stretch, in sound and in picture.
+class LocalDensity:
+    """How near others are to each segment, in sound and in picture.
 
     Below `radii` the number of videos is taken to grow with distance to one power, that by which it grows between the
     16th and the 32nd: half of the embedding's dimension, as it is around the median video.
@@ -112,22 +112,22 @@ class Crowd:
 
         Args:
             distances: [..., 2]
-            radii: [..., 2] those of the stretch around which there are more.
+            radii: [..., 2] those of the segment around which there are more.
         """
         numbers = self.powers * np.log(np.maximum(distances, MIN_DISTANCE) / radii)
         return numbers.mean(axis=-1) <= np.log(MAX_BY_CHANCE / self.num_near)
 
 
-def measure_crowd(vectors: np.ndarray, owners: np.ndarray) -> Crowd:
-    """The crowd around [n, 2, D] unit vectors of sound and picture, of the videos `owners` [n], ascending from 0."""
+def measure_density(vectors: np.ndarray, owners: np.ndarray) -> LocalDensity:
+    """The density around [n, 2, D] unit vectors of sound and picture, of the videos `owners` [n], ascending from 0."""
     num_videos = int(owners[-1]) + 1 if len(owners) else 0
     if num_videos < MIN_VIDEOS:
-        return Crowd(np.full((len(vectors), 2), 1e9), np.ones(2), 1)
+        return LocalDensity(np.full((len(vectors), 2), 1e9), np.ones(2), 1)
     num_near = min(NUM_NEAR, num_videos // 2)
-    found = [crowd_distances(vectors[:, side], owners, (num_near // 2, num_near)) for side in (0, 1)]
+    found = [neighbour_distances(vectors[:, side], owners, (num_near // 2, num_near)) for side in (0, 1)]
     half, last = np.maximum(np.stack(found, axis=1), MIN_DISTANCE).transpose(2, 0, 1)
     growth = np.maximum(np.median(np.log(last / half), axis=0), 1e-3)
-    return Crowd(last, np.log(num_near / (num_near // 2)) / growth, num_near)
+    return LocalDensity(last, np.log(num_near / (num_near // 2)) / growth, num_near)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -139,37 +139,39 @@ class Comparison:
     parts: np.ndarray
     """[V] str"""
     starts: np.ndarray
-    """[V + 1] where the stretches of each begin."""
-    crowd: Crowd
+    """[V + 1] where the segments of each begin."""
+    density: LocalDensity
     pairs: np.ndarray
     """[p, 2] numbers of two videos, the part of the first never later than that of the second."""
 
 
 def plan_comparison(videos: list[Video], similarity: float, decided: set[str]) -> Comparison:
-    """Which pairs of videos have stretches that may hold a counterpart; two of decided parts have been compared."""
+    """Which pairs of videos have segments that may hold a counterpart; two of decided parts have been compared."""
     names, parts = [video.video_id for video in videos], np.array([video.part for video in videos])
     starts = np.cumsum([0, *(len(video.means) for video in videos)])
     if not videos:
-        return Comparison(names, parts, starts, Crowd(np.zeros((0, 2)), np.ones(2), 1), np.zeros((0, 2), np.int64))
+        return Comparison(
+            names, parts, starts, LocalDensity(np.zeros((0, 2)), np.ones(2), 1), np.zeros((0, 2), np.int64)
+        )
     owners = np.repeat(np.arange(len(videos)), np.diff(starts))
-    crowd = measure_crowd(np.concatenate([video.typical for video in videos]), owners)
+    density = measure_density(np.concatenate([video.medoids for video in videos]), owners)
     means = np.concatenate([video.means for video in videos])
     # what is rare by the mean of both is rare in one of them; where that is too near to be told, it is in the other
-    furthest = np.minimum(1 - similarity, crowd.within(MAX_BY_CHANCE))
-    least = np.where(furthest >= MIN_DISTANCE, 1 - STRETCH_SLACK * furthest, 2)
+    furthest = np.minimum(1 - similarity, density.within(MAX_BY_CHANCE))
+    least = np.where(furthest >= MIN_DISTANCE, 1 - SEGMENT_SLACK * furthest, 2)
     near = np.unique(np.concatenate([near_pairs(means[:, side], least[:, side]) for side in (0, 1)]), axis=0)
     is_decided = np.isin(parts, sorted(decided))[owners]
     near = near[(owners[near[:, 0]] != owners[near[:, 1]]) & ~is_decided[near].all(axis=1)]
     is_near = np.zeros(len(near), bool)
-    for start in range(0, len(near), STRETCHES_AT_ONCE):
-        first, second = near[start : start + STRETCHES_AT_ONCE].T
+    for start in range(0, len(near), SEGMENT_PAIRS_AT_ONCE):
+        first, second = near[start : start + SEGMENT_PAIRS_AT_ONCE].T
         distances = 1 - np.einsum("psd,psd->ps", means[first].astype(np.float32), means[second].astype(np.float32))
-        is_rare = crowd.is_rare(distances / STRETCH_SLACK, np.minimum(crowd.radii[first], crowd.radii[second]))
-        is_alike = distances.max(axis=1) <= STRETCH_SLACK * (1 - similarity)
-        is_near[start : start + STRETCHES_AT_ONCE] = is_rare & is_alike
+        is_rare = density.is_rare(distances / SEGMENT_SLACK, np.minimum(density.radii[first], density.radii[second]))
+        is_alike = distances.max(axis=1) <= SEGMENT_SLACK * (1 - similarity)
+        is_near[start : start + SEGMENT_PAIRS_AT_ONCE] = is_rare & is_alike
     pairs = np.unique(owners[near[is_near]], axis=0)
     is_swapped = parts[pairs[:, :1]] > parts[pairs[:, 1:]]
-    return Comparison(names, parts, starts, crowd, np.where(is_swapped, pairs[:, ::-1], pairs))
+    return Comparison(names, parts, starts, density, np.where(is_swapped, pairs[:, ::-1], pairs))
 
 
 class ComparePart:
@@ -199,19 +201,19 @@ class ComparePart:
         shorter, longer = (clips.astype(np.float32).transpose(1, 0, 2) for clips in (first, second))
         radii, others = self._radii(a, len(first))[:, None], self._radii(b, len(second))
         has_counterpart = np.zeros(len(first), bool)
-        at_once = max(1, PAIRS_AT_ONCE // len(second))
-        for start in range(0, len(first), at_once):
-            span = slice(start, start + at_once)
+        rows_per_block = max(1, CLIP_PAIRS_AT_ONCE // len(second))
+        for start in range(0, len(first), rows_per_block):
+            span = slice(start, start + rows_per_block)
             distances = np.moveaxis(1 - shorter[:, span] @ longer.transpose(0, 2, 1), 0, -1)
-            alike = self._comparison.crowd.is_rare(distances, np.minimum(radii[span], others))
+            alike = self._comparison.density.is_rare(distances, np.minimum(radii[span], others))
             has_counterpart[span] = (alike & (distances.max(axis=-1) <= 1 - self._similarity)).any(axis=1)
         return float(has_counterpart.mean())
 
     def _radii(self, number: int, num_clips: int) -> np.ndarray:
-        """[k, 2] how near others are to each clip: to its stretch."""
+        """[k, 2] how near others are to each clip: to its segment."""
         first, end = self._comparison.starts[number : number + 2]
         lengths = [len(clips) for clips in np.array_split(np.arange(num_clips), end - first)]
-        return np.repeat(self._comparison.crowd.radii[first:end], lengths, axis=0)
+        return np.repeat(self._comparison.density.radii[first:end], lengths, axis=0)
 
 
 def find_duplicates(
@@ -232,7 +234,7 @@ def find_duplicates(
         similarity: cosine below which two clips are never one, in sound or in picture.
         each: gives what a function makes of each part, in any order.
     Returns:
-        the cosine in sound, and in picture, from which either alone would tell an upload of the median stretch from
+        the cosine in sound, and in picture, from which either alone would tell an upload of the median segment from
         what is near by chance; close to 1 where the model tells little apart. None without a scored clip.
     """
     folder = f"duplicates/{name}"
@@ -248,7 +250,7 @@ def find_duplicates(
     rows = group_rows(ordered, links, decided, known, settled)
     for part in workspace.pending(f"scores/{model}", folder):
         workspace.commit(folder, part, from_rows(rows.get(part, []), DUPLICATES, part), DUPLICATES)
-    furthest = np.minimum(1 - similarity, plan.crowd.within(MAX_BY_CHANCE))
+    furthest = np.minimum(1 - similarity, plan.density.within(MAX_BY_CHANCE))
     return (1 - np.median(furthest, axis=0)).round(5).tolist() if ordered else None
 
 
@@ -256,7 +258,7 @@ def _settled_elsewhere(workspace: Workspace, name: str, videos: list[Video]) -> 
     """By video_id what other selections than `name` have decided on the videos, with duplicates or without."""
     folders = ("duplicates", "selections")
     entries = [files.relative(entry.uri, uri) for uri in map(workspace.uri, folders) for entry in files.list_files(uri)]
-    columns = ["video_id", "group_id", "split", "also_groups"]
+    columns = ["video_id", "group_id", "split", "bridged_groups"]
     settled: dict[str, dict[str, Any]] = {}
     for other in sorted({entry.partition("/")[0] for entry in entries} - {name}):
         parts = {part for folder in folders for part in workspace.parts(f"{folder}/{other}")}

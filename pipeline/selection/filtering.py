@@ -13,7 +13,7 @@ through. Rules about the whole video come first, those that compare clips with o
 
 keep_fraction is a share of what every rule before low_score lets through. Ties are settled by a hash of the id (between
 clips of one video, by clip_id), so a decision never depends on which worker came first. A selection is a table, never a
-copy of the clips. What compares clips across parts is settled beforehand in `Thresholds`, by passes over columns
+copy of the clips. What compares clips across parts is settled beforehand in `Cutoffs`, by passes over columns
 without embeddings; each part is then decided by itself.
 """
 
@@ -29,7 +29,7 @@ import pyarrow.compute as pc
 
 from pipeline.clips.splitting import SplittingConfig, hash_text, part_splits
 from pipeline.errors import ConfigError
-from pipeline.selection.cutoffs import Candidates, Thresholds, reaches
+from pipeline.selection.cutoffs import Candidates, Cutoffs, passes
 from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
@@ -129,7 +129,7 @@ def check_values(workspace: Workspace, config: FilteringConfig) -> str:
 
 
 class FilterPart:
-    """Decides on one part of clips; `survey` finds out before what the thresholds are to be.
+    """Decides on one part of clips; `survey` finds out before what the cutoffs are to be.
 
     Args:
         workspace: where clips, scores, labels and, if duplicates are looked for, `duplicates/<name>` lie.
@@ -137,7 +137,7 @@ class FilterPart:
         model: whose scores.
         config: the rules.
         splitting: the splits.
-        thresholds: for `survey`, the lowest score is enough; for `passing`, none is needed.
+        cutoffs: for `survey`, the lowest score is enough; for `passing`, none is needed.
     """
 
     def __init__(
@@ -147,28 +147,28 @@ class FilterPart:
         model: str,
         config: FilteringConfig,
         splitting: SplittingConfig,
-        thresholds: Thresholds,
+        cutoffs: Cutoffs,
     ) -> None:
         self._workspace, self._name, self._model = workspace, name, model
-        self._config, self._splitting, self._thresholds = config, splitting, thresholds
+        self._config, self._splitting, self._thresholds = config, splitting, cutoffs
         self._has_labels = workspace.has_stage(LABELS_FOLDER)
 
     def __call__(self, part: str) -> dict[str, int]:
         """Commit one decision per clip of the part; return counts by reason."""
-        clips, reasons = self._judge(part)
+        clips, reasons = self._first_refusals(part)
         passed = np.flatnonzero(reasons == "")
         left = clips.take(passed)
         names, videos, scores = _by_video(left)
         over_cap = _places(videos, scores) >= (self._config.max_clips_per_video or len(left) + 1)
-        last_video, last_clip = self._thresholds.last_video, self._thresholds.last_clip
-        if last_clip is not None:
-            tied = _hashes(left["clip_id"], scores == last_clip[0])
-            reasons[passed[~reaches(scores, tied, last_clip)]] = "not_top_clip"
+        video_cutoff, clip_cutoff = self._thresholds.video_cutoff, self._thresholds.clip_cutoff
+        if clip_cutoff is not None:
+            tied = _hashes(left["clip_id"], scores == clip_cutoff[0])
+            reasons[passed[~passes(scores, tied, clip_cutoff)]] = "not_top_clip"
         reasons[passed[over_cap]] = "over_video_cap"  # from the last rule to the first, so that the first one stays
-        if last_video is not None:
+        if video_cutoff is not None:
             means = _means(videos, scores)
-            tied = _hashes(names, means == last_video[0])
-            reasons[passed[~reaches(means, tied, last_video)[videos]]] = "not_top_video"
+            tied = _hashes(names, means == video_cutoff[0])
+            reasons[passed[~passes(means, tied, video_cutoff)[videos]]] = "not_top_video"
         kept = reasons == ""
         reasons[kept] = "kept"
         columns = {name: clips[name] for name in ("clip_id", "video_id", "part", "split", "score", "label")}
@@ -180,7 +180,7 @@ class FilterPart:
 
     def passing(self, part: str) -> pa.Table:
         """clip_id, video_id and score of the part's clips that no rule refuses that looks at one clip alone."""
-        clips, reasons = self._judge(part)
+        clips, reasons = self._first_refusals(part)
         return clips.select(["clip_id", "video_id", "score"]).filter(pa.array(reasons == ""))
 
     def survey(self, part: str) -> Candidates:
@@ -192,11 +192,11 @@ class FilterPart:
         video_hashes = _hashes(names, np.ones(len(names), bool))
         return Candidates(_means(videos, scores), video_hashes, videos[within_cap], scores[within_cap], hashes)
 
-    def _judge(self, part: str) -> tuple[pa.Table, np.ndarray]:
+    def _first_refusals(self, part: str) -> tuple[pa.Table, np.ndarray]:
         """The part's clips by clip_id, and the reason of each: "" where no rule refuses it that looks at it alone."""
         clips = self._read(part)
         reasons = np.full(len(clips), "", dtype=object)
-        for reason, refuses in _rules(clips, self._config, self._thresholds.lowest_score):
+        for reason, refuses in _rules(clips, self._config, self._thresholds.score_cutoff):
             reasons[_true(refuses) & (reasons == "")] = reason
         uncut = reasons == "not_cut"
         reasons[uncut] = [f"not_cut:{outcome}" for outcome in clips["outcome"].filter(uncut).to_pylist()]
@@ -215,7 +215,7 @@ class FilterPart:
         if config.duplicate_similarity is not None:
             for row in workspace.read(f"duplicates/{self._name}", part, DUPLICATES).to_pylist():
                 splits[row["video_id"]] = row["split"]
-                others += [] if row["is_best"] else [row["video_id"]]
+                others += [] if row["is_representative"] else [row["video_id"]]
         schema = pa.schema({"video_id": pa.string(), "split": pa.string()})  # which an empty list does not tell
         videos = pa.table([list(splits), list(splits.values())], schema=schema)
         clips = _join(_join(clips, scores, "clip_id"), labels, "clip_id")

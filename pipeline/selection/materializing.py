@@ -1,9 +1,9 @@
 """A selection's kept clips -> shuffled training shards: materialized/<selection>/train-00042.{tar,parquet}.
 
 Trainers that read tars in sequence need them shuffled beforehand: clips of one video overlap, so neighbours in clips/
-are all but the same example. So the split's places are taken for a circle. Each video cuts it into as many stretches as
+are all but the same example. So the split's places are taken for a circle. Each video cuts it into as many segments as
 it has kept clips, from a random place on, and puts one clip into each, at a random place of its middle half: any two
-are half a stretch apart or more (of 36 clips in 185 000: 2 568 places at least; a blind shuffle has some side by side).
+are half a segment apart or more (of 36 clips in 185 000: 2 568 places at least; a blind shuffle has some side by side).
 Random is a hash of seed and clip_id, so the order is a function of the selection and the seed, and a shard one of its
 plan alone: a worker that dies costs nothing, and a shard made twice has the same bytes.
 """

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 NUM_PROBED = 8
-PAIRS_AT_ONCE = 1 << 21  # 8 MB of cosines, and four times that to rank them
+CLIP_PAIRS_AT_ONCE = 1 << 21  # 8 MB of cosines, and four times that to rank them
 
 
 def near_pairs(vectors: np.ndarray, least: np.ndarray) -> np.ndarray:
@@ -34,7 +34,7 @@ def near_pairs(vectors: np.ndarray, least: np.ndarray) -> np.ndarray:
     return np.stack(np.divmod(keys, max(len(vectors), 1)), axis=1)
 
 
-def crowd_distances(vectors: np.ndarray, owners: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
+def neighbour_distances(vectors: np.ndarray, owners: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
     """How near others are to each vector: 1 - cosine to the nearest vector of the other owners, in order of nearness.
 
     Args:
@@ -61,21 +61,24 @@ def _blocks(vectors: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.nd
     num_cells = int(np.ceil(np.sqrt(len(vectors))))
     centres = vectors[np.linspace(0, len(vectors) - 1, num_cells).round().astype(np.int64)].astype(np.float32)
     num_probed = min(NUM_PROBED, num_cells)
-    at_once = max(1, PAIRS_AT_ONCE // num_cells)
+    rows_per_block = max(1, CLIP_PAIRS_AT_ONCE // num_cells)
     own, near = np.empty(len(vectors), np.int32), np.empty((len(vectors), num_probed), np.int32)
-    for start in range(0, len(vectors), at_once):
-        cosines = vectors[start : start + at_once].astype(np.float32) @ centres.T
+    for start in range(0, len(vectors), rows_per_block):
+        cosines = vectors[start : start + rows_per_block].astype(np.float32) @ centres.T
         nearest = np.argpartition(cosines, -num_probed, axis=1)[:, -num_probed:]
         # the nearest of these, not of all: of more than NUM_PROBED equal centres it would be another one
         best = np.argmax(np.take_along_axis(cosines, nearest, axis=1), axis=1)
-        near[start : start + at_once], own[start : start + at_once] = nearest, nearest[np.arange(len(best)), best]
+        near[start : start + rows_per_block], own[start : start + rows_per_block] = (
+            nearest,
+            nearest[np.arange(len(best)), best],
+        )
     cell_rows, cell_members = _grouped(own, num_cells), _grouped(near.ravel(), num_cells)
     for rows, places in zip(cell_rows, cell_members, strict=True):
         members = places // num_probed
         columns = vectors[members].astype(np.float32).T
-        at_once = max(1, PAIRS_AT_ONCE // max(len(members), 1))
-        for start in range(0, len(rows), at_once):
-            span = rows[start : start + at_once]
+        rows_per_block = max(1, CLIP_PAIRS_AT_ONCE // max(len(members), 1))
+        for start in range(0, len(rows), rows_per_block):
+            span = rows[start : start + rows_per_block]
             yield span, members, vectors[span].astype(np.float32) @ columns
 
 

@@ -114,7 +114,7 @@ def read_bytes(uri: str, offset: int = 0, length: int | None = None) -> bytes:
     if length == 0:  # HTTP has no range of no bytes
         return b""
     if is_s3(uri):
-        data = b"".join(_pieces(uri, offset, length))
+        data = b"".join(_iter_chunks(uri, offset, length))
     else:
         try:
             data = localfiles.read(local_path(uri), offset, length)
@@ -147,15 +147,15 @@ def local_copy(uri: str) -> Iterator[Path]:
         return
     with localfiles.unfinished(localfiles.scratch(os.getpid())) as path:
         with path.open("wb") as file:
-            for piece in _pieces(uri):
+            for piece in _iter_chunks(uri):
                 file.write(piece)
         yield path
 
 
-def _pieces(uri: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+def _iter_chunks(uri: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
     if not names_object(uri):
         raise MissingError(f"{uri}: no bucket or no key, expected s3://bucket/key.")
-    return s3.pieces(*_split(uri), offset, length)
+    return s3.iter_chunks(*_split(uri), offset, length)
 
 
 def commit_bytes(uri: str, data: bytes) -> None:

@@ -32,7 +32,7 @@ PUBLIC_BUCKETS = {"multimedia-commons": "us-west-2"}  # bucket -> region: open t
 # boto repeats a request, not a body that breaks off: that many requests per file, with 0.5, 1, 2 and 4 s between them.
 READ_ATTEMPTS = 5
 FIRST_WAIT_S = 0.5
-PIECE_BYTES = 2**20
+CHUNK_BYTES = 2**20
 ABSENT_KEYS = ("404", "NoSuchKey", "NoSuchBucket", "KeyTooLongError")
 UNMET = ("PreconditionFailed", "ConditionalRequestConflict", "412")  # another was there first
 
@@ -97,7 +97,7 @@ def list_objects(bucket: str, prefix: str) -> Iterator[tuple[str, int, str]]:
                 yield item["Key"], item["Size"], item.get("ETag", "").strip('"')
 
 
-def pieces(bucket: str, key: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+def iter_chunks(bucket: str, key: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
     """An object's bytes in pieces. A body that breaks off is continued where it did, on the same revision.
 
     Raises:
@@ -126,7 +126,7 @@ def pieces(bucket: str, key: str, offset: int = 0, length: int | None = None) ->
         same = _revision(answer)
         try:
             with contextlib.closing(answer["Body"]) as body:
-                for piece in body.iter_chunks(PIECE_BYTES):
+                for piece in body.iter_chunks(CHUNK_BYTES):
                     offset += len(piece)
                     yield piece
         except (OSError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError) as error:
@@ -166,7 +166,7 @@ def create(bucket: str, key: str, data: bytes) -> bool:
         if _code(error) not in UNMET:
             raise
         was_resent = error.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
-        return was_resent and exists(bucket, key) and b"".join(pieces(bucket, key)) == data
+        return was_resent and exists(bucket, key) and b"".join(iter_chunks(bucket, key)) == data
     return True
 
 

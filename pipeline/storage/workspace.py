@@ -192,7 +192,7 @@ def damaged_tar(uri: str, found: str) -> DataError:
 
 def report_folder(run: str, table: str) -> str:
     """Where a model's rows of one report table lie."""
-    return f"reports/run={run}/{table}"
+    return f"reports/model={run}/{table}"
 
 
 def _now() -> str:
@@ -200,7 +200,7 @@ def _now() -> str:
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """`view.hop_s: 1.0 there, 2.0 asked for`, for every field that differs: those of the config, then the inputs."""
+    """`clips.base.hop_s: 1.0 there, 2.0 asked for`, for every field that differs, then for every input."""
     told = []
     for kind in ("config", "inputs"):
         there, asked = _flat(found[kind]), _flat(wanted[kind])

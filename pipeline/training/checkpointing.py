@@ -70,7 +70,7 @@ def load_weights(model: nn.Module, workspace: Workspace, folder: str) -> None:
         raise DataError(f"{uri}: does not fit the model that the folder's config describes ({error}).") from error
 
 
-class Progress:
+class TrainState:
     """What a checkpoint holds: weights, memory, the step, figures since the last report, the curve, the best weights.
 
     The step is the data position: every batch is a function of the clips, the seed and the step.
@@ -179,7 +179,7 @@ class Progress:
     def note(self, split: str, metrics: dict[str, float], of_best: bool = False) -> None:
         """Add figures to the curve: of this step, or of the step that the best weights are from."""
         step = self._best_step if of_best else self.step
-        facts = {"run": self._run, "step": step, "split": split, "elapsed_s": self.elapsed_s}
+        facts = {"model": self._run, "step": step, "split": split, "elapsed_s": self.elapsed_s}
         self._curve += [facts | {"metric": name, "value": value} for name, value in metrics.items()]
 
     def keep_if_best(self, loss: float | None) -> None:

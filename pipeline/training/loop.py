@@ -2,7 +2,7 @@
 
 Everything needed to go on lies in one file, `models/<name>/checkpoint.pt`, committed in one step: a killed run goes on
 from its last checkpoint with the batches it would have seen. The weights that validate best become
-`models/<name>/model.pt`, after the learner's own last word on them, if it has one (`Concluding`).
+`models/<name>/model.pt`, after the learner's own last word on them, if it has one (`HasFinalPhase`).
 
 On a CPU a resumed run ends with the undisturbed one's weights, bit for bit. On a GPU it sees the same batches, and ends
 with the same weights as far as the GPU's kernels are functions of their input; cuDNN is told to use such.
@@ -18,9 +18,9 @@ from torch import nn
 from pipeline.errors import ConfigError, DataError
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet, prefetch, step_rng
-from pipeline.training.checkpointing import Progress
+from pipeline.training.checkpointing import TrainState
 from pipeline.training.clipsets import describe
-from pipeline.training.protocols import Batch, Beginning, Concluding, Context, Learner, Model, half_precision
+from pipeline.training.protocols import Batch, Context, HasFinalPhase, HasMemoryBank, Learner, Model, half_precision
 
 TRAIN_STREAM, VALIDATE_STREAM = 0, 1  # keeps the two splits' random streams apart
 
@@ -86,7 +86,7 @@ class _Run(Generic[Model]):
         self.model = learner.model()
         learner.initialise(self.model, workspace)
         self.model.to(context.device)
-        memory = learner.begin(train_set, seed, context) if isinstance(learner, Beginning) else nn.Module()
+        memory = learner.begin(train_set, seed, context) if isinstance(learner, HasMemoryBank) else nn.Module()
         memory.to(context.device)
         # what is frozen must not decay
         learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -94,7 +94,7 @@ class _Run(Generic[Model]):
         self.optimiser = torch.optim.AdamW(learning, lr=rate, weight_decay=decay)
         self.scaler = torch.amp.GradScaler(context.device.type, enabled=self.config.precision == "fp16")
         clips = {"train": describe(train_set), "validate": describe(validation_set)}
-        self.state = Progress(workspace, folder, self.model, memory, self.optimiser, self.scaler, clips)
+        self.state = TrainState(workspace, folder, self.model, memory, self.optimiser, self.scaler, clips)
         self.state.restore(self.config.num_steps)
         if self.state.step:
             context.report(self.state.step, {})
@@ -129,7 +129,7 @@ class _Run(Generic[Model]):
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)
         self.scaler.step(self.optimiser)  # not at all where fp16 overflowed
         self.scaler.update()
-        if isinstance(self.learner, Beginning):
+        if isinstance(self.learner, HasMemoryBank):
             self.learner.after_step()
         figures = parts | {"gradient_norm": norm}
         if self.scaler.is_enabled():
@@ -170,7 +170,7 @@ class _Run(Generic[Model]):
         state, context = self.state, self.context
         if self.validation_set.num_videos > 1 and state.best_loss == math.inf:
             raise self._failed(state.step, "no validation loss was a number")
-        if isinstance(self.learner, Concluding):
+        if isinstance(self.learner, HasFinalPhase):
             state.take_best()
             figures = self.learner.conclude(self.model, self.train_set, self.validation_set, self.seed, context)
             self._check_weights()

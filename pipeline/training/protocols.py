@@ -19,7 +19,7 @@ from pipeline.training.batching import ClipSet
 Batch = dict[str, Tensor]
 Model = TypeVar("Model", bound=nn.Module)
 AnyModel = TypeVar("AnyModel", bound=nn.Module, contravariant=True)
-HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+HALF_PRECISION_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,8 +54,10 @@ class TrainingConfig:
                 raise ValueError(f"training.{name} = {getattr(self, name)}: expected 1 or more.")
         if self.checkpoint_every is not None and self.checkpoint_every < 1:
             raise ValueError(f"training.checkpoint_every = {self.checkpoint_every}: expected 1 or more, or none.")
-        if self.precision not in ("fp32", *HALVES):
-            raise ValueError(f"training.precision = {self.precision}: expected fp32, {' or '.join(HALVES)}.")
+        if self.precision not in ("fp32", *HALF_PRECISION_DTYPES):
+            raise ValueError(
+                f"training.precision = {self.precision}: expected fp32, {' or '.join(HALF_PRECISION_DTYPES)}."
+            )
         for name in ("learning_rate", "clip_norm"):
             if not 0 < getattr(self, name) < math.inf:  # not even if it is nan
                 raise ValueError(f"training.{name} = {getattr(self, name)}: expected a number of more than 0.")
@@ -71,7 +73,11 @@ class TrainingConfig:
 
 def half_precision(precision: str, device: torch.device) -> torch.autocast:
     """The context in which a network computes; nothing changes for fp32."""
-    return torch.autocast(device.type, dtype=HALVES.get(precision, torch.bfloat16), enabled=precision in HALVES)
+    return torch.autocast(
+        device.type,
+        dtype=HALF_PRECISION_DTYPES.get(precision, torch.bfloat16),
+        enabled=precision in HALF_PRECISION_DTYPES,
+    )
 
 
 class Learner(Protocol[Model]):
@@ -97,7 +103,7 @@ class Learner(Protocol[Model]):
 
 
 @runtime_checkable
-class Beginning(Protocol):
+class HasMemoryBank(Protocol):
     """A learner whose loss needs the other workers, or a memory that outlives a step."""
 
     def begin(self, clips: ClipSet, seed: int, context: "Context") -> nn.Module:
@@ -108,7 +114,7 @@ class Beginning(Protocol):
 
 
 @runtime_checkable
-class Concluding(Protocol[AnyModel]):
+class HasFinalPhase(Protocol[AnyModel]):
     """A learner with a phase after the loop, such as a classifier on frozen towers."""
 
     def conclude(

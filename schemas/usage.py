@@ -1,11 +1,11 @@
-"""What a part took to make. Beside the results, because no two runs take the same."""
+"""What a part took to make: time and memory. Beside the results, because no two runs take the same."""
 
 import pyarrow as pa
 
 from schemas.fields import field, table_schema
 
-COSTS = table_schema(
-    "costs",
+USAGE = table_schema(
+    "usage",
     version=1,
     row="one part of one stage, as the worker that finished it measured it",
     fields=[
