@@ -4,11 +4,11 @@ from typing import Annotated
 
 from cluster.resources import EVALUATING
 from jobs.console.options import Address, Preset, Root, Seed, Set, named
-from jobs.console.progress import format_counts
 from jobs.console.session import Session, open_session
 from pipeline.clips.splitting import SplittingConfig, duplicate_groups
 from pipeline.config import from_dict, hash_json
 from pipeline.evaluation.evaluating import EvaluatePart, commit_summary, summarise_coincidence, summarise_separation
+from pipeline.formatting import format_counts
 from pipeline.learners import check_model
 from pipeline.storage.workspace import CLIPS_FOLDER, report_folder
 

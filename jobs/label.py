@@ -7,9 +7,10 @@ import typer
 
 from cluster.resources import LABELING
 from jobs.console.options import Address, Preset, Root, Seed, Set
-from jobs.console.progress import format_counts, printable
+from jobs.console.progress import printable
 from jobs.console.session import Session, open_session
 from pipeline.collection.published_lists import ROWS
+from pipeline.formatting import format_counts
 from pipeline.labels.labeling import FileFacts, LabelPart, LabelSummary, summarize_labels
 from pipeline.labels.ratings import read_judgements
 from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER

@@ -2,9 +2,9 @@
 
 from cluster.resources import MIXING
 from jobs.console.options import Address, Name, Preset, Root, Seed, Selection, Set
-from jobs.console.progress import format_counts
 from jobs.console.session import Session, open_session
 from pipeline.evaluation.mixing import EVAL_SETS, MixPart, plan_mixtures
+from pipeline.formatting import format_counts
 from pipeline.storage.workspace import LABELS_FOLDER
 
 

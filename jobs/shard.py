@@ -10,12 +10,13 @@ import typer
 from cluster.resources import SHARDING, WorkerResources
 from jobs.console.options import Address, Collection, Media, Preset, Root, Seed, Set
 from jobs.console.presets import PipelineConfig
-from jobs.console.progress import format_counts, printable
+from jobs.console.progress import printable
 from jobs.console.session import Session, open_session
 from pipeline.clips.reconciling import Totals, reconcile
 from pipeline.clips.sharding import ShardPart
 from pipeline.collection.collecting import check_collection, plan_parts
 from pipeline.errors import DataError
+from pipeline.formatting import format_counts
 from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
 from schemas.videos import REJECTED
 

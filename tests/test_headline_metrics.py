@@ -42,4 +42,4 @@ def test_the_figures_of_one_run_stand_together() -> None:
 @pytest.mark.parametrize("n", [1200, None])
 def test_a_count_is_told_where_there_is_one(n: int | None) -> None:
     (figure,) = list_figures([], [SELECTION])
-    assert figure._replace(n=n).cells()[-1] == ("1,200" if n else "")
+    assert figure._replace(n=n).cells()[-1] == ("1 200" if n else "")

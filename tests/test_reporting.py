@@ -147,7 +147,7 @@ def test_figures_stand_beside_chance_or_the_untouched_mixture(report):
         ("separation", 12.0, "dB", 0.0, "untouched mixture", 38),
         ("separation", None, "1", 0.5, "chance", 0),
     ]
-    assert report.figures[0].cells()[1:] == ("0.812", "0.500", "chance", "1,200")
+    assert report.figures[0].cells()[1:] == ("0.812", "0.500", "chance", "1 200")
 
 
 def test_the_page_holds_the_same_figures(report, page):
@@ -243,7 +243,7 @@ def test_the_page_is_a_function_of_the_workspace(workspace, text):
         (0, 1, ["0", "0.2", "0.4", "0.6", "0.8", "1"]),
         (0, 600, ["0", "200", "400", "600"]),
         (-30.5, 4.5, ["-30", "-20", "-10", "0"]),
-        (0, 7_200_000, ["0", "2e+06", "4e+06", "6e+06"]),
+        (0, 7_200_000, ["0", "2 000 000", "4 000 000", "6 000 000"]),
         (0, 5, ["0", "1", "2", "3", "4", "5"]),
     ],
 )

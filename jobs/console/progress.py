@@ -1,8 +1,8 @@
-"""What long work tells: one bar with count, rate and remaining time, or without a terminal a line every 15 s."""
+"""Progress of long work: one bar with count, rate and remaining time, or without a terminal a line every 15 s."""
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,11 +11,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 LINE_EVERY_S = 15.0
 console = Console(stderr=True, highlight=False)
-
-
-def format_counts(counts: Mapping[str, float]) -> str:
-    """`1 141 kept, 59 silent`, the zeros left out."""
-    return ", ".join(f"{count:,.0f} {name}".replace(",", " ") for name, count in counts.items() if count)
 
 
 def printable(text: str) -> str:

@@ -20,10 +20,11 @@ from cluster.mapping import map_parts
 from cluster.metrics import publish
 from cluster.resources import WorkerResources
 from jobs.console.presets import PipelineConfig, check_together, preset
-from jobs.console.progress import format_counts, printable, progress_bar
+from jobs.console.progress import printable, progress_bar
 from pipeline.config import as_dict, from_dict, list_settings, override
 from pipeline.errors import ConfigError
 from pipeline.estimate.usage import Metered
+from pipeline.formatting import format_counts
 from pipeline.storage import files
 from pipeline.storage.locking import claim
 from pipeline.storage.workspace import SETTINGS_FILE, Workspace, workspace_at

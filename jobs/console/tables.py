@@ -6,14 +6,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.formatting import format_number
+
 
 def cell(value: Any) -> str:
-    """A value as text; numbers in six digits at most, the start of a long list."""
+    """A value as text; fractions with six digits, of a long list only its start."""
     if value is None:
         return "-"
     if isinstance(value, list) and len(value) > 4:
         return f"[{', '.join(cell(item) for item in value[:3])}, ... {len(value)}]"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return format_number(value, digits=6) if isinstance(value, float) else str(value)
 
 
 def show(names: list[str], rows: list[list[Any]]) -> None:

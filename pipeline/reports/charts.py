@@ -3,6 +3,8 @@
 import math
 from typing import NamedTuple
 
+from pipeline.formatting import format_number
+
 LEFT, RIGHT, TOP, BOTTOM = 56, 368, 22, 168  # edges of the plot, in the chart's own pixels: 380 x 210
 
 
@@ -24,7 +26,7 @@ class Scale(NamedTuple):
         unit = 10 ** math.floor(math.log10(rough))
         step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= rough * (1 - 1e-9))
         numbers = range(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1)
-        return [(self(i * step), f"{i * step:,g}" if abs(i * step) < 1e6 else f"{i * step:g}") for i in numbers]
+        return [(self(i * step), format_number(i * step)) for i in numbers]
 
 
 class Chart(NamedTuple):
@@ -46,7 +48,13 @@ def bar_chart(counts: list[int], low: float, high: float, x_label: str, y_label:
     edges = [low + i * (high - low) / len(counts) for i in range(len(counts) + 1)]
     width = round((RIGHT - LEFT) / len(counts) - 1, 1)
     bars = tuple(
-        (x(edges[i]), y(count), width, round(BOTTOM - y(count), 1), f"{edges[i]:g} to {edges[i + 1]:g}: {count:,}")
+        (
+            x(edges[i]),
+            y(count),
+            width,
+            round(BOTTOM - y(count), 1),
+            f"{edges[i]:g} to {edges[i + 1]:g}: {format_number(count)}",
+        )
         for i, count in enumerate(counts)
     )
     return Chart(x, y, x_label, y_label, bars=bars)

@@ -8,6 +8,8 @@ own records, so they are told from the first stage on.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pipeline.formatting import format_figure, format_number
+
 UNTOUCHED = "untouched mixture"
 COPY = "a copy: the metric's cap"
 
@@ -60,8 +62,8 @@ class Figure(NamedTuple):
 
     def cells(self) -> tuple[str, str, str, str, str]:
         """What, value with unit, baseline with unit, whose baseline, n: as text."""
-        value, baseline = format_number(self.value, self.unit), format_number(self.baseline, self.unit)
-        return self.what, value, baseline, self.baseline_of, "" if self.n is None else f"{self.n:,}"
+        value, baseline = format_figure(self.value, self.unit), format_figure(self.baseline, self.unit)
+        return self.what, value, baseline, self.baseline_of, "" if self.n is None else format_number(self.n)
 
 
 def list_figures(summary: Sequence[Mapping[str, Any]], stages: Sequence[Mapping[str, Any]]) -> list[Figure]:
@@ -107,15 +109,3 @@ def _of_stage(stage: Mapping[str, Any]) -> Iterator[Figure]:
         count = sum(stage["reasons"].values())
         kept = stage["reasons"].get("kept", 0) / max(count, 1)
         yield Figure(f"selection {name}", "clips kept, of all that were planned", kept, "1", None, "", count)
-
-
-def format_number(value: float | None, unit: str) -> str:
-    """A ratio (unit 1) with three decimals, anything else with one and its unit.
-
-    >>> format_number(8.117, "dB"), format_number(0.5, "1"), format_number(None, "dB")
-    ('8.1 dB', '0.500', '-')
-    """
-    if value is None:
-        return "-"
-    value = 0.0 if abs(value) < 0.05 and unit != "1" else value  # -0.04 would read -0.0
-    return f"{value:.3f}" if unit == "1" else f"{value:.1f} {unit}"

@@ -138,7 +138,7 @@ rect { fill: var(--a); } polyline { fill: none; stroke-width: 1.5; }
 
 <h2>Rejected videos</h2>
 {% if rejects %}
-<p>{{ "{:,}".format(num_rejects) }} gave no clip; {{ rejects | length }} of them:</p>
+<p>{{ num_rejects }} gave no clip; {{ rejects | length }} of them:</p>
 <div class="wide"><table>
 <tr><th>outcome</th><th>video</th><th>detail</th></tr>
 {% for row in rejects %}

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import jinja2
 import pyarrow as pa
 
+from pipeline.formatting import format_figure, format_number
 from pipeline.reports.best_and_worst import EXTREMES, Extreme, show_extremes
 from pipeline.reports.charts import Chart, bar_chart, line_chart
-from pipeline.reports.headline_metrics import METRICS, Figure, format_number, list_figures
+from pipeline.reports.headline_metrics import METRICS, Figure, list_figures
 from pipeline.reports.page import PAGE
 from pipeline.reports.querying import TABLES, query_all
 from pipeline.storage import files
@@ -59,7 +60,7 @@ def make_report(workspace: Workspace) -> Report:
         extremes=_by_end(extremes),
         curves=_curves(rows["training"]),
         rejects=rows["rejects"],
-        num_rejects=rows["rejects"][0]["total"] if rows["rejects"] else 0,
+        num_rejects=format_number(rows["rejects"][0]["total"] if rows["rejects"] else 0),
         stages=stages,
     )
     return Report(figures, extremes, page)
@@ -93,7 +94,8 @@ QUERIES = {
 
 def _counts(table: pa.Table) -> tuple[list[str], list[list[str]]]:
     """Column names and rows of a count, the number last, as text."""
-    return table.column_names, [[*row[:-1], f"{row[-1]:,}"] for row in (list(r.values()) for r in table.to_pylist())]
+    rows = [list(row.values()) for row in table.to_pylist()]
+    return table.column_names, [[*row[:-1], format_number(row[-1])] for row in rows]
 
 
 def _by_end(extremes: list[Extreme]) -> dict[str, list[Extreme]]:
@@ -113,8 +115,8 @@ def _pivot(summary: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
         groups.setdefault((row["model"], row["eval_set"]), {})[row["metric"]] = row
     rows = []
     for (run, eval_set), found in groups.items():
-        values = [format_number(found[name]["value"], found[name]["unit"]) if name in found else "" for name in metrics]
-        rows.append([run, eval_set, *values, f"{max(row['n'] for row in found.values()):,}"])
+        values = [format_figure(found[name]["value"], found[name]["unit"]) if name in found else "" for name in metrics]
+        rows.append([run, eval_set, *values, format_number(max(row["n"] for row in found.values()))])
     return ["model", "set", *(METRICS.get(name, name) for name in metrics), "n"], rows
 
 
