@@ -55,7 +55,7 @@ def main() -> None:
         cut(workspace, collect(folder), config)
         learner = CoincidenceLearner(config.coincidence)
         sets = [load_split(workspace, split, config.splitting) for split in ("train", "validate")]
-        workspace.begin("models/m", {"learner": "coincidence", "config": as_dict(config.coincidence)}, {})
+        workspace.begin("models/m", {"learner": "coincidence", "coincidence": as_dict(config.coincidence)}, {})
         began = time.monotonic()
         train(learner, *sets, workspace, "models/m", 0, LocalContext(show_figures))
         print(f"trained on {sets[0].num_videos} videos in {time.monotonic() - began:.0f} s (limit 900)")

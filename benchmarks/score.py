@@ -48,7 +48,7 @@ def main() -> None:
         plan_parts(workspace, str(collection), CollectingConfig())
         ShardPart(workspace, ClipSpec(), ShardingConfig())("00000")
         model = learner.model().eval()
-        workspace.begin("models/m", {"learner": "coincidence", "config": as_dict(config)}, {})
+        workspace.begin("models/m", {"learner": "coincidence", "coincidence": as_dict(config)}, {})
         weights = io.BytesIO()
         torch.save({"model": model.state_dict()}, weights)
         files.commit_bytes(workspace.uri("models", "m", "model.pt"), weights.getvalue())

@@ -1,7 +1,7 @@
 """The one function that maps parts over Ray: a bounded window, retries, a wall-clock limit, results as they finish.
 
-Each part reads and writes files itself, so Ray carries only the callable, a part's name and a small summary. A part may
-run twice: its files' names and bytes are functions of its input, so that is harmless.
+Each part reads and writes files itself, so Ray carries only the callable, names of parts and small summaries. A part
+may run twice: its files' names and bytes are functions of its input, so that is harmless.
 """
 
 import collections
@@ -16,20 +16,26 @@ from cluster.faults import MAX_RETRIES, PartError
 from cluster.resources import WorkerResources
 
 R = TypeVar("R")
+Batch = tuple[str, ...]  # the parts of one task
 # Tasks waiting beside those that run: enough that no worker idles and an autoscaler sees demand. A pool has none: its
 # parts take minutes, and so the one part that its worker was at when it died is known.
 WAITING_PER_SLOT = 1
 # Where nodes join on demand there must be a demand: four of ray_cluster.yaml's nodes full of cutters.
 GROWING_SLOTS = 128
+MIN_TASKS = 64  # fewer would leave workers of a large cluster without
 
 
-def map_parts(work: Callable[[str], R], parts: Sequence[str], needs: WorkerResources) -> Iterator[tuple[str, R]]:
+def map_parts(
+    work: Callable[[str], R], parts: Sequence[str], needs: WorkerResources, parts_per_task: int = 1
+) -> Iterator[tuple[str, R]]:
     """(part, work(part)) for every part, in the order in which they finish; at most a window of them is in flight.
 
     Args:
         work: a picklable callable. With `needs.stateful` each worker keeps one copy of it for all its parts.
         parts: names of parts.
         needs: what one worker needs.
+        parts_per_task: parts of one Ray task, where there are more than MIN_TASKS: handing a task out takes 10 ms, as
+            long as a short part.
     Raises:
         PartError: `work` raised, or the workers of one part died more than MAX_RETRIES times.
     """
@@ -38,44 +44,51 @@ def map_parts(work: Callable[[str], R], parts: Sequence[str], needs: WorkerResou
     if needs.prefers_gpu and ray.cluster_resources().get("GPU", 0) >= 1:
         needs = dataclasses.replace(needs, num_gpus=1)
     check_placement(needs)
-    slots = min(num_slots(needs), len(parts))
+    size = max(1, min(parts_per_task, len(parts) // MIN_TASKS))
+    batches = [tuple(parts[first : first + size]) for first in range(0, len(parts), size)]
+    slots = min(num_slots(needs), len(batches))
     pool = _Pool(work, slots, needs) if needs.stateful else None
     submit = pool.submit if pool else _tasks(work, needs)
-    running: dict[Any, tuple[str, int]] = {}
+    running: dict[Any, tuple[Batch, int]] = {}
     free = list(range(slots)) * (1 if pool else 1 + WAITING_PER_SLOT)
-    waiting, deaths = list(reversed(parts)), collections.Counter[str]()
+    waiting, deaths = batches[::-1], collections.Counter[Batch]()
     try:
         while waiting or running:
             while waiting and free:
-                part, slot = waiting.pop(), free.pop()
-                running[submit(part, slot)] = (part, slot)
+                batch, slot = waiting.pop(), free.pop()
+                running[submit(batch, slot)] = (batch, slot)
             ready, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
             if not ready:
                 check_alive()
                 continue
-            part, slot = running.pop(ready[0])
+            batch, slot = running.pop(ready[0])
             free.append(slot)
             try:
-                result = ray.get(ready[0])
+                results = ray.get(ready[0])
             except ray.exceptions.RayTaskError as error:
-                raise PartError(part, error.cause or error) from error
+                raise PartError(format_batch(batch), error.cause or error) from error
             except (ray.exceptions.RayError, OSError) as error:
                 check_alive()
-                deaths[part] += 1
-                if pool is None or deaths[part] > MAX_RETRIES:  # of a task, Ray itself has counted
-                    raise PartError(part, error) from error
+                deaths[batch] += 1
+                if pool is None or deaths[batch] > MAX_RETRIES:  # of a task, Ray itself has counted
+                    raise PartError(format_batch(batch), error) from error
                 pool.replace(slot)
-                waiting.append(part)
+                waiting.append(batch)
                 continue
             if pool and not waiting:
                 pool.end(slot)  # makes room for one that waits to replace another, where a node is gone for good
-            yield part, result
+            yield from zip(batch, results, strict=True)
     finally:
         for reference in running:
             ray.cancel(reference, force=pool is None)
         if pool:
             for slot in range(slots):
                 pool.end(slot)
+
+
+def format_batch(batch: Batch) -> str:
+    """`00042`, or `00042 to 00057` for the parts of one task."""
+    return batch[0] if len(batch) == 1 else f"{batch[0]} to {batch[-1]}"
 
 
 def check_alive() -> None:
@@ -122,12 +135,12 @@ def num_slots(needs: WorkerResources) -> int:
     return max(least, int(min(total.get("CPU", 1) / needs.num_cpus, by_gpu, by_memory)))
 
 
-def _tasks(work: Callable[[str], R], needs: WorkerResources) -> Callable[[str, int], Any]:
+def _tasks(work: Callable[[str], R], needs: WorkerResources) -> Callable[[Batch, int], Any]:
     task = ray.remote(_run).options(
         num_cpus=needs.num_cpus, num_gpus=needs.num_gpus, memory=needs.memory_bytes, max_retries=MAX_RETRIES
     )
     shared = ray.put(work)
-    return lambda part, slot: task.remote(shared, part, needs.limit_s)
+    return lambda batch, slot: task.remote(shared, batch, needs.limit_s)
 
 
 class _Pool:
@@ -142,8 +155,8 @@ class _Pool:
         self._start = lambda: kind.remote(shared, needs.limit_s)
         self._workers = [self._start() for _ in range(slots)]
 
-    def submit(self, part: str, slot: int) -> Any:
-        return self._workers[slot].run.remote(part)
+    def submit(self, batch: Batch, slot: int) -> Any:
+        return self._workers[slot].run.remote(batch)
 
     def replace(self, slot: int) -> None:
         self.end(slot)  # it may live on, out of reach
@@ -153,13 +166,16 @@ class _Pool:
         ray.kill(self._workers[slot])
 
 
-def _run(work: Callable[[str], R], part: str, limit_s: float) -> R:
-    """One part on a worker. A watchdog thread ends the process at the limit, also inside C code that never returns."""
-    faulthandler.dump_traceback_later(limit_s, exit=True)
+def _run(work: Callable[[str], R], batch: Batch, limit_s: float) -> list[R]:
+    """A task's parts, one after the other. A watchdog thread ends the process at a part's limit, even inside C code."""
+    results = []
     try:
-        return work(part)
+        for part in batch:
+            faulthandler.dump_traceback_later(limit_s, exit=True)  # restarts the clock
+            results.append(work(part))
     finally:
         faulthandler.cancel_dump_traceback_later()
+    return results
 
 
 class _Worker:
@@ -168,5 +184,5 @@ class _Worker:
     def __init__(self, work: Callable[[str], Any], limit_s: float) -> None:
         self._work, self._limit_s = work, limit_s
 
-    def run(self, part: str) -> Any:
-        return _run(self._work, part, self._limit_s)
+    def run(self, batch: Batch) -> list[Any]:
+        return _run(self._work, batch, self._limit_s)

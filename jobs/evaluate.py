@@ -44,7 +44,7 @@ def evaluate_coincidence(session: Session, model: str) -> None:
     session = session.resume(report, another="--coincidence")
     seen = hash_json([workspace.parts(folder), sorted(duplicate_groups(workspace).items())])
     # what is held out is what the model was not trained on, whatever the root's settings are by now
-    config = from_dict(SplittingConfig, workspace.stage(f"models/{model}")["config"]["splitting"])
+    config = from_dict(SplittingConfig, workspace.stage(f"models/{model}")["settings"]["splitting"])
     inputs = {folder: workspace.stage(folder)["hash"]}
     with session.begin(report, {"splitting": config, "seed": session.seed}, inputs, another="--coincidence"):
         if workspace.stage(report).get("seen") == seen:

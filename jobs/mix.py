@@ -21,7 +21,7 @@ def mix(session: Session, name: str, selection: str) -> None:
             return
         label_source = None
         if workspace.has_stage(LABELS_FOLDER):
-            label_source = workspace.stage(LABELS_FOLDER)["config"]["labels"]
+            label_source = workspace.stage(LABELS_FOLDER)["settings"]["labels"]
         planned = plan_mixtures(workspace, name, selection, config, session.seed, label_source)
         finished = set(workspace.parts(folder))
         parts = [part for part in planned if part not in finished]

@@ -31,7 +31,7 @@ def command(
     workspace = open_workspace(root)
     if not files.exists(video):
         raise ConfigError(f"{video}: no such file. Expected a video: a path or an s3:// address.")
-    spec = from_dict(ClipSpecs, workspace.stage(CLIPS_FOLDER)["config"]["clips"]).base
+    spec = from_dict(ClipSpecs, workspace.stage(CLIPS_FOLDER)["settings"]["clips"]).base
     _, network = load_model(workspace, model, "separation")
     torch.set_grad_enabled(False)
     try:

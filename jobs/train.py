@@ -27,7 +27,7 @@ Workers = Annotated[
 
 def train_loop(context: Context, job: dict[str, Any]) -> None:
     """What each training process runs; `job` holds plain JSON types, so that any worker can read it."""
-    workspace, learner = Workspace(job["root"]), build(job["learner"], job["config"])
+    workspace, learner = Workspace(job["root"]), build(job["learner"], job[job["learner"]])
     if job["selection"] is None:
         sets = load_splits(workspace, SPLITS, from_dict(SplittingConfig, job["splitting"]), job["parts"])
     else:
@@ -48,7 +48,7 @@ def train_model(session: Session, learner: str, name: str, selection: str | None
     inputs = {read: workspace.stage(read)["hash"] for read in (CLIPS_FOLDER, source)}
     if getattr(config, "first_model", None):
         inputs |= check_model(workspace, config.first_model, "coincidence")
-    job = {"learner": learner, "config": as_dict(config), "selection": selection, "seed": session.seed}
+    job = {"learner": learner, learner: as_dict(config), "selection": selection, "seed": session.seed}
     job["splitting"] = as_dict(session.config.splitting)
     with session.begin(folder, job, inputs):
         is_finished = workspace.is_finished(folder)

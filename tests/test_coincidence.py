@@ -176,7 +176,7 @@ def test_coincidence_training_with_a_memory_outlives_a_kill(workspace: Workspace
     config = dataclasses.replace(NCE, training=training)
     sets = [load_split(workspace, split, SplittingConfig()) for split in ("train", "validate")]
     for name in ("whole", "killed"):
-        workspace.begin(f"models/{name}", {"learner": "coincidence", "config": as_dict(config)}, {})
+        workspace.begin(f"models/{name}", {"learner": "coincidence", "coincidence": as_dict(config)}, {})
     train(CoincidenceLearner(config), *sets, workspace, "models/whole", 0, LocalContext())
     with pytest.raises(InterruptedError):
         train(Killed(config), *sets, workspace, "models/killed", 0, LocalContext())

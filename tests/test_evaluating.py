@@ -75,7 +75,7 @@ def evaluated(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspa
     mix = MixPart(workspace, "m", "all", config, planned)
     for part in planned:
         mix(part)
-    workspace.begin("models/s", {"learner": "separation", "config": as_dict(CONFIG)}, {})
+    workspace.begin("models/s", {"learner": "separation", "separation": as_dict(CONFIG)}, {})
     sets = [load_clips(workspace, "all", split) for split in ("train", "validate")]
     train(SeparationLearner(CONFIG), *sets, workspace, "models/s", 0, LocalContext())
     evaluate = EvaluatePart(workspace, "s", "m", batch_size=2)

@@ -219,8 +219,8 @@ def test_labelling_tells_coverage_agreement_and_where_the_conflicts_are(
     assert f"conflicts: 4 clips, first {videos[0]}_00000000, " in output
     facts = workspace.stage("labels")
     assert (facts["num_judged"], facts["num_conflicts"], round(facts["fleiss_kappa"], 3)) == (10, 4, -0.333)
-    assert facts["config"]["labels"] == "my_onscreen_unanimous_clips.csv, votes.csv"
-    assert facts["config"]["content"]["votes.csv"] == hash_bytes((tmp_path / "votes.csv").read_bytes())
+    assert facts["settings"]["labels"] == "my_onscreen_unanimous_clips.csv, votes.csv"
+    assert facts["settings"]["content"]["votes.csv"] == hash_bytes((tmp_path / "votes.csv").read_bytes())
     again = ["label", "--root", workspace.root, "--set", "labeling.min_raters=2"]
     stage_file = Path(workspace.uri("labels", "_stage.json"))
     finished, begun = stage_file.read_bytes(), {name: facts[name] for name in facts if name != "finished"}

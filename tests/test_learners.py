@@ -33,7 +33,7 @@ SEPARATION = SeparationLearnerConfig(model=SeparationConfig(tdcn=BODY, towers=TO
 def test_a_trained_model_is_built_again_from_what_its_folder_says(workspace: Workspace) -> None:
     clips = load_split(workspace, "train", SplittingConfig())
     learner = CoincidenceLearner(COINCIDENCE)
-    workspace.begin("models/coincidence", {"learner": "coincidence", "config": as_dict(COINCIDENCE)}, {})
+    workspace.begin("models/coincidence", {"learner": "coincidence", "coincidence": as_dict(COINCIDENCE)}, {})
     with pytest.raises(ConfigError, match="not trained yet"):
         load_model(workspace, "coincidence", "coincidence")
     train(learner, clips, clips, workspace, "models/coincidence", 0, LocalContext())

@@ -25,6 +25,21 @@ def test_every_part_gives_one_result(needs: WorkerResources) -> None:
     assert dict(map_parts(lambda part: int(part) ** 2, PARTS, needs)) == {part: int(part) ** 2 for part in PARTS}
 
 
+@pytest.mark.parametrize("needs", [SMALL, POOL])
+def test_short_parts_share_tasks_of_which_there_are_64_or_more(needs: WorkerResources) -> None:
+    parts = [f"{index:05d}" for index in range(130)]
+    done = dict(map_parts(lambda part: (os.getpid(), time.monotonic()), parts, needs, parts_per_task=16))
+    assert sorted(done) == parts  # tasks of two parts at most, the second after the first in one process
+    assert all(
+        done[a][0] == done[b][0] and done[a][1] < done[b][1] for a, b in zip(parts[::2], parts[1::2], strict=True)
+    )
+
+
+def test_a_task_that_fails_names_the_parts_it_had() -> None:
+    with pytest.raises(PartError, match=r"^part 00002 to 00003: ZeroDivisionError"):
+        list(map_parts(lambda part: 1 / (int(part) - 3), [f"{index:05d}" for index in range(130)], SMALL, 2))
+
+
 def test_no_parts_give_no_results() -> None:
     assert list(map_parts(lambda part: 1 / 0, [], SMALL)) == []
 

@@ -66,7 +66,7 @@ def test_a_model_is_named_by_its_bytes_which_other_clips_change(workspace: Works
     for name in ("a", "b"):
         run(workspace, LineLearner(), f"models/{name}")
     clips, held_out = sets(workspace)
-    workspace.begin("models/c", workspace.stage("models/a")["config"], {})
+    workspace.begin("models/c", workspace.stage("models/a")["settings"], {})
     fewer = of(clips, clips.rows.slice(0, 16))
     train(LineLearner(), fewer, held_out, workspace, "models/c", 0, LocalContext())
     a, b, c = (workspace.stage(f"models/{name}") for name in "abc")

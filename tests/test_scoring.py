@@ -48,7 +48,7 @@ def trained(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspace
     """The world's workspace with a coincidence model `c` of two steps."""
     workspace = Workspace(str(tmp_path_factory.mktemp("trained") / "workspace"))
     shutil.copytree(world.workspace.root, workspace.root)
-    workspace.begin("models/c", {"learner": "coincidence", "config": as_dict(CONFIG)}, {})
+    workspace.begin("models/c", {"learner": "coincidence", "coincidence": as_dict(CONFIG)}, {})
     sets = [load_split(workspace, split, SplittingConfig()) for split in ("train", "validate")]
     train(CoincidenceLearner(CONFIG), *sets, workspace, "models/c", 0, LocalContext())
     return workspace
@@ -158,12 +158,12 @@ def test_a_truncated_tar_is_an_error_and_leaves_no_scores(trained: Workspace, tm
 
 def test_a_model_that_is_not_trained_or_of_another_shape_is_refused(trained: Workspace, tmp_path: Path) -> None:
     workspace = copy_of(trained, f"{tmp_path}/copy")
-    workspace.begin("models/new", {"learner": "coincidence", "config": as_dict(CONFIG)}, {})
+    workspace.begin("models/new", {"learner": "coincidence", "coincidence": as_dict(CONFIG)}, {})
     for use in (lambda: ScorePart(workspace, "new")("00000"), lambda: check_model(workspace, "new", "coincidence")):
         with pytest.raises(ConfigError, match="not trained yet"):
             use()
     stage = json.loads(files.read_bytes(workspace.uri("models/c", "_stage.json")))
-    stage["config"]["config"]["model"]["embedding_dim"] = 32
+    stage["settings"]["coincidence"]["model"]["embedding_dim"] = 32
     files.commit_bytes(workspace.uri("models/c", "_stage.json"), json.dumps(stage).encode())
     with pytest.raises(DataError, match="does not fit"):
         ScorePart(workspace, "c")("00000")
@@ -174,7 +174,7 @@ def test_a_model_trained_anew_under_its_name_is_another_input_of_its_scores(trai
     before = check_model(workspace, "c", "coincidence")
     workspace.begin("scores/c", {}, before)
     shutil.rmtree(workspace.uri("models/c"))
-    workspace.begin("models/c", {"learner": "coincidence", "config": as_dict(CONFIG)}, {})
+    workspace.begin("models/c", {"learner": "coincidence", "coincidence": as_dict(CONFIG)}, {})
     sets = [load_split(workspace, split, SplittingConfig()) for split in ("validate", "train")]  # on other clips
     train(CoincidenceLearner(CONFIG), *sets, workspace, "models/c", 0, LocalContext())
     assert workspace.stage("models/c")["hash"] == trained.stage("models/c")["hash"]

@@ -40,7 +40,7 @@ def test_a_stage_that_was_begun_keeps_its_settings_and_what_is_given_now_goes_be
 
 def test_a_model_keeps_the_settings_of_its_learner(tmp_path: Path) -> None:
     session = open_session(str(tmp_path), settings=["separation.crop_frames=3"])
-    job = {"learner": "separation", "config": session.config.separation, "splitting": session.config.splitting}
+    job = {"learner": "separation", "separation": session.config.separation, "splitting": session.config.splitting}
     session.workspace.begin("models/m", job, {})
     resumed = open_session(str(tmp_path)).resume("models/m")
     assert resumed.config == session.config != open_session(str(tmp_path)).config
@@ -79,7 +79,7 @@ def test_of_many_settings_a_stage_goes_on_with_five_are_named(root: str, capsys:
 def of_another_version(root: str, name: str) -> None:
     file = Path(root, name)
     record = json.loads(file.read_text())
-    record["config"]["filtering"]["colour"] = "red"
+    record.get("settings", record)["filtering"]["colour"] = "red"
     file.write_text(json.dumps(record))
 
 
@@ -114,7 +114,8 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr("jobs.console.session.connect", lambda address: given.append("Ray"))
     monkeypatch.setattr("jobs.console.session.publish", lambda *output: None)
     monkeypatch.setattr(
-        "jobs.console.session.map_parts", lambda work, names, needs: ((n, given.append(n) or work(n)) for n in names)
+        "jobs.console.session.map_parts",
+        lambda work, parts, needs, per_task: ((n, given.append(f"{n}*{per_task}") or work(n)) for n in parts),
     )
     return given
 
@@ -132,13 +133,12 @@ def test_with_no_part_to_do_ray_is_not_started(session: Session, batches: list[s
 def test_short_work_is_handed_out_together_and_every_part_is_done_and_measured(
     session: Session, batches: list[str]
 ) -> None:
-    parts = [f"{number:05d}" for number in range(130)]  # 64 portions at least: two parts each at most
+    parts = [f"{number:05d}" for number in range(130)]
     counts = session.map(
         "filter s", lambda part: {"last": int(part) == 129, "n": 1}, parts, FILTERING, parts_per_task=16
     )
     assert counts == {"last": 1, "n": 130}
-    assert [len(portion.split()) for portion in batches[1:]] == [2] * 65
-    assert " ".join(batches[1:]).split() == parts
+    assert batches[1:] == [f"{part}*16" for part in parts]
     costs = session.workspace.read_all("usage/filter-s", USAGE, ["stage", "part"]).to_pylist()
     assert costs == [{"stage": "filter-s", "part": part} for part in parts]
 

@@ -134,7 +134,7 @@ def test_beginning_again_with_the_same_config_is_no_error_and_gives_the_same_has
     assert place.begin("clips", ClipSpec(), {"collection": "abc"}) == first
     assert place.stage("clips")["started"] == started
     expected = hash_json(
-        {"config": json.loads(json.dumps(dataclasses.asdict(ClipSpec()))), "inputs": {"collection": "abc"}}
+        {"settings": json.loads(json.dumps(dataclasses.asdict(ClipSpec()))), "inputs": {"collection": "abc"}}
     )
     assert first == expected
 
@@ -168,7 +168,7 @@ def test_a_stage_is_finished_only_once_that_is_said(place: Workspace) -> None:
     place.finish("models/m", step=7)
     assert place.is_finished("models/m")
     stage = place.stage("models/m")
-    assert (stage["step"], stage["config"]) == (7, {"a": 1})
+    assert (stage["step"], stage["settings"]) == (7, {"a": 1})
     times = [datetime.datetime.fromisoformat(stage[name]) for name in ("started", "finished")]
     assert times == sorted(times)
     assert times[0].utcoffset() == datetime.timedelta(0)

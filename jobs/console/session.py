@@ -32,7 +32,6 @@ from pipeline.storage.workspace import SETTINGS_FILE, Workspace, workspace_at
 R = TypeVar("R")
 Note = Callable[[Mapping[str, float], float], str]
 DEFAULT_PRESET = "tiny"
-MIN_BATCHES = 64  # portions of parts: fewer would leave workers of a large cluster without
 MAX_TOLD = 5  # settings of a folder that are named: a folder of another preset differs in dozens
 
 
@@ -63,10 +62,9 @@ class Session:
         """
         if not self.workspace.has_stage(folder):
             return self
-        stored, config = self.workspace.stage(folder)["config"], self.config
+        stored, config = self.workspace.stage(folder)["settings"], self.config
         if self.given is not None:
-            of_stage = stored | {stored.get("learner"): stored.get("config")}  # a model's is told apart by its learner
-            whole = {name: of_stage.get(name, value) for name, value in as_dict(config).items()}
+            whole = {name: stored.get(name, value) for name, value in as_dict(config).items()}
             way_out = f"Use another {another}, or remove that folder and what was made from it."
             config = override(_restored(whole, self.workspace.uri(folder), way_out), self.given)
         seed = self.seed if self.is_seed_given else stored.get("seed", self.seed)
@@ -97,7 +95,7 @@ class Session:
             files.remove_unfinished(self.workspace.uri(folder))
             self.workspace.begin(folder, config, inputs, another)
             if is_new:
-                settings = {"config": as_dict(self.config), "seed": self.seed}
+                settings = as_dict(self.config) | {"seed": self.seed}
                 files.commit_bytes(uri, json.dumps(settings, indent=1).encode())
             yield
 
@@ -135,8 +133,7 @@ class Session:
             work: what is done with a part.
             parts: those to do.
             needs: of one worker.
-            parts_per_task: parts of one Ray task, where there are many: handing a task out takes 10 ms, as long as
-                a short part.
+            parts_per_task: see `map_parts`.
             counts: for the bar and the metrics; the caller counts in it what it has been given.
             note: what the bar says of the counts so far and the seconds they took.
         """
@@ -144,15 +141,13 @@ class Session:
             return
         connect(self.address)
         metered = Metered(self.workspace, stage.replace(" ", "-"), work)
-        size = max(1, min(parts_per_task, len(parts) // MIN_BATCHES))
-        batches = [" ".join(parts[first : first + size]) for first in range(0, len(parts), size)]
-        done, began = 0, time.monotonic()
+        began = time.monotonic()
         with progress_bar(stage, len(parts)) as advance:
-            for _, given in map_parts(lambda names: [metered(part) for part in names.split()], batches, needs):
-                yield from given
-                done, elapsed_s = done + len(given), time.monotonic() - began
+            for done, (_, result) in enumerate(map_parts(metered, parts, needs, parts_per_task), start=1):
+                yield result
+                elapsed_s = time.monotonic() - began
                 publish(stage, done, len(parts), elapsed_s / done * (len(parts) - done), counts)
-                advance(len(given), note(counts, elapsed_s))
+                advance(1, note(counts, elapsed_s))
 
     def done(self, stage: str, facts: str, folder: str) -> None:
         """The command's last line: what was done, and where it lies."""
@@ -173,18 +168,22 @@ def open_session(
     """
     workspace = workspace_at(root)
     uri = workspace.uri(SETTINGS_FILE)
-    stored: dict[str, Any] = json.loads(files.read_bytes(uri)) if files.exists(uri) else {"seed": 0}
-    if preset_name is not None or "config" not in stored:
+    stored: dict[str, Any] = json.loads(files.read_bytes(uri)) if files.exists(uri) else {}
+    if preset_name is not None or not stored:
         config = preset(preset_name or DEFAULT_PRESET)
     else:
-        config = _restored(stored["config"], uri, "Give --preset and --set again, or use another --root.")
+        config = _restored(
+            {name: stored[name] for name in stored if name != "seed"},
+            uri,
+            "Give --preset and --set again, or use another --root.",
+        )
     given = tuple(settings or ())
     config = override(config, given)
     check_together(config)
     return Session(
         workspace,
         config,
-        stored["seed"] if seed is None else seed,
+        stored.get("seed", 0) if seed is None else seed,
         address,
         given=given if preset_name is None else None,
         is_seed_given=seed is not None,

@@ -51,7 +51,7 @@ def load_model(workspace: Workspace, run: str, expected: str) -> tuple[Any, Any]
         ConfigError: there is no such model, it is not of the learner `expected`, or its training has not finished.
     """
     stage = _stage(workspace, run, expected)
-    learner = build(stage["config"]["learner"], stage["config"]["config"])
+    learner = build(expected, stage["settings"][expected])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = learner.model().eval().to(device)
     load_weights(model, workspace, f"models/{run}")
@@ -60,7 +60,7 @@ def load_model(workspace: Workspace, run: str, expected: str) -> tuple[Any, Any]
 
 def _stage(workspace: Workspace, run: str, expected: str) -> dict[str, Any]:
     stage = workspace.stage(f"models/{run}")
-    found = stage["config"]["learner"]
+    found = stage["settings"]["learner"]
     if found != expected:
         raise ConfigError(f"{workspace.uri('models', run)}: a {found} model, expected a {expected} model.")
     return stage

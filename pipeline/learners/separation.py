@@ -122,10 +122,10 @@ class SeparationLearner:
         if self.config.first_model is None:
             return
         folder = f"models/{self.config.first_model}"
-        trained = workspace.stage(folder)["config"]
+        trained = workspace.stage(folder)["settings"]
         if trained["learner"] != "coincidence":
             raise ConfigError(f"{workspace.uri(folder)}: a {trained['learner']} model, expected a coincidence model.")
-        learner = CoincidenceLearner(from_dict(CoincidenceLearnerConfig, trained["config"]))
+        learner = CoincidenceLearner(from_dict(CoincidenceLearnerConfig, trained["coincidence"]))
         found, expected = learner.config.model.towers, self.config.model.towers.towers
         if found != expected:
             raise ConfigError(

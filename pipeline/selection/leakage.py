@@ -81,9 +81,9 @@ def _check_shares(workspace: Workspace) -> None:
     """Raise a DataError if two of the selections, and of the models that train on whole splits, split differently."""
     known: dict[str, SplittingConfig] = {}
     for folder in [f"{kind}/{name}" for kind in ("selections", "models") for name in _names(workspace, kind)]:
-        config = workspace.stage(folder)["config"] if workspace.has_stage(folder) else {}
-        if "splitting" in config and config.get("selection") is None:
-            known[folder] = from_dict(SplittingConfig, config["splitting"])
+        settings = workspace.stage(folder)["settings"] if workspace.has_stage(folder) else {}
+        if "splitting" in settings and settings.get("selection") is None:
+            known[folder] = from_dict(SplittingConfig, settings["splitting"])
     for (other, expected), (folder, splitting) in itertools.pairwise(known.items()):
         if splitting != expected:
             raise DataError(

@@ -1,7 +1,8 @@
 """The workspace: where each stage's parts lie, which are still missing, and what made them.
 
 A part that lies on disk is finished work, so resume, retry and progress are one question: which parts are pending?
-Every stage folder holds a `_stage.json`: its config, the hash of config and inputs, and the versions that wrote it.
+Every stage folder holds a `_stage.json`: its settings, named as in `PipelineConfig`, the hash of settings and inputs,
+and the versions that wrote it.
 """
 
 import datetime
@@ -100,26 +101,26 @@ class Workspace:
             pq.write_table(checked, file, compression="zstd", write_page_checksum=True)
         return uri
 
-    def begin(self, folder: str, config: Any, inputs: dict[str, str], another: str = "--name") -> str:
-        """Claim a folder for one config and its inputs; return the hash that names what it will hold.
+    def begin(self, folder: str, settings: Any, inputs: dict[str, str], another: str = "--name") -> str:
+        """Claim a folder for its settings and inputs; return the hash that names what it will hold.
 
         Args:
             folder: the stage's folder, such as scores/coincidence.
-            config: the stage's config dataclass, or a dict of configs and plain JSON types.
+            settings: configs and plain JSON types, by their name in `PipelineConfig`: a later command takes them up.
             inputs: hash of each stage it reads, by folder.
             another: option that leads to another folder, for the message of a refusal.
         Raises:
-            ConfigError: the folder already holds work of another config or of other inputs.
+            ConfigError: the folder already holds work of other settings or inputs.
         """
-        plain = as_dict(config)
-        name = hash_json({"config": plain, "inputs": inputs})
-        stage = {"config": plain, "inputs": inputs, "hash": name}
+        plain = as_dict(settings)
+        name = hash_json({"settings": plain, "inputs": inputs})
+        stage = {"settings": plain, "inputs": inputs, "hash": name}
         if self.has_stage(folder):
             found = self.stage(folder)
             if found["hash"] != name:
                 changes = _differences(found, stage)
                 raise ConfigError(
-                    f"{self.uri(folder)}: holds work of another config or input ({changes}). "
+                    f"{self.uri(folder)}: holds work of other settings or inputs ({changes}). "
                     f"Use another {another}, or remove that folder and what was made from it."
                 )
             return name
@@ -146,7 +147,7 @@ class Workspace:
         return files.exists(self.uri(folder, STAGE_FILE))
 
     def stage(self, folder: str) -> dict[str, Any]:
-        """What made the folder: config, inputs, hash, versions, times.
+        """What made the folder: settings, inputs, hash, versions, times.
 
         Raises:
             ConfigError: no stage has begun there; the message names the command that makes it.
@@ -202,7 +203,7 @@ def _now() -> str:
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:
     """`clips.base.hop_s: 1.0 there, 2.0 asked for`, for every field that differs, then for every input."""
     told = []
-    for kind in ("config", "inputs"):
+    for kind in ("settings", "inputs"):
         there, asked = _flat(found[kind]), _flat(wanted[kind])
         names = [name for name in sorted(there.keys() | asked.keys()) if there.get(name) != asked.get(name)]
         told += [f"{name}: {there.get(name)} there, {asked.get(name)} asked for" for name in names]
