@@ -139,7 +139,7 @@ def measure(workspace: Workspace, folder: Path, config) -> None:
 
 
 def kinds_in_view(world: WorldConfig, video: Path) -> frozenset[str]:
-    """Kinds of all that sounds in spec. Two videos of equal kinds can hardly be told apart: they bound the AUC."""
+    """Kinds of all that sounds in view. Two videos of equal kinds can hardly be told apart: they bound the AUC."""
     scene = plan_scene(world, int(video.stem.removeprefix("world_")))
     return frozenset(source.kind for source in scene.sources if source.on_screen)
 
@@ -150,11 +150,11 @@ def draw(workspace: Workspace) -> None:
     curve = [(row["step"], row["value"]) for row in rows if row["metric"] == "info_nce" and row["split"] == "validate"]
     high, low, last = max(value for _, value in curve), min(value for _, value in curve), curve[-1][0]
     points = " ".join(f"{40 + 420 * x / last:.1f},{20 + 190 * (high - y) / (high - low):.1f}" for x, y in curve)
-    told = [f'<text x="40" y="12">validation InfoNCE, nats: {high:.2f} to {low:.2f}; steps to {last}</text>']
-    told += [f'<polyline points="{points}" fill="none" stroke="#06c" stroke-width="2"/>']
-    told += [f'<line x1="40" y1="{a}" x2="{b}" y2="210" stroke="#999"/>' for a, b in ((20, 40), (210, 460))]
+    marks = [f'<text x="40" y="12">validation InfoNCE, nats: {high:.2f} to {low:.2f}; steps to {last}</text>']
+    marks += [f'<polyline points="{points}" fill="none" stroke="#06c" stroke-width="2"/>']
+    marks += [f'<line x1="40" y1="{a}" x2="{b}" y2="210" stroke="#999"/>' for a, b in ((20, 40), (210, 460))]
     head = '<svg xmlns="http://www.w3.org/2000/svg" width="480" height="240" font-size="12" font-family="sans-serif">'
-    CURVE.write_text("\n".join(itertools.chain([head], told, ["</svg>"])) + "\n")
+    CURVE.write_text("\n".join(itertools.chain([head], marks, ["</svg>"])) + "\n")
 
 
 if __name__ == "__main__":

@@ -156,19 +156,19 @@ def main() -> int:
         make_videos(Path(folder) / "videos")
         base = options.root or f"{folder}/disturbed"
         undisturbed = Workspace(f"{folder}/undisturbed")
-        told = disturb(shard(Path(folder) / "videos", undisturbed.root), undisturbed)
-        if told.exit_code:
-            print(told.stderr)
+        run = disturb(shard(Path(folder) / "videos", undisturbed.root), undisturbed)
+        if run.exit_code:
+            print(run.stderr)
             return 1
         expected = content(undisturbed.root)
         num_parts = len(undisturbed.parts(VIDEOS_FOLDER))
-        print(f"undisturbed: {told.took_s:.1f} s, {num_parts} parts, sha256 {expected[:16]}", flush=True)
+        print(f"undisturbed: {run.took_s:.1f} s, {num_parts} parts, sha256 {expected[:16]}", flush=True)
         num_equal = 0
         for run in range(options.runs):
             random = np.random.default_rng([options.seed, run])
             for draw in itertools.count():  # until the moment comes before the command's end
                 after_parts = int(random.integers(0, num_parts))
-                delay_s = random.uniform(0, LONGEST_DELAY_S if after_parts else told.took_s / 2)
+                delay_s = random.uniform(0, LONGEST_DELAY_S if after_parts else run.took_s / 2)
                 kill = Kill(("driver", "worker", "raylet")[run % 3], after_parts, delay_s)
                 workspace = Workspace(files.join(base, f"{run:03d}_{draw}"))
                 command = shard(Path(folder) / "videos", workspace.root)

@@ -113,12 +113,12 @@ def check_placement(needs: WorkerResources) -> None:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     fits = any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes)
     if not fits and not grows():
-        told = f"{wanted['CPU']:g} CPUs, {wanted['GPU']:g} GPUs and {needs.memory_bytes / 2**30:.1f} GiB"
+        needed = f"{wanted['CPU']:g} CPUs, {wanted['GPU']:g} GPUs and {needs.memory_bytes / 2**30:.1f} GiB"
         found = "; ".join(
             f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs and {node.get('memory', 0) / 2**30:.1f} GiB"
             for node in nodes
         )
-        raise ConnectionError(f"no node can run a worker of {told}. Found: {found}. Add a larger node.")
+        raise ConnectionError(f"no node can run a worker of {needed}. Found: {found}. Add a larger node.")
 
 
 def grows() -> bool:

@@ -1,4 +1,4 @@
-"""What a run tells of itself while it works: gauges that Ray's dashboard and any Prometheus scrape from each node.
+"""Gauges of a running command, which Ray's dashboard and any Prometheus scrape from each node.
 
 `ray_earshot_parts_done`, `ray_earshot_parts_total` and `ray_earshot_seconds_to_go` by stage, and `ray_earshot_items` by
 stage and what: for `shard` the seconds of video, and videos and clips by outcome.

@@ -3,8 +3,8 @@
 The loop keeps its own checkpoint in the workspace, in one atomic step, so Ray Train's part is to start the processes,
 connect them, and start them again when one dies; the loop then goes on from that checkpoint by itself.
 
-The decision to question: Ray Train is told to restart nothing. It would count failures over the whole run, and restart
-what no restart can mend; here a failure counts only if no step was reported since the one before it.
+Design note: Ray Train's own restarts are off. It would count failures over the whole run, and restart what no restart
+can mend. Here a failure counts only if no step was reported since the failure before it.
 """
 
 import tempfile
@@ -215,7 +215,7 @@ def _wait(
         try:
             trainer.fit()
             outcome.append(None)
-        except BaseException as error:  # noqa: BLE001  raised again below, on the thread that can be told
+        except BaseException as error:  # noqa: BLE001  raised again below, on the main thread
             outcome.append(error)
 
     waiting = threading.Thread(target=wait, daemon=True)

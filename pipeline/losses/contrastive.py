@@ -1,11 +1,11 @@
 """Contrastive loss: pictures and sounds that happen together score higher than those of different videos.
 
 In: the score of every picture with every sound of a batch as a logit, row i and column i from the same moment, and the
-video each was cut from. Out: a loss in nats per row. The score is the model's (`logits` of `models/coincidence.py`);
+video each was cut from. Out: a loss in nats per row. The score is the model's (`logits` of `models/towers.py`);
 what it is compared with is the objective: here the other rows of the batch, in `losses/nce.py` a memory of clips.
 
-The decision to question is the mask: another moment of the same video is neither a positive nor a negative. It looks
-and sounds alike, so as a negative it would push apart what belongs together.
+Design note: another moment of the same video is masked, neither a positive nor a negative. It looks and sounds alike,
+so as a negative it would push apart what belongs together.
 """
 
 import torch

@@ -9,12 +9,12 @@ after Wisdom et al. 2020 (MixIT, arXiv:2006.12701), and Tzinis et al. 2021 (Audi
 the mixtures. The last term does not depend on the estimates, and AudioScope leaves it out; it makes values comparable
 between loud and quiet clips. A perfect separation has -60 dB, silent estimates have +0.009 dB.
 
-The decision to question is the search: all 2^S assignments are compared through the inner products of the waveforms, in
+Design note: all 2^S assignments are compared through the inner products of the waveforms, in
 float64 and without a graph, and only the winner is evaluated on the waveforms. So no waveform is made per assignment,
 the gradient is that of the exact minimum, and low precision cannot reach the value: at tau = 1e-3 a bfloat16 Gram
 matrix is off by several dB. Nothing assumes that the estimates add up to the mixture.
 
-A silent mixture (mean square at most SILENT_POWER) asks for nothing: its term is 0 dB under every assignment and
+A silent mixture (mean square at most SILENT_POWER) has no say: its term is 0 dB under every assignment and
 sends no gradient. A small floor in its place would reward silence down to that floor and divide by it in the gradient.
 Estimates that add up to the input still go to the other mixture, since only all of them together make it.
 """

@@ -9,7 +9,7 @@ arXiv:2011.01143):
     multiple instance      at least the most probable of R is; the others of R are free
     active combinations    some non-empty part of R is, and the rest of R is not: the cheapest such part
 
-The decision to question: where R is empty (an off-screen clip, or an assignment that gives the first mixture nothing)
+Design note: where R is empty (an off-screen clip, or an assignment that gives the first mixture nothing)
 the last two would be minima over nothing. All three are then the cross-entropy of "no source is on screen".
 
 Everything is computed from logits in fp32, so a certain and wrong answer costs |z| instead of log(0).

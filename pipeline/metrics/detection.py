@@ -1,4 +1,4 @@
-"""How well a score tells two kinds apart: sources on and off screen, pairs that match and pairs that do not.
+"""How well a score separates two classes: sources on and off screen, pairs that match and pairs that do not.
 
 Conventions
 -----------

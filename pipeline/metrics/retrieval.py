@@ -1,10 +1,10 @@
-"""How well one view finds its other half among many: a picture its sound, a sound its picture.
+"""How well one modality finds its counterpart among many: a picture its sound, a sound its picture.
 
 Conventions
 -----------
 Scores are [N, N] numbers, row i a query, column i its own partner, all partners of different videos; a higher score is
 a better match and only the order within a row counts. Transpose to ask in the other direction. Values are floats in
-[0, 1]; chance is k / N. Equal scores are told apart by chance, so a score that says nothing scores k / N, not 1.
+[0, 1]; chance is k / N. Ties are broken by chance, so a constant score reaches k / N, not 1.
 
 Metric
 ------

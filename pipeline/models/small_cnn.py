@@ -14,7 +14,7 @@ SMALL_CNN_LAYERS = ((64, 3, 2), (128, 3, 2), (256, 3, 2), (512, 3, 2))
 """(channels at width 1, kernel, stride) of each; the strides multiply to that of the grid, 16."""
 
 
-class PlainNet(nn.Module):
+class SmallCNN(nn.Module):
     """Convolutions with batch norm and ReLU; any input size from 1 x 1 up."""
 
     def __init__(

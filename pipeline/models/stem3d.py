@@ -3,10 +3,10 @@
 From the patent: "Conv3d 3x7x7, 3 -> 64", a pooling, several 2-D layers, a dense layer to R^512 for frames; several
 convolutions and a dense layer to R^512 for the log-mel. Its figures hold the other sizes, so these follow AVID
 (arXiv:2004.12943, appendix): stem stride 2 and 3 x 3 max pooling, then two 3 x 3 convolutions for each of 64, 128, 256
-and 512 channels. Where AVID ends in the maximum over the grid, these take the mean, as the other trunks do. At one
+and 512 channels. Where AVID ends in the maximum over the grid, these take the mean, as the other backbones do. At one
 frame per second the stem sees 3 s; time is padded with zeros, so one frame alone is enough.
 
-Grids are those of the other trunks, one cell per 16 pixels, because the on-screen classifier looks at them.
+Grids are those of the other backbones, one cell per 16 pixels, because the on-screen classifier looks at them.
 """
 
 import torch

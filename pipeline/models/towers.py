@@ -1,7 +1,7 @@
 """Do this sound and these frames belong together? Two towers into one embedding space, and a calibrated match score.
 
-The towers are also the eyes and ears of the on-screen classifier in `models/onscreen.py`, which starts from weights
-trained here. Clips are brought to one level first (INPUT_DB): a match does not depend on how loud the uploader was.
+The on-screen classifier (`onscreen_classifier.py`) starts from these towers. Clips are brought to one level first
+(INPUT_DB): a match does not depend on how loud the uploader was.
 
 Two scores, and why: the contrastive one orders pairs (c in US11335096B2: exp of a bilinear form; or of a cosine over a
 temperature) and trains the towers; the matcher's probability, trained on frozen towers, is what users see.
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pipeline.audio import MEL_MAX_HZ, level_gain, log_mel
 from pipeline.models.mobilenet import MAX_DEPTH, MobileNet, MobileNetConfig
-from pipeline.models.small_cnn import SMALL_CNN_LAYERS, PlainNet
+from pipeline.models.small_cnn import SMALL_CNN_LAYERS, SmallCNN
 from pipeline.models.stem3d import SPECTROGRAM_LAYERS, Stem3dNet
 
 INPUT_DB = -20.0  # RMS that the audio tower expects, dBFS: the usual level of speech and music in video
@@ -93,7 +93,7 @@ class VisualTower(nn.Module):
         self.net = (
             Stem3dNet(width=config.width, embedding_dim=config.embedding_dim)
             if config.backbone == "stem3d"
-            else _trunk(config, in_channels=3, mean=0.5, std=0.25)
+            else _backbone(config, in_channels=3, mean=0.5, std=0.25)
         )
         self.frame_size = config.frame_size
         self.local_dim = self.net.local_dim
@@ -122,7 +122,7 @@ class AudioTower(nn.Module):
     def __init__(self, config: CoincidenceConfig) -> None:
         super().__init__()
         # log-mel of a clip at INPUT_DB: mean about -3, standard deviation about 2
-        self.net = _trunk(config, in_channels=1, mean=-3.0, std=2.0)
+        self.net = _backbone(config, in_channels=1, mean=-3.0, std=2.0)
         self.rate_hz = config.rate_hz
         self.local_dim = self.net.local_dim
 
@@ -236,7 +236,7 @@ def _rows(local: Tensor, num_clips: int) -> Tensor:
     return local.flatten(2).transpose(1, 2).reshape(num_clips, -1, local.shape[1])
 
 
-def _trunk(config: CoincidenceConfig, *, in_channels: int, mean: float, std: float) -> MobileNet | PlainNet:
+def _backbone(config: CoincidenceConfig, *, in_channels: int, mean: float, std: float) -> MobileNet | SmallCNN:
     """The network inside a tower, that of stem3d for sound only."""
     if config.backbone == "mobilenet":
         return MobileNet(
@@ -249,7 +249,7 @@ def _trunk(config: CoincidenceConfig, *, in_channels: int, mean: float, std: flo
                 input_std=std,
             )
         )
-    return PlainNet(
+    return SmallCNN(
         SPECTROGRAM_LAYERS if config.backbone == "stem3d" else SMALL_CNN_LAYERS,
         in_channels=in_channels,
         width=config.width,

@@ -7,7 +7,7 @@
     <folder>/labels.csv                     when something sounds on screen and off screen, for all videos
 
 The rule for masks and boxes: second k of a video is judged on the frame shown at k + 0.5 s. A source's mask is its
-silhouette there, less what stands in front, if it is on screen and active at k + 0.5 s, else empty. Its box holds the
+silhouette there, less what is in front of it, if it is on screen and active at k + 0.5 s, else empty. Its box holds the
 silhouette whether it is active or not. Equal scenes give equal bytes: the archive carries no clock.
 """
 
@@ -50,7 +50,7 @@ class Truth:
 
 
 def judged_frames(scene: Scene) -> NDArray[np.int_]:
-    """The frame that stands for each second: the one shown at k + 0.5 s.
+    """The frame of each second: the one shown at k + 0.5 s.
 
     A last second of half a second or less has none.
     """
