@@ -33,6 +33,7 @@ from pipeline.clips.tars import TarWriter
 from pipeline.errors import ClipError, MissingError
 from pipeline.media.decoding import Decoding
 from pipeline.media.ffmpeg_log import MediaInfo
+from pipeline.media.frame_buffer import MAX_LEAD_S, FrameBuffer
 from pipeline.media.streams import Frame
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
@@ -40,8 +41,7 @@ from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.videos import COLLECTION, VIDEOS
 
-# How far one stream may run ahead of the other before the other counts as ended: bounds what is held in memory.
-MAX_LEAD_S = 120.0
+EncodedFrame = tuple[float, bytes, np.ndarray]  # its time, JPEG, and a small grey picture of it in 0 to 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,8 +141,7 @@ class Cutting:
         self._next: Plan | None = next(self._plans)
         self._sound = np.zeros(0, dtype="<i2")
         self._sound_start = 0  # in samples: where `_sound` begins on the video's clock
-        self._frames: dict[int, tuple[float, bytes, np.ndarray]] = {}  # by tick: time, JPEG, small picture
-        self._last_frame_s = -1.0
+        self._frames: FrameBuffer[EncodedFrame] = FrameBuffer(spec)
         self._outcomes: collections.Counter[str] = collections.Counter()
         self._reason: str | None = None
         self._detail: str | None = None
@@ -187,7 +186,7 @@ class Cutting:
                     self._let_go()  # what lies before the first clip, if the collection prescribes a start
                     while self._next is not None and self._is_complete(self._next):
                         yield self._clip(self._next)
-                    if self._next is None and min(self._sound_end_s(), self._last_frame_s) >= self._last_end_s():
+                    if self._next is None and min(self._sound_end_s(), self._frames.last_s) >= self._last_end_s():
                         break  # at the same point however fast the decoder is: the rest need not be read
         except ClipError as error:  # what was decoded before is still good
             self._reason, self._detail = error.reason, error.detail
@@ -205,11 +204,9 @@ class Cutting:
             yield self._describe(Plan(next(same), is_certain=True), self._sound[:0], [])
 
     def _add_frame(self, frame: Frame) -> None:
-        tick = max(0, math.floor((frame.time_s + 1e-3) * self._spec.frame_rate_hz))
         jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(frame.pixels), quality=self._config.jpeg_quality)
         small = frame.pixels[::4, ::4].mean(axis=2, dtype=np.float32) / 255
-        self._frames.setdefault(tick, (frame.time_s, jpeg, small))
-        self._last_frame_s = max(self._last_frame_s, frame.time_s)
+        self._frames.add(frame.time_s, (frame.time_s, jpeg, small))
 
     def _ends_by(self, plan: Plan, end_s: float) -> bool:
         return plan.start_s + self._spec.clip_s <= end_s + self._config.max_padding_s
@@ -221,10 +218,10 @@ class Cutting:
         """What has been decoded, or the end that the collection prescribes."""
         info = self._decoding.info if self._decoding else MediaInfo()
         picture_s = 0.0
-        if self._last_frame_s >= 0:
+        if self._frames.last_s >= 0:
             # frames come one per tick: the picture ends within a tick of the last one, and the container says where
             frame_s = 1 / info.frame_rate_hz if info.frame_rate_hz and info.frame_rate_hz >= 1 else 0.0
-            least_s = self._last_frame_s + frame_s
+            least_s = self._frames.last_s + frame_s
             picture_s = max(least_s, min(info.duration_s or 0.0, least_s + 1 / self._spec.frame_rate_hz))
         return min(max(self._sound_end_s(), picture_s), self._last_end_s())
 
@@ -236,32 +233,19 @@ class Cutting:
     def _is_complete(self, plan: Plan) -> bool:
         """Whether no later sound or frame can change this clip."""
         end_s = plan.start_s + self._spec.clip_s
-        sound = self._sound_end_s() >= end_s or self._last_frame_s > end_s + MAX_LEAD_S
-        last_tick_s = (self._first_tick(plan) + self._spec.num_frames - 1) / self._spec.frame_rate_hz
-        picture = self._last_frame_s + 1e-3 >= last_tick_s or self._sound_end_s() > end_s + MAX_LEAD_S
-        return sound and picture
-
-    def _first_tick(self, plan: Plan) -> int:
-        """The first frame that starts within the clip: a prescribed start may lie between two."""
-        return math.ceil(plan.start_s * self._spec.frame_rate_hz - 1e-6)
+        sound = self._sound_end_s() >= end_s or self._frames.last_s > end_s + MAX_LEAD_S
+        return sound and self._frames.is_complete(plan.start_s, self._sound_end_s())
 
     def _clip(self, plan: Plan) -> Clip:
         """The planned clip; the next one is then at hand, and what no later clip needs is let go."""
         spec = self._spec
         first = round(plan.start_s * spec.sample_rate_hz) - self._sound_start
         samples = self._sound[max(0, first) : first + spec.num_samples]
-        frames = [self._frame_at(self._first_tick(plan) + k) for k in range(spec.num_frames)]
-        clip = self._describe(plan, samples, [frame for frame in frames if frame is not None])
+        frames = [frame for frame in self._frames.shown(plan.start_s) if frame is not None]
+        clip = self._describe(plan, samples, frames)
         self._next = next(self._plans, None)
         self._let_go()
         return clip
-
-    def _frame_at(self, tick: int) -> tuple[float, bytes, np.ndarray] | None:
-        """The frame shown at a tick: its own, or the last one before it (a picture that stands still sends none)."""
-        if tick in self._frames:
-            return self._frames[tick]
-        earlier = [known for known in self._frames if known < tick]
-        return self._frames[max(earlier)] if earlier else None
 
     def _let_go(self) -> None:
         if self._next is None:
@@ -269,12 +253,9 @@ class Cutting:
         first = round(self._next.start_s * self._spec.sample_rate_hz)
         passed = min(len(self._sound), max(0, first - self._sound_start))
         self._sound, self._sound_start = self._sound[passed:], self._sound_start + passed
-        first_tick = self._first_tick(self._next)
-        earlier = [tick for tick in self._frames if tick < first_tick]
-        for tick in sorted(earlier)[:-1]:  # the last one may have to stand in for a missing tick
-            del self._frames[tick]
+        self._frames.drop_before(self._next.start_s)
 
-    def _describe(self, plan: Plan, samples: np.ndarray, frames: list[tuple[float, bytes, np.ndarray]]) -> Clip:
+    def _describe(self, plan: Plan, samples: np.ndarray, frames: list[EncodedFrame]) -> Clip:
         """A clip's row, and its members if it is kept."""
         spec, video_id, start_s = self._spec, self._video["video_id"], plan.start_s
         clip_id = f"{video_id}_{milliseconds(start_s):08d}"

@@ -25,13 +25,12 @@ from torch import nn
 from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError
 from pipeline.media.decoding import DEMUXERS, MAX_PIXELS, MEMORY_BYTES, Decoding, ffmpeg_path
+from pipeline.media.frame_buffer import FrameBuffer
 from pipeline.media.streams import Frame
 from pipeline.models.separator import on_screen_estimate
 from pipeline.storage import files
 
 STEMS = ("on_screen", "off_screen")
-# How far the sound may run ahead of the picture before a window does without its last frames: bounds what is held.
-MAX_LEAD_S = 120.0
 PCM24 = 2**23  # full scale of 24 bits
 LOG_BYTES = 500
 
@@ -115,65 +114,38 @@ def windows(items: Iterable[np.ndarray | Frame], spec: ClipSpec) -> Iterator[Win
     Raises:
         ClipError: there is no sound (no_audio).
     """
-    length, hop = spec.num_samples, spec.num_samples - spec.num_samples // 2
+    rate_hz, length = spec.sample_rate_hz, spec.num_samples
+    hop = length - length // 2
     sound, begin, start = np.zeros(0, np.int16), 0, 0  # `begin` is where `sound` begins, `start` the next window
-    frames = _Frames(spec)
+    frames: FrameBuffer[np.ndarray] = FrameBuffer(spec)
+
+    def window(start: int) -> Window:
+        return Window(start, sound[start - begin : start - begin + length], _shown(frames, start / rate_hz, spec))
+
     for item in items:
         if isinstance(item, Frame):
-            frames.add(item)
+            frames.add(item.time_s, item.pixels)
         else:
             sound = np.concatenate([sound, item])
-        while begin + len(sound) >= start + length and frames.are_there(start, begin + len(sound)):
-            yield Window(start, sound[start - begin : start - begin + length], frames.window(start))
+        end = begin + len(sound)
+        while end >= start + length and frames.is_complete(start / rate_hz, end / rate_hz):
+            yield window(start)
             sound, begin = sound[max(0, start - begin) :], max(begin, start)  # the last window begins no earlier
-            frames.forget_before(start)
+            frames.drop_before(start / rate_hz)
             start += hop
     total = begin + len(sound)
     if not total:
         raise ClipError("no_audio", "the audio stream holds no sound.")
     if start == 0 or start - hop + length < total:
-        for place in [*range(start, total - length, hop), max(0, total - length)]:
-            yield Window(place, sound[place - begin : place - begin + length], frames.window(place))
+        yield from map(window, [*range(start, total - length, hop), max(0, total - length)])
 
 
-class _Frames:
-    """Frames by tick (tick k is the time k / frame rate), as far back as a window may still ask."""
-
-    def __init__(self, spec: ClipSpec) -> None:
-        self._spec = spec
-        self._by_tick: dict[int, np.ndarray] = {}
-        self._last_s = -math.inf
-
-    def add(self, frame: Frame) -> None:
-        tick = max(0, math.floor((frame.time_s + 1e-3) * self._spec.frame_rate_hz))
-        self._by_tick.setdefault(tick, frame.pixels)
-        self._last_s = frame.time_s
-
-    def are_there(self, start: int, sound_end: int) -> bool:
-        """Whether the window from sample `start` has all its frames, or must do without the rest."""
-        last_s = self._ticks(start)[-1] / self._spec.frame_rate_hz
-        lead_s = sound_end / self._spec.sample_rate_hz - last_s
-        return self._last_s + 1e-3 >= last_s or lead_s > MAX_LEAD_S
-
-    def window(self, start: int) -> np.ndarray:
-        """[K, H, W, 3] frames of the ticks within the window: a tick's own, else the last before it, else the first."""
-        return np.stack([self._at(tick) for tick in self._ticks(start)])
-
-    def forget_before(self, start: int) -> None:
-        """Drop what no window from here on needs; the last of the earlier frames may have to stand in for a tick."""
-        earlier = [tick for tick in self._by_tick if tick < self._ticks(start)[0]]
-        for tick in sorted(earlier)[:-1]:
-            del self._by_tick[tick]
-
-    def _ticks(self, start: int) -> range:
-        first = math.ceil(start / self._spec.sample_rate_hz * self._spec.frame_rate_hz - 1e-6)
-        return range(first, first + self._spec.num_frames)
-
-    def _at(self, tick: int) -> np.ndarray:
-        if not self._by_tick:  # no picture yet, 120 s into the sound: black
-            return np.zeros((self._spec.frame_height, self._spec.frame_width, 3), np.uint8)
-        earlier = [known for known in self._by_tick if known <= tick]
-        return self._by_tick[max(earlier) if earlier else min(self._by_tick)]
+def _shown(frames: FrameBuffer[np.ndarray], start_s: float, spec: ClipSpec) -> np.ndarray:
+    """[K, H, W, 3] frames of a window. Before the first frame that one is shown; without any, black."""
+    missing = frames.first()
+    if missing is None:  # no picture yet, 120 s into the sound
+        missing = np.zeros((spec.frame_height, spec.frame_width, 3), np.uint8)
+    return np.stack([missing if frame is None else frame for frame in frames.shown(start_s)])
 
 
 def cross_fade(length: int) -> np.ndarray:

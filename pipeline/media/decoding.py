@@ -38,6 +38,7 @@ import numpy as np
 from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError, ConfigError
 from pipeline.media.ffmpeg_log import DecoderLog, MediaInfo
+from pipeline.media.frame_buffer import TICK_SLACK_S
 from pipeline.media.streams import Frame, PlacedSound, TimedFrames
 
 # Demuxers for files that hold sound and picture themselves. Playlists and scripts (hls, dash, concat, ...) would open
@@ -57,7 +58,6 @@ CHUNK_BYTES = 2**20
 SIGNALLED = 255  # ffmpeg's exit code when a signal asked it to end: SIGXCPU, as nobody else asks
 # ITU-R BS.775's mono, `<` dividing by the sum of the weights of the channels that there are
 DOWNMIX = "mono|c0<FC+0.7071*FL+0.7071*FR+0.7071*DL+0.7071*DR+0.5*SL+0.5*SR+0.5*BL+0.5*BR+0.5*BC"
-TICK_SLACK = 0.001  # frame times are rounded by containers: 0.9996 s is tick 1 of a 1 fps grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,8 @@ def ffmpeg_path() -> str:
 
 def decode_command(path: Path, spec: ClipSpec, pipes: Pipes, max_duration_s: float = MAX_DURATION_S) -> list[str]:
     """The command that decodes a file once: 16-bit mono sound to stdout, RGB frames and all times to pipes."""
-    tick = f"floor((t+{TICK_SLACK})*{spec.frame_rate_hz})"
-    last_tick = f"floor((prev_selected_t+{TICK_SLACK})*{spec.frame_rate_hz})"
+    tick = f"floor((t+{TICK_SLACK_S})*{spec.frame_rate_hz})"
+    last_tick = f"floor((prev_selected_t+{TICK_SLACK_S})*{spec.frame_rate_hz})"
     size = f"{spec.frame_width}:{spec.frame_height}"
     if spec.fit == "pad":
         fit = f"scale=iw*sar:ih,setsar=1,scale={size}:force_original_aspect_ratio=decrease,pad={size}:-1:-1"

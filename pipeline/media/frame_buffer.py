@@ -1,0 +1,73 @@
+"""The frames of a video that a clip may still need, by tick: tick k is the time k / frame rate.
+
+Cutting keeps encoded frames, separating keeps pixels: the buffer holds any value per frame. Frames come in the order of
+their time; what lies before the next clip is dropped, so that memory depends on the clip's length and on how the
+container interleaves sound and picture, not on the video's length.
+
+Design note: a tick without a frame shows the last frame before it, because a picture that does not change sends none.
+"""
+
+import bisect
+import math
+from typing import Generic, TypeVar
+
+from pipeline.clip_specs import ClipSpec
+
+T = TypeVar("T")
+TICK_SLACK_S = 0.001  # frame times are rounded by containers: 0.9996 s is tick 1 of a 1 fps grid
+# How far one stream may run ahead of a clip's end before the other stream counts as ended: bounds what is held.
+MAX_LEAD_S = 120.0
+
+
+class FrameBuffer(Generic[T]):
+    """Frames by tick, each as a value of the caller's choice.
+
+    Args:
+        spec: gives the frame rate, and the length of every clip that is asked for.
+    """
+
+    def __init__(self, spec: ClipSpec) -> None:
+        self._spec = spec
+        self._by_tick: dict[int, T] = {}
+        self.last_s = -math.inf
+        """Time of the latest frame in seconds; -inf before the first."""
+
+    def add(self, time_s: float, value: T) -> None:
+        """Keep the value of the frame at `time_s` (a tick's first frame wins)."""
+        tick = max(0, math.floor((time_s + TICK_SLACK_S) * self._spec.frame_rate_hz))
+        self._by_tick.setdefault(tick, value)
+        self.last_s = max(self.last_s, time_s)
+
+    def is_complete(self, start_s: float, sound_end_s: float) -> bool:
+        """Whether no later frame can change the clip that starts at `start_s`.
+
+        Either its last tick has been reached, or the sound, decoded up to `sound_end_s`, is MAX_LEAD_S past its end.
+        """
+        last_tick_s = self._ticks(start_s)[-1] / self._spec.frame_rate_hz
+        is_late = sound_end_s > start_s + self._spec.clip_s + MAX_LEAD_S
+        return is_late or self.last_s + TICK_SLACK_S >= last_tick_s
+
+    def shown(self, start_s: float) -> list[T | None]:
+        """[K] the value at each tick of the clip that starts at `start_s`: the tick's own, else the last one before it.
+
+        None where no frame is known up to the tick.
+        """
+        known = sorted(self._by_tick)
+        places = (bisect.bisect_right(known, tick) for tick in self._ticks(start_s))
+        return [self._by_tick[known[place - 1]] if place else None for place in places]
+
+    def first(self) -> T | None:
+        """The earliest value that is held."""
+        return self._by_tick[min(self._by_tick)] if self._by_tick else None
+
+    def drop_before(self, start_s: float) -> None:
+        """Drop what no clip from `start_s` on needs. The last of the earlier frames stays: a tick may lack its own."""
+        first_tick = self._ticks(start_s)[0]
+        earlier = [tick for tick in self._by_tick if tick < first_tick]
+        for tick in sorted(earlier)[:-1]:
+            del self._by_tick[tick]
+
+    def _ticks(self, start_s: float) -> range:
+        """The ticks within a clip: the first is the first to lie in it, since a start may lie between two."""
+        first = math.ceil(start_s * self._spec.frame_rate_hz - 1e-6)
+        return range(first, first + self._spec.num_frames)
