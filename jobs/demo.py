@@ -30,7 +30,7 @@ def command(
 
     Example: earshot demo --root workspace
     """
-    if files.is_s3(root):
+    if not files.store_at(root).is_local:
         raise ConfigError(f"--root {root}: the demo renders its videos to a local folder. Choose one.")
     session = open_session(root, "tiny", None, seed, address)
     world = session.workspace.uri("world")

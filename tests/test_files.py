@@ -174,6 +174,15 @@ def test_addresses_listed_begin_with_the_folder_as_it_was_spelt(
     assert names_below(spelling.format(tmp_path.name)) == ["b/c"]
 
 
+def test_an_absolute_address_holds_in_every_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "far")
+    monkeypatch.chdir(tmp_path)
+    assert files.absolute("./link/a/") == str(tmp_path / "link" / "a")
+    assert files.absolute("link/a", follow_links=True) == str(tmp_path.resolve() / "far" / "a")
+    assert files.absolute("s3://bucket/a/") == "s3://bucket/a"
+    assert files.absolute("s3://") == "s3://"  # not s3:, which would be a local folder
+
+
 @pytest.mark.parametrize(
     "uri", ["x" * 300, "file/below", "a\0b", "s3://Bad_Bucket!/x", "s3:///x.mp4", "s3://earshot", "s3://nobody/x"]
 )

@@ -201,7 +201,7 @@ def test_a_folder_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: p
     def refuse(_: str) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(files.os, "scandir", refuse)  # root may read anything, so the real thing cannot be had
+    monkeypatch.setattr(os, "scandir", refuse)  # root may read anything, so the real thing cannot be had
     with pytest.raises(ConfigError, match=r"cannot be listed .*Permission denied"):
         list(list_videos(str(tmp_path)))
 

@@ -175,8 +175,8 @@ def test_several_queries_read_each_part_once(s3_bucket, monkeypatch):
     workspace = Workspace(f"{s3_bucket}/several")
     commit_videos(workspace, "00000", [video_row("a"), video_row("b")])
     commit_scores(workspace, "one", "00000", [0.5])
-    read, whole = [], files.read_bytes
-    monkeypatch.setattr(files, "read_bytes", lambda uri: read.append(uri) or whole(uri))
+    read, whole = [], files.local_copy
+    monkeypatch.setattr(files, "local_copy", lambda uri: read.append(uri) or whole(uri))
     found = query_all(
         workspace, {"n": "SELECT count(*) AS n FROM videos", "both": "SELECT score FROM scores CROSS JOIN videos"}
     )

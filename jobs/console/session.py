@@ -92,7 +92,7 @@ class Session:
         if is_new:
             files.check_writable(self.workspace.root)
         with claim(self.workspace, folder):
-            files.remove_unfinished(self.workspace.uri(folder))
+            files.store_at(self.workspace.root).remove_unfinished(self.workspace.uri(folder))
             self.workspace.begin(folder, config, inputs, another)
             if is_new:
                 settings = as_dict(self.config) | {"seed": self.seed}

@@ -13,7 +13,6 @@ import csv
 import dataclasses
 import hashlib
 import math
-import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
@@ -104,13 +103,13 @@ def list_videos(collection: str, root: str | None = None, media: str | None = No
 
 
 def _from_files(collection: str, root: str | None) -> Iterator[dict[str, Any]]:
-    if not files.is_s3(collection) and not files.local_path(collection).is_dir():
+    if not files.store_at(collection).has_folder(collection):
         found = "a file that is no table" if files.exists(collection) else "nothing"
         raise ConfigError(
             f"--collection {collection}: found {found}. Expected a folder of videos, an s3:// prefix, or a .csv or "
             ".parquet table with a column `uri`."
         )
-    absolute = collection.rstrip("/") if files.is_s3(collection) else str(files.local_path(collection).resolve())
+    absolute = files.absolute(collection, follow_links=True)
     if root == absolute:
         raise ConfigError(
             f"--collection {collection}: is the --root too. Choose another --root, inside it or elsewhere."
@@ -144,8 +143,7 @@ def _from_table(uri: str, media: str | None) -> Iterator[dict[str, Any]]:
             videos = _group_table(_parquet_rows(path, where), where)
         else:
             videos = _group_table(_csv_rows(path, where), where)
-    base = media or posixpath.dirname(uri) or "."
-    base = base if files.is_s3(base) else os.fspath(files.local_path(base))
+    base = files.absolute(media or posixpath.dirname(uri) or ".")
     for video in videos:
         texts = dict(zip(TEXTS, video.texts, strict=True))
         known = {"video_id": video.video_id, "uri": _resolve(video.address, base), "spans": video.row_spans()}
@@ -234,9 +232,9 @@ def _check_columns(names: list[str], where: str) -> None:
 
 
 def _check_address(address: str, where: str) -> None:
-    if "://" in address and not address.startswith((files.S3, "file://")):
+    if "://" in address and not address.startswith(files.SCHEMES):
         raise ConfigError(f"{where}: {address}; expected a path, file:// or s3://.")
-    if files.is_s3(address) and not files.names_object(address):
+    if not files.names_file(address):
         raise ConfigError(f"{where}: {address} lacks a bucket or a key; expected s3://bucket/key.")
     if _is_relative(address) and ".." in address.split("/"):
         raise ConfigError(f"{where}: {address} leads out of its folder. Give --media, or the whole path.")
@@ -253,8 +251,7 @@ def _is_relative(address: str) -> bool:
 
 
 def _resolve(address: str, base: str) -> str:
-    whole = files.join(base, address) if _is_relative(address) else address
-    return whole if files.is_s3(whole) else files.to_uri(files.local_path(whole).absolute())
+    return files.to_uri(files.absolute(files.join(base, address) if _is_relative(address) else address))
 
 
 def _span(row: dict[str, Any], where: str) -> tuple[float, float] | None:

@@ -12,8 +12,6 @@ Nobody may say two things of one span: without names, three raters would pass fo
 """
 
 import csv
-import fnmatch
-import glob
 import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -117,13 +115,7 @@ def _find(labels: Sequence[str]) -> list[str]:
     """The addresses of the files that are meant."""
     found: list[str] = []
     for uri in labels:
-        folder, name = posixpath.split(uri)
-        matches = [uri]
-        if "*" in name and files.is_s3(uri):
-            entries = (entry.uri for entry in files.list_files(folder) if posixpath.dirname(entry.uri) == folder)
-            matches = [entry for entry in entries if fnmatch.fnmatchcase(entry, uri)]
-        elif "*" in name:
-            matches = glob.glob(uri)
+        matches = files.store_at(uri).glob(uri) if "*" in posixpath.basename(uri) else [uri]
         if not matches or not all(files.exists(match) for match in matches):
             raise ConfigError(
                 f"--labels {uri}: no such file. Expected a CSV or Parquet file, or several by a pattern in quotes, "

@@ -1,12 +1,14 @@
 """SQL over the workspace's Parquet: one view per table, with every part of it, read by DuckDB.
 
 A view has the columns and types of its schema, also where the stage behind it has not run (it is empty then), so a
-query never fails for lack of work. Parts on S3 are downloaded first, those of the tables that the query names. The
-question a reader may ask is why a query cannot write, not even beside the parts: a part is finished work, and `COPY`
-over one would change it behind its hash. So one SELECT at a time, and with the views made DuckDB opens nothing else.
+query never fails for lack of work. Parts on S3 of the tables that the query names are downloaded first.
+
+Design note: a query cannot write, not even beside the parts. A part is finished work, and `COPY` over one would change
+it behind its hash. So a query is one SELECT, and once the views are made, DuckDB opens no other file.
 """
 
 import concurrent.futures
+import contextlib
 import posixpath
 import re
 import tempfile
@@ -90,13 +92,14 @@ def query_all(workspace: Workspace, queries: Mapping[str, str]) -> dict[str, pa.
     text = "\n".join(queries.values())
     with (
         tempfile.TemporaryDirectory(prefix="earshot-query-") as folder,
+        contextlib.ExitStack() as copies,
         duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}) as database,
     ):
         for schema, pattern in TABLES:
-            # a name that does not occur cannot be asked for; one that does by chance costs only its listing
+            # only tables named in the SQL are listed; a name that occurs by chance costs only its listing
             named = re.search(rf"\b{table_name(schema)}\b", text, re.IGNORECASE)
             parts = list(_parts(workspace, pattern)) if named else []
-            paths |= _create_view(database, schema, parts, Path(folder))
+            paths |= _create_view(database, schema, parts, Path(folder), copies)
         if not any(paths.values()):
             _require_stage(workspace)
         _lock(database, list(paths), folder)
@@ -133,7 +136,7 @@ def _parts(workspace: Workspace, pattern: str) -> Iterator[str]:
 
 
 def _create_view(
-    database: duckdb.DuckDBPyConnection, schema: pa.Schema, parts: list[str], folder: Path
+    database: duckdb.DuckDBPyConnection, schema: pa.Schema, parts: list[str], folder: Path, copies: contextlib.ExitStack
 ) -> dict[str, str]:
     """Make the view of one table; return what it reads: local path to address, "" for what is no part."""
     name = table_name(schema)
@@ -141,16 +144,8 @@ def _create_view(
     first = folder / f"{name}.parquet"
     pq.write_table(schema.empty_table(), first)
 
-    def fetch(numbered: tuple[int, str]) -> str:
-        number, uri = numbered
-        if not files.is_s3(uri):
-            return str(files.local_path(uri).absolute())
-        path = folder / f"{name}-{number}.parquet"
-        path.write_bytes(files.read_bytes(uri))
-        return str(path)
-
     with concurrent.futures.ThreadPoolExecutor(NUM_DOWNLOADS) as pool:
-        local = list(pool.map(fetch, enumerate(parts)))
+        local = list(pool.map(lambda uri: str(copies.enter_context(files.local_copy(uri))), parts))
     # one part of each folder is enough: one stage wrote them all
     for uri, path in {posixpath.dirname(uri): (uri, path) for uri, path in zip(parts, local, strict=True)}.values():
         try:

@@ -1,7 +1,7 @@
-"""Files of this machine by path: listed, read, and put in place so that a name is never there before its content.
+"""Files of this machine: listed, read, and put in place so that a name never appears before its content is complete.
 
-What is being written has a name that begins with UNFINISHED and lies in the folder it will stay in: a rename within one
-folder is atomic. Local copies of objects lie in a folder of their process instead, which outlives no process for long.
+A file that is being written has a name that begins with UNFINISHED and lies in its final folder, because a rename
+within one folder is atomic. Local copies of objects lie in a temporary folder of their process instead.
 """
 
 import atexit
@@ -9,25 +9,127 @@ import contextlib
 import errno
 import fcntl
 import functools
+import glob
 import os
 import shutil
 import tempfile
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.errors import DataError, MissingError, UnreadError
+from pipeline.errors import MissingError, UnreadError
 
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES)
 SCRATCH = "earshot-objects-"
 UNFINISHED = ".tmp-"
 
 
-def walk(folder: str, barred: str | None) -> Iterator[tuple[str, int, str]]:
+class LocalStore:
+    """Files of this machine; see `files.Store`."""
+
+    is_local = True
+
+    def absolute(self, uri: str, follow_links: bool) -> str:
+        path = local_path(uri)
+        return str(path.resolve() if follow_links else path.absolute())
+
+    def exists(self, uri: str) -> bool:
+        return local_path(uri).is_file()
+
+    def has_folder(self, uri: str) -> bool:
+        return local_path(uri).is_dir()
+
+    def list_files(self, uri: str, barred: str | None) -> Iterator[tuple[str, int, str]]:
+        # as text: a Path would turn ./a into a, and the addresses found would no longer begin with the folder's
+        folder = os.fspath(local_path(uri)) if uri.startswith("file://") else uri
+        return ((to_uri(path), size_bytes, changed_ns) for path, size_bytes, changed_ns in _walk(folder, barred))
+
+    def glob(self, pattern: str) -> list[str]:
+        return glob.glob(pattern)
+
+    def read(self, uri: str, offset: int, length: int | None) -> bytes:
+        with _reading(uri), local_path(uri).open("rb") as file:
+            file.seek(offset)
+            return file.read(-1 if length is None else length)
+
+    @contextlib.contextmanager
+    def local_copy(self, uri: str) -> Iterator[Path]:
+        path = local_path(uri)
+        with _reading(uri):
+            if not path.is_file():
+                found = "a folder or a link to one, which is not followed" if path.is_dir() else "no such file"
+                raise MissingError(f"{uri}: {found}.")
+            path.open("rb").close()
+        yield path
+
+    def commit(self, uri: str, data: bytes) -> None:
+        with self.building(uri) as path:
+            path.write_bytes(data)
+
+    def create(self, uri: str, data: bytes) -> bool:
+        target = local_path(uri)
+        with unfinished(target.parent) as path:
+            path.write_bytes(data)
+            _finish(path)
+            try:
+                os.link(path, target)
+            except FileExistsError:
+                return False
+            _sync(target.parent)
+        return True
+
+    @contextlib.contextmanager
+    def building(self, uri: str) -> Iterator[Path]:
+        target = local_path(uri)
+        with unfinished(target.parent) as path:
+            yield path
+            _finish(path)
+            path.replace(target)
+            _sync(target.parent)
+
+    def delete(self, uri: str) -> None:
+        local_path(uri).unlink(missing_ok=True)
+
+    def delete_if(self, uri: str, data: bytes) -> bool:
+        is_same = self.exists(uri) and self.read(uri, 0, None) == data
+        if is_same:
+            self.delete(uri)
+        return is_same
+
+    def remove_unfinished(self, uri: str) -> None:
+        for path in local_path(uri).glob(f"{UNFINISHED}*"):
+            path.unlink(missing_ok=True)
+
+    def refusal_note(self, uri: str) -> str:
+        return ""
+
+
+def local_path(uri: str) -> Path:
+    """The local path behind an address that is not in an object store: the inverse of `to_uri`."""
+    if uri.startswith("file://"):
+        return Path(os.fsdecode(urllib.parse.unquote_to_bytes(uri.removeprefix("file://"))))
+    return Path(uri)
+
+
+def to_uri(path: str | Path) -> str:
+    """A local path as text that any table can hold: as it is, or `file://` with escapes if it is not UTF-8."""
+    text = os.fspath(path)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return escaped(text)
+    return text
+
+
+def escaped(path: str) -> str:
+    """A local path as `file://` with escapes."""
+    return "file://" + urllib.parse.quote(os.fsencode(path))
+
+
+def _walk(folder: str, barred: str | None) -> Iterator[tuple[str, int, str]]:
     """(path, size in bytes, time of last change in ns) of every file below, in the order of an object store's keys.
 
-    Args:
-        folder: as text: a Path would turn ./a into a, and what is found would no longer begin with it.
-        barred: folders that hold a file of this name are left out.
+    Folders that hold a file named `barred` are left out.
     """
     try:
         with os.scandir(folder) as entries:
@@ -38,7 +140,7 @@ def walk(folder: str, barred: str | None) -> Iterator[tuple[str, int, str]]:
         return
     for entry, is_folder in sorted(found, key=lambda item: os.fsencode(item[0].name) + b"/" * item[1]):
         if is_folder:
-            yield from walk(entry.path, barred)
+            yield from _walk(entry.path, barred)
         else:
             with contextlib.suppress(FileNotFoundError):  # gone since it was listed
                 is_file = entry.is_file()
@@ -46,17 +148,14 @@ def walk(folder: str, barred: str | None) -> Iterator[tuple[str, int, str]]:
                 yield entry.path, status.st_size if is_file else 0, str(status.st_mtime_ns)
 
 
-def read(path: Path, offset: int, length: int | None) -> bytes:
-    """`length` bytes from `offset`, or all that follow it; fewer where the file ends."""
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read() if length is None else file.read(length)
-
-
-def unreadable(uri: str, error: OSError) -> DataError:
-    """What a failed read says of the file: that it is not there or not ours to read, or that the disk is at fault."""
-    kind = MissingError if error.errno in ABSENT else UnreadError
-    return kind(f"{uri}: cannot be read ({error}).")
+@contextlib.contextmanager
+def _reading(uri: str) -> Iterator[None]:
+    """Turn a failure to read into its error: the file is missing or may not be read, or the disk is at fault."""
+    try:
+        yield
+    except OSError as error:
+        kind = MissingError if error.errno in ABSENT else UnreadError
+        raise kind(f"{uri}: cannot be read ({error}).") from error
 
 
 @contextlib.contextmanager
@@ -71,33 +170,13 @@ def unfinished(folder: Path) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
-def publish(path: Path, target: Path) -> None:
-    """Give a file of the same folder its name in one step, replacing what had it."""
-    _finish(path)
-    path.replace(target)
-    sync(target.parent)
-
-
-def create(target: Path, data: bytes) -> bool:
-    """Put `data` at the path in one step if nothing is there; return whether that was done."""
-    with unfinished(target.parent) as path:
-        path.write_bytes(data)
-        _finish(path)
-        try:
-            os.link(path, target)
-        except FileExistsError:
-            return False
-        sync(target.parent)
-    return True
-
-
 def _finish(path: Path) -> None:
     """Make a file durable and readable for others, before it gets its name."""
-    sync(path)
+    _sync(path)
     path.chmod(0o644)
 
 
-def sync(path: Path) -> None:
+def _sync(path: Path) -> None:
     """Force a file or folder to the disk, so that a rename never outlives its content."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -106,22 +185,15 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed process left half written in a folder; nobody else may be writing there."""
-    if folder.is_dir():
-        for path in folder.glob(f"{UNFINISHED}*"):
-            path.unlink(missing_ok=True)
-
-
 @functools.cache
 def scratch(_process: int) -> Path:
-    """This process's folder for what it copies from and to object stores. Those of killed processes are removed.
+    """This process's folder for local copies of objects. Folders of killed processes are removed.
 
-    A process holds a lock on its folder, which the kernel lets go of however it dies: unlike a process id, that tells
-    the living from the dead between containers too.
+    A process holds a lock on its folder, and the kernel releases it however the process dies. Unlike a process id, the
+    lock also distinguishes living from dead processes between containers.
     """
     for left in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
-        with contextlib.suppress(OSError), opened(left) as handle:  # its process lives, or it is gone
+        with contextlib.suppress(OSError), _opened(left) as handle:  # its process is alive, or the folder is gone
             if os.fstat(handle).st_uid == os.getuid():
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(left)
@@ -129,9 +201,9 @@ def scratch(_process: int) -> Path:
         folder = Path(tempfile.mkdtemp(prefix=SCRATCH))
         try:
             handle = os.open(folder, os.O_RDONLY)  # open for as long as the process lives
-        except FileNotFoundError:  # another process took it for a dead one's before it was opened
+        except FileNotFoundError:  # another process removed it as a dead one's before it was opened
             continue
-        with contextlib.suppress(OSError):  # a filesystem that cannot lock: then nobody removes it either
+        with contextlib.suppress(OSError):  # a filesystem that cannot lock: then no process removes it either
             fcntl.flock(handle, fcntl.LOCK_EX)
         if folder.exists():  # else the same, before it was locked
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -140,7 +212,7 @@ def scratch(_process: int) -> Path:
 
 
 @contextlib.contextmanager
-def opened(folder: Path) -> Iterator[int]:
+def _opened(folder: Path) -> Iterator[int]:
     """A folder's file descriptor; a link is refused."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:

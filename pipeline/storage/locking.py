@@ -49,7 +49,8 @@ def claim(workspace: Workspace, folder: str) -> Iterator[None]:
         ConfigError: another driver is at work there, or took over because this one was not heard of for EXPIRE_S.
     """
     uri = workspace.uri(LOCKS_FOLDER, f"{folder}.json")
-    with _lease(uri, workspace.uri(folder)) if files.is_s3(uri) else _flock(uri, workspace.uri(folder)):
+    lock = _flock if files.store_at(uri).is_local else _lease
+    with lock(uri, workspace.uri(folder)):
         yield
 
 

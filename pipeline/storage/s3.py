@@ -1,13 +1,15 @@
-"""Objects of an S3 store by bucket and key: read, listed, put and deleted through boto3, which is known here alone.
+"""Objects at s3:// addresses: read, listed, put and deleted through boto3, which only this module imports.
 
-boto3, for pyarrow's own S3 stream fails on some gateways. It honours the standard AWS settings, `AWS_ENDPOINT_URL`
-included. Where no credentials are configured, requests are unsigned; so are those to PUBLIC_BUCKETS, which are asked of
-AWS itself, or of the mirror that EARSHOT_PUBLIC_ENDPOINT_URL names.
+Design note: pyarrow's own S3 stream fails on some gateways. boto3 honours the standard AWS settings,
+`AWS_ENDPOINT_URL` included. Where no credentials are configured, requests are unsigned. Requests to PUBLIC_BUCKETS are
+unsigned too, and go to AWS itself or to the mirror that EARSHOT_PUBLIC_ENDPOINT_URL names.
 """
 
 import contextlib
+import fnmatch
 import functools
 import os
+import posixpath
 import random
 import time
 from collections.abc import Iterator
@@ -26,25 +28,27 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as NotConnectedError
 
-from pipeline.errors import DataError, MissingError, UnreadError
+from pipeline.errors import ConfigError, DataError, MissingError, UnreadError
+from pipeline.storage.localfiles import scratch, unfinished
 
+S3 = "s3://"
 PUBLIC_BUCKETS = {"multimedia-commons": "us-west-2"}  # bucket -> region: open to anybody, the media of YFCC100M
 # boto repeats a request, not a body that breaks off: that many requests per file, with 0.5, 1, 2 and 4 s between them.
 READ_ATTEMPTS = 5
 FIRST_WAIT_S = 0.5
 CHUNK_BYTES = 2**20
 ABSENT_KEYS = ("404", "NoSuchKey", "NoSuchBucket", "KeyTooLongError")
-UNMET = ("PreconditionFailed", "ConditionalRequestConflict", "412")  # another was there first
+UNMET = ("PreconditionFailed", "ConditionalRequestConflict", "412")  # another process was first
 
 
 def client(bucket: str) -> Any:
-    """The boto3 client that asks for a bucket: one per kind and process; clients are safe to share between threads."""
+    """The boto3 client for a bucket: one per kind and process; clients are safe to share between threads."""
     return make_client(PUBLIC_BUCKETS.get(bucket), os.getpid())
 
 
 @functools.cache
 def make_client(public_region: str | None, _process: int) -> Any:
-    """A boto3 client as the environment sets it up; that of a public bucket if its region is given."""
+    """A boto3 client as the environment configures it; that of a public bucket if its region is given."""
     import boto3  # 0.4 s that a command on a local root is spared (2026-11)
     from botocore.config import Config
 
@@ -63,60 +67,157 @@ def make_client(public_region: str | None, _process: int) -> Any:
     return session.client("s3", config=common if session.get_credentials() else unsigned)
 
 
-def is_unsigned(bucket: str) -> bool:
-    """Whether requests to the bucket go out without a signature."""
-    return client(bucket).meta.config.signature_version is UNSIGNED
-
-
 def remote_errors() -> tuple[type[Exception], ...]:
-    """What the client raises: no credentials, no such bucket, nobody answers."""
+    """What an object store's client raises: no credentials, no such bucket, no answer."""
     from boto3.exceptions import S3UploadFailedError
 
     return (BotoCoreError, ClientError, S3UploadFailedError)
 
 
-def exists(bucket: str, key: str) -> bool:
-    """Whether an object has that key."""
-    try:
-        client(bucket).head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if _code(error) in ("404", "NoSuchKey", "NotFound"):
+def names_object(uri: str) -> bool:
+    """Whether an s3:// address has a bucket and a key."""
+    bucket, _, key = uri.removeprefix(S3).partition("/")
+    return bool(bucket and key)
+
+
+class S3Store:
+    """Objects of every bucket; see `files.Store`."""
+
+    is_local = False
+
+    def absolute(self, uri: str, follow_links: bool) -> str:
+        return S3 + uri.removeprefix(S3).rstrip("/")
+
+    def exists(self, uri: str) -> bool:
+        s3, place = _locate(uri)
+        try:
+            s3.head_object(**place)
+        except ClientError as error:
+            if _code(error) in ("404", "NoSuchKey", "NotFound"):
+                return False
+            raise
+        return True
+
+    def has_folder(self, uri: str) -> bool:
+        return True
+
+    def list_files(self, uri: str, barred: str | None) -> Iterator[tuple[str, int, str]]:
+        """(address, size in bytes, ETag) of every object below a prefix, a page of requests at a time.
+
+        A key that ends in / is left out: it is the mark of a folder that some consoles draw.
+        """
+        s3, place = _locate(uri)
+        bucket, prefix = place["Bucket"], place["Key"].rstrip("/") + "/" if place["Key"] else ""
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for item in page.get("Contents", ()):
+                if not item["Key"].endswith("/"):
+                    yield f"{S3}{bucket}/{item['Key']}", item["Size"], item.get("ETag", "").strip('"')
+
+    def glob(self, pattern: str) -> list[str]:
+        folder = posixpath.dirname(pattern)
+        below = (uri for uri, _, _ in self.list_files(folder, None) if posixpath.dirname(uri) == folder)
+        return [uri for uri in below if fnmatch.fnmatchcase(uri, pattern)]
+
+    def read(self, uri: str, offset: int, length: int | None) -> bytes:
+        return b"".join(_iter_chunks(uri, offset, length))
+
+    @contextlib.contextmanager
+    def local_copy(self, uri: str) -> Iterator[Path]:
+        with unfinished(scratch(os.getpid())) as path:
+            with path.open("wb") as file:
+                file.writelines(_iter_chunks(uri))
+            yield path
+
+    def commit(self, uri: str, data: bytes) -> None:
+        s3, place = _locate(uri)
+        s3.put_object(**place, Body=data)
+
+    def create(self, uri: str, data: bytes) -> bool:
+        """A request whose answer was lost is sent again and finds an object there: ours, if the content is."""
+        s3, place = _locate(uri)
+        try:
+            s3.put_object(**place, Body=data, IfNoneMatch="*")
+        except ClientError as error:
+            if _code(error) not in UNMET:
+                raise
+            was_resent = error.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
+            return was_resent and self.exists(uri) and self.read(uri, 0, None) == data
+        return True
+
+    @contextlib.contextmanager
+    def building(self, uri: str) -> Iterator[Path]:
+        """From 8 MB on the file goes up in several parts, which count once all have arrived."""
+        s3, place = _locate(uri)
+        with unfinished(scratch(os.getpid())) as path:
+            yield path
+            s3.upload_file(str(path), *place.values())
+
+    def delete(self, uri: str) -> None:
+        s3, place = _locate(uri)
+        s3.delete_object(**place)
+
+    def delete_if(self, uri: str, data: bytes) -> bool:
+        s3, place = _locate(uri)
+        try:
+            answer = s3.get_object(**place)
+            with contextlib.closing(answer["Body"]) as body:
+                if body.read() != data:
+                    return False
+            s3.delete_object(**place, **_revision(answer))
+        except ClientError as error:
+            if _code(error) == "NotImplemented":  # a store without conditional deletes
+                self.delete(uri)
+                return True
+            if _code(error) not in ("NoSuchKey", *UNMET):
+                raise
             return False
-        raise
-    return True
+        return True
+
+    def remove_unfinished(self, uri: str) -> None:
+        """An upload that is not complete leaves no object."""
+
+    def refusal_note(self, uri: str) -> str:
+        return " No AWS credentials are configured, so nothing was signed." if _is_unsigned(_locate(uri)[0]) else ""
 
 
-def list_objects(bucket: str, prefix: str) -> Iterator[tuple[str, int, str]]:
-    """(key, size in bytes, ETag) of every object below a prefix in the order of its key, a page of requests at a time.
+def _locate(uri: str) -> tuple[Any, dict[str, str]]:
+    """The client for an address, and its bucket and its key or prefix as boto3's arguments.
 
-    A key that ends in / is a folder that some console has drawn, and is left out.
+    Raises:
+        ConfigError: the address has no bucket.
     """
-    for page in client(bucket).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for item in page.get("Contents", ()):
-            if not item["Key"].endswith("/"):
-                yield item["Key"], item["Size"], item.get("ETag", "").strip('"')
+    bucket, _, key = uri.removeprefix(S3).partition("/")
+    if not bucket:
+        raise ConfigError(f"{uri}: no bucket. Expected s3://bucket/prefix.")
+    return client(bucket), {"Bucket": bucket, "Key": key}
 
 
-def iter_chunks(bucket: str, key: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-    """An object's bytes in pieces. A body that breaks off is continued where it did, on the same revision.
+def _is_unsigned(s3: Any) -> bool:
+    return s3.meta.config.signature_version is UNSIGNED
+
+
+def _iter_chunks(uri: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+    """An object's bytes in chunks. A body that breaks off is continued where it did, on the same revision.
 
     Raises:
         MissingError: no object can be there, none is, or none that may be read.
         DataError: it is refused for a reason that may pass, or breaks off READ_ATTEMPTS times.
     """
-    uri = f"s3://{bucket}/{key}"
+    if not names_object(uri):
+        raise MissingError(f"{uri}: no bucket or no key, expected s3://bucket/key.")
+    s3, place = _locate(uri)
     end = None if length is None else offset + length
     same: dict[str, str] = {}
     for attempt in range(1, READ_ATTEMPTS + 1):
         span = {} if not offset and end is None else {"Range": f"bytes={offset}-{'' if end is None else end - 1}"}
         try:
-            answer = client(bucket).get_object(Bucket=bucket, Key=key, **span, **same)
+            answer = s3.get_object(**place, **span, **same)
         except ParamValidationError as error:
             raise MissingError(f"{uri}: no address of an object ({error}).") from error
         except ClientError as error:
-            raise refused(bucket, key, error) from error
+            raise _refusal(uri, s3, error) from error
         except (HTTPClientError, NotConnectedError) as error:
-            if bucket not in PUBLIC_BUCKETS:
+            if place["Bucket"] not in PUBLIC_BUCKETS:
                 raise
             raise DataError(
                 f"{uri}: cannot be reached ({error}). Give --media, a folder or prefix with a copy of these files, or "
@@ -126,9 +227,9 @@ def iter_chunks(bucket: str, key: str, offset: int = 0, length: int | None = Non
         same = _revision(answer)
         try:
             with contextlib.closing(answer["Body"]) as body:
-                for piece in body.iter_chunks(CHUNK_BYTES):
-                    offset += len(piece)
-                    yield piece
+                for chunk in body.iter_chunks(CHUNK_BYTES):
+                    offset += len(chunk)
+                    yield chunk
         except (OSError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError) as error:
             if attempt == READ_ATTEMPTS:
                 raise UnreadError(f"{uri}: broke off at byte {offset} of {end}, {attempt} times ({error}).") from error
@@ -137,63 +238,13 @@ def iter_chunks(bucket: str, key: str, offset: int = 0, length: int | None = Non
         time.sleep(FIRST_WAIT_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.0))  # workers do not come back in step
 
 
-def refused(bucket: str, key: str, error: Any) -> DataError:
-    """What a store's refusal to give an object means. Credentials and load say nothing of the object."""
+def _refusal(uri: str, s3: Any, error: Any) -> DataError:
+    """The error for an object that the store refuses: missing, or unread where credentials or load are the reason."""
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-    # a public bucket says 403 of what is not there to who may not list it; to who signs it says that he may not read
-    is_absent = _code(error) in ABSENT_KEYS or (status == 403 and is_unsigned(bucket))
-    return (MissingError if is_absent else UnreadError)(f"s3://{bucket}/{key}: cannot be read ({error}).")
-
-
-def commit(bucket: str, key: str, data: bytes) -> None:
-    """Put `data` at the key in one request."""
-    client(bucket).put_object(Bucket=bucket, Key=key, Body=data)
-
-
-def upload(path: Path, bucket: str, key: str) -> None:
-    """Put a file's content at the key, from 8 MB on in several parts that count once all have arrived."""
-    client(bucket).upload_file(str(path), bucket, key)
-
-
-def create(bucket: str, key: str, data: bytes) -> bool:
-    """Put `data` at the key if no object is there; return whether that was done.
-
-    A request whose answer was lost is sent again and finds an object there: it is ours if its content is.
-    """
-    try:
-        client(bucket).put_object(Bucket=bucket, Key=key, Body=data, IfNoneMatch="*")
-    except ClientError as error:
-        if _code(error) not in UNMET:
-            raise
-        was_resent = error.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
-        return was_resent and exists(bucket, key) and b"".join(iter_chunks(bucket, key)) == data
-    return True
-
-
-def delete(bucket: str, key: str) -> None:
-    """Remove the object with that key; no error where there is none."""
-    client(bucket).delete_object(Bucket=bucket, Key=key)
-
-
-def delete_if(bucket: str, key: str, data: bytes) -> bool:
-    """Remove the object if it holds `data`; return whether that was done.
-
-    A store that knows no condition on deletes removes it right after it was read.
-    """
-    try:
-        answer = client(bucket).get_object(Bucket=bucket, Key=key)
-        with contextlib.closing(answer["Body"]) as body:
-            if body.read() != data:
-                return False
-        client(bucket).delete_object(Bucket=bucket, Key=key, **_revision(answer))
-    except ClientError as error:
-        if _code(error) == "NotImplemented":
-            delete(bucket, key)
-            return True
-        if _code(error) not in ("NoSuchKey", *UNMET):
-            raise
-        return False
-    return True
+    # 403 to an unsigned request may mean that the object is absent: the caller may not list. To a signed one it
+    # means that the caller may not read.
+    is_absent = _code(error) in ABSENT_KEYS or (status == 403 and _is_unsigned(s3))
+    return (MissingError if is_absent else UnreadError)(f"{uri}: cannot be read ({error}).")
 
 
 def _revision(answer: dict[str, Any]) -> dict[str, str]:

@@ -167,7 +167,7 @@ class Workspace:
 
 def workspace_at(root: str) -> Workspace:
     """The workspace of a `--root`, which may be a relative path: workers have other working directories."""
-    return Workspace(root if files.is_s3(root) else str(files.local_path(root).resolve()))
+    return Workspace(files.absolute(root, follow_links=True))
 
 
 def open_workspace(root: str) -> Workspace:
