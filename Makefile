@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # cores the tests took 462 s so, 255 s with it. All cores at once take 40 s; some packages hold files of Python 2.
 COMPILE := $(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
 
-.PHONY: setup demo test check format bench clean
+.PHONY: setup demo test quick check format bench clean
 
 .venv/runs: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -26,8 +26,11 @@ setup: .venv/tests  ## make .venv with what running and testing need; does nothi
 demo: .venv/runs  ## a synthetic world, the whole pipeline on it, and what it reached
 	$(BIN)/earshot demo --root $(ROOT) --seed $(SEED)
 
-test: setup  ## the tests, under 8 minutes on 2 cores
+test: setup  ## all tests, under 5 minutes on 2 cores
 	$(BIN)/python -m pytest
+
+quick: setup  ## the tests that need no Ray, no further process and no media of their own: about a minute
+	$(BIN)/python -m pytest -m "not ray and not processes and not media"
 
 check: setup  ## format, lint and types, exactly as CI runs them
 	$(BIN)/ruff format --check .

@@ -19,7 +19,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks._media import minute_of_720p, repeated
 from jobs.console.presets import preset
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import decode_sample
@@ -34,6 +33,7 @@ from pipeline.selection.scoring import BATCH_SIZE, ScorePart
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
+from testing.media import minute_of_720p, repeated
 
 LIMIT = 0.8
 

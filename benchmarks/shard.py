@@ -11,7 +11,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks._media import minute_of_720p, repeated
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.sharding import ShardingConfig, ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
@@ -19,6 +18,7 @@ from pipeline.estimate.usage import cpu_s
 from pipeline.media.decoding import ffmpeg_path
 from pipeline.storage.workspace import Workspace
 from schemas.videos import VIDEOS
+from testing.media import minute_of_720p, repeated
 
 LIMIT = 0.9
 

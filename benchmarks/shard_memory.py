@@ -12,7 +12,6 @@ from pathlib import Path
 
 import ray
 
-from benchmarks._media import minute_of_720p, repeated
 from cluster.connect import connect
 from cluster.mapping import map_parts
 from cluster.resources import SHARDING
@@ -20,6 +19,7 @@ from pipeline.clip_specs import ClipSpec
 from pipeline.clips.sharding import ShardingConfig, ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.storage.workspace import Workspace
+from testing.media import minute_of_720p, repeated
 
 LIMIT_MB = 600
 

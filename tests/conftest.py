@@ -27,6 +27,19 @@ WORLD = WorldConfig(num_videos=12, seed=3, duration_s=5.0)
 WORLD_SPLITS = ("train",) * 5 + ("validate",) * 3 + ("test",) * 4
 WORLD_SPEC = ClipSpec(clip_s=2.0, frame_height=32, frame_width=32)
 
+# `make quick` runs the tests that have none of these marks.
+MARK_OF_FIXTURE = {"ray_session": "ray", "make_media": "media", "shared_media": "media"}
+MARK_OF_MODULE = {"test_crashes": "processes", "test_train": "processes"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by the fixtures that it needs, directly or through others, and by its module."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        marks = {mark for name, mark in MARK_OF_FIXTURE.items() if name in fixtures}
+        for mark in sorted(marks | {MARK_OF_MODULE.get(item.path.stem, "")} - {""}):
+            item.add_marker(mark)
+
 
 @pytest.fixture(scope="session")
 def make_media(tmp_path_factory: pytest.TempPathFactory) -> MakeMedia:

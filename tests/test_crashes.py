@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import crashes
-from benchmarks.crashes import Kill, content, disturb, shard
 from jobs.cli import main
 from jobs.console.presets import preset
 from pipeline.clips.reconciling import reconcile
@@ -19,6 +17,7 @@ from pipeline.config import override
 from pipeline.storage import files
 from pipeline.storage.locking import claim
 from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
+from testing.kills import SETTINGS, Kill, content, disturb, make_videos, shard
 
 NUM_VIDEOS = 16
 
@@ -26,13 +25,13 @@ NUM_VIDEOS = 16
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("crashes") / "videos"
-    crashes.make_videos(folder, NUM_VIDEOS)
+    make_videos(folder, NUM_VIDEOS)
     return folder
 
 
 def cut(collection: Path, workspace: Workspace) -> Workspace:
     """Cut what is missing in this process, a part after the other: no Ray, no second worker, no crash."""
-    config = override(preset("tiny"), list(crashes.SETTINGS))
+    config = override(preset("tiny"), list(SETTINGS))
     plan_parts(workspace, str(collection), config.collecting)
     for part in workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER):
         ShardPart(workspace, config.clips.base, config.sharding)(part)

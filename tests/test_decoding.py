@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import MakeMedia
-from films import BEEP, BY_1, CLOCK, FLASH, H264, LAVFI, RATE_HZ, TONE, decode, reason
+from helpers.films import BEEP, BY_1, CLOCK, FLASH, H264, LAVFI, RATE_HZ, TONE, decode, reason
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError

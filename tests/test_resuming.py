@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from test_loop import FOLDER, Interrupted, LineLearner, curve, run
+from helpers.line_learner import FOLDER, Interrupted, LineLearner, curve, run
 
 from jobs.console.progress import progress_bar
 from jobs.console.session import Session, open_session

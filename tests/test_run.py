@@ -1,6 +1,5 @@
 """The jobs, whole: every stage on a small world through Ray, then again; and what bad input gets."""
 
-import contextlib
 import io
 import json
 import os
@@ -12,8 +11,9 @@ import pytest
 import soundfile
 import webdataset
 from conftest import World
+from helpers.command import earshot
 
-from jobs.cli import COMMANDS, main
+from jobs.cli import COMMANDS
 from jobs.console.session import open_session
 from jobs.run import run
 from pipeline.evaluation.evaluating import report_folder
@@ -82,7 +82,7 @@ def test_every_view_answers(finished: Workspace) -> None:
     assert counts["selections"] == counts["clips"]
     assert counts["sources"] == counts["examples"] * 4
     costs = query(
-        finished, "SELECT stage, count(*) AS n, min(cpu_s) > 0 AS measured FROM costs GROUP BY ALL"
+        finished, "SELECT stage, count(*) AS n, min(cpu_s) > 0 AS measured FROM usage GROUP BY ALL"
     ).to_pylist()
     parts = {"shard": 2, "score-coincidence": 2, "label": 2, "survey-default": 2, "filter-default": 2}
     assert {row["stage"]: row["n"] for row in costs if row["stage"] in parts} == parts
@@ -209,7 +209,7 @@ def test_a_root_that_is_the_collection_is_refused(tmp_path: Path) -> None:
         (["filter", "--root", "R", "--name", "../../evil"], "name '../../evil': expected"),
         (["run", "--root", "R", "--collection", ".", "--labels", "votes.csv"], "--labels votes.csv: no such file"),
         (["plan", "--collection", ".", "--sample", "0"], "--sample"),
-        (["settings", "filter"], "earshot settings filter: no such field. Expected one of collecting, spec,"),
+        (["settings", "filter"], "earshot settings filter: no such field. Expected one of collecting, clips,"),
         (["filter", "--root", "R", "--model", "nope"], "Run `earshot score --model nope --root"),
     ],
 )
@@ -259,14 +259,6 @@ def test_settings_are_listed_as_set_takes_them_with_their_meaning(finished: Work
     assert code == 0, err
     assert "coincidence.training.num_steps=4\n    " in out
     assert "filtering" not in out
-
-
-def earshot(*arguments: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of a command, run in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main(list(arguments))
-    return code, out.getvalue(), err.getvalue()
 
 
 def digest(workspace: Workspace) -> dict[str, tuple[int, float]]:

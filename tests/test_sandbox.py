@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from conftest import MakeMedia
-from films import BEEP, BY_1, BY_25, CLOCK, FLASH, H264, LAVFI, TONE, decode, reason
+from helpers.films import BEEP, BY_1, BY_25, CLOCK, FLASH, H264, LAVFI, TONE, decode, reason
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import ray
 import soundfile
-from test_run import earshot
+from helpers.command import earshot
 
 from jobs.shard import format_cutting
 from pipeline.reports.querying import query

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_loop import CONFIG, FOLDER, LineLearner, curve, run
+from helpers.line_learner import CONFIG, FOLDER, LineLearner, curve, run
 from torch import Tensor, nn
 
 from pipeline.errors import DataError

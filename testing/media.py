@@ -1,4 +1,4 @@
-"""Media that the benchmarks generate: a minute of 720p, and longer videos that repeat it without encoding anew."""
+"""Media made by ffmpeg: a minute of 720p, and longer videos that repeat it without encoding anew."""
 
 import subprocess
 from pathlib import Path
@@ -12,6 +12,7 @@ CODECS = "-c:v libx264 -preset veryfast -b:v 2500k -bf 3 -pix_fmt yuv420p -c:a a
 
 
 def ffmpeg(*arguments: str | Path) -> None:
+    """Run ffmpeg, which overwrites; an error is printed and raised."""
     subprocess.run([ffmpeg_path(), "-y", "-v", "error", *arguments], check=True, stdin=subprocess.DEVNULL)
 
 
