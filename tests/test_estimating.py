@@ -1,7 +1,5 @@
 """Planning: what cutting will take, exactly if all videos are sampled, beside what it took; nothing is written."""
 
-import dataclasses
-import doctest
 import math
 import shutil
 from pathlib import Path
@@ -11,13 +9,13 @@ from conftest import WORLD_SPEC, World
 
 from jobs import plan
 from jobs.cli import main
-from jobs.console import plan_table
 from pipeline.clips.sharding import ShardingConfig, ShardPart
 from pipeline.collection.listing import list_videos
-from pipeline.estimate.estimating import Actual, Estimate, Probe, Sample, actual, draw, estimate, probe, probe_all
-from pipeline.estimate.pricing import Prices, Quantities
-from pipeline.estimate.stratified_sampling import Range, Stratum
+from pipeline.estimate.estimating import Estimate, Probe, actual, estimate, probe, probe_all
+from pipeline.estimate.pricing import Prices
+from pipeline.estimate.stratified_sampling import Range, Stratum, draw
 from pipeline.estimate.usage import Metered, usage_folder
+from pipeline.formatting import format_number
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
 from schemas.usage import USAGE
@@ -28,11 +26,12 @@ TAR_END_BYTES = 10240  # tarfile ends each tar with zeros, up to a multiple of t
 
 
 def of(collection: str, num_sampled: int) -> Estimate:
-    sample = draw(list_videos(collection), num_sampled)
-    output: list[int] = []
-    probes = probe_all(sample, WORLD_SPEC, ShardingConfig(), lambda steps, note: output.append(steps))
-    assert sum(output) == sample.num_sampled
-    return estimate(sample, probes, videos_per_part=5)
+    videos = list_videos(collection)
+    strata = draw(((video["video_id"], video["size_bytes"], video) for video in videos), num_sampled)
+    steps: list[int] = []
+    probes = probe_all(strata, WORLD_SPEC, ShardingConfig(), lambda num_videos, note: steps.append(num_videos))
+    assert sum(steps) == sum(len(stratum.sampled) for stratum in strata)
+    return estimate(strata, probes, videos_per_part=5)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -54,23 +53,20 @@ def metered(workspace: Workspace, world: World) -> Workspace:
 
 @pytest.mark.parametrize("is_folder", [True, False])
 def test_an_estimate_from_all_videos_is_what_cutting_them_made(is_folder: bool, world: World) -> None:
-    found = of(str(world.folder / "videos") if is_folder else world.collection, 12)
+    ranges = of(str(world.folder / "videos") if is_folder else world.collection, 12).ranges
     took = actual(world.workspace)
-    assert took is not None
-    for name in ("videos", "usable", "clips"):
-        assert found.ranges[name] == (getattr(took.quantities, name),) * 3
-    assert found.ranges["clips"].value == 48
-    assert found.ranges["parts"] == (3, 3, 3)
-    for name in ("hours", "gigabytes_read"):  # no doubt where nothing is left out
-        assert found.ranges[name].low == found.ranges[name].value == found.ranges[name].high
-    assert found.expected().hours == pytest.approx(took.quantities.hours)
-    sizes = [path.stat().st_size for path in (world.folder / "videos").iterdir()]
-    assert found.expected().gigabytes_read == pytest.approx(sum(sizes) / 1e9)
-    missing_bytes = (took.quantities.gigabytes - found.expected().gigabytes) * 1e9
-    assert 2 * 1024 <= round(missing_bytes) <= 2 * TAR_END_BYTES
-    written = found.ranges["gigabytes"]
-    assert (written.low, written.high) == pytest.approx((written.value, written.value + 3 * TAR_END_BYTES / 1e9))
-    spent = found.ranges["cpu_hours"]
+    for name in ("videos", "usable_videos", "clips"):
+        assert ranges[name] == (took[name],) * 3
+    assert ranges["clips"].value == 48
+    assert ranges["parts"] == (3, 3, 3)
+    for name in ("video_hours", "read_bytes"):  # exact where every video is in the sample
+        assert ranges[name].low == ranges[name].value == ranges[name].high
+    assert ranges["video_hours"].value == pytest.approx(took["video_hours"])
+    assert ranges["read_bytes"].value == sum(path.stat().st_size for path in (world.folder / "videos").iterdir())
+    written = ranges["tar_bytes"]
+    assert 2 * 1024 <= took["tar_bytes"] - written.value <= 2 * TAR_END_BYTES
+    assert (written.low, written.high) == (written.value, written.value + 3 * TAR_END_BYTES)
+    spent = ranges["cpu_hours"]
     assert 0 < spent.value < 12 * 5 / 3600  # faster than it plays
     # a time is not known to better than 30 %, and each of the 3 parts may start a worker
     assert (spent.low, spent.high) == pytest.approx((0.7 * spent.value, 1.3 * spent.value + 3 * 0.5 / 3600))
@@ -79,15 +75,15 @@ def test_an_estimate_from_all_videos_is_what_cutting_them_made(is_folder: bool, 
 @pytest.mark.parametrize("is_folder", [True, False])
 def test_an_estimate_from_some_videos_holds_what_all_of_them_gave(is_folder: bool, world: World) -> None:
     found = of(str(world.folder / "videos") if is_folder else world.collection, 6)
-    whole = of(world.collection, 12).expected()
+    whole = of(world.collection, 12).ranges
     assert len(found.probes) == 6
-    assert found.expected().clips == 48  # they all give four
-    written = found.ranges["gigabytes"]
+    assert found.ranges["clips"].value == 48  # they all give four
+    written = found.ranges["tar_bytes"]
     assert written.low < written.high
-    assert written.holds(whole.gigabytes)
-    read = found.ranges["gigabytes_read"]  # exact where the listing says the sizes
+    assert written.low <= whole["tar_bytes"].value <= written.high
+    read = found.ranges["read_bytes"]  # exact where the listing has the sizes
     assert (read.low == read.high) == is_folder
-    assert read.holds(whole.gigabytes_read)
+    assert read.low <= whole["read_bytes"].value <= read.high
 
 
 def test_figures_are_weighted_by_the_stratum_and_usable_videos_are_no_more_than_there_are() -> None:
@@ -103,17 +99,19 @@ def test_figures_are_weighted_by_the_stratum_and_usable_videos_are_no_more_than_
             wall_s=4.0,
         )
 
-    sample = Sample(103, None, [Stratum(100, [{}, {}]), Stratum(3, [{}, {}, {}])])
-    found = estimate(sample, [[probed(2), probed(0)], [probed(9)] * 3], videos_per_part=10)
-    expected = found.expected()
-    assert (expected.usable, expected.clips) == (100 / 2 + 3, 100 * 1 + 27)
-    assert (expected.hours, expected.cpu_hours, expected.parts) == pytest.approx((1.03, 0.103, 11))
-    assert found.ranges["usable"].high == 103
-    assert found.low().clips == 29  # what the sample alone holds
-    assert {reason: len(probes) for reason, probes in found.unusable().items()} == {"silent": 1}
+    strata = [Stratum(100, None, [{}, {}]), Stratum(3, 30, [{}, {}, {}])]
+    found = estimate(strata, [[probed(2), probed(0)], [probed(9)] * 3], videos_per_part=10)
+    expected = {name: figure.value for name, figure in found.ranges.items()}
+    assert (expected["usable_videos"], expected["clips"]) == (100 / 2 + 3, 100 * 1 + 27)
+    times = (expected["video_hours"], expected["cpu_hours"], expected["parts"])
+    assert times == pytest.approx((1.03, 0.103, 11))
+    assert expected["read_bytes"] == 1030
+    assert found.ranges["usable_videos"].high == 103
+    assert found.ranges["clips"].low == 29  # what the sample alone holds
+    assert str(found) == "Sample: 5 of 103 videos, 4 usable; cut in 20.0 s with 18.0 s of CPU.\n  1 silent, such as x"
 
 
-def test_what_cannot_be_used_is_told_with_its_reason_and_an_example(
+def test_videos_that_cannot_be_used_are_counted_by_reason_with_an_example(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number, path in enumerate(sorted((world.folder / "videos").iterdir())[:2]):
@@ -121,14 +119,14 @@ def test_what_cannot_be_used_is_told_with_its_reason_and_an_example(
     (tmp_path / "no\x1b[31mtes.txt").write_text("not a video")
     (tmp_path / "list.csv").write_text("uri\n0.mp4\nnot_there.mp4\n")
     found = of(str(tmp_path), 10)
-    assert (found.expected().usable, found.expected().clips) == (2, 8)
-    (examples,) = [probes for reason, probes in found.unusable().items() if reason == "unreadable"]
-    assert str(tmp_path / "no\x1b[31mtes.txt") in [example.uri for example in examples]
+    assert (found.ranges["usable_videos"].value, found.ranges["clips"].value) == (2, 8)
+    unreadable = [probe.uri for probe in found.probes if probe.outcome == "unreadable"]
+    assert str(tmp_path / "no\x1b[31mtes.txt") in unreadable
     assert main(["plan", "--collection", str(tmp_path), *SMALL]) == 0
     output = capsys.readouterr().out
     assert "2 unreadable, such as " in output
     assert "\x1b" not in output  # a name is text, never an order to the terminal
-    (missing,) = of(str(tmp_path / "list.csv"), 10).unusable()["missing"]
+    (missing,) = [probe for probe in of(str(tmp_path / "list.csv"), 10).probes if probe.outcome == "missing"]
     assert (missing.uri, missing.size_bytes, missing.num_kept) == (str(tmp_path / "not_there.mp4"), 0, 0)
 
 
@@ -145,77 +143,63 @@ def test_a_video_in_a_bucket_is_probed_as_on_disk_and_its_size_is_found(world: W
     assert found.size_bytes == path.stat().st_size
 
 
-def test_what_cutting_took_is_counted_from_its_tables_tars_and_costs(metered: Workspace, world: World) -> None:
+def test_what_cutting_took_is_counted_from_its_tables_tars_and_usage(metered: Workspace, world: World) -> None:
     took = actual(metered)
-    assert took is not None
     tars = sum(path.stat().st_size for path in Path(metered.uri(CLIPS_FOLDER)).glob("*.tar"))
-    spent_s = metered.read(usage_folder("shard"), "00000", USAGE).column("cpu_s")[0].as_py()
-    assert took.num_pending == 0
-    assert (took.num_metered, took.known_cpu_hours) == (1, pytest.approx(spent_s / 3600))
-    assert math.isnan(took.quantities.cpu_hours)  # one part of two is not the whole
-    found = dataclasses.replace(took.quantities, cpu_hours=0.0, gigabytes_read=0.0, hours=0.0)
-    assert found == Quantities(
-        videos=12, usable=12, hours=0.0, clips=48, gigabytes=tars / 1e9, gigabytes_read=0.0, cpu_hours=0.0, parts=2
-    )
-    assert took.quantities.hours == pytest.approx(12 * 5 / 3600, rel=0.02)
+    assert took.pop("video_hours") == pytest.approx(12 * 5 / 3600, rel=0.02)
+    took.pop("read_bytes", None)
+    # no CPU hours: the usage of one part of two is not the whole
+    assert took == {"videos": 12, "usable_videos": 12, "clips": 48, "tar_bytes": tars, "parts": 2}
     Metered(metered, "shard", ShardPart(metered, world.spec, ShardingConfig()))("00001")
-    again = actual(metered)
-    assert again is not None
-    assert again.quantities.cpu_hours == again.known_cpu_hours > took.known_cpu_hours
+    spent = (metered.read(usage_folder("shard"), part, USAGE).column("cpu_s")[0].as_py() for part in ("00000", "00001"))
+    assert actual(metered)["cpu_hours"] == pytest.approx(sum(spent) / 3600)
 
 
-def test_parts_that_are_not_cut_are_counted_and_their_leftovers_are_not(workspace: Workspace) -> None:
+def test_parts_that_are_not_cut_and_their_leftovers_are_not_counted(workspace: Workspace) -> None:
     Path(workspace.uri(VIDEOS_FOLDER, "00001.parquet")).unlink()  # the last file of a part: it is not finished
     took = actual(workspace)
-    assert took is not None
-    assert (took.num_pending, took.quantities.parts, took.quantities.videos, took.quantities.clips) == (1, 1, 6, 24)
-    assert took.quantities.gigabytes == Path(workspace.uri(CLIPS_FOLDER, "00000.tar")).stat().st_size / 1e9
-    assert actual(Workspace(workspace.uri("elsewhere"))) is None
+    assert (took["parts"], took["videos"], took["clips"]) == (1, 6, 24)
+    assert took["tar_bytes"] == Path(workspace.uri(CLIPS_FOLDER, "00000.tar")).stat().st_size
+    assert actual(Workspace(workspace.uri("elsewhere")))["parts"] == 0
 
 
-def test_the_command_tells_ranges_cost_and_cores_and_writes_nothing(
+def test_the_command_prints_ranges_cost_and_cores_and_writes_nothing(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = content(world.folder)
     arguments = ["--collection", str(world.folder / "videos"), "--sample", "6", "--deadline", "1h", *SMALL]
     assert main(["plan", *arguments]) == 0
     output = capsys.readouterr().out
-    for words in (
-        "usable videos",
-        "minutes of video",
-        "MB of clips",
-        "CPU seconds",
-        "USD, once",
-        " to ",
-        "example numbers",
-    ):
-        assert words in output
-    assert "Sample: 6 of 12 videos; 6 are usable." in output
-    assert "Deadline 1h, at the upper end of the CPU time: 1 core, in" in output
+    rows = cells(output)
+    assert rows["videos"] == ["12", ""]
+    assert rows["size of clips"][1].count(" to ") == 1
+    for label in ("usable videos", "length of video", "CPU time", "USD for cores", "USD per month of storage"):
+        assert label in rows
+    assert "USD for reading" not in rows  # it costs nothing in the examples
+    assert "Prices: example numbers" in output
+    assert "Sample: 6 of 12 videos, 6 usable; cut in " in output
+    assert "Deadline 1h: 1 or more cores; 1 take up to" in output
     assert "actual" not in output
     assert content(world.folder) == before
 
 
-def test_the_command_puts_the_users_prices_and_the_run_beside_the_estimate(
+def test_the_command_puts_the_users_prices_and_the_actual_figures_beside_the_estimate(
     metered: Workspace, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prices = tmp_path / "prices.toml"
-    prices.write_text(
-        'currency = "EUR"\nsource = "our own"\nper_core_hour = 0\nper_gb_month = 1000\nper_gb_read = 0\n'
-        "per_1000_puts = 1000\nper_1000_gets = 0\n"
-    )
+    prices.write_text('currency = "EUR"\nsource = "our own"\nper_core_hour = 0\nper_gb_month = 1000\nper_gb_read = 0\n')
     before = content(tmp_path)
     root = ["--root", metered.root, "--set", "collecting.videos_per_part=6", *SMALL]
     arguments = ["--collection", world.collection, "--sample", "12", "--prices", str(prices)]
     assert main(["plan", *arguments, *root]) == 0
     output = capsys.readouterr().out
     rows = cells(output)
-    assert rows["clips"] == ["48", "", "48", "yes"]
-    assert rows["parts"] == ["2", "", "2", "yes"]
-    assert rows["EUR, once"] == ["10", "", "10", "yes"]  # 2 parts x 5 requests at 1 each
-    assert rows["CPU seconds"][2:] == ["-", "-"]
-    assert rows["MB of clips"][3] == "yes"
-    assert "s of CPU for 1 of 2 parts; the others have no row of usage" in output
+    assert rows["clips"] == ["48", "", "48"]
+    assert rows["parts"] == ["2", "", "2"]
+    assert rows["CPU time"][2] == "-"  # of one part of two
+    gigabytes = actual(metered)["tar_bytes"] / 1e9
+    assert rows["EUR per month of storage"][2] == format_number(1000 * gigabytes)
+    assert "EUR for cores" not in rows
     assert "Prices: our own." in output
     assert content(tmp_path) == before
 
@@ -233,31 +217,30 @@ def test_a_published_list_is_planned_with_media_that_lie_elsewhere(
     assert output["clips"][0] == "3"  # one of each span
 
 
-def test_a_sample_that_tells_no_range_says_so(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sample_of_one_has_no_upper_end_and_no_cores_for_a_deadline(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["--collection", world.collection, "--deadline", "1h", *SMALL]
     assert main(["plan", *arguments, "--sample", "1"]) == 0
     output = capsys.readouterr().out
-    assert cells(output)["clips"] == ["48", "4 to ?"]  # what it gave itself, and no upper end
-    assert "at the estimate of the CPU time, as so small a sample tells no upper end: 1 core, in" in output
-    assert output.endswith(" A larger --sample tells it.\n")
-    assert main(["plan", *arguments, "--sample", "3"]) == 0
-    assert cells(capsys.readouterr().out)["clips"] == ["48", "all sampled alike"]
+    assert cells(output)["clips"] == ["48", "4 or more"]  # the clips of the sample itself
+    assert output.endswith("so small a sample gives no upper end of the CPU time. Use a larger --sample.\n")
 
 
-def test_the_command_says_that_a_workspace_has_no_run_yet(
+def test_a_workspace_without_finished_parts_has_actual_figures_of_zero_and_is_not_created(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = tmp_path / "new"
     assert main(["plan", "--collection", world.collection, "--root", str(root), "--sample", "2", *SMALL]) == 0
-    assert f"nothing has been cut in {root} yet" in capsys.readouterr().out
+    assert cells(capsys.readouterr().out)["parts"][2] == "0"
     assert not root.exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--deadline", "soon"], "--deadline soon: expected a time"),
-        (["--prices", "nothing.toml"], "--prices nothing.toml"),
+        (["--deadline", "soon"], "deadline soon: expected a time"),
+        (["--prices", "nothing.toml"], "nothing.toml: cannot be read"),
         (["--collection", "nothing"], "--collection nothing"),
         (["--set", "clips.base.clip=1"], "clips.base.clip=1"),
     ],
@@ -271,46 +254,22 @@ def test_what_cannot_be_planned_is_refused_before_a_video_is_cut(
     assert says in capsys.readouterr().err
 
 
-def test_numbers_are_told_in_three_digits_and_counts_whole() -> None:
-    values = (0, 12, 1234567, 1234567.8, 98.76, 0.012345, 0.00012345, math.nan, math.inf)
-    output = [plan_table.amount(value) for value in values]
-    assert output == ["0", "12", "1 234 567", "1 230 000", "98.8", "0.0123", "< 0.01", "-", "?"]
-    assert doctest.testmod(plan_table).failed == 0
+def test_costs_are_quantities_times_prices_at_both_ends_and_free_quantities_have_no_row() -> None:
+    ranges = dict.fromkeys(("videos", "usable_videos", "video_hours", "clips", "parts"), Range.exact(1.0))
+    ranges |= {"cpu_hours": Range(8, 6, math.inf), "read_bytes": Range.exact(3e9), "tar_bytes": Range(4e9, 2e9, 5e9)}
+    prices = Prices(currency="EUR", source="a test", per_core_hour=0.5, per_gb_month=0.25, per_gb_read=2.0)
+    rows = {label: cells for label, *cells in plan.table(Estimate(ranges, []), {"read_bytes": 6e9}, prices)}
+    assert rows["size of clips"] == ["4 GB", "2 GB to 5 GB", "-"]
+    assert rows["EUR for cores"] == ["4", "3 or more", "-"]
+    assert rows["EUR for reading"] == ["6", "", "12"]
+    assert rows["EUR per month of storage"] == ["1", "0.5 to 1.25", "-"]
+    free = Prices(currency="EUR", source="a test", per_core_hour=0, per_gb_month=0, per_gb_read=0)
+    assert not any(label.startswith("EUR") for label, *_ in plan.table(Estimate(ranges, []), {}, free))
 
 
-@pytest.mark.parametrize(
-    ("gigabytes", "cpu_hours", "size", "time"),
-    [
-        (250.0, 3.0, ["GB of clips", "250"], ["CPU hours", "3"]),
-        (0.1, 0.1, ["GB of clips", "0.1"], ["CPU hours", "0.1"]),
-        (0.042, 0.02, ["MB of clips", "42"], ["CPU minutes", "1.2"]),
-        (5.6e-7, 0.0001, ["kB of clips", "0.56"], ["CPU seconds", "0.36"]),
-        (0.0, 1e-6, ["GB of clips", "0"], ["CPU seconds", "< 0.01"]),
-    ],
-)
-def test_small_quantities_are_told_in_a_small_unit_and_money_below_a_cent_as_that(
-    gigabytes: float, cpu_hours: float, size: list[str], time: list[str]
-) -> None:
-    exact = dict.fromkeys((field.name for field in dataclasses.fields(Quantities)), Range(1.0, 1.0, 1.0))
-    found = Estimate(
-        ranges=exact | {"gigabytes": Range(*[gigabytes] * 3), "cpu_hours": Range(*[cpu_hours] * 3)}, probes=[]
-    )
-    twice = dataclasses.replace(found.expected(), gigabytes=2 * gigabytes, cpu_hours=2 * cpu_hours)
-    took = Actual(quantities=twice, num_pending=0, num_metered=1, known_cpu_hours=2 * cpu_hours)
-    free = Prices(
-        currency="EUR",
-        source="a test",
-        per_core_hour=0.001,
-        per_gb_month=0,
-        per_gb_read=0,
-        per_1000_puts=0,
-        per_1000_gets=0,
-    )
-    _, rows = plan_table.table(found, took, free)
-    output = {label: cells for label, *cells in rows}
-    for label, amount in (size, time):
-        assert output[label][0] == amount
-    if gigabytes:
-        assert output[size[0]][3] == "no: +100 %"
-        assert output[size[0]][2] == plan_table.amount(2 * float(size[1]))  # both columns in one unit
-    assert output["EUR, once"] == ["< 0.01", "", "< 0.01", "yes"]
+def test_a_deadline_shorter_than_a_part_is_answered_with_the_hours_of_a_part() -> None:
+    found = Estimate({"cpu_hours": Range(80, 70, 100), "videos": Range.exact(1000)}, [])
+    assert plan.deadline_note(40, found, 100) == "3 or more cores; 3 take up to 40 h."  # ten parts of 10 h
+    message = plan.deadline_note(4, found, 100)
+    assert "a part of 100 videos takes up to 10 h" in message
+    assert message.endswith("Lower collecting.videos_per_part.")

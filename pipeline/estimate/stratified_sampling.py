@@ -1,18 +1,19 @@
 """A sample of a stream, stratified by size, and totals of the whole stream with a range.
 
-What a video takes grows with the size of its file, and a few large files make up most of a collection. So the stream is
-divided into strata by powers of two of the size, and most of the sample goes where most of the bytes are. Names decide
-who is drawn (the lowest hashes of each stratum): the sample depends neither on the order of the stream nor on chance.
+The time to cut a video grows with the size of its file, and a few large files make up most of a collection. So the
+strata are powers of two of the size, and most of the sample goes where most of the bytes are. Sizes that predict
+nothing make the ranges wider, never wrong.
 
-Sizes that predict nothing cost nothing: the totals hold for any sizes, with a wider range.
+Design note: names decide which items are drawn (the lowest hashes of each stratum), so that the sample depends neither
+on the order of the stream nor on a generator's state.
 """
 
-import dataclasses
+import collections
 import hashlib
 import heapq
-import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,94 +23,74 @@ from scipy.special import stdtrit
 # (simulated: log-normal sizes of sigma 1 and 2, samples of 20 and 40, 200 seeds each).
 ITEMS_PER_STRATUM = 3
 CONFIDENCE = 0.95
-UNKNOWN = -1  # the class of items of unknown size, before that of size 0
+UNKNOWN = -1  # the key of items of unknown size, before that of size 0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stratum:
-    """Items of similar size: how many the stream had, and those that were drawn."""
+    """Items of similar size."""
 
-    num_items: int
-    sampled: list[Any]
+    num_items: int = 0
+    """All that the stream had."""
+    size_bytes: int | None = 0
+    """Of all of them; None where one is unknown."""
+    sampled: list[Any] = field(default_factory=list)
+    """Those that were drawn."""
 
 
 class Range(NamedTuple):
-    """A total, and where it lies 19 times in 20."""
+    """A total, and the bounds that hold it 19 times in 20."""
 
     value: float
     low: float
     high: float
 
-    def holds(self, value: float) -> bool:
-        """Whether a value lies within the range, rounding aside."""
-        slack = 1e-9 * abs(value)
-        return self.low - slack <= value <= self.high + slack
+    @classmethod
+    def exact(cls, value: float) -> "Range":
+        """A total that is known."""
+        return cls(value, value, value)
 
     def widened(self, share: float) -> "Range":
         """At least this share of the value to either side."""
         return Range(self.value, min(self.low, (1 - share) * self.value), max(self.high, (1 + share) * self.value))
 
 
-@dataclasses.dataclass(slots=True)
-class _Class:
-    """All items whose size is in one power of two, or in some that follow each other."""
+def draw(stream: Iterable[tuple[str, int | None, Any]], num_sampled: int, seed: int = 0) -> list[Stratum]:
+    """A sample of (unique name, size in bytes, item); holds at most `num_sampled` items per power of two of size.
 
-    num_items: int
-    size_bytes: int
-    lowest: list[tuple[int, int, Any]]  # heap of (-hash, number in the stream, item): the largest hash on top
+    Returns:
+        The strata in the order of their size, unknown sizes first; `num_sampled` items in all, or all there are.
+    """
+    found: dict[int, Stratum] = collections.defaultdict(Stratum)
+    for number, (name, size_bytes, item) in enumerate(stream):
+        stratum = found[UNKNOWN if size_bytes is None else size_bytes.bit_length()]
+        digest = hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest()
+        # minus the hash: the largest hash is on top of the heap, and the first to be dropped
+        heapq.heappush(stratum.sampled, (-int.from_bytes(digest, "big"), number, item))
+        if len(stratum.sampled) > num_sampled:
+            heapq.heappop(stratum.sampled)
+        stratum.num_items += 1
+        stratum.size_bytes = add_sizes(stratum.size_bytes, size_bytes)
+    strata = [found[key] for key in sorted(found)]
+    known = [stratum for stratum in strata if stratum.size_bytes is not None]
+    mean_bytes = sum(s.size_bytes or 0 for s in known) / max(1, sum(s.num_items for s in known))
+    weights = [s.num_items * mean_bytes if s.size_bytes is None else s.size_bytes for s in strata]
+    while len(strata) > max(1, num_sampled // ITEMS_PER_STRATUM):  # merge the two neighbours of the fewest bytes
+        k = min(range(len(strata) - 1), key=lambda k: weights[k] + weights[k + 1])
+        first, second = strata[k : k + 2]
+        size_bytes = add_sizes(first.size_bytes, second.size_bytes)
+        candidates = heapq.nlargest(num_sampled, first.sampled + second.sampled)
+        strata[k : k + 2] = [Stratum(first.num_items + second.num_items, size_bytes, candidates)]
+        weights[k : k + 2] = [weights[k] + weights[k + 1]]
+    counts = allocate([stratum.num_items for stratum in strata], weights, num_sampled)
+    for stratum, count in zip(strata, counts, strict=True):
+        stratum.sampled = [item for _, _, item in heapq.nlargest(count, stratum.sampled)]
+    return strata
 
-    def add(self, entry: tuple[int, int, Any], capacity: int) -> None:
-        if len(self.lowest) < capacity:
-            heapq.heappush(self.lowest, entry)
-        else:
-            heapq.heappushpop(self.lowest, entry)
 
-
-class Sampler:
-    """Takes a stream item by item; holds at most `num_sampled` items for each power of two of size."""
-
-    def __init__(self, num_sampled: int, seed: int = 0) -> None:
-        self._num_sampled, self._seed = num_sampled, seed
-        self._classes: dict[int, _Class] = {}
-        self.num_items = 0
-
-    def add(self, name: str, size_bytes: int | None, item: Any) -> None:
-        """One item: `name` is its own alone."""
-        key = UNKNOWN if size_bytes is None else size_bytes.bit_length()
-        found = self._classes.setdefault(key, _Class(0, 0, []))
-        digest = hashlib.blake2b(f"{self._seed}:{name}".encode(), digest_size=8).digest()
-        found.add((-int.from_bytes(digest, "big"), self.num_items, item), self._num_sampled)
-        found.num_items += 1
-        found.size_bytes += size_bytes or 0
-        self.num_items += 1
-
-    def draw(self) -> list[Stratum]:
-        """The strata in the order of their size, unknown sizes first; `num_sampled` items in all, or all there are."""
-        classes = [self._classes[key] for key in sorted(self._classes)]
-        if UNKNOWN in self._classes:  # they weigh what as many of the others weigh
-            known = classes[1:]
-            mean_bytes = sum(found.size_bytes for found in known) / max(1, sum(found.num_items for found in known))
-            classes[0] = dataclasses.replace(classes[0], size_bytes=round(classes[0].num_items * mean_bytes))
-        classes = self._merged(classes, max(1, self._num_sampled // ITEMS_PER_STRATUM))
-        num_items = [found.num_items for found in classes]
-        counts = allocate(num_items, [found.size_bytes for found in classes], self._num_sampled)
-        strata = []
-        for found, count in zip(classes, counts, strict=True):
-            drawn = sorted(found.lowest, key=lambda entry: -entry[0])[:count]
-            strata.append(Stratum(found.num_items, [item for _, _, item in drawn]))
-        return strata
-
-    def _merged(self, classes: list[_Class], limit: int) -> list[_Class]:
-        """At most `limit` classes: the neighbours that hold the fewest bytes together become one."""
-        while len(classes) > limit:
-            pairs = [first.size_bytes + second.size_bytes for first, second in itertools.pairwise(classes)]
-            k = pairs.index(min(pairs))
-            first, second = classes[k : k + 2]
-            merged = _Class(first.num_items + second.num_items, pairs[k], list(first.lowest))
-            for entry in second.lowest:
-                merged.add(entry, self._num_sampled)
-            classes = [*classes[:k], merged, *classes[k + 2 :]]
-        return classes
+def add_sizes(first: int | None, second: int | None) -> int | None:
+    """Their sum; None where one is unknown."""
+    return None if first is None or second is None else first + second
 
 
 def allocate(num_items: Sequence[int], weights: Sequence[float], num_sampled: int) -> list[int]:
@@ -120,8 +101,7 @@ def allocate(num_items: Sequence[int], weights: Sequence[float], num_sampled: in
 
     Args:
         num_items: N of each stratum.
-        weights: of each, proportional to N times the standard deviation; its bytes, if what is estimated grows with
-            them.
+        weights: of each, proportional to N times the standard deviation; here its bytes.
         num_sampled: in all; at least 2 for each stratum, unless there is only one.
     """
     counts = [min(2, items, num_sampled) for items in num_items]
@@ -138,26 +118,25 @@ def total(num_items: Sequence[int], values: Sequence[Sequence[float]]) -> Range:
     """The stratified estimate of a total of non-negative values (Cochran 1977, sections 5.3, 5.4 and 5.9).
 
     Sum over strata of N mean, its variance the sum of N^2 (1 - n/N) s^2 / n; the range is Student's t with
-    Satterthwaite's degrees of freedom. It never goes below what the sample alone holds.
+    Satterthwaite's degrees of freedom. It never goes below the sum of the sample itself.
 
     Args:
         num_items: N of each stratum.
         values: of each stratum's n sampled items.
     Returns:
-        A range of zero width where everything was sampled, without an upper end where one value stands for others.
+        A range of zero width where everything was sampled, without an upper end where one value represents others.
     """
     value = variance = freedom = 0.0
     for items, found in zip(num_items, values, strict=True):
         sampled = len(found)
         value += items * float(np.mean(found))
-        if sampled == items:
-            continue
-        part = items * (items - sampled) / sampled * float(np.var(found, ddof=1)) if sampled > 1 else math.inf
-        variance += part
-        freedom += part**2 / (sampled - 1) if sampled > 1 else 0.0
+        if sampled < items:
+            part = items * (items - sampled) / sampled * float(np.var(found, ddof=1)) if sampled > 1 else math.inf
+            variance += part
+            freedom += part**2 / max(1, sampled - 1)
     seen = float(sum(map(sum, values)))
     if variance == 0:
-        return Range(value, value, value)
+        return Range.exact(value)
     if math.isinf(variance):
         return Range(value, seen, math.inf)
     error = float(stdtrit(variance**2 / freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(variance)
