@@ -15,7 +15,7 @@ from pipeline.clip_specs import ClipSpec
 from pipeline.clips.sharding import ShardingConfig, ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.estimate.usage import cpu_s
-from pipeline.media.decoding import ffmpeg_path
+from pipeline.media.sandbox import ffmpeg_path
 from pipeline.storage.workspace import Workspace
 from schemas.videos import VIDEOS
 from testing.media import minute_of_720p, repeated

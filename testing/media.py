@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from pipeline.media.decoding import ffmpeg_path
+from pipeline.media.sandbox import ffmpeg_path
 
 # Moving shapes, text and film grain at 2.5 Mbit/s: about what a phone's video costs to decode (48 ms per second).
 PICTURE = "testsrc2=s=1280x720:r=30:d=60,noise=alls=12:allf=t"

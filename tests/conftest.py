@@ -14,7 +14,7 @@ import torch
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.sharding import ShardingConfig, ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
-from pipeline.media.decoding import ffmpeg_path
+from pipeline.media.sandbox import ffmpeg_path
 from pipeline.storage import s3
 from pipeline.storage.workspace import COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.synthetic import WorldConfig, render_scene, write_labels

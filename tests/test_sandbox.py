@@ -20,8 +20,9 @@ from helpers.films import BEEP, BY_1, BY_25, CLOCK, FLASH, H264, LAVFI, TONE, de
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError
-from pipeline.media import decoding
-from pipeline.media.decoding import Decoding, ffmpeg_path
+from pipeline.media import sandbox
+from pipeline.media.decoding import Decoding
+from pipeline.media.sandbox import ffmpeg_path
 from pipeline.media.streams import Frame
 
 
@@ -202,8 +203,17 @@ def test_a_file_that_asks_for_more_memory_than_there_is_has_a_reason(
     make_media: MakeMedia, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_media("big.mp4", *LAVFI, "color=s=2048x2048:r=5:d=2", *LAVFI, "sine=d=2", *H264)
-    monkeypatch.setattr(decoding, "MEMORY_BYTES", 64 * 2**20)
+    monkeypatch.setattr(sandbox, "MEMORY_BYTES", 64 * 2**20)
     assert reason(path) == "unreadable"
+
+
+@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="limits are set on Linux")
+def test_a_child_writes_no_longer_file_than_it_may(tmp_path: Path) -> None:
+    command = [ffmpeg_path(), "-v", "error", "-re", *LAVFI, "color=s=64x64", "-t", "1", "-f", "rawvideo"]
+    command.append(str(tmp_path / "out"))  # 25 frames of 6144 bytes
+    with sandbox.ffmpeg_child(command, cpu_s=20, max_file_bytes=50_000, stderr=subprocess.DEVNULL) as child:
+        assert child.wait(20) != 0
+    assert (tmp_path / "out").stat().st_size <= 50_000
 
 
 def test_a_file_that_keeps_the_decoder_waiting_is_a_timeout_and_leaves_no_process(tmp_path: Path) -> None:

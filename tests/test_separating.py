@@ -9,7 +9,8 @@ from torch import nn
 from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError
 from pipeline.inference.separating import Window, cross_fade, separate_video, stitch, windows
-from pipeline.media.decoding import Decoding, ffmpeg_path
+from pipeline.media.decoding import Decoding
+from pipeline.media.sandbox import ffmpeg_path
 from pipeline.media.streams import Frame
 from pipeline.models.separator import SeparationConfig, SeparationModel, SeparationOutput
 from pipeline.models.tdcn import TDCNConfig

@@ -10,7 +10,7 @@ import soundfile
 
 from pipeline.clips.loudness import integrated_loudness
 from pipeline.clips.statistics import picture_levels, sound_levels
-from pipeline.media.decoding import ffmpeg_path
+from pipeline.media.sandbox import ffmpeg_path
 
 RATE_HZ = 16000
 TIME_S = np.arange(5 * RATE_HZ) / RATE_HZ

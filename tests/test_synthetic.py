@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import DataError
-from pipeline.media.decoding import ffmpeg_path
+from pipeline.media.sandbox import ffmpeg_path
 from pipeline.synthetic import (
     KINDS,
     NUM_IDENTITIES,

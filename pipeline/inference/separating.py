@@ -7,16 +7,10 @@ weighted by its own probability, so their order does not matter. Off-screen soun
 """
 
 import contextlib
-import math
-import resource
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import ffmpeg
 import numpy as np
 import soundfile
 import torch
@@ -24,15 +18,15 @@ from torch import nn
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError
-from pipeline.media.decoding import DEMUXERS, MAX_PIXELS, MEMORY_BYTES, Decoding, ffmpeg_path
+from pipeline.media.decoding import Decoding
 from pipeline.media.frame_buffer import FrameBuffer
+from pipeline.media.muxing import write_mp4s
 from pipeline.media.streams import Frame
 from pipeline.models.separator import on_screen_estimate
 from pipeline.storage import files
 
 STEMS = ("on_screen", "off_screen")
 PCM24 = 2**23  # full scale of 24 bits
-LOG_BYTES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +87,7 @@ def separate_video(uri: str, out: str, spec: ClipSpec, model: nn.Module, limit_s
 
         blocks = stitch(windows(Decoding(path, spec, limit_s), spec), spec, estimate)
         num_samples, power, num_clipped = _write_stems(made[:2], spec, blocks)
-        video_copied = _mux(path, made[:2], made[2:], limit_s)
+        video_copied = write_mp4s(path, made[:2], made[2:], limit_s)
     return Separated(
         duration_s=num_samples / spec.sample_rate_hz,
         num_windows=num_windows,
@@ -214,73 +208,3 @@ def _write_stems(
                 power[i] += np.square(stem, dtype=np.float64).sum()
                 files[i].write(limited << 8)  # soundfile takes the upper 24 of 32 bits
     return num_samples, power, num_clipped
-
-
-def mux_command(video: Path, stems: list[Path], made: list[Path], copy: bool) -> list[str]:
-    """The command that writes the video's picture with each stem as its sound: one mp4 per stem.
-
-    Args:
-        video: the original: untrusted.
-        stems: FLAC files.
-        made: where the mp4s go.
-        copy: take the picture's stream as it is; else encode it as H.264.
-    """
-    limits = {"protocol_whitelist": "file,pipe", "threads": 1}
-    source = ffmpeg.input(f"file:{video}", format_whitelist=DEMUXERS, max_pixels=MAX_PIXELS, **limits)
-    picture: dict[str, Any] = {"vcodec": "copy"}
-    if not copy:  # H.264 in 4:2:0 wants even sides
-        picture = {"vcodec": "libx264", "pix_fmt": "yuv420p", "vf": "scale=trunc(iw/2)*2:trunc(ih/2)*2", "crf": 20}
-    # An MPEG-TS begins at the first of the streams in use: without its sound, a late picture would move to the front.
-    outputs = [ffmpeg.output(source["a:0"], "-", format="null", acodec="copy")]
-    for stem, path in zip(stems, made, strict=True):
-        sound = ffmpeg.input(f"file:{stem}", format="flac", **limits)
-        outputs.append(
-            ffmpeg.output(
-                source["V:0"],
-                sound["a:0"],
-                f"file:{path}",
-                format="mp4",
-                acodec="aac",
-                movflags="+faststart",
-                **picture,
-            )
-        )
-    command = ffmpeg.merge_outputs(*outputs).global_args("-hide_banner", "-nostdin", "-nostats", "-v", "error", "-y")
-    return command.compile(cmd=ffmpeg_path())
-
-
-def _mux(video: Path, stems: list[Path], made: list[Path], limit_s: float) -> bool:
-    """Write the mp4s; return whether the picture's stream could be copied."""
-    max_bytes = 4 * video.stat().st_size + sum(4 * stem.stat().st_size for stem in stems) + 2**28
-    if _run(mux_command(video.absolute(), stems, made, copy=True), limit_s, max_bytes) is None:
-        return True
-    complaint = _run(mux_command(video.absolute(), stems, made, copy=False), limit_s, max_bytes)
-    if complaint is not None:
-        raise ClipError("unreadable", f"the mp4 cannot be written: {complaint}")
-    return False
-
-
-def _run(command: list[str], limit_s: float, max_bytes: int) -> str | None:
-    """Run ffmpeg under limits of wall and CPU time, memory and file size; return its last words if it failed."""
-    with tempfile.TemporaryFile() as log:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
-        try:
-            if hasattr(resource, "prlimit"):  # not on macOS, where the wall clock remains
-                for what, amount in (
-                    (resource.RLIMIT_AS, MEMORY_BYTES),
-                    (resource.RLIMIT_CPU, 2 * math.ceil(limit_s)),
-                    (resource.RLIMIT_FSIZE, max_bytes),
-                    (resource.RLIMIT_CORE, 0),
-                ):
-                    with contextlib.suppress(ProcessLookupError):  # it has ended already
-                        resource.prlimit(child.pid, what, (amount, amount))
-            child.wait(limit_s)
-        except subprocess.TimeoutExpired:
-            raise ClipError("timeout", f"the mp4 was not written within {limit_s:g} s.") from None
-        finally:
-            child.kill()
-            child.wait()
-        if not child.returncode:
-            return None
-        log.seek(max(0, log.seek(0, 2) - LOG_BYTES))
-        return log.read().decode("utf-8", "replace").strip() or f"ffmpeg ended with {child.returncode}."

@@ -1,27 +1,27 @@
-"""Container -> waveform and frames, in one pass of one sandboxed ffmpeg child. The only file that knows the decoder.
+"""Container -> waveform and frames, in one pass of one ffmpeg child. The only file that knows the decoder.
 
-The media is untrusted: the child has one decoding thread, may open nothing but the file itself (protocol and demuxer
-whitelists), and runs under limits of memory, CPU and wall time, streams, pixels and duration. What is taken of a file:
+The media is untrusted: the child runs in `media.sandbox`, has one decoding thread, may open nothing but the file itself
+(protocol and demuxer whitelists), and has limits of wall time, streams, pixels and duration. What is taken of a file:
 
 - The first picture stream that is no cover picture, and the first sound stream. Others are not decoded.
 - Times: those of the file, its earliest stream at 0; edit lists and start offsets kept. Each frame carries its own time
   stamp; sound is placed by its time stamps, and what is missing is silence. Rotation and pixel aspect are applied.
 - Channels: ITU-R BS.775 to mono, C + 0.71 (L + R) + 0.5 (Ls + Rs), divided by the sum of the weights of the channels
   there are, so that it cannot clip: stereo is (L + R) / 2, and 5.1 is 0.29 C + 0.21 (L + R) + 0.15 (Ls + Rs). LFE is
-  left out, and what the stream itself says of its downmix is not heard. Channels without a place in a room are silent.
+  left out, and the stream's own downmix values are ignored. Channels without a place in a room are silent.
 - Colours: 8 bits per channel from any depth, range and matrix. HDR is not tone-mapped: white comes out grey (PQ's 203
   nits as 146 of 255, HLG's as 176). Mapping costs 1 to 2 CPU seconds per file, and needs to know the file before.
 
 The times come through pipes of their own: ffmpeg's threads write into each other's lines on stderr (1 file in 100 on a
-busy machine), and a time lost there gives every later frame its neighbour's. The question a reader will ask is why
-stderr is parsed at all: the streams are described there, and a second process for a probe would cost 30 to 50 ms.
+busy machine), and a time lost there gives every later frame its neighbour's.
+
+Design note: stderr is parsed, because the streams are described there; a second process that probes the file would cost
+30 to 50 ms.
 """
 
 import contextlib
 import dataclasses
-import functools
 import os
-import resource
 import selectors
 import signal
 import subprocess
@@ -32,30 +32,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 import ffmpeg
-import imageio_ffmpeg
 import numpy as np
 
 from pipeline.clip_specs import ClipSpec
-from pipeline.errors import ClipError, ConfigError
+from pipeline.errors import ClipError
 from pipeline.media.ffmpeg_log import DecoderLog, MediaInfo
 from pipeline.media.frame_buffer import TICK_SLACK_S
+from pipeline.media.sandbox import DEMUXERS, MAX_PIXELS, ffmpeg_child, ffmpeg_path
 from pipeline.media.streams import Frame, PlacedSound, TimedFrames
 
-# Demuxers for files that hold sound and picture themselves. Playlists and scripts (hls, dash, concat, ...) would open
-# other files, so they are not among them.
-DEMUXERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,ogg,asf,gif,wav,flac,mp3,h264,hevc"
-)
 INPUT = "file:input"
-MAX_PIXELS = 8192 * 8192  # a larger picture is an attack or a panorama: 200 MB for one decoded frame
 MAX_STREAMS = 64  # a real file has 2 to 30 (languages, subtitles, a phone's metadata); each costs memory
 MAX_DURATION_S = 12 * 3600.0
-MEMORY_BYTES = 4 * 2**30  # address space of the child; 4k HEVC takes about 1 GB of it
 MAX_BLOCK_BYTES = 2**30  # one allocation of the child
-MAX_OPEN_FILES = 32  # of the child: 6 in use
-CHILD_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # no credentials, no proxies, no FFREPORT
 CHUNK_BYTES = 2**20
-SIGNALLED = 255  # ffmpeg's exit code when a signal asked it to end: SIGXCPU, as nobody else asks
+SIGNALLED = 255  # ffmpeg's exit code when a signal asked it to end: SIGXCPU, as no other signal is sent
 # ITU-R BS.775's mono, `<` dividing by the sum of the weights of the channels that there are
 DOWNMIX = "mono|c0<FC+0.7071*FL+0.7071*FR+0.7071*DL+0.7071*DR+0.5*SL+0.5*SR+0.5*BL+0.5*BR+0.5*BC"
 
@@ -67,22 +58,6 @@ class Pipes:
     frames: int
     frame_times: int
     sound_times: int
-
-
-@functools.cache
-def ffmpeg_path() -> str:
-    """The ffmpeg binary: `EARSHOT_FFMPEG`, else the one in the imageio-ffmpeg wheel, else the system's.
-
-    The wheel comes before the system, so that every machine of a cluster decodes with the same pinned binary and writes
-    the same bytes; it also decodes in 0.86 of the time of Debian's 5.1.
-    """
-    chosen = os.environ.get("EARSHOT_FFMPEG")
-    if chosen:
-        return chosen
-    try:
-        return imageio_ffmpeg.get_ffmpeg_exe()
-    except RuntimeError:  # no binary for this platform in the wheel, and none on the PATH
-        raise ConfigError("no ffmpeg found. Install ffmpeg, or set EARSHOT_FFMPEG to its path.") from None
 
 
 def decode_command(path: Path, spec: ClipSpec, pipes: Pipes, max_duration_s: float = MAX_DURATION_S) -> list[str]:
@@ -158,19 +133,19 @@ class Decoding:
         with contextlib.ExitStack() as stack:
             ours, theirs = zip(*(_pipe(stack) for _ in dataclasses.fields(Pipes)), strict=True)
             pipes = Pipes(*(end.fileno() for end in theirs))
-            child = subprocess.Popen(
-                decode_command(self._path.absolute(), self._spec, pipes, self._max_duration_s),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=dataclasses.astuple(pipes),
-                env={name: os.environ[name] for name in CHILD_ENVIRONMENT if name in os.environ},
-                start_new_session=True,
+            command = decode_command(self._path.absolute(), self._spec, pipes, self._max_duration_s)
+            child = stack.enter_context(
+                ffmpeg_child(
+                    command,
+                    cpu_s=_cpu_limit_s(self._limit_s),
+                    max_file_bytes=0,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    pass_fds=dataclasses.astuple(pipes),
+                )
             )
-            stack.callback(_kill, child)
             for end in theirs:
                 end.close()
-            _limit(child.pid, _cpu_limit_s(self._limit_s))
             yield from self._read(child, Pipes(*(end.fileno() for end in ours)))
             self._raise_for_exit(child.wait())
 
@@ -236,38 +211,7 @@ def _cpu_limit_s(limit_s: float) -> int:
     return int(limit_s) + 1
 
 
-def _limit(pid: int, cpu_s: int) -> None:
-    """Limit the child's address space, CPU time, open files and written files (it writes to pipes only).
-
-    It has run for some milliseconds by then, in which it has read nothing of the file yet or little: a hook between
-    fork and exec (`preexec_fn`) would be in time, but can hang a process that has threads.
-    """
-    if not hasattr(resource, "prlimit"):  # macOS: the wall clock and ffmpeg's own limits remain
-        return
-    limits = (
-        (resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES)),
-        (resource.RLIMIT_CPU, (cpu_s, cpu_s + 5)),  # the first with SIGXCPU, which says that it was this
-        (resource.RLIMIT_FSIZE, (0, 0)),
-        (resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES)),
-        (resource.RLIMIT_CORE, (0, 0)),
-    )
-    with contextlib.suppress(ProcessLookupError):  # it has ended already
-        for what, amounts in limits:
-            resource.prlimit(pid, what, amounts)
-
-
 def _pipe(stack: contextlib.ExitStack) -> tuple[BinaryIO, BinaryIO]:
     """The reading and the writing end of a pipe, closed with the stack."""
     reading, writing = os.pipe()
     return stack.enter_context(open(reading, "rb", buffering=0)), stack.enter_context(open(writing, "wb", buffering=0))
-
-
-def _kill(child: subprocess.Popen) -> None:
-    """End the child and whatever it started."""
-    if child.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-    for pipe in (child.stdout, child.stderr):
-        if pipe is not None:
-            pipe.close()

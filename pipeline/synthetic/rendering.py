@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from pipeline.media.decoding import ffmpeg_path
+from pipeline.media.sandbox import ffmpeg_path
 from pipeline.synthetic.backgrounds import MARGIN, background, camera
 from pipeline.synthetic.faces import mouth_boxes
 from pipeline.synthetic.motions import Motion
