@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import MakeMedia
-from films import BEEP, FLASH, H264, LAVFI, RATE_HZ, decode
+from helpers.films import BEEP, FLASH, H264, LAVFI, RATE_HZ, decode
 
 from pipeline.errors import ClipError
 from pipeline.media.muxing import write_mp4s
