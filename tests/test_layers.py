@@ -56,7 +56,6 @@ TESTED_BY = {
     "pipeline.models.small_cnn": "test_towers",
     "pipeline.models.tdcn": "test_separator",
     "pipeline.reports.charts": "test_reporting",
-    "pipeline.reports.page": "test_reporting",
 }
 
 
