@@ -6,9 +6,10 @@ from cluster.resources import EVALUATING
 from jobs.console.options import Address, Preset, Root, Seed, Set, named
 from jobs.console.session import Session, open_session
 from pipeline.clips.splitting import SplittingConfig, duplicate_groups
-from pipeline.config import from_dict, hash_json
+from pipeline.config import from_dict
 from pipeline.evaluation.evaluating import EvaluatePart, commit_summary, summarise_coincidence, summarise_separation
 from pipeline.formatting import format_counts
+from pipeline.hashing import hash_json
 from pipeline.learners import check_model
 from pipeline.storage.workspace import CLIPS_FOLDER, report_folder
 

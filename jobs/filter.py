@@ -10,9 +10,9 @@ import typer
 from cluster.resources import FILTERING
 from jobs.console.options import Address, Name, Preset, Root, Scorer, Seed, Set
 from jobs.console.session import Session, open_session
-from pipeline.config import hash_json
 from pipeline.errors import ConfigError
 from pipeline.formatting import format_counts
+from pipeline.hashing import hash_json
 from pipeline.selection.cutoffs import Cutoffs, compute_cutoffs, compute_score_cutoff, load_or_compute
 from pipeline.selection.duplicate_groups import group_facts
 from pipeline.selection.duplicates import VideoVectors, find_duplicates

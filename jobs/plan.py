@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from jobs.console.options import Collection, Media, Preset, Set
+from jobs.console.overrides import override
 from jobs.console.presets import preset as find_preset
 from jobs.console.progress import printable, progress_bar
 from jobs.console.session import DEFAULT_PRESET, open_session
 from jobs.console.tables import show
 from pipeline.collection.listing import list_videos
-from pipeline.config import override
 from pipeline.estimate.deadlines import parse_hours, schedule
 from pipeline.estimate.estimating import Estimate, actual, estimate, probe_all
 from pipeline.estimate.pricing import Prices, read_prices

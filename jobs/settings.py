@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from jobs.console.options import Preset
+from jobs.console.overrides import list_settings
 from jobs.console.presets import preset as find_preset
 from jobs.console.session import DEFAULT_PRESET, open_session
-from pipeline.config import list_settings
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, did_you_mean
 from pipeline.storage.workspace import open_workspace
 
 WIDTH = 100
@@ -32,11 +32,12 @@ def command(
         config = open_session(open_workspace(root).root).config
     else:
         raise ConfigError(f"--root {root} --preset {preset}: found both, expected one. Leave one out.")
-    known = list(list_settings(config))
+    known = list_settings(config)
     wanted = [setting for setting in known if stage is None or f"{setting.path}.".startswith(f"{stage}.")]
     if not wanted:
         groups = dict.fromkeys(setting.path.partition(".")[0] for setting in known)
-        raise ConfigError(f"earshot settings {stage}: no such field. Expected one of {', '.join(groups)}.")
+        near = did_you_mean(str(stage), [*groups, *(setting.path for setting in known)])
+        raise ConfigError(f"earshot settings {stage}: no such field. Expected one of {', '.join(groups)}.{near}")
     for path, text, doc in wanted:
         print(f"{path}={text}")
         print(textwrap.fill(doc, WIDTH, initial_indent="    ", subsequent_indent="    "))

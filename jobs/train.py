@@ -10,8 +10,9 @@ from jobs.console.options import Address, Preset, Root, Seed, Selection, Set, na
 from jobs.console.progress import progress_bar
 from jobs.console.session import Session, open_session
 from pipeline.clips.splitting import SplittingConfig
-from pipeline.config import as_dict, from_dict
+from pipeline.config import from_dict
 from pipeline.errors import ConfigError, DataError, UnreadError
+from pipeline.hashing import as_dict
 from pipeline.learners import LEARNERS, build, check_model
 from pipeline.storage.workspace import CLIPS_FOLDER, Workspace
 from pipeline.training.clipsets import begun_with, load_selected, load_splits

@@ -11,8 +11,8 @@ from cluster.mapping import map_parts
 from cluster.resources import WORLD
 from jobs.console.options import Address
 from jobs.console.progress import progress_bar
-from pipeline.config import as_dict
 from pipeline.errors import ConfigError
+from pipeline.hashing import as_dict
 from pipeline.synthetic import RenderVideo, WorldConfig, write_labels
 
 
@@ -61,8 +61,4 @@ def command(
 
     Example: earshot world --out my_world --seed 1 --num-videos 50
     """
-    try:
-        config = WorldConfig(num_videos=num_videos, duration_s=duration_s, seed=seed)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    render(config, out, address)
+    render(WorldConfig(num_videos=num_videos, duration_s=duration_s, seed=seed), out, address)

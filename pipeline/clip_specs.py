@@ -3,22 +3,24 @@
 import dataclasses
 from typing import Literal
 
+from pipeline.config import Count, Positive, config_dataclass
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+
+@config_dataclass
 class ClipSpec:
     """Spans, rates and sizes of clips. Defaults: AudioScope (Tzinis et al. 2021, section 4.1)."""
 
-    clip_s: float = 5.0
+    clip_s: Positive = 5.0
     """Length of a clip in seconds. Longer clips give the models more context and the corpus fewer clips."""
-    hop_s: float = 1.0
+    hop_s: Positive = 1.0
     """From one clip's start to the next. Below clip_s, clips overlap and share their frames' bytes."""
-    sample_rate_hz: int = 16000
+    sample_rate_hz: Count = 16000
     """Rate of the mono sound. Half the rate is half the bytes, and nothing above a quarter of the old rate."""
-    frame_rate_hz: float = 1.0
+    frame_rate_hz: Positive = 1.0
     """Frames per second. A clip holds clip_s * frame_rate_hz frames."""
-    frame_height: int = 128
+    frame_height: Count = 128
     """Height of a frame in pixels."""
-    frame_width: int = 128
+    frame_width: Count = 128
     """Width of a frame in pixels."""
     fit: Literal["stretch", "pad"] = "stretch"
     """stretch: the whole picture fills the frame, its aspect lost. pad: aspect kept, black bars added."""
@@ -27,9 +29,6 @@ class ClipSpec:
     are skipped (0.85 of the rest): 42 dB PSNR to the filtered 128x128 frame in the median real video, 32 at worst."""
 
     def __post_init__(self) -> None:
-        for name in ("clip_s", "hop_s", "sample_rate_hz", "frame_rate_hz", "frame_height", "frame_width"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} = {getattr(self, name)}: expected more than 0.")
         for name in ("clip_s", "hop_s"):
             frames = getattr(self, name) * self.frame_rate_hz
             if frames < 1 or abs(frames - round(frames)) > 1e-6:
@@ -52,7 +51,7 @@ class ClipSpec:
         return round(self.clip_s * self.sample_rate_hz)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class ClipSpecs:
     """The clip specs of a workspace, by name. A learner names the one whose clips it reads."""
 

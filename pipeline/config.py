@@ -1,92 +1,64 @@
 """Configs: frozen dataclasses that hold what changes a result, and nothing else.
 
-Each stage's config class stands beside the code that reads it; this file only knows how to hash one, write one as JSON,
-override a field of one, and list the fields with their meaning. The hash of a config names the artifact it made, so
-paths, addresses and worker counts are arguments, never fields.
+Each stage declares its config class with `config_dataclass`, beside the code that reads it: the type of a field holds
+its range, the docstring under the field says what changing it does, `__post_init__` compares fields. The hash of a
+config names the artifact it made, so paths, addresses and worker counts are arguments, never fields.
+
+Design note: pydantic checks values strictly: no text passes for a number, no bool for an int, no NaN for a float. Its
+errors are worded here, once, from the JSON schema of the field.
 """
 
-import ast
 import dataclasses
-import hashlib
-import inspect
-import itertools
+import functools
 import json
-import math
-import textwrap
-import types
 import typing
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, TypeVar
+
+import pydantic.dataclasses
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipeline.errors import ConfigError
 
 T = TypeVar("T")
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+RULES = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid", use_attribute_docstrings=True)
+TYPE_WORDS = {
+    "null": "none",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "string": "text",
+}
+LOW_WORDS = {"minimum": "{} or more", "exclusiveMinimum": "more than {}"}
+HIGH_WORDS = {"maximum": "at most {}", "exclusiveMaximum": "less than {}"}
 
 
-def as_dict(config: Any) -> dict[str, Any]:
-    """A config, or a dict that holds configs, as plain JSON types."""
-    return json.loads(json.dumps(config, default=dataclasses.asdict))
+@typing.dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
+def config_dataclass(kind: type[T]) -> type[T]:
+    """A frozen dataclass of keyword arguments, whose values are checked when it is made.
 
-
-def hash_json(value: Any) -> str:
-    """12 hex digits of sha256 over the canonical JSON of `value`: equal values, equal names."""
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hash_bytes(canonical.encode())
-
-
-def hash_bytes(data: bytes) -> str:
-    """12 hex digits of sha256 over the bytes."""
-    return hashlib.sha256(data).hexdigest()[:12]
-
-
-class Setting(NamedTuple):
-    """One field that `override` can change."""
-
-    path: str
-    """Such as filtering.min_score."""
-    text: str
-    """Its value, as `override` reads it."""
-    doc: str
-    """What moving it does."""
-
-
-def list_settings(config: Any, prefix: str = "") -> Iterator[Setting]:
-    """Every single value of a nested config, in order; its meaning is the docstring under the field."""
-    docs: dict[str, str] = {}
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(type(config)))).body
-    for field, below in itertools.pairwise(typing.cast(ast.ClassDef, definition).body):
-        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
-            docs[ast.unparse(field.target)] = " ".join(ast.literal_eval(below.value).split())
-    for name in (field.name for field in dataclasses.fields(config)):
-        value = getattr(config, name)
-        if dataclasses.is_dataclass(value):
-            yield from list_settings(value, f"{prefix}{name}.")
-        else:
-            yield Setting(prefix + name, _text(value), docs.get(name, ""))
-
-
-def override(config: T, assignments: Sequence[str]) -> T:
-    """Replace fields of a nested config by `stage.field=value` strings.
-
-    >>> import dataclasses
-    >>> @dataclasses.dataclass(frozen=True)
+    >>> @config_dataclass
     ... class Mixing:
-    ...     max_examples: int = 4
-    >>> @dataclasses.dataclass(frozen=True)
-    ... class Config:
-    ...     mixing: Mixing = Mixing()
-    >>> override(Config(), ["mixing.max_examples=8"]).mixing.max_examples
-    8
-
-    Raises:
-        ConfigError: no such field, or a value that is not of the field's type or out of its range.
+    ...     max_examples: Count = 4
+    >>> Mixing(max_examples=0)
+    Traceback (most recent call last):
+    pipeline.errors.ConfigError: max_examples = 0: expected 1 or more.
     """
-    for assignment in assignments:
-        path, equals, text = assignment.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {assignment}: expected stage.field=value, for example mixing.max_examples=100.")
-        config = _replace(config, path.strip().split("."), text.strip(), assignment)
-    return config
+    made: Any = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, slots=True, config=RULES)(kind)
+    check = made.__init__
+
+    @functools.wraps(check)
+    def checked(self: Any, **values: Any) -> None:
+        try:
+            check(self, **values)
+        except ValidationError as error:
+            raise _refusal(made, error) from None
+
+    made.__init__ = checked
+    return made
 
 
 def from_dict(kind: type[T], values: dict[str, Any]) -> T:
@@ -95,72 +67,53 @@ def from_dict(kind: type[T], values: dict[str, Any]) -> T:
     Raises:
         ConfigError: a field that the class does not have, or a value out of its range.
     """
-    hints = typing.get_type_hints(kind)
-    unknown = sorted(values.keys() - hints.keys())
-    if unknown:
-        raise ConfigError(f"{kind.__name__} has no field `{unknown[0]}`: it was written by another version.")
-    fields: dict[str, Any] = {}
-    for name, value in values.items():
-        if dataclasses.is_dataclass(hints[name]):
-            value = from_dict(typing.cast(type, hints[name]), value)
-        fields[name] = tuple(value) if isinstance(value, list) else value
     try:
-        return kind(**fields)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{kind.__name__}: {error}") from error
+        return TypeAdapter(kind).validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise _refusal(kind, error) from None
 
 
-def _replace(config: T, path: list[str], text: str, assignment: str) -> T:
-    hints = typing.get_type_hints(type(config)) if dataclasses.is_dataclass(config) else {}
-    if path[0] not in hints:
-        known = ", ".join(hints) or "nothing: the name before it is a single value"
-        raise ConfigError(f"--set {assignment}: no field `{path[0]}`. Known here: {known}.")
-    old = getattr(config, path[0])
-    if len(path) > 1:
-        new = _replace(old, path[1:], text, assignment)
-    elif dataclasses.is_dataclass(old):
-        fields = ", ".join(field.name for field in dataclasses.fields(old))
-        raise ConfigError(f"--set {assignment}: `{path[0]}` is a group. Set one of its fields: {fields}.")
-    else:
-        new = _parse(hints[path[0]], text, assignment)
-    try:
-        return dataclasses.replace(config, **{path[0]: new})  # type: ignore[type-var]
-    except ValueError as error:
-        raise ConfigError(f"--set {assignment}: {error}") from error
+@functools.cache
+def field_schema(kind: Any, name: str) -> dict[str, Any]:
+    """The JSON schema of a field of a config class: its type or, in `anyOf`, its types, and their ranges."""
+    return TypeAdapter(kind.__pydantic_fields__[name].rebuild_annotation()).json_schema()
 
 
-def _text(value: Any) -> str:
-    """The inverse of `_parse`."""
-    if isinstance(value, tuple):
-        return ",".join(map(_text, value))
+def format_value(value: Any) -> str:
+    """A field's value as users write it: `true`, `none`, and a comma between the values of a list."""
+    if isinstance(value, tuple | list):
+        return ",".join(map(format_value, value))
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
-def _parse(hint: Any, text: str, assignment: str) -> Any:
-    """`text` as the field's type: bool, int, float, str, an optional of these, or a tuple of these."""
-    options = [hint]
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        options = list(typing.get_args(hint))
-        if type(None) in options and text.lower() in ("none", ""):
-            return None
-    for option in options:
-        if typing.get_origin(option) is tuple:
-            inner = typing.get_args(option)[0]
-            return tuple(_parse(inner, item.strip(), assignment) for item in text.split(",") if item.strip())
-        if typing.get_origin(option) is typing.Literal:
-            if text in typing.get_args(option):
-                return text
-        elif option is bool:
-            if text.lower() in ("true", "false"):
-                return text.lower() == "true"
-        elif option in (int, float):
-            try:
-                number = option(text)
-            except ValueError:
-                continue
-            if math.isfinite(number):
-                return number
-        elif option is str:
-            return text
-    expected = getattr(hint, "__name__", str(hint))
-    raise ConfigError(f"--set {assignment}: found `{text}`, expected {expected}.")
+def _refusal(kind: Any, error: ValidationError) -> ConfigError:
+    """`stage.field = value: expected ...` for every value that pydantic refused."""
+    messages = []
+    for wrong in error.errors():
+        *groups, name = names = [name for name in wrong["loc"] if isinstance(name, str)] or [""]
+        path, reason = ".".join(names), wrong["type"]
+        if reason == "value_error":  # of a __post_init__, which names the fields of its own class
+            messages.append(f"{path}.{wrong['ctx']['error']}".removeprefix("."))
+        elif reason == "unexpected_keyword_argument":
+            messages.append(f"{path}: no such field in this version.")
+        elif "missing" in reason:
+            messages.append(f"{path}: not given, expected a value.")
+        else:
+            owner = functools.reduce(lambda at, group: at.__pydantic_fields__[group].annotation, groups, kind)
+            expected = _expected(field_schema(owner, name), is_out_of_range="than" in reason)
+            messages.append(f"{path} = {format_value(wrong['input'])}: expected {expected}.")
+    return ConfigError(" ".join(messages))
+
+
+def _expected(schema: dict[str, Any], is_out_of_range: bool) -> str:
+    """A field's JSON schema in words; where a number is out of its range, the range alone."""
+    if "anyOf" in schema:
+        return ", or ".join(_expected(option, is_out_of_range) for option in schema["anyOf"])
+    schema = schema.get("items", schema)
+    if "enum" in schema:
+        return f"one of {', '.join(schema['enum'])}"
+    bounds = [words.format(schema[key]) for key, words in (LOW_WORDS | HIGH_WORDS).items() if key in schema]
+    if {"minimum", "maximum"} <= schema.keys():
+        bounds = [f"{schema['minimum']} to {schema['maximum']}"]
+    type_words = TYPE_WORDS.get(schema.get("type", ""), "text")
+    return ", ".join(bounds if is_out_of_range and bounds else [type_words, *bounds])

@@ -11,6 +11,9 @@ Anything else is a defect or a failing machine: it propagates to `cluster/faults
 A message says where, what was found, what was expected, and what to do.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class EarshotError(Exception):
     """Base of every error raised on purpose."""
@@ -39,3 +42,23 @@ class MissingError(DataError):
 
 class UnreadError(DataError):
     """A file that is there and could not be read, for a reason that may pass: another try may succeed."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence with the known names that a wrong name may stand for, after a space; "" where none is near.
+
+    >>> did_you_mean("num_steps", ["matching.num_steps", "training.num_steps", "training.batch_size"])
+    ' Did you mean matching.num_steps or training.num_steps?'
+    >>> did_you_mean("fitlering", ["sharding", "filtering"])
+    ' Did you mean filtering?'
+    """
+    fields: dict[str, list[str]] = {}
+    for full in known:
+        fields.setdefault(full.rpartition(".")[2], []).append(full)
+    groups, _, field = name.rpartition(".")
+    nearest = [field] if field in fields else difflib.get_close_matches(field, fields, n=1, cutoff=0.7)
+    near = fields[nearest[0]] if nearest else []
+    if groups:
+        near = difflib.get_close_matches(name, near, n=1) or near
+    *others, last = near or [""]
+    return f" Did you mean {', '.join(others)}{' or ' if others else ''}{last}?" if near else ""

@@ -1,11 +1,14 @@
 """What people say of clips: is a sounding thing on screen, is one off screen."""
 
+from typing import Literal, get_args
+
 import pyarrow as pa
 
 from schemas.fields import field, table_schema
 
 # What a clip may be labelled. The last two are no label: raters differ, or there are too few.
-LABEL_NAMES = ("on_screen", "off_screen", "mixed", "quiet", "conflict", "too_few_raters")
+Label = Literal["on_screen", "off_screen", "mixed", "quiet", "conflict", "too_few_raters"]
+LABEL_NAMES: tuple[Label, ...] = get_args(Label)
 
 LABELS = table_schema(
     "labels",

@@ -9,7 +9,7 @@ from conftest import World
 
 from pipeline.clips.samples import Clip
 from pipeline.clips.splitting import SplittingConfig
-from pipeline.config import as_dict
+from pipeline.hashing import as_dict
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig, MemoryBankConfig
 from pipeline.learners.matching import MatchingConfig
 from pipeline.metrics.detection import matched_mismatched_auc

@@ -15,7 +15,6 @@ from jobs.console.presets import preset
 from jobs.console.session import Session
 from jobs.evaluate import evaluate_coincidence
 from pipeline.clips.splitting import SplittingConfig
-from pipeline.config import as_dict
 from pipeline.errors import ConfigError
 from pipeline.evaluation.evaluating import (
     EvaluatePart,
@@ -25,6 +24,7 @@ from pipeline.evaluation.evaluating import (
     summarise_separation,
 )
 from pipeline.evaluation.mixing import MixingConfig, MixPart, plan_mixtures
+from pipeline.hashing import as_dict
 from pipeline.learners.separation import SeparationLearner, SeparationLearnerConfig
 from pipeline.metrics.si_snr import si_snr
 from pipeline.models.separator import SeparationConfig

@@ -16,8 +16,8 @@ from cluster.resources import FILTERING
 from jobs.cli import main
 from jobs.console.session import Session, open_session
 from jobs.filter import materialize, select
-from pipeline.config import hash_bytes
 from pipeline.errors import ConfigError
+from pipeline.hashing import hash_bytes
 from pipeline.selection.materializing import MaterializePart, MaterializingConfig, plan_shards
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace

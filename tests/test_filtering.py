@@ -347,5 +347,5 @@ def test_labels_cannot_be_asked_for_before_there_are_any(workspace: Workspace) -
     ],
 )
 def test_a_config_out_of_range_is_refused(wrong: dict) -> None:
-    with pytest.raises(ValueError, match=f"filtering.{next(iter(wrong))}"):
+    with pytest.raises(ConfigError, match=f"^{next(iter(wrong))} = "):
         FilteringConfig(**wrong)

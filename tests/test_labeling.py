@@ -282,5 +282,5 @@ def test_a_clip_of_fewer_than_three_raters_has_no_label_where_three_are_asked(
 
 
 def test_less_than_one_rater_cannot_be_asked_for() -> None:
-    with pytest.raises(ValueError, match=r"labeling\.min_raters = 0"):
+    with pytest.raises(ConfigError, match=r"^min_raters = 0: expected 1 or more"):
         LabelingConfig(min_raters=0)

@@ -31,7 +31,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "schemas",
     ),
     "pipeline.evaluation": (
-        "pipeline.clips", "pipeline.learners", "pipeline.metrics", "pipeline.selection", "pipeline.storage",
+        "pipeline", "pipeline.clips", "pipeline.learners", "pipeline.metrics", "pipeline.selection", "pipeline.storage",
         "pipeline.training", "schemas",
     ),
     "pipeline.reports": ("pipeline", "pipeline.clips", "pipeline.storage", "pipeline.training", "schemas"),
@@ -41,11 +41,11 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "jobs": ("cluster", "jobs.console", "pipeline", "pipeline.*", "schemas"),
 }  # fmt: skip
 TENSORS_ONLY = ("pipeline.losses", "pipeline.metrics", "pipeline.models", "pipeline.audio")
-# What may be imported below them: each other, and the errors that any module may raise.
-KNOWN_TO_TENSORS = (*TENSORS_ONLY, "pipeline.errors")
+# What may be imported below them: each other, the declaration of configs, and the errors that any module may raise.
+KNOWN_TO_TENSORS = (*TENSORS_ONLY, "pipeline.config", "pipeline.errors")
 # Modules that are tested together with another one.
 TESTED_BY = {
-    "pipeline.errors": "test_decoding",  # an exception's reason is what the decoder said
+    "pipeline.errors": "test_config",
     "pipeline.clip_specs": "test_sharding",
     "pipeline.clips.samples": "test_tars",
     "pipeline.clips.loudness": "test_statistics",
@@ -56,6 +56,7 @@ TESTED_BY = {
     "pipeline.models.small_cnn": "test_towers",
     "pipeline.models.tdcn": "test_separator",
     "pipeline.reports.charts": "test_reporting",
+    "pipeline.reports.page": "test_reporting",
 }
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from pipeline.clips.splitting import SplittingConfig
-from pipeline.config import as_dict
 from pipeline.errors import ConfigError
+from pipeline.hashing import as_dict
 from pipeline.learners import build, load_model
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
 from pipeline.learners.matching import MatchingConfig

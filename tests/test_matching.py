@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from pipeline.errors import ConfigError
 from pipeline.learners.matching import (
     EmbeddedBatch,
     MatchingConfig,
@@ -197,5 +198,5 @@ def test_pairs_are_as_many_with_the_own_sound_as_with_anothers() -> None:
 
 @pytest.mark.parametrize("fields", [{"num_steps": 0}, {"num_batches": 0}, {"learning_rate": 0.0}])
 def test_settings_out_of_range_are_refused(fields: dict) -> None:
-    with pytest.raises(ValueError, match=f"matching.{next(iter(fields))} = "):
+    with pytest.raises(ConfigError, match=f"^{next(iter(fields))} = "):
         MatchingConfig(**fields)

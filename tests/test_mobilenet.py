@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from pipeline.errors import ConfigError
 from pipeline.models.mobilenet import MobileNet, MobileNetConfig
 
 
@@ -49,5 +50,5 @@ def test_a_cell_sees_its_own_corner_and_not_the_far_one():
 
 @pytest.mark.parametrize("fields", [{"depth": 7}, {"depth": 14}, {"width": 0.0}, {"embedding_dim": 0}])
 def test_config_out_of_range_is_refused(fields):
-    with pytest.raises(ValueError, match=f"{next(iter(fields))} = "):
+    with pytest.raises(ConfigError, match=f"^{next(iter(fields))} = "):
         MobileNetConfig(**fields)

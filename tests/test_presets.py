@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
+from jobs.console.overrides import list_settings, override
 from jobs.console.presets import PRESETS, PipelineConfig, check_together, preset
-from pipeline.config import list_settings, override
 from pipeline.errors import ConfigError
 
 

@@ -4,13 +4,22 @@ import math
 
 import pytest
 
+from pipeline.errors import ConfigError
 from pipeline.training.protocols import LocalContext, TrainingConfig
 
 
-@pytest.mark.parametrize("name", ["learning_rate", "clip_norm", "weight_decay", "warmup_steps"])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("learning_rate", "more than 0"),
+        ("clip_norm", "more than 0"),
+        ("weight_decay", "0 or more"),
+        ("warmup_steps", "0 or more"),
+    ],
+)
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
-def test_a_setting_that_is_no_number_or_less_than_nothing_is_refused(name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=rf"training\.{name} = {value}: expected a number"):
+def test_a_setting_that_is_no_number_or_less_than_nothing_is_refused(name: str, expected: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"^{name} = {value}: expected .*{expected}\.$"):
         TrainingConfig(num_steps=1, batch_size=1, **{name: value})
 
 

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.config import hash_bytes
 from pipeline.errors import ConfigError
+from pipeline.hashing import hash_bytes
 from pipeline.labels.ratings import read_judgements
 from pipeline.storage import files
 

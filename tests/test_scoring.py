@@ -20,8 +20,8 @@ from jobs.console.session import Session
 from jobs.score import score as score_all
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.clips.tars import TarWriter
-from pipeline.config import as_dict
 from pipeline.errors import ConfigError, DataError
+from pipeline.hashing import as_dict
 from pipeline.learners import check_model, load_model
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
 from pipeline.learners.matching import MatchingConfig

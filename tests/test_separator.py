@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from pipeline.audio import db_to_gain
+from pipeline.errors import ConfigError
 from pipeline.models.bases import LearnedBasis, mixture_consistency
 from pipeline.models.separator import SeparationConfig, SeparationModel, SeparationOutput, on_screen_estimate
 from pipeline.models.tdcn import TDCN, TDCNConfig, TimeNorm, nearest_frames
@@ -255,7 +256,7 @@ def test_sources_stay_in_single_precision_and_add_up_under_autocast():
     "fields", [{"num_sources": 1}, {"basis": "wavelet"}, {"consistency": "none"}, {"num_basis": 0}, {"hop_ms": 0.0}]
 )
 def test_config_out_of_range_is_refused(fields):
-    with pytest.raises(ValueError, match=next(iter(fields))):
+    with pytest.raises(ConfigError, match=next(iter(fields))):
         SeparationConfig(**fields)
 
 

@@ -8,6 +8,7 @@ import pytest
 from conftest import World
 
 from pipeline.clips.splitting import SplittingConfig, duplicate_groups, part_splits, split_of
+from pipeline.errors import ConfigError
 from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
@@ -45,7 +46,7 @@ def test_a_prescribed_split_is_kept() -> None:
 
 @pytest.mark.parametrize(("validate", "test"), [(-0.1, 0.1), (0.1, -0.1), (0.5, 0.5)])
 def test_shares_that_leave_nothing_to_train_on_are_refused(validate: float, test: float) -> None:
-    with pytest.raises(ValueError, match=r"splitting\.validate_fraction"):
+    with pytest.raises(ConfigError, match=r"(validate|test)_fraction = (-0.1|0.5)"):
         SplittingConfig(validate_fraction=validate, test_fraction=test)
 
 

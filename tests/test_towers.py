@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from pipeline.errors import ConfigError
 from pipeline.models.towers import MAX_LOGIT_SCALE, CoincidenceConfig, CoincidenceModel, shared_embedding
 
 TINY = CoincidenceConfig(width=0.25, depth=8, frame_size=64, embedding_dim=32)
@@ -201,5 +202,5 @@ def test_contrastive_steps_tell_four_colours_by_their_tones():
     ],
 )
 def test_config_out_of_range_is_refused(fields):
-    with pytest.raises(ValueError, match=f"{next(iter(fields))} = "):
+    with pytest.raises(ConfigError, match=f"^{next(iter(fields))} = "):
         CoincidenceConfig(**fields)

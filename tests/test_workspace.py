@@ -12,8 +12,8 @@ import pytest
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.sharding import ShardingConfig
-from pipeline.config import hash_json
 from pipeline.errors import ConfigError, DataError
+from pipeline.hashing import hash_json
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace, open_workspace, report_folder
 from schemas.fields import SchemaError, from_rows

@@ -10,7 +10,8 @@ from pipeline.clip_specs import ClipSpecs
 from pipeline.clips.sharding import ShardingConfig
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.collection.collecting import CollectingConfig
-from pipeline.errors import ConfigError
+from pipeline.config import config_dataclass
+from pipeline.errors import ConfigError, did_you_mean
 from pipeline.evaluation.mixing import MixingConfig
 from pipeline.labels.labeling import LabelingConfig
 from pipeline.learners.coincidence import CoincidenceLearnerConfig
@@ -24,7 +25,7 @@ from pipeline.selection.materializing import MaterializingConfig
 from pipeline.training.protocols import TrainingConfig
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class PipelineConfig:
     """One config per stage; every field that changes a result is in one of them."""
 
@@ -153,5 +154,6 @@ def preset(name: str) -> PipelineConfig:
         ConfigError: there is none.
     """
     if name not in PRESETS:
-        raise ConfigError(f"--preset {name}: expected one of {', '.join(PRESETS)}.")
+        near = did_you_mean(name, PRESETS)
+        raise ConfigError(f"--preset {name}: expected one of {', '.join(PRESETS)}.{near}")
     return PRESETS[name]()

@@ -19,12 +19,14 @@ from cluster.connect import connect
 from cluster.mapping import map_parts
 from cluster.metrics import publish
 from cluster.resources import WorkerResources
+from jobs.console.overrides import list_settings, override
 from jobs.console.presets import PipelineConfig, check_together, preset
 from jobs.console.progress import printable, progress_bar
-from pipeline.config import as_dict, from_dict, list_settings, override
+from pipeline.config import from_dict
 from pipeline.errors import ConfigError
 from pipeline.estimate.usage import Metered
 from pipeline.formatting import format_counts
+from pipeline.hashing import as_dict
 from pipeline.storage import files
 from pipeline.storage.locking import claim
 from pipeline.storage.workspace import SETTINGS_FILE, Workspace, workspace_at

@@ -19,17 +19,19 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 import simplejpeg
+from pydantic import Field, NonNegativeFloat
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import encode_flac
 from pipeline.clips.spans import Plan, milliseconds, plan_clips
 from pipeline.clips.statistics import picture_levels, sound_levels
 from pipeline.clips.tars import TarWriter
+from pipeline.config import Positive, config_dataclass
 from pipeline.errors import ClipError, MissingError
 from pipeline.media.decoding import Decoding
 from pipeline.media.ffmpeg_log import MediaInfo
@@ -44,30 +46,20 @@ from schemas.videos import COLLECTION, VIDEOS
 EncodedFrame = tuple[float, bytes, np.ndarray]  # its time, JPEG, and a small grey picture of it in 0 to 1
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class ShardingConfig:
     """What becomes a clip, beside the clip spec's lengths and sizes."""
 
     min_rms_db: float = -60.0
     """Clips quieter than this (dBFS) are rejected as silent. Nothing can be learnt from silence."""
-    max_padding_s: float = 0.1
+    max_padding_s: NonNegativeFloat = 0.1
     """Sound missing at a clip's end up to this length is filled with silence; more rejects the clip as short_audio."""
-    jpeg_quality: int = 90
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 90
     """1 to 100. 90 is about 5 kB for a 128x128 frame."""
-    video_limit_s: float = 3600.0
+    video_limit_s: Positive = 3600.0
     """Wall-clock and CPU limit for decoding one video. A video that takes longer is rejected as timeout."""
-    max_duration_s: float = 12 * 3600.0
+    max_duration_s: Positive = 12 * 3600.0
     """What of a video lies beyond is not cut: a bound on what a file with made-up time stamps can ask for."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.jpeg_quality <= 100:
-            raise ValueError(f"sharding.jpeg_quality = {self.jpeg_quality}: expected 1 to 100.")
-        if self.video_limit_s <= 0:
-            raise ValueError(f"sharding.video_limit_s = {self.video_limit_s}: expected more than 0.")
-        if self.max_duration_s <= 0:
-            raise ValueError(f"sharding.max_duration_s = {self.max_duration_s}: expected more than 0.")
-        if self.max_padding_s < 0:
-            raise ValueError(f"sharding.max_padding_s = {self.max_padding_s}: expected 0 or more.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -6,30 +6,30 @@ model: it trains on whole splits) is then never evaluated on, and no video leave
 prescribes for it.
 """
 
-import dataclasses
 import hashlib
 from collections.abc import Iterable
 
+from pipeline.config import Share, config_dataclass
 from pipeline.storage import files
 from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.videos import SPLITS, VIDEOS
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class SplittingConfig:
     """Shares of the videos; what is left after validate and test trains."""
 
-    validate_fraction: float = 0.02
+    validate_fraction: Share = 0.02
     """Videos that choose the best checkpoint. More gives a steadier choice and less to train on."""
-    test_fraction: float = 0.02
+    test_fraction: Share = 0.02
     """Videos that only evaluation sees."""
 
     def __post_init__(self) -> None:
-        if min(self.validate_fraction, self.test_fraction) < 0 or self.validate_fraction + self.test_fraction >= 1:
+        if self.validate_fraction + self.test_fraction >= 1:
             raise ValueError(
-                f"splitting.validate_fraction = {self.validate_fraction}, test_fraction = {self.test_fraction}: "
-                "expected 0 or more each, and less than 1 together."
+                f"validate_fraction = {self.validate_fraction}, test_fraction = {self.test_fraction}: "
+                "expected less than 1 together, because the rest trains."
             )
 
 

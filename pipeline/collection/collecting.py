@@ -9,14 +9,16 @@ two, the later one counts and the move is not complete.
 import collections
 import contextlib
 import dataclasses
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import ConfigError, DataError, MissingError
+from pipeline.collection.listing import list_videos
+from pipeline.config import Count, config_dataclass
+from pipeline.errors import ConfigError, DataError, MissingError, did_you_mean
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 from schemas.clips import CLIPS
@@ -29,16 +31,12 @@ NUM_THREADS = 8
 SELECTIONS_FOLDER = "selections"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class CollectingConfig:
     """How a collection is split into parts."""
 
-    videos_per_part: int = 80
+    videos_per_part: Count = 80
     """Videos in a part: the unit of retry and of parallelism. 80 videos of 45 s make a tar of about 320 MB."""
-
-    def __post_init__(self) -> None:
-        if self.videos_per_part < 1:
-            raise ValueError(f"collecting.videos_per_part = {self.videos_per_part}: expected 1 or more.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,26 +66,32 @@ class _Known(NamedTuple):
     """Hash of its spans, good for this process: 4.8 M rows of a list need not be held."""
 
 
+def check_collection(collection: str, root: str | None = None, media: str | None = None) -> None:
+    """Look whether there is a collection; arguments and errors are those of `list_videos`."""
+    next(list_videos(collection, root, media))
+
+
 def plan_parts(
-    workspace: Workspace, videos: Iterable[dict[str, Any]], config: CollectingConfig, retry: Sequence[str] = ()
+    workspace: Workspace, collection: str, config: CollectingConfig, media: str | None = None, retry: Sequence[str] = ()
 ) -> Planned:
     """Write the parts of `collection/` that the workspace lacks, and complete what a crash left half done.
 
     Args:
         workspace: whose videos keep their parts.
-        videos: the collection's, from `list_videos`.
+        collection: as for `list_videos`.
         config: how many videos make a part.
+        media: as for `list_videos`.
         retry: outcomes of `videos/`, such as missing: the videos that ended so, if any, move to new parts, with the
             address, size and spans that the collection gives them now.
     Raises:
-        ConfigError: the rest of the collection cannot be listed, two of its videos have one id, or `retry` names an
-            outcome that rejects no video.
+        ConfigError: the collection cannot be listed, two of its videos have one id, or `retry` names no reject.
         DataError: a part that is cut has lost its `collection/`.
     """
     for outcome in retry:
         if outcome not in REJECTED:
             why = "nothing is wrong with those" if outcome == "kept" else "no reason why a video is rejected"
-            raise ConfigError(f"--retry {outcome}: {why}. Expected one of {', '.join(REJECTED)}.")
+            near = did_you_mean(outcome, REJECTED)
+            raise ConfigError(f"--retry {outcome}: {why}. Expected one of {', '.join(REJECTED)}.{near}")
     parts = _whole_parts(workspace)
     known, moved = _read_known(workspace, parts)
     again = _rejected(workspace, retry, known) if retry else set()
@@ -98,9 +102,11 @@ def plan_parts(
     seen: set[str] = set()
     changed: list[str] = []
     with _NewParts(workspace, config.videos_per_part, int(parts[-1]) + 1 if parts else 0) as new_parts:
-        for row in videos:
+        for row in list_videos(collection, workspace.root, media):
             if row["video_id"] in seen:
-                raise ConfigError(f"{row['uri']}: two videos have the id {row['video_id']}. Give this one another.")
+                raise ConfigError(
+                    f"--collection {collection}: two videos have the id {row['video_id']} (one: {row['uri']})."
+                )
             seen.add(row["video_id"])
             before = known.get(row["video_id"])
             if before is None or row["video_id"] in again:

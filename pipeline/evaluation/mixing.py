@@ -16,12 +16,13 @@ Mixtures are added without any gain; each is stored as its parts, so that no sum
 import dataclasses
 import itertools
 import json
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from pipeline.clips.samples import Clip, encode_flac
 from pipeline.clips.tars import TarWriter
+from pipeline.config import Count, config_dataclass
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet, step_rng
@@ -32,27 +33,20 @@ from schemas.mixtures import MIXTURES
 EVAL_SETS = ("on_single", "off_single", "on_mom", "off_mom")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class MixingConfig:
     """How many frozen examples, and of which clips."""
 
-    split: str = "test"
+    split: Literal["train", "validate", "test"] = "test"
     """The split whose videos they are from."""
-    max_examples: int = 2000
+    max_examples: Count = 2000
     """Most examples per set."""
-    max_clips_per_video: int = 5
+    max_clips_per_video: Count = 5
     """Clips of one video used as first mixtures. Overlapping clips add examples that say the same."""
-    moms_per_clip: int = 5
+    moms_per_clip: Count = 5
     """Mixtures of mixtures per first clip, each with another second one."""
-    examples_per_part: int = 500
+    examples_per_part: Count = 500
     """Examples in one tar."""
-
-    def __post_init__(self) -> None:
-        for name in ("max_examples", "max_clips_per_video", "moms_per_clip", "examples_per_part"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"mixing.{name} = {getattr(self, name)}: expected 1 or more.")
-        if self.split not in ("train", "validate", "test"):
-            raise ValueError(f"mixing.split = {self.split}: expected train, validate or test.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

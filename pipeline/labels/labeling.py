@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipeline.config import Count, config_dataclass
 from pipeline.errors import ConfigError
 from pipeline.labels.ratings import Judgements, check_contradictions, codes, where
 from pipeline.metrics.agreement import Agreement, fleiss_kappa
@@ -28,16 +29,12 @@ MAX_LISTED = 3
 NAMES = {(True, False): "on_screen", (False, True): "off_screen", (True, True): "mixed", (False, False): "quiet"}
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class LabelingConfig:
     """When judgements become a label."""
 
-    min_raters: int = 1
+    min_raters: Count = 1
     """Raters that a clip needs, who must all agree. AudioScope asked three. More: fewer labels, and surer ones."""
-
-    def __post_init__(self) -> None:
-        if self.min_raters < 1:
-            raise ValueError(f"labeling.min_raters = {self.min_raters}: expected 1 or more.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from pipeline.collection.published_lists import NUM_RATERS, list_verdict, read_list
-from pipeline.config import hash_bytes
 from pipeline.errors import ConfigError
+from pipeline.hashing import hash_bytes
 from pipeline.storage import files
 
 NEEDED = ("video", "on_screen", "off_screen")

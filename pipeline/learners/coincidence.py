@@ -9,13 +9,15 @@ held-out clip, and so runs of both objectives can be compared.
 """
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.clips.samples import Clip
+from pipeline.config import config_dataclass
 from pipeline.learners.augmentation import add_gap, augment_frames, augment_waveform, stack_frames, stack_waveforms
 from pipeline.learners.matching import EmbeddedBatch, MatchingConfig, calibrate, train_matcher
 from pipeline.losses.contrastive import info_nce
@@ -29,34 +31,23 @@ MATCH_STREAM, HELD_OUT_STREAM = 2, 3  # random streams beside those of the loop
 MAX_MEMORY = 2**20  # rows; 2 GB of 512 numbers for each modality
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class MemoryBankConfig:
     """Negatives out of a memory of recent training clips; used with objective nce."""
 
-    size: int = 16_384
+    size: Annotated[int, Field(ge=1, le=MAX_MEMORY)] = 16_384
     """Clips remembered. More cover more of the collection, and the oldest are of towers that are longer gone."""
-    num_negatives: int = 4096
+    num_negatives: Annotated[int, Field(ge=1, le=MAX_MEMORY)] = 4096
     """Noise clips per step; the patent names 2 000 to 10 000. More is a tighter bound, log K nats at most."""
     draw: Literal["shared", "per_example"] = "shared"
     """One set of noise clips for the whole batch, 20 times cheaper and more; or each example's own."""
     directions: Literal["both", "visual"] = "both"
     """both: pictures pick sounds and sounds pick pictures. visual: only the first, as the patent has it."""
-    z_momentum: float = 0.99
+    z_momentum: Annotated[float, Field(gt=0, lt=1)] = 0.99
     """Share of the old estimate of the partition function that stays at each step."""
 
-    def __post_init__(self) -> None:
-        for name in ("size", "num_negatives"):
-            if not 1 <= getattr(self, name) <= MAX_MEMORY:
-                raise ValueError(f"memory.{name} = {getattr(self, name)}: expected 1 to {MAX_MEMORY}.")
-        if self.draw not in ("shared", "per_example"):
-            raise ValueError(f"memory.draw = {self.draw}: expected shared or per_example.")
-        if self.directions not in ("both", "visual"):
-            raise ValueError(f"memory.directions = {self.directions}: expected both or visual.")
-        if not 0 < self.z_momentum < 1:
-            raise ValueError(f"memory.z_momentum = {self.z_momentum}: expected more than 0, less than 1.")
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class CoincidenceLearnerConfig:
     """Model and training of the coincidence learner."""
 
@@ -66,7 +57,7 @@ class CoincidenceLearnerConfig:
         default_factory=lambda: TrainingConfig(num_steps=100_000, batch_size=256, weight_decay=0.01)
     )
     """Length and pace. A larger batch means more negatives, and a harder task."""
-    crop: float = 1.0
+    crop: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of a clip seen in training, its frames and the sound of their time: less is faster and varies more."""
     objective: Literal["info_nce", "nce"] = "info_nce"
     """What the towers learn by: the rest of the batch, or a memory of clips seen before where batches are small."""
@@ -76,13 +67,10 @@ class CoincidenceLearnerConfig:
     """The match classifier after the towers."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.crop <= 1:
-            raise ValueError(f"coincidence.crop = {self.crop}: expected more than 0, at most 1.")
-        if self.objective not in ("info_nce", "nce"):
-            raise ValueError(f"coincidence.objective = {self.objective}: expected info_nce or nce.")
         if self.training.batch_size < 2:
             raise ValueError(
-                f"coincidence.training.batch_size = {self.training.batch_size}: a negative needs 2 or more."
+                f"training.batch_size = {self.training.batch_size}: expected 2 or more, because a negative is another "
+                "example of the batch."
             )
 
 

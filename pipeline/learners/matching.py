@@ -17,9 +17,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from pipeline.config import Count, Positive, config_dataclass
 from pipeline.metrics.calibration import accuracy, brier_score, expected_calibration_error
 from pipeline.metrics.detection import matched_mismatched_auc
 from pipeline.metrics.retrieval import recall_at
@@ -32,30 +34,20 @@ MIN_SLOPE = 0.1
 MOMENTUM = 0.9
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class MatchingConfig:
     """How the match classifier is trained after the towers."""
 
-    num_batches: int = 64
+    num_batches: Count = 64
     """Augmented training batches whose embeddings it sees. More is slower and closer to what the towers saw."""
-    num_steps: int = 2000
+    num_steps: Count = 2000
     """SGD steps, each over the pairs of one batch."""
-    learning_rate: float = 0.02
+    learning_rate: Positive = 0.02
     """SGD's first rate; it falls to zero as half a cosine."""
-    weight_decay: float = 1e-3
+    weight_decay: NonNegativeFloat = 1e-3
     """Pull towards zero. More helps where there are few videos."""
-    num_held_out_batches: int = 16
+    num_held_out_batches: Count = 16
     """Batches of held-out videos, not augmented, for calibration and figures."""
-
-    def __post_init__(self) -> None:
-        for name in ("num_batches", "num_steps", "num_held_out_batches"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"matching.{name} = {getattr(self, name)}: expected 1 or more.")
-        if self.learning_rate <= 0 or self.weight_decay < 0:
-            raise ValueError(
-                f"matching.learning_rate = {self.learning_rate}, weight_decay = {self.weight_decay}: expected more "
-                "than 0, and 0 or more."
-            )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.clips.samples import Clip
-from pipeline.config import from_dict
+from pipeline.config import Count, Share, config_dataclass, from_dict
 from pipeline.errors import ConfigError
 from pipeline.learners.augmentation import augment_frames, augment_waveform, stack_frames, stack_waveforms
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
@@ -40,7 +40,7 @@ CROSS_ENTROPIES = {
 ON_KINDS = ("NOn", "LOn")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class SeparationLearnerConfig:
     """Model, objective and training of the separation learner."""
 
@@ -54,27 +54,18 @@ class SeparationLearnerConfig:
     """How the classifier learns from the assignment: exact keeps more on-screen sound, the others suppress more."""
     classification_weight: float = 1.0
     """Weight of the classification loss (a few nats) beside the separation loss (tens of dB)."""
-    soff_fraction: float = 0.25
+    soff_fraction: Share = 0.25
     """Share of SOff among the unlabelled examples: more suppresses off-screen sound better, and on-screen sound too."""
-    labelled_fraction: float = 0.5
+    labelled_fraction: Share = 0.5
     """Share of LOn and LOff examples, half of them single mixtures; unlabelled ones where there are no labels."""
-    loff_fraction: float = 0.5
+    loff_fraction: Share = 0.5
     """Share of LOff among the labelled examples: more suppresses off-screen sound better, and on-screen sound too."""
     weigh_by_power: bool = False
     """Weigh each source's cross-entropy by its share of power (ours): MixIT assigns near-silent sources by chance."""
-    crop_frames: int | None = None
+    crop_frames: Count | None = None
     """Train on this many consecutive frames and the sound of their time, not the whole clip. Fewer is faster."""
     first_model: str | None = "coincidence"
     """Coincidence model whose towers the classifier starts from; None starts from noise."""
-
-    def __post_init__(self) -> None:
-        for name in ("soff_fraction", "labelled_fraction", "loff_fraction"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"separation.{name} = {getattr(self, name)}: expected 0 to 1.")
-        if self.crop_frames is not None and self.crop_frames < 1:
-            raise ValueError(f"separation.crop_frames = {self.crop_frames}: expected 1 or more, or none.")
-        if self.cross_entropy not in CROSS_ENTROPIES:
-            raise ValueError(f"separation.cross_entropy = {self.cross_entropy}: expected {', '.join(CROSS_ENTROPIES)}.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,47 +7,38 @@ Batch norm is torch's, with a scale and eps 1e-5. YAMNet, the team's public Mobi
 scale: the same functions, because the next layer's weights can take a scale up, and no text says what frames had.
 """
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from pipeline.config import Count, Positive, config_dataclass
 from pipeline.models.small_cnn import conv, scaled
 
 STAGES = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2))  # (channels at width 1, stride), then the repeats
 TOP_STAGES = ((1024, 2), (1024, 1))
 MAX_DEPTH = 13
+Width = Annotated[float, Field(gt=0, le=4)]
+Depth = Annotated[int, Field(ge=len(STAGES) + len(TOP_STAGES), le=MAX_DEPTH)]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class MobileNetConfig:
     """The network's shape and the range of its input."""
 
-    in_channels: int = 3
+    in_channels: Count = 3
     """3 for RGB frames, 1 for a spectrogram."""
-    width: float = 1.0
+    width: Width = 1.0
     """Multiplier on all channel counts: half the width is a quarter of the arithmetic and of the weights."""
-    depth: int = MAX_DEPTH
+    depth: Depth = MAX_DEPTH
     """Separable blocks, 8 to 13: fewer drop repeats of the 512-channel block, at unchanged strides."""
-    embedding_dim: int = 128
+    embedding_dim: Count = 128
     """Size of the embedding."""
     input_mean: float = 0.5
     """Subtracted from the input; the default fits pixels in [0, 1]."""
-    input_std: float = 0.25
+    input_std: Positive = 0.25
     """Divides the input after that."""
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        if self.in_channels < 1 or self.embedding_dim < 1:
-            raise ValueError(
-                f"in_channels = {self.in_channels}, embedding_dim = {self.embedding_dim}: expected 1 or more."
-            )
-        if not 0 < self.width <= 4:
-            raise ValueError(f"width = {self.width}: expected a multiplier above 0 and at most 4.")
-        if not len(STAGES) + len(TOP_STAGES) <= self.depth <= MAX_DEPTH:
-            raise ValueError(f"depth = {self.depth}: expected 8 to 13 separable blocks.")
-        if self.input_std <= 0:
-            raise ValueError(f"input_std = {self.input_std}: expected more than 0.")
 
 
 class MobileNet(nn.Module):

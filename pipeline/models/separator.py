@@ -6,13 +6,15 @@ tower at the level it was trained at; outside, sources have the level of the mix
 sources and leaves the verdicts alone.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, get_args
+from dataclasses import field
+from typing import Annotated, Literal, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.audio import db_to_gain, level_gain, num_samples
+from pipeline.config import Count, config_dataclass
 from pipeline.models.bases import Consistency, LearnedBasis, StftBasis, mixture_consistency
 from pipeline.models.onscreen_classifier import OnScreenClassifier
 from pipeline.models.tdcn import TDCN, TDCNConfig, glorot_
@@ -21,15 +23,15 @@ from pipeline.models.towers import INPUT_DB, CoincidenceConfig, CoincidenceModel
 FRAME_MS = {"learned": (2.5, 1.25), "stft": (32.0, 8.0)}  # published window and hop of each basis
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class SeparationConfig:
     """What the separation model is made of; the defaults are the published sizes."""
 
-    num_sources: int = 4
+    num_sources: Annotated[int, Field(ge=2)] = 4
     """Sources to separate into; more allow busier scenes and split single sounds more often."""
     basis: Literal["learned", "stft"] = "learned"
     """Where masks are applied: coefficients of learned filters, or an STFT with far fewer, longer frames."""
-    num_basis: int = 256
+    num_basis: Count = 256
     """Learned filters; not used by the STFT."""
     window_ms: float | None = None
     """Length of a frame; None is 2.5 for the learned basis and 32 for the STFT."""
@@ -55,17 +57,6 @@ class SeparationConfig:
     """Train the separator by its separation loss only."""
 
     def __post_init__(self) -> None:
-        """Check ranges."""
-        if self.num_sources < 2:
-            raise ValueError(
-                f"num_sources = {self.num_sources}: one source is the mixture itself. Set it to 2 or more."
-            )
-        if self.basis not in FRAME_MS:
-            raise ValueError(f"basis = {self.basis}: expected learned or stft.")
-        if self.consistency not in get_args(Consistency):
-            raise ValueError(f"consistency = {self.consistency}: expected uniform, magsq or predicted.")
-        if self.num_basis < 1:
-            raise ValueError(f"num_basis = {self.num_basis}: expected 1 or more.")
         window, hop = self.frame_samples
         if not 1 <= hop <= window // 2:
             raise ValueError(

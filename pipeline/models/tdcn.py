@@ -7,35 +7,30 @@ through its dense layer before it is repeated to the rate of the sound.
 """
 
 import itertools
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.config import Count, config_dataclass
+
 NORM_EPS = 1e-3  # Keras' default, which the released weights were trained with
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class TDCNConfig:
     """Size of the network; the defaults are the published 8.8 M parameters."""
 
-    bottleneck: int = 256
+    bottleneck: Count = 256
     """Channels between blocks."""
-    hidden: int = 512
+    hidden: Count = 512
     """Channels inside a block, where the convolution over time works."""
-    num_repeats: int = 4
+    num_repeats: Count = 4
     """Times the row of dilations is repeated."""
-    num_dilations: int = 8
+    num_dilations: Count = 8
     """Blocks per repeat, dilated 1, 2, 4, ...: each more doubles how far the network sees."""
     skip_residuals: bool = False
     """Also add each repeat's input to the inputs of all later repeats (as in FUSS; the MixIT release has none)."""
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        for name in ("bottleneck", "hidden", "num_repeats", "num_dilations"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)}: expected 1 or more.")
 
     @property
     def reach(self) -> int:

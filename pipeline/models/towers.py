@@ -8,15 +8,16 @@ temperature) and trains the towers; the matcher's probability, trained on frozen
 """
 
 import math
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.audio import MEL_MAX_HZ, level_gain, log_mel
-from pipeline.models.mobilenet import MAX_DEPTH, MobileNet, MobileNetConfig
+from pipeline.config import Count, config_dataclass
+from pipeline.models.mobilenet import MAX_DEPTH, Depth, MobileNet, MobileNetConfig, Width
 from pipeline.models.small_cnn import SMALL_CNN_LAYERS, SmallCNN
 from pipeline.models.stem3d import SPECTROGRAM_LAYERS, Stem3dNet
 
@@ -26,46 +27,30 @@ MIN_NORM = 1e-6  # an embedding shorter than this is not stretched to length 1: 
 MATCHER_HIDDEN = 128
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class CoincidenceConfig:
     """Shape of both towers and of the space they share."""
 
-    rate_hz: int = 16_000
+    rate_hz: Annotated[int, Field(ge=int(2 * MEL_MAX_HZ))] = 16_000
     """Sample rate of every waveform; the mel bands end at 7 500 Hz, so 15 000 or more."""
     backbone: Literal["mobilenet", "small_cnn", "stem3d"] = "mobilenet"
     """Network inside both towers: MobileNet v1; four plain convolutions, which learn from a few hundred videos; or the
     patent's, whose first layer sees three frames at once."""
-    frame_size: int = 128
+    frame_size: Annotated[int, Field(ge=16)] = 128
     """Larger frames are averaged down to this many pixels per side: 64 is four times faster and has 4 x 4 cells."""
-    width: float = 1.0
+    width: Width = 1.0
     """Channel multiplier of both towers: 0.25 trains on a laptop."""
-    depth: int = MAX_DEPTH
+    depth: Depth = MAX_DEPTH
     """Separable blocks of a MobileNet tower, 8 to 13; no other backbone has them."""
-    embedding_dim: int = 128
+    embedding_dim: Count = 128
     """Size of the shared space."""
-    temperature: float = 0.07
+    temperature: Annotated[float, Field(ge=1 / MAX_LOGIT_SCALE, le=1)] = 0.07
     """Where the learned temperature of the contrastive loss starts; lower separates hard negatives sooner."""
     score: Literal["cosine", "bilinear"] = "cosine"
     """What the contrastive loss compares: cosine over the temperature, or z_v' W z_a, which starts as that."""
     matcher: Literal["concat", "product", "cosine"] = "concat"
     """What the match probability sees: the patent's [z_v; z_a]; those and their product; or the cosine alone, a
     logistic curve of two numbers. On 2 126 synthetic videos none was clearly better: AUC 0.94 to 0.95 held out."""
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        if self.rate_hz < 2 * MEL_MAX_HZ:
-            raise ValueError(f"rate_hz = {self.rate_hz}: the mel bands need {2 * MEL_MAX_HZ:.0f} or more.")
-        if self.backbone not in ("mobilenet", "small_cnn", "stem3d"):
-            raise ValueError(f"backbone = {self.backbone}: expected mobilenet, small_cnn or stem3d.")
-        if self.score not in ("cosine", "bilinear"):
-            raise ValueError(f"score = {self.score}: expected cosine or bilinear.")
-        if self.matcher not in ("concat", "product", "cosine"):
-            raise ValueError(f"matcher = {self.matcher}: expected concat, product or cosine.")
-        if self.frame_size < 16:
-            raise ValueError(f"frame_size = {self.frame_size}: expected 16 or more, the size of one local cell.")
-        if not 1 / MAX_LOGIT_SCALE <= self.temperature <= 1:
-            raise ValueError(f"temperature = {self.temperature}: expected {1 / MAX_LOGIT_SCALE} to 1.")
-        MobileNetConfig(width=self.width, depth=self.depth, embedding_dim=self.embedding_dim)  # checks these three
 
     @property
     def towers(self) -> dict[str, int | float | str]:

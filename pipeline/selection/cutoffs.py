@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from pipeline.config import from_dict
+from pipeline.config import config_dataclass, from_dict
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 
@@ -21,7 +21,7 @@ PARTS_AT_ONCE = 500  # merged at a time: 17 MB of candidates where no cap applie
 Ranked = tuple[np.ndarray, np.ndarray]  # [n] values, higher is better, and [n] uint64 hashes, lower is better
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class Cutoffs:
     """What a clip needs because of what the others are. Stored with the selection, for parts that arrive later."""
 

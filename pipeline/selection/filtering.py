@@ -18,22 +18,22 @@ without embeddings; each part is then decided by itself.
 """
 
 import collections
-import dataclasses
-import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from pipeline.clips.splitting import SplittingConfig, hash_text, part_splits
+from pipeline.config import Count, Share, config_dataclass
 from pipeline.errors import ConfigError
 from pipeline.selection.cutoffs import Candidates, Cutoffs, passes
 from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
-from schemas.labels import LABEL_NAMES, LABELS
+from schemas.labels import LABELS, Label
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
 from schemas.videos import VIDEOS
@@ -50,61 +50,41 @@ NUM_BINS = 20  # of the score histogram: 0.05 each
 MAX_NAMED = 5  # licences in a message
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class FilteringConfig:
     """What a clip must be to belong to the selection. Every default but refuse_off_screen lets all clips through."""
 
     licenses: tuple[str, ...] = ()
     """Licences kept, spelt as the collection states them; none named keeps all. Fewer: less data, easier to share."""
-    duplicate_similarity: float | None = None
+    duplicate_similarity: Annotated[float | None, Field(gt=0, lt=1)] = None
     """Cosine below which two clips are never one, in sound or in picture; None looks for no duplicates. Where many are
     that near, they must be nearer than by chance. Lower finds uploads that are brighter or noisier, and takes a few
     videos for uploads that only resemble one another: of 3 600 that differ 1 at 0.95, 6 at 0.9 and at 0.8."""
     refuse_off_screen: bool = True
     """Refuse clips that people labelled as having off-screen sound only."""
-    labels: tuple[str, ...] = ()
+    labels: tuple[Label, ...] = ()
     """Keep only clips that people gave one of these labels; none named asks for no label."""
     min_loudness_lufs: float | None = None
     """Least integrated loudness. Higher refuses more hiss and hum, and more quiet nature."""
-    max_silent_fraction: float | None = None
+    max_silent_fraction: Share | None = None
     """Most of a clip that may be silent. Lower asks for sound throughout, and loses single events."""
-    max_clipped_fraction: float | None = None
+    max_clipped_fraction: Share | None = None
     """Most of a clip's samples that may be at full scale. Lower refuses distorted sound; 0.001 is audible."""
-    max_frozen_fraction: float | None = None
+    max_frozen_fraction: Share | None = None
     """Most of a clip's frames that may equal the one before. Below 1 refuses still pictures under music."""
-    min_score: float = 0.0
+    min_score: Share = 0.0
     """Lowest coincidence score kept, 0 to 1. AudioScope kept 0.8 and above."""
-    keep_fraction: float = 1.0
+    keep_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share kept, the best first, of the clips that every rule before this one lets through: those refused for their
     licence, label, sound or picture do not count. Beside min_score: a clip must reach both. In a collection that grows,
     the score that the share came to in the first run stays."""
-    top_videos: int | None = None
+    top_videos: Count | None = None
     """Videos kept, the best by the mean score of what is left of their clips. Fewer: a cleaner, less varied set."""
-    max_clips_per_video: int | None = None
+    max_clips_per_video: Count | None = None
     """Best clips kept of each video; None keeps all. A cap stops a few long videos from filling the set."""
-    top_clips: int | None = None
+    top_clips: Count | None = None
     """Clips kept in all, the best first. In a collection that grows, later clips are held against those of the first
     run: this many of it, and of what arrives all that would have been among them. The same holds for top_videos."""
-
-    def __post_init__(self) -> None:
-        for name in (field.name for field in dataclasses.fields(self)):
-            if isinstance(getattr(self, name), float) and not math.isfinite(getattr(self, name)):
-                raise ValueError(f"filtering.{name} = {getattr(self, name)}: expected a finite number.")
-        for label in self.labels:
-            if label not in LABEL_NAMES:
-                raise ValueError(f"filtering.labels = {label}: expected of {', '.join(LABEL_NAMES)}.")
-        for name in ("min_score", "max_silent_fraction", "max_clipped_fraction", "max_frozen_fraction"):
-            if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"filtering.{name} = {getattr(self, name)}: expected 0 to 1.")
-        if not 0 < self.keep_fraction <= 1:
-            raise ValueError(f"filtering.keep_fraction = {self.keep_fraction}: expected more than 0, at most 1.")
-        if self.duplicate_similarity is not None and not 0 < self.duplicate_similarity < 1:
-            raise ValueError(
-                f"filtering.duplicate_similarity = {self.duplicate_similarity}: expected between 0 and 1, or none."
-            )
-        for name in ("top_videos", "max_clips_per_video", "top_clips"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"filtering.{name} = {getattr(self, name)}: expected 1 or more, or none.")
 
 
 def check_values(workspace: Workspace, config: FilteringConfig) -> str:

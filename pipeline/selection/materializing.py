@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from pipeline.clips.splitting import hash_text
 from pipeline.clips.tars import TarWriter, parse_sample
+from pipeline.config import Count, config_dataclass
 from pipeline.errors import DataError
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, Workspace
@@ -27,16 +28,12 @@ from schemas.selections import SELECTIONS
 from schemas.videos import SPLITS
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class MaterializingConfig:
     """How the shuffled shards are cut."""
 
-    clips_per_shard: int = 2000
+    clips_per_shard: Count = 2000
     """Clips in one tar: 0.2 GB of 5 s clips. Fewer make more, smaller files, and readers share them more evenly."""
-
-    def __post_init__(self) -> None:
-        if self.clips_per_shard < 1:
-            raise ValueError(f"materializing.clips_per_shard = {self.clips_per_shard}: expected 1 or more.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.config import as_dict, hash_json
 from pipeline.errors import ConfigError, DataError
+from pipeline.hashing import as_dict, hash_json
 from pipeline.storage import files
 from schemas.fields import SchemaError, check, table_name
 

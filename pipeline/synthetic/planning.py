@@ -5,10 +5,12 @@ Comes in: a `WorldConfig` and the video's number. Goes out: a `Scene`. Every cho
 and extended later.
 """
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, NonNegativeInt
 
+from pipeline.config import Count, Share, config_dataclass
 from pipeline.synthetic.identities import NUM_IDENTITIES, identity
 from pipeline.synthetic.kinds import KINDS, plan_notes
 from pipeline.synthetic.scenes import Scene, Source, Thing
@@ -22,52 +24,40 @@ MAX_DURATION_S = 1200.0  # a soundtrack is made in one piece: 4 MB of memory per
 MIN_EVENT_S = 1.0  # a shorter remainder of an event at the edge of the video is dropped
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class WorldConfig:
     """A collection of videos of things that move and sound."""
 
-    num_videos: int
+    num_videos: Count
     """How many videos; scene i stays the same when this changes."""
-    seed: int = 0
+    seed: NonNegativeInt = 0
     """Another seed is another world of the same kinds and people."""
-    duration_s: float = 8.0
+    duration_s: Annotated[float, Field(ge=1, le=MAX_DURATION_S)] = 8.0
     """Length of every video."""
-    on_only_fraction: float = 0.55
+    on_only_fraction: Share = 0.55
     """Share of videos in which all that sounds is in view."""
-    mixed_fraction: float = 0.20
+    mixed_fraction: Share = 0.20
     """Share of videos in which something in view sounds and something out of view too; the rest are off-screen only."""
-    second_source_fraction: float = 0.25
+    second_source_fraction: Share = 0.25
     """Of the videos with a sounding thing in view: share with a second one."""
-    third_source_fraction: float = 0.2
+    third_source_fraction: Share = 0.2
     """Of those with a second: share with a third."""
-    still_fraction: float = 0.2
+    still_fraction: Share = 0.2
     """Of the videos with exactly one sounding thing in view: share with a silent, still one beside it."""
-    empty_fraction: float = 0.3
+    empty_fraction: Share = 0.3
     """Of the off-screen-only videos: share with nothing but a background in view."""
-    event_fraction: float = 0.35
+    event_fraction: Share = 0.35
     """Share of sources that sound in event spans only; the others sound throughout."""
-    speaker_fraction: float = 0.15
+    speaker_fraction: Share = 0.15
     """Chance that the first thing in view is a speaker; raise it for a collection to learn lip reading from."""
-    webm_fraction: float = 1 / 12
+    webm_fraction: Share = 1 / 12
     """Share of videos that are VP9 and Opus in WebM; the others are H.264 and AAC in MP4."""
-    frame_scale: int = 1
+    frame_scale: Annotated[int, Field(ge=1, le=8)] = 1
     """Multiplies the frame sizes of `FRAME_SIZES`: cost grows with its square."""
     kinds: tuple[str, ...] = tuple(KINDS)
     """What can occur; fewer kinds make a world that is learnt from fewer videos."""
 
     def __post_init__(self) -> None:
-        if self.num_videos < 1:
-            raise ValueError(f"num_videos = {self.num_videos}: a world needs at least 1 video. Set it to 1 or more.")
-        if self.seed < 0:
-            raise ValueError(f"seed = {self.seed}: expected 0 or more. Set it to a natural number.")
-        if not 1.0 <= self.duration_s <= MAX_DURATION_S:
-            raise ValueError(f"duration_s = {self.duration_s}: expected 1 to {MAX_DURATION_S}. Set it within that.")
-        if not 1 <= self.frame_scale <= 8:
-            raise ValueError(f"frame_scale = {self.frame_scale}: expected 1 to 8. Set it within that range.")
-        for name in self.__slots__:
-            value = getattr(self, name)
-            if name.endswith("_fraction") and not 0.0 <= value <= 1.0:
-                raise ValueError(f"{name} = {value}: expected a share between 0 and 1. Set it within that range.")
         if self.on_only_fraction + self.mixed_fraction > 1.0 + 1e-9:
             total = self.on_only_fraction + self.mixed_fraction
             raise ValueError(

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.config import hash_bytes
 from pipeline.errors import ConfigError, DataError
+from pipeline.hashing import hash_bytes
 from pipeline.storage import files
 from pipeline.storage.workspace import TRAINING_FOLDER, Workspace
 from pipeline.training.protocols import Context

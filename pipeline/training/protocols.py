@@ -4,15 +4,16 @@ A learner brings the model, the batches and the loss; a context says where the l
 gradients are shared, whom to tell; a `TrainingConfig` says how long and how fast.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
+from pydantic import NonNegativeFloat, NonNegativeInt
 from torch import Tensor, nn
 
+from pipeline.config import Count, Positive, config_dataclass
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
 
@@ -22,48 +23,31 @@ AnyModel = TypeVar("AnyModel", bound=nn.Module, contravariant=True)
 HALF_PRECISION_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class TrainingConfig:
     """How long and how fast a learner trains."""
 
-    num_steps: int
+    num_steps: Count
     """Optimiser steps. The learning rate falls to zero at the last one, so more steps also mean a slower fall."""
-    batch_size: int
+    batch_size: Count
     """Examples per step, over all workers together."""
-    learning_rate: float = 1e-4
+    learning_rate: Positive = 1e-4
     """Adam's peak rate."""
-    warmup_steps: int = 100
+    warmup_steps: NonNegativeInt = 100
     """Steps over which the rate rises from zero."""
-    weight_decay: float = 0.0
+    weight_decay: NonNegativeFloat = 0.0
     """AdamW's decay. A little (0.01) helps where there are few videos."""
-    clip_norm: float = 5.0
+    clip_norm: Positive = 5.0
     """Gradients longer than this are shortened to it."""
-    validate_every: int = 500
+    validate_every: Count = 500
     """Steps between validations; each also writes a checkpoint."""
-    checkpoint_every: int | None = None
+    checkpoint_every: Count | None = None
     """Steps between further checkpoints, where a validation is too far away to repeat after a kill."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of convolutions and products in the network; losses and weights stay fp32. bf16 doubles the speed of a GPU that
     has it, fp16 that of an older one, with its gradients scaled."""
-    num_validation_batches: int = 8
+    num_validation_batches: Count = 8
     """Batches per validation, the same ones each time."""
-
-    def __post_init__(self) -> None:
-        for name in ("num_steps", "batch_size", "validate_every", "num_validation_batches"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"training.{name} = {getattr(self, name)}: expected 1 or more.")
-        if self.checkpoint_every is not None and self.checkpoint_every < 1:
-            raise ValueError(f"training.checkpoint_every = {self.checkpoint_every}: expected 1 or more, or none.")
-        if self.precision not in ("fp32", *HALF_PRECISION_DTYPES):
-            raise ValueError(
-                f"training.precision = {self.precision}: expected fp32, {' or '.join(HALF_PRECISION_DTYPES)}."
-            )
-        for name in ("learning_rate", "clip_norm"):
-            if not 0 < getattr(self, name) < math.inf:  # not even if it is nan
-                raise ValueError(f"training.{name} = {getattr(self, name)}: expected a number of more than 0.")
-        for name in ("warmup_steps", "weight_decay"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"training.{name} = {getattr(self, name)}: expected a number, 0 or more.")
 
     def rate(self, step: int) -> float:
         """Learning rate of a step: linear warm-up, then half a cosine down to zero."""

@@ -1,10 +1,13 @@
-{# The report's page (reporting.py fills it): styles, pictures and sounds are in it; no script, nothing from elsewhere. #}
-<!doctype html>
+"""The report's page as a Jinja template: one HTML file with styles, pictures and sounds in it, no script, and nothing
+from elsewhere."""
+
+PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; \
+img-src data:; media-src data:">
 <title>Earshot report</title>
 <style>
 :root { color-scheme: light dark; --ink: #1d2125; --soft: #646d76; --line: #d9dde1; --paper: #fff;
@@ -25,7 +28,7 @@ td.long { font: 12px/1.5 ui-monospace, monospace; overflow-wrap: anywhere; unico
 td img { width: 5.5rem; margin-right: .3rem; } audio { width: 14rem; }
 svg { width: 23rem; max-width: 100%; } svg text { font-size: 11px; fill: var(--soft); }
 svg line { stroke: var(--line); }
-rect { fill: var(--a); } polyline { fill: none; stroke-width: 1.5; } circle { stroke-width: 3; }
+rect { fill: var(--a); } polyline { fill: none; stroke-width: 1.5; }
 .l0 { stroke: var(--a); } .l1 { stroke: var(--b); } svg text.t0 { fill: var(--a); } svg text.t1 { fill: var(--b); }
 </style>
 </head>
@@ -44,9 +47,6 @@ rect { fill: var(--a); } polyline { fill: none; stroke-width: 1.5; } circle { st
 {% endfor %}
 {% for name, points in chart.lines %}
 <polyline class="l{{ loop.index0 % 2 }}" points="{% for x, y in points %}{{ x }},{{ y }} {% endfor %}"/>
-{% if points | length == 1 %}
-<circle class="l{{ loop.index0 % 2 }}" cx="{{ points[0][0] }}" cy="{{ points[0][1] }}" r="1.5"/>
-{% endif %}
 <text class="t{{ loop.index0 % 2 }}" x="{{ 56 + 60 * loop.index0 }}" y="12">{{ name }}</text>
 {% endfor %}
 <text x="212" y="204" text-anchor="middle">{{ chart.x_label }}</text>
@@ -66,9 +66,9 @@ rect { fill: var(--a); } polyline { fill: none; stroke-width: 1.5; } circle { st
 
 <h2>Results</h2>
 {% if figures %}
-<p>Each figure beside its baseline without a model: chance, or the untouched mixture.</p>
+<p>Each figure beside what no model at all reaches: chance, or the mixture left as it is.</p>
 <div class="wide"><table>
-<tr><th>model</th><th></th><th class="n">value</th><th class="n">baseline</th><th></th><th class="n">n</th></tr>
+<tr><th>model</th><th></th><th class="n">reached</th><th class="n">beside</th><th></th><th class="n">n</th></tr>
 {% for figure in figures %}
 {% set what, value, baseline, whose, n = figure.cells() %}
 <tr><td>{{ figure.run if loop.first or loop.previtem.run != figure.run else "" }}</td><td>{{ what }}</td>
@@ -85,7 +85,7 @@ rect { fill: var(--a); } polyline { fill: none; stroke-width: 1.5; } circle { st
 <p>Nothing has been evaluated yet: run <code>earshot evaluate</code>.</p>
 {% endif %}
 
-<h2>Data</h2>
+<h2>What became of the data</h2>
 <div class="side">
 {% for name, count in counts.items() %}
 <div class="wide"><h3>{{ name }}</h3>
@@ -94,8 +94,8 @@ rect { fill: var(--a); } polyline { fill: none; stroke-width: 1.5; } circle { st
 </div>
 {% endfor %}
 </div>
-{% for folder, note in audits.items() %}
-<p>{{ folder }}: {{ note }}</p>
+{% for folder, told in audits.items() %}
+<p>{{ folder }}: {{ told }}</p>
 {% endfor %}
 
 <h2>Coincidence scores</h2>
@@ -125,8 +125,8 @@ rect { fill: var(--a); } polyline { fill: none; stroke-width: 1.5; } circle { st
 {% endfor %}
 
 <h2>Training</h2>
-{% for model, charts in curves.items() %}
-<h3>{{ model }}</h3>
+{% for run, charts in curves.items() %}
+<h3>{{ run }}</h3>
 <div class="side">
 {% for metric, chart in charts.items() %}
 <div><p>{{ metric }}</p>{{ draw(chart) }}</div>
@@ -138,7 +138,7 @@ rect { fill: var(--a); } polyline { fill: none; stroke-width: 1.5; } circle { st
 
 <h2>Rejected videos</h2>
 {% if rejects %}
-<p>{{ num_rejects }} gave no clip; the first {{ rejects | length }}:</p>
+<p>{{ num_rejects }} gave no clip; {{ rejects | length }} of them:</p>
 <div class="wide"><table>
 <tr><th>outcome</th><th>video</th><th>detail</th></tr>
 {% for row in rejects %}
@@ -159,3 +159,4 @@ rect { fill: var(--a); } polyline { fill: none; stroke-width: 1.5; } circle { st
 </table></div>
 </body>
 </html>
+"""
