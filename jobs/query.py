@@ -1,4 +1,4 @@
-"""SQL over the workspace's tables."""
+"""Answers of SQL queries over the workspace's tables, as a table, CSV or JSON lines."""
 
 import json
 from typing import Annotated, Literal
@@ -24,7 +24,7 @@ def command(
 ) -> None:
     """Answer an SQL query over the tables of a workspace.
 
-    Reads the tables that the query names; --columns lists what they hold. Writes nothing.
+    Reads the tables that the query names; --columns lists their columns. Writes nothing.
 
     Example: earshot query --root my_workspace "SELECT eval_set, median(si_snr_db) FROM examples GROUP BY 1"
     """

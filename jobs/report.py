@@ -11,9 +11,9 @@ PAGE = "report.html"
 
 
 def report(workspace: Workspace) -> None:
-    """Print the figures, each beside chance or the untouched mixture, and the extreme scores; write the page."""
+    """Print the figures with their baselines and the clips of extreme scores; write the page."""
     found = make_report(workspace)
-    show(["of", "what", "value", "beside", "which is", "n"], [[row.run, *row.cells()] for row in found.figures])
+    show(["model", "figure", "value", "baseline", "which is", "n"], [[row.run, *row.cells()] for row in found.figures])
     if found.extremes:
         names = ["model", "", "score", "video", "start_s", "loudness_lufs"]
         rows = [[c.model, c.which, c.score, printable(c.video), c.start_s, c.loudness_lufs] for c in found.extremes]
@@ -25,8 +25,8 @@ def report(workspace: Workspace) -> None:
 def command(root: ReadRoot) -> None:
     """Write one HTML page about a workspace, and print its figures.
 
-    Reads every table that is there, and of each coincidence model the clips with the ten highest and lowest scores, to
-    be seen and heard. Writes report.html, which needs no other file and no network.
+    Reads every table of the workspace, and for each coincidence model the clips with the ten highest and lowest scores,
+    with frames and sound. Writes report.html, which needs no other file and no network.
 
     Example: earshot report --root my_workspace
     """

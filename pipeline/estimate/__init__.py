@@ -1,1 +1,1 @@
-"""What cutting will take, from a sample, and what each part took."""
+"""An estimate of the work of cutting a collection, and the measured usage of each part."""

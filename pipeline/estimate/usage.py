@@ -1,7 +1,7 @@
-"""What a part took: any stage's work, measured, with one row of `schemas.usage` beside its result.
+"""CPU time, wall time and memory of a stage's work on each part, as one row of `schemas.usage` per part.
 
-The rows lie in a folder of their own, `usage/<stage>/`: costs differ from run to run, and results must not. A part
-that was finished before its row was written (the worker died in between) has none.
+The rows have a folder of their own, `usage/<stage>/`, because measurements differ from run to run and results must not.
+A part has no row if its worker died after the result was written and before the row was.
 """
 
 import datetime
@@ -21,7 +21,7 @@ USAGE_FOLDER = "usage"
 
 
 def usage_folder(stage: str) -> str:
-    """Where the costs of a stage's parts lie. A stage that a root has several of names each: `score/coincidence`."""
+    """The folder of a stage's rows. A stage with several results in a root names each: `score/coincidence`."""
     return f"{USAGE_FOLDER}/{stage}"
 
 
@@ -32,19 +32,19 @@ def cpu_s() -> float:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process, or one of its children that have ended, ever held."""
+    """The peak memory of this process, or of one of its children that have ended, if that is larger."""
     peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return max(peaks) * (1 if sys.platform == "darwin" else 1024)  # macOS counts bytes, Linux kB
 
 
 class Metered(Generic[R]):
-    """A stage's work on one part, measured. A plain callable: it runs in a loop or on a worker."""
+    """A stage's work on one part, measured; a plain callable that runs in a loop or on a worker."""
 
     def __init__(self, workspace: Workspace, stage: str, work: Callable[[str], R]) -> None:
         self._workspace, self._stage, self._work = workspace, stage, work
 
     def __call__(self, part: str) -> R:
-        """Do the work, commit the part's row of usage, return what the work returned."""
+        """Do the work, commit the part's row of usage, return the result of the work."""
         began_s, before_s = time.monotonic(), cpu_s()
         result = self._work(part)
         row = {
