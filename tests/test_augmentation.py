@@ -9,7 +9,6 @@ from pipeline.learners.augmentation import (
     add_gap,
     augment_frames,
     augment_waveform,
-    stack_waveforms,
 )
 
 RATE_HZ = 16000
@@ -17,7 +16,7 @@ RATE_HZ = 16000
 
 def test_a_waveform_played_at_another_speed_moves_its_pitch_by_at_most_max_speed() -> None:
     times_s = np.arange(2 * RATE_HZ) / RATE_HZ
-    tone = 10_000 * np.sin(2 * np.pi * 1000 * times_s)
+    tone = 0.3 * np.sin(2 * np.pi * 1000 * times_s)
     pitches = []
     for seed in range(40):
         out = augment_waveform(tone, RATE_HZ // 2, RATE_HZ, np.random.default_rng(seed))
@@ -37,7 +36,7 @@ def test_a_waveform_of_the_whole_clip_is_never_played_past_its_end() -> None:
 
 
 def test_a_gap_silences_one_stretch_of_at_most_its_share_and_nothing_else() -> None:
-    ones = np.ones(1000, dtype=np.int16)
+    ones = np.ones(1000, dtype=np.float32)
     longest = 0
     for seed in range(200):
         out = add_gap(ones, np.random.default_rng(seed))
@@ -58,8 +57,3 @@ def test_all_frames_of_a_clip_are_changed_alike_and_stay_in_range() -> None:
         assert all(torch.equal(clip[0], frame) for frame in clip)
     alone = augment_frames(frames[1:2], [np.random.default_rng(1)])
     assert torch.equal(alone[0], out[1])
-
-
-def test_int16_becomes_amplitude_of_full_scale_one() -> None:
-    samples = np.array([[-32768, 0, 16384, 32767]], dtype=np.int16)
-    assert stack_waveforms(list(samples)).tolist() == [[-1.0, 0.0, 0.5, 32767 / 32768]]

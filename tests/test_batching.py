@@ -120,7 +120,7 @@ def test_a_clip_is_read_from_its_place_and_once_only(world: World, clips: ClipSe
 
 def test_the_cache_keeps_no_more_than_it_has_room_for(world: World, clips: ClipSet) -> None:
     size = clips.read(0).size_bytes
-    assert size == 2 * 2 * 16000 + 2 * 3 * 32 * 32
+    assert size == 4 * 2 * 16000 + 2 * 3 * 32 * 32
     small = ClipSet(world.workspace, CLIPS_FOLDER, clips.rows, cache_bytes=2 * size)
     read = [small.read(number) for number in range(3)]
     assert [small.read(number) is read[number] for number in range(3)] == [True, True, False]

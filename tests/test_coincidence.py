@@ -143,8 +143,8 @@ class OneSecond:
         return [self.clip(int(number)) for number in numbers]
 
     def clip(self, number: int) -> Clip:
-        frames, sound = np.zeros((5, 3, 32, 32), np.uint8), np.zeros((5, 16_000), np.int16)
-        frames[number], sound[number] = 255, np.random.default_rng(number).integers(-9000, 9000, 16_000)
+        frames, sound = np.zeros((5, 3, 32, 32), np.uint8), np.zeros((5, 16_000), np.float32)
+        frames[number], sound[number] = 255, np.random.default_rng(number).uniform(-0.3, 0.3, 16_000)
         return Clip(str(number), {"flac": sound.ravel()}, frames, {})
 
 

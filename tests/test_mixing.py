@@ -78,7 +78,7 @@ def mixed(request: pytest.FixtureRequest, world: World, tmp_path_factory: pytest
 
 
 def waveform(data: bytes) -> np.ndarray:
-    return soundfile.read(io.BytesIO(data), dtype="int16")[0]
+    return soundfile.read(io.BytesIO(data), dtype="float32")[0]
 
 
 def is_labelled(mixed: Mixed) -> bool:

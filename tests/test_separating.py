@@ -83,7 +83,7 @@ def test_windows_cover_the_sound_and_end_with_it(num_samples):
     expected = sorted({*range(0, max(1, num_samples - 8), 4), max(0, num_samples - 8)})
     assert starts == expected
     for window in cut:
-        np.testing.assert_array_equal(window.sound, np.arange(window.start, min(num_samples, window.start + 8)))
+        np.testing.assert_array_equal(window.sound * 32768, np.arange(window.start, min(num_samples, window.start + 8)))
 
 
 def test_a_window_has_the_frames_whose_ticks_lie_within_it():
@@ -124,7 +124,7 @@ def test_stitching_ones_gives_ones_and_every_sample_once(num_samples):
 
 
 def test_an_estimate_moves_from_one_window_to_the_next_within_their_overlap():
-    parts = [Window(start, np.zeros(8, np.int16), np.zeros(0)) for start in (0, 4, 5)]
+    parts = [Window(start, np.zeros(8, np.float32), np.zeros(0)) for start in (0, 4, 5)]
     values = iter([0.0, 1.0, 2.0])
     estimate = np.concatenate([block for _, block in stitch(parts, SMALL, lambda _: np.full(8, next(values)))])
     rise = cross_fade(4)

@@ -114,12 +114,12 @@ def test_references_are_the_clips_own_sounds_and_a_single_mixtures_second_is_sil
     assert batch["frames"].shape == (16, 2, 3, 32, 32)
     assert {recipe.kind for recipe in recipes} == {"NOn", "SOff", "LOn", "LOff"}
     for i, recipe in enumerate(recipes):
-        first = torch.from_numpy(clips.read(recipe.sound).waveform / 32768).float()
+        first = torch.from_numpy(clips.read(recipe.sound).waveform)
         assert torch.equal(batch["references"][i, 0], first)
         if recipe.second is None:
             assert not batch["references"][i, 1].any()
         else:
-            second = torch.from_numpy(clips.read(recipe.second).waveform / 32768).float()
+            second = torch.from_numpy(clips.read(recipe.second).waveform)
             assert torch.equal(batch["references"][i].sum(dim=0), first + second)
         assert torch.equal(batch["frames"][i], torch.from_numpy(clips.read(recipe.first).frames / 255).float())
         assert batch["single"][i] == (recipe.second is None)
@@ -135,7 +135,7 @@ def test_a_crop_takes_sound_and_picture_of_the_same_time(world: World) -> None:
     places = set()
     for i, recipe in enumerate(recipes):
         whole = torch.from_numpy(clips.read(recipe.first).frames / 255).float()
-        sound = torch.from_numpy(clips.read(recipe.sound).waveform / 32768).float()
+        sound = torch.from_numpy(clips.read(recipe.sound).waveform)
         place = next(
             k for k in range(2) if torch.equal(sound[k * RATE_HZ : (k + 1) * RATE_HZ], batch["references"][i, 0])
         )
@@ -239,9 +239,9 @@ def test_the_loss_is_separation_plus_weighted_classification() -> None:
 
 def example(key: str, eval_set: str, second: bool) -> Clip:
     rng = np.random.default_rng(len(key))
-    sounds = {"first.flac": rng.integers(-3000, 3000, 2 * RATE_HZ, dtype=np.int16)}
+    sounds = {"first.flac": rng.uniform(-0.1, 0.1, 2 * RATE_HZ).astype(np.float32)}
     if second:
-        sounds["second.flac"] = rng.integers(-3000, 3000, 2 * RATE_HZ, dtype=np.int16)
+        sounds["second.flac"] = rng.uniform(-0.1, 0.1, 2 * RATE_HZ).astype(np.float32)
     return Clip(key, sounds, rng.integers(0, 255, (2, 3, 32, 32), dtype=np.uint8), {"eval_set": eval_set})
 
 

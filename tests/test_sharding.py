@@ -306,11 +306,11 @@ def test_a_video_that_could_not_be_asked_for_is_not_missing_and_its_part_stays_t
     (tmp_path / "list.csv").write_text("uri\ns3://bucket/a.mp4\n")
     workspace = Workspace(str(tmp_path / "workspace"))
     plan_parts(workspace, str(tmp_path / "list.csv"), CollectingConfig())
-    monkeypatch.setattr(files, "_pieces", refuse)
+    monkeypatch.setattr(files, "local_copy", refuse)
     with pytest.raises(type(error)):
         ShardPart(workspace, VIEW, ShardingConfig())("00000")
     assert workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER) == ["00000"]
-    monkeypatch.setattr(files, "_pieces", refuse_as_missing)
+    monkeypatch.setattr(files, "local_copy", refuse_as_missing)
     ShardPart(workspace, VIEW, ShardingConfig())("00000")
     (row,) = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS).to_pylist()
     assert (row["outcome"], row["detail"]) == ("missing", "s3://bucket/a.mp4: NoSuchKey")

@@ -179,10 +179,17 @@ def test_a_sample_decodes_to_what_was_encoded_frames_in_the_order_of_their_numbe
     clip = decode_sample("key", members, "x/clips/00042.tar")
     assert clip.frames.shape == (12, 3, 16, 24)  # 10.jpg is after 9.jpg
     assert np.abs(clip.frames.mean(axis=(1, 2, 3)) - 20 * np.arange(12)).max() < 1
-    np.testing.assert_array_equal(clip.waveform, samples)
-    np.testing.assert_array_equal(clip.waveforms["second.flac"], samples[::-1])
+    expected = [0.0, 2.0**-15, -(2.0**-15), 1 - 2.0**-15, -1.0] * 40
+    assert clip.waveform.dtype == np.float32
+    assert clip.waveform.tolist() == expected
+    assert clip.waveforms["second.flac"].tolist() == expected[::-1]
     assert clip.facts == facts
-    assert clip.size_bytes == 12 * 3 * 16 * 24 + 2 * 200 * 2
+    assert clip.size_bytes == 12 * 3 * 16 * 24 + 2 * 200 * 4
+
+
+def test_samples_and_their_amplitudes_are_the_same_flac_to_the_byte() -> None:
+    samples = np.random.default_rng(0).permutation(np.arange(-32768, 32768)).astype(np.int16)
+    assert encode_flac(samples / np.float32(32768), 16000) == encode_flac(samples, 16000)
 
 
 def test_a_member_that_is_damaged_missing_or_of_another_length_is_an_error_that_names_tar_and_key() -> None:

@@ -19,7 +19,7 @@ class Clip:
 
     key: str
     waveforms: dict[str, np.ndarray]
-    """[T] int16 by member: `flac` for a clip, `first.flac` and `second.flac` for a mixture of mixtures."""
+    """[T] float32 in [-1, 1) by member: `flac` of a clip, `first.flac` and `second.flac` of a mixture of mixtures."""
     frames: np.ndarray
     """[K, 3, H, W] uint8 RGB."""
     facts: dict[str, Any]
@@ -27,7 +27,7 @@ class Clip:
 
     @property
     def waveform(self) -> np.ndarray:
-        """[T] int16: the clip's sound."""
+        """[T] float32 in [-1, 1): the clip's sound."""
         return self.waveforms["flac"]
 
     @property
@@ -51,7 +51,7 @@ def decode_sample(key: str, members: dict[str, bytes], uri: str) -> Clip:
         frames = [(int(name.removesuffix(".jpg")), name) for name in members if name.endswith(".jpg")]
         pixels = np.stack([_decode_jpeg(members[name]) for _, name in sorted(frames)]).transpose(0, 3, 1, 2)
         waveforms = {
-            name: soundfile.read(io.BytesIO(data), dtype="int16")[0]
+            name: soundfile.read(io.BytesIO(data), dtype="float32")[0]  # each 16-bit sample / 32768, exactly
             for name, data in members.items()
             if name.endswith("flac")
         }
@@ -78,7 +78,7 @@ def _decode_jpeg(data: bytes) -> np.ndarray:
 
 
 def encode_flac(samples: np.ndarray, rate_hz: int) -> bytes:
-    """[T] int16, or float in [-1, 1), as a 16-bit mono FLAC file."""
+    """[T] int16, or float in [-1, 1), as a 16-bit mono FLAC file. What `decode_sample` gave keeps its samples."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate_hz, format="FLAC", subtype="PCM_16")
     return file.getvalue()

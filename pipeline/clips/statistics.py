@@ -6,8 +6,8 @@ import math
 import numpy as np
 
 from pipeline.clips.loudness import integrated_loudness
+from pipeline.media.streams import FULL_SCALE
 
-FULL_SCALE = 32768.0
 FLOOR_DB = -120.0
 SILENCE_DB, SILENCE_BLOCK_S = -60.0, 0.02
 FROZEN_DIFFERENCE = 0.002  # half a grey level of 8 bits, averaged over the picture: less is the codec's doing
@@ -27,7 +27,7 @@ def sound_levels(samples: np.ndarray, rate_hz: int) -> dict[str, float | None]:
         "peak_db": _decibel(float(power.max())),
         "loudness_lufs": integrated_loudness(waveform, rate_hz),
         "silent_fraction": float(np.mean(blocks < limit)) if len(blocks) else None,
-        "clipped_fraction": float(np.mean((samples == 32767) | (samples == -32768))),
+        "clipped_fraction": float(np.mean((samples == FULL_SCALE - 1) | (samples == -FULL_SCALE))),
     }
 
 

@@ -21,7 +21,7 @@ from pipeline.errors import ClipError
 from pipeline.media.decoding import Decoding
 from pipeline.media.frame_buffer import FrameBuffer
 from pipeline.media.muxing import write_mp4s
-from pipeline.media.streams import Frame
+from pipeline.media.streams import FULL_SCALE, Frame
 from pipeline.models.separator import on_screen_estimate
 from pipeline.storage import files
 
@@ -52,7 +52,7 @@ class Window:
     start: int
     """First sample, on the video's clock."""
     sound: np.ndarray
-    """[n] int16, n = T but in a video shorter than a clip."""
+    """[n] float32 in [-1, 1), n = T but in a video shorter than a clip."""
     frames: np.ndarray
     """[K, H, W, 3] uint8 RGB."""
 
@@ -110,7 +110,7 @@ def windows(items: Iterable[np.ndarray | Frame], spec: ClipSpec) -> Iterator[Win
     """
     rate_hz, length = spec.sample_rate_hz, spec.num_samples
     hop = length - length // 2
-    sound, begin, start = np.zeros(0, np.int16), 0, 0  # `begin` is where `sound` begins, `start` the next window
+    sound, begin, start = np.zeros(0, np.float32), 0, 0  # `begin` is where `sound` begins, `start` the next window
     frames: FrameBuffer[np.ndarray] = FrameBuffer(spec)
 
     def window(start: int) -> Window:
@@ -120,7 +120,7 @@ def windows(items: Iterable[np.ndarray | Frame], spec: ClipSpec) -> Iterator[Win
         if isinstance(item, Frame):
             frames.add(item.time_s, item.pixels)
         else:
-            sound = np.concatenate([sound, item])
+            sound = np.concatenate([sound, item / np.float32(FULL_SCALE)])
         end = begin + len(sound)
         while end >= start + length and frames.is_complete(start / rate_hz, end / rate_hz):
             yield window(start)
@@ -168,7 +168,7 @@ def stitch(
     held_sound, held = np.zeros(0), np.zeros(0)  # the end of the window before: still to be faded
     position = 0
     for window in parts:
-        new_sound, new = window.sound[position - window.start :] / 32768, estimate(window)[position - window.start :]
+        new_sound, new = window.sound[position - window.start :], estimate(window)[position - window.start :]
         rise = cross_fade(len(held))
         new = np.concatenate([held * (1 - rise) + new[: len(held)] * rise, new[len(held) :]])
         done = max(0, len(new) - overlap)
@@ -183,7 +183,7 @@ def estimate_window(model: nn.Module, window: Window, spec: ClipSpec) -> np.ndar
     """[n] float32 on-screen estimate of a window's [n] sound; a short window is padded with silence for the model."""
     device = next(model.parameters()).device
     mixture = np.zeros(spec.num_samples, np.float32)
-    mixture[: len(window.sound)] = window.sound / np.float32(32768)
+    mixture[: len(window.sound)] = window.sound
     frames = torch.from_numpy(window.frames).permute(0, 3, 1, 2).float() / 255
     output = model(torch.from_numpy(mixture)[None].to(device), frames[None].to(device))
     return on_screen_estimate(output)[0, : len(window.sound)].cpu().numpy()

@@ -18,8 +18,8 @@ def stack_frames(clips: list[Clip]) -> Tensor:
 
 
 def stack_waveforms(waveforms: list[np.ndarray]) -> Tensor:
-    """[B, T] float in [-1, 1) from samples in the range of int16."""
-    return torch.from_numpy(np.stack(waveforms)).float() / 32768
+    """[B, T] float in [-1, 1)."""
+    return torch.from_numpy(np.stack(waveforms))
 
 
 def augment_frames(frames: Tensor, rngs: list[np.random.Generator]) -> Tensor:

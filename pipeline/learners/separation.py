@@ -190,7 +190,7 @@ class SeparationLearner:
             samples = loaded[number].waveform
             first, length = round(start * len(samples)), round(share * len(samples))
             if rng is None:
-                out.append(samples[first : first + length].astype(np.float32))
+                out.append(samples[first : first + length])
             else:
                 out.append(augment_waveform(samples, first, length, rng))
         return stack_waveforms(out)
@@ -215,15 +215,9 @@ class SeparationLearner:
         """Rows of the tables `examples` and `sources` for frozen examples, all of one evaluation set."""
         assert isinstance(model, SeparationModel)
         device = next(model.parameters()).device
-        first = stack_waveforms([example.waveforms["first.flac"] for example in examples]).to(device)
-        second = torch.stack(
-            [
-                torch.from_numpy(example.waveforms["second.flac"]).float() / 32768
-                if "second.flac" in example.waveforms
-                else torch.zeros(first.shape[1])
-                for example in examples
-            ]
-        ).to(device)
+        sounds = [example.waveforms for example in examples]
+        first = stack_waveforms([of["first.flac"] for of in sounds]).to(device)
+        second = stack_waveforms([of.get("second.flac", np.zeros_like(of["first.flac"])) for of in sounds]).to(device)
         references, mixture = torch.stack([first, second], dim=1), first + second
         output = model(mixture, stack_frames(examples).to(device))
         estimate = on_screen_estimate(output)

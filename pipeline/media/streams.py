@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.clip_specs import ClipSpec
 
+FULL_SCALE = 32768  # of 16-bit samples: they are -32768 to 32767
 CHUNK_SAMPLES = 2**16
 MAX_SLIP_S = 0.04  # how far sound may be from its time stamps: a frame at 25 Hz. Containers' rounding is 1 to 10 ms.
 

@@ -22,7 +22,7 @@ from pipeline.storage.workspace import Workspace, damaged_tar
 S = TypeVar("S")
 T = TypeVar("T")
 NUM_READERS = 10  # clips read at once: as many connections as a boto3 client keeps
-CACHE_BYTES = 2**30  # decoded clips kept: 5 s at 16 kHz and 5 frames of 128x128 are 0.4 MB
+CACHE_BYTES = 2**30  # decoded clips kept: 5 s at 16 kHz and 5 frames of 128x128 are 0.6 MB
 
 
 class ClipSet:
