@@ -1,26 +1,27 @@
 """Prices of cores, reading and storage: a table (TOML) that the user can edit."""
 
-import dataclasses
-import math
 import tomllib
 
+from pydantic import NonNegativeFloat
+
+from pipeline.config import config_dataclass
 from pipeline.errors import ConfigError, DataError
 from pipeline.storage import files
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@config_dataclass
 class Prices:
-    """The fields of a price table, in its currency."""
+    """The fields of a price table, in its currency; 0 for what is not paid."""
 
     currency: str
     """Printed with every amount."""
     source: str
     """Where the numbers come from, and their date."""
-    per_core_hour: float
+    per_core_hour: NonNegativeFloat
     """One core for one hour."""
-    per_gb_read: float
+    per_gb_read: NonNegativeFloat
     """One GB (10^9 bytes) of video read: from another region, or out of a bucket."""
-    per_gb_month: float
+    per_gb_month: NonNegativeFloat
     """One GB of clips stored for a month."""
 
 
@@ -31,19 +32,10 @@ def read_prices(uri: str) -> Prices:
         ConfigError: no such file, no TOML, or a field that is missing, unknown, not a number, or below 0.
     """
     try:
-        values = tomllib.loads(files.read_bytes(uri).decode())
+        return Prices(**tomllib.loads(files.read_bytes(uri).decode()))
     except (DataError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{uri}: cannot be read as TOML ({error}). Copy cluster/prices.toml to start.") from error
+    except ConfigError as error:
         raise ConfigError(
-            f"{uri}: cannot be read as TOML ({error}). Start from a copy of cluster/prices.toml."
+            f"{uri}: {error} cluster/prices.toml is a valid table; 0 is for what you do not pay."
         ) from error
-    kinds = {field.name: field.type for field in dataclasses.fields(Prices)}
-    for name in values.keys() ^ kinds.keys():
-        raise ConfigError(
-            f"{uri}: {'unknown' if name in values else 'no'} field `{name}`. Expected: {', '.join(kinds)}."
-        )
-    for name, value in values.items():
-        if kinds[name] is str and not isinstance(value, str):
-            raise ConfigError(f"{uri}: {name} = {value!r}, expected a text.")
-        if kinds[name] is float and not (type(value) in (int, float) and 0 <= value < math.inf):
-            raise ConfigError(f"{uri}: {name} = {value!r}, expected a number, 0 or more.")
-    return Prices(**values)
