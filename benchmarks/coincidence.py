@@ -22,6 +22,7 @@ from jobs.console.presets import preset
 from pipeline.clips.sharding import ShardPart
 from pipeline.clips.splitting import split_of
 from pipeline.collection.collecting import CollectingConfig, plan_parts
+from pipeline.collection.listing import list_videos
 from pipeline.hashing import as_dict
 from pipeline.learners import load_model
 from pipeline.learners.coincidence import CoincidenceLearner
@@ -79,7 +80,7 @@ def collect(folder: Path) -> Path:
 
 
 def cut(workspace: Workspace, table: Path, config) -> None:
-    plan_parts(workspace, str(table), CollectingConfig(videos_per_part=100))
+    plan_parts(workspace, list_videos(str(table)), CollectingConfig(videos_per_part=100))
     workspace.begin("clips", {}, {})
     with ProcessPoolExecutor(2) as pool:
         list(

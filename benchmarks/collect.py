@@ -18,9 +18,10 @@ CHILD = """
 import json, resource, sys, time
 from pipeline.storage.workspace import Workspace
 from pipeline.collection.collecting import CollectingConfig, plan_parts
+from pipeline.collection.listing import list_videos
 
 begin = time.perf_counter()
-planned = plan_parts(Workspace(sys.argv[1]), sys.argv[2], CollectingConfig())
+planned = plan_parts(Workspace(sys.argv[1]), list_videos(sys.argv[2]), CollectingConfig())
 peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 print(json.dumps([planned.num_new, time.perf_counter() - begin, peak_bytes]))
 """

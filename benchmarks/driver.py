@@ -18,6 +18,7 @@ from jobs.console.session import open_session
 from jobs.shard import format_cutting
 from pipeline.clips.reconciling import reconcile
 from pipeline.collection.collecting import plan_parts
+from pipeline.collection.listing import list_videos
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 from schemas.clips import CLIPS
@@ -54,7 +55,7 @@ class PretendToCut:
 
 def drive(root: str, collection: str) -> None:
     session = open_session(root, settings=["collecting.videos_per_part=80"])
-    plan_parts(session.workspace, collection, session.config.collecting)
+    plan_parts(session.workspace, list_videos(collection), session.config.collecting)
     parts = session.workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER)
     began = time.monotonic()
     session.map("shard", PretendToCut(session.workspace), parts, SHARDING, note=format_cutting)

@@ -25,6 +25,7 @@ from pipeline.clips.samples import decode_sample
 from pipeline.clips.sharding import ShardingConfig, ShardPart
 from pipeline.clips.tars import read_sequence
 from pipeline.collection.collecting import CollectingConfig, plan_parts
+from pipeline.collection.listing import list_videos
 from pipeline.hashing import as_dict
 from pipeline.learners.augmentation import stack_frames, stack_waveforms
 from pipeline.learners.coincidence import CoincidenceLearner
@@ -45,7 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         collection = repeated(minute_of_720p(Path(folder)), 10, Path(folder) / "videos" / "ten_minutes.mp4").parent
         workspace = Workspace(f"{folder}/workspace")
-        plan_parts(workspace, str(collection), CollectingConfig())
+        plan_parts(workspace, list_videos(str(collection)), CollectingConfig())
         ShardPart(workspace, ClipSpec(), ShardingConfig())("00000")
         model = learner.model().eval()
         workspace.begin("models/m", {"learner": "coincidence", "coincidence": as_dict(config)}, {})

@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.sharding import ShardingConfig, ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
+from pipeline.collection.listing import list_videos
 from pipeline.estimate.usage import cpu_s
 from pipeline.media.sandbox import ffmpeg_path
 from pipeline.storage.workspace import Workspace
@@ -30,7 +31,7 @@ def main() -> None:
         else:
             collection = repeated(minute_of_720p(Path(folder)), 10, Path(folder) / "videos" / "ten_minutes.mp4").parent
         workspace = Workspace(f"{folder}/workspace")
-        plan_parts(workspace, str(collection), CollectingConfig())
+        plan_parts(workspace, list_videos(str(collection)), CollectingConfig())
         before = cpu_s()
         for part in workspace.parts("collection"):
             ShardPart(workspace, ClipSpec(), ShardingConfig())(part)

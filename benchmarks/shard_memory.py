@@ -18,6 +18,7 @@ from cluster.resources import SHARDING
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.sharding import ShardingConfig, ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
+from pipeline.collection.listing import list_videos
 from pipeline.storage.workspace import Workspace
 from testing.media import minute_of_720p, repeated
 
@@ -30,7 +31,7 @@ def main() -> None:
         for minutes in (10, 120):
             collection = repeated(minute, minutes, Path(folder) / f"videos_{minutes}" / "long.mp4").parent
             workspace = Workspace(f"{folder}/workspace_{minutes}")
-            plan_parts(workspace, str(collection), CollectingConfig())
+            plan_parts(workspace, list_videos(str(collection)), CollectingConfig())
             cut = ShardPart(workspace, ClipSpec(), ShardingConfig())
 
             def measured(part: str, cut: ShardPart = cut) -> tuple[float, float, float]:

@@ -21,6 +21,7 @@ from cluster.resources import SHARDING
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.sharding import ShardingConfig, ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
+from pipeline.collection.listing import list_videos
 from pipeline.storage.workspace import Workspace
 from testing.media import minute_of_720p
 
@@ -41,7 +42,7 @@ def main() -> None:
             connect(num_cpus=num_workers)
             workspaces = [Workspace(f"{folder}/{kind}_{num_workers}_{num_cores}") for kind in ("warm", "timed")]
             for workspace in workspaces:
-                plan_parts(workspace, str(videos), CollectingConfig(videos_per_part=VIDEOS_PER_PART))
+                plan_parts(workspace, list_videos(str(videos)), CollectingConfig(videos_per_part=VIDEOS_PER_PART))
                 parts = workspace.parts("collection")[: 2 if workspace is workspaces[0] else None]
                 began = time.monotonic()
                 list(map_parts(ShardPart(workspace, ClipSpec(), ShardingConfig()), parts, SHARDING))

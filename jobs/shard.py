@@ -14,7 +14,8 @@ from jobs.console.progress import printable
 from jobs.console.session import Session, open_session
 from pipeline.clips.reconciling import Totals, reconcile
 from pipeline.clips.sharding import ShardPart
-from pipeline.collection.collecting import check_collection, plan_parts
+from pipeline.collection.collecting import plan_parts
+from pipeline.collection.listing import list_videos
 from pipeline.errors import DataError
 from pipeline.formatting import format_counts
 from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
@@ -31,9 +32,9 @@ def shard(session: Session, collection: str, media: str | None = None, retry: Se
         DataError: no file in it gave a clip; what is wrong with each stands in its row.
     """
     workspace, config = session.workspace, session.config
-    check_collection(collection, workspace.root, media)  # one that is not there leaves no trace
+    videos = list_videos(collection, workspace.root, media)  # a collection that is not there leaves no trace
     with session.begin(CLIPS_FOLDER, {"clips": config.clips, "sharding": config.sharding}, {}, another="--root"):
-        planned = plan_parts(workspace, collection, config.collecting, media, retry)
+        planned = plan_parts(workspace, videos, config.collecting, retry)
         parts = workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER)
         work = ShardPart(workspace, config.clips.base, config.sharding)
         session.map("shard", work, parts, needs(config), note=format_cutting)

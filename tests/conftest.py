@@ -14,6 +14,7 @@ import torch
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.sharding import ShardingConfig, ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
+from pipeline.collection.listing import list_videos
 from pipeline.media.sandbox import ffmpeg_path
 from pipeline.storage import s3
 from pipeline.storage.workspace import COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
@@ -122,7 +123,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     collection = folder / "collection.csv"
     collection.write_text("\n".join(rows) + "\n")
     workspace = Workspace(str(folder / "workspace"))
-    plan_parts(workspace, str(collection), CollectingConfig(videos_per_part=6))
+    plan_parts(workspace, list_videos(str(collection)), CollectingConfig(videos_per_part=6))
     shard = ShardPart(workspace, WORLD_SPEC, ShardingConfig())
     for part in workspace.pending(source=COLLECTION_FOLDER, target=VIDEOS_FOLDER):
         shard(part)

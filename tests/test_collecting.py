@@ -1,15 +1,16 @@
 """Collecting: every video has one part, however the collection grows, whatever is retried, wherever it crashes."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from pipeline.collection import collecting
-from pipeline.collection.collecting import CollectingConfig, check_collection, plan_parts
-from pipeline.collection.listing import video_id
+from pipeline.collection import collecting, listing
+from pipeline.collection.collecting import CollectingConfig, Planned, plan_parts
+from pipeline.collection.listing import list_videos, video_id
 from pipeline.errors import ConfigError, DataError
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
@@ -26,6 +27,12 @@ def fill(folder: Path, names: list[str]) -> Path:
     return folder
 
 
+def plan(
+    workspace: Workspace, collection: str, config: CollectingConfig, media: str | None = None, retry: Sequence[str] = ()
+) -> Planned:
+    return plan_parts(workspace, list_videos(collection, workspace.root, media), config, retry)
+
+
 def ids_by_part(workspace: Workspace) -> dict[str, list[str]]:
     return {
         part: workspace.read(COLLECTION_FOLDER, part, COLLECTION).column("video_id").to_pylist()
@@ -37,10 +44,7 @@ def ids_by_part(workspace: Workspace) -> dict[str, list[str]]:
 def test_parts_hold_videos_per_part_and_the_last_the_rest(tmp_path: Path, num_videos: int, per_part: int) -> None:
     fill(tmp_path / "videos", [f"{i}.mp4" for i in range(num_videos)])
     workspace = Workspace(str(tmp_path / "workspace"))
-    assert (
-        plan_parts(workspace, str(tmp_path / "videos"), CollectingConfig(videos_per_part=per_part)).num_new
-        == num_videos
-    )
+    assert plan(workspace, str(tmp_path / "videos"), CollectingConfig(videos_per_part=per_part)).num_new == num_videos
     sizes = [len(ids) for ids in ids_by_part(workspace).values()]
     assert sizes == [min(per_part, num_videos - start) for start in range(0, num_videos, per_part)]
     assert list(ids_by_part(workspace)) == [f"{i:05d}" for i in range(len(sizes))]
@@ -50,18 +54,18 @@ def test_a_collection_that_grew_keeps_its_parts_and_adds_new_ones(tmp_path: Path
     videos, workspace = tmp_path / "videos", Workspace(str(tmp_path / "workspace"))
     config = CollectingConfig(videos_per_part=2)
     fill(videos, ["m.mp4", "n.mp4", "o.mp4"])
-    plan_parts(workspace, str(videos), config)
+    plan(workspace, str(videos), config)
     before = {
         part: files.read_bytes(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet")) for part in ids_by_part(workspace)
     }
     fill(videos, ["a.mp4", "z.mp4"])
-    planned = plan_parts(workspace, str(videos), config)
+    planned = plan(workspace, str(videos), config)
     assert (planned.num_listed, planned.num_new, planned.num_retried, planned.changed) == (5, 2, 0, ())
     after = ids_by_part(workspace)
     assert [sorted(after)[-1], after["00002"]] == ["00002", [video_id("a.mp4"), video_id("z.mp4")]]
     for part, data in before.items():
         assert files.read_bytes(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet")) == data
-    assert plan_parts(workspace, str(videos), config).num_new == 0
+    assert plan(workspace, str(videos), config).num_new == 0
     assert ids_by_part(workspace) == after
 
 
@@ -69,28 +73,39 @@ def test_two_videos_of_one_id_are_refused(tmp_path: Path) -> None:
     table = tmp_path / "list.csv"
     table.write_text(f"uri,video_id\na.mp4,\nb.mp4,{video_id('a.mp4')}\n")
     with pytest.raises(ConfigError, match=f"two videos have the id {video_id('a.mp4')}"):
-        plan_parts(Workspace(str(tmp_path / "workspace")), str(table), CollectingConfig())
+        plan(Workspace(str(tmp_path / "workspace")), str(table), CollectingConfig())
 
 
 def test_a_collection_that_is_not_there_is_refused_and_one_that_is_leaves_no_trace(tmp_path: Path) -> None:
-    fill(tmp_path / "videos", ["a.mp4"])
-    workspace = Workspace(str(tmp_path / "workspace"))
-    check_collection(str(tmp_path / "videos"), workspace.root)
-    with pytest.raises(ConfigError, match="found nothing"):
-        check_collection(str(tmp_path / "nothing"), workspace.root)
+    (tmp_path / "wrong.csv").write_text("uri,start_s,end_s\na.mp4,0,5\nb.mp4,5,4\n")
+    root = str(tmp_path / "workspace")
+    next(list_videos(str(fill(tmp_path / "videos", ["a.mp4"])), root))
+    for name, says in {"nothing": "found nothing", "none.csv": "no such file", "wrong.csv": "row 2"}.items():
+        with pytest.raises(ConfigError, match=says):
+            list_videos(str(tmp_path / name), root)  # by the call, before a row is asked for
     assert not (tmp_path / "workspace").exists()
+
+
+def test_a_list_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "list.csv").write_text("a,0,5\nb,0,5\na,5,10\n")  # the spans of one video need not lie together
+    parsed: list[str] = []
+    read = listing.read_list
+    monkeypatch.setattr(listing, "read_list", lambda *arguments: parsed.append(arguments[1]) or read(*arguments))
+    workspace = Workspace(str(tmp_path / "workspace"))
+    assert plan(workspace, str(tmp_path / "list.csv"), CollectingConfig()).num_new == 2
+    assert parsed == [str(tmp_path / "list.csv")]
 
 
 @pytest.mark.parametrize("lost", [["00000"], ["00002"], ["00001", "00003"]])
 def test_parts_that_a_crash_left_out_are_planned_as_if_nothing_had_happened(tmp_path: Path, lost: list[str]) -> None:
     names = [f"{index}.mp4" for index in range(9)]
     videos, workspace = fill(tmp_path / "videos", names), Workspace(str(tmp_path / "workspace"))
-    plan_parts(workspace, str(videos), CollectingConfig(videos_per_part=2))
+    plan(workspace, str(videos), CollectingConfig(videos_per_part=2))
     planned = ids_by_part(workspace)
     assert len(planned) == 5
     for part in lost:  # they are committed several at a time, so any of the last may be missing
         files.delete(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet"))
-    plan_parts(workspace, str(videos), CollectingConfig(videos_per_part=2))
+    plan(workspace, str(videos), CollectingConfig(videos_per_part=2))
     assert ids_by_part(workspace) == planned
 
 
@@ -106,13 +121,13 @@ def touch(path: Path, data: bytes, later_s: float) -> None:
 def test_videos_that_changed_at_the_same_address_are_reported_and_keep_their_part(tmp_path: Path) -> None:
     names = ["same.mp4", "longer.mp4", "rewritten.mp4", "gone.mp4"]
     videos, workspace = fill(tmp_path / "videos", names), Workspace(str(tmp_path / "workspace"))
-    assert plan_parts(workspace, str(videos), CollectingConfig()).changed == ()
+    assert plan(workspace, str(videos), CollectingConfig()).changed == ()
     before = workspace.read_all(COLLECTION_FOLDER, COLLECTION)
     touch(videos / "longer.mp4", b"longer", 0)
     touch(videos / "rewritten.mp4", b"x" * len("rewritten.mp4"), 10)
     (videos / "gone.mp4").unlink()
     for _ in range(2):  # for as long as it is so
-        planned = plan_parts(workspace, str(videos), CollectingConfig())
+        planned = plan(workspace, str(videos), CollectingConfig())
         assert planned.changed == (str(videos / "longer.mp4"), str(videos / "rewritten.mp4"))
         assert (planned.num_listed, planned.num_new) == (3, 0)
     assert workspace.read_all(COLLECTION_FOLDER, COLLECTION).equals(before)
@@ -122,17 +137,17 @@ def test_an_object_that_was_replaced_is_reported(tmp_path: Path, s3_bucket: str)
     workspace, videos = Workspace(str(tmp_path)), f"{s3_bucket}/{tmp_path.name}"
     for name, data in (("a.mp4", b"old"), ("b.mp4", b"old")):
         files.commit_bytes(f"{videos}/{name}", data)
-    plan_parts(workspace, videos, CollectingConfig())
+    plan(workspace, videos, CollectingConfig())
     files.commit_bytes(f"{videos}/a.mp4", b"old")  # again, and the same
     files.commit_bytes(f"{videos}/b.mp4", b"new")
-    assert plan_parts(workspace, videos, CollectingConfig()).changed == (f"{videos}/b.mp4",)
+    assert plan(workspace, videos, CollectingConfig()).changed == (f"{videos}/b.mp4",)
 
 
 def test_what_a_table_does_not_know_has_not_changed(tmp_path: Path) -> None:
     videos, workspace = fill(tmp_path / "videos", ["a.mp4"]), Workspace(str(tmp_path / "workspace"))
-    plan_parts(workspace, str(videos), CollectingConfig())
+    plan(workspace, str(videos), CollectingConfig())
     (tmp_path / "list.csv").write_text("uri\na.mp4\n")
-    planned = plan_parts(workspace, str(tmp_path / "list.csv"), CollectingConfig(), media=str(videos))
+    planned = plan(workspace, str(tmp_path / "list.csv"), CollectingConfig(), media=str(videos))
     assert (planned.num_new, planned.changed) == (0, ())
 
 
@@ -145,22 +160,22 @@ def test_a_video_of_a_table_whose_spans_changed_is_reported(rows: str, is_change
     workspace, table = Workspace(str(tmp_path / "workspace")), tmp_path / "list.csv"
     for text in ("a.mp4,1,5\na.mp4,6,11\n", rows):
         table.write_text(f"uri,start_s,end_s\n{text}b.mp4,0,5\n")
-        planned = plan_parts(workspace, str(table), CollectingConfig())
+        planned = plan(workspace, str(table), CollectingConfig())
     assert planned.num_new == 0
     assert planned.changed == ((str(tmp_path / "a.mp4"),) if is_changed else ())
 
 
 def test_another_collection_of_the_same_names_is_reported_where_sizes_differ(tmp_path: Path) -> None:
     workspace, there = Workspace(str(tmp_path / "workspace")), fill(tmp_path / "there", ["a.mp4", "b.mp4"])
-    plan_parts(workspace, str(fill(tmp_path / "here", ["a.mp4", "b.mp4"])), CollectingConfig())
+    plan(workspace, str(fill(tmp_path / "here", ["a.mp4", "b.mp4"])), CollectingConfig())
     (there / "b.mp4").write_bytes(b"another video")
-    assert plan_parts(workspace, str(there), CollectingConfig()).changed == (str(there / "b.mp4"),)
+    assert plan(workspace, str(there), CollectingConfig()).changed == (str(there / "b.mp4"),)
 
 
 def test_a_collection_that_moved_has_not_changed(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path / "workspace"))
-    plan_parts(workspace, str(fill(tmp_path / "here", ["a.mp4"])), CollectingConfig())
-    planned = plan_parts(workspace, str(fill(tmp_path / "there", ["a.mp4"])), CollectingConfig())
+    plan(workspace, str(fill(tmp_path / "here", ["a.mp4"])), CollectingConfig())
+    planned = plan(workspace, str(fill(tmp_path / "there", ["a.mp4"])), CollectingConfig())
     assert (planned.num_new, planned.changed) == (0, ())
 
 
@@ -215,7 +230,7 @@ def rejected(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Workspace,
     videos = str(fill(tmp_path / "videos", [f"{name}.mp4" for name in ENDS]))
     bucket = request.getfixturevalue("s3_bucket") if request.param == "s3" else ""
     workspace = Workspace(f"{bucket}/{tmp_path.name}" if bucket else str(tmp_path / "workspace"))
-    plan_parts(workspace, videos, PER_PART)
+    plan(workspace, videos, PER_PART)
     for part in workspace.parts(COLLECTION_FOLDER):
         cut(workspace, part, ENDS)
     return workspace, videos
@@ -224,14 +239,14 @@ def rejected(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Workspace,
 def test_videos_that_ended_so_move_to_new_parts_and_no_others(rejected: tuple[Workspace, str]) -> None:
     workspace, videos = rejected
     before = check_books(workspace)
-    planned = plan_parts(workspace, videos, PER_PART, retry=["missing", "timeout"])
+    planned = plan(workspace, videos, PER_PART, retry=["missing", "timeout"])
     assert (planned.num_listed, planned.num_new, planned.num_retried, planned.changed) == (7, 0, 4, ())
     assert check_books(workspace) == before | {"b": "00003", "c": "00003", "e": "00003", "g": "00004"}
     assert workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER) == ["00003", "00004"]
     assert ids_by_part(workspace)["00002"] == []  # its only video left
     for part in ("00003", "00004"):
         cut(workspace, part, dict.fromkeys(ENDS, "kept"))
-    assert plan_parts(workspace, videos, PER_PART).num_new == 0
+    assert plan(workspace, videos, PER_PART).num_new == 0
     assert set(check_books(workspace)) == set(ENDS)
 
 
@@ -242,7 +257,7 @@ def test_a_retried_video_has_the_address_and_size_of_now_and_stays_if_it_is_list
     workspace, _ = rejected
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "b.mp4").write_bytes(b"found again")
-    planned = plan_parts(workspace, str(tmp_path / "elsewhere"), PER_PART, retry=["missing"])
+    planned = plan(workspace, str(tmp_path / "elsewhere"), PER_PART, retry=["missing"])
     assert (planned.num_listed, planned.num_retried) == (1, 3)
     rows = {row["video_id"][0]: row for row in workspace.read(COLLECTION_FOLDER, "00003", COLLECTION).to_pylist()}
     assert {name: row["uri"] for name, row in rows.items()} == {
@@ -259,11 +274,11 @@ def test_new_and_retried_videos_share_parts_and_what_was_retried_may_be_again(
 ) -> None:
     workspace, videos = rejected
     fill(tmp_path / "videos", ["b2.mp4"])
-    planned = plan_parts(workspace, videos, PER_PART, retry=["timeout"])
+    planned = plan(workspace, videos, PER_PART, retry=["timeout"])
     assert (planned.num_new, planned.num_retried) == (1, 1)
     assert check_books(workspace)["c"] == check_books(workspace)["b2"] == "00003"
     cut(workspace, "00003", ENDS | {"b2": "kept"})
-    assert plan_parts(workspace, videos, PER_PART, retry=["timeout"]).num_retried == 1
+    assert plan(workspace, videos, PER_PART, retry=["timeout"]).num_retried == 1
     assert check_books(workspace)["c"] == "00004"
 
 
@@ -281,7 +296,7 @@ def test_a_retry_of_what_no_video_can_end_as_is_refused_and_changes_nothing(
     workspace, videos = rejected
     before = check_books(workspace)
     with pytest.raises(ConfigError) as caught:
-        plan_parts(workspace, videos, PER_PART, retry=retry)
+        plan(workspace, videos, PER_PART, retry=retry)
     assert says in str(caught.value)
     assert check_books(workspace) == before
 
@@ -289,10 +304,10 @@ def test_a_retry_of_what_no_video_can_end_as_is_refused_and_changes_nothing(
 @pytest.mark.parametrize("rejected", ["local"], indirect=True)
 def test_a_retry_of_what_no_video_ended_as_or_was_planned_before_moves_nothing(rejected: tuple[Workspace, str]) -> None:
     workspace, videos = rejected
-    assert plan_parts(workspace, videos, PER_PART, retry=["killed"]).num_retried == 0
-    assert plan_parts(workspace, videos, PER_PART, retry=["missing"]).num_retried == 3
+    assert plan(workspace, videos, PER_PART, retry=["killed"]).num_retried == 0
+    assert plan(workspace, videos, PER_PART, retry=["missing"]).num_retried == 3
     moved = check_books(workspace)
-    assert plan_parts(workspace, videos, PER_PART, retry=["missing"]).num_retried == 0  # killed before it cut them
+    assert plan(workspace, videos, PER_PART, retry=["missing"]).num_retried == 0  # killed before it cut them
     assert check_books(workspace) == moved
 
 
@@ -307,7 +322,7 @@ def test_the_selections_forget_the_clips_of_a_retried_video_and_no_others(reject
             ]
             workspace.commit(f"selections/{name}", part, from_rows(rows, SELECTIONS, part), SELECTIONS)
     files.commit_bytes(workspace.uri("selections", "main", "cutoffs.json"), b"{}")
-    plan_parts(workspace, videos, PER_PART, retry=["timeout"])  # c, of the first part
+    plan(workspace, videos, PER_PART, retry=["timeout"])  # c, of the first part
     for name in ("main", "second"):
         left = workspace.read_all(f"selections/{name}", SELECTIONS).column("video_id").to_pylist()
         assert [video_id[0] for video_id in left] == ["a", "a", "d", "d", "f", "f"]
@@ -323,10 +338,10 @@ def test_a_part_whose_table_was_removed_to_cut_it_anew_does_not_stop_a_retry_tha
     take_out = collecting._take_out
     monkeypatch.setattr(collecting, "_take_out", crash_if_moving)
     with pytest.raises(Crash):
-        plan_parts(workspace, videos, PER_PART, retry=["timeout"])
+        plan(workspace, videos, PER_PART, retry=["timeout"])
     monkeypatch.setattr(collecting, "_take_out", take_out)
     files.delete(workspace.uri(folder, "00000.parquet"))
-    plan_parts(workspace, videos, PER_PART)
+    plan(workspace, videos, PER_PART)
     cut(workspace, "00000", ENDS)
     assert check_books(workspace) == before | {"c": "00003"}
 
@@ -340,7 +355,7 @@ def test_the_loss_of_a_collection_whose_part_is_cut_is_refused_and_changes_nothi
     files.delete(workspace.uri(COLLECTION_FOLDER, f"{lost}.parquet"))
     left = list(files.list_files(workspace.root))
     with pytest.raises(DataError, match=f"collection/{lost}.parquet: missing, though part {lost} is cut"):
-        plan_parts(workspace, videos, PER_PART)
+        plan(workspace, videos, PER_PART)
     assert list(files.list_files(workspace.root)) == left
 
 
@@ -350,7 +365,7 @@ def test_a_video_that_only_videos_knows_is_not_retried(rejected: tuple[Workspace
     rows = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS).to_pylist()
     foreign = sample(VIDEOS, video_id="x", uri="x", part="00000", outcome="missing")
     workspace.commit(VIDEOS_FOLDER, "00000", from_rows([*rows, foreign], VIDEOS, "00000"), VIDEOS)
-    assert plan_parts(workspace, videos, PER_PART, retry=["missing"]).num_retried == 3
+    assert plan(workspace, videos, PER_PART, retry=["missing"]).num_retried == 3
 
 
 class Crash(BaseException):
@@ -382,14 +397,14 @@ def test_a_crash_after_any_step_of_a_retry_is_mended_by_the_next_plan(
     monkeypatch.setattr(Workspace, "commit", commit_or_crash)
     if num_commits < 11:
         with pytest.raises(Crash):
-            plan_parts(workspace, videos, PER_PART, retry=["missing", "timeout"])
+            plan(workspace, videos, PER_PART, retry=["missing", "timeout"])
     else:
-        plan_parts(workspace, videos, PER_PART, retry=["missing", "timeout"])
+        plan(workspace, videos, PER_PART, retry=["missing", "timeout"])
     monkeypatch.setattr(Workspace, "commit", commit)
     moved = {"b": "00003", "c": "00003", "e": "00003"} if num_commits > 0 else {}
     moved |= {"g": "00004"} if num_commits > 1 else {}
-    assert plan_parts(workspace, videos, PER_PART).num_new == 0
+    assert plan(workspace, videos, PER_PART).num_new == 0
     assert check_books(workspace) == before | moved
     if num_commits < 2:
-        assert plan_parts(workspace, videos, PER_PART, retry=["missing"]).num_retried == 3 - 2 * num_commits
+        assert plan(workspace, videos, PER_PART, retry=["missing"]).num_retried == 3 - 2 * num_commits
         assert set(check_books(workspace)) == set(ENDS)

@@ -14,6 +14,7 @@ from jobs.console.presets import preset
 from pipeline.clips.reconciling import reconcile
 from pipeline.clips.sharding import ShardPart
 from pipeline.collection.collecting import plan_parts
+from pipeline.collection.listing import list_videos
 from pipeline.storage import files
 from pipeline.storage.locking import claim
 from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
@@ -32,7 +33,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cut(collection: Path, workspace: Workspace) -> Workspace:
     """Cut what is missing in this process, a part after the other: no Ray, no second worker, no crash."""
     config = override(preset("tiny"), list(SETTINGS))
-    plan_parts(workspace, str(collection), config.collecting)
+    plan_parts(workspace, list_videos(str(collection)), config.collecting)
     for part in workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER):
         ShardPart(workspace, config.clips.base, config.sharding)(part)
     return workspace

@@ -20,6 +20,7 @@ from pipeline.clip_specs import ClipSpec
 from pipeline.clips.sharding import Cutting, ShardingConfig, ShardPart
 from pipeline.clips.tars import parse_sample
 from pipeline.collection.collecting import CollectingConfig, plan_parts
+from pipeline.collection.listing import list_videos
 from pipeline.errors import DataError, MissingError
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
@@ -50,7 +51,7 @@ class Cut:
     """The rows and samples that come of a collection of one part."""
 
     def __init__(self, workspace: Workspace, collection: Path, spec: ClipSpec, config: ShardingConfig) -> None:
-        plan_parts(workspace, str(collection), CollectingConfig())
+        plan_parts(workspace, list_videos(str(collection)), CollectingConfig())
         self.counts = ShardPart(workspace, spec, config)("00000")
         self.workspace = workspace
         self.clips: list[dict[str, Any]] = workspace.read(CLIPS_FOLDER, "00000", CLIPS).to_pylist()
@@ -305,7 +306,7 @@ def test_a_video_that_could_not_be_asked_for_is_not_missing_and_its_part_stays_t
 
     (tmp_path / "list.csv").write_text("uri\ns3://bucket/a.mp4\n")
     workspace = Workspace(str(tmp_path / "workspace"))
-    plan_parts(workspace, str(tmp_path / "list.csv"), CollectingConfig())
+    plan_parts(workspace, list_videos(str(tmp_path / "list.csv")), CollectingConfig())
     monkeypatch.setattr(files, "local_copy", refuse)
     with pytest.raises(type(error)):
         ShardPart(workspace, VIEW, ShardingConfig())("00000")

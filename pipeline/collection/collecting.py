@@ -9,14 +9,13 @@ two, the later one counts and the move is not complete.
 import collections
 import contextlib
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.collection.listing import list_videos
 from pipeline.config import Count, config_dataclass
 from pipeline.errors import ConfigError, DataError, MissingError, did_you_mean
 from pipeline.storage import files
@@ -66,25 +65,20 @@ class _Known(NamedTuple):
     """Hash of its spans, good for this process: 4.8 M rows of a list need not be held."""
 
 
-def check_collection(collection: str, root: str | None = None, media: str | None = None) -> None:
-    """Look whether there is a collection; arguments and errors are those of `list_videos`."""
-    next(list_videos(collection, root, media))
-
-
 def plan_parts(
-    workspace: Workspace, collection: str, config: CollectingConfig, media: str | None = None, retry: Sequence[str] = ()
+    workspace: Workspace, videos: Iterable[dict[str, Any]], config: CollectingConfig, retry: Sequence[str] = ()
 ) -> Planned:
     """Write the parts of `collection/` that the workspace lacks, and complete what a crash left half done.
 
     Args:
         workspace: whose videos keep their parts.
-        collection: as for `list_videos`.
+        videos: the collection's, from `list_videos`.
         config: how many videos make a part.
-        media: as for `list_videos`.
         retry: outcomes of `videos/`, such as missing: the videos that ended so, if any, move to new parts, with the
             address, size and spans that the collection gives them now.
     Raises:
-        ConfigError: the collection cannot be listed, two of its videos have one id, or `retry` names no reject.
+        ConfigError: the rest of the collection cannot be listed, two of its videos have one id, or `retry` names an
+            outcome that rejects no video.
         DataError: a part that is cut has lost its `collection/`.
     """
     for outcome in retry:
@@ -102,11 +96,9 @@ def plan_parts(
     seen: set[str] = set()
     changed: list[str] = []
     with _NewParts(workspace, config.videos_per_part, int(parts[-1]) + 1 if parts else 0) as new_parts:
-        for row in list_videos(collection, workspace.root, media):
+        for row in videos:
             if row["video_id"] in seen:
-                raise ConfigError(
-                    f"--collection {collection}: two videos have the id {row['video_id']} (one: {row['uri']})."
-                )
+                raise ConfigError(f"{row['uri']}: two videos have the id {row['video_id']}. Give this one another.")
             seen.add(row["video_id"])
             before = known.get(row["video_id"])
             if before is None or row["video_id"] in again:

@@ -12,6 +12,7 @@ import array
 import csv
 import dataclasses
 import hashlib
+import itertools
 import math
 import posixpath
 import re
@@ -72,8 +73,8 @@ def video_id(relative: str) -> str:
 def list_videos(collection: str, root: str | None = None, media: str | None = None) -> Iterator[dict[str, Any]]:
     """One row of `schemas.videos.COLLECTION` per video, in a stable order.
 
-    A folder or prefix streams. A table is read a batch at a time, but held by video: about 500 bytes each, and 16 a
-    span.
+    The call itself finds the first video, so it raises most errors before the caller writes anything. A folder or
+    prefix then streams. A table is read once, in batches, but its videos are held: about 500 bytes each, and 16 a span.
 
     Args:
         collection: a folder, an s3:// prefix, a table or a published list.
@@ -98,8 +99,7 @@ def list_videos(collection: str, root: str | None = None, media: str | None = No
             f"--collection {collection}: no files there. Expected a folder, an s3:// prefix, or a .csv or .parquet "
             "table with a column `uri`."
         )
-    yield first
-    yield from rows
+    return itertools.chain([first], rows)
 
 
 def _from_files(collection: str, root: str | None) -> Iterator[dict[str, Any]]:
