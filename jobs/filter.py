@@ -13,10 +13,11 @@ from jobs.console.session import Session, open_session
 from pipeline.errors import ConfigError
 from pipeline.formatting import format_counts
 from pipeline.hashing import hash_json
-from pipeline.selection.cutoffs import Cutoffs, compute_cutoffs, compute_score_cutoff, load_or_compute
+from pipeline.selection.cutoffs import load_or_compute
+from pipeline.selection.deciding import DecidePart, summarize
 from pipeline.selection.duplicate_groups import group_facts
 from pipeline.selection.duplicates import VideoVectors, find_duplicates
-from pipeline.selection.filtering import FilterPart, check_values, summarize
+from pipeline.selection.filtering import ClipRules, check_values
 from pipeline.selection.leakage import audit
 from pipeline.selection.materializing import MaterializePart, plan_shards
 from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER
@@ -49,9 +50,11 @@ def select(session: Session, name: str, model: str) -> None:
             session.done("filter", f"nothing to do, every clip is decided; {_audit(session)}", folder)
             return
         duplicates = _find_duplicates(session, name, model, inputs)
-        cutoffs = load_or_compute(workspace, name, lambda: _settle(session, name, model))
-        work = FilterPart(workspace, name, model, config.filtering, config.splitting, cutoffs)
-        counts = session.map(f"filter {name}", work, parts, FILTERING, PARTS_PER_TASK)
+        rules = ClipRules(workspace, name, model, config.filtering, config.splitting)
+        cutoffs = load_or_compute(
+            rules, lambda step, work, todo: session.each(f"{step} {name}", work, todo, FILTERING, PARTS_PER_TASK)
+        )
+        counts = session.map(f"filter {name}", DecidePart(rules, cutoffs), parts, FILTERING, PARTS_PER_TASK)
         facts, audited = summarize(workspace, name), _audit(session)
         workspace.finish(folder, audit=audited, **facts)
         session.done(
@@ -102,11 +105,12 @@ def _find_duplicates(session: Session, name: str, model: str, inputs: dict[str, 
     with session.begin(folder, {"filtering": filtering, "splitting": splitting}, inputs):
         if workspace.pending(f"scores/{model}", folder) or not workspace.is_finished(folder):
             by_itself = dataclasses.replace(filtering, duplicate_similarity=None)
-            lowest = Cutoffs(score_cutoff=filtering.min_score)
-            passing = FilterPart(workspace, name, model, by_itself, splitting, lowest).passing
-            work = VideoVectors(
-                workspace, model, splitting, lambda part: collections.Counter(passing(part)["video_id"].to_pylist())
-            )
+            rules = ClipRules(workspace, name, model, by_itself, splitting)
+
+            def count_good(part: str) -> dict[str, int]:
+                return collections.Counter(rules.passing(part, filtering.min_score)["video_id"].to_pylist())
+
+            work = VideoVectors(workspace, model, splitting, count_good)
             found = session.each(f"compare {name}", work, scored, FILTERING, PARTS_PER_TASK)
             least = find_duplicates(
                 workspace,
@@ -122,27 +126,6 @@ def _find_duplicates(session: Session, name: str, model: str, inputs: dict[str, 
         f"{facts['num_groups']} groups of uploads, the largest of {facts['largest_group']} videos, "
         f"{facts['num_collapsed']} videos collapsed"
     )
-
-
-def _settle(session: Session, name: str, model: str) -> Cutoffs:
-    """What the corpus asks of a clip: passes over columns, before any part is decided."""
-    filtering, parts = session.config.filtering, session.workspace.parts(f"scores/{model}")
-
-    def rules(lowest: float) -> FilterPart:
-        cutoffs = Cutoffs(score_cutoff=lowest)
-        return FilterPart(session.workspace, name, model, filtering, session.config.splitting, cutoffs)
-
-    lowest = filtering.min_score
-    if filtering.keep_fraction < 1:
-        passing = rules(0.0).passing
-        scores = session.each(
-            f"survey {name}", lambda part: passing(part)["score"].to_numpy(), parts, FILTERING, PARTS_PER_TASK
-        )
-        lowest = max(lowest, compute_score_cutoff(filtering.keep_fraction, scores))
-    if filtering.top_videos is None and filtering.top_clips is None:
-        return Cutoffs(score_cutoff=lowest)
-    candidates = session.each(f"rank {name}", rules(lowest).survey, parts, FILTERING, PARTS_PER_TASK)
-    return compute_cutoffs(lowest, filtering.top_videos, filtering.top_clips, candidates)
 
 
 Materialize = Annotated[bool, typer.Option("--materialize", help="Also write shuffled training shards.")]

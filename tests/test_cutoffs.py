@@ -5,15 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.clips.splitting import SplittingConfig
 from pipeline.selection import cutoffs
 from pipeline.selection.cutoffs import (
     Candidates,
-    Cutoffs,
     compute_cutoffs,
     compute_score_cutoff,
     load_or_compute,
     passes,
 )
+from pipeline.selection.filtering import ClipRules, FilteringConfig
 from pipeline.storage.workspace import Workspace
 
 
@@ -86,9 +87,11 @@ def test_a_share_of_nothing_refuses_nothing() -> None:
     assert compute_score_cutoff(0.5, []) == compute_score_cutoff(0.5, [np.zeros(0, np.float32)]) == 0.0
 
 
-def test_thresholds_are_settled_once_and_stay(tmp_path: Path) -> None:
-    workspace = Workspace(str(tmp_path))
-    first = Cutoffs(score_cutoff=0.25, video_cutoff=(0.5, 2**64 - 1), clip_cutoff=(0.75, 3))
-    assert load_or_compute(workspace, "s", lambda: first) == first
-    assert load_or_compute(workspace, "s", Cutoffs) == first
-    assert load_or_compute(workspace, "other", Cutoffs) == Cutoffs()
+def test_cutoffs_are_computed_once_and_stay_when_clips_arrive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config = FilteringConfig(min_score=0.25, top_videos=6, top_clips=9)
+    rules = ClipRules(Workspace(str(tmp_path)), "s", "m", config, SplittingConfig())
+    parts = {f"{number:05d}": found for number, found in enumerate(candidates(1, 10, 1000))}
+    monkeypatch.setattr(cutoffs, "find_candidates", lambda rules, part, score_cutoff: parts[part])
+    first = load_or_compute(rules, lambda step, work, todo: map(work, parts))
+    assert first == compute_cutoffs(0.25, 6, 9, parts.values())
+    assert load_or_compute(rules, lambda step, work, todo: pytest.fail("a second pass over the parts")) == first

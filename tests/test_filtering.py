@@ -1,6 +1,8 @@
 """Filtering: one decision per clip, the first rule that refuses it is its reason, and the best are kept."""
 
 import collections
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -9,8 +11,9 @@ from conftest import World
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
-from pipeline.selection.cutoffs import Cutoffs, compute_cutoffs, compute_score_cutoff
-from pipeline.selection.filtering import FilteringConfig, FilterPart, check_values, summarize
+from pipeline.selection.cutoffs import compute_cutoffs, find_candidates, load_or_compute
+from pipeline.selection.deciding import DecidePart, summarize
+from pipeline.selection.filtering import ClipRules, FilteringConfig, check_values
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
 from schemas.clips import CLIPS
@@ -22,6 +25,7 @@ from schemas.selections import SELECTIONS
 from schemas.videos import VIDEOS
 
 SPLITTING = SplittingConfig()
+R = TypeVar("R")
 
 
 def write_scores(workspace: Workspace, scores: dict[str, float]) -> None:
@@ -51,14 +55,13 @@ def write_labels(workspace: Workspace, labels: dict[str, str]) -> None:
         workspace.commit(LABELS_FOLDER, part, from_rows(rows, LABELS, part), LABELS)
 
 
+def backwards(step: str, work: Callable[[str], R], parts: list[str]) -> Iterable[R]:
+    return map(work, reversed(parts))
+
+
 def decide(workspace: Workspace, config: FilteringConfig) -> list[dict]:
-    parts = workspace.parts(CLIPS_FOLDER)[::-1]
-    passing = FilterPart(workspace, "s", "m", config, SPLITTING, Cutoffs()).passing
-    share = compute_score_cutoff(config.keep_fraction, [passing(part)["score"].to_numpy() for part in parts])
-    lowest = Cutoffs(score_cutoff=max(config.min_score, share))
-    survey = FilterPart(workspace, "s", "m", config, SPLITTING, lowest).survey
-    cutoffs = compute_cutoffs(lowest.score_cutoff, config.top_videos, config.top_clips, map(survey, parts))
-    work = FilterPart(workspace, "s", "m", config, SPLITTING, cutoffs)
+    rules = ClipRules(workspace, "s", "m", config, SPLITTING)
+    work = DecidePart(rules, load_or_compute(rules, backwards))
     counts: collections.Counter[str] = collections.Counter()
     for part in workspace.parts(CLIPS_FOLDER):
         counts.update(work(part))
@@ -216,10 +219,10 @@ def test_a_clip_that_arrives_later_is_held_against_those_of_the_first_run(
 ) -> None:
     config = FilteringConfig(top_clips=4)
     first = workspace.read(CLIPS_FOLDER, "00000", CLIPS)["clip_id"].to_pylist()
-    survey = FilterPart(workspace, "s", "m", config, SPLITTING, Cutoffs()).survey
-    cutoffs = compute_cutoffs(0.0, None, 4, [survey("00000")])
+    rules = ClipRules(workspace, "s", "m", config, SPLITTING)
+    cutoffs = compute_cutoffs(0.0, None, 4, [find_candidates(rules, "00000", 0.0)])
     for part in ("00000", "00001"):
-        FilterPart(workspace, "s", "m", config, SPLITTING, cutoffs)(part)
+        DecidePart(rules, cutoffs)(part)
     least = sorted((scores[name] for name in first), reverse=True)[3]
     decided = workspace.read_all("selections/s", SELECTIONS).to_pylist()
     assert {row["clip_id"] for row in decided if row["kept"]} == {name for name in scores if scores[name] >= least}

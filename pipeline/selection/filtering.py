@@ -1,52 +1,48 @@
-"""Scores and labels -> one decision per clip, with the first rule that refused it, and a split per video.
+"""The rules of a selection: scores, labels and measures of a clip -> the first rule that refuses it.
 
-The rules, in order; a clip's reason is the first that refuses it, and a rule counts only clips that all before it let
-through. Rules about the whole video come first, those that compare clips with one another last.
+The rules, in order. A clip's reason is the first rule that refuses it; a rule sees only the clips that all rules before
+it accept. Rules about the whole video come first, rules that compare clips with one another last.
 
     not_cut:<why>        its span gave no clip                    frozen_picture   frames equal to the one before
     license              the video's is not in `licenses`         low_score        below min_score or keep_fraction
-    near_duplicate       another upload stands for it, or its     not_top_video    its video is not in top_videos
-                         group is in another split
-    not_scored           the model has not seen it                over_video_cap   its video has better ones enough
+    near_duplicate       another upload represents its group,     not_top_video    its video is not in top_videos
+                         or the group is in another split
+    not_scored           the model has not seen it                over_video_cap   its video has enough better clips
     labelled_off_screen, other_label   what people said           not_top_clip     not in top_clips
     too_quiet, silences, clipped       its sound                  kept             no rule refused it
 
-keep_fraction is a share of what every rule before low_score lets through. Ties are settled by a hash of the id (between
-clips of one video, by clip_id), so a decision never depends on which worker came first. A selection is a table, never a
-copy of the clips. What compares clips across parts is settled beforehand in `Cutoffs`, by passes over columns
-without embeddings; each part is then decided by itself.
+keep_fraction is a share of the clips that every rule before low_score accepts. This module holds the rules up to
+low_score, which look at one clip at a time. The rules that compare clips across parts need cutoffs, which
+`pipeline/selection/cutoffs.py` computes beforehand; `pipeline/selection/deciding.py` applies all rules to one part.
 """
 
 import collections
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from pipeline.clips.splitting import SplittingConfig, hash_text, part_splits
+from pipeline.clips.splitting import SplittingConfig, part_splits
 from pipeline.config import Count, Share, config_dataclass
 from pipeline.errors import ConfigError
-from pipeline.selection.cutoffs import Candidates, Cutoffs, passes
 from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
 from schemas.labels import LABELS, Label
 from schemas.scores import SCORES
-from schemas.selections import SELECTIONS
 from schemas.videos import VIDEOS
 
-# Of each measured column: the config's field of its limit, the reason, and how what is refused compares with the limit.
-# What has no measure passes.
+# For each measured column: the limit's field in the config, the reason, and the comparison that refuses a clip.
+# A clip without a measure passes.
 MEASURES = {
     "loudness_lufs": ("min_loudness_lufs", "too_quiet", pc.less),
     "silent_fraction": ("max_silent_fraction", "silences", pc.greater),
     "clipped_fraction": ("max_clipped_fraction", "clipped", pc.greater),
     "frozen_fraction": ("max_frozen_fraction", "frozen_picture", pc.greater),
 }
-NUM_BINS = 20  # of the score histogram: 0.05 each
 MAX_NAMED = 5  # licences in a message
 
 
@@ -108,95 +104,53 @@ def check_values(workspace: Workspace, config: FilteringConfig) -> str:
     return told
 
 
-class FilterPart:
-    """Decides on one part of clips; `survey` finds out before what the cutoffs are to be.
+class ClipRules:
+    """Applies the rules that look at one clip at a time to parts of clips.
 
     Args:
-        workspace: where clips, scores, labels and, if duplicates are looked for, `duplicates/<name>` lie.
+        workspace: holds clips, scores, labels and, if filtering.duplicate_similarity is set, duplicates/<name>.
         name: of the selection.
-        model: whose scores.
-        config: the rules.
-        splitting: the splits.
-        cutoffs: for `survey`, the lowest score is enough; for `passing`, none is needed.
+        model: the model that scored the clips.
+        config: limits of the rules.
+        splitting: shares of the splits.
     """
 
     def __init__(
-        self,
-        workspace: Workspace,
-        name: str,
-        model: str,
-        config: FilteringConfig,
-        splitting: SplittingConfig,
-        cutoffs: Cutoffs,
+        self, workspace: Workspace, name: str, model: str, config: FilteringConfig, splitting: SplittingConfig
     ) -> None:
-        self._workspace, self._name, self._model = workspace, name, model
-        self._config, self._splitting, self._thresholds = config, splitting, cutoffs
-        self._has_labels = workspace.has_stage(LABELS_FOLDER)
+        self.workspace, self.name, self.model, self.config = workspace, name, model, config
+        self._splitting, self._has_labels = splitting, workspace.has_stage(LABELS_FOLDER)
 
-    def __call__(self, part: str) -> dict[str, int]:
-        """Commit one decision per clip of the part; return counts by reason."""
-        clips, reasons = self._first_refusals(part)
-        passed = np.flatnonzero(reasons == "")
-        left = clips.take(passed)
-        names, videos, scores = _by_video(left)
-        over_cap = _places(videos, scores) >= (self._config.max_clips_per_video or len(left) + 1)
-        video_cutoff, clip_cutoff = self._thresholds.video_cutoff, self._thresholds.clip_cutoff
-        if clip_cutoff is not None:
-            tied = _hashes(left["clip_id"], scores == clip_cutoff[0])
-            reasons[passed[~passes(scores, tied, clip_cutoff)]] = "not_top_clip"
-        reasons[passed[over_cap]] = "over_video_cap"  # from the last rule to the first, so that the first one stays
-        if video_cutoff is not None:
-            means = _means(videos, scores)
-            tied = _hashes(names, means == video_cutoff[0])
-            reasons[passed[~passes(means, tied, video_cutoff)[videos]]] = "not_top_video"
-        kept = reasons == ""
-        reasons[kept] = "kept"
-        columns = {name: clips[name] for name in ("clip_id", "video_id", "part", "split", "score", "label")}
-        columns |= {"selection": pa.array([self._name] * len(clips), pa.string()), "kept": pa.array(kept)}
-        columns |= {"reason": pa.array(reasons, pa.string())}
-        decided = pa.table(columns).select(SELECTIONS.names).cast(SELECTIONS)
-        self._workspace.commit(f"selections/{self._name}", part, decided, SELECTIONS)
-        return collections.Counter(reasons.tolist())
-
-    def passing(self, part: str) -> pa.Table:
-        """clip_id, video_id and score of the part's clips that no rule refuses that looks at one clip alone."""
-        clips, reasons = self._first_refusals(part)
-        return clips.select(["clip_id", "video_id", "score"]).filter(pa.array(reasons == ""))
-
-    def survey(self, part: str) -> Candidates:
-        """What the part offers to top_videos and top_clips: what every rule before them lets through."""
-        clips = self.passing(part)
-        names, videos, scores = _by_video(clips)
-        within_cap = _places(videos, scores) < (self._config.max_clips_per_video or len(clips) + 1)
-        hashes = _hashes(clips["clip_id"], within_cap)[within_cap]
-        video_hashes = _hashes(names, np.ones(len(names), bool))
-        return Candidates(_means(videos, scores), video_hashes, videos[within_cap], scores[within_cap], hashes)
-
-    def _first_refusals(self, part: str) -> tuple[pa.Table, np.ndarray]:
-        """The part's clips by clip_id, and the reason of each: "" where no rule refuses it that looks at it alone."""
+    def refuse(self, part: str, score_cutoff: float) -> tuple[pa.Table, np.ndarray]:
+        """The part's clips by clip_id, and the reason of each [n]: "" where none of these rules refuses it."""
         clips = self._read(part)
         reasons = np.full(len(clips), "", dtype=object)
-        for reason, refuses in _rules(clips, self._config, self._thresholds.score_cutoff):
+        for reason, refuses in _rules(clips, self.config, score_cutoff):
             reasons[_true(refuses) & (reasons == "")] = reason
         uncut = reasons == "not_cut"
         reasons[uncut] = [f"not_cut:{outcome}" for outcome in clips["outcome"].filter(uncut).to_pylist()]
         return clips, reasons
 
+    def passing(self, part: str, score_cutoff: float) -> pa.Table:
+        """clip_id, video_id and score of the part's clips that none of these rules refuses."""
+        clips, reasons = self.refuse(part, score_cutoff)
+        return clips.select(["clip_id", "video_id", "score"]).filter(pa.array(reasons == ""))
+
     def _read(self, part: str) -> pa.Table:
-        """What the rules ask of each clip; embeddings, which are most of the bytes, are never read."""
-        workspace, config = self._workspace, self._config
+        """The columns that the rules need; embeddings, which are most of the bytes, are never read."""
+        workspace, config = self.workspace, self.config
         columns = ["clip_id", "video_id", "part", "outcome", *_measures(config)]
         clips = workspace.read(CLIPS_FOLDER, part, CLIPS, columns).sort_by("clip_id")
-        scores = workspace.read(f"scores/{self._model}", part, SCORES, ["clip_id", "score"])
+        scores = workspace.read(f"scores/{self.model}", part, SCORES, ["clip_id", "score"])
         labels = LABELS.empty_table().select(["clip_id", "label"])
         if self._has_labels:
             labels = workspace.read(LABELS_FOLDER, part, LABELS, ["clip_id", "label"])
         splits, others = part_splits(workspace, part, self._splitting), []
         if config.duplicate_similarity is not None:
-            for row in workspace.read(f"duplicates/{self._name}", part, DUPLICATES).to_pylist():
+            for row in workspace.read(f"duplicates/{self.name}", part, DUPLICATES).to_pylist():
                 splits[row["video_id"]] = row["split"]
                 others += [] if row["is_representative"] else [row["video_id"]]
-        schema = pa.schema({"video_id": pa.string(), "split": pa.string()})  # which an empty list does not tell
+        schema = pa.schema({"video_id": pa.string(), "split": pa.string()})  # an empty list has no type
         videos = pa.table([list(splits), list(splits.values())], schema=schema)
         clips = _join(_join(clips, scores, "clip_id"), labels, "clip_id")
         clips = _join(clips, videos, "video_id")
@@ -205,23 +159,8 @@ class FilterPart:
         return clips.append_column("is_other", pc.is_in(clips["video_id"], pa.array(others, pa.string())))
 
 
-def summarize(workspace: Workspace, name: str) -> dict[str, Any]:
-    """Counts by reason, and histograms of the scores: NUM_BINS equal bins from 0 to 1, of all scored and kept clips."""
-    counts: collections.Counter[str] = collections.Counter()
-    bins = np.linspace(0, 1, NUM_BINS + 1)
-    scored, kept = np.zeros(NUM_BINS, np.int64), np.zeros(NUM_BINS, np.int64)
-    folder = f"selections/{name}"
-    for part in workspace.parts(folder):
-        rows = workspace.read(folder, part, SELECTIONS, ["reason", "kept", "score"])
-        counts.update({item["values"]: item["counts"] for item in rows["reason"].value_counts().to_pylist()})
-        scored += np.histogram(rows["score"].drop_null().to_numpy(), bins)[0]
-        kept += np.histogram(rows["score"].filter(rows["kept"]).to_numpy(), bins)[0]
-    histograms = {"scored": scored.tolist(), "kept": kept.tolist()}
-    return {"reasons": dict(sorted(counts.items())), "score_histograms": histograms}
-
-
-def _rules(clips: pa.Table, config: FilteringConfig, lowest: float) -> Iterator[tuple[str, pa.ChunkedArray]]:
-    """(reason, which clips it refuses), in order; the rules that look at one clip at a time."""
+def _rules(clips: pa.Table, config: FilteringConfig, score_cutoff: float) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    """(reason, [n] whether it refuses each clip), in order."""
     yield "not_cut", pc.not_equal(clips["outcome"], "kept")
     if config.licenses:
         yield "license", pc.invert(pc.is_in(clips["license"], pa.array(config.licenses)))
@@ -233,48 +172,21 @@ def _rules(clips: pa.Table, config: FilteringConfig, lowest: float) -> Iterator[
         yield "other_label", pc.invert(pc.is_in(clips["label"], pa.array(config.labels)))
     for column, (limit, reason, refuses) in _measures(config).items():
         yield reason, refuses(clips[column], getattr(config, limit))
-    yield "low_score", pc.less(clips["score"], pa.scalar(lowest, pa.float32()))
+    yield "low_score", pc.less(clips["score"], pa.scalar(score_cutoff, pa.float32()))
 
 
 def _measures(config: FilteringConfig) -> dict[str, tuple[str, str, Callable[..., pa.ChunkedArray]]]:
-    """Those of MEASURES that have a limit."""
+    """The entries of MEASURES whose limit is set."""
     return {column: rule for column, rule in MEASURES.items() if getattr(config, rule[0]) is not None}
 
 
 def _join(clips: pa.Table, table: pa.Table, key: str) -> pa.Table:
-    """The clips with the table's other column, null where the table has no such key."""
+    """The clips with the table's other column added; null where the table lacks the key."""
     (column,) = set(table.column_names) - {key}
     rows = pc.index_in(clips[key], value_set=table[key].combine_chunks())
     return clips.append_column(column, table[column].combine_chunks().take(rows.combine_chunks()))
 
 
 def _true(mask: pa.ChunkedArray) -> np.ndarray:
-    """[n] bool; null is no."""
+    """[n] bool; null becomes False."""
     return pc.fill_null(mask, False).to_numpy().astype(bool)
-
-
-def _by_video(clips: pa.Table) -> tuple[pa.Array, np.ndarray, np.ndarray]:
-    """Names of the videos, and for each clip [n] the number of its video and its score."""
-    encoded = clips["video_id"].combine_chunks().dictionary_encode()
-    return encoded.dictionary, encoded.indices.to_numpy(), clips["score"].to_numpy()
-
-
-def _means(videos: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """[V] mean score of each video's clips."""
-    return np.bincount(videos, scores) / np.bincount(videos)
-
-
-def _places(videos: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """[n] place of each clip among its video's, the best 0; of equal scores the earlier clip is better."""
-    order = np.lexsort((-scores, videos))
-    ordered = videos[order]
-    places = np.empty(len(videos), np.int64)
-    places[order] = np.arange(len(videos)) - np.searchsorted(ordered, ordered)
-    return places
-
-
-def _hashes(ids: pa.Array | pa.ChunkedArray, wanted: np.ndarray) -> np.ndarray:
-    """[n] uint64 hash of each wanted id, 0 of the others: hashing is half of the work where nothing else is asked."""
-    hashes = np.zeros(len(ids), np.uint64)
-    hashes[wanted] = [hash_text(f"rank {name}") for name in ids.filter(pa.array(wanted)).to_pylist()]
-    return hashes

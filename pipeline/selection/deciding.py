@@ -1,0 +1,65 @@
+"""One decision per clip: the first rule that refuses it (see `filtering.py`), or `kept`; and its split.
+
+A selection is a table, never a copy of the clips. Each part is decided by itself, with the selection's cutoffs.
+"""
+
+import collections
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.selection.cutoffs import Cutoffs, group_by_video, hash_ids, mean_scores, passes, rank_within_video
+from pipeline.selection.filtering import ClipRules
+from pipeline.storage.workspace import Workspace
+from schemas.selections import SELECTIONS
+
+NUM_BINS = 20  # of the score histogram: 0.05 each
+
+
+class DecidePart:
+    """Decides on one part of clips."""
+
+    def __init__(self, rules: ClipRules, cutoffs: Cutoffs) -> None:
+        self._rules, self._cutoffs = rules, cutoffs
+
+    def __call__(self, part: str) -> dict[str, int]:
+        """Commit one decision per clip of the part; return counts by reason."""
+        rules, cutoffs = self._rules, self._cutoffs
+        clips, reasons = rules.refuse(part, cutoffs.score_cutoff)
+        passed = np.flatnonzero(reasons == "")
+        left = clips.take(passed)
+        names, videos, scores = group_by_video(left)
+        # from the last rule to the first, so that the first reason stays
+        if cutoffs.clip_cutoff is not None:
+            tied = hash_ids(left["clip_id"], scores == cutoffs.clip_cutoff[0])
+            reasons[passed[~passes(scores, tied, cutoffs.clip_cutoff)]] = "not_top_clip"
+        over_cap = rank_within_video(videos, scores) >= (rules.config.max_clips_per_video or len(left) + 1)
+        reasons[passed[over_cap]] = "over_video_cap"
+        if cutoffs.video_cutoff is not None:
+            means = mean_scores(videos, scores)
+            tied = hash_ids(names, means == cutoffs.video_cutoff[0])
+            reasons[passed[~passes(means, tied, cutoffs.video_cutoff)[videos]]] = "not_top_video"
+        kept = reasons == ""
+        reasons[kept] = "kept"
+        columns = {name: clips[name] for name in ("clip_id", "video_id", "part", "split", "score", "label")}
+        columns |= {"selection": pa.array([rules.name] * len(clips), pa.string()), "kept": pa.array(kept)}
+        columns |= {"reason": pa.array(reasons, pa.string())}
+        decided = pa.table(columns).select(SELECTIONS.names).cast(SELECTIONS)
+        rules.workspace.commit(f"selections/{rules.name}", part, decided, SELECTIONS)
+        return collections.Counter(reasons.tolist())
+
+
+def summarize(workspace: Workspace, name: str) -> dict[str, Any]:
+    """Counts by reason, and histograms of the scores: NUM_BINS equal bins from 0 to 1, of all scored and kept clips."""
+    counts: collections.Counter[str] = collections.Counter()
+    bins = np.linspace(0, 1, NUM_BINS + 1)
+    scored, kept = np.zeros(NUM_BINS, np.int64), np.zeros(NUM_BINS, np.int64)
+    folder = f"selections/{name}"
+    for part in workspace.parts(folder):
+        rows = workspace.read(folder, part, SELECTIONS, ["reason", "kept", "score"])
+        counts.update({item["values"]: item["counts"] for item in rows["reason"].value_counts().to_pylist()})
+        scored += np.histogram(rows["score"].drop_null().to_numpy(), bins)[0]
+        kept += np.histogram(rows["score"].filter(rows["kept"]).to_numpy(), bins)[0]
+    histograms = {"scored": scored.tolist(), "kept": kept.tolist()}
+    return {"reasons": dict(sorted(counts.items())), "score_histograms": histograms}
