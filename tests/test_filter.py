@@ -229,4 +229,4 @@ def test_labelling_tells_coverage_agreement_and_where_the_conflicts_are(
     assert "nothing to do" in capfd.readouterr().out
     assert json.loads(finished) | {"finished": 0} == workspace.stage("labels") | {"finished": 0}
     assert main([*again, *files[2:]]) == 2
-    assert "holds work of another config" in capfd.readouterr().err
+    assert "holds work of other settings or inputs" in capfd.readouterr().err
