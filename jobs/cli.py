@@ -1,66 +1,112 @@
-"""The `earshot` command: one subcommand per file of this folder, in the order of the data's flow."""
+"""The `earshot` command: one subcommand per file of this folder, in the order of the data's flow.
+
+Design note: the list of commands is a table of names and help lines, and a command's module is imported once that
+command was chosen, so that `earshot --help` and a typo wait for neither torch nor Ray.
+"""
 
 import importlib
 import signal
 import sys
 import threading
 from types import FrameType
+from typing import Any
 
 import typer
+import typer.core
 
 from cluster.faults import PartError
 from pipeline.errors import ConfigError, EarshotError
-from pipeline.storage.files import remote_errors
-from schemas.fields import SchemaError
 
-WHOLE = ("run", "demo")
-STAGES = ("world", "plan", "shard", "train", "score", "label", "filter", "mix", "evaluate", "report")
-COMMANDS = (*WHOLE, *STAGES, "query", "separate", "settings")
+COMMANDS = {
+    "run": "Run every stage in order on a collection of videos.",
+    "demo": "Run every stage on a synthetic world; say what it reached.",
+    "world": "Render a small synthetic collection with full ground truth.",
+    "plan": "Estimate what cutting a collection will take.",
+    "shard": "Cut a collection of videos into clips.",
+    "train": "Train a model.",
+    "score": "Score how well each clip's sound and picture belong together.",
+    "label": "Label clips by raters' judgements or published lists.",
+    "filter": "Decide which clips train and evaluate the next model.",
+    "mix": "Freeze evaluation sets of held-out videos.",
+    "evaluate": "Measure the models on held-out clips.",
+    "report": "Write one HTML page about a workspace.",
+    "query": "Answer an SQL query over the tables of a workspace.",
+    "separate": "Separate the on-screen sound of one video.",
+    "settings": "List every field that --set can change, with its meaning.",
+}
 CONFIG_EXIT, FAILURE_EXIT, INTERRUPTED_EXIT = 2, 1, 130
 
 
-def build(names: tuple[str, ...]) -> typer.Typer:
-    """The application with these subcommands; only their modules are imported."""
+class LazyGroup(typer.core.TyperGroup):
+    """Lists commands by their lines in `COMMANDS`; imports the one that was chosen."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The chosen command's name, the command itself, and its arguments; for a typo the nearest names."""
+        name, placeholder, rest = super().resolve_command(ctx, args)
+        return name, placeholder if name is None else load(name), rest
+
+
+def load(name: str) -> Any:
+    """The command of a module of this folder, ready to parse its arguments."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command(name)(importlib.import_module(f"jobs.{name}").command)
+    return typer.main.get_command(app)
+
+
+def build() -> typer.Typer:
+    """The application; no command's module is imported."""
     app = typer.Typer(
+        cls=LazyGroup,
         help="From a bucket of videos to clips whose sound is on screen, models that separate it, and tables to query.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    app.callback()(lambda: None)  # keeps a single command a subcommand
-    for name in names:
-        app.command(name)(importlib.import_module(f"jobs.{name}").command)
+    app.callback()(lambda: None)
+    for name, line in COMMANDS.items():
+        app.command(name, help=line)(lambda: None)
     return app
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; give its exit code: 2 if what was asked for cannot be done, and nothing was; 1 if it failed."""
-    arguments = sys.argv[1:] if arguments is None else arguments
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)
-    # `earshot query` need not wait for torch and Ray; `earshot --help` needs every module's words
-    names = (arguments[0],) if arguments and arguments[0] in COMMANDS else COMMANDS
     try:
-        build(names)(args=arguments, prog_name="earshot")
+        build()(args=sys.argv[1:] if arguments is None else arguments, prog_name="earshot")
     except SystemExit as end:  # of --help, of a wrong option, of an interrupt, and of a command that is done
         if end.code == INTERRUPTED_EXIT:
             print("earshot: stopped. The same command goes on from here.", file=sys.stderr)
         return end.code if isinstance(end.code, int) else FAILURE_EXIT
-    except remote_errors() as error:
+    except (ConfigError, ConnectionError) as error:
+        print(f"earshot: {error}", file=sys.stderr)
+        return CONFIG_EXIT
+    except (EarshotError, PartError) as error:
+        print(f"earshot: {error}", file=sys.stderr)
+        return FAILURE_EXIT
+    except _schema_errors() as error:  # evaluated only for an error that is none of those above
+        print(f"earshot: {error}", file=sys.stderr)
+        return FAILURE_EXIT
+    except _remote_errors() as error:
         print(
             f"earshot: s3: {error}. Check AWS_ENDPOINT_URL, credentials and the bucket's name; for a published list, "
             "the network, --media, or EARSHOT_PUBLIC_ENDPOINT_URL.",
             file=sys.stderr,
         )
         return CONFIG_EXIT
-    except (ConfigError, ConnectionError) as error:
-        print(f"earshot: {error}", file=sys.stderr)
-        return CONFIG_EXIT
-    except (EarshotError, SchemaError, PartError) as error:
-        print(f"earshot: {error}", file=sys.stderr)
-        return FAILURE_EXIT
     return 0
+
+
+def _schema_errors() -> type[Exception]:
+    from schemas.fields import SchemaError
+
+    return SchemaError
+
+
+def _remote_errors() -> tuple[type[Exception], ...]:
+    from pipeline.storage.files import remote_errors
+
+    return remote_errors()
 
 
 def _interrupt(*_: int | FrameType | None) -> None:

@@ -57,7 +57,6 @@ TESTED_BY = {
     "pipeline.models.tdcn": "test_separator",
     "pipeline.selection.deciding": "test_filtering",
     "pipeline.reports.charts": "test_reporting",
-    "pipeline.reports.page": "test_reporting",
 }
 
 

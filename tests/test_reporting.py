@@ -92,7 +92,7 @@ def workspace(tmp_path_factory):
 class Page(html.parser.HTMLParser):
     """Every tag with its attributes, the text of every table row's cells, and whether all tags close in order."""
 
-    VOID = ("meta", "line", "rect", "polyline", "br")
+    VOID = ("meta", "line", "rect", "polyline", "circle", "br")
 
     def __init__(self, text):
         super().__init__()
@@ -198,6 +198,8 @@ def test_curves_go_through_their_points_and_leave_out_what_is_no_number(page):
     middle, third = (LEFT + RIGHT) / 2, TOP + (BOTTOM - TOP) / 3
     train = [f"{middle},{float(TOP)}", f"{float(RIGHT)},{float(BOTTOM)}"]
     assert lines == [train, [f"{middle},{round(third, 1)}"]]
+    (dot,) = [attributes for tag, attributes in page.tags if tag == "circle"]  # a line of one point shows nothing
+    assert (dot["cx"], dot["cy"]) == (str(middle), str(round(third, 1)))
 
 
 def test_a_hostile_file_name_stays_text(page):

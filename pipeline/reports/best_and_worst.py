@@ -1,7 +1,7 @@
-"""The clips that a coincidence model scores highest and lowest, one of each video, with what to see and hear of them.
+"""The clips that a coincidence model scores highest and lowest, one per video, with frames and sound for a page.
 
-Whether scores make sense is for an eye and an ear. Pictures and sound come out of the tars as `data:` addresses, which
-a page can hold. They were made of strangers' media: only what decodes as JPEG and as FLAC is shown.
+A person can then see and hear whether the scores make sense. Frames and sound are read from the tars and become `data:`
+addresses. The media are untrusted: only data that decode as JPEG and as FLAC are shown.
 """
 
 import base64
@@ -17,7 +17,7 @@ from pipeline.training.batching import NUM_READERS, ClipSet, prefetch
 
 NUM_EXTREMES = 10  # of each end
 NUM_FRAMES = 3
-MAX_MEDIA_BYTES = 250_000  # 5 s at 16 kHz are 85 kB; what is much longer would make a page of tens of MB
+MAX_MEDIA_BYTES = 250_000  # 5 s at 16 kHz are 85 kB; much longer clips would make a page of tens of MB
 
 # 7.2 M scores: 2 s. Of equal scores, the videos and clips whose names come first.
 EXTREMES = f"""
@@ -41,7 +41,7 @@ EXTREMES = f"""
 
 
 class Extreme(NamedTuple):
-    """One clip of the list."""
+    """One clip among the highest or lowest scores of a model."""
 
     model: str
     which: str
@@ -50,7 +50,7 @@ class Extreme(NamedTuple):
     """1 is the highest, or the lowest, of all videos."""
     score: float
     video: str
-    """The last part of the video's address: a name that others gave."""
+    """The last part of the video's address; untrusted text."""
     start_s: float
     loudness_lufs: float | None
     frames: tuple[str, ...]
@@ -60,7 +60,7 @@ class Extreme(NamedTuple):
 
 
 def show_extremes(workspace: Workspace, rows: pa.Table) -> list[Extreme]:
-    """What to see and hear of the clips that the query EXTREMES found; 20 short reads for each model."""
+    """The clips that the query EXTREMES found, with their media; 20 short reads for each model."""
     clips = ClipSet(workspace, CLIPS_FOLDER, rows)
 
     def show(number: int) -> Extreme:
@@ -82,7 +82,7 @@ def show_extremes(workspace: Workspace, rows: pa.Table) -> list[Extreme]:
 
 
 def _media(workspace: Workspace, clips: ClipSet, number: int) -> tuple[tuple[str, ...], str]:
-    """Frames and sound of one clip; nothing where its tar is gone or damaged: the list is there all the same."""
+    """Frames and sound of one clip; empty if its tar is missing or damaged, so that the list still appears."""
     try:
         members = clips.raw(number)
         decode_sample(clips.clip_id(number), members, workspace.root)
@@ -93,7 +93,7 @@ def _media(workspace: Workspace, clips: ClipSet, number: int) -> tuple[tuple[str
     found = [members[pictures[index]] for index in shown]
     frames = tuple(_address("image/jpeg", data) for data in found if len(data) <= MAX_MEDIA_BYTES)
     sound = members["flac"]
-    # what decodes may be another of the formats that libsndfile knows
+    # decode_sample also accepts the other formats that libsndfile reads
     is_shown = len(sound) <= MAX_MEDIA_BYTES and sound.startswith(b"fLaC")
     return frames, _address("audio/flac", sound) if is_shown else ""
 

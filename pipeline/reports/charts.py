@@ -1,4 +1,8 @@
-"""Numbers -> the places of bars, lines and ticks in a small plot: what an SVG of a report page needs to be drawn."""
+"""Numbers -> the positions of bars, lines and ticks in a small plot, which `page.html` draws as SVG.
+
+Design note: matplotlib was tried (3.11): 10 kB instead of 2 kB and 0.2 s instead of nothing for each chart, element ids
+that repeat within a page, fixed colours in dark mode, and after removing these no fewer lines than here.
+"""
 
 import math
 from typing import NamedTuple
@@ -37,7 +41,7 @@ class Chart(NamedTuple):
     x_label: str
     y_label: str
     bars: tuple[tuple[float, float, float, float, str], ...] = ()
-    """Left, top, width, height, and what the bar says when pointed at."""
+    """Left, top, width, height and tooltip of each bar."""
     lines: tuple[tuple[str, list[tuple[float, float]]], ...] = ()
     """Name and points of each line."""
 
@@ -61,7 +65,7 @@ def bar_chart(counts: list[int], low: float, high: float, x_label: str, y_label:
 
 
 def line_chart(series: dict[str, list[tuple[float, float]]], x_label: str, y_label: str) -> Chart:
-    """A line through the (x, y) of each series; x from 0, y over the range that is taken."""
+    """A line through the (x, y) of each series; x from 0, y from the lowest to the highest point."""
     xs, ys = zip(*(point for line in series.values() for point in line), strict=True)
     margin = 0.0 if max(ys) > min(ys) else 0.5
     x = Scale(0, max(*xs, 1), LEFT, RIGHT)

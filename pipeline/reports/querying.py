@@ -120,7 +120,7 @@ def _select(database: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
 
 
 def _distinct_names(table: pa.Table) -> pa.Table:
-    """The table with a second `video_id` called `video_id_1`: rows become dicts later, and lose no column then."""
+    """The table with a second `video_id` renamed to `video_id_1`, because rows become dicts later."""
     names: list[str] = []
     for name in table.column_names:
         taken = sum(re.fullmatch(rf"{re.escape(name)}(_\d+)?", other) is not None for other in names)
@@ -138,7 +138,7 @@ def _parts(workspace: Workspace, pattern: str) -> Iterator[str]:
 def _create_view(
     database: duckdb.DuckDBPyConnection, schema: pa.Schema, parts: list[str], folder: Path, copies: contextlib.ExitStack
 ) -> dict[str, str]:
-    """Make the view of one table; return what it reads: local path to address, "" for what is no part."""
+    """Make the view of one table; return the files it reads, local path to address ("" if the file is no part)."""
     name = table_name(schema)
     # DuckDB takes names and types from the first file: one without rows, which every view has
     first = folder / f"{name}.parquet"
@@ -159,7 +159,7 @@ def _create_view(
 
 
 def _lock(database: duckdb.DuckDBPyConnection, paths: list[str], folder: str) -> None:
-    """From here on DuckDB opens the views' files and its own spill folder, and no setting can be changed."""
+    """Restrict DuckDB to the views' files and its own spill folder, and forbid changes of its settings."""
     spill = str(Path(folder) / "spill")
     for setting in (
         f"temp_directory = {_literal(spill)}",  # the default would be a folder in the working directory
@@ -179,7 +179,7 @@ def _literal(value: str | list[str]) -> str:
 
 
 def _require_stage(workspace: Workspace) -> None:
-    """Raise a ConfigError if no stage has left a file below the root."""
+    """Raise a ConfigError if there is no stage's file below the root."""
     tops = dict.fromkeys(pattern.partition("/")[0] for _, pattern in TABLES)
     if not any(True for top in tops for _ in files.list_files(workspace.uri(top))):  # stops at the first file
         raise ConfigError(
@@ -188,7 +188,7 @@ def _require_stage(workspace: Workspace) -> None:
 
 
 def _views() -> str:
-    """What a message ends with: one line per view, with its columns."""
+    """The end of an error message: one line per view, with its columns."""
     return "Views and their columns:\n" + "\n".join(
         f"  {table_name(schema)}: {', '.join(schema.names)}" for schema, _ in TABLES
     )

@@ -1,8 +1,8 @@
-"""The workspace's tables -> one self-contained HTML page, and what of it the console tells.
+"""The workspace's tables -> one self-contained HTML page, and the figures that the console prints.
 
-What the page shows is read from the workspace by SQL, so it can be drawn at any time: of a finished run, or of one that
-has only been cut. It loads nothing from elsewhere and runs no script (`page.py`). File names and the decoder's
-words come from strangers: every text is escaped, and control characters are replaced.
+Everything on the page is read from the workspace by SQL, so a report can be made at any time, also when only clips have
+been cut. The page loads nothing from elsewhere and runs no script (`page.html`). File names and the decoder's messages
+are untrusted: every text is escaped, and control characters are replaced.
 """
 
 import json
@@ -17,7 +17,6 @@ from pipeline.formatting import format_figure, format_number
 from pipeline.reports.best_and_worst import EXTREMES, Extreme, show_extremes
 from pipeline.reports.charts import Chart, bar_chart, line_chart
 from pipeline.reports.headline_metrics import METRICS, Figure, list_figures
-from pipeline.reports.page import PAGE
 from pipeline.reports.querying import TABLES, query_all
 from pipeline.storage import files
 from pipeline.storage.workspace import STAGE_FILE, Workspace
@@ -28,7 +27,7 @@ UNPRINTABLE = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(
 
 
 class Report(NamedTuple):
-    """What a workspace has to tell."""
+    """The report of a workspace."""
 
     figures: list[Figure]
     extremes: list[Extreme]
@@ -37,7 +36,7 @@ class Report(NamedTuple):
 
 
 def make_report(workspace: Workspace) -> Report:
-    """Everything that is there.
+    """The report of every stage that has run.
 
     Raises:
         ConfigError: no stage has run in the workspace.
@@ -47,9 +46,14 @@ def make_report(workspace: Workspace) -> Report:
     stages = _stages(workspace)
     figures, extremes = list_figures(rows["summary"], stages), show_extremes(workspace, found["extremes"])
     environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, finalize=_printable
+        loader=jinja2.PackageLoader("pipeline.reports", ""),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_printable,
     )
-    page = environment.from_string(PAGE).render(
+    page = environment.get_template("page.html").render(
         root=workspace.root,
         figures=figures,
         all_figures=_pivot(rows["summary"]),
@@ -107,16 +111,16 @@ def _by_end(extremes: list[Extreme]) -> dict[str, list[Extreme]]:
 
 
 def _pivot(summary: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Column names, and one row per run and set: run, set, a figure per metric, and the largest n, as text."""
+    """Column names, and a row per model and set: model, set, a figure per metric, and the largest n, as text."""
     present: set[str] = {row["metric"] for row in summary}
     metrics = [name for name in METRICS if name in present] + sorted(present - METRICS.keys())
     groups: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     for row in summary:
         groups.setdefault((row["model"], row["eval_set"]), {})[row["metric"]] = row
     rows = []
-    for (run, eval_set), found in groups.items():
+    for (model, eval_set), found in groups.items():
         values = [format_figure(found[name]["value"], found[name]["unit"]) if name in found else "" for name in metrics]
-        rows.append([run, eval_set, *values, format_number(max(row["n"] for row in found.values()))])
+        rows.append([model, eval_set, *values, format_number(max(row["n"] for row in found.values()))])
     return ["model", "set", *(METRICS.get(name, name) for name in metrics), "n"], rows
 
 
@@ -142,26 +146,26 @@ def _selected(rows: list[dict[str, Any]]) -> dict[str, Chart]:
 
 
 def _outline(counts: list[int]) -> list[tuple[float, float]]:
-    """The tops of the bars over equal parts of 0 to 1, as one line that starts and ends at zero."""
+    """Points (score, count) of one line along the tops of a histogram's bars over 0 to 1; it starts and ends at 0."""
     tops = [(edge / len(counts), float(n)) for i, n in enumerate(counts) for edge in (i, i + 1)]
     return [(0.0, 0.0), *tops, (1.0, 0.0)]
 
 
 def _curves(rows: list[dict[str, Any]]) -> dict[str, dict[str, Chart]]:
-    """By run: a chart per metric, the loss first, with a line for each split."""
+    """By model: a chart per metric, the loss first, with a line for each split."""
     series: dict[str, dict[str, dict[str, list[tuple[float, float]]]]] = {}
     for row in sorted(rows, key=lambda row: row["metric"] != "loss"):  # stable: the order is kept otherwise
         if row["value"] is not None and math.isfinite(row["value"]):
             lines = series.setdefault(row["model"], {}).setdefault(row["metric"], {})
             lines.setdefault(row["split"], []).append((row["step"], row["value"]))
     return {
-        run: {metric: line_chart(lines, "step", metric) for metric, lines in series[run].items()}
-        for run in sorted(series)
+        model: {metric: line_chart(lines, "step", metric) for metric, lines in series[model].items()}
+        for model in sorted(series)
     }
 
 
 def _stages(workspace: Workspace) -> list[dict[str, Any]]:
-    """What each stage's `_stage.json` says of itself, by the time it was started."""
+    """The records (`_stage.json`) of all stages with their folders, in the order in which the stages began."""
     stages = []
     for top in dict.fromkeys([*(pattern.partition("/")[0] for _, pattern in TABLES), "models"]):
         for entry in files.list_files(workspace.uri(top)):
@@ -172,5 +176,5 @@ def _stages(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def _printable(value: Any) -> Any:
-    """What the page prints; a text without characters that steer a terminal, and that no HTML may hold."""
+    """A value of the page; in a text, control characters (which HTML must not contain) are replaced."""
     return value.translate(UNPRINTABLE) if isinstance(value, str) else value

@@ -1,0 +1,45 @@
+"""The command line before any command: what it imports, how it lists commands, and what a typo gets."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.cli import COMMANDS, main
+
+ROOT = Path(__file__).parent.parent
+HEAVY = {"torch", "ray", "sklearn", "pandas", "scipy", "duckdb", "boto3", "botocore", "pyarrow", "numpy"}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["fitler"]])
+def test_the_list_of_commands_and_a_typo_import_no_heavy_library(arguments: list[str]) -> None:
+    program = f"import sys, jobs.cli; jobs.cli.main({arguments}); print('loaded', *sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=120, check=True
+    )
+    loaded = done.stdout.rpartition("loaded ")[2].split()
+    assert "jobs.cli" in loaded
+    assert not HEAVY & set(loaded)
+
+
+def test_every_command_is_a_module_of_jobs_and_every_module_is_a_command() -> None:
+    modules = {path.stem for path in (ROOT / "jobs").glob("*.py")} - {"cli", "__init__"}
+    assert modules == set(COMMANDS)
+
+
+def test_the_list_of_commands_shows_every_line_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["--help"]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    for name, line in COMMANDS.items():
+        assert any(shown.startswith(f"{name} ") and shown.endswith(line) for shown in lines), name
+
+
+def test_a_misspelt_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fitler"]) == 2
+    assert "No such command 'fitler'. Did you mean 'filter'?" in capsys.readouterr().err
