@@ -15,6 +15,7 @@ import typer
 import typer.core
 
 from cluster.faults import PartError
+from jobs.console.remedies import explain
 from pipeline.errors import ConfigError, EarshotError
 
 COMMANDS = {
@@ -72,20 +73,22 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; give its exit code: 2 if what was asked for cannot be done, and nothing was; 1 if it failed."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    command = next((word for word in arguments if word in COMMANDS), "")
     try:
-        build()(args=sys.argv[1:] if arguments is None else arguments, prog_name="earshot")
+        build()(args=arguments, prog_name="earshot")
     except SystemExit as end:  # of --help, of a wrong option, of an interrupt, and of a command that is done
         if end.code == INTERRUPTED_EXIT:
             print("earshot: stopped. The same command goes on from here.", file=sys.stderr)
         return end.code if isinstance(end.code, int) else FAILURE_EXIT
     except (ConfigError, ConnectionError) as error:
-        print(f"earshot: {error}", file=sys.stderr)
+        print(f"earshot: {explain(error, command)}", file=sys.stderr)
         return CONFIG_EXIT
     except (EarshotError, PartError) as error:
-        print(f"earshot: {error}", file=sys.stderr)
+        print(f"earshot: {explain(error, command)}", file=sys.stderr)
         return FAILURE_EXIT
     except _schema_errors() as error:  # evaluated only for an error that is none of those above
-        print(f"earshot: {error}", file=sys.stderr)
+        print(f"earshot: {explain(error, command)}", file=sys.stderr)
         return FAILURE_EXIT
     except _remote_errors() as error:
         print(

@@ -25,7 +25,7 @@ def evaluate_separation(session: Session, model: str, mixtures: str) -> None:
     workspace, folder, report = session.workspace, f"mixtures/{mixtures}", f"reports/model={model}"
     workspace.require(folder)
     inputs = {folder: workspace.stage(folder)["hash"]} | check_model(workspace, model, "separation")
-    with session.begin(report, {}, inputs, another="--model"):
+    with session.begin(report, {}, inputs):
         if workspace.is_finished(report):
             session.done("evaluate", "nothing to do, the report is there", report)
             return
@@ -42,12 +42,12 @@ def evaluate_coincidence(session: Session, model: str) -> None:
     if not workspace.has_stage(folder) or workspace.pending(CLIPS_FOLDER, folder):
         print(f"evaluate: no summary of {model}: not all clips have its scores. Run `earshot score --model {model}`.")
         return
-    session = session.resume(report, another="--coincidence")
+    session = session.resume(report)
     seen = hash_json([workspace.parts(folder), sorted(duplicate_groups(workspace).items())])
     # what is held out is what the model was not trained on, whatever the root's settings are by now
     config = from_dict(SplittingConfig, workspace.stage(f"models/{model}")["settings"]["splitting"])
     inputs = {folder: workspace.stage(folder)["hash"]}
-    with session.begin(report, {"splitting": config, "seed": session.seed}, inputs, another="--coincidence"):
+    with session.begin(report, {"splitting": config, "seed": session.seed}, inputs):
         if workspace.stage(report).get("seen") == seen:
             session.done("evaluate", "nothing to do, the summary is there", report)
             return

@@ -24,13 +24,13 @@ Labels = Annotated[list[str], typer.Option(help=LABELS_HELP)]
 
 def label(session: Session, labels: list[str]) -> None:
     """Label the parts that have no labels yet."""
-    session = session.resume(LABELS_FOLDER, another="--root")
+    session = session.resume(LABELS_FOLDER)
     workspace, config = session.workspace, session.config.labeling
     workspace.require(CLIPS_FOLDER)
     judgements = read_judgements(labels)
     work = LabelPart(workspace, judgements, config)
     facts = {"labeling": config, "labels": ", ".join(judgements.contents), "content": judgements.contents}
-    with session.begin(LABELS_FOLDER, facts, {}, another="--root"):
+    with session.begin(LABELS_FOLDER, facts, {}):
         parts = workspace.pending(CLIPS_FOLDER, LABELS_FOLDER)
         counts = session.map("label", work, parts, LABELING)
         summary = summarize_labels(workspace)

@@ -16,7 +16,7 @@ def score(session: Session, model: str) -> None:
     workspace, folder = session.workspace, f"scores/{model}"
     workspace.require(CLIPS_FOLDER)
     inputs = check_model(workspace, model, "coincidence")
-    with session.begin(folder, {}, inputs, another="--model"):
+    with session.begin(folder, {}, inputs):
         parts = workspace.pending(CLIPS_FOLDER, folder)
         counts = session.map(f"score {model}", ScorePart(workspace, model), parts, SCORING)
         if parts or not workspace.is_finished(folder):  # it may have been killed after its last part

@@ -33,7 +33,7 @@ def shard(session: Session, collection: str, media: str | None = None, retry: Se
     """
     workspace, config = session.workspace, session.config
     videos = list_videos(collection, workspace.root, media)  # a collection that is not there leaves no trace
-    with session.begin(CLIPS_FOLDER, {"clips": config.clips, "sharding": config.sharding}, {}, another="--root"):
+    with session.begin(CLIPS_FOLDER, {"clips": config.clips, "sharding": config.sharding}, {}):
         planned = plan_parts(workspace, videos, config.collecting, retry)
         parts = workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER)
         work = ShardPart(workspace, config.clips.base, config.sharding)
@@ -53,7 +53,7 @@ def shard(session: Session, collection: str, media: str | None = None, retry: Se
         if not totals.num_kept:
             why = f"earshot query --root {workspace.root} 'SELECT uri, outcome, detail FROM videos'"
             raise DataError(
-                f"--collection {collection}: none of {totals.num_videos} files gave a clip "
+                f"collection {collection}: none of {totals.num_videos} files gave a clip "
                 f"({format_counts(totals.videos_by_outcome)}). Expected videos with sound. What is wrong with each: "
                 f"{why}"
             )

@@ -8,7 +8,7 @@
        |- UnreadError    what is there could not be read this time: refused, broken off, a failing disk
 
 Anything else is a defect or a failing machine: it propagates to `cluster/faults.py`, which decides about retries.
-A message says where, what was found, what was expected, and what to do.
+A message says where, what was found, what was expected, and what to do; what to type is added by the command.
 """
 
 import difflib
@@ -16,7 +16,17 @@ from collections.abc import Iterable
 
 
 class EarshotError(Exception):
-    """Base of every error raised on purpose."""
+    """Base of every error raised on purpose.
+
+    Args:
+        message: where, what was found, what was expected; no word of a command line.
+        topic: names the remedy, for a command to add (`jobs/console/remedies.py`); "" if the message says what to do.
+        facts: what the remedy is made of, such as the folder and the root.
+    """
+
+    def __init__(self, message: str = "", topic: str = "", **facts: str) -> None:
+        super().__init__(message)
+        self.topic, self.facts = topic, facts
 
 
 class ConfigError(EarshotError):

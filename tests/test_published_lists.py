@@ -14,7 +14,7 @@ SAMPLE = f"{PATHS[0]},12.000,17.000\n"
 
 def read(path: Path, text: str, encoding: str = "utf-8") -> list[tuple[str, float, float]]:
     path.write_bytes(text.encode(encoding))
-    return list(read_list(f"--labels {path}", str(path), path))
+    return list(read_list(f"labels file {path}", str(path), path))
 
 
 @pytest.mark.parametrize("header", ["", "video path,input start time,input end time\n", "a,b,c\n"])

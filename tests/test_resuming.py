@@ -46,7 +46,7 @@ def test_a_checkpoint_goes_on_with_no_other_clips_than_its_own(workspace: Worksp
         rows = clips.rows.slice(0, 12) if change == "fewer" else clips.rows.take(list(range(len(clips)))[::-1])
         clips = of(clips, rows)
     now = f"{len(clips)} clips of {clips.num_videos} videos \\(train, .*{len(held_out)} clips of 3 videos \\(validate"
-    with pytest.raises(ConfigError, match=f"has learned from 20 clips of 5 videos .*; there are {now}.*--name"):
+    with pytest.raises(ConfigError, match=f"has learned from 20 clips of 5 videos .*; there are {now}.*another model"):
         train(LineLearner(), clips, held_out, workspace, FOLDER, 0, LocalContext())
 
 

@@ -178,18 +178,18 @@ def test_a_coincidence_model_cannot_separate(finished: Workspace, tmp_path: Path
 def test_a_root_that_is_the_collection_is_refused(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"no video")
     code, _, err = earshot("shard", "--root", str(tmp_path), "--collection", str(tmp_path))
-    assert (code, "is the --root too" in err) == (2, True), err
+    assert (code, "is the root too" in err) == (2, True), err
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "--root", "R", "--collection", "nowhere"], "--collection nowhere: found nothing. Expected a folder"),
-        (["run", "--root", "R", "--collection", "."], "--collection .: no files there"),
+        (["run", "--root", "R", "--collection", "nowhere"], "collection nowhere: found nothing. Expected a folder"),
+        (["run", "--root", "R", "--collection", "."], "collection .: no files there"),
         (
             ["shard", "--root", "/dev/null/x", "--collection", str(Path(__file__).parent)],
-            "--root /dev/null/x: cannot be written to",
+            "root /dev/null/x: cannot be written to",
         ),
         (
             ["shard", "--root", "R", "--collection", ".", "--preset", "huge"],
@@ -207,7 +207,7 @@ def test_a_root_that_is_the_collection_is_refused(tmp_path: Path) -> None:
         (["shard", "--root", "R", "--collection", ".", "--set", "sharding.min_rms_db=nan"], "found `nan`"),
         (["shard", "--root", "R", "--collection", ".", "--set", "coincidence.model.width=1"], "expected the same"),
         (["filter", "--root", "R", "--name", "../../evil"], "name '../../evil': expected"),
-        (["run", "--root", "R", "--collection", ".", "--labels", "votes.csv"], "--labels votes.csv: no such file"),
+        (["run", "--root", "R", "--collection", ".", "--labels", "votes.csv"], "labels file votes.csv: no such file"),
         (["plan", "--collection", ".", "--sample", "0"], "--sample"),
         (["settings", "filter"], "earshot settings filter: no such field. Expected one of collecting, clips,"),
         (["filter", "--root", "R", "--model", "nope"], "Run `earshot score --model nope --root"),
@@ -243,7 +243,7 @@ def test_the_installed_command_ends_with_the_exit_code(tmp_path: Path) -> None:
     path = {"PYTHONPATH": str(Path(__file__).parent.parent)}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=os.environ | path, timeout=120)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("earshot: --root R: no Earshot workspace there.")
+    assert done.stderr.startswith("earshot: root R: no Earshot workspace there.")
 
 
 def test_sql_and_the_report_wait_for_neither_torch_nor_ray(tmp_path: Path) -> None:

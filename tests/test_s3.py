@@ -393,11 +393,12 @@ def test_a_public_bucket_that_cannot_be_reached_is_told_with_what_to_do(
 ) -> None:
     monkeypatch.setenv("EARSHOT_PUBLIC_ENDPOINT_URL", "http://127.0.0.1:9")
     with (
-        pytest.raises(DataError, match=r"Give --media.* EARSHOT_PUBLIC_ENDPOINT_URL") as caught,
+        pytest.raises(DataError, match=r"cannot be reached .* EARSHOT_PUBLIC_ENDPOINT_URL") as caught,
         files.local_copy("s3://multimedia-commons/data/x.mp4"),
     ):
         pass
     assert not isinstance(caught.value, MissingError)
+    assert caught.value.topic == "media"
 
 
 def test_without_a_mirror_a_public_bucket_is_asked_at_aws_in_its_region(

@@ -26,5 +26,5 @@ def test_the_values_are_those_of_the_workspace_or_of_the_preset(
 
 
 def test_a_folder_that_is_no_workspace_has_no_values(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--root .*typo: no Earshot workspace there"):
+    with pytest.raises(ConfigError, match=r"root .*typo: no Earshot workspace there"):
         command("filtering", str(tmp_path / "typo"), None)

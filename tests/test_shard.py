@@ -159,6 +159,6 @@ def test_a_collection_without_one_usable_video_fails_and_says_where_each_reason_
         (folder / name).write_text("no video")
     code, _, err = shard(folder, root)
     assert code == 1  # the work was done
-    assert f"--collection {folder}: none of 2 files gave a clip (2 unreadable)" in err
+    assert f"collection {folder}: none of 2 files gave a clip (2 unreadable)" in err
     assert f"earshot query --root {root} 'SELECT uri, outcome, detail FROM videos'" in err
     assert outcomes(root) == {"a.txt": "unreadable", "b.md": "unreadable"}

@@ -179,11 +179,12 @@ def test_a_stage_records_what_versions_wrote_it(place: Workspace) -> None:
     assert place.stage("clips")["libraries"]["pyarrow"] == pa.__version__
 
 
-def test_work_that_is_missing_is_named_with_the_command_that_makes_it(place: Workspace) -> None:
-    with pytest.raises(ConfigError, match=r"Run `earshot shard --collection C --root .*` first"):
+def test_work_that_is_missing_is_named_with_its_folder_and_root(place: Workspace) -> None:
+    with pytest.raises(ConfigError, match=r"clips: nothing there yet\.$"):
         place.require("clips")
-    with pytest.raises(ConfigError, match=r"scores/nope: nothing there yet. Run `earshot score --model nope --root"):
+    with pytest.raises(ConfigError, match=r"scores/nope: nothing there yet\.$") as caught:
         place.stage("scores/nope")
+    assert (caught.value.topic, caught.value.facts) == ("missing", {"folder": "scores/nope", "root": place.root})
     place.commit("clips", "00000", labels(1), LABELS)
     assert place.require("clips") == ["00000"]
 
@@ -199,7 +200,7 @@ def test_every_field_that_differs_is_named_and_inputs_last(place: Workspace) -> 
 
 def test_only_a_root_that_a_command_has_begun_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="--root ws: no Earshot workspace there"):
+    with pytest.raises(ConfigError, match="root ws: no Earshot workspace there"):
         open_workspace("ws")
     files.commit_bytes(str(tmp_path / "ws" / "earshot.json"), b"{}")
     assert open_workspace("ws").root == str(tmp_path / "ws")  # workers have other working directories

@@ -49,7 +49,7 @@ class Session:
     """This command's --set; None where the whole config was given: by --preset, or in code."""
     is_seed_given: bool = True
 
-    def resume(self, folder: str, another: str = "--name") -> "Session":
+    def resume(self, folder: str) -> "Session":
         """This session with the settings and the seed that a stage's folder was begun with, if it was.
 
         What was given now goes before: then `begin` refuses the folder, and says what differs. Without this, every
@@ -58,7 +58,6 @@ class Session:
 
         Args:
             folder: the stage's folder, such as scores/coincidence.
-            another: option that leads to another folder, for the message of a refusal.
         Raises:
             ConfigError: the folder was begun by a version with other fields, or what is given now does not fit it.
         """
@@ -67,8 +66,8 @@ class Session:
         stored, config = self.workspace.stage(folder)["settings"], self.config
         if self.given is not None:
             whole = {name: stored.get(name, value) for name, value in as_dict(config).items()}
-            way_out = f"Use another {another}, or remove that folder and what was made from it."
-            config = override(_restored(whole, self.workspace.uri(folder), way_out), self.given)
+            refusal = {"topic": "refused", "folder": folder, "root": self.workspace.root}
+            config = override(_restored(whole, self.workspace.uri(folder), refusal), self.given)
         seed = self.seed if self.is_seed_given else stored.get("seed", self.seed)
         resumed = dataclasses.replace(self, config=config, seed=seed)
         if resumed != self:
@@ -80,7 +79,7 @@ class Session:
         return resumed
 
     @contextmanager
-    def begin(self, folder: str, config: Any, inputs: dict[str, str], another: str = "--name") -> Iterator[None]:
+    def begin(self, folder: str, config: Any, inputs: dict[str, str]) -> Iterator[None]:
         """Claim a stage's folder while the block runs; the first one also stores this session's settings.
 
         See `Workspace.begin` for the arguments.
@@ -95,7 +94,7 @@ class Session:
             files.check_writable(self.workspace.root)
         with claim(self.workspace, folder):
             files.store_at(self.workspace.root).remove_unfinished(self.workspace.uri(folder))
-            self.workspace.begin(folder, config, inputs, another)
+            self.workspace.begin(folder, config, inputs)
             if is_new:
                 settings = as_dict(self.config) | {"seed": self.seed}
                 files.commit_bytes(uri, json.dumps(settings, indent=1).encode())
@@ -174,11 +173,8 @@ def open_session(
     if preset_name is not None or not stored:
         config = preset(preset_name or DEFAULT_PRESET)
     else:
-        config = _restored(
-            {name: stored[name] for name in stored if name != "seed"},
-            uri,
-            "Give --preset and --set again, or use another --root.",
-        )
+        own = {name: stored[name] for name in stored if name != "seed"}
+        config = _restored(own, uri, {"topic": "other version"})
     given = tuple(settings or ())
     config = override(config, given)
     check_together(config)
@@ -192,11 +188,11 @@ def open_session(
     )
 
 
-def _restored(config: dict[str, Any], where: str, way_out: str) -> PipelineConfig:
+def _restored(config: dict[str, Any], where: str, topic: dict[str, str]) -> PipelineConfig:
     try:
         return from_dict(PipelineConfig, config)
     except ConfigError as error:
-        raise ConfigError(f"{where}: {error} {way_out}") from error
+        raise ConfigError(f"{where}: {error}", **topic) from error
 
 
 def _settings(session: Session) -> list[str]:

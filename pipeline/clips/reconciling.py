@@ -52,7 +52,7 @@ def reconcile(workspace: Workspace) -> Totals:
     planned, finished = workspace.parts(COLLECTION_FOLDER), workspace.parts(VIDEOS_FOLDER)
     for part in sorted(set(finished) - set(planned)):
         uri = workspace.uri(COLLECTION_FOLDER, f"{part}.parquet")
-        raise DataError(f"{uri}: missing, though the part is cut. Put it back, or use another --root.")
+        raise DataError(f"{uri}: missing, though the part is cut. Put it back, or begin anew in another root.")
     sizes = {entry.uri: entry.size_bytes for entry in files.list_files(workspace.uri(CLIPS_FOLDER))}
     videos: collections.Counter[str] = collections.Counter()
     clips: collections.Counter[str] = collections.Counter()
@@ -149,7 +149,7 @@ def _check_unique(workspace: Workspace, video_ids: pa.ChunkedArray) -> None:
     name = _repeated(video_ids)
     if name is not None:
         uri = workspace.uri(COLLECTION_FOLDER)
-        raise DataError(f"{uri}: video {name} is in more than one part. Begin anew with another --root.")
+        raise DataError(f"{uri}: video {name} is in more than one part. Begin anew in another root.")
 
 
 def _repeated(video_ids: pa.ChunkedArray) -> str | None:

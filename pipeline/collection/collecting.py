@@ -85,7 +85,7 @@ def plan_parts(
         if outcome not in REJECTED:
             why = "nothing is wrong with those" if outcome == "kept" else "no reason why a video is rejected"
             near = did_you_mean(outcome, REJECTED)
-            raise ConfigError(f"--retry {outcome}: {why}. Expected one of {', '.join(REJECTED)}.{near}")
+            raise ConfigError(f"retry {outcome}: {why}. Expected one of {', '.join(REJECTED)}.{near}")
     parts = _whole_parts(workspace)
     known, moved = _read_known(workspace, parts)
     again = _rejected(workspace, retry, known) if retry else set()
@@ -127,7 +127,7 @@ def _whole_parts(workspace: Workspace) -> list[str]:
     cut = sorted(set(workspace.parts(VIDEOS_FOLDER)) - set(parts[:num_whole]), key=int)
     if cut:
         uri = workspace.uri(COLLECTION_FOLDER, f"{num_whole:05d}.parquet")
-        raise DataError(f"{uri}: missing, though part {cut[0]} is cut. Put it back, or use another --root.")
+        raise DataError(f"{uri}: missing, though part {cut[0]} is cut. Put it back, or begin anew in another root.")
     for part in parts[num_whole:]:
         files.delete(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet"))
     return parts[:num_whole]

@@ -90,13 +90,13 @@ def list_videos(collection: str, root: str | None = None, media: str | None = No
     elif media is None:
         rows = _from_files(collection, root)
     else:
-        raise ConfigError(f"--media {media}: only a table or list has relative addresses, not {collection}. Drop it.")
+        raise ConfigError(f"media {media}: only a table or list has relative addresses, not {collection}. Drop it.")
     first = next(rows, None)
     if first is None:
         if collection.endswith((".csv", ".parquet")):
-            raise ConfigError(f"--collection {collection}: a table without rows. Expected one row or more per video.")
+            raise ConfigError(f"collection {collection}: a table without rows. Expected one row or more per video.")
         raise ConfigError(
-            f"--collection {collection}: no files there. Expected a folder, an s3:// prefix, or a .csv or .parquet "
+            f"collection {collection}: no files there. Expected a folder, an s3:// prefix, or a .csv or .parquet "
             "table with a column `uri`."
         )
     return itertools.chain([first], rows)
@@ -106,19 +106,17 @@ def _from_files(collection: str, root: str | None) -> Iterator[dict[str, Any]]:
     if not files.store_at(collection).has_folder(collection):
         found = "a file that is no table" if files.exists(collection) else "nothing"
         raise ConfigError(
-            f"--collection {collection}: found {found}. Expected a folder of videos, an s3:// prefix, or a .csv or "
+            f"collection {collection}: found {found}. Expected a folder of videos, an s3:// prefix, or a .csv or "
             ".parquet table with a column `uri`."
         )
     absolute = files.absolute(collection, follow_links=True)
     if root == absolute:
-        raise ConfigError(
-            f"--collection {collection}: is the --root too. Choose another --root, inside it or elsewhere."
-        )
+        raise ConfigError(f"collection {collection}: is the root too. Choose another root, inside it or elsewhere.")
     own = f"{root}/" if root is not None and f"{root}/".startswith(f"{absolute}/") else None
     try:
         if files.exists(files.join(absolute, SETTINGS_FILE)):
             raise ConfigError(
-                f"--collection {collection}: a workspace, as its {SETTINGS_FILE} says; expected a folder of videos. "
+                f"collection {collection}: a workspace, as its {SETTINGS_FILE} says; expected a folder of videos. "
                 "Give the one that it was made from."
             )
         for uri, size_bytes, revision in files.list_files(absolute, barred=SETTINGS_FILE):
@@ -127,11 +125,11 @@ def _from_files(collection: str, root: str | None) -> Iterator[dict[str, Any]]:
                 known = {"video_id": video_id(relative), "uri": uri, "size_bytes": size_bytes, "revision": revision}
                 yield dict.fromkeys(COLLECTION.names) | known
     except OSError as error:
-        raise ConfigError(f"--collection {collection}: cannot be listed ({error}).") from error
+        raise ConfigError(f"collection {collection}: cannot be listed ({error}).") from error
 
 
 def _from_table(uri: str, media: str | None) -> Iterator[dict[str, Any]]:
-    where = f"--collection {uri}"
+    where = f"collection {uri}"
     if not files.exists(uri):
         raise ConfigError(f"{where}: no such file.")
     with files.local_copy(uri) as path:
@@ -237,7 +235,9 @@ def _check_address(address: str, where: str) -> None:
     if not files.names_file(address):
         raise ConfigError(f"{where}: {address} lacks a bucket or a key; expected s3://bucket/key.")
     if _is_relative(address) and ".." in address.split("/"):
-        raise ConfigError(f"{where}: {address} leads out of its folder. Give --media, or the whole path.")
+        raise ConfigError(
+            f"{where}: {address} leads out of its folder. Give the whole path, or another folder as its media."
+        )
 
 
 def _check_id(given: str | None, where: str) -> str | None:

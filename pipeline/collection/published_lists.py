@@ -80,7 +80,7 @@ def read_list(where: str, uri: str, path: Path) -> Iterator[tuple[str, float, fl
     """Each row's video path, start and end in seconds; memory does not grow with the list.
 
     Args:
-        where: what messages begin with, such as `--labels some.csv`.
+        where: what messages begin with, such as `labels file some.csv`.
         uri: the list's address: a published name says how many rows there must be.
         path: its content.
     Raises:

@@ -58,7 +58,7 @@ def read_judgements(labels: Sequence[str]) -> Judgements:
     for uri in _find(labels):
         other = uris.setdefault(posixpath.basename(uri), uri)
         if other != uri:
-            raise ConfigError(f"--labels {uri}: has the name of {other}, and a label names its file. Rename one.")
+            raise ConfigError(f"labels file {uri}: has the name of {other}, and a label names its file. Rename one.")
     tables, contents = [], {}
     for name, uri in sorted(uris.items()):
         with files.local_copy(uri) as path:
@@ -75,10 +75,10 @@ def codes(table: pa.Table, name: str) -> np.ndarray:
 
 
 def where(table: pa.Table, *rows: int) -> str:
-    """`--labels votes.csv, row 3 and other.csv, row 1`, for rows of `Judgements.table`."""
+    """`labels file votes.csv, row 3 and other.csv, row 1`, for rows of `Judgements.table`."""
     files = codes(table, "file")
-    told = [f"{table['file'][row].as_py()}, row {row - np.argmax(files == files[row]) + 1}" for row in rows]
-    return "--labels " + " and ".join(told)
+    places = [f"{table['file'][row].as_py()}, row {row - np.argmax(files == files[row]) + 1}" for row in rows]
+    return "labels file " + " and ".join(places)
 
 
 def check_contradictions(table: pa.Table, videos: np.ndarray) -> None:
@@ -118,7 +118,7 @@ def _find(labels: Sequence[str]) -> list[str]:
         matches = files.store_at(uri).glob(uri) if "*" in posixpath.basename(uri) else [uri]
         if not matches or not all(files.exists(match) for match in matches):
             raise ConfigError(
-                f"--labels {uri}: no such file. Expected a CSV or Parquet file, or several by a pattern in quotes, "
+                f"labels file {uri}: no such file. Expected a CSV or Parquet file, or several by a pattern in quotes, "
                 "such as 'lists/*screen_unanimous_clips.csv'."
             )
         found += matches
@@ -127,7 +127,7 @@ def _find(labels: Sequence[str]) -> list[str]:
 
 def _read(uri: str, path: Path) -> pa.Table:
     """One label file as a table of `Judgements`."""
-    here, is_parquet = f"--labels {uri}", uri.lower().endswith(".parquet")
+    here, is_parquet = f"labels file {uri}", uri.lower().endswith(".parquet")
     header = _header(path, is_parquet, here)
     names = [name.strip().lower() for name in header]
     if set(NEEDED) <= set(names):

@@ -39,8 +39,8 @@ def check_model(workspace: Workspace, run: str, expected: str) -> dict[str, str]
     """
     stage = _stage(workspace, run, expected)
     if "content" not in stage:
-        command = f"earshot train {expected} --name {run} --root {workspace.root}"
-        raise ConfigError(f"{workspace.uri('models', run)}: not trained yet. Run `{command}` first.")
+        where, facts = workspace.uri("models", run), {"folder": f"models/{run}", "root": workspace.root}
+        raise ConfigError(f"{where}: not trained yet.", "missing", learner=expected, **facts)
     return {f"models/{run}": stage["content"]}
 
 

@@ -121,7 +121,7 @@ class SeparationLearner:
         if found != expected:
             raise ConfigError(
                 f"{workspace.uri(folder)}: towers of {found}, separation.model.towers has {expected}. Train a "
-                "coincidence model with these, under another --name, and set separation.first_model to it."
+                "coincidence model with these, under another name, and set separation.first_model to it."
             )
         towers = learner.model()
         load_weights(towers, workspace, folder)

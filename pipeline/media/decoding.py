@@ -196,7 +196,7 @@ class Decoding:
         if code == SIGNALLED:
             raise ClipError("timeout", f"more than {_cpu_limit_s(self._limit_s)} s of CPU time.")
         if code == -signal.SIGKILL:  # by the system, for want of memory: another try may go well
-            raise ClipError("killed", f"{self.info.detail}, not by Earshot. Try again with `--retry killed`.")
+            raise ClipError("killed", f"{self.info.detail}, not by Earshot: another try may succeed.")
         if not self._log.has_input:
             raise ClipError("unreadable", self.info.detail or "")
         if self.info.video_codec is None:

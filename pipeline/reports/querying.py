@@ -58,7 +58,7 @@ READ_ONLY = ("SELECT", "MULTI")  # DuckDB's names; MULTI is a PIVOT, which asks 
 
 
 class Column(NamedTuple):
-    """One line of `earshot query --columns`."""
+    """One column of one view, as `describe` lists it."""
 
     view: str
     column: str
@@ -182,9 +182,7 @@ def _require_stage(workspace: Workspace) -> None:
     """Raise a ConfigError if there is no stage's file below the root."""
     tops = dict.fromkeys(pattern.partition("/")[0] for _, pattern in TABLES)
     if not any(True for top in tops for _ in files.list_files(workspace.uri(top))):  # stops at the first file
-        raise ConfigError(
-            f"--root {workspace.root}: no stage has run there. Run `earshot run --root {workspace.root}` first."
-        )
+        raise ConfigError(f"root {workspace.root}: no stage has run there.", "missing", folder="", root=workspace.root)
 
 
 def _views() -> str:

@@ -69,7 +69,7 @@ def audit(workspace: Workspace) -> Audit:
             what = f"video {video}" if video == other else f"videos {other} and {video}, uploads of the same content"
             raise DataError(
                 f"{what}: {found} in {where}, {split} in {place}. What one model trains on would evaluate another, or "
-                "itself. Make all of a workspace with the same --set splitting and duplicate_similarity, each part "
+                "itself. Make all of a workspace with the same splitting and duplicate_similarity, each part "
                 "once; or remove what was made with others."
             )
     for selection in _names(workspace, "materialized"):

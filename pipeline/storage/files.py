@@ -176,5 +176,5 @@ def check_writable(uri: str) -> None:
     except (OSError,) + remote_errors() as error:  # noqa: RUF005  mypy reads the sum, not the stars
         note = store_at(uri).refusal_note(uri)
         raise ConfigError(
-            f"--root {uri}: cannot be written to ({error}).{note} Choose another folder or s3:// prefix."
+            f"root {uri}: cannot be written to ({error}).{note} Choose another folder or s3:// prefix."
         ) from None

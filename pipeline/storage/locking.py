@@ -61,7 +61,7 @@ def _flock(uri: str, what: str) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+b")  # a child that is exec'ed does not inherit it, so it cannot outlive this process
     except OSError as error:
-        raise ConfigError(f"{what}: cannot be written to ({error}). Choose another --root.") from None
+        raise ConfigError(f"{what}: cannot be written to ({error}). Choose another root.") from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -220,8 +220,8 @@ def _iter_chunks(uri: str, offset: int = 0, length: int | None = None) -> Iterat
             if place["Bucket"] not in PUBLIC_BUCKETS:
                 raise
             raise DataError(
-                f"{uri}: cannot be reached ({error}). Give --media, a folder or prefix with a copy of these files, or "
-                "name a mirror in EARSHOT_PUBLIC_ENDPOINT_URL."
+                f"{uri}: cannot be reached ({error}). Name a mirror in EARSHOT_PUBLIC_ENDPOINT_URL, or a copy.",
+                "media",
             ) from error
         end = offset + answer["ContentLength"]
         same = _revision(answer)

@@ -27,21 +27,12 @@ LABELS_FOLDER = "labels"
 TRAINING_FOLDER = "training"
 STAGE_FILE = "_stage.json"
 SETTINGS_FILE = "earshot.json"  # in every root: says that this is one
-# The command that makes a folder, by the folder's first name.
-MAKERS = {
-    CLIPS_FOLDER: "earshot shard --collection C",
-    "models": "earshot train LEARNER --name {name}",
-    "scores": "earshot score --model {name}",
-    LABELS_FOLDER: "earshot label --labels FILE",
-    "selections": "earshot filter --name {name}",
-    "mixtures": "earshot mix --name {name}",
-}
 LIBRARIES = ("torch", "ray", "pyarrow", "numpy", "soundfile", "simplejpeg")
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folders below one `--root`, a local path or an s3:// prefix. Cheap to send to a worker."""
+    """The folders below one root, a local path or an s3:// prefix. Cheap to send to a worker."""
 
     root: str
 
@@ -64,7 +55,7 @@ class Workspace:
         """The parts of a folder that another stage must have written.
 
         Raises:
-            ConfigError: there are none; the message names the command that makes them.
+            ConfigError: there are none; the topic is `missing`.
         """
         parts = self.parts(folder)
         if not parts:
@@ -101,14 +92,13 @@ class Workspace:
             pq.write_table(checked, file, compression="zstd", write_page_checksum=True)
         return uri
 
-    def begin(self, folder: str, settings: Any, inputs: dict[str, str], another: str = "--name") -> str:
+    def begin(self, folder: str, settings: Any, inputs: dict[str, str]) -> str:
         """Claim a folder for its settings and inputs; return the hash that names what it will hold.
 
         Args:
             folder: the stage's folder, such as scores/coincidence.
             settings: configs and plain JSON types, by their name in `PipelineConfig`: a later command takes them up.
             inputs: hash of each stage it reads, by folder.
-            another: option that leads to another folder, for the message of a refusal.
         Raises:
             ConfigError: the folder already holds work of other settings or inputs.
         """
@@ -119,9 +109,9 @@ class Workspace:
             found = self.stage(folder)
             if found["hash"] != name:
                 changes = _differences(found, stage)
+                where = self.uri(folder)
                 raise ConfigError(
-                    f"{self.uri(folder)}: holds work of other settings or inputs ({changes}). "
-                    f"Use another {another}, or remove that folder and what was made from it."
+                    f"{where}: holds work of other settings or inputs ({changes}).", "refused", **self._facts(folder)
                 )
             return name
         versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
@@ -150,23 +140,24 @@ class Workspace:
         """What made the folder: settings, inputs, hash, versions, times.
 
         Raises:
-            ConfigError: no stage has begun there; the message names the command that makes it.
+            ConfigError: no stage has begun there; the topic is `missing`.
         """
         if not self.has_stage(folder):
             raise self._nothing(folder)
         return json.loads(files.read_bytes(self.uri(folder, STAGE_FILE)))
 
     def _nothing(self, folder: str) -> ConfigError:
-        kind, _, name = folder.partition("/")
-        command = MAKERS.get(kind, "earshot run --collection C").format(name=name)
-        return ConfigError(f"{self.uri(folder)}: nothing there yet. Run `{command} --root {self.root}` first.")
+        return ConfigError(f"{self.uri(folder)}: nothing there yet.", "missing", **self._facts(folder))
+
+    def _facts(self, folder: str) -> dict[str, str]:
+        return {"folder": folder, "root": self.root}
 
     def _write_stage(self, folder: str, record: dict[str, Any]) -> None:
         files.commit_bytes(self.uri(folder, STAGE_FILE), json.dumps(record, indent=1, sort_keys=True).encode())
 
 
 def workspace_at(root: str) -> Workspace:
-    """The workspace of a `--root`, which may be a relative path: workers have other working directories."""
+    """The workspace at an address, which may be a relative path: workers have other working directories."""
     return Workspace(files.absolute(root, follow_links=True))
 
 
@@ -178,7 +169,7 @@ def open_workspace(root: str) -> Workspace:
     """
     workspace = workspace_at(root)
     if not files.exists(workspace.uri(SETTINGS_FILE)):
-        raise ConfigError(f"--root {root}: no Earshot workspace there. Make one with `earshot run` or `earshot shard`.")
+        raise ConfigError(f"root {root}: no Earshot workspace there.", "no workspace")
     return workspace
 
 
@@ -202,12 +193,12 @@ def _now() -> str:
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:
     """`clips.base.hop_s: 1.0 there, 2.0 asked for`, for every field that differs, then for every input."""
-    told = []
+    changes = []
     for kind in ("settings", "inputs"):
         there, asked = _flat(found[kind]), _flat(wanted[kind])
         names = [name for name in sorted(there.keys() | asked.keys()) if there.get(name) != asked.get(name)]
-        told += [f"{name}: {there.get(name)} there, {asked.get(name)} asked for" for name in names]
-    return "; ".join(told)
+        changes += [f"{name}: {there.get(name)} there, {asked.get(name)} asked for" for name in names]
+    return "; ".join(changes)
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -61,8 +61,7 @@ def load_weights(model: nn.Module, workspace: Workspace, folder: str) -> None:
         DataError: the file is damaged, or its weights are another model's.
     """
     if not workspace.is_finished(folder):
-        name = folder.rpartition("/")[2]
-        raise ConfigError(f"{workspace.uri(folder)}: not trained yet. Run `earshot train ... --name {name}` first.")
+        raise ConfigError(f"{workspace.uri(folder)}: not trained yet.", "missing", folder=folder, root=workspace.root)
     uri = workspace.uri(folder, "model.pt")
     try:
         model.load_state_dict(read_checkpoint(uri, ("model",))["model"])
@@ -125,7 +124,7 @@ class TrainState:
             if saved["clips"] != self._clips:
                 raise ConfigError(
                     f"{uri}: has learned from {_told(saved['clips'])}; there are {_told(self._clips)} now, and a run "
-                    "goes on with the clips that it began with. Bring these back, or train another model with --name."
+                    "goes on with the clips that it began with. Bring these back, or train another model."
                 )
             from_rows(saved["curve"], TRAINING, "curve")
             if saved["best"]:

@@ -56,8 +56,8 @@ def train(
         )
     if context.world_size > num_examples:
         raise ConfigError(
-            f"train {learner.name}: {context.world_size} workers, but {num_examples} examples in a step. "
-            "Lower --workers."
+            f"train {learner.name}: {context.world_size} workers, but {num_examples} examples in a step.",
+            "workers",
         )
     run = _Run(learner, train_set, validation_set, workspace, folder, seed, context)
     for batch in prefetch(run.batch, range(run.state.step, learner.training.num_steps)):
@@ -210,7 +210,7 @@ class _Run(Generic[Model]):
     def _failed(self, step: int, what: str) -> DataError:
         return DataError(
             f"train {self.learner.name}, step {step}: {what}. Lower training.learning_rate, or try another precision "
-            f"than {self.config.precision}: that is another config, so give it another --name."
+            f"than {self.config.precision}: that is another config, so give it another name."
         )
 
 

@@ -139,7 +139,7 @@ class Context(Protocol):
 
 
 class LocalContext:
-    """One process, no Ray: for `--workers 0`, tests, notebooks and machines without a cluster."""
+    """One process, no Ray: for training with 0 workers, tests, notebooks and machines without a cluster."""
 
     rank, world_size = 0, 1
 

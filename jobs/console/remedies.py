@@ -1,0 +1,42 @@
+"""What to type about an error of the library, which knows folders and facts, and no command line."""
+
+import shlex
+
+from pipeline.errors import EarshotError
+
+# The command that makes a folder, by the folder's first name.
+COMMAND_FOR = {
+    "clips": "earshot shard --collection COLLECTION",
+    "models": "earshot train {learner} --name {name}",
+    "scores": "earshot score --model {name}",
+    "labels": "earshot label --labels FILE",
+    "selections": "earshot filter --name {name}",
+    "mixtures": "earshot mix --name {name}",
+}
+# The option that leads to another folder, where it is not --name; `run` and `demo` have only --root.
+OTHER_FOLDER = {"clips": "--root", "labels": "--root", "scores": "--model", "reports": "--model or --coincidence"}
+SENTENCES = {
+    "other version": "Give --preset and --set again, or use another --root.",
+    "media": "Give --media, a folder or prefix with a copy of these files.",
+    "workers": "Lower --workers.",
+    "no workspace": "Make one with `earshot run` or `earshot shard`.",
+}
+
+
+def remedy(error: EarshotError, command: str) -> str:
+    """The sentence to add to the error's message when `command` met it; "" where the message says what to do."""
+    if error.topic in ("missing", "refused"):
+        folder, root = error.facts["folder"], shlex.quote(error.facts["root"])
+        kind, _, name = folder.partition("/")
+        if error.topic == "missing":
+            make = COMMAND_FOR.get(kind, "earshot run --collection COLLECTION")
+            return f"Run `{make.format(name=name, learner=error.facts.get('learner', 'LEARNER'))} --root {root}` first."
+        option = "--root" if command in ("run", "demo") else OTHER_FOLDER.get(kind, "--name")
+        return f"Use another {option}, or remove that folder and what was made from it."
+    return SENTENCES.get(error.topic, "")
+
+
+def explain(error: BaseException, command: str) -> str:
+    """The message of an error, and the remedy of the error or of its cause."""
+    cause = getattr(error, "cause", error)  # of a PartError: what the part raised
+    return f"{error} {remedy(cause, command) if isinstance(cause, EarshotError) else ''}".rstrip()

@@ -1,0 +1,60 @@
+"""What to type about an error: commands that exist, options that the command has, and roots with spaces."""
+
+import copy
+import inspect
+import shlex
+
+import pytest
+
+from cluster.faults import PartError
+from jobs.cli import COMMANDS, load
+from jobs.console.remedies import COMMAND_FOR, explain
+from pipeline.errors import ConfigError, DataError
+
+
+def missing(folder: str, root: str = "ws", **facts: str) -> str:
+    return explain(ConfigError(f"{folder}: nothing there yet.", "missing", folder=folder, root=root, **facts), "run")
+
+
+def test_missing_work_is_named_with_the_command_that_makes_it() -> None:
+    expected = "scores/nope: nothing there yet. Run `earshot score --model nope --root ws` first."
+    assert missing("scores/nope") == expected
+    assert "`earshot train separation --name m --root ws`" in missing("models/m", learner="separation")
+    assert "`earshot run --collection COLLECTION --root ws`" in missing("")
+
+
+def test_a_root_with_a_space_is_quoted() -> None:
+    command = missing("scores/c", "/my films/ws").split("`")[1]
+    assert shlex.split(command) == ["earshot", "score", "--model", "c", "--root", "/my films/ws"]
+
+
+@pytest.mark.parametrize("folder", COMMAND_FOR)
+def test_a_suggested_command_exists_and_has_its_options(folder: str) -> None:
+    _, name, *words = missing(f"{folder}/x").split("`")[1].split()
+    assert name in COMMANDS
+    known = {option for parameter in load(name).params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= known
+
+
+@pytest.mark.parametrize(
+    ("folder", "command", "option"),
+    [
+        ("selections/s", "filter", "--name"),
+        ("scores/c", "score", "--model"),
+        ("clips", "shard", "--root"),
+        ("selections/default", "run", "--root"),  # run has no --name
+        ("scores/coincidence", "demo", "--root"),
+    ],
+)
+def test_a_refusal_names_an_option_that_the_command_has(folder: str, command: str, option: str) -> None:
+    error = ConfigError("it holds other work.", "refused", folder=folder, root="ws")
+    assert f"it holds other work. Use another {option}, or " in explain(error, command)
+    assert f"{option[2:]}" in inspect.signature(load(command).callback).parameters
+
+
+def test_the_remedy_survives_the_way_from_a_worker_and_is_found_below_a_part() -> None:
+    error = copy.copy(DataError("x: cannot be reached.", "media"))  # as pickle: by its __reduce__
+    assert explain(PartError("00001", error), "shard").endswith(
+        "x: cannot be reached. Give --media, a folder or prefix with a copy of these files."
+    )
+    assert explain(DataError("x: damaged."), "shard") == "x: damaged."
