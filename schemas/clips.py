@@ -1,30 +1,32 @@
 """The clips: spans of a video, each with its place in a WebDataset tar."""
 
+from typing import Annotated, TypedDict
+
 import pyarrow as pa
 
-from schemas.fields import field, table_schema
+from schemas.fields import table_schema
 
-CLIPS = table_schema(
-    "clips",
-    version=2,
-    row="one planned span of a video, kept in the part's tar or rejected with a reason",
-    fields=[
-        field("clip_id", pa.string(), "<video_id>_<start in ms>: the key in the tar"),
-        field("video_id", pa.string(), "the video it was cut from"),
-        field("start_s", pa.float64(), "start of the span on the video's clock", unit="s"),
-        field("duration_s", pa.float64(), "length of the span", unit="s"),
-        field("part", pa.string(), "the part whose tar holds it, such as 00042"),
-        field("tar_offset", pa.int64(), "where its first tar header begins", unit="bytes", nullable=True),
-        field("tar_bytes", pa.int64(), "bytes from there to the end of its last member", unit="bytes", nullable=True),
-        field("num_frames", pa.int32(), "frames kept"),
-        field("rms_db", pa.float64(), "level of the sound, floor -120", unit="dBFS", nullable=True),
-        field("peak_db", pa.float64(), "largest sample, floor -120", unit="dBFS", nullable=True),
-        field("loudness_lufs", pa.float64(), "integrated loudness (BS.1770-4), floor -70", unit="LUFS", nullable=True),
-        field("silent_fraction", pa.float64(), "share of 20 ms blocks below -60 dBFS", nullable=True),
-        field("clipped_fraction", pa.float64(), "share of samples at full scale", nullable=True),
-        field("luma", pa.float64(), "mean brightness of the frames, 0 to 1", nullable=True),
-        field("motion", pa.float64(), "mean absolute difference between frames, 0 to 1", nullable=True),
-        field("frozen_fraction", pa.float64(), "share of frames equal to the one before", nullable=True),
-        field("outcome", pa.string(), "kept, silent, short_audio, no_frame, too_short, or its video's reason"),
-    ],
-)
+
+class ClipRow(TypedDict):
+    """one planned span of a video, kept in the part's tar or rejected with a reason"""
+
+    clip_id: Annotated[str, "<video_id>_<start in ms>: the key in the tar"]
+    video_id: Annotated[str, "the video it was cut from"]
+    start_s: Annotated[float, "start of the span on the video's clock", "s"]
+    duration_s: Annotated[float, "length of the span", "s"]
+    part: Annotated[str, "the part whose tar holds it, such as 00042"]
+    tar_offset: Annotated[int | None, "where its first tar header begins", "bytes"]
+    tar_bytes: Annotated[int | None, "bytes from there to the end of its last member", "bytes"]
+    num_frames: Annotated[int, "frames kept", pa.int32()]
+    rms_db: Annotated[float | None, "level of the sound, floor -120", "dBFS"]
+    peak_db: Annotated[float | None, "largest sample, floor -120", "dBFS"]
+    loudness_lufs: Annotated[float | None, "integrated loudness (BS.1770-4), floor -70", "LUFS"]
+    silent_fraction: Annotated[float | None, "share of 20 ms blocks below -60 dBFS"]
+    clipped_fraction: Annotated[float | None, "share of samples at full scale"]
+    luma: Annotated[float | None, "mean brightness of the frames, 0 to 1"]
+    motion: Annotated[float | None, "mean absolute difference between frames, 0 to 1"]
+    frozen_fraction: Annotated[float | None, "share of frames equal to the one before"]
+    outcome: Annotated[str, "kept, silent, short_audio, no_frame, too_short, or its video's reason"]
+
+
+CLIPS = table_schema("clips", version=2, row=ClipRow)

@@ -1,25 +1,36 @@
-"""How a table is described and checked: `field`, `table_schema`, `check`.
+"""How a table is described and checked: `table_schema`, `from_rows`, `check`.
 
-A table's schema is a pyarrow schema whose fields carry a doc and a unit, and which itself carries the table's name,
-its version and what one row is. All of it travels inside every Parquet file, so a file explains itself.
+A table is a TypedDict for its rows, as mypy knows them, and a pyarrow schema that is made from it. The schema's fields
+carry a doc and a unit, and the schema itself the table's name, its version and what one row is. All of that travels
+inside every Parquet file, so a file explains itself.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args, get_type_hints
+
 import pyarrow as pa
+
+COLUMN_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
 class SchemaError(Exception):
     """A table that is not what its schema says; the message names the table, the field and both types."""
 
 
-def field(name: str, type: pa.DataType, doc: str, unit: str | None = None, nullable: bool = False) -> pa.Field:
-    """One column: its doc says what the value means, its unit is the one that ends the name (s, hz, db, bytes)."""
-    metadata = {"doc": doc} | ({"unit": unit} if unit else {})
-    return pa.field(name, type, nullable=nullable, metadata=metadata)
+def table_schema(name: str, version: int, row: type) -> pa.Schema:
+    """The schema of a table whose rows are of the TypedDict `row`; its docstring completes "one row is ...".
 
-
-def table_schema(name: str, version: int, row: str, fields: list[pa.Field]) -> pa.Schema:
-    """A table's schema. `row` completes the sentence "one row is ..."."""
-    return pa.schema(fields, metadata={"table": name, "version": str(version), "row": row})
+    A column is annotated with what its value means, and where it has one its unit, which then ends its name, and where
+    it is not COLUMN_TYPES[Python type] its type: `width: Annotated[int | None, "coded width", "pixels", pa.int32()]`.
+    """
+    columns = []
+    for column, hint in get_type_hints(row, include_extras=True).items():
+        kinds = get_args(hint.__origin__) if type(None) in get_args(hint.__origin__) else (hint.__origin__,)
+        texts = [about for about in hint.__metadata__ if isinstance(about, str)]
+        (column_type,) = set(hint.__metadata__) - set(texts) or {COLUMN_TYPES[kinds[0]]}
+        metadata = dict(zip(("doc", "unit"), texts, strict=False))
+        columns.append(pa.field(column, column_type, nullable=len(kinds) > 1, metadata=metadata))
+    return pa.schema(columns, metadata={"table": name, "version": str(version), "row": row.__doc__})
 
 
 def table_name(schema: pa.Schema) -> str:
@@ -59,7 +70,7 @@ def check(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
     return table.select(schema.names).cast(schema)
 
 
-def from_rows(rows: list[dict], schema: pa.Schema, where: str) -> pa.Table:
+def from_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema, where: str) -> pa.Table:
     """A checked table from one dict per row; a missing nullable field becomes null."""
     for row in rows:
         for key in row.keys() - set(schema.names):

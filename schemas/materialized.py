@@ -1,20 +1,20 @@
 """Training shards: a selection's kept clips, copied in shuffled order."""
 
-import pyarrow as pa
+from typing import Annotated, TypedDict
 
-from schemas.fields import field, table_schema
+from schemas.fields import table_schema
 
-MATERIALIZED = table_schema(
-    "materialized",
-    version=1,
-    row="one kept clip of a selection, with its place in a shuffled shard",
-    fields=[
-        field("clip_id", pa.string(), "the clip: its key in the tar"),
-        field("video_id", pa.string(), "the video it was cut from"),
-        field("split", pa.string(), "the split of every clip of the shard"),
-        field("part", pa.string(), "the shard whose tar holds it, such as train-00042"),
-        field("tar_offset", pa.int64(), "where its first tar header begins in the shard", unit="bytes"),
-        field("tar_bytes", pa.int64(), "bytes from there to the end of its last member", unit="bytes"),
-        field("source_part", pa.string(), "the part of clips/ it was copied from"),
-    ],
-)
+
+class MaterializedRow(TypedDict):
+    """one kept clip of a selection, with its place in a shuffled shard"""
+
+    clip_id: Annotated[str, "the clip: its key in the tar"]
+    video_id: Annotated[str, "the video it was cut from"]
+    split: Annotated[str, "the split of every clip of the shard"]
+    part: Annotated[str, "the shard whose tar holds it, such as train-00042"]
+    tar_offset: Annotated[int, "where its first tar header begins in the shard", "bytes"]
+    tar_bytes: Annotated[int, "bytes from there to the end of its last member", "bytes"]
+    source_part: Annotated[str, "the part of clips/ it was copied from"]
+
+
+MATERIALIZED = table_schema("materialized", version=1, row=MaterializedRow)

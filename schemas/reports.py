@@ -1,65 +1,65 @@
 """What models reach: per example, per separated source, per set; and how training went."""
 
+from typing import Annotated, TypedDict
+
 import pyarrow as pa
 
-from schemas.fields import field, table_schema
+from schemas.fields import table_schema
 
-EXAMPLES = table_schema(
-    "examples",
-    version=2,
-    row="one evaluation example, separated by one model",
-    fields=[
-        field("model", pa.string(), "name of the model"),
-        field("eval_set", pa.string(), "on_single, off_single, on_mom or off_mom"),
-        field("example_id", pa.string(), "the example, as in `mixtures`"),
-        field("si_snr_db", pa.float64(), "on-screen estimate against on-screen sound; on sets", "dB", nullable=True),
-        field(
-            "si_snr_input_db", pa.float64(), "untouched mixture against on-screen sound; on sets", "dB", nullable=True
-        ),
-        field("si_snr_oracle_db", pa.float64(), "best assignment of sources instead; on_mom", "dB", nullable=True),
-        field("osr_db", pa.float64(), "off-screen suppression ratio; off sets", "dB", nullable=True),
-    ],
-)
 
-SOURCES = table_schema(
-    "sources",
-    version=2,
-    row="one separated source of one evaluation example",
-    fields=[
-        field("model", pa.string(), "name of the model"),
-        field("eval_set", pa.string(), "on_single, off_single, on_mom or off_mom"),
-        field("example_id", pa.string(), "the example, as in `mixtures`"),
-        field("source", pa.int32(), "index of the model's output, 0 to S - 1"),
-        field("probability", pa.float64(), "the model's probability that the source is on screen"),
-        field("weight", pa.float64(), "power of the source over the power of the mixture"),
-        field("on_screen", pa.bool_(), "truth: the set's, or the oracle MixIT assignment's in on_mom"),
-    ],
-)
+class ExampleRow(TypedDict):
+    """one evaluation example, separated by one model"""
 
-SUMMARY = table_schema(
-    "summary",
-    version=2,
-    row="one figure of one model on one evaluation set",
-    fields=[
-        field("model", pa.string(), "name of the model"),
-        field("eval_set", pa.string(), "the set, or `all` where a figure pools them"),
-        field("metric", pa.string(), "such as median_si_snr_db: see pipeline/evaluation/evaluating.py"),
-        field("value", pa.float64(), "the figure", nullable=True),
-        field("unit", pa.string(), "dB, or 1 for a ratio"),
-        field("n", pa.int64(), "examples, sources or pairs behind it"),
-    ],
-)
+    model: Annotated[str, "name of the model"]
+    eval_set: Annotated[str, "on_single, off_single, on_mom or off_mom"]
+    example_id: Annotated[str, "the example, as in `mixtures`"]
+    si_snr_db: Annotated[float | None, "on-screen estimate against on-screen sound; on sets", "dB"]
+    si_snr_input_db: Annotated[float | None, "untouched mixture against on-screen sound; on sets", "dB"]
+    si_snr_oracle_db: Annotated[float | None, "best assignment of sources instead; on_mom", "dB"]
+    osr_db: Annotated[float | None, "off-screen suppression ratio; off sets", "dB"]
 
-TRAINING = table_schema(
-    "training",
-    version=2,
-    row="one reported figure of one training run",
-    fields=[
-        field("model", pa.string(), "name of the model"),
-        field("step", pa.int64(), "optimiser steps done"),
-        field("split", pa.string(), "train or validate"),
-        field("metric", pa.string(), "loss, or one of its parts"),
-        field("value", pa.float64(), "mean since the last report", nullable=True),
-        field("elapsed_s", pa.float64(), "wall time of training up to then, stops left out", unit="s"),
-    ],
-)
+
+EXAMPLES = table_schema("examples", version=2, row=ExampleRow)
+
+
+class SourceRow(TypedDict):
+    """one separated source of one evaluation example"""
+
+    model: Annotated[str, "name of the model"]
+    eval_set: Annotated[str, "on_single, off_single, on_mom or off_mom"]
+    example_id: Annotated[str, "the example, as in `mixtures`"]
+    source: Annotated[int, "index of the model's output, 0 to S - 1", pa.int32()]
+    probability: Annotated[float, "the model's probability that the source is on screen"]
+    weight: Annotated[float, "power of the source over the power of the mixture"]
+    on_screen: Annotated[bool, "truth: the set's, or the oracle MixIT assignment's in on_mom"]
+
+
+SOURCES = table_schema("sources", version=2, row=SourceRow)
+
+
+class SummaryRow(TypedDict):
+    """one figure of one model on one evaluation set"""
+
+    model: Annotated[str, "name of the model"]
+    eval_set: Annotated[str, "the set, or `all` where a figure pools them"]
+    metric: Annotated[str, "such as median_si_snr_db: see pipeline/evaluation/evaluating.py"]
+    value: Annotated[float | None, "the figure"]
+    unit: Annotated[str, "dB, or 1 for a ratio"]
+    n: Annotated[int, "examples, sources or pairs behind it"]
+
+
+SUMMARY = table_schema("summary", version=2, row=SummaryRow)
+
+
+class TrainingRow(TypedDict):
+    """one reported figure of one training run"""
+
+    model: Annotated[str, "name of the model"]
+    step: Annotated[int, "optimiser steps done"]
+    split: Annotated[str, "train or validate"]
+    metric: Annotated[str, "loss, or one of its parts"]
+    value: Annotated[float | None, "mean since the last report"]
+    elapsed_s: Annotated[float, "wall time of training up to then, stops left out", "s"]
+
+
+TRAINING = table_schema("training", version=2, row=TrainingRow)

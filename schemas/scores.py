@@ -1,19 +1,21 @@
 """What the coincidence model says of each clip."""
 
+from typing import Annotated, TypedDict
+
 import pyarrow as pa
 
-from schemas.fields import field, table_schema
+from schemas.fields import table_schema
 
-SCORES = table_schema(
-    "scores",
-    version=2,
-    row="one kept clip, scored, or damaged in its tar: then it has neither score nor embeddings",
-    fields=[
-        field("model", pa.string(), "name of the coincidence model"),
-        field("clip_id", pa.string(), "the clip"),
-        field("video_id", pa.string(), "the video it was cut from"),
-        field("score", pa.float32(), "probability that sound and picture belong together, 0 to 1", nullable=True),
-        field("audio_embedding", pa.list_(pa.float16()), "unit vector of the sound", nullable=True),
-        field("visual_embedding", pa.list_(pa.float16()), "unit vector of the picture", nullable=True),
-    ],
-)
+
+class ScoreRow(TypedDict):
+    """one kept clip, scored, or damaged in its tar: then it has neither score nor embeddings"""
+
+    model: Annotated[str, "name of the coincidence model"]
+    clip_id: Annotated[str, "the clip"]
+    video_id: Annotated[str, "the video it was cut from"]
+    score: Annotated[float | None, "probability that sound and picture belong together, 0 to 1", pa.float32()]
+    audio_embedding: Annotated[list[float] | None, "unit vector of the sound", pa.list_(pa.float16())]
+    visual_embedding: Annotated[list[float] | None, "unit vector of the picture", pa.list_(pa.float16())]
+
+
+SCORES = table_schema("scores", version=2, row=ScoreRow)

@@ -1,24 +1,26 @@
 """Which clips train and evaluate the next model, and why the others do not."""
 
+from typing import Annotated, TypedDict
+
 import pyarrow as pa
 
-from schemas.fields import field, table_schema
+from schemas.fields import table_schema
 
-SELECTIONS = table_schema(
-    "selections",
-    version=1,
-    row="one clip of the corpus, with the decision on it",
-    fields=[
-        field("selection", pa.string(), "name of the selection"),
-        field("clip_id", pa.string(), "the clip"),
-        field("video_id", pa.string(), "the video it was cut from"),
-        field("part", pa.string(), "the part whose tar holds it"),
-        field("kept", pa.bool_(), "whether the clip belongs to the selection"),
-        field("reason", pa.string(), "kept, or the first rule that refused it: see pipeline/selection/filtering.py"),
-        field("split", pa.string(), "train, validate or test: one for a video and for all uploads of its content"),
-        field("score", pa.float32(), "coincidence score, where the clip has one", nullable=True),
-        field("label", pa.string(), "label, where the clip has one", nullable=True),
-    ],
-)
+
+class SelectionRow(TypedDict):
+    """one clip of the corpus, with the decision on it"""
+
+    selection: Annotated[str, "name of the selection"]
+    clip_id: Annotated[str, "the clip"]
+    video_id: Annotated[str, "the video it was cut from"]
+    part: Annotated[str, "the part whose tar holds it"]
+    kept: Annotated[bool, "whether the clip belongs to the selection"]
+    reason: Annotated[str, "kept, or the first rule that refused it: see pipeline/selection/filtering.py"]
+    split: Annotated[str, "train, validate or test: one for a video and for all uploads of its content"]
+    score: Annotated[float | None, "coincidence score, where the clip has one", pa.float32()]
+    label: Annotated[str | None, "label, where the clip has one"]
+
+
+SELECTIONS = table_schema("selections", version=1, row=SelectionRow)
 # Reasons that speak of the whole video. Other refused clips may still be drawn for what people labelled them as.
 VIDEO_REASONS = ("license", "near_duplicate")

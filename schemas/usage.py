@@ -1,20 +1,20 @@
 """What a part took to make: time and memory. Beside the results, because no two runs take the same."""
 
-import pyarrow as pa
+from typing import Annotated, TypedDict
 
-from schemas.fields import field, table_schema
+from schemas.fields import table_schema
 
-USAGE = table_schema(
-    "usage",
-    version=1,
-    row="one part of one stage, as the worker that finished it measured it",
-    fields=[
-        field("stage", pa.string(), "the command that made the part, such as shard"),
-        field("part", pa.string(), "the part, such as 00042"),
-        field("host", pa.string(), "name of the machine"),
-        field("cpu_s", pa.float64(), "CPU time of the worker and of its ended children", unit="s"),
-        field("wall_s", pa.float64(), "time from begin to commit", unit="s"),
-        field("peak_bytes", pa.int64(), "largest memory that the worker has held so far", unit="bytes"),
-        field("finished", pa.string(), "when, UTC, ISO 8601"),
-    ],
-)
+
+class UsageRow(TypedDict):
+    """one part of one stage, as the worker that finished it measured it"""
+
+    stage: Annotated[str, "the command that made the part, such as shard"]
+    part: Annotated[str, "the part, such as 00042"]
+    host: Annotated[str, "name of the machine"]
+    cpu_s: Annotated[float, "CPU time of the worker and of its ended children", "s"]
+    wall_s: Annotated[float, "time from begin to commit", "s"]
+    peak_bytes: Annotated[int, "largest memory that the worker has held so far", "bytes"]
+    finished: Annotated[str, "when, UTC, ISO 8601"]
+
+
+USAGE = table_schema("usage", version=1, row=UsageRow)

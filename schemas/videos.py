@@ -1,8 +1,10 @@
 """The collection's videos: what is to be cut (`collection`), and what became of each (`videos`)."""
 
+from typing import Annotated, TypedDict
+
 import pyarrow as pa
 
-from schemas.fields import field, table_schema
+from schemas.fields import table_schema
 
 SPLITS = ("train", "validate", "test")
 # What may become of a video beside `kept`. The first six speak of its file, the others of each of its clips.
@@ -18,47 +20,57 @@ REJECTED = (
     "short_audio",
     "no_frame",
 )
-SPAN = pa.struct([pa.field("start_s", pa.float64()), pa.field("end_s", pa.float64())])
 
-COLLECTION = table_schema(
-    "collection",
-    version=2,
-    row="one video of the collection, assigned to the part that will cut it",
-    fields=[
-        field("video_id", pa.string(), "stable name: readable stem and a hash of the URI below the collection's root"),
-        field("uri", pa.string(), "path or s3:// address of the media file, as text (non-UTF-8 bytes escaped)"),
-        field("size_bytes", pa.int64(), "size of the file when it was listed", unit="bytes", nullable=True),
-        field("revision", pa.string(), "ETag, or time of last change, when it was listed", nullable=True),
-        field("license", pa.string(), "licence as the collection states it", nullable=True),
-        field("author", pa.string(), "who published the video, as the collection states it", nullable=True),
-        field("split", pa.string(), "split that the collection prescribes: train, validate or test", nullable=True),
-        field("spans", pa.list_(SPAN), "cut only within these; an end of null is the video's", nullable=True),
-    ],
-)
 
-VIDEOS = table_schema(
-    "videos",
-    version=2,
-    row="one video of the collection, cut or rejected with a reason",
-    fields=[
-        field("video_id", pa.string(), "stable name of the video"),
-        field("uri", pa.string(), "path or s3:// address of the media file"),
-        field("part", pa.string(), "the part that holds its clips, such as 00042"),
-        field("size_bytes", pa.int64(), "size of the file when it was listed", unit="bytes", nullable=True),
-        field("duration_s", pa.float64(), "decoded duration: the longer of sound and picture", unit="s", nullable=True),
-        field("width", pa.int32(), "coded width", unit="pixels", nullable=True),
-        field("height", pa.int32(), "coded height", unit="pixels", nullable=True),
-        field("pixel_format", pa.string(), "how the codec stores a pixel, such as yuv420p10le", nullable=True),
-        field("frame_rate_hz", pa.float64(), "average frame rate the container states", unit="Hz", nullable=True),
-        field("video_codec", pa.string(), "codec of the first real video stream", nullable=True),
-        field("audio_codec", pa.string(), "codec of the first audio stream", nullable=True),
-        field("audio_rate_hz", pa.int32(), "its sample rate", unit="Hz", nullable=True),
-        field("audio_layout", pa.string(), "its channels: mono, stereo, 5.1(side), ...", nullable=True),
-        field("license", pa.string(), "licence as the collection states it", nullable=True),
-        field("author", pa.string(), "who published the video, as the collection states it", nullable=True),
-        field("split", pa.string(), "split that the collection prescribes", nullable=True),
-        field("num_clips", pa.int32(), "clips planned from it, kept or not"),
-        field("outcome", pa.string(), f"kept, or why no clip came of it: {', '.join(REJECTED)}"),
-        field("detail", pa.string(), "the decoder's last words, or what was found and expected", nullable=True),
-    ],
-)
+class Span(TypedDict):
+    """A stretch of a video."""
+
+    start_s: float
+    end_s: float | None
+    """None is the video's end."""
+
+
+SPAN = pa.struct([pa.field(name, pa.float64()) for name in Span.__annotations__])
+
+
+class CollectionRow(TypedDict):
+    """one video of the collection, assigned to the part that will cut it"""
+
+    video_id: Annotated[str, "stable name: readable stem and a hash of the URI below the collection's root"]
+    uri: Annotated[str, "path or s3:// address of the media file, as text (non-UTF-8 bytes escaped)"]
+    size_bytes: Annotated[int | None, "size of the file when it was listed", "bytes"]
+    revision: Annotated[str | None, "ETag, or time of last change, when it was listed"]
+    license: Annotated[str | None, "licence as the collection states it"]
+    author: Annotated[str | None, "who published the video, as the collection states it"]
+    split: Annotated[str | None, "split that the collection prescribes: train, validate or test"]
+    spans: Annotated[list[Span] | None, "cut only within these; an end of null is the video's", pa.list_(SPAN)]
+
+
+COLLECTION = table_schema("collection", version=2, row=CollectionRow)
+
+
+class VideoRow(TypedDict):
+    """one video of the collection, cut or rejected with a reason"""
+
+    video_id: Annotated[str, "stable name of the video"]
+    uri: Annotated[str, "path or s3:// address of the media file"]
+    part: Annotated[str, "the part that holds its clips, such as 00042"]
+    size_bytes: Annotated[int | None, "size of the file when it was listed", "bytes"]
+    duration_s: Annotated[float | None, "decoded duration: the longer of sound and picture", "s"]
+    width: Annotated[int | None, "coded width", "pixels", pa.int32()]
+    height: Annotated[int | None, "coded height", "pixels", pa.int32()]
+    pixel_format: Annotated[str | None, "how the codec stores a pixel, such as yuv420p10le"]
+    frame_rate_hz: Annotated[float | None, "average frame rate the container states", "Hz"]
+    video_codec: Annotated[str | None, "codec of the first real video stream"]
+    audio_codec: Annotated[str | None, "codec of the first audio stream"]
+    audio_rate_hz: Annotated[int | None, "its sample rate", "Hz", pa.int32()]
+    audio_layout: Annotated[str | None, "its channels: mono, stereo, 5.1(side), ..."]
+    license: Annotated[str | None, "licence as the collection states it"]
+    author: Annotated[str | None, "who published the video, as the collection states it"]
+    split: Annotated[str | None, "split that the collection prescribes"]
+    num_clips: Annotated[int, "clips planned from it, kept or not", pa.int32()]
+    outcome: Annotated[str, f"kept, or why no clip came of it: {', '.join(REJECTED)}"]
+    detail: Annotated[str | None, "the decoder's last words, or what was found and expected"]
+
+
+VIDEOS = table_schema("videos", version=2, row=VideoRow)

@@ -1,6 +1,8 @@
 """Schemas: every field explains itself, a wrong table is named, and what users were promised is there."""
 
+import importlib
 from pathlib import Path
+from typing import Annotated, TypedDict, get_args, get_type_hints, is_typeddict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,7 +10,7 @@ import pytest
 
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
-from schemas.fields import SchemaError, check, field, from_rows, table_name, table_schema
+from schemas.fields import SchemaError, check, from_rows, table_name, table_schema
 from schemas.labels import LABELS
 from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
@@ -16,7 +18,7 @@ from schemas.reports import EXAMPLES, SOURCES, SUMMARY, TRAINING
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
 from schemas.usage import USAGE
-from schemas.videos import COLLECTION, VIDEOS
+from schemas.videos import COLLECTION, VIDEOS, Span
 
 TABLES = (COLLECTION, VIDEOS, CLIPS, USAGE, SCORES, LABELS, DUPLICATES, SELECTIONS, MATERIALIZED, MIXTURES)
 TABLES += (EXAMPLES, SOURCES, SUMMARY, TRAINING)
@@ -35,12 +37,16 @@ PROMISED = {
     "summary": "model eval_set metric value unit n",
     "usage": "stage part cpu_s wall_s peak_bytes",
 }
-THING = table_schema(
-    "things",
-    version=3,
-    row="a thing",
-    fields=[field("name", pa.string(), "its name"), field("mass_kg", pa.float64(), "its mass", "kg", nullable=True)],
-)
+
+
+class Thing(TypedDict):
+    """a thing"""
+
+    name: Annotated[str, "its name"]
+    mass_kg: Annotated[float | None, "its mass", "kg"]
+
+
+THING = table_schema("things", version=3, row=Thing)
 
 
 def things(names: list[str | None], masses: list[float | None]) -> pa.Table:
@@ -53,6 +59,41 @@ def test_every_field_says_what_it_means_and_in_which_unit(table: str, item: pa.F
     expected = next((unit for suffix, unit in UNITS.items() if item.name.endswith(suffix)), None)
     if expected is not None:
         assert item.metadata[b"unit"].decode().startswith(expected)
+
+
+ROWS = [
+    row
+    for name in (
+        "clips",
+        "duplicates",
+        "labels",
+        "materialized",
+        "mixtures",
+        "reports",
+        "scores",
+        "selections",
+        "usage",
+        "videos",
+    )
+    for row in vars(importlib.import_module(f"schemas.{name}")).values()
+    if is_typeddict(row)
+]
+VALUES = {str: "a", int: 1, float: 0.5, bool: True, list[float]: [0.5], list[str]: ["a"]}
+VALUES[list[Span]] = [{"start_s": 0.5, "end_s": None}]
+
+
+def test_a_schema_has_the_names_types_and_nulls_of_its_rows() -> None:
+    by_names = {tuple(schema.names): schema for schema in TABLES}
+    rows = [row for row in ROWS if row is not Span]
+    assert len(rows) == len(TABLES) == len(by_names)
+    for row in rows:
+        schema = by_names[tuple(row.__annotations__)]
+        for name, hint in get_type_hints(row).items():
+            assert schema.field(name).nullable == (hint == hint | None)
+            value = VALUES[hint if not schema.field(name).nullable else get_args(hint)[0]]
+            (found,) = pa.array([value], schema.field(name).type).to_pylist()
+            assert found == value
+            assert type(found) is type(value)
 
 
 def test_table_names_are_different_and_each_says_what_one_row_is() -> None:

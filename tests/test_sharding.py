@@ -22,7 +22,7 @@ from pipeline.clips.tars import parse_sample
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.errors import DataError, MissingError
-from pipeline.storage import files
+from pipeline.storage import files, s3
 from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 from schemas.clips import CLIPS
 from schemas.videos import COLLECTION, VIDEOS
@@ -307,11 +307,11 @@ def test_a_video_that_could_not_be_asked_for_is_not_missing_and_its_part_stays_t
     (tmp_path / "list.csv").write_text("uri\ns3://bucket/a.mp4\n")
     workspace = Workspace(str(tmp_path / "workspace"))
     plan_parts(workspace, list_videos(str(tmp_path / "list.csv")), CollectingConfig())
-    monkeypatch.setattr(files, "local_copy", refuse)
+    monkeypatch.setattr(s3, "_iter_chunks", refuse)
     with pytest.raises(type(error)):
         ShardPart(workspace, VIEW, ShardingConfig())("00000")
     assert workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER) == ["00000"]
-    monkeypatch.setattr(files, "local_copy", refuse_as_missing)
+    monkeypatch.setattr(s3, "_iter_chunks", refuse_as_missing)
     ShardPart(workspace, VIEW, ShardingConfig())("00000")
     (row,) = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS).to_pylist()
     assert (row["outcome"], row["detail"]) == ("missing", "s3://bucket/a.mp4: NoSuchKey")

@@ -41,7 +41,7 @@ from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
-from schemas.videos import COLLECTION, VIDEOS
+from schemas.videos import COLLECTION, VIDEOS, CollectionRow
 
 EncodedFrame = tuple[float, bytes, np.ndarray]  # its time, JPEG, and a small grey picture of it in 0 to 1
 
@@ -127,7 +127,7 @@ class Cutting:
     rate): memory depends on the clip spec and on how the container interleaves, not on the video's length.
     """
 
-    def __init__(self, video: dict[str, Any], spec: ClipSpec, config: ShardingConfig) -> None:
+    def __init__(self, video: CollectionRow, spec: ClipSpec, config: ShardingConfig) -> None:
         self._video, self._spec, self._config = video, spec, config
         self._plans = plan_clips(video.get("spans"), spec, config.max_padding_s)
         self._next: Plan | None = next(self._plans)
@@ -219,8 +219,8 @@ class Cutting:
 
     def _last_end_s(self) -> float:
         """Where the last span ends that the collection prescribes."""
-        ends = [span["end_s"] for span in self._video.get("spans") or ()]
-        return max(ends) if ends and None not in ends else math.inf
+        ends = (span["end_s"] for span in self._video.get("spans") or ())
+        return max((math.inf if end_s is None else end_s for end_s in ends), default=math.inf)
 
     def _is_complete(self, plan: Plan) -> bool:
         """Whether no later sound or frame can change this clip."""

@@ -5,9 +5,9 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from pipeline.clip_specs import ClipSpec
+from schemas.videos import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,11 @@ class Plan:
     span_end_s: float = math.inf
 
 
-def plan_clips(spans: list[dict[str, Any]] | None, spec: ClipSpec, max_padding_s: float) -> Iterator[Plan]:
+def plan_clips(spans: list[Span] | None, spec: ClipSpec, max_padding_s: float) -> Iterator[Plan]:
     """The clips of a video in order of their start, each start once; without an end where a span has none.
 
     Args:
-        spans: {"start_s", "end_s"} of `schemas.videos.COLLECTION`; None is one span from 0 to the video's end.
+        spans: None is one span from 0 to the video's end.
         spec: lengths.
         max_padding_s: how far a clip may reach beyond its span.
     """
@@ -45,7 +45,7 @@ def _of_grid(spec: ClipSpec) -> Iterator[Plan]:
     return (Plan(index * spec.hop_s, is_certain=False) for index in itertools.count())
 
 
-def _of_span(span: dict[str, Any], spec: ClipSpec, max_padding_s: float) -> Iterator[Plan]:
+def _of_span(span: Span, spec: ClipSpec, max_padding_s: float) -> Iterator[Plan]:
     end_s = math.inf if span["end_s"] is None else span["end_s"]
     for index in itertools.count():
         start_s = span["start_s"] + index * spec.hop_s

@@ -23,7 +23,7 @@ from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_F
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.selections import SELECTIONS
-from schemas.videos import COLLECTION, REJECTED, VIDEOS
+from schemas.videos import COLLECTION, REJECTED, VIDEOS, CollectionRow, Span
 
 # Requests in flight: an object store answers one in 30 ms, and 200 k videos have 2 500 parts.
 NUM_THREADS = 8
@@ -66,7 +66,7 @@ class _Known(NamedTuple):
 
 
 def plan_parts(
-    workspace: Workspace, videos: Iterable[dict[str, Any]], config: CollectingConfig, retry: Sequence[str] = ()
+    workspace: Workspace, videos: Iterable[CollectionRow], config: CollectingConfig, retry: Sequence[str] = ()
 ) -> Planned:
     """Write the parts of `collection/` that the workspace lacks, and complete what a crash left half done.
 
@@ -163,7 +163,7 @@ def _rejected(workspace: Workspace, retry: Sequence[str], known: dict[str, _Know
     return found
 
 
-def _has_changed(before: _Known, row: dict[str, Any]) -> bool:
+def _has_changed(before: _Known, row: CollectionRow) -> bool:
     """Whether a video has other spans, or its file differs in what is known of it both times."""
     pairs: list[tuple[Any, Any]] = [(before.size_bytes, row["size_bytes"])]
     if before.uri == row["uri"]:  # a copy has a time of change of its own
@@ -172,7 +172,7 @@ def _has_changed(before: _Known, row: dict[str, Any]) -> bool:
     return is_other or before.spans != _hash_spans(row["spans"])
 
 
-def _hash_spans(spans: list[dict[str, float | None]] | None) -> int:
+def _hash_spans(spans: list[Span] | None) -> int:
     return hash(None if spans is None else tuple((span["start_s"], span["end_s"]) for span in spans))
 
 
@@ -181,7 +181,7 @@ class _NewParts:
 
     def __init__(self, workspace: Workspace, size: int, first: int) -> None:
         self._workspace, self._size, self._next = workspace, size, first
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[CollectionRow] = []
         self._pool = ThreadPoolExecutor(NUM_THREADS)
         self._commits: collections.deque[Future[str]] = collections.deque()
 
@@ -195,7 +195,7 @@ class _NewParts:
                 for commit in self._commits:
                     commit.result()
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: CollectionRow) -> None:
         self._rows.append(row)
         if len(self._rows) == self._size:
             self._commit()

@@ -27,7 +27,7 @@ from pipeline.collection.published_lists import MEDIA, SPLIT_OF, is_list, read_l
 from pipeline.errors import ConfigError
 from pipeline.storage import files
 from pipeline.storage.workspace import SETTINGS_FILE
-from schemas.videos import COLLECTION, SPLITS
+from schemas.videos import SPLITS, CollectionRow, Span
 
 TEXTS = ("license", "author", "split")
 COLUMNS = ("uri", "video_id", "start_s", "end_s", *TEXTS)
@@ -51,7 +51,7 @@ class _Listed:
         else:
             self.spans.extend(span)
 
-    def row_spans(self) -> list[dict[str, float | None]] | None:
+    def row_spans(self) -> list[Span] | None:
         """The spans as a row has them: each once, in order."""
         if self.spans is None:
             return None
@@ -70,7 +70,7 @@ def video_id(relative: str) -> str:
     return f"{readable}-{hashlib.sha256(relative.encode()).hexdigest()[:12]}"
 
 
-def list_videos(collection: str, root: str | None = None, media: str | None = None) -> Iterator[dict[str, Any]]:
+def list_videos(collection: str, root: str | None = None, media: str | None = None) -> Iterator[CollectionRow]:
     """One row of `schemas.videos.COLLECTION` per video, in a stable order.
 
     The call itself finds the first video, so it raises most errors before the caller writes anything. A folder or
@@ -102,7 +102,7 @@ def list_videos(collection: str, root: str | None = None, media: str | None = No
     return itertools.chain([first], rows)
 
 
-def _from_files(collection: str, root: str | None) -> Iterator[dict[str, Any]]:
+def _from_files(collection: str, root: str | None) -> Iterator[CollectionRow]:
     if not files.store_at(collection).has_folder(collection):
         found = "a file that is no table" if files.exists(collection) else "nothing"
         raise ConfigError(
@@ -122,13 +122,12 @@ def _from_files(collection: str, root: str | None) -> Iterator[dict[str, Any]]:
         for uri, size_bytes, revision in files.list_files(absolute, barred=SETTINGS_FILE):
             relative = files.relative(uri, absolute)
             if (own is None or not uri.startswith(own)) and not posixpath.basename(relative).startswith("."):
-                known = {"video_id": video_id(relative), "uri": uri, "size_bytes": size_bytes, "revision": revision}
-                yield dict.fromkeys(COLLECTION.names) | known
+                yield _row(_Listed(video_id(relative), uri, [None] * 3, None), uri, size_bytes, revision)
     except OSError as error:
         raise ConfigError(f"collection {collection}: cannot be listed ({error}).") from error
 
 
-def _from_table(uri: str, media: str | None) -> Iterator[dict[str, Any]]:
+def _from_table(uri: str, media: str | None) -> Iterator[CollectionRow]:
     where = f"collection {uri}"
     if not files.exists(uri):
         raise ConfigError(f"{where}: no such file.")
@@ -143,9 +142,21 @@ def _from_table(uri: str, media: str | None) -> Iterator[dict[str, Any]]:
             videos = _group_table(_csv_rows(path, where), where)
     base = files.absolute(media or posixpath.dirname(uri) or ".")
     for video in videos:
-        texts = dict(zip(TEXTS, video.texts, strict=True))
-        known = {"video_id": video.video_id, "uri": _resolve(video.address, base), "spans": video.row_spans()}
-        yield dict.fromkeys(COLLECTION.names) | texts | known
+        yield _row(video, _resolve(video.address, base))
+
+
+def _row(video: _Listed, uri: str, size_bytes: int | None = None, revision: str | None = None) -> CollectionRow:
+    license, author, split = video.texts
+    return {
+        "video_id": video.video_id,
+        "uri": uri,
+        "size_bytes": size_bytes,
+        "revision": revision,
+        "license": license,
+        "author": author,
+        "split": split,
+        "spans": video.row_spans(),
+    }
 
 
 def _group_list(rows: Iterable[tuple[str, float, float]], split: str | None, where: str) -> Iterable[_Listed]:

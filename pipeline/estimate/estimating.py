@@ -22,7 +22,7 @@ from pipeline.estimate.usage import cpu_s, usage_folder
 from pipeline.storage import files
 from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
 from schemas.usage import USAGE
-from schemas.videos import VIDEOS
+from schemas.videos import VIDEOS, CollectionRow
 
 # The least uncertainty of CPU time, also where every video was sampled: the same work takes longer where cores share a
 # cache, a clock or a hyperthread with others.
@@ -75,7 +75,7 @@ class Estimate:
         return "\n".join([*lines, *(f"  {len(uris)} {reason}, such as {uris[0]}" for reason, uris in by_frequency)])
 
 
-def probe(video: dict[str, Any], spec: ClipSpec, config: ShardingConfig) -> Probe:
+def probe(video: CollectionRow, spec: ClipSpec, config: ShardingConfig) -> Probe:
     """Cut one video in memory and measure it."""
     began_s, before_s = time.monotonic(), cpu_s()
     address, size_bytes = video["uri"], 0

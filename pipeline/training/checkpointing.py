@@ -19,7 +19,7 @@ from pipeline.storage.workspace import TRAINING_FOLDER, Workspace
 from pipeline.training.protocols import Context
 from pipeline.training.tensorboard import FILE_NAME, event_file
 from schemas.fields import SchemaError, from_rows
-from schemas.reports import TRAINING
+from schemas.reports import TRAINING, TrainingRow
 
 MAGIC = b"PK\x03\x04"
 REMEDY = "Remove its folder to train anew."
@@ -102,7 +102,7 @@ class TrainState:
         self.best_loss = math.inf
         self._best_step = 0
         self._best: dict[str, Tensor] = {}
-        self._curve: list[dict[str, Any]] = []
+        self._curve: list[TrainingRow] = []
 
     def restore(self, num_steps: int) -> None:
         """Go back to the checkpoint on disk, if there is one.
@@ -178,8 +178,11 @@ class TrainState:
     def note(self, split: str, metrics: dict[str, float], of_best: bool = False) -> None:
         """Add figures to the curve: of this step, or of the step that the best weights are from."""
         step = self._best_step if of_best else self.step
-        facts = {"model": self._run, "step": step, "split": split, "elapsed_s": self.elapsed_s}
-        self._curve += [facts | {"metric": name, "value": value} for name, value in metrics.items()]
+        run, elapsed_s = self._run, self.elapsed_s
+        self._curve += [
+            {"model": run, "step": step, "split": split, "elapsed_s": elapsed_s, "metric": name, "value": value}
+            for name, value in metrics.items()
+        ]
 
     def keep_if_best(self, loss: float | None) -> None:
         """Copy the weights if no validation loss so far is as low; one that is no number is worse than any.

@@ -8,21 +8,21 @@ append to a local file, under a new name after each restart.
 import datetime
 import io
 from collections.abc import Iterable
-from typing import Any
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from schemas.reports import TrainingRow
+
 FILE_NAME = "events.out.tfevents.0.earshot"
 """TensorBoard knows event files by `tfevents`."""
 
 
-def event_file(curve: Iterable[dict[str, Any]], started: str) -> bytes:
+def event_file(curve: Iterable[TrainingRow], started: str) -> bytes:
     """An event file with one scalar `split/metric` per row.
 
     Args:
-        curve: rows of `schemas.reports.TRAINING`: step, split, metric, value, elapsed_s.
         started: ISO time of the run's beginning; elapsed_s is added to it.
     """
     began_s = datetime.datetime.fromisoformat(started).timestamp()
