@@ -181,8 +181,8 @@ def test_coincidence_training_with_a_memory_outlives_a_kill(workspace: Workspace
     with pytest.raises(InterruptedError):
         train(Killed(config), *sets, workspace, "models/killed", 0, LocalContext())
     train(CoincidenceLearner(config), *sets, workspace, "models/killed", 0, LocalContext())
-    files = [files.read_bytes(workspace.uri("models", name, "model.pt")) for name in ("whole", "killed")]
-    assert files[0] == files[1]
+    whole, killed = (files.read_bytes(workspace.uri("models", name, "model.pt")) for name in ("whole", "killed"))
+    assert whole == killed
     figures = [workspace.stage(f"models/{name}")["figures"] for name in ("whole", "killed")]
     assert figures[0] == figures[1]
     assert figures[0]["validate_gallery"] == 3  # held-out videos

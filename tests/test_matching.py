@@ -18,7 +18,7 @@ from pipeline.learners.matching import (
 from pipeline.models.towers import CoincidenceConfig, CoincidenceModel
 
 DIM = 8
-QUICK = MatchingConfig(num_steps=300, learning_rate=0.05)
+QUICK = MatchingConfig(num_steps=100, learning_rate=0.05)
 
 
 def batches(count: int, noise: float, seed: int = 0, size: int = 32) -> list[EmbeddedBatch]:
@@ -43,7 +43,7 @@ def model(matcher: str) -> CoincidenceModel:
 def test_a_trained_matcher_tells_matched_from_mismatched_pairs_it_has_not_seen(matcher: str) -> None:
     network = model(matcher)
     before = calibrate(network, batches(8, 0.5, seed=1))["match_auc"]
-    train_matcher(network.matcher, batches(40, 0.5), MatchingConfig(num_steps=400, learning_rate=0.1), seed=0)
+    train_matcher(network.matcher, batches(40, 0.5), MatchingConfig(num_steps=150, learning_rate=0.1), seed=0)
     after = calibrate(network, batches(8, 0.5, seed=1))["match_auc"]
     assert before < 0.8 < 0.9 < after
     assert not any(parameter.requires_grad for parameter in network.matcher.parameters())
@@ -96,7 +96,7 @@ def test_logits_that_are_all_the_same_but_for_rounding_have_a_gentle_curve_throu
 def test_calibration_mends_a_probability_that_is_far_too_sure(matcher: str) -> None:
     network = model(matcher)
     if network.matcher is not None:
-        train_matcher(network.matcher, batches(2, 1.0), MatchingConfig(num_steps=1500, learning_rate=0.1), seed=0)
+        train_matcher(network.matcher, batches(2, 1.0), MatchingConfig(num_steps=600, learning_rate=0.1), seed=0)
     else:
         network.match_scale.data.fill_(1000.0)
     figures = calibrate(network, batches(40, 1.0, seed=1))
