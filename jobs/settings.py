@@ -20,7 +20,7 @@ def command(
     root: Annotated[str | None, typer.Option(help="A workspace: its values. Default: those of --preset.")] = None,
     preset: Preset = None,
 ) -> None:
-    """List every field that --set can change, as it stands, with its meaning.
+    """List every field that --set can change, with its value and its meaning.
 
     Reads the settings of a workspace, or a preset. Writes nothing.
 

@@ -288,6 +288,7 @@ def test_new_and_retried_videos_share_parts_and_what_was_retried_may_be_again(
     [
         (["kept"], "retry kept: nothing is wrong"),
         (["missing", "mising"], "retry mising: no reason why a video is rejected. Expected one of missing, unread"),
+        (["timeuot"], "Did you mean timeout?"),
     ],
 )
 def test_a_retry_of_what_no_video_can_end_as_is_refused_and_changes_nothing(

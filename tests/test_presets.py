@@ -22,6 +22,18 @@ def test_every_setting_is_listed_with_its_meaning_and_as_set_takes_it(name: str)
         assert override(config, [f"{path}={text}"]) == config
 
 
+def test_a_misspelt_preset_gets_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match=r"^--preset smal: expected one of tiny, .*\. Did you mean small\?$"):
+        preset("smal")
+
+
+def test_a_setting_without_its_stage_gets_every_field_that_it_could_mean() -> None:
+    says = "coincidence.training.num_steps, coincidence.matching.num_steps or separation.training.num_steps?"
+    with pytest.raises(ConfigError) as caught:
+        override(preset("tiny"), ["num_steps=5"])
+    assert str(caught.value) == f"--set num_steps=5: no field `num_steps`. Did you mean {says}"
+
+
 def test_small_is_tiny_with_a_longer_coincidence_training() -> None:
     tiny, small = preset("tiny"), preset("small")
     assert small.coincidence.training.num_steps > tiny.coincidence.training.num_steps

@@ -28,3 +28,12 @@ def test_the_values_are_those_of_the_workspace_or_of_the_preset(
 def test_a_folder_that_is_no_workspace_has_no_values(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"root .*typo: no Earshot workspace there"):
         command("filtering", str(tmp_path / "typo"), None)
+
+
+@pytest.mark.parametrize(
+    ("stage", "says"),
+    [("fitlering", "filtering"), ("min_scor", "filtering.min_score"), ("memory.sise", "coincidence.memory.size")],
+)
+def test_a_misspelt_group_or_field_gets_the_nearest_name(stage: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=rf"no such field\. Expected one of collecting, .* Did you mean {says}\?$"):
+        command(stage, None, "tiny")

@@ -1,9 +1,8 @@
 """Which split a video is in: a function of the video alone, so no clip of a training video is ever evaluated on.
 
-Uploads of the same content are one video in this respect. Their group is in the first of train, validate and test that
-any of them is in by itself: what a model has trained on before the uploads were known to be one (the coincidence
-model: it trains on whole splits) is then never evaluated on, and no video leaves a split that the collection
-prescribes for it.
+Uploads of the same content form a group, and a group is in one split: the first of train, validate and test that any of
+its videos has by itself. So a video that the coincidence model has trained on before the group was known is never
+evaluated on, and no video leaves a split that the collection prescribes for it.
 """
 
 import hashlib

@@ -1,9 +1,9 @@
-"""A collection's videos -> parts: which videos are cut together, for ever.
+"""A collection's videos -> parts. A part is a set of videos that are cut together; a video keeps its part.
 
 In: the rows of `list_videos`. Out: `collection/<part>.parquet`. A collection may grow: videos seen before keep their
-part, and new ones get new parts. A rejected video that is retried moves to a new part, in an order that a crash cannot
-spoil: it is written into the new part first and taken out of the old one's `collection/` last, so while it stands in
-two, the later one counts and the move is not complete.
+part, and new ones get new parts. A rejected video that is retried moves to a new part: it is written into the new part
+first and taken out of the old one last. After a crash between the two it is in both; the later part counts, and the
+next plan completes the move.
 """
 
 import collections

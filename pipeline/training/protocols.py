@@ -1,7 +1,7 @@
-"""What the training loop, a learner and the place where both run know of one another. No file, no loop, no Ray.
+"""The interfaces between the training loop, a learner and the machine that runs both. No file, no loop, no Ray.
 
 A learner brings the model, the batches and the loss; a context says where the loop runs: its rank, its device, how
-gradients are shared, whom to tell; a `TrainingConfig` says how long and how fast.
+gradients are shared, where reports go; a `TrainingConfig` says how long and how fast.
 """
 
 import math
@@ -132,9 +132,9 @@ class Context(Protocol):
         """Each value's mean over the workers, weighted by how many examples each of them has seen."""
 
     def report(self, step: int, metrics: dict[str, float]) -> None:
-        """Tell whoever watches; called equally often on every worker.
+        """Send a step and its metrics to the command; called equally often on every worker.
 
-        Without metrics it tells where a resumed run goes on.
+        Without metrics it reports the step from which a resumed run goes on.
         """
 
 
