@@ -1,1 +1,1 @@
-"""Video -> clips: which spans, what is in them, their bytes in a tar, their split."""
+"""Video -> clips: which spans are cut, their statistics, their bytes in a tar, their split."""

@@ -1,4 +1,4 @@
-"""What a collection came to, counted from the tables, and the proof that nothing was lost on the way.
+"""Counts of videos and clips from the tables of a collection, and the proof that none was lost on the way.
 
 One pass over `collection/`, `videos/` and `clips/`, a part at a time: videos in = rows out, planned clips = kept +
 rejected, and each tar ends exactly where its last kept clip says. No tar is opened: its size, which the listing gives,
@@ -46,8 +46,8 @@ def reconcile(workspace: Workspace) -> Totals:
     """Count everything that is finished, and check that it adds up. Memory: 60 bytes a video, nothing for a clip.
 
     Raises:
-        DataError: a part lacks a file, is damaged, or its tables and its tar tell different stories; the message names
-            the file and says what to do.
+        DataError: a part lacks a file, is damaged, or its tables and its tar disagree; the message names the file and
+            says what to do.
     """
     planned, finished = workspace.parts(COLLECTION_FOLDER), workspace.parts(VIDEOS_FOLDER)
     for part in sorted(set(finished) - set(planned)):
@@ -137,7 +137,7 @@ def _tar_bytes(clips: pa.Table, uri: str, remedy: str) -> int:
 
 
 def _check_moves(workspace: Workspace) -> None:
-    """Tell a retry that was stopped half way, whose part must not be cut anew, from damage."""
+    """Raise DataError if the disagreement is from a retry that was stopped half way: its part must not be cut anew."""
     name = _repeated(workspace.read_all(COLLECTION_FOLDER, COLLECTION, ["video_id"]).column("video_id"))
     if name is not None:
         uri = workspace.uri(COLLECTION_FOLDER)
@@ -153,7 +153,7 @@ def _check_unique(workspace: Workspace, video_ids: pa.ChunkedArray) -> None:
 
 
 def _repeated(video_ids: pa.ChunkedArray) -> str | None:
-    """A video that stands there more than once."""
+    """A video_id that occurs more than once; None where there is none."""
     if pc.count_distinct(video_ids).as_py() == len(video_ids):
         return None
     counts = pc.value_counts(video_ids)

@@ -1,4 +1,4 @@
-"""A sample's members, FLAC, JPEG and JSON, to arrays and back. No pickle, whoever wrote the tar."""
+"""A sample's members (FLAC, JPEG and JSON) -> arrays, and sound -> FLAC. No pickle is read, whatever the tar holds."""
 
 import functools
 import io
@@ -23,7 +23,7 @@ class Clip:
     frames: np.ndarray
     """[K, 3, H, W] uint8 RGB."""
     facts: dict[str, Any]
-    """What its JSON says: ids, start, frame times, and whatever labels it carries."""
+    """Its JSON: ids, start, frame times, and labels if it has any."""
 
     @property
     def waveform(self) -> np.ndarray:
@@ -32,7 +32,7 @@ class Clip:
 
     @property
     def size_bytes(self) -> int:
-        """Memory it takes."""
+        """Memory that it takes."""
         return self.frames.nbytes + sum(waveform.nbytes for waveform in self.waveforms.values())
 
 
@@ -78,7 +78,7 @@ def _decode_jpeg(data: bytes) -> np.ndarray:
 
 
 def encode_flac(samples: np.ndarray, rate_hz: int) -> bytes:
-    """[T] int16, or float in [-1, 1), as a 16-bit mono FLAC file. What `decode_sample` gave keeps its samples."""
+    """[T] int16, or float in [-1, 1), as a 16-bit mono FLAC file; a decoded waveform keeps its samples."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate_hz, format="FLAC", subtype="PCM_16")
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Video -> clips: one decode per video gives every clip of it, written to the part's WebDataset tar as it goes.
+"""Video -> clips: each video is decoded once, and each clip is written to the part's WebDataset tar when complete.
 
 In: one part of `collection/`. Out: `clips/<part>.tar`, `clips/<part>.parquet` with a row per planned clip, and last
 `videos/<part>.parquet` with a row per video: the part counts as finished when that exists. Overlapping clips share
@@ -48,7 +48,7 @@ EncodedFrame = tuple[float, bytes, np.ndarray]  # its time, JPEG, and a small gr
 
 @config_dataclass
 class ShardingConfig:
-    """What becomes a clip, beside the clip spec's lengths and sizes."""
+    """How clips are cut and which are rejected; their lengths and sizes are the clip spec's."""
 
     min_rms_db: float = -60.0
     """Clips quieter than this (dBFS) are rejected as silent. Nothing can be learnt from silence."""
@@ -59,7 +59,7 @@ class ShardingConfig:
     video_limit_s: Positive = 3600.0
     """Wall-clock and CPU limit for decoding one video. A video that takes longer is rejected as timeout."""
     max_duration_s: Positive = 12 * 3600.0
-    """What of a video lies beyond is not cut: a bound on what a file with made-up time stamps can ask for."""
+    """Clips are cut up to this time of a video: bounds the work that a file with wrong time stamps can cause."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class ShardPart:
 
 
 class _Rows:
-    """Rows of clips, turned into columns now and then: as dicts, the 7 000 of a two-hour video take 30 MB."""
+    """Rows of clips, turned into columns every BATCH rows: as dicts, the 7 000 of a two-hour video take 30 MB."""
 
     BATCH = 500
 
@@ -121,10 +121,10 @@ class _Rows:
 
 
 class Cutting:
-    """One pass over one video: iterate for its clips, then ask for its row.
+    """One pass over one video: iterate for its clips, then call `video_row`.
 
-    Sound is held from the start of the next clip on, frames as encoded bytes by tick (tick k is the time k / frame
-    rate): memory depends on the clip spec and on how the container interleaves, not on the video's length.
+    Sound is kept from the start of the next clip on, frames as encoded bytes in a FrameBuffer: memory depends on the
+    clip spec and on how the container interleaves, not on the video's length.
     """
 
     def __init__(self, video: CollectionRow, spec: ClipSpec, config: ShardingConfig) -> None:
@@ -147,7 +147,7 @@ class Cutting:
             self._reason, self._detail = error.reason, error.detail
         except MissingError as error:
             self._reason, self._detail = "missing", str(error)
-        yield from self._rest()
+        yield from self._last_clips()
 
     def video_row(self, part: str) -> dict[str, Any]:
         """The video's row of `schemas.videos.VIDEOS`, once iteration has ended."""
@@ -175,7 +175,7 @@ class Cutting:
                         self._add_frame(item)
                     else:
                         self._sound = np.concatenate([self._sound, item])
-                    self._let_go()  # what lies before the first clip, if the collection prescribes a start
+                    self._drop_unneeded()  # what lies before the first clip, where the collection prescribes a start
                     while self._next is not None and self._is_complete(self._next):
                         yield self._clip(self._next)
                     if self._next is None and min(self._sound_end_s(), self._frames.last_s) >= self._last_end_s():
@@ -183,7 +183,7 @@ class Cutting:
         except ClipError as error:  # what was decoded before is still good
             self._reason, self._detail = error.reason, error.detail
 
-    def _rest(self) -> Iterator[Clip]:
+    def _last_clips(self) -> Iterator[Clip]:
         """The clips that end with the video, and a row for each span that it does not reach."""
         duration_s = self._duration_s()
         while self._next is not None and self._next.start_s <= duration_s:
@@ -207,7 +207,7 @@ class Cutting:
         return (self._sound_start + len(self._sound)) / self._spec.sample_rate_hz
 
     def _duration_s(self) -> float:
-        """What has been decoded, or the end that the collection prescribes."""
+        """Length of what has been decoded, up to the end that the collection prescribes."""
         info = self._decoding.info if self._decoding else MediaInfo()
         picture_s = 0.0
         if self._frames.last_s >= 0:
@@ -218,7 +218,7 @@ class Cutting:
         return min(max(self._sound_end_s(), picture_s), self._last_end_s())
 
     def _last_end_s(self) -> float:
-        """Where the last span ends that the collection prescribes."""
+        """End of the last span that the collection prescribes; inf where it prescribes none."""
         ends = (span["end_s"] for span in self._video.get("spans") or ())
         return max((math.inf if end_s is None else end_s for end_s in ends), default=math.inf)
 
@@ -229,17 +229,17 @@ class Cutting:
         return sound and self._frames.is_complete(plan.start_s, self._sound_end_s())
 
     def _clip(self, plan: Plan) -> Clip:
-        """The planned clip; the next one is then at hand, and what no later clip needs is let go."""
+        """The planned clip. Afterwards `_next` is the following one, and what no later clip needs is dropped."""
         spec = self._spec
         first = round(plan.start_s * spec.sample_rate_hz) - self._sound_start
         samples = self._sound[max(0, first) : first + spec.num_samples]
         frames = [frame for frame in self._frames.shown(plan.start_s) if frame is not None]
         clip = self._describe(plan, samples, frames)
         self._next = next(self._plans, None)
-        self._let_go()
+        self._drop_unneeded()
         return clip
 
-    def _let_go(self) -> None:
+    def _drop_unneeded(self) -> None:
         if self._next is None:
             return
         first = round(self._next.start_s * self._spec.sample_rate_hz)

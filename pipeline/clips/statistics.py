@@ -1,4 +1,4 @@
-"""What a clip's row tells of its sound and its picture, for filters: levels, silence, clipping, brightness, motion."""
+"""Statistics of a clip's sound and picture, for filters: level, silence, clipping, brightness, motion."""
 
 import itertools
 import math
@@ -10,11 +10,20 @@ from pipeline.media.streams import FULL_SCALE
 
 FLOOR_DB = -120.0
 SILENCE_DB, SILENCE_BLOCK_S = -60.0, 0.02
-FROZEN_DIFFERENCE = 0.002  # half a grey level of 8 bits, averaged over the picture: less is the codec's doing
+FROZEN_DIFFERENCE = 0.002  # half a grey level of 8 bits, averaged over the picture: a codec alone changes less
 
 
 def sound_levels(samples: np.ndarray, rate_hz: int) -> dict[str, float | None]:
-    """Levels of [n] int16 samples: the fields of `schemas.clips.CLIPS` that tell of sound, none for no samples."""
+    """Statistics of a sound, by field of `schemas.clips.CLIPS`.
+
+    Args:
+        samples: [n] int16, mono.
+        rate_hz: their sample rate.
+    Returns:
+        {} for no samples; else `rms_db` and `peak_db` in dBFS (a square wave of full scale is 0, floor -120),
+        `loudness_lufs` (BS.1770-4, floor -70), `silent_fraction`, the share of whole blocks of 20 ms below -60 dBFS
+        (None for less than one block), and `clipped_fraction`, the share of samples at either end of the range.
+    """
     if not len(samples):
         return {}
     waveform = samples / FULL_SCALE
@@ -32,7 +41,15 @@ def sound_levels(samples: np.ndarray, rate_hz: int) -> dict[str, float | None]:
 
 
 def picture_levels(pictures: list[np.ndarray]) -> dict[str, float | None]:
-    """Brightness and movement of [K] small grey pictures in 0 to 1: the fields of CLIPS that tell of the picture."""
+    """Statistics of a clip's frames, by field of `schemas.clips.CLIPS`.
+
+    Args:
+        pictures: K small grey pictures [h, w] in [0, 1].
+    Returns:
+        `luma`, the mean brightness (None without a picture); `motion`, the mean absolute difference between a picture
+        and the next; `frozen_fraction`, the share of pictures that differ from the one before by less than
+        FROZEN_DIFFERENCE. Both are None for fewer than two pictures.
+    """
     motion = [float(np.abs(a - b).mean()) for a, b in itertools.pairwise(pictures)]
     return {
         "luma": float(np.mean(pictures)) if pictures else None,

@@ -73,7 +73,7 @@ def parse_sample(data: bytes, uri: str, what: str) -> tuple[str, dict[str, bytes
                 keys.add(key)
                 if len(members[suffix]) != header.size:
                     raise damaged_tar(uri, f"{what}: member {header.name} is truncated.")
-            if tar.offset != len(data):  # a damaged header ends the tar without a word, unless it is the first
+            if tar.offset != len(data):  # tarfile takes a damaged header, unless it is the first, for the end
                 raise damaged_tar(uri, f"{what}: the header at byte {tar.offset} is damaged.")
     except tarfile.TarError as error:
         raise damaged_tar(uri, f"{what}: not a whole sample ({error}).") from error

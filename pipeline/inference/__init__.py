@@ -1,1 +1,1 @@
-"""One video of a user's, through a trained model."""
+"""A trained model applied to one video of a user's."""

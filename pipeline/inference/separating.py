@@ -1,9 +1,10 @@
-"""One video in, the same video with only its on-screen sound out, and another with the rest.
+"""Video -> the same video with its on-screen sound alone, and once more with the rest of the sound.
 
-The sound goes through the model in windows of one clip, half of each shared with the next, and the windows' on-screen
-estimates are cross-faded with weights that add up to one. The question a reader will ask is why that is allowed, since
-a separator may name its sources in another order in each window: the on-screen estimate is a sum over the sources, each
-weighted by its own probability, so their order does not matter. Off-screen sound is the mixture minus that estimate.
+The model sees windows of one clip's length that overlap by half. The windows' on-screen estimates are cross-faded with
+weights that add up to one. The off-screen sound is the mixture minus the on-screen estimate.
+
+Design note: cross-fading is sound although a separator may order its sources differently in each window. The on-screen
+estimate is a sum over all sources, each weighted by its own probability, so their order does not matter.
 """
 
 import contextlib
@@ -31,7 +32,7 @@ PCM24 = 2**23  # full scale of 24 bits
 
 @dataclass(frozen=True, slots=True)
 class Separated:
-    """What became of one video."""
+    """The result of separating one video."""
 
     duration_s: float
     """Length of its sound, and of both stems."""
@@ -47,12 +48,12 @@ class Separated:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What the model sees at once."""
+    """One input of the model."""
 
     start: int
     """First sample, on the video's clock."""
     sound: np.ndarray
-    """[n] float32 in [-1, 1), n = T but in a video shorter than a clip."""
+    """[n] float32 in [-1, 1); n = T, less only in a video shorter than a clip."""
     frames: np.ndarray
     """[K, H, W, 3] uint8 RGB."""
 
@@ -98,12 +99,12 @@ def separate_video(uri: str, out: str, spec: ClipSpec, model: nn.Module, limit_s
 
 
 def windows(items: Iterable[np.ndarray | Frame], spec: ClipSpec) -> Iterator[Window]:
-    """The windows of one video, in order, each as soon as nothing to come can change it.
+    """The windows of one video, in order, each as soon as no later sound or frame can change it.
 
-    They begin half a clip apart; the last one ends with the sound, and the only one of a shorter video is shorter.
+    They begin half a clip apart, and the last one ends with the sound. A video shorter than a clip has one window.
 
     Args:
-        items: chunks of sound [n] int16 and frames, each in the order of its time, as `Decoding` gives them.
+        items: chunks of sound [n] int16 and frames, each in the order of time: what `Decoding` yields.
         spec: lengths and rates.
     Raises:
         ClipError: there is no sound (no_audio).
@@ -124,7 +125,7 @@ def windows(items: Iterable[np.ndarray | Frame], spec: ClipSpec) -> Iterator[Win
         end = begin + len(sound)
         while end >= start + length and frames.is_complete(start / rate_hz, end / rate_hz):
             yield window(start)
-            sound, begin = sound[max(0, start - begin) :], max(begin, start)  # the last window begins no earlier
+            sound, begin = sound[max(0, start - begin) :], max(begin, start)  # no later window begins earlier
             frames.drop_before(start / rate_hz)
             start += hop
     total = begin + len(sound)
@@ -156,8 +157,8 @@ def stitch(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Blocks of the whole sound, in order and without gaps: mixture [n] and its on-screen estimate [n], in [-1, 1).
 
-    From one window to the next the estimate cross-fades over half a clip. The last window, which may begin earlier than
-    half a clip after the one before it, joins in at the same place as if it did not.
+    From one window to the next the estimate cross-fades over half a clip. The last window may begin less than half a
+    clip after the one before it; its cross-fade begins where that of a regular window would.
 
     Args:
         parts: the video's windows.

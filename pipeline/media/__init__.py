@@ -1,1 +1,1 @@
-"""Container -> waveform and frames, in a sandboxed ffmpeg child."""
+"""Container -> waveform and frames, and mp4s, by ffmpeg in a sandboxed child process."""

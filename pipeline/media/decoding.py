@@ -46,7 +46,7 @@ MAX_STREAMS = 64  # a real file has 2 to 30 (languages, subtitles, a phone's met
 MAX_DURATION_S = 12 * 3600.0
 MAX_BLOCK_BYTES = 2**30  # one allocation of the child
 CHUNK_BYTES = 2**20
-SIGNALLED = 255  # ffmpeg's exit code when a signal asked it to end: SIGXCPU, as no other signal is sent
+SIGNALLED = 255  # ffmpeg's exit code after a signal that ends it: SIGXCPU, no other is sent to it
 # ITU-R BS.775's mono, `<` dividing by the sum of the weights of the channels that there are
 DOWNMIX = "mono|c0<FC+0.7071*FL+0.7071*FR+0.7071*DL+0.7071*DR+0.5*SL+0.5*SR+0.5*BL+0.5*BR+0.5*BC"
 
@@ -107,16 +107,16 @@ def decode_command(path: Path, spec: ClipSpec, pipes: Pipes, max_duration_s: flo
 
 
 class Decoding:
-    """One pass over one file: iterate for chunks of sound ([n] int16) and frames, each in the order of its time.
+    """One pass over one file: iterate for chunks of sound ([n] int16) and frames, each in the order of time.
 
-    `info` is filled while it runs. Memory does not grow with the file's length as long as the caller keeps none.
+    `info` is filled while it runs. Memory does not grow with the file's length unless the caller keeps the items.
 
     Args:
         path: a local file.
         spec: rates and sizes to decode to.
         limit_s: wall-clock limit for the whole file; CPU time is limited to the same.
         max_duration_s: what lies later than this on the file's clock is left out: a small file whose time stamps jump
-            far ahead would otherwise give silence for ever.
+            far ahead would otherwise yield endless silence.
     Raises (while iterating):
         ClipError: nothing could be decoded. Reasons: no_video, no_audio, unreadable, timeout, killed.
     """
@@ -166,8 +166,8 @@ class Decoding:
             while selector.get_map():
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
-                    words = (f"not decoded within {self._limit_s:g} s", self._log.last_words())
-                    raise ClipError("timeout", " | ".join(filter(None, words)))
+                    notes = (f"not decoded within {self._limit_s:g} s", self._log.last_errors())
+                    raise ClipError("timeout", " | ".join(filter(None, notes)))
                 for key, _ in selector.select(remaining):
                     data = os.read(key.fd, CHUNK_BYTES)
                     if data:
@@ -180,17 +180,17 @@ class Decoding:
                     self.num_frames += 1
 
     def _raise_for_exit(self, code: int) -> None:
-        """Turn the child's end into a reason, if it gave nothing."""
-        words = [self._log.last_words()]
+        """Raise the reason why nothing could be decoded, if nothing was."""
+        notes = [self._log.last_errors()]
         if code < 0:
-            words.insert(0, f"the decoder was ended by {signal.Signals(-code).name}")
-        elif code and not words[0]:
-            words.insert(0, f"the decoder ended with code {code} and said nothing")
+            notes.insert(0, f"the decoder was ended by {signal.Signals(-code).name}")
+        elif code and not notes[0]:
+            notes.insert(0, f"the decoder ended with code {code} and gave no message")
         if self.info.duration_s and self.info.duration_s > self._max_duration_s:
-            words.insert(
+            notes.insert(
                 0, f"the container states {self.info.duration_s:g} s, of which {self._max_duration_s:g} s are read"
             )
-        self.info.detail = " | ".join(filter(None, words)) or None
+        self.info.detail = " | ".join(filter(None, notes)) or None
         if self.num_frames and not code:
             return
         if code == SIGNALLED:

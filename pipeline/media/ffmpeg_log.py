@@ -1,4 +1,4 @@
-"""What the decoder says on stderr: the container's streams, and the last complaints for a row's `detail`."""
+"""ffmpeg's messages while decoding -> facts about the container's streams, and the last errors for a row's `detail`."""
 
 import collections
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(slots=True)
 class MediaInfo:
-    """What the container says of itself; a field stays None where it says nothing."""
+    """What the container states of its streams; None where it states nothing."""
 
     width: int | None = None
     height: int | None = None
@@ -23,7 +23,7 @@ class MediaInfo:
 
 
 class DecoderLog:
-    """The child's stderr: stream descriptions, and the last complaints for a row's `detail`."""
+    """Reads the child's stderr as it comes: stream descriptions, and the last errors of each part of ffmpeg."""
 
     # [in#0 @ 0x55f] [error] File ended prematurely
     LINE = re.compile(r"^(?:\[(?P<part>[^\]]*?)(?: @ 0x[0-9a-f]+)?\] )*\[(?P<level>[a-z]+)\] (?P<text>.*)$")
@@ -39,7 +39,7 @@ class DecoderLog:
         self._name = f"file:{path}"
         self._rest = b""
         # the last two of each part of ffmpeg, because their threads come in any order: mostly a cause and its effect
-        self._complaints: dict[str, collections.deque[str]] = {}
+        self._errors: dict[str, collections.deque[str]] = {}
         self._in_outputs = False
         self.has_input = False
 
@@ -49,9 +49,9 @@ class DecoderLog:
         for line in lines:
             self._line(line.decode("utf-8", "replace"))
 
-    def last_words(self) -> str:
-        """The last complaints of each part of ffmpeg, at most 500 characters: the same for the same file, anywhere."""
-        said = ((part, "; ".join(texts)) for part, texts in sorted(self._complaints.items()))
+    def last_errors(self) -> str:
+        """The last errors of each part of ffmpeg, at most 500 characters, equal for the same file on any machine."""
+        said = ((part, "; ".join(texts)) for part, texts in sorted(self._errors.items()))
         return " | ".join(f"{part}: {texts}" if part else texts for part, texts in said)[:500]
 
     def _line(self, line: str) -> None:
@@ -62,7 +62,7 @@ class DecoderLog:
         if found["level"] in ("error", "fatal", "panic"):
             if text.startswith("Error opening input file"):  # says no more than the others, and holds the path
                 return
-            said = self._complaints.setdefault(found["part"] or "", collections.deque(maxlen=2))
+            said = self._errors.setdefault(found["part"] or "", collections.deque(maxlen=2))
             text = text.strip().replace(self._name, "the file")
             if text not in said:
                 said.append(text)

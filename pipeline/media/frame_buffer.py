@@ -23,7 +23,7 @@ class FrameBuffer(Generic[T]):
     """Frames by tick, each as a value of the caller's choice.
 
     Args:
-        spec: gives the frame rate, and the length of every clip that is asked for.
+        spec: the clip spec, for the frame rate and the length of a clip.
     """
 
     def __init__(self, spec: ClipSpec) -> None:

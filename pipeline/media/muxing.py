@@ -28,9 +28,9 @@ def write_mp4s(video: Path, sounds: list[Path], made: list[Path], limit_s: float
     max_bytes = 4 * video.stat().st_size + sum(4 * sound.stat().st_size for sound in sounds) + 2**28
     if _run(mux_command(video.absolute(), sounds, made, copy=True), limit_s, max_bytes) is None:
         return True
-    complaint = _run(mux_command(video.absolute(), sounds, made, copy=False), limit_s, max_bytes)
-    if complaint is not None:
-        raise ClipError("unreadable", f"the mp4 cannot be written: {complaint}")
+    error = _run(mux_command(video.absolute(), sounds, made, copy=False), limit_s, max_bytes)
+    if error is not None:
+        raise ClipError("unreadable", f"the mp4 cannot be written: {error}")
     return False
 
 

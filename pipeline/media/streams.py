@@ -1,4 +1,4 @@
-"""What comes through the decoder's pipes, put together: sound where its time stamps say, frames with their times."""
+"""The bytes of the decoder's pipes -> sound placed by its time stamps, and frames with their times."""
 
 import collections
 import math
@@ -24,7 +24,7 @@ class Frame:
 
 
 class PlacedSound:
-    """Samples put where their time stamps say: silence in the gaps, and what would overlap is left out.
+    """Sound placed by its time stamps: silence in the gaps, and samples that would overlap are left out.
 
     ffmpeg can do so itself (`aresample=async`), but it holds a gap's whole silence in memory (3 GB for an hour of
     48 kHz stereo), slips when it cannot, and begins at 0 again when the sound's format changes on the way, as it does
@@ -51,7 +51,7 @@ class PlacedSound:
             self._packets.append((int(found.group(1)), int(found.group(2)) // 2))
 
     def take(self) -> Iterator[np.ndarray]:
-        """What is whole, contiguous from time 0 on: [n] int16, in few pieces and none much above CHUNK_SAMPLES."""
+        """The complete sound, contiguous from time 0 on: few chunks [n] int16, none much above CHUNK_SAMPLES."""
         batch: list[np.ndarray] = []
         for samples in self._placed():
             batch.append(samples)
@@ -101,7 +101,7 @@ class TimedFrames:
             self._times.append(self._last_s)
 
     def take(self) -> Iterator[Frame]:
-        """The frames of which both have come."""
+        """The frames whose pixels and times have both come."""
         size = math.prod(self._shape)
         while self._times and len(self._data) >= size:
             pixels = np.frombuffer(bytes(self._data[:size]), dtype=np.uint8)
