@@ -1,4 +1,4 @@
-"""What a cluster is told: `ray_cluster.yaml` against Ray's own schema, and a clear refusal where no cluster answers."""
+"""The connection to a cluster: `ray_cluster.yaml` fits Ray's own schema, and no answer is a clear refusal."""
 
 import json
 from pathlib import Path

@@ -46,7 +46,7 @@ def cells(output: str) -> dict[str, list[str]]:
 
 @pytest.fixture
 def metered(workspace: Workspace, world: World) -> Workspace:
-    """The world's workspace, its first part cut again with its costs, its second without."""
+    """The world's workspace, its first part cut again with its usage, its second without."""
     Metered(workspace, "shard", ShardPart(workspace, world.spec, ShardingConfig()))("00000")
     return workspace
 

@@ -102,7 +102,7 @@ def test_a_selection_that_keeps_nothing_says_so_and_what_refused_most(
         assert "materialize: 0 clips kept: no shards; audit" in capfd.readouterr().out
 
 
-def test_a_share_is_of_what_other_rules_leave_and_a_licence_that_no_video_has_is_told(
+def test_a_share_is_of_what_other_rules_leave_and_a_licence_that_no_video_has_is_named(
     scored: Workspace, ray_session: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     rows = scored.read(VIDEOS_FOLDER, "00000", VIDEOS).to_pylist()
@@ -200,7 +200,7 @@ def test_a_selection_waits_for_the_labels_of_parts_that_arrived(session: Session
     assert not workspace.has_stage("selections/s")
 
 
-def test_labelling_tells_coverage_agreement_and_where_the_conflicts_are(
+def test_labelling_prints_coverage_agreement_and_where_the_conflicts_are(
     workspace: Workspace, ray_session: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     videos = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS)["video_id"].to_pylist()

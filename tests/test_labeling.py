@@ -139,7 +139,9 @@ def test_a_clip_has_the_label_that_all_its_raters_give_it(case: str, workspace: 
     assert [(row["label"], row["num_raters"]) for row in labels.values()] == [(expected, num_raters)] * 4
 
 
-def test_the_votes_are_counted_and_their_agreement_and_conflicts_are_told(workspace: Workspace, tmp_path: Path) -> None:
+def test_the_votes_are_counted_and_their_agreement_and_conflicts_are_reported(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     videos = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS)["video_id"].to_pylist()
     cases = [["a,1,0", "b,1,0", "c,1,1"], ["a,0,1", "b,0,1"], ["a,0,0", "b,1,0"], ["a,1,0"]]
     rows = [f"{video},{vote}" for video, votes in zip(videos, cases, strict=False) for vote in votes]

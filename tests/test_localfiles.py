@@ -1,4 +1,4 @@
-"""Local files: a name never comes before its content, and what is no file, or not to be read, says so."""
+"""Local files: a name never comes before its content; what is no file, or cannot be read, is an error that names it."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""The match classifier learns what a product can tell, its curve is the likeliest, and its figures are held out."""
+"""The match classifier learns which pairs match, its curve is the likeliest, and its figures are held out."""
 
 import math
 
@@ -40,7 +40,7 @@ def model(matcher: str) -> CoincidenceModel:
 
 
 @pytest.mark.parametrize("matcher", ["concat", "product"])
-def test_a_trained_matcher_tells_matched_from_mismatched_pairs_it_has_not_seen(matcher: str) -> None:
+def test_a_trained_matcher_separates_matched_from_mismatched_pairs_it_has_not_seen(matcher: str) -> None:
     network = model(matcher)
     before = calibrate(network, batches(8, 0.5, seed=1))["match_auc"]
     train_matcher(network.matcher, batches(40, 0.5), MatchingConfig(num_steps=150, learning_rate=0.1), seed=0)
@@ -112,7 +112,7 @@ def test_calibration_mends_a_probability_that_is_far_too_sure(matcher: str) -> N
     assert (probability - label).square().mean() < 0.25
 
 
-def test_a_classifier_that_is_wrong_about_all_videos_is_told_as_such_and_not_turned_round() -> None:
+def test_a_classifier_that_is_wrong_about_all_videos_is_reported_and_not_inverted() -> None:
     network = model("cosine")
     opposed = [EmbeddedBatch(batch.visual, -batch.audio, batch.video) for batch in batches(4, 0.5)]
     figures = calibrate(network, opposed)

@@ -16,7 +16,7 @@ def scraped() -> list[str]:
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_what_a_stage_tells_can_be_scraped_from_the_node() -> None:
+def test_what_a_stage_publishes_can_be_scraped_from_the_node() -> None:
     publish("shard", 3, 12, 90.5, {"videos no_audio": 4, "video_s": 61.25})
     expected = {
         ("ray_earshot_parts_done", 'stage="shard"', "3.0"),

@@ -142,7 +142,7 @@ def test_a_published_list_has_its_label_in_its_name_and_speaks_for_three_raters(
     assert read(path) == [(name, i, i + 5, *verdict, "", 3) for i, name in enumerate(paths)]
 
 
-def test_columns_come_before_the_name_when_the_form_is_told(tmp_path: Path) -> None:
+def test_the_columns_of_a_file_decide_its_form_before_its_name(tmp_path: Path) -> None:
     table = pa.table({"video": ["a"], "on_screen": [0], "off_screen": [1]})
     pq.write_table(table, tmp_path / "votes_on_onscreen_unanimous_clips.parquet")
     assert read(tmp_path / "votes_on_onscreen_unanimous_clips.parquet") == [("a", 0.0, float("inf"), *OFF, "", 1)]

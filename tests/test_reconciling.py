@@ -1,4 +1,4 @@
-"""The totals: it counts every video and clip once, and tells what was lost, cut short or made up."""
+"""Totals: every video and clip is counted once; what was lost, cut short or made up is reported."""
 
 import os
 from collections.abc import Callable
@@ -181,7 +181,7 @@ def test_two_numbers_that_cancel_out_are_still_found(parts: Workspace) -> None:
     assert refusal(parts).startswith("clips/00000.parquet: 4 rows are not the 4 clips of videos/")
 
 
-def test_a_retry_that_is_half_done_is_told_from_damage(parts: Workspace) -> None:
+def test_a_retry_that_is_half_done_is_not_reported_as_damage(parts: Workspace) -> None:
     collection = from_rows([{"video_id": "cat", "uri": "cat"}], COLLECTION, COLLECTION_FOLDER)
     parts.commit(COLLECTION_FOLDER, "00003", collection, COLLECTION)
     change(parts, VIDEOS_FOLDER, lambda rows: [row for row in rows if row["video_id"] != "cat"])

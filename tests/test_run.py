@@ -81,12 +81,12 @@ def test_every_view_answers(finished: Workspace) -> None:
     assert counts["clips"] == 12 * 4  # starts at 0, 1, 2 and 3 s of 5 s
     assert counts["selections"] == counts["clips"]
     assert counts["sources"] == counts["examples"] * 4
-    costs = query(
+    usage = query(
         finished, "SELECT stage, count(*) AS n, min(cpu_s) > 0 AS measured FROM usage GROUP BY ALL"
     ).to_pylist()
     parts = {"shard": 2, "score-coincidence": 2, "label": 2, "survey-default": 2, "filter-default": 2}
-    assert {row["stage"]: row["n"] for row in costs if row["stage"] in parts} == parts
-    assert all(row["measured"] for row in costs)
+    assert {row["stage"]: row["n"] for row in usage if row["stage"] in parts} == parts
+    assert all(row["measured"] for row in usage)
 
 
 def test_evaluation_only_sees_test_videos(finished: Workspace, world: World) -> None:

@@ -388,7 +388,7 @@ def test_a_public_bucket_is_asked_unsigned_at_its_mirror_whatever_the_root_is_se
     assert "Authorization" not in headers
 
 
-def test_a_public_bucket_that_cannot_be_reached_is_told_with_what_to_do(
+def test_a_public_bucket_that_cannot_be_reached_is_an_error_with_what_to_do(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EARSHOT_PUBLIC_ENDPOINT_URL", "http://127.0.0.1:9")

@@ -16,7 +16,7 @@ from pipeline.models.separator import SeparationConfig, SeparationModel, Separat
 from pipeline.models.tdcn import TDCNConfig
 from pipeline.models.towers import CoincidenceConfig
 
-VIEW = ClipSpec(frame_height=32, frame_width=32)
+SPEC = ClipSpec(frame_height=32, frame_width=32)
 SMALL = ClipSpec(clip_s=1.0, hop_s=1.0, sample_rate_hz=8, frame_rate_hz=4.0, frame_height=2, frame_width=2)
 
 
@@ -29,7 +29,7 @@ class Fake(nn.Module):
         self.calls = 0
 
     def forward(self, mixture: torch.Tensor, frames: torch.Tensor) -> SeparationOutput:
-        assert frames.shape == (1, VIEW.num_frames, 3, 32, 32)
+        assert frames.shape == (1, SPEC.num_frames, 3, 32, 32)
         self.calls += 1
         loud, quiet = 0.75 * mixture, 0.25 * mixture
         sources = torch.stack([loud, quiet] if self.calls % 2 else [quiet, loud], dim=1)
@@ -51,7 +51,7 @@ def make_video(path, seconds, *arguments, sound_delay_s=0.0, picture_delay_s=0.0
 
 
 def decoded(path):
-    items = list(Decoding(path, VIEW))
+    items = list(Decoding(path, SPEC))
     frames = [item for item in items if isinstance(item, Frame)]
     return np.concatenate([item for item in items if not isinstance(item, Frame)]), frames
 
@@ -132,12 +132,12 @@ def test_an_estimate_moves_from_one_window_to_the_next_within_their_overlap():
 
 
 def test_with_every_source_on_screen_the_stem_is_the_soundtrack(video, tmp_path):
-    result = separate_video(str(video), str(tmp_path), VIEW, Fake(logit=100.0))
+    result = separate_video(str(video), str(tmp_path), SPEC, Fake(logit=100.0))
     sound, frames = decoded(video)
     on_screen, rate_hz = soundfile.read(tmp_path / "on_screen.flac", dtype="int32")
     np.testing.assert_array_equal(on_screen, sound.astype(np.int32) << 16)
     assert not soundfile.read(tmp_path / "off_screen.flac", dtype="int32")[0].any()
-    assert rate_hz == VIEW.sample_rate_hz
+    assert rate_hz == SPEC.sample_rate_hz
     assert (result.duration_s, result.on_screen_share) == (len(sound) / rate_hz, 1.0)
     assert result.num_windows == 2  # from 0 and from 2 s
     assert (result.num_clipped, result.video_copied) == (0, True)
@@ -155,7 +155,7 @@ def test_with_every_source_on_screen_the_stem_is_the_soundtrack(video, tmp_path)
 
 
 def test_stems_add_up_to_the_sound_whatever_the_verdicts(video, tmp_path):
-    result = separate_video(str(video), str(tmp_path), VIEW, Fake(logit=-1.0))
+    result = separate_video(str(video), str(tmp_path), SPEC, Fake(logit=-1.0))
     sound, _ = decoded(video)
     on_screen, off_screen = (soundfile.read(tmp_path / f"{stem}_screen.flac")[0] for stem in ("on", "off"))
     np.testing.assert_allclose(on_screen + off_screen, sound / 32768, atol=2**-23)
@@ -169,7 +169,7 @@ def test_the_separation_model_itself_gives_stems_of_the_whole_sound(video, tmp_p
     towers = CoincidenceConfig(backbone="small_cnn", frame_size=32, width=0.25, embedding_dim=16)
     tdcn = TDCNConfig(bottleneck=8, hidden=8, num_repeats=1, num_dilations=2)
     model = SeparationModel(SeparationConfig(basis="stft", tdcn=tdcn, towers=towers)).eval()
-    separate_video(str(video), str(tmp_path), VIEW, model)
+    separate_video(str(video), str(tmp_path), SPEC, model)
     sound, _ = decoded(video)
     on_screen, off_screen = (soundfile.read(tmp_path / f"{stem}_screen.flac")[0] for stem in ("on", "off"))
     np.testing.assert_allclose(on_screen + off_screen, sound / 32768, atol=2**-22)
@@ -178,7 +178,7 @@ def test_the_separation_model_itself_gives_stems_of_the_whole_sound(video, tmp_p
 
 def test_a_video_shorter_than_a_clip_keeps_its_length(tmp_path):
     path = make_video(tmp_path / "three.mkv", 3, "-c:v", "mpeg4")
-    result = separate_video(str(path), str(tmp_path / "out"), VIEW, Fake(logit=100.0))
+    result = separate_video(str(path), str(tmp_path / "out"), SPEC, Fake(logit=100.0))
     sound, _ = decoded(path)
     on_screen, _ = soundfile.read(tmp_path / "out" / "on_screen.flac", dtype="int32")
     np.testing.assert_array_equal(on_screen, sound.astype(np.int32) << 16)
@@ -188,7 +188,7 @@ def test_a_video_shorter_than_a_clip_keeps_its_length(tmp_path):
 
 def test_a_codec_that_does_not_fit_into_mp4_is_encoded_anew(tmp_path):
     path = make_video(tmp_path / "odd.webm", 3, "-c:v", "libvpx", "-s", "63x47")
-    result = separate_video(str(path), str(tmp_path), VIEW, Fake(logit=100.0))
+    result = separate_video(str(path), str(tmp_path), SPEC, Fake(logit=100.0))
     assert not result.video_copied
     _, frames = decoded(tmp_path / "off_screen.mp4")
     colours = [np.asarray(frame.pixels).reshape(-1, 3).mean(axis=0).argmax() for frame in frames]
@@ -199,18 +199,18 @@ def test_a_codec_that_does_not_fit_into_mp4_is_encoded_anew(tmp_path):
 @pytest.mark.parametrize(("sound_delay_s", "picture_delay_s"), [(1.0, 0.0), (0.0, 1.5)])
 def test_sound_and_picture_keep_their_offset(tmp_path, name, sound_delay_s, picture_delay_s):
     path = make_video(tmp_path / name, 6, sound_delay_s=sound_delay_s, picture_delay_s=picture_delay_s)
-    separate_video(str(path), str(tmp_path), VIEW, Fake(logit=100.0))
+    separate_video(str(path), str(tmp_path), SPEC, Fake(logit=100.0))
     (sound, frames), (muxed, muxed_frames) = decoded(path), decoded(tmp_path / "on_screen.mp4")
     first, muxed_first = (np.flatnonzero(np.abs(samples) > 2000)[0] for samples in (sound, muxed))
-    offset_s = first / VIEW.sample_rate_hz - frames[0].time_s
+    offset_s = first / SPEC.sample_rate_hz - frames[0].time_s
     assert offset_s == pytest.approx(sound_delay_s - picture_delay_s, abs=0.06)
-    assert muxed_first / VIEW.sample_rate_hz - muxed_frames[0].time_s == pytest.approx(offset_s, abs=0.06)
+    assert muxed_first / SPEC.sample_rate_hz - muxed_frames[0].time_s == pytest.approx(offset_s, abs=0.06)
 
 
 def test_what_cannot_be_decoded_leaves_nothing(tmp_path):
     path = tmp_path / "text.mp4"
     path.write_text("no video at all")
     with pytest.raises(ClipError) as caught:
-        separate_video(str(path), str(tmp_path / "out"), VIEW, Fake(logit=0.0))
+        separate_video(str(path), str(tmp_path / "out"), SPEC, Fake(logit=0.0))
     assert caught.value.reason == "unreadable"
     assert list((tmp_path / "out").iterdir()) == []

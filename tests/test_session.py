@@ -52,7 +52,7 @@ def told_by(capsys: pytest.CaptureFixture[str], root: str, **options: object) ->
     return capsys.readouterr().err
 
 
-def test_what_a_stage_goes_on_with_and_was_not_given_now_is_told_in_one_line(
+def test_settings_that_a_stage_keeps_and_that_were_not_given_now_are_printed_in_one_line(
     root: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = "selections/s: goes on with its own "

@@ -1,4 +1,4 @@
-"""`earshot shard`, whole: a collection that grows, changes and loses files; a second driver; what it tells."""
+"""`earshot shard`, whole: a collection that grows, changes and loses files; a second driver; what it prints."""
 
 import io
 import multiprocessing
@@ -61,7 +61,7 @@ def test_it_ends_with_a_count_of_every_video_and_clip(collection: Path, tmp_path
     assert out == f"{output} -> {tmp_path}/root/clips\n"
 
 
-def test_a_collection_that_has_grown_is_cut_where_it_is_new_and_a_changed_video_is_told(
+def test_a_collection_that_has_grown_is_cut_where_it_is_new_and_a_changed_video_is_reported(
     collection: Path, tmp_path: Path
 ) -> None:
     root = tmp_path / "root"
@@ -94,7 +94,7 @@ def test_rejects_of_a_reason_are_cut_again_when_asked(collection: Path, tmp_path
     assert (code, "tiemout" in err) == (2, True), err
 
 
-def test_missing_media_is_told_as_coverage(collection: Path, tmp_path: Path) -> None:
+def test_missing_media_is_reported_as_coverage(collection: Path, tmp_path: Path) -> None:
     table = tmp_path / "list.csv"
     table.write_text("uri\nvideos/a.mkv\nvideos/gone.mkv\nvideos/lost.mkv\nvideos/b.mkv\n")
     code, out, err = shard(table, tmp_path / "root")
@@ -145,7 +145,7 @@ def test_ray_data_and_tar_read_the_clips(collection: Path, tmp_path: Path) -> No
     assert listed == [f"{key}.{name}" for key in kept for name in ("0.jpg", "1.jpg", "flac", "json")]
 
 
-def test_progress_tells_videos_hours_per_minute_clips_and_rejects() -> None:
+def test_progress_shows_videos_hours_per_minute_clips_and_rejects() -> None:
     counts = {"video_s": 5400.0, "videos kept": 30, "videos no_audio": 2, "clips kept": 5000, "clips silent": 7}
     assert format_cutting(counts, elapsed_s=90.0) == (
         "32 videos, 1.50 h (1.00 h/min), 5000 clips; rejected: 2 videos no_audio, 7 clips silent"

@@ -28,7 +28,7 @@ from schemas.clips import CLIPS
 from schemas.videos import COLLECTION, VIDEOS
 
 RATE_HZ = 16000
-VIEW = ClipSpec(clip_s=2.0, frame_height=32, frame_width=32, exact_frames=True)
+SPEC = ClipSpec(clip_s=2.0, frame_height=32, frame_width=32, exact_frames=True)
 LAVFI = ("-f", "lavfi", "-i")
 EXACT = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "pcm_s16le")
 MakeMedia = Callable[..., Path]
@@ -78,7 +78,7 @@ def cut(tmp_path: Path) -> Callable[..., Cut]:
         *files: Path | str,
         columns: str = "",
         values: str = "",
-        spec: ClipSpec = VIEW,
+        spec: ClipSpec = SPEC,
         config: ShardingConfig | None = None,
     ) -> Cut:
         made.append(1)
@@ -162,14 +162,14 @@ def test_what_lies_before_the_span_is_not_held_in_memory(make_media: MakeMedia) 
             return super()._is_complete(index)
 
     video = {"video_id": "v", "uri": str(steady(make_media, 30.0)), "spans": [{"start_s": 26.0, "end_s": 28.0}]}
-    cutting = Watched(video, VIEW, ShardingConfig())
+    cutting = Watched(video, SPEC, ShardingConfig())
     assert [clip.row["start_s"] for clip in cutting] == [26.0]
     assert cutting.longest_s < 8  # pipes and one read hold a few seconds
 
 
 def test_what_lies_after_the_span_is_not_decoded(make_media: MakeMedia) -> None:
     video = {"video_id": "v", "uri": str(steady(make_media, 30.0)), "spans": [{"start_s": 0.0, "end_s": 3.0}]}
-    cutting = Cutting(video, VIEW, ShardingConfig())
+    cutting = Cutting(video, SPEC, ShardingConfig())
     assert [clip.row["start_s"] for clip in cutting] == [0.0, 1.0]
     assert cutting._decoding is not None
     assert cutting._decoding.num_frames < 20  # of 30; pipes hold a few
@@ -309,10 +309,10 @@ def test_a_video_that_could_not_be_asked_for_is_not_missing_and_its_part_stays_t
     plan_parts(workspace, list_videos(str(tmp_path / "list.csv")), CollectingConfig())
     monkeypatch.setattr(s3, "_iter_chunks", refuse)
     with pytest.raises(type(error)):
-        ShardPart(workspace, VIEW, ShardingConfig())("00000")
+        ShardPart(workspace, SPEC, ShardingConfig())("00000")
     assert workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER) == ["00000"]
     monkeypatch.setattr(s3, "_iter_chunks", refuse_as_missing)
-    ShardPart(workspace, VIEW, ShardingConfig())("00000")
+    ShardPart(workspace, SPEC, ShardingConfig())("00000")
     (row,) = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS).to_pylist()
     assert (row["outcome"], row["detail"]) == ("missing", "s3://bucket/a.mp4: NoSuchKey")
 
@@ -395,7 +395,7 @@ def test_a_workspace_in_a_bucket_holds_the_same_bytes(
 ) -> None:
     local = cut(steady(make_media, 3.0))
     remote = Workspace(f"{s3_bucket}/{tmp_path.name}")
-    Cut(remote, tmp_path / "list_1.csv", VIEW, ShardingConfig())
+    Cut(remote, tmp_path / "list_1.csv", SPEC, ShardingConfig())
     assert files_of(remote) == files_of(local.workspace)
 
 

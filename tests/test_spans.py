@@ -8,10 +8,10 @@ import pytest
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.spans import Plan, plan_clips
 
-VIEW = ClipSpec()  # 5 s every 1 s
+SPEC = ClipSpec()  # 5 s every 1 s
 
 
-def starts(*spans: tuple[float, float | None], spec: ClipSpec = VIEW, most: int = 50) -> list[float]:
+def starts(*spans: tuple[float, float | None], spec: ClipSpec = SPEC, most: int = 50) -> list[float]:
     given = [{"start_s": start_s, "end_s": end_s} for start_s, end_s in spans]
     return [plan.start_s for plan in itertools.islice(plan_clips(given, spec, 0.1), most)]
 
@@ -40,7 +40,7 @@ def test_a_span_gives_its_start_and_every_hop_that_ends_within_it(
 
 def test_a_clip_that_several_spans_ask_for_is_planned_once() -> None:
     assert starts((3.0, 9.0), (0.0, 6.0), (1.0, 6.0), (3.0, 9.0)) == [0, 1, 3, 4]
-    both = list(plan_clips([{"start_s": 0.0, "end_s": 7.0}, {"start_s": 2.0, "end_s": 4.0}], VIEW, 0.1))
+    both = list(plan_clips([{"start_s": 0.0, "end_s": 7.0}, {"start_s": 2.0, "end_s": 4.0}], SPEC, 0.1))
     assert [(plan.start_s, plan.is_certain, plan.span_end_s) for plan in both] == [
         (0.0, True, 7.0),
         (1.0, False, 7.0),
@@ -50,5 +50,5 @@ def test_a_clip_that_several_spans_ask_for_is_planned_once() -> None:
 
 def test_spans_come_in_order_of_their_start_and_an_open_one_has_no_end() -> None:
     assert starts((100.0, 105.0), (7.25, None), (2.0, 7.0), most=4) == [2.0, 7.25, 8.25, 9.25]
-    first = next(plan_clips([{"start_s": 7.25, "end_s": None}], VIEW, 0.1))
+    first = next(plan_clips([{"start_s": 7.25, "end_s": None}], SPEC, 0.1))
     assert first == Plan(7.25, is_certain=True, span_end_s=math.inf)

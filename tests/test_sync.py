@@ -23,7 +23,7 @@ from pipeline.clips.sharding import Cutting, ShardingConfig
 from pipeline.media.decoding import Decoding
 from pipeline.media.streams import Frame
 
-VIEW = ClipSpec(clip_s=1, hop_s=1, frame_rate_hz=30, frame_height=16, frame_width=16, exact_frames=True)
+SPEC = ClipSpec(clip_s=1, hop_s=1, frame_rate_hz=30, frame_height=16, frame_width=16, exact_frames=True)
 CONFIG = ShardingConfig(min_rms_db=-200)  # silence is wanted here
 LAVFI = ("-f", "lavfi", "-i")
 NTSC = Fraction(30000, 1001)
@@ -87,7 +87,7 @@ SOURCES = [
 ]
 
 
-def cut(path: Path, spec: ClipSpec = VIEW) -> tuple[np.ndarray, list[tuple[float, float]]]:
+def cut(path: Path, spec: ClipSpec = SPEC) -> tuple[np.ndarray, list[tuple[float, float]]]:
     """What the clips of a file hold: [T] sound from time 0 on, and (time, brightness) of every frame."""
     video = {"video_id": "v", "uri": str(path), "size_bytes": None, "revision": None}
     video |= {"license": None, "author": None, "split": None, "spans": None}
@@ -107,7 +107,7 @@ def cut(path: Path, spec: ClipSpec = VIEW) -> tuple[np.ndarray, list[tuple[float
 def onsets_s(path: Path) -> tuple[float, float]:
     """When the beep and the flash begin."""
     sound, frames = cut(path)
-    beep_s = np.flatnonzero(np.abs(sound) > 0.1 * np.abs(sound).max())[0] / VIEW.sample_rate_hz
+    beep_s = np.flatnonzero(np.abs(sound) > 0.1 * np.abs(sound).max())[0] / SPEC.sample_rate_hz
     return float(beep_s), min(time_s for time_s, brightness in frames if brightness > 128)
 
 
@@ -183,8 +183,8 @@ def test_a_frame_that_stands_in_for_one_not_decoded_shows_the_time_it_states(
 ) -> None:
     source = Source(container, NTSC, -0.3)
     path = make_media(f"sync_{source}.{container}", *source.arguments())
-    sound, frames = cut(path, dataclasses.replace(VIEW, exact_frames=False))
-    beep_s = np.flatnonzero(np.abs(sound) > 0.1 * np.abs(sound).max())[0] / VIEW.sample_rate_hz
+    sound, frames = cut(path, dataclasses.replace(SPEC, exact_frames=False))
+    beep_s = np.flatnonzero(np.abs(sound) > 0.1 * np.abs(sound).max())[0] / SPEC.sample_rate_hz
     since_s = np.array([time_s for time_s, _ in frames]) - (beep_s + source.first_white_s - 2.0 + 0.3)
     is_white = np.array([brightness for _, brightness in frames]) > 128
     unclear = np.minimum(np.abs(since_s), np.abs(since_s - 0.2)) < 0.007  # the flash's ends, as well as they are known
@@ -194,7 +194,7 @@ def test_a_frame_that_stands_in_for_one_not_decoded_shows_the_time_it_states(
 
 def test_a_frame_whose_time_the_container_rounded_down_belongs_to_its_tick(make_media: MakeMedia) -> None:
     path = make_media("sync_thirds.mkv", *Source("mkv", Fraction(30)).arguments())
-    spec = dataclasses.replace(VIEW, frame_rate_hz=3)
+    spec = dataclasses.replace(SPEC, frame_rate_hz=3)
     times = [item.time_s for item in Decoding(path, spec) if isinstance(item, Frame)]
     assert 0.333 in times  # frame 10, which Matroska's milliseconds put before its tick at 1/3 s
     np.testing.assert_allclose(times, np.arange(12) / 3, atol=0.001)

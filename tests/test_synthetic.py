@@ -67,7 +67,7 @@ def decoded_picture(path: Path, scene: Scene) -> np.ndarray:
 
 
 def a_source(kind: str, number: int, spans: tuple[tuple[float, float], ...] | None = None) -> Source:
-    """A source of one kind alone in spec, sounding throughout 4 s or in `spans`."""
+    """A source of one kind alone in view, sounding throughout 4 s or in `spans`."""
     rng = np.random.default_rng([number, list(KINDS).index(kind)])
     config = WorldConfig(num_videos=1, duration_s=4.0, event_fraction=0.0)
     source = plan_source(config, number, 0, place_thing(kind, 0, 1, 4 / 3, rng), kind, rng)

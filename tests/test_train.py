@@ -107,7 +107,7 @@ def test_workers_get_as_many_cpus_as_all_of_them_find_room_for(
         ([{"CPU": 1.0, "GPU": 8.0}], 8, "a CPU and a GPU, and there is room for 1."),
     ],
 )
-def test_a_crowd_of_workers_is_told_how_many_fit_unless_nodes_join_on_demand(
+def test_a_crowd_of_workers_is_refused_with_how_many_fit_unless_nodes_join_on_demand(
     nodes: list[dict[str, float]], count: int, room: str
 ) -> None:
     with pytest.raises(ConnectionError, match=re.escape(f"--workers {count}: each needs {room}")):
