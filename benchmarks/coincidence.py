@@ -24,8 +24,8 @@ from pipeline.clips.splitting import split_of
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.hashing import as_dict
-from pipeline.learners import load_model
 from pipeline.learners.coincidence import CoincidenceLearner
+from pipeline.learners.loading import load_model
 from pipeline.metrics.calibration import expected_calibration_error
 from pipeline.metrics.detection import matched_mismatched_auc
 from pipeline.metrics.retrieval import recall_at

@@ -1,79 +1,64 @@
-"""Evaluate a separation model on frozen sets, and its coincidence model on held-out pairs -> reports/model=<model>/."""
+"""Evaluate models as their learners say: frozen sets, or scores -> reports/model=<model>/."""
 
 from typing import Annotated
 
 from cluster.resources import EVALUATING
 from jobs.console.options import Address, Preset, Root, Seed, Set, named
+from jobs.console.remedies import explain
 from jobs.console.session import Session, open_session
-from pipeline.clips.splitting import SplittingConfig, duplicate_groups
-from pipeline.config import from_dict
-from pipeline.evaluation.evaluating import EvaluatePart, commit_summary, summarise_coincidence, summarise_separation
+from pipeline.errors import ConfigError
+from pipeline.evaluation.evaluating import Evaluation, commit_summary
 from pipeline.formatting import format_counts
-from pipeline.hashing import hash_json
-from pipeline.learners import check_model
-from pipeline.storage.workspace import CLIPS_FOLDER, report_folder
+from pipeline.learners.loading import find_entry, learner_of, trained_models
 
 
-def evaluate(session: Session, model: str, mixtures: str, coincidence: str) -> None:
-    """Evaluate both models, as far as their reports are not there."""
-    evaluate_separation(session, model, mixtures)
-    evaluate_coincidence(session, coincidence)
-
-
-def evaluate_separation(session: Session, model: str, mixtures: str) -> None:
-    """Evaluate the parts that have no rows yet, then write the summary."""
-    workspace, folder, report = session.workspace, f"mixtures/{mixtures}", f"reports/model={model}"
-    workspace.require(folder)
-    inputs = {folder: workspace.stage(folder)["hash"]} | check_model(workspace, model, "separation")
-    with session.begin(report, {}, inputs):
-        if workspace.is_finished(report):
-            session.done("evaluate", "nothing to do, the report is there", report)
-            return
-        parts = workspace.pending(folder, report_folder(model, "examples"))
-        counts = session.map(f"evaluate {model}", EvaluatePart(workspace, model, mixtures), parts, EVALUATING)
-        commit_summary(workspace, model, summarise_separation(workspace, model))
-        workspace.finish(report)
-        session.done("evaluate", format_counts(counts), report)
-
-
-def evaluate_coincidence(session: Session, model: str) -> None:
-    """Write the summary of all clips' scores, again where there are more of them, or other duplicates, than before."""
-    workspace, folder, report = session.workspace, f"scores/{model}", f"reports/model={model}"
-    if not workspace.has_stage(folder) or workspace.pending(CLIPS_FOLDER, folder):
-        print(f"evaluate: no summary of {model}: not all clips have its scores. Run `earshot score --model {model}`.")
-        return
+def evaluate(session: Session, model: str, mixtures: str) -> None:
+    """Evaluate the parts that have no rows yet, then write the summary; again where there is more to summarise."""
+    workspace, report = session.workspace, f"reports/model={model}"
+    kind = find_entry(learner_of(workspace, model)).evaluation()
     session = session.resume(report)
-    seen = hash_json([workspace.parts(folder), sorted(duplicate_groups(workspace).items())])
-    # what is held out is what the model was not trained on, whatever the root's settings are by now
-    config = from_dict(SplittingConfig, workspace.stage(f"models/{model}")["settings"]["splitting"])
-    inputs = {folder: workspace.stage(folder)["hash"]}
-    with session.begin(report, {"splitting": config, "seed": session.seed}, inputs):
-        if workspace.stage(report).get("seen") == seen:
-            session.done("evaluate", "nothing to do, the summary is there", report)
+    evaluation: Evaluation = kind(workspace, model, mixtures, session.seed)
+    if folder := evaluation.missing():
+        missing = ConfigError(f"{workspace.uri(folder)}: not complete.", "missing", folder=folder, root=workspace.root)
+        print(f"evaluate {model}: {explain(missing, 'evaluate')}")
+        return
+    facts = evaluation.facts()
+    with session.begin(report, evaluation.settings(), evaluation.inputs()):
+        if workspace.is_finished(report) and facts.items() <= workspace.stage(report).items():
+            session.done(f"evaluate {model}", "nothing to do, the report is there", report)
             return
-        rows = summarise_coincidence(workspace, model, config, session.seed)
+        counts = session.map(f"evaluate {model}", evaluation, evaluation.pending(), EVALUATING)
+        rows = evaluation.summarise()
         commit_summary(workspace, model, rows)
-        workspace.finish(report, seen=seen)
-        told = [f"{row['metric']} {row['value']:.3g} of {row['n']} pairs" for row in rows if row["value"] is not None]
-        session.done("evaluate", ", ".join(told) or "fewer than two test videos: nothing to compare", report)
+        workspace.finish(report, **facts)
+        first = {(headline.eval_set, headline.metric) for headline in evaluation.headlines}
+        found = [row for row in rows if (row["eval_set"], row["metric"]) in first and row["value"] is not None]
+        text = [format_counts(counts)] if counts else []
+        text += [f"{row['metric']} {row['value']:.3g} of {row['n']} ({row['eval_set']})" for row in found[:1]]
+        session.done(f"evaluate {model}", ", ".join(text) or "too few clips: nothing to compare", report)
 
 
 def command(
     root: Root,
-    model: Annotated[str, named("Name of the separation model.")] = "separation",
-    mixtures: Annotated[str, named("Name of the frozen sets.")] = "default",
-    coincidence: Annotated[str, named("Coincidence model to summarise beside it.")] = "coincidence",
+    model: Annotated[str | None, named("Name of the model. Default: every trained one.")] = None,
+    mixtures: Annotated[str, named("Name of the frozen sets, for models that are evaluated on them.")] = "default",
     preset: Preset = None,
     settings: Set = None,
     seed: Seed = None,
     address: Address = None,
 ) -> None:
-    """Measure a separation model: SI-SNR, off-screen suppression and AUC-ROC on the frozen sets.
+    """Measure the models on held-out clips.
 
-    Reads models/<model>/ and mixtures/<mixtures>/. Writes reports/model=<model>/: one row per example, one per
-    separated source, and a summary. Where all clips have scores/<coincidence>/, also reports/model=<coincidence>/: how
-    well that model tells a held-out clip's own sound from another's.
+    Reads models/<model>/ and what its learner is evaluated on: for separation mixtures/<mixtures>/ (SI-SNR, off-screen
+    suppression, AUC-ROC), for coincidence the scores of all clips (how well own sounds are told from others'). Writes
+    reports/model=<model>/: a summary, and the rows that it is made of.
 
     Example: earshot evaluate --root my_workspace
     """
-    evaluate(open_session(root, preset, settings, seed, address), model, mixtures, coincidence)
+    session = open_session(root, preset, settings, seed, address)
+    models = [model] if model else trained_models(session.workspace)
+    if not models:
+        where, facts = session.workspace.uri("models"), {"folder": "models/NAME", "root": session.workspace.root}
+        raise ConfigError(f"{where}: no trained model.", "missing", **facts)
+    for name in models:
+        evaluate(session, name, mixtures)

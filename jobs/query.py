@@ -8,15 +8,17 @@ import typer
 from jobs.console.options import ReadRoot
 from jobs.console.tables import show
 from pipeline.errors import ConfigError
-from pipeline.reports.querying import VIEWS, describe, query
+from pipeline.reports.querying import describe, query, tables
 from pipeline.storage.workspace import open_workspace
+from schemas.fields import table_name
 
 MAX_ROWS = 50
+VIEWS = ", ".join(table_name(schema) for schema, _ in tables())
 
 
 def command(
     root: ReadRoot,
-    sql: Annotated[str | None, typer.Argument(help=f"One SELECT, in DuckDB's SQL, over {', '.join(VIEWS)}.")] = None,
+    sql: Annotated[str | None, typer.Argument(help=f"One SELECT, in DuckDB's SQL, over {VIEWS}.")] = None,
     columns: Annotated[bool, typer.Option("--columns", help="List every view's columns, units and meaning.")] = False,
     format: Annotated[
         Literal["table", "csv", "json"], typer.Option(help="How to print; csv and json print all.")

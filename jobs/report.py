@@ -13,7 +13,7 @@ PAGE = "report.html"
 def report(workspace: Workspace) -> None:
     """Print the figures with their baselines and the clips of extreme scores; write the page."""
     found = make_report(workspace)
-    show(["model", "figure", "value", "baseline", "which is", "n"], [[row.run, *row.cells()] for row in found.figures])
+    show(["model", "figure", "value", "baseline", "which is", "n"], [[row.of, *row.cells()] for row in found.figures])
     if found.extremes:
         names = ["model", "", "score", "video", "start_s", "loudness_lufs"]
         rows = [[c.model, c.which, c.score, printable(c.video), c.start_s, c.loudness_lufs] for c in found.extremes]

@@ -23,14 +23,15 @@ def run(session: Session, collection: str, labels: list[str], workers: int | Non
     if labels:
         read_judgements(labels)  # what is wrong with a label file is told now, not after an hour of cutting
     shard(session, collection, media)
-    train_model(session, "coincidence", "coincidence", None, workers)  # which sounds belong to what is on screen
+    train_model(session, "coincidence", "coincidence", "default", workers)  # which sounds belong to what is on screen
     score(session, "coincidence")
     if labels:
         label(session, labels)
     select(session, "default", "coincidence")
     mix(session, "default", "default")  # frozen before the model that it will judge is trained
     train_model(session, "separation", "separation", "default", workers)
-    evaluate(session, "separation", "default", "coincidence")
+    for model in ("coincidence", "separation"):
+        evaluate(session, model, "default")
     report(session.workspace)
 
 

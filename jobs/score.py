@@ -6,7 +6,7 @@ from cluster.resources import SCORING
 from jobs.console.options import Address, Preset, Root, Scorer, Seed, Set
 from jobs.console.session import Session, open_session
 from pipeline.formatting import format_counts
-from pipeline.learners import check_model
+from pipeline.learners.loading import check_model
 from pipeline.selection.scoring import ScorePart
 from pipeline.storage.workspace import CLIPS_FOLDER
 

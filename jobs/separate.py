@@ -10,7 +10,7 @@ from pipeline.clip_specs import ClipSpecs
 from pipeline.config import from_dict
 from pipeline.errors import ClipError, ConfigError, DataError
 from pipeline.inference.separating import separate_video
-from pipeline.learners import load_model
+from pipeline.learners.loading import load_model
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, open_workspace
 

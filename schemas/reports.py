@@ -42,7 +42,7 @@ class SummaryRow(TypedDict):
 
     model: Annotated[str, "name of the model"]
     eval_set: Annotated[str, "the set, or `all` where a figure pools them"]
-    metric: Annotated[str, "such as median_si_snr_db: see pipeline/evaluation/evaluating.py"]
+    metric: Annotated[str, "such as median_si_snr_db: see the files of pipeline/evaluation/"]
     value: Annotated[float | None, "the figure"]
     unit: Annotated[str, "dB, or 1 for a ratio"]
     n: Annotated[int, "examples, sources or pairs behind it"]

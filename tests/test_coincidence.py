@@ -47,13 +47,13 @@ def test_validation_does_not_augment_and_training_does(world: World) -> None:
     assert not torch.equal(plain, varied)
 
 
-NCE = dataclasses.replace(COINCIDENCE, objective="nce", memory=MemoryBankConfig(size=12, num_negatives=12))
+NCE = dataclasses.replace(COINCIDENCE, objective="nce", memory_bank=MemoryBankConfig(size=12, num_negatives=12))
 
 
 @pytest.mark.parametrize(("draw", "shape"), [("shared", [12]), ("per_example", [3, 12])])
 def test_a_batch_for_nce_says_where_its_noise_lies(world: World, draw: str, shape: list[int]) -> None:
     clips = load_split(world.workspace, "train", SplittingConfig())
-    config = dataclasses.replace(NCE, memory=dataclasses.replace(NCE.memory, draw=draw))
+    config = dataclasses.replace(NCE, memory_bank=dataclasses.replace(NCE.memory_bank, draw=draw))
     learner = CoincidenceLearner(config)
     batch = learner.batch(clips, step_rng(0), 3, slice(None), augment=True)
     assert list(batch["negatives"].shape) == shape
@@ -69,8 +69,8 @@ def test_a_batch_for_nce_says_where_its_noise_lies(world: World, draw: str, shap
 def test_nce_remembers_what_it_has_seen_and_reaches_both_towers(world: World, draw: str, directions: str) -> None:
     torch.manual_seed(0)
     clips = load_split(world.workspace, "train", SplittingConfig())
-    memory = dataclasses.replace(NCE.memory, draw=draw, directions=directions)
-    learner = CoincidenceLearner(dataclasses.replace(NCE, memory=memory))
+    memory = dataclasses.replace(NCE.memory_bank, draw=draw, directions=directions)
+    learner = CoincidenceLearner(dataclasses.replace(NCE, memory_bank=memory))
     model = learner.model().train()
     remembered = learner.begin(clips, 0, LocalContext())
     seen: list[int] = []
@@ -109,7 +109,7 @@ def bars_and_tones(num_videos: int, seed: int) -> tuple[torch.Tensor, torch.Tens
 def test_nce_learns_what_sounds_how_for_videos_it_has_not_seen(backbone: str, score: str, directions: str) -> None:
     shape = CoincidenceConfig(backbone=backbone, frame_size=32, width=0.125, embedding_dim=16, score=score)
     memory = MemoryBankConfig(size=512, num_negatives=256, directions=directions)
-    learner = CoincidenceLearner(dataclasses.replace(NCE, model=shape, memory=memory))
+    learner = CoincidenceLearner(dataclasses.replace(NCE, model=shape, memory_bank=memory))
     torch.manual_seed(0)
     model = learner.model().train()
     learner.begin(None, 0, LocalContext())

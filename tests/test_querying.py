@@ -2,7 +2,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import ConfigError, DataError
-from pipeline.reports.querying import TABLES, describe, query, query_all
+from pipeline.reports.querying import describe, query, query_all, tables
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace, report_folder
 from schemas.fields import from_rows, table_name
@@ -66,7 +66,7 @@ def test_the_folder_name_run_does_not_become_a_column_or_replace_one(workspace):
     ]
 
 
-@pytest.mark.parametrize("schema", [schema for schema, _ in TABLES], ids=table_name)
+@pytest.mark.parametrize("schema", [schema for schema, _ in tables()], ids=table_name)
 def test_every_view_has_the_columns_of_its_schema_whether_its_stage_has_run_or_not(workspace, schema):
     found = query(workspace, f"SELECT * FROM {table_name(schema)} LIMIT 0")
     assert found.column_names == schema.names
@@ -153,7 +153,7 @@ def test_an_unfinished_part_is_not_read(workspace):
 
 
 def test_a_root_without_any_stage_is_said_to_be_one(tmp_path):
-    with pytest.raises(ConfigError, match=r"no stage has run there.*earshot run"):
+    with pytest.raises(ConfigError, match=r"no stage has run there"):
         query(Workspace(str(tmp_path)), "SELECT * FROM clips")
 
 
@@ -189,7 +189,7 @@ def test_several_queries_read_each_part_once(s3_bucket, monkeypatch):
 
 def test_describe_lists_every_column_with_its_unit_and_doc():
     columns = describe()
-    assert len(columns) == sum(len(schema) for schema, _ in TABLES)
+    assert len(columns) == sum(len(schema) for schema, _ in tables())
     duration = next(column for column in columns if (column.view, column.column) == ("videos", "duration_s"))
     assert (duration.type, duration.unit) == ("double", "s")
     assert duration.doc.startswith("decoded duration")

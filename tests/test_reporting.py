@@ -41,7 +41,8 @@ def workspace(tmp_path_factory):
     workspace = Workspace(str(tmp_path_factory.mktemp("reporting")))
     workspace.begin("clips", {"hop_s": 1.0}, {})
     workspace.finish("clips")
-    workspace.begin("models/separation", {"steps": 3}, {})
+    workspace.begin("models/coincidence", {"learner": "coincidence"}, {})
+    workspace.begin("models/separation", {"learner": "separation", "steps": 3}, {})
     videos = [
         {"video_id": f"v{i}", "uri": f"/videos/{i}", "part": "00000", "num_clips": 1, "outcome": outcome}
         for i, outcome in enumerate(OUTCOMES)
@@ -138,7 +139,7 @@ def page(text):
 
 
 def test_figures_stand_beside_chance_or_the_untouched_mixture(report):
-    figures = [(row.run, row.value, row.unit, row.baseline, row.baseline_of, row.n) for row in report.figures]
+    figures = [(row.of, row.value, row.unit, row.baseline, row.baseline_of, row.n) for row in report.figures]
     assert figures == [
         ("coincidence", 0.8125, "1", 0.5, "chance", 1200),
         ("separation", 6.25, "dB", 0.5, "untouched mixture", 40),

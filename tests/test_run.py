@@ -16,9 +16,8 @@ from helpers.command import earshot
 from jobs.cli import COMMANDS
 from jobs.console.session import open_session
 from jobs.run import run
-from pipeline.evaluation.evaluating import report_folder
 from pipeline.reports.querying import query
-from pipeline.storage.workspace import Workspace
+from pipeline.storage.workspace import Workspace, report_folder
 from schemas.clips import CLIPS
 from schemas.reports import EXAMPLES
 

@@ -1,10 +1,13 @@
-"""Presets: whole configurations, written as functions. `--preset` picks one, `--set stage.field=value` changes a field.
+"""Presets: whole configurations. `--preset` picks one, `--set stage.field=value` changes a field.
+
+The configs of stages are here, those of a learner in its own file: `Learner.presets`.
 
 `tiny` trains everything in minutes on a laptop, `small` in half an hour; `base` has the published sizes of AudioScope,
 `contrastive` those of the contrastive system, and both want GPUs. All cut the same clips.
 """
 
 import dataclasses
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.clip_specs import ClipSpecs
 from pipeline.clips.sharding import ShardingConfig
@@ -14,20 +17,26 @@ from pipeline.config import config_dataclass
 from pipeline.errors import ConfigError, did_you_mean
 from pipeline.evaluation.mixing import MixingConfig
 from pipeline.labels.labeling import LabelingConfig
-from pipeline.learners.coincidence import CoincidenceLearnerConfig
-from pipeline.learners.matching import MatchingConfig
-from pipeline.learners.separation import SeparationLearnerConfig
-from pipeline.models.separator import SeparationConfig
-from pipeline.models.tdcn import TDCNConfig
-from pipeline.models.towers import CoincidenceConfig
+from pipeline.learners import LEARNERS
 from pipeline.selection.filtering import FilteringConfig
 from pipeline.selection.materializing import MaterializingConfig
-from pipeline.training.protocols import TrainingConfig
+
+T = TypeVar("T")
+
+
+def _with_learners(cls: type[T]) -> type[T]:
+    """The class with one more field per learner of the registry, which holds its config."""
+    for learner, entry in LEARNERS.items():
+        kind = entry.learner().config_class
+        cls.__annotations__[learner] = kind
+        setattr(cls, learner, dataclasses.field(default_factory=kind))
+    return cls
 
 
 @config_dataclass
+@_with_learners
 class PipelineConfig:
-    """One config per stage; every field that changes a result is in one of them."""
+    """One config per stage and per learner; every field that changes a result is in one of them."""
 
     collecting: CollectingConfig = dataclasses.field(default_factory=CollectingConfig)
     """How the collection is split into parts."""
@@ -37,8 +46,6 @@ class PipelineConfig:
     """What becomes a clip."""
     splitting: SplittingConfig = dataclasses.field(default_factory=SplittingConfig)
     """Shares of train, validate and test videos."""
-    coincidence: CoincidenceLearnerConfig = dataclasses.field(default_factory=CoincidenceLearnerConfig)
-    """Model and training of the coincidence learner."""
     labeling: LabelingConfig = dataclasses.field(default_factory=LabelingConfig)
     """When people's judgements become a label."""
     filtering: FilteringConfig = dataclasses.field(default_factory=FilteringConfig)
@@ -47,108 +54,27 @@ class PipelineConfig:
     """How shuffled shards are cut, with `earshot filter --materialize`."""
     mixing: MixingConfig = dataclasses.field(default_factory=MixingConfig)
     """The frozen evaluation sets."""
-    separation: SeparationLearnerConfig = dataclasses.field(default_factory=SeparationLearnerConfig)
-    """Model and training of the separation learner."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, learner: str) -> Any:
+            """A learner's config."""
 
 
-def base() -> PipelineConfig:
-    """Published sizes (AudioScope, section 4): for a corpus of 10^5 videos or more, and GPUs."""
-    return PipelineConfig(filtering=FilteringConfig(min_score=0.8, duplicate_similarity=0.9))
-
-
-def contrastive() -> PipelineConfig:
-    """As base, with the coincidence model of US11335096B2: 3-D stem, 512 dimensions, bilinear score, NCE."""
-    config, towers = base(), CoincidenceConfig(backbone="stem3d", embedding_dim=512, score="bilinear")
-    return dataclasses.replace(
-        config,
-        coincidence=dataclasses.replace(config.coincidence, model=towers, objective="nce"),
-        separation=dataclasses.replace(
-            config.separation, model=dataclasses.replace(config.separation.model, towers=towers)
-        ),
-    )
-
-
-def tiny() -> PipelineConfig:
-    """Trains in about five minutes on 2 cores from a few hundred short videos; runs on a few dozen."""
-    towers = CoincidenceConfig(backbone="small_cnn", frame_size=64, width=0.25, embedding_dim=64)
-    separator = SeparationConfig(
-        basis="stft",
-        hop_ms=16.0,
-        tdcn=TDCNConfig(bottleneck=128, hidden=256, num_repeats=2, num_dilations=6),
-        towers=towers,
-        cosine_feature=True,
-        max_boost_db=20.0,
-        freeze_towers=True,
-        detach_sources_for_classifier=True,
-    )
-    return PipelineConfig(
-        collecting=CollectingConfig(videos_per_part=8),
-        splitting=SplittingConfig(validate_fraction=0.1, test_fraction=0.2),
-        coincidence=CoincidenceLearnerConfig(
-            model=towers,
-            crop=0.4,
-            matching=MatchingConfig(num_batches=24, num_steps=1000, num_held_out_batches=8),
-            training=TrainingConfig(
-                num_steps=700,
-                batch_size=64,
-                learning_rate=2e-3,
-                warmup_steps=20,
-                weight_decay=0.01,
-                validate_every=100,
-                num_validation_batches=4,
-            ),
-        ),
-        filtering=FilteringConfig(keep_fraction=0.8),
-        mixing=MixingConfig(max_clips_per_video=2, moms_per_clip=2, examples_per_part=50),
-        separation=SeparationLearnerConfig(
-            model=separator,
-            cross_entropy="exact",
-            weigh_by_power=True,
-            crop_frames=2,
-            training=TrainingConfig(
-                num_steps=400,
-                batch_size=12,
-                learning_rate=2e-3,
-                warmup_steps=20,
-                validate_every=100,
-                num_validation_batches=4,
-            ),
-        ),
-    )
-
-
-def small() -> PipelineConfig:
-    """As tiny, but the coincidence model trains a quarter of an hour on 2 cores: for some thousands of videos."""
-    config = tiny()
-    training = dataclasses.replace(config.coincidence.training, num_steps=2000, batch_size=96, validate_every=250)
-    coincidence = dataclasses.replace(config.coincidence, training=training, matching=MatchingConfig())
-    return dataclasses.replace(config, coincidence=coincidence)
-
-
-def check_together(config: PipelineConfig) -> None:
-    """Refuse settings that stages could not use together.
-
-    Raises:
-        ConfigError: towers of different shapes, or a sample rate that they do not expect.
-    """
-    ours, theirs = config.coincidence.model, config.separation.model.towers
-    if config.separation.first_model == "coincidence" and ours.towers != theirs.towers:
-        raise ConfigError(
-            f"coincidence.model = {ours.towers}, separation.model.towers = {theirs.towers}: expected the same, because "
-            "separation starts from the coincidence model's towers. Set both, or name another separation.first_model."
-        )
-    if ours.rate_hz != config.clips.base.sample_rate_hz:
-        raise ConfigError(
-            f"clips.base.sample_rate_hz = {config.clips.base.sample_rate_hz}, coincidence.model.rate_hz = "
-            f"{ours.rate_hz}: expected the same. Set both, and separation.model.towers.rate_hz."
-        )
-
-
-PRESETS = {"tiny": tiny, "small": small, "base": base, "contrastive": contrastive}
+# `tiny` trains in about five minutes on 2 cores from a few hundred short videos, and runs on a few dozen.
+TINY = {
+    "collecting": CollectingConfig(videos_per_part=8),
+    "splitting": SplittingConfig(validate_fraction=0.1, test_fraction=0.2),
+    "filtering": FilteringConfig(keep_fraction=0.8),
+    "mixing": MixingConfig(max_clips_per_video=2, moms_per_clip=2, examples_per_part=50),
+}
+# `base`: for a corpus of 10^5 videos or more.
+BASE = {"filtering": FilteringConfig(min_score=0.8, duplicate_similarity=0.9)}
+PRESETS: dict[str, dict[str, Any]] = {"tiny": TINY, "small": TINY, "base": BASE, "contrastive": BASE}
 
 
 def preset(name: str) -> PipelineConfig:
-    """The preset of that name.
+    """The preset of that name: its stages' configs, and the config that each learner has in it.
 
     Raises:
         ConfigError: there is none.
@@ -156,4 +82,17 @@ def preset(name: str) -> PipelineConfig:
     if name not in PRESETS:
         near = did_you_mean(name, PRESETS)
         raise ConfigError(f"--preset {name}: expected one of {', '.join(PRESETS)}.{near}")
-    return PRESETS[name]()
+    learners = {learner: entry.learner().presets.get(name) for learner, entry in LEARNERS.items()}
+    return PipelineConfig(**PRESETS[name], **{learner: config for learner, config in learners.items() if config})
+
+
+def check_together(config: PipelineConfig) -> None:
+    """Refuse settings that stages could not use together.
+
+    Raises:
+        ConfigError: those of a learner do not fit its clips, or another learner's.
+    """
+    configs = {learner: getattr(config, learner) for learner in LEARNERS}
+    for learner, entry in LEARNERS.items():
+        built = entry.learner()(configs[learner])
+        built.check_settings(getattr(config.clips, built.clip_spec), configs)

@@ -14,7 +14,7 @@ COMMAND_FOR = {
     "mixtures": "earshot mix --name {name}",
 }
 # The option that leads to another folder, where it is not --name; `run` and `demo` have only --root.
-OTHER_FOLDER = {"clips": "--root", "labels": "--root", "scores": "--model", "reports": "--model or --coincidence"}
+OTHER_FOLDER = {"clips": "--root", "labels": "--root", "scores": "--model", "reports": "--model"}
 SENTENCES = {
     "other version": "Give --preset and --set again, or use another --root.",
     "media": "Give --media, a folder or prefix with a copy of these files.",

@@ -9,23 +9,25 @@ held-out clip, and so runs of both objectives can be compared.
 """
 
 import dataclasses
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import Clip
 from pipeline.config import config_dataclass
+from pipeline.errors import ConfigError
 from pipeline.learners.augmentation import add_gap, augment_frames, augment_waveform, stack_frames, stack_waveforms
 from pipeline.learners.matching import EmbeddedBatch, MatchingConfig, calibrate, train_matcher
 from pipeline.losses.contrastive import info_nce
 from pipeline.losses.nce import MemoryBank, centred, log_sum_noise, nce_loss, noise_logits
 from pipeline.models.towers import CoincidenceConfig, CoincidenceModel, shared_embedding
-from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet, prefetch, step_rng
-from pipeline.training.protocols import Batch, Context, LocalContext, TrainingConfig
+from pipeline.training.protocols import Batch, Context, Learner, LocalContext, TrainingConfig
 
 MATCH_STREAM, HELD_OUT_STREAM = 2, 3  # random streams beside those of the loop
 MAX_MEMORY = 2**20  # rows; 2 GB of 512 numbers for each modality
@@ -61,8 +63,8 @@ class CoincidenceLearnerConfig:
     """Share of a clip seen in training, its frames and the sound of their time: less is faster and varies more."""
     objective: Literal["info_nce", "nce"] = "info_nce"
     """What the towers learn by: the rest of the batch, or a memory of clips seen before where batches are small."""
-    memory: MemoryBankConfig = dataclasses.field(default_factory=MemoryBankConfig)
-    """The memory of objective nce."""
+    memory_bank: MemoryBankConfig = dataclasses.field(default_factory=MemoryBankConfig)
+    """The memory bank of objective nce."""
     matching: MatchingConfig = dataclasses.field(default_factory=MatchingConfig)
     """The match classifier after the towers."""
 
@@ -74,10 +76,35 @@ class CoincidenceLearnerConfig:
             )
 
 
-class CoincidenceLearner:
+TINY = CoincidenceLearnerConfig(
+    model=CoincidenceConfig(backbone="small_cnn", frame_size=64, width=0.25, embedding_dim=64),
+    crop=0.4,
+    matching=MatchingConfig(num_batches=24, num_steps=1000, num_held_out_batches=8),
+    training=TrainingConfig(
+        num_steps=700,
+        batch_size=64,
+        learning_rate=2e-3,
+        warmup_steps=20,
+        weight_decay=0.01,
+        validate_every=100,
+        num_validation_batches=4,
+    ),
+)
+LONGER = dataclasses.replace(TINY.training, num_steps=2000, batch_size=96, validate_every=250)
+# US11335096B2
+CONTRASTIVE = CoincidenceConfig(backbone="stem3d", embedding_dim=512, score="bilinear")
+
+
+class CoincidenceLearner(Learner[CoincidenceModel]):
     """Frames and sound of a clip, pulled together; those of different videos, pushed apart."""
 
     name = "coincidence"
+    config_class = CoincidenceLearnerConfig
+    presets: ClassVar = {
+        "tiny": TINY,
+        "small": dataclasses.replace(TINY, training=LONGER, matching=MatchingConfig()),
+        "contrastive": CoincidenceLearnerConfig(model=CONTRASTIVE, objective="nce"),
+    }
 
     def __init__(self, config: CoincidenceLearnerConfig) -> None:
         self.config = config
@@ -90,15 +117,20 @@ class CoincidenceLearner:
         """Two fresh towers."""
         return CoincidenceModel(self.config.model)
 
-    def initialise(self, model: CoincidenceModel, workspace: Workspace) -> None:
-        """Nothing to load: this is the first model."""
+    def check_settings(self, spec: ClipSpec, configs: Mapping[str, Any]) -> None:
+        """Raises a ConfigError if clips have another sample rate than the towers expect."""
+        if self.config.model.rate_hz != spec.sample_rate_hz:
+            raise ConfigError(
+                f"clips.{self.clip_spec}.sample_rate_hz = {spec.sample_rate_hz}, coincidence.model.rate_hz = "
+                f"{self.config.model.rate_hz}: expected the same. Set both, and separation.model.towers.rate_hz."
+            )
 
     def begin(self, clips: ClipSet, seed: int, context: Context) -> nn.Module:
         """Remember the other workers, and make the memory where the objective has one."""
         self._context = context
         if self.config.objective == "info_nce":
             return nn.Module()
-        memory = self.config.memory
+        memory = self.config.memory_bank
         self._memory = MemoryBank(memory.size, self.config.model.embedding_dim, z_momentum=memory.z_momentum)
         return self._memory
 
@@ -134,7 +166,7 @@ class CoincidenceLearner:
         video = torch.from_numpy(clips.video_index[numbers[chosen]].astype(np.int64))
         batch = {"frames": frames, "waveform": stack_waveforms(sounds), "video": video}
         if self.config.objective == "nce" and augment:
-            memory = self.config.memory
+            memory = self.config.memory_bank
             if memory.draw == "shared":  # the same on every worker
                 negatives = rng.random(memory.num_negatives)
             else:
@@ -178,7 +210,7 @@ class CoincidenceLearner:
             (0, model.audio_queries(visual), memory.audio, audio - all_audio.mean(dim=0)),
             (1, model.visual_queries(audio), memory.visual, visual - all_visual.mean(dim=0)),
         ]
-        if self.config.memory.directions == "visual":
+        if self.config.memory_bank.directions == "visual":
             del directions[1]
         losses = []
         for modality, queries, bank, keys in directions:

@@ -7,13 +7,15 @@ mixtures": the second mixture is silent).
 """
 
 import dataclasses
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 
+from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import Clip
 from pipeline.config import Count, Share, config_dataclass, from_dict
 from pipeline.errors import ConfigError
@@ -27,10 +29,11 @@ from pipeline.losses.onscreen_cross_entropy import (
 )
 from pipeline.metrics.si_snr import off_screen_suppression_ratio, si_snr
 from pipeline.models.separator import SeparationConfig, SeparationModel, on_screen_estimate
+from pipeline.models.tdcn import TDCNConfig
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
 from pipeline.training.checkpointing import load_weights
-from pipeline.training.protocols import Batch, TrainingConfig
+from pipeline.training.protocols import Batch, Learner, TrainingConfig
 
 CROSS_ENTROPIES = {
     "exact": exact_cross_entropy,
@@ -89,10 +92,39 @@ def source_weights(sources: Tensor) -> Tensor:
     return power / power.mean(dim=-1, keepdim=True)
 
 
-class SeparationLearner:
+TINY = SeparationLearnerConfig(
+    model=SeparationConfig(
+        basis="stft",
+        hop_ms=16.0,
+        tdcn=TDCNConfig(bottleneck=128, hidden=256, num_repeats=2, num_dilations=6),
+        towers=CoincidenceLearner.presets["tiny"].model,
+        cosine_feature=True,
+        max_boost_db=20.0,
+        freeze_towers=True,
+        detach_sources_for_classifier=True,
+    ),
+    cross_entropy="exact",
+    weigh_by_power=True,
+    crop_frames=2,
+    training=TrainingConfig(
+        num_steps=400,
+        batch_size=12,
+        learning_rate=2e-3,
+        warmup_steps=20,
+        validate_every=100,
+        num_validation_batches=4,
+    ),
+)
+CONTRASTIVE = SeparationConfig(towers=CoincidenceLearner.presets["contrastive"].model)
+
+
+class SeparationLearner(Learner[SeparationModel]):
     """Separates mixtures of mixtures and judges each source against the frames."""
 
     name = "separation"
+    config_class = SeparationLearnerConfig
+    presets: ClassVar = {"tiny": TINY, "small": TINY, "contrastive": SeparationLearnerConfig(model=CONTRASTIVE)}
+    reads = "selection"
 
     def __init__(self, config: SeparationLearnerConfig) -> None:
         self.config = config
@@ -101,6 +133,19 @@ class SeparationLearner:
     def model(self) -> SeparationModel:
         """A fresh separator and classifier."""
         return SeparationModel(self.config.model)
+
+    def builds_on(self) -> dict[str, str]:
+        """The coincidence model whose towers the classifier starts from."""
+        return {self.config.first_model: "coincidence"} if self.config.first_model else {}
+
+    def check_settings(self, spec: ClipSpec, configs: Mapping[str, Any]) -> None:
+        """Raises a ConfigError if the coincidence model that it starts from is to have other towers."""
+        first, ours = configs["coincidence"].model.towers, self.config.model.towers.towers
+        if self.config.first_model == "coincidence" and first != ours:
+            raise ConfigError(
+                f"coincidence.model = {first}, separation.model.towers = {ours}: expected the same, because separation "
+                "starts from the coincidence model's towers. Set both, or name another separation.first_model."
+            )
 
     def initialise(self, model: nn.Module, workspace: Workspace) -> None:
         """Start the classifier's towers from the coincidence model.

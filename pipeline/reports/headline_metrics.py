@@ -1,58 +1,23 @@
-"""What a run reached, each figure beside what it is to be held against.
+"""The figures that a report shows first, each beside a baseline: chance, or the untouched mixture.
 
-0.7 says nothing until it is told that chance is 0.5, and 8 dB nothing until the untouched mixture has 0. The figures of
-held-out videos come from the `summary` of evaluations; those of training, labelling and selecting stand in the stages'
-own records, so they are told from the first stage on.
+An AUC of 0.7 means little without chance at 0.5. A model's figures and baselines are the `headlines` of its learner's
+evaluation: those of held-out videos come from `summary`, those of validation from the model's record, so they are there
+as soon as it is trained. The figures of labelling and selecting come from those stages' records.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pipeline.evaluation.evaluating import VALIDATION
 from pipeline.formatting import format_figure, format_number
-
-UNTOUCHED = "untouched mixture"
-COPY = "a copy: the metric's cap"
-
-# What is told first: set, metric, in words, what it stands beside (a value, or a metric of the set), whose that is.
-HEADLINES: tuple[tuple[str, str, str, float | str, str], ...] = (
-    ("held_out_pairs", "match_auc", "tells own sound from another video's, AUC", 0.5, "chance"),
-    ("on_mom", "median_si_snr_db", "on-screen sound in a mixture, median SI-SNR", "median_si_snr_input_db", UNTOUCHED),
-    ("on_mom", "median_si_snr_improvement_db", "its improvement, median", 0.0, UNTOUCHED),
-    (
-        "on_mom",
-        "median_si_snr_oracle_db",
-        "its oracle choice of sources, median SI-SNR",
-        "median_si_snr_input_db",
-        UNTOUCHED,
-    ),
-    ("off_mom", "median_osr_db", "off-screen mixture suppressed, median OSR", 0.0, UNTOUCHED),
-    ("on_single", "median_si_snr_db", "on-screen sound alone, median SI-SNR", "median_si_snr_input_db", COPY),
-    ("off_single", "median_osr_db", "off-screen sound alone suppressed, median OSR", 0.0, UNTOUCHED),
-    ("all", "auc_roc", "tells on-screen from off-screen sources, AUC", 0.5, "chance"),
-)
-# What training found out about a coincidence model, on the videos it validates on; beside None: one of the gallery.
-VALIDATED: tuple[tuple[str, str, float | None, str], ...] = (
-    ("validate_match_auc", "tells own sound from another video's, AUC, validation", 0.5, "chance"),
-    ("validate_match_calibration_error", "calibration error of the score, validation", 0.0, "a perfect score"),
-    ("validate_picture_recall_at_1", "finds a sound's picture first, R@1, validation", None, "chance"),
-    ("validate_sound_recall_at_1", "finds a picture's sound first, R@1, validation", None, "chance"),
-)
-# Columns of the table of all figures, in order; a metric that is not here comes after them by its own name.
-METRICS = {
-    "median_si_snr_db": "SI-SNR",
-    "median_si_snr_input_db": "untouched",
-    "median_si_snr_improvement_db": "improvement",
-    "median_si_snr_oracle_db": "oracle",
-    "median_osr_db": "OSR",
-    "auc_roc": "AUC-ROC",
-    "match_auc": "match AUC",
-}
+from pipeline.learners import LEARNERS
 
 
 class Figure(NamedTuple):
-    """One line of the console's table: a figure beside what no model at all would reach."""
+    """One line of the console's table."""
 
-    run: str
+    of: str
+    """A model's name, `labels`, or a selection."""
     what: str
     value: float | None
     unit: str
@@ -67,37 +32,27 @@ class Figure(NamedTuple):
 
 
 def list_figures(summary: Sequence[Mapping[str, Any]], stages: Sequence[Mapping[str, Any]]) -> list[Figure]:
-    """Every figure that is there, those of one run together, in the order in which the stages began.
+    """Every figure that is there, in the order in which the stages began.
 
     Args:
         summary: rows of the table `summary`.
-        stages: what each `_stage.json` says, with its `folder`, by the time it began.
+        stages: each stage's record, with its `folder`, by the time it began.
     """
-    figures = [figure for stage in stages for figure in _of_stage(stage)] + list(_of_summary(summary))
-    runs = list(dict.fromkeys(figure.run for figure in figures))
-    return sorted(figures, key=lambda figure: runs.index(figure.run))  # stable: the order within a run stays
+    return [figure for stage in stages for figure in _of_stage(stage, summary)]
 
 
-def _of_summary(summary: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:
-    """The figures of HEADLINES that have been computed."""
-    known = {(row["model"], row["eval_set"], row["metric"]): row for row in summary}
-    for run in dict.fromkeys(row["model"] for row in summary):
-        for eval_set, metric, what, beside, whose in HEADLINES:
-            row = known.get((run, eval_set, metric))
-            if row is not None:
-                other = known.get((run, eval_set, beside), {}).get("value") if isinstance(beside, str) else beside
-                yield Figure(run, what, row["value"], row["unit"], other, whose, row["n"])
+def column_titles() -> dict[str, str]:
+    """Title of each metric's column in the table of all figures, in order."""
+    return {metric: title for entry in LEARNERS.values() for metric, title in entry.evaluation().columns.items()}
 
 
-def _of_stage(stage: Mapping[str, Any]) -> Iterator[Figure]:
-    """What a stage of coincidence has found out: training, labelling or selecting."""
+def _of_stage(stage: Mapping[str, Any], summary: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:
     kind, _, name = stage["folder"].partition("/")
-    found = stage.get("figures", {})
-    for metric, what, beside, whose in VALIDATED if kind == "models" else ():
-        if metric in found:
-            gallery = found["validate_gallery"]
-            told = what if beside is not None else f"{what}, among {gallery:.0f} videos"
-            yield Figure(name, told, found[metric], "1", 1 / gallery if beside is None else beside, whose, None)
+    if kind == "models" and stage["settings"]["learner"] in LEARNERS:
+        validated = stage.get("figures", {}).items()
+        rows = [{"eval_set": VALIDATION, "metric": m, "value": v, "unit": "1", "n": None} for m, v in validated]
+        rows += [dict(row) for row in summary if row["model"] == name]
+        yield from _of_model(name, stage["settings"]["learner"], rows)
     if kind == "labels" and "num_kept" in stage:
         coverage = stage["num_judged"] / max(stage["num_kept"], 1)
         conflicts = stage["num_conflicts"] / max(stage["num_judged"], 1)
@@ -109,3 +64,14 @@ def _of_stage(stage: Mapping[str, Any]) -> Iterator[Figure]:
         count = sum(stage["reasons"].values())
         kept = stage["reasons"].get("kept", 0) / max(count, 1)
         yield Figure(f"selection {name}", "clips kept, of all that were planned", kept, "1", None, "", count)
+
+
+def _of_model(model: str, learner: str, rows: list[dict[str, Any]]) -> Iterator[Figure]:
+    """The headlines of its learner that are among the rows."""
+    for eval_set, metric, text, baseline, baseline_of in LEARNERS[learner].evaluation().headlines:
+        found = {row["metric"]: row for row in rows if row["eval_set"] == eval_set}
+        if metric in found:
+            values = {name: row["value"] for name, row in found.items()}
+            beside = baseline(values) if callable(baseline) else baseline
+            row = found[metric]
+            yield Figure(model, text.format(**values), row["value"], row["unit"], beside, baseline_of, row["n"])

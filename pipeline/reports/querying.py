@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError, DataError
+from pipeline.learners import LEARNERS
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
@@ -29,14 +30,14 @@ from schemas.fields import SchemaError, check, table_name
 from schemas.labels import LABELS
 from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
-from schemas.reports import EXAMPLES, SOURCES, SUMMARY, TRAINING
+from schemas.reports import SUMMARY, TRAINING
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
 from schemas.usage import USAGE
 from schemas.videos import COLLECTION, VIDEOS
 
-# Each table's schema and where its parts lie below the root, in the order of the data's flow.
-TABLES = (
+# Schema of each table that is no learner's own, and where its parts lie, in the order of the data's flow.
+SHARED_TABLES = (
     (COLLECTION, "collection/*.parquet"),
     (VIDEOS, "videos/*.parquet"),
     (CLIPS, "clips/*.parquet"),
@@ -47,12 +48,9 @@ TABLES = (
     (MATERIALIZED, "materialized/*/*.parquet"),
     (MIXTURES, "mixtures/*/*.parquet"),
     (TRAINING, "training/*.parquet"),
-    (EXAMPLES, "reports/model=*/examples/*.parquet"),
-    (SOURCES, "reports/model=*/sources/*.parquet"),
     (SUMMARY, "reports/model=*/summary/*.parquet"),
     (USAGE, "usage/*/*.parquet"),
 )
-VIEWS = tuple(table_name(schema) for schema, _ in TABLES)
 NUM_DOWNLOADS = 16  # at once: a part takes 50 ms of waiting and hardly any work
 READ_ONLY = ("SELECT", "MULTI")  # DuckDB's names; MULTI is a PIVOT, which asks for its columns first
 
@@ -67,11 +65,17 @@ class Column(NamedTuple):
     doc: str
 
 
+def tables() -> list[tuple[pa.Schema, str]]:
+    """Schema of every table and the pattern of its parts' paths: the shared ones, then those of the evaluations."""
+    own = [schema for entry in LEARNERS.values() for schema in entry.evaluation().tables]
+    return [*SHARED_TABLES, *((schema, f"reports/model=*/{table_name(schema)}/*.parquet") for schema in own)]
+
+
 def describe() -> list[Column]:
     """Every column of every view, in the order of the data's flow."""
     return [
         Column(table_name(schema), item.name, str(item.type), _text(item, b"unit"), _text(item, b"doc"))
-        for schema, _ in TABLES
+        for schema, _ in tables()
         for item in schema
     ]
 
@@ -95,7 +99,7 @@ def query_all(workspace: Workspace, queries: Mapping[str, str]) -> dict[str, pa.
         contextlib.ExitStack() as copies,
         duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}) as database,
     ):
-        for schema, pattern in TABLES:
+        for schema, pattern in tables():
             # only tables named in the SQL are listed; a name that occurs by chance costs only its listing
             named = re.search(rf"\b{table_name(schema)}\b", text, re.IGNORECASE)
             parts = list(_parts(workspace, pattern)) if named else []
@@ -180,7 +184,7 @@ def _literal(value: str | list[str]) -> str:
 
 def _require_stage(workspace: Workspace) -> None:
     """Raise a ConfigError if there is no stage's file below the root."""
-    tops = dict.fromkeys(pattern.partition("/")[0] for _, pattern in TABLES)
+    tops = dict.fromkeys(pattern.partition("/")[0] for _, pattern in tables())
     if not any(True for top in tops for _ in files.list_files(workspace.uri(top))):  # stops at the first file
         raise ConfigError(f"root {workspace.root}: no stage has run there.", "missing", folder="", root=workspace.root)
 
@@ -188,7 +192,7 @@ def _require_stage(workspace: Workspace) -> None:
 def _views() -> str:
     """The end of an error message: one line per view, with its columns."""
     return "Views and their columns:\n" + "\n".join(
-        f"  {table_name(schema)}: {', '.join(schema.names)}" for schema, _ in TABLES
+        f"  {table_name(schema)}: {', '.join(schema.names)}" for schema, _ in tables()
     )
 
 

@@ -16,8 +16,8 @@ import pyarrow as pa
 from pipeline.formatting import format_figure, format_number
 from pipeline.reports.best_and_worst import EXTREMES, Extreme, show_extremes
 from pipeline.reports.charts import Chart, bar_chart, line_chart
-from pipeline.reports.headline_metrics import METRICS, Figure, list_figures
-from pipeline.reports.querying import TABLES, query_all
+from pipeline.reports.headline_metrics import Figure, column_titles, list_figures
+from pipeline.reports.querying import query_all, tables
 from pipeline.storage import files
 from pipeline.storage.workspace import STAGE_FILE, Workspace
 
@@ -113,7 +113,8 @@ def _by_end(extremes: list[Extreme]) -> dict[str, list[Extreme]]:
 def _pivot(summary: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Column names, and a row per model and set: model, set, a figure per metric, and the largest n, as text."""
     present: set[str] = {row["metric"] for row in summary}
-    metrics = [name for name in METRICS if name in present] + sorted(present - METRICS.keys())
+    titles = column_titles()
+    metrics = [name for name in titles if name in present] + sorted(present - titles.keys())
     groups: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     for row in summary:
         groups.setdefault((row["model"], row["eval_set"]), {})[row["metric"]] = row
@@ -121,7 +122,7 @@ def _pivot(summary: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     for (model, eval_set), found in groups.items():
         values = [format_figure(found[name]["value"], found[name]["unit"]) if name in found else "" for name in metrics]
         rows.append([model, eval_set, *values, format_number(max(row["n"] for row in found.values()))])
-    return ["model", "set", *(METRICS.get(name, name) for name in metrics), "n"], rows
+    return ["model", "set", *(titles.get(name, name) for name in metrics), "n"], rows
 
 
 def _histograms(rows: list[dict[str, Any]]) -> dict[str, Chart]:
@@ -167,7 +168,7 @@ def _curves(rows: list[dict[str, Any]]) -> dict[str, dict[str, Chart]]:
 def _stages(workspace: Workspace) -> list[dict[str, Any]]:
     """The records (`_stage.json`) of all stages with their folders, in the order in which the stages began."""
     stages = []
-    for top in dict.fromkeys([*(pattern.partition("/")[0] for _, pattern in TABLES), "models"]):
+    for top in dict.fromkeys([*(pattern.partition("/")[0] for _, pattern in tables()), "models"]):
         for entry in files.list_files(workspace.uri(top)):
             if posixpath.basename(entry.uri) == STAGE_FILE:
                 folder = posixpath.dirname(files.relative(entry.uri, workspace.root))

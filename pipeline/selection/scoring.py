@@ -14,8 +14,8 @@ import torch
 from pipeline.clips.samples import Clip, decode_sample
 from pipeline.clips.tars import read_sequence
 from pipeline.errors import DataError
-from pipeline.learners import load_model
 from pipeline.learners.coincidence import CoincidenceLearner
+from pipeline.learners.loading import load_model
 from pipeline.models.towers import CoincidenceModel
 from pipeline.selection.embeddings import to_column
 from pipeline.storage import files

@@ -5,14 +5,15 @@ gradients are shared, where reports go; a `TrainingConfig` says how long and how
 """
 
 import math
-from collections.abc import Callable
-from typing import Literal, Protocol, TypeVar, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt
 from torch import Tensor, nn
 
+from pipeline.clip_specs import ClipSpec
 from pipeline.config import Count, Positive, config_dataclass
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
@@ -65,16 +66,38 @@ def half_precision(precision: str, device: torch.device) -> torch.autocast:
 
 
 class Learner(Protocol[Model]):
-    """What a seed system adds to the loop."""
+    """What a seed system adds to the loop; a subclass, with one entry in `pipeline.learners.LEARNERS`."""
 
     name: str
+    """As in the registry, and the name of its config in `PipelineConfig`."""
+    config_class: ClassVar[type[Any]]
+    """Of the one argument of `__init__`."""
+    presets: ClassVar[Mapping[str, Any]] = {}
+    """Its config in each preset; the default one where there is none."""
+    clip_spec: ClassVar[str] = "base"
+    """Field of `ClipSpecs`: the lengths, rates and sizes of the clips that it reads."""
+    reads: ClassVar[Literal["clips", "selection"]] = "clips"
+    """All kept clips of a split; or those that a selection keeps, and labelled ones."""
     training: TrainingConfig
+
+    def builds_on(self) -> dict[str, str]:
+        """Models that must be trained before: the learner of each, by name."""
+        return {}
+
+    def check_settings(self, spec: ClipSpec, configs: Mapping[str, Any]) -> None:
+        """Refuse settings of other stages that this config does not fit: its clip spec, and each learner's config.
+
+        Raises:
+            ConfigError: what does not fit, and what to set.
+        """
+        return
 
     def model(self) -> Model:
         """A fresh model, its weights drawn from torch's global generator; what asks for no gradient stays as it is."""
 
     def initialise(self, model: Model, workspace: Workspace) -> None:
-        """Load weights that another stage trained, where the learner builds on one."""
+        """Load weights of the models that it builds on."""
+        return
 
     def batch(self, clips: ClipSet, rng: np.random.Generator, count: int, rows: slice, augment: bool) -> Batch:
         """The given rows of the global batch of `count` examples that `rng` determines.

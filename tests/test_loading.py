@@ -8,8 +8,8 @@ import torch
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
 from pipeline.hashing import as_dict
-from pipeline.learners import build, load_model
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
+from pipeline.learners.loading import build, load_model
 from pipeline.learners.matching import MatchingConfig
 from pipeline.learners.separation import SeparationLearner, SeparationLearnerConfig
 from pipeline.models.separator import SeparationConfig

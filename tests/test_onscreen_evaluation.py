@@ -1,29 +1,19 @@
-"""Evaluating: a row per example and per source, and figures that are medians and areas of those rows."""
+"""Evaluation of separation: a row per example and per source, and figures that are medians and areas of those rows."""
 
 import math
 import shutil
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 from conftest import World
 from sklearn.metrics import roc_auc_score
 
-from jobs.console.presets import preset
-from jobs.console.session import Session
-from jobs.evaluate import evaluate_coincidence
-from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
-from pipeline.evaluation.evaluating import (
-    EvaluatePart,
-    commit_summary,
-    draw_others,
-    summarise_coincidence,
-    summarise_separation,
-)
+from pipeline.evaluation.evaluating import commit_summary
 from pipeline.evaluation.mixing import MixingConfig, MixPart, plan_mixtures
+from pipeline.evaluation.onscreen_evaluation import OnScreenEvaluation
 from pipeline.hashing import as_dict
 from pipeline.learners.separation import SeparationLearner, SeparationLearnerConfig
 from pipeline.metrics.si_snr import si_snr
@@ -36,11 +26,9 @@ from pipeline.training.clipsets import load_clips
 from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext, TrainingConfig
 from schemas.clips import CLIPS
-from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
 from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, SOURCES, SUMMARY
-from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
 from schemas.videos import VIDEOS
 
@@ -78,7 +66,8 @@ def evaluated(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspa
     workspace.begin("models/s", {"learner": "separation", "separation": as_dict(CONFIG)}, {})
     sets = [load_clips(workspace, "all", split) for split in ("train", "validate")]
     train(SeparationLearner(CONFIG), *sets, workspace, "models/s", 0, LocalContext())
-    evaluate = EvaluatePart(workspace, "s", "m", batch_size=2)
+    evaluate = OnScreenEvaluation(workspace, "s", "m")
+    evaluate.batch_size = 2
     for part in workspace.parts("mixtures/m"):
         evaluate(part)
     return workspace
@@ -115,7 +104,8 @@ def test_the_input_of_a_row_is_the_si_snr_of_the_mixture_against_its_first_sound
 
 def test_evaluating_again_in_other_batches_changes_last_digits_only(evaluated: Workspace) -> None:
     before = evaluated.read_all(report_folder("s", "examples"), EXAMPLES).to_pylist()
-    evaluate = EvaluatePart(evaluated, "s", "m", batch_size=3)
+    evaluate = OnScreenEvaluation(evaluated, "s", "m")
+    evaluate.batch_size = 3
     for part in evaluated.parts("mixtures/m"):
         evaluate(part)
     after = evaluated.read_all(report_folder("s", "examples"), EXAMPLES).to_pylist()
@@ -144,7 +134,7 @@ def test_figures_are_the_medians_of_their_set(tmp_path: Path) -> None:
     ]
     examples += [{"eval_set": "off_mom", "example_id": f"b{i}", "osr_db": v} for i, v in enumerate([1.0, 8.0])]
     write_reports(workspace, examples, [])
-    found = figures(summarise_separation(workspace, "r"))
+    found = figures(OnScreenEvaluation(workspace, "r").summarise())
     expected = {
         ("on_mom", "median_si_snr_db"): (4.0, 3),
         ("on_mom", "median_si_snr_input_db"): (0.5, 4),
@@ -171,116 +161,14 @@ def test_the_area_under_the_curve_is_sklearns_with_powers_as_weights(tmp_path: P
         for i, (p, w, t) in enumerate(zip(probability, weight, truth, strict=True))
     ]
     write_reports(workspace, [], sources)
-    row = figures(summarise_separation(workspace, "r"))["all", "auc_roc"]
+    row = figures(OnScreenEvaluation(workspace, "r").summarise())["all", "auc_roc"]
     assert row["value"] == pytest.approx(roc_auc_score(truth, probability, sample_weight=weight))
     assert row["n"] == 50
 
 
-def write_embeddings(workspace: Workspace, audio: np.ndarray, visual: np.ndarray) -> None:
-    """Scores of model `c` for every clip: embeddings by video, in the order of the videos."""
-    videos = [row["video_id"] for row in workspace.read_all(VIDEOS_FOLDER, VIDEOS).to_pylist()]
-    for part in workspace.parts(CLIPS_FOLDER):
-        clips = workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist()
-        places = [videos.index(clip["video_id"]) for clip in clips]
-        columns = {
-            "model": pa.array(["c"] * len(clips), pa.string()),
-            "clip_id": pa.array([clip["clip_id"] for clip in clips], pa.string()),
-            "video_id": pa.array([clip["video_id"] for clip in clips], pa.string()),
-            "score": pa.array([0.5] * len(clips), pa.float32()),
-            "audio_embedding": pa.array([audio[i].astype(np.float16) for i in places], pa.list_(pa.float16())),
-            "visual_embedding": pa.array([visual[i].astype(np.float16) for i in places], pa.list_(pa.float16())),
-        }
-        workspace.commit("scores/c", part, pa.table(columns, schema=SCORES), SCORES)
-
-
-@pytest.mark.parametrize(("sign", "auc"), [(1.0, 1.0), (-1.0, 0.0), (0.0, 0.5)])
-def test_own_sounds_that_are_nearer_or_farther_than_others_give_an_area_of_one_or_zero(
-    sign: float, auc: float, workspace: Workspace, world: World
-) -> None:
-    audio = np.eye(12)
-    write_embeddings(workspace, audio, sign * audio)
-    (row,) = summarise_coincidence(workspace, "c", SplittingConfig(), seed=0)
-    assert (row["eval_set"], row["metric"]) == ("held_out_pairs", "match_auc")
-    assert row["value"] == pytest.approx(auc)
-    assert row["n"] == 2 * 4 * len(world.video_ids["test"])  # every test clip, matched and mismatched
-
-
-def test_a_test_video_with_an_upload_in_another_split_is_not_evaluated_on(workspace: Workspace, world: World) -> None:
-    write_embeddings(workspace, np.eye(12), np.eye(12))
-    torn, whole = world.video_ids["test"][:2], world.video_ids["test"][2:]
-    groups = {torn[0]: "one", world.video_ids["train"][0]: "one", torn[1]: world.video_ids["validate"][0]}
-    groups |= dict.fromkeys(whole, whole[0])  # two uploads of the same content, both test
-    facts = {"split": "test", "is_representative": False, "like_video_id": "x", "shared_fraction": 1.0}
-    rows = [facts | {"video_id": video, "group_id": group} for video, group in groups.items()]
-    workspace.commit("duplicates/s", "00000", from_rows(rows, DUPLICATES, "here"), DUPLICATES)
-    (row,) = summarise_coincidence(workspace, "c", SplittingConfig(), seed=0)
-    assert row["n"] == 2 * 4 * len(whole)
-
-
-def test_the_other_sound_is_of_another_video_and_of_each_alike() -> None:
-    videos = np.array([0, 2, 0, 1, 0, 2] * 400)
-    others = draw_others(videos, np.random.default_rng(0))
-    drawn = np.bincount(3 * videos + videos[others], minlength=9).reshape(3, 3) / np.bincount(videos)[:, None]
-    assert not drawn.diagonal().any()
-    tolerance = 4 * (1 / 4 / np.bincount(videos).min()) ** 0.5
-    np.testing.assert_allclose(drawn[~np.eye(3, dtype=bool)], 1 / 2, atol=tolerance)
-    # any clip of the other: each video gets half of the draws of the other two, on its own number of clips
-    distinct = sum(n * (1 - np.exp(-(2400 - n) / 2 / n)) for n in (1200, 400, 800))
-    assert len(np.unique(others)) == pytest.approx(distinct, rel=0.05)
-
-
-def test_a_summary_is_written_once_all_clips_are_scored_and_again_when_more_is_known(
-    workspace: Workspace, capsys: pytest.CaptureFixture[str]
-) -> None:
-    session, report = Session(workspace, preset("tiny"), 0, None), "reports/model=c"
-    evaluate_coincidence(session, "c")
-    assert "Run `earshot score --model c`" in capsys.readouterr().out
-    write_embeddings(workspace, np.eye(12), np.eye(12))
-    files.delete(workspace.uri("scores/c", "00001.parquet"))
-    workspace.begin("scores/c", {}, {"models/c": "one"})
-    workspace.begin("models/c", {"splitting": SplittingConfig()}, {})
-    evaluate_coincidence(session, "c")
-    assert "Run `earshot score --model c`" in capsys.readouterr().out
-    assert not workspace.has_stage(report)
-
-    write_embeddings(workspace, np.eye(12), np.eye(12))
-    evaluate_coincidence(session, "c")
-    assert "match_auc 1 of 32 pairs" in capsys.readouterr().out
-    assert workspace.is_finished(report)
-    assert workspace.stage(report)["inputs"] == {"scores/c": workspace.stage("scores/c")["hash"]}
-    evaluate_coincidence(session, "c")
-    assert "nothing to do" in capsys.readouterr().out
-    group = {
-        "group_id": "gone",
-        "split": "test",
-        "bridged_groups": None,
-        "like_video_id": "gone",
-        "shared_fraction": 1.0,
-    }
-    uploads = [{"video_id": name, "is_representative": name == "gone"} | group for name in ("gone", "gone_too")]
-    workspace.commit("duplicates/s", "00000", from_rows(uploads, DUPLICATES, "00000"), DUPLICATES)
-    evaluate_coincidence(session, "c")
-    assert "match_auc 1 of 32 pairs" in capsys.readouterr().out
-
-    shutil.rmtree(workspace.uri("scores/c"))
-    workspace.begin("scores/c", {}, {"models/c": "trained anew"})
-    write_embeddings(workspace, np.eye(12), np.eye(12))
-    with pytest.raises(ConfigError, match=r"reports/model=c: holds work of other"):
-        evaluate_coincidence(session, "c")
-
-
-def test_one_test_video_has_nothing_to_be_compared_with(workspace: Workspace) -> None:
-    for part in workspace.parts(VIDEOS_FOLDER):
-        rows = [row | {"split": "train"} for row in workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()]
-        workspace.commit(VIDEOS_FOLDER, part, from_rows(rows, VIDEOS, part), VIDEOS)
-    write_embeddings(workspace, np.eye(12), np.eye(12))
-    (row,) = summarise_coincidence(workspace, "c", SplittingConfig(), seed=0)
-    assert (row["value"], row["n"]) == (None, 0)
-
-
 def test_a_model_that_is_not_there_is_refused(workspace: Workspace) -> None:
     with pytest.raises(ConfigError, match="models/s"):
-        EvaluatePart(workspace, "s", "m")("on_mom-00000")
+        OnScreenEvaluation(workspace, "s", "m")("on_mom-00000")
 
 
 def test_examples_are_committed_last_because_they_make_a_part_finished(evaluated: Workspace) -> None:

@@ -1,0 +1,121 @@
+"""Evaluation of coincidence: the scores of all clips -> how often a test clip's own sound is nearer than another's.
+
+The metric is `match_auc` of the set `held_out_pairs`: cosines of own sound and picture against those with another
+video's sound, as the area under the ROC curve. The model has trained on whole splits: a test video with an upload in
+another split is left out, whichever selection found it.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.clips.splitting import SplittingConfig, duplicate_groups, part_splits
+from pipeline.config import from_dict
+from pipeline.evaluation.evaluating import VALIDATION, Evaluation, Headline, Row
+from pipeline.hashing import hash_json
+from pipeline.selection.embeddings import to_matrix
+from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.training.batching import step_rng
+from schemas.reports import SummaryRow
+from schemas.scores import SCORES
+
+
+class MatchEvaluation(Evaluation):
+    """Its source is what `earshot score` wrote, embeddings among it: no worker computes anything."""
+
+    headlines = (
+        Headline(
+            VALIDATION, "validate_match_auc", "tells own sound from another video's, AUC, validation", 0.5, "chance"
+        ),
+        Headline(
+            VALIDATION,
+            "validate_match_calibration_error",
+            "calibration error of the score, validation",
+            0.0,
+            "a perfect score",
+        ),
+        *(
+            Headline(
+                VALIDATION,
+                f"validate_{found}_recall_at_1",
+                f"finds a {query}'s {found} first, R@1, validation, among {{validate_gallery:.0f}} videos",
+                lambda figures: 1 / figures["validate_gallery"],
+                "chance",
+            )
+            for query, found in (("sound", "picture"), ("picture", "sound"))
+        ),
+        Headline("held_out_pairs", "match_auc", "tells own sound from another video's, AUC", 0.5, "chance"),
+    )
+    columns: ClassVar = {"match_auc": "match AUC"}
+
+    def __init__(self, workspace: Workspace, model: str, mixtures: str = "default", seed: int = 0) -> None:
+        super().__init__(workspace, model, mixtures, seed)
+        self.source = f"scores/{model}"
+
+    def missing(self) -> str:
+        """The scores, until all clips have theirs."""
+        is_complete = self.workspace.has_stage(self.source) and not self.workspace.pending(CLIPS_FOLDER, self.source)
+        return "" if is_complete else self.source
+
+    def settings(self) -> Row:
+        """The splits that the model was trained with, whatever the workspace's settings are by now, and the seed."""
+        return {"splitting": self._splitting(), "seed": self.seed}
+
+    def inputs(self) -> dict[str, str]:
+        """The scores: their hash follows from the model's weights."""
+        return {self.source: self.workspace.stage(self.source)["hash"]}
+
+    def facts(self) -> Row:
+        """A hash of which parts are scored and which videos are duplicates: there may be more of them later."""
+        found = [self.workspace.parts(self.source), sorted(duplicate_groups(self.workspace).items())]
+        return {"seen": hash_json(found)}
+
+    def summarise(self) -> list[SummaryRow]:
+        """One row: each test clip's picture with its own sound, and with that of a clip of another test video."""
+        from pipeline.metrics.detection import matched_mismatched_auc
+
+        test = self._test_scores()
+        videos = test["video_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+        if len(np.unique(videos)) < 2:
+            return [self.summary_row("held_out_pairs", "match_auc", None, "1", 0)]
+        audio, visual = (to_matrix(test[f"{side}_embedding"]).astype(np.float32) for side in ("audio", "visual"))
+        others = draw_others(videos, step_rng(self.seed))
+        matched, mismatched = (audio * visual).sum(axis=1), (audio[others] * visual).sum(axis=1)
+        auc = matched_mismatched_auc(matched, mismatched)
+        return [self.summary_row("held_out_pairs", "match_auc", auc, "1", 2 * len(videos))]
+
+    def _splitting(self) -> SplittingConfig:
+        return from_dict(SplittingConfig, self.workspace.stage(f"models/{self.model}")["settings"]["splitting"])
+
+    def _test_scores(self) -> pa.Table:
+        """Scored clips of the test videos that have no upload in another split."""
+        splits: dict[str, str] = {}
+        splitting = self._splitting()
+        for part in self.workspace.parts(VIDEOS_FOLDER):
+            splits |= part_splits(self.workspace, part, splitting)
+        groups = duplicate_groups(self.workspace)
+        seen = {group for video, group in groups.items() if splits.get(video) != "test"}
+        held_out = pa.array(
+            [video for video, split in splits.items() if split == "test" and groups.get(video) not in seen], pa.string()
+        )
+        columns = ["clip_id", "video_id", "audio_embedding", "visual_embedding"]
+        tables = [SCORES.empty_table().select(columns)]
+        for part in self.workspace.parts(self.source):
+            scores = self.workspace.read(self.source, part, SCORES, columns)
+            is_scored = pc.is_valid(scores["audio_embedding"])  # a damaged clip is not
+            tables.append(scores.filter(pc.and_(is_scored, pc.is_in(scores["video_id"], held_out))))
+        return pa.concat_tables(tables)
+
+
+def draw_others(videos: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """[n] for each clip one of another video, any other video being as likely: `ClipSet.draw_other` for all clips.
+
+    `videos` [n] holds the number of each clip's video; there are 2 videos or more.
+    """
+    counts = np.bincount(videos)
+    video = rng.integers(len(counts) - 1, size=len(videos))
+    video += video >= videos  # the number among the others becomes that among all
+    place = (np.cumsum(counts) - counts)[video] + rng.integers(counts[video])
+    return np.argsort(videos, kind="stable")[place]

@@ -1,0 +1,97 @@
+"""Learners by name, and trained models from the folder that training left, `models/<name>/`.
+
+The command that starts workers only asks whether they can load a model (`check_model`); a worker loads it.
+"""
+
+from typing import Any
+
+from pipeline.clips.splitting import SplittingConfig
+from pipeline.config import from_dict
+from pipeline.errors import ConfigError
+from pipeline.learners import LEARNERS, Entry
+from pipeline.storage import files
+from pipeline.storage.workspace import Workspace
+
+
+def find_entry(learner: str) -> Entry:
+    """The registry's entry of a learner.
+
+    Raises:
+        ConfigError: there is no such learner.
+    """
+    if learner not in LEARNERS:
+        raise ConfigError(f"learner `{learner}`: expected one of {', '.join(LEARNERS)}.")
+    return LEARNERS[learner]
+
+
+def build(learner: str, config: dict[str, Any]) -> Any:
+    """The learner of that name with a config read from JSON. Raises as `find_entry`."""
+    kind = find_entry(learner).learner()
+    return kind(from_dict(kind.config_class, config))
+
+
+def learner_of(workspace: Workspace, model: str) -> str:
+    """Name of the learner that a model is of.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+    learner: str = workspace.stage(f"models/{model}")["settings"]["learner"]
+    return learner
+
+
+def trained_models(workspace: Workspace) -> list[str]:
+    """Names of the models whose training has finished, sorted."""
+    uri = workspace.uri("models")
+    names = {files.relative(entry.uri, uri).partition("/")[0] for entry in files.list_files(uri)}
+    return [name for name in sorted(names) if workspace.is_finished(f"models/{name}")]
+
+
+def check_model(workspace: Workspace, model: str, learner: str) -> dict[str, str]:
+    """The hash of a trained model's weights, by its folder: an input of a stage that uses it. Reads no weights.
+
+    Raises:
+        ConfigError: there is no such model, it is not of this learner, or its training has not finished.
+    """
+    stage = _stage(workspace, model, learner)
+    if "content" not in stage:
+        where, facts = workspace.uri("models", model), {"folder": f"models/{model}", "root": workspace.root}
+        raise ConfigError(f"{where}: not trained yet.", "missing", learner=learner, **facts)
+    return {f"models/{model}": stage["content"]}
+
+
+def load_model(workspace: Workspace, model: str, learner: str) -> tuple[Any, Any]:
+    """A learner and its trained network, built from the record of `models/<model>/`.
+
+    Raises:
+        ConfigError: there is no such model, it is not of this learner, or its training has not finished.
+    """
+    import torch  # here, because evaluations are listed without it
+
+    from pipeline.training.checkpointing import load_weights
+
+    built = build(learner, _stage(workspace, model, learner)["settings"][learner])
+    network = built.model().eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    load_weights(network, workspace, f"models/{model}")
+    return built, network
+
+
+def train_job(context: Any, job: dict[str, Any]) -> None:
+    """What each training process runs. `job` is the model's record, and root, folder and parts: plain JSON types."""
+    from pipeline.training.clipsets import load_selected, load_splits
+    from pipeline.training.loop import train
+
+    workspace, splits = Workspace(job["root"]), ("train", "validate")
+    if job["selection"] is None:
+        clips = load_splits(workspace, splits, from_dict(SplittingConfig, job["splitting"]), job["parts"])
+    else:
+        clips = load_selected(workspace, job["selection"], splits, job["parts"])
+    learner = build(job["learner"], job[job["learner"]])
+    train(learner, clips[0], clips[1], workspace, job["folder"], job["seed"], context)
+
+
+def _stage(workspace: Workspace, model: str, learner: str) -> dict[str, Any]:
+    found = learner_of(workspace, model)
+    if found != learner:
+        raise ConfigError(f"{workspace.uri('models', model)}: a {found} model, expected a {learner} model.")
+    return workspace.stage(f"models/{model}")
