@@ -1,1 +1,1 @@
-"""What lies on disk: one pyarrow schema per table, each field with a doc and a unit. Nothing is computed here."""
+"""The tables on disk: a TypedDict and a pyarrow schema for each, every field with a doc. Nothing is computed here."""

@@ -1,1 +1,1 @@
-"""What there is: a folder, a prefix, a table or a published list -> videos, in parts."""
+"""The videos: a folder, a prefix, a table or a published list -> rows of videos, in parts."""

@@ -40,38 +40,38 @@ class CollectingConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
-    """What a listing of the collection came to."""
+    """What `plan_parts` found in a listing of the collection."""
 
     num_listed: int
     """Videos of the collection."""
     num_new: int
     """Those that were not seen before."""
     num_retried: int
-    """Rejected ones that were given a new part."""
+    """Rejected ones that got a new part."""
     changed: tuple[str, ...]
-    """Addresses of videos that are not what they were when they got their part, which they keep: of another size or
-    revision at the same address, of another size at another address, or with other spans. A table gives no sizes, so
-    where one was listed, then or now, only spans are compared."""
+    """Addresses of videos that have changed since they got their part, which they keep: another size or revision at the
+    same address, another size at another address, or other spans. A table has no sizes, so only spans are compared if
+    either listing was a table."""
 
 
 class _Known(NamedTuple):
-    """What the workspace holds of a video."""
+    """A video as the workspace knows it."""
 
     part: str
     uri: str
     size_bytes: int | None
     revision: str | None
     spans: int
-    """Hash of its spans, good for this process: 4.8 M rows of a list need not be held."""
+    """Hash of its spans, valid in this process: the spans of 4.8 M rows would take much memory."""
 
 
 def plan_parts(
     workspace: Workspace, videos: Iterable[CollectionRow], config: CollectingConfig, retry: Sequence[str] = ()
 ) -> Planned:
-    """Write the parts of `collection/` that the workspace lacks, and complete what a crash left half done.
+    """Write the parts of `collection/` that the workspace lacks, and complete a move that a crash interrupted.
 
     Args:
-        workspace: whose videos keep their parts.
+        workspace: the videos it knows keep their parts.
         videos: the collection's, from `list_videos`.
         config: how many videos make a part.
         retry: outcomes of `videos/`, such as missing: the videos that ended so, if any, move to new parts, with the
@@ -105,7 +105,7 @@ def plan_parts(
                 new_parts.add(row)
             elif _has_changed(before, row):
                 changed.append(row["uri"])
-        for part, ids in sorted(leaving.items()):  # those that are no longer listed, and wanted all the same
+        for part, ids in sorted(leaving.items()):  # retried videos that are no longer listed
             for row in _select(workspace.read(COLLECTION_FOLDER, part, COLLECTION), ids - seen).to_pylist():
                 new_parts.add(row)
     _take_out(workspace, leaving)
@@ -115,12 +115,12 @@ def plan_parts(
 
 
 def _whole_parts(workspace: Workspace) -> list[str]:
-    """The parts in their order. What a crash left beyond a gap is removed, so that planning anew gives the same parts.
+    """The parts in order. Parts after a gap, left by a crash, are removed, so that planning again gives the same parts.
 
-    Parts are committed several at a time and cut only once all are there, so a crash leaves none beyond a gap cut.
+    Parts are committed several at a time and cut only once all are there, so no part after a gap is cut.
 
     Raises:
-        DataError: one is: its videos would be given to other parts.
+        DataError: one is cut all the same: planning would move its videos to other parts.
     """
     parts = sorted(workspace.parts(COLLECTION_FOLDER), key=int)
     num_whole = next((index for index, part in enumerate(parts) if int(part) != index), len(parts))
@@ -134,7 +134,7 @@ def _whole_parts(workspace: Workspace) -> list[str]:
 
 
 def _read_known(workspace: Workspace, parts: Sequence[str]) -> tuple[dict[str, _Known], dict[str, set[str]]]:
-    """Every video's latest part and how it was listed; and by part, the videos that stand in a later one too."""
+    """Every video's latest part and how it was listed; and by part, the videos that are in a later one too."""
     names = ["video_id", "uri", "size_bytes", "revision", "spans"]
     known: dict[str, _Known] = {}
     moved: dict[str, set[str]] = collections.defaultdict(set)
@@ -150,7 +150,7 @@ def _read_known(workspace: Workspace, parts: Sequence[str]) -> tuple[dict[str, _
 
 
 def _rejected(workspace: Workspace, retry: Sequence[str], known: dict[str, _Known]) -> set[str]:
-    """The videos that ended in one of the outcomes, and have not been moved since."""
+    """The videos whose outcome is in `retry`, and which have not moved since."""
     found: set[str] = set()
     parts = workspace.parts(VIDEOS_FOLDER)
     with ThreadPoolExecutor(NUM_THREADS) as pool:
@@ -166,7 +166,7 @@ def _rejected(workspace: Workspace, retry: Sequence[str], known: dict[str, _Know
 def _has_changed(before: _Known, row: CollectionRow) -> bool:
     """Whether a video has other spans, or its file differs in what is known of it both times."""
     pairs: list[tuple[Any, Any]] = [(before.size_bytes, row["size_bytes"])]
-    if before.uri == row["uri"]:  # a copy has a time of change of its own
+    if before.uri == row["uri"]:  # a copy has its own time of change
         pairs.append((before.revision, row["revision"]))
     is_other = any(old != new for old, new in pairs if None not in (old, new))
     return is_other or before.spans != _hash_spans(row["spans"])
@@ -212,10 +212,10 @@ class _NewParts:
 
 
 def _take_out(workspace: Workspace, moved: dict[str, set[str]]) -> None:
-    """Remove videos that stand in a later part from the tables of the part they were cut in; its tar has none of them.
+    """Remove videos that are in a later part from the tables of the part they were cut in; its tar has none of them.
 
-    The selections have a row for rejected clips too; labels, scores and what is made of them have none. The
-    collection's table is last: until then the next call finds what is left to do.
+    Selections have rows for rejected clips; labels, scores and later tables have none. The collection's table is
+    changed last: until then the next call repeats the removal.
     """
     if not moved:
         return
@@ -226,7 +226,7 @@ def _take_out(workspace: Workspace, moved: dict[str, set[str]]) -> None:
 
     def from_part(part: str) -> None:
         for folder, schema in tables:
-            with contextlib.suppress(MissingError):  # removed by hand, so that the part is cut anew
+            with contextlib.suppress(MissingError):  # removed by hand, so that the part is cut again
                 table = workspace.read(folder, part, schema)
                 workspace.commit(folder, part, _select(table, moved[part], invert=True), schema)
 

@@ -4,8 +4,8 @@ A collection is a folder, an s3:// prefix, a table or a published clip list. A t
 `uri` and optional `video_id`, `start_s`, `end_s`, `license`, `author`, `split`; a list (`published_lists.py`) has path,
 start and end. Rows of one address, or of one `video_id`, are one video with several spans.
 
-A video's id depends on its address below the collection alone, so it stays when the collection moves. Nothing is left
-out in silence but hidden files: a link to a folder, a link to nowhere or a pipe is a video that will be `missing`.
+A video's id depends only on its address below the collection, so it stays when the collection moves. Only hidden files
+are left out silently: a link to a folder, a link to nowhere or a pipe is a video that will be `missing`.
 """
 
 import array
@@ -36,7 +36,7 @@ BATCH_ROWS = 10_000  # of a Parquet table in memory at once
 
 @dataclasses.dataclass(slots=True)
 class _Listed:
-    """What the rows of a table say of one video."""
+    """One video, merged from its rows of a table."""
 
     video_id: str
     address: str
@@ -45,14 +45,14 @@ class _Listed:
     """start, end, start, end, ... in seconds, infinity for the video's end. None: the whole video."""
 
     def add_span(self, span: tuple[float, float] | None) -> None:
-        """Take in what another row says; the whole video holds every span of it."""
+        """Add the span of another row; None is the whole video, which contains every span."""
         if span is None or self.spans is None:
             self.spans = None
         else:
             self.spans.extend(span)
 
     def row_spans(self) -> list[Span] | None:
-        """The spans as a row has them: each once, in order."""
+        """The spans as in a row of the collection: each once, in order."""
         if self.spans is None:
             return None
         pairs = sorted(set(zip(self.spans[::2], self.spans[1::2], strict=True)))
@@ -78,8 +78,8 @@ def list_videos(collection: str, root: str | None = None, media: str | None = No
 
     Args:
         collection: a folder, an s3:// prefix, a table or a published list.
-        root: of the workspace: where it lies inside the collection's folder, its files are not taken for videos. Nor
-            are those of other workspaces in a local folder.
+        root: of the workspace: if it is inside the collection's folder, its files are no videos. Neither are those of
+            other workspaces in a local folder.
         media: folder or s3:// prefix of a table's relative addresses. Default: the table's own folder, and
             s3://multimedia-commons/ for a published list.
     Raises:

@@ -1,10 +1,10 @@
-"""The published AudioScope clip lists: which names they have, how many rows, what a row says, and what a name says.
+"""The published AudioScope clip lists: their names, numbers of rows, columns, and the label in a name.
 
 A list is a CSV of video path, start and end, with or without a header. It has no label column: the label is in its
-name, and is what three raters agreed on (AudioScope, section 4.2). Its media are in `s3://multimedia-commons/`, below
-the path as it stands. Names, counts and columns are those of `datasets/audioscope` and `datasets/audioscope-v2` of
-google-research/sound-separation (CC-BY 4.0). A download that was cut off is still a well-formed CSV, so the number of
-rows is what shows that a list is whole.
+name, and three raters agreed on it (AudioScope, section 4.2). A path leads to the media in `s3://multimedia-commons/`.
+Names, counts and columns are those of `datasets/audioscope` and `datasets/audioscope-v2` of
+google-research/sound-separation (CC-BY 4.0). A truncated download is still a well-formed CSV, so only the number of
+rows shows whether a list is whole.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from schemas.videos import SPLITS
 
 MEDIA = "s3://multimedia-commons/"
 # Rows without the header, for train, validate and test. The lists of mixtures of the unfiltered clips are left out:
-# their counts are given "times 5" and "times 2", and whether a row is repeated is not said.
+# their published counts are "times 5" and "times 2", without saying whether rows are repeated.
 COUNTS = {
     "filtered_{}_clips.csv": (324_970, 6_429, 3_293),
     "filtered_{}_onscreen_unanimous_clips.csv": (836, 735, 295),
@@ -58,7 +58,7 @@ def is_list(uri: str, path: Path) -> bool:
 
 
 def list_verdict(where: str, uri: str) -> tuple[bool, bool] | None:
-    """(on screen, off screen): what a list's name says of each of its clips; None if the name says neither.
+    """(on screen, off screen): the label of all clips of a list, by its name; None if the name has neither.
 
     Raises:
         ConfigError: a list of mixtures, or a name that says both.

@@ -1,1 +1,1 @@
-"""Bytes at an address, and the workspace: where each stage's parts lie, and who is at work on them."""
+"""Bytes at an address, and the workspace: where each stage's parts are, and which process is writing them."""

@@ -1,13 +1,13 @@
-"""One driver at a time on a stage's folder: a second one, started by mistake, stops with a message that names it.
+"""One driver at a time on a stage's folder: a second one, started by mistake, stops and names the first.
 
-On a local root the kernel keeps the lock (flock on a file below `<root>/.locks/`) and lets go of it however its holder
-dies, so a run that resumes never waits. An object store has no such kernel: there a lease lies in
-`<root>/.locks/<folder>.json`, created only where nothing is and renewed while it is held. Who meets a lease watches
-whether it is renewed, by its own clock, so machines need not agree on the time. A lease is taken over if its holder is
-a process of this machine that is dead, or if it is not renewed for EXPIRE_S.
+On a local root the lock is the kernel's (flock on a file below `<root>/.locks/`). The kernel releases it however its
+holder dies, so a run that resumes never waits. On an object store the lock is a lease, the object
+`<root>/.locks/<folder>.json`. A driver creates it only if there is none, and renews it while it works. Another driver
+watches by its own clock whether the lease is renewed, so machines need not agree on the time. It takes the lease over
+if the holder is a dead process of its own machine, or if the lease is not renewed for EXPIRE_S.
 
-The lock spares work and confusion; that parts stay right does not hang on it: a part cut twice is the same bytes. So
-where a filesystem cannot lock, the run goes on with a warning.
+The lock prevents wasted work; correctness does not depend on it, because a part that is cut twice has the same bytes.
+So on a filesystem that cannot lock, the run continues with a warning.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ from pipeline.storage.workspace import Workspace
 
 LOCKS_FOLDER = ".locks"
 RENEW_S = 20.0
-# Six renewals missed: longer than an object store's client keeps trying, shorter than a person's patience.
+# Six missed renewals: longer than an object store's client retries, shorter than a person's patience.
 EXPIRE_S = 120.0
 WATCH_EVERY_S = 2.0
 CANNOT_LOCK = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -46,7 +46,7 @@ def claim(workspace: Workspace, folder: str) -> Iterator[None]:
     Args:
         folder: of a stage, such as clips or scores/coincidence.
     Raises:
-        ConfigError: another driver is at work there, or took over because this one was not heard of for EXPIRE_S.
+        ConfigError: another driver is at work there, or took over after this one renewed no lease for EXPIRE_S.
     """
     uri = workspace.uri(LOCKS_FOLDER, f"{folder}.json")
     lock = _flock if files.store_at(uri).is_local else _lease
@@ -59,7 +59,7 @@ def _flock(uri: str, what: str) -> Iterator[None]:
     path = files.local_path(uri)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+b")  # a child that is exec'ed does not inherit it, so it cannot outlive this process
+        file = path.open("a+b")  # children do not inherit the file, so the lock cannot outlive this process
     except OSError as error:
         raise ConfigError(f"{what}: cannot be written to ({error}). Choose another root.") from None
     with file:
@@ -70,7 +70,7 @@ def _flock(uri: str, what: str) -> Iterator[None]:
         except OSError as error:
             if error.errno not in CANNOT_LOCK:
                 raise
-            print(f"{what}: this filesystem cannot lock. See to it that no second earshot runs here.", file=sys.stderr)
+            print(f"{what}: this filesystem cannot lock. Make sure that no second earshot runs here.", file=sys.stderr)
         file.truncate(0)
         file.write(json.dumps(_this_process(), indent=1).encode())
         file.flush()
@@ -94,15 +94,15 @@ def _lease(uri: str, what: str) -> Iterator[None]:
     finally:
         released.set()
         keeper.join()
-        with contextlib.suppress(DataError, *files.remote_errors()):  # else it expires; what the block did counts
+        with contextlib.suppress(DataError, *files.remote_errors()):  # else the lease expires; the block's work counts
             if (_read(uri) or {}).get("owner") == mine["owner"]:
                 files.delete(uri)
 
 
 def _renew(uri: str, what: str, mine: dict[str, Any], released: threading.Event, lost: threading.Event) -> None:
-    """Count up in the lease; if it is another's, interrupt the main thread as Ctrl-C would."""
+    """Renew the lease by a count; if another process owns it, interrupt the main thread as Ctrl-C would."""
     while not released.wait(RENEW_S):
-        with contextlib.suppress(DataError, *files.remote_errors()):  # not reached: tried again, until it has expired
+        with contextlib.suppress(DataError, *files.remote_errors()):  # store not reached: try again
             if (_read(uri) or {}).get("owner") != mine["owner"]:
                 lost.set()
                 # a command in a script's background ignores SIGINT
@@ -137,7 +137,7 @@ def _wait_for_death(uri: str, what: str) -> None:
         end = time.monotonic() + EXPIRE_S
         while _content(uri) == content and time.monotonic() < end:
             time.sleep(WATCH_EVERY_S)
-    # of two that watched the same lease die, the second must not remove what the first put in its place
+    # of two drivers that watched the same lease expire, the second must not remove the first one's new lease
     if not files.delete_if(uri, content):
         now = _read(uri)
         if now is not None:
@@ -150,7 +150,7 @@ def _read(uri: str) -> dict[str, Any] | None:
 
 
 def _content(uri: str) -> bytes | None:
-    """A lease as it lies there; None if there is none."""
+    """The bytes of a lease; None if there is none."""
     try:
         return files.read_bytes(uri)
     except DataError:
@@ -160,7 +160,7 @@ def _content(uri: str) -> bytes | None:
 
 
 def _parse(data: bytes) -> dict[str, Any]:
-    """What a holder wrote; nothing if it has not written yet."""
+    """The JSON object that a holder wrote; empty if it has not written yet."""
     with contextlib.suppress(ValueError):
         found = json.loads(data)
         if isinstance(found, dict):
@@ -180,14 +180,14 @@ def _this_process() -> dict[str, Any]:
 
 
 def _machine() -> str | None:
-    """Where process ids mean the same as here: one boot of one kernel, one pid namespace. None: it cannot be told."""
+    """Where process ids mean the same as here: one boot of one kernel, one pid namespace. None if unknown."""
     with contextlib.suppress(OSError):
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
     return None
 
 
 def _begun(pid: int) -> str | None:
-    """When a process of this machine began, in clock ticks since boot; None if it has ended or cannot be told."""
+    """When a process of this machine began, in clock ticks since boot; None if it has ended or is not visible."""
     with contextlib.suppress(OSError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # the name before it may hold spaces
         return fields[19] if fields[0] not in "ZX" else None
@@ -199,7 +199,7 @@ def _lives_here(holder: dict[str, Any]) -> bool | None:
     pid = holder.get("pid")
     if _machine() is None or holder.get("machine") != _machine() or not isinstance(pid, int):
         return None
-    return _begun(pid) == holder.get("begun")  # else the number is another process's by now
+    return _begun(pid) == holder.get("begun")  # else another process has the number now
 
 
 def _name(holder: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
-"""The workspace: where each stage's parts lie, which are still missing, and what made them.
+"""The workspace: where each stage's parts are, which are still missing, and what made them.
 
-A part that lies on disk is finished work, so resume, retry and progress are one question: which parts are pending?
-Every stage folder holds a `_stage.json`: its settings, named as in `PipelineConfig`, the hash of settings and inputs,
-and the versions that wrote it.
+A part on disk is finished work, so resume, retry and progress depend on one fact: which parts are pending. Every stage
+folder has a `_stage.json` with its settings, named as in `PipelineConfig`, the hash of settings and inputs, and the
+versions that wrote it.
 """
 
 import datetime
@@ -26,7 +26,7 @@ VIDEOS_FOLDER = "videos"
 LABELS_FOLDER = "labels"
 TRAINING_FOLDER = "training"
 STAGE_FILE = "_stage.json"
-SETTINGS_FILE = "earshot.json"  # in every root: says that this is one
+SETTINGS_FILE = "earshot.json"  # in every root: marks it as one
 LIBRARIES = ("torch", "ray", "pyarrow", "numpy", "soundfile", "simplejpeg")
 
 
@@ -93,11 +93,11 @@ class Workspace:
         return uri
 
     def begin(self, folder: str, settings: Any, inputs: dict[str, str]) -> str:
-        """Claim a folder for its settings and inputs; return the hash that names what it will hold.
+        """Claim a folder for its settings and inputs; return the hash of both, which names its future content.
 
         Args:
             folder: the stage's folder, such as scores/coincidence.
-            settings: configs and plain JSON types, by their name in `PipelineConfig`: a later command takes them up.
+            settings: configs and plain JSON types, by their name in `PipelineConfig`, for later commands to reuse.
             inputs: hash of each stage it reads, by folder.
         Raises:
             ConfigError: the folder already holds work of other settings or inputs.
@@ -174,16 +174,16 @@ def open_workspace(root: str) -> Workspace:
 
 
 def damaged_tar(uri: str, found: str) -> DataError:
-    """The error of a tar that is not what its part's rows promise: where, `found` (a sentence), and what to do."""
+    """The error for a tar that does not match its part's rows: where, `found` (a sentence), and what to do."""
     folder, _, part = uri.removesuffix(".tar").rpartition("/")
     root, _, kind = folder.rpartition("/")
-    # what makes a part finished: of clips/00042, its videos' rows; of sets and shards, such as test-00042, its own
+    # the table that marks a part as finished: for clips/00042 that of its videos, for a shard test-00042 its own
     record = files.join(root, VIDEOS_FOLDER if kind == CLIPS_FOLDER and "-" not in part else kind, f"{part}.parquet")
     return DataError(f"{uri}: {found} Delete {record} and run the command that made it: it makes the part again.")
 
 
 def report_folder(run: str, table: str) -> str:
-    """Where a model's rows of one report table lie."""
+    """The folder of a model's rows of one report table."""
     return f"reports/model={run}/{table}"
 
 
