@@ -33,6 +33,7 @@ COMMANDS = {
     "report": "Write one HTML page about a workspace.",
     "query": "Answer an SQL query over the tables of a workspace.",
     "separate": "Separate the on-screen sound of one video.",
+    "clean": "Remove a stage's work and all that was made from it.",
     "settings": "List every field that --set can change, with its meaning.",
 }
 CONFIG_EXIT, FAILURE_EXIT, INTERRUPTED_EXIT = 2, 1, 130

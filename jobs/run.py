@@ -17,11 +17,18 @@ from jobs.shard import shard
 from jobs.train import Workers, train_model
 from pipeline.labels.ratings import read_judgements
 
+# Of every stage that has settings of its own.
+FOLDERS = (
+    *("clips", "models/coincidence", "labels", "duplicates/default", "selections/default", "mixtures/default"),
+    "models/separation",
+)
+
 
 def run(session: Session, collection: str, labels: list[str], workers: int | None, media: str | None = None) -> None:
     """Videos -> clips -> coincidence -> scores -> selection -> mixtures -> separation -> report."""
     if labels:
         read_judgements(labels)  # what is wrong with a label file is told now, not after an hour of cutting
+    session.check(*FOLDERS)
     shard(session, collection, media)
     train_model(session, "coincidence", "coincidence", "default", workers)  # which sounds belong to what is on screen
     score(session, "coincidence")

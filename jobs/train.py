@@ -15,6 +15,7 @@ from pipeline.evaluation.evaluating import VALIDATION
 from pipeline.hashing import as_dict
 from pipeline.learners import LEARNERS
 from pipeline.learners.loading import check_model, find_entry, train_job
+from pipeline.storage.lineage import check_unused
 from pipeline.storage.workspace import CLIPS_FOLDER
 from pipeline.training.clipsets import begun_with
 from pipeline.training.protocols import LocalContext
@@ -39,6 +40,8 @@ def train_model(session: Session, learner: str, name: str, selection: str, worke
     job: dict[str, Any] = {"learner": learner, learner: as_dict(config), "seed": session.seed}
     job |= {"splitting": as_dict(session.config.splitting)}
     job |= {"selection": None if built.reads == "clips" else selection}
+    if not workspace.has_stage(folder):
+        check_unused(workspace, folder)  # before the training that would make them useless
     with session.begin(folder, job, inputs):
         is_finished = workspace.is_finished(folder)
         parts = begun_with(workspace, folder, source, is_finished)

@@ -52,6 +52,11 @@ def test_a_refusal_names_an_option_that_the_command_has(folder: str, command: st
     assert f"{option[2:]}" in inspect.signature(load(command).callback).parameters
 
 
+def test_a_model_that_others_were_made_from_is_named_with_the_command_that_lists_them() -> None:
+    error = ConfigError("it would be made anew.", "stale", folder="models/c", root="my ws")
+    assert explain(error, "train").endswith("first: `earshot clean --from models/c --root 'my ws'` lists them.")
+
+
 def test_the_remedy_survives_the_way_from_a_worker_and_is_found_below_a_part() -> None:
     error = copy.copy(DataError("x: cannot be reached.", "media"))  # as pickle: by its __reduce__
     assert explain(PartError("00001", error), "shard").endswith(

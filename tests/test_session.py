@@ -162,3 +162,13 @@ def test_the_root_is_not_touched_by_opening_it(tmp_path: Path) -> None:
     open_session(str(tmp_path / "ws"))
     assert not files.exists(str(tmp_path / "ws" / "earshot.json"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_of_every_stage_are_compared_before_any_work(root: str) -> None:
+    folders = ("clips", "selections/s", "selections/other")
+    open_session(root).check(*folders)  # it goes on with its own settings
+    open_session(root, settings=["filtering.top_clips=9"]).check(*folders)
+    with pytest.raises(ConfigError, match=r"selections/s: .*filtering.top_clips: 9 there, 8 asked for"):
+        open_session(root, settings=["filtering.top_clips=8"]).check(*folders)
+    with pytest.raises(ConfigError, match="seed: 3 there, 4 asked for"):
+        open_session(root, seed=4).check(*folders)

@@ -25,14 +25,17 @@ SENTENCES = {
 
 def remedy(error: EarshotError, command: str) -> str:
     """The sentence to add to the error's message when `command` met it; "" where the message says what to do."""
-    if error.topic in ("missing", "refused"):
+    if error.topic in ("missing", "refused", "stale"):
         folder, root = error.facts["folder"], shlex.quote(error.facts["root"])
         kind, _, name = folder.partition("/")
         if error.topic == "missing":
             make = COMMAND_FOR.get(kind, "earshot run --collection COLLECTION")
             return f"Run `{make.format(name=name, learner=error.facts.get('learner', 'LEARNER'))} --root {root}` first."
+        clean = f"`earshot clean --from {folder} --root {root}`"
+        if error.topic == "stale":
+            return f"Train another --name, or remove these first: {clean} lists them."
         option = "--root" if command in ("run", "demo") else OTHER_FOLDER.get(kind, "--name")
-        return f"Use another {option}, or remove that folder and what was made from it."
+        return f"Use another {option}, or remove that folder and what was made from it: {clean} lists it."
     return SENTENCES.get(error.topic, "")
 
 

@@ -29,12 +29,12 @@ from pipeline.formatting import format_counts
 from pipeline.hashing import as_dict
 from pipeline.storage import files
 from pipeline.storage.locking import claim
-from pipeline.storage.workspace import SETTINGS_FILE, Workspace, workspace_at
+from pipeline.storage.workspace import CLIPS_FOLDER, SETTINGS_FILE, Workspace, workspace_at
 
 R = TypeVar("R")
 Note = Callable[[Mapping[str, float], float], str]
 DEFAULT_PRESET = "tiny"
-MAX_TOLD = 5  # settings of a folder that are named: a folder of another preset differs in dozens
+MAX_NAMED = 5  # settings of a folder that are named: a folder of another preset differs in dozens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +61,29 @@ class Session:
         Raises:
             ConfigError: the folder was begun by a version with other fields, or what is given now does not fit it.
         """
+        resumed = self._resumed(folder)
+        if resumed != self:
+            before = set(_settings(self))
+            own = [setting for setting in _settings(resumed) if setting not in before]
+            more = f" and {len(own) - MAX_NAMED} more" if len(own) > MAX_NAMED else ""
+            text = f"{folder}: goes on with its own {', '.join(own[:MAX_NAMED])}{more}"
+            print(printable(text), file=sys.stderr, flush=True)
+        return resumed
+
+    def check(self, *folders: str) -> None:
+        """Refuse before any work what `begin` would refuse later: stages that were begun with other settings.
+
+        Raises:
+            ConfigError: a folder holds work of other settings, or of a version with other fields.
+        """
+        for folder in filter(self.workspace.has_stage, folders):
+            stage = self.workspace.stage(folder)
+            session = self if folder == CLIPS_FOLDER else self._resumed(folder)  # clips are the root's own
+            config = as_dict(session.config) | {"seed": session.seed}
+            wanted = {name: config.get(name, value) for name, value in stage["settings"].items()}
+            self.workspace.check_same(folder, wanted, stage["inputs"])
+
+    def _resumed(self, folder: str) -> "Session":
         if not self.workspace.has_stage(folder):
             return self
         stored, config = self.workspace.stage(folder)["settings"], self.config
@@ -69,14 +92,7 @@ class Session:
             refusal = {"topic": "refused", "folder": folder, "root": self.workspace.root}
             config = override(_restored(whole, self.workspace.uri(folder), refusal), self.given)
         seed = self.seed if self.is_seed_given else stored.get("seed", self.seed)
-        resumed = dataclasses.replace(self, config=config, seed=seed)
-        if resumed != self:
-            before = set(_settings(self))
-            own = [setting for setting in _settings(resumed) if setting not in before]
-            more = f" and {len(own) - MAX_TOLD} more" if len(own) > MAX_TOLD else ""
-            told = f"{folder}: goes on with its own {', '.join(own[:MAX_TOLD])}{more}"
-            print(printable(told), file=sys.stderr, flush=True)
-        return resumed
+        return dataclasses.replace(self, config=config, seed=seed)
 
     @contextmanager
     def begin(self, folder: str, config: Any, inputs: dict[str, str]) -> Iterator[None]:

@@ -102,18 +102,9 @@ class Workspace:
         Raises:
             ConfigError: the folder already holds work of other settings or inputs.
         """
-        plain = as_dict(settings)
-        name = hash_json({"settings": plain, "inputs": inputs})
-        stage = {"settings": plain, "inputs": inputs, "hash": name}
+        stage = self.check_same(folder, settings, inputs)
         if self.has_stage(folder):
-            found = self.stage(folder)
-            if found["hash"] != name:
-                changes = _differences(found, stage)
-                where = self.uri(folder)
-                raise ConfigError(
-                    f"{where}: holds work of other settings or inputs ({changes}).", "refused", **self._facts(folder)
-                )
-            return name
+            return stage["hash"]
         versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
         record = stage | {
             "stage": folder,
@@ -122,7 +113,17 @@ class Workspace:
             "started": _now(),
         }
         self._write_stage(folder, record)
-        return name
+        return stage["hash"]
+
+    def check_same(self, folder: str, settings: Any, inputs: dict[str, str]) -> dict[str, Any]:
+        """Settings, inputs and their hash, as a stage's record holds them. For the arguments and errors see `begin`."""
+        plain = as_dict(settings)
+        stage = {"settings": plain, "inputs": inputs, "hash": hash_json({"settings": plain, "inputs": inputs})}
+        found = self.stage(folder) if self.has_stage(folder) else stage
+        if found["hash"] != stage["hash"]:
+            message = f"{self.uri(folder)}: holds work of other settings or inputs ({_differences(found, stage)})."
+            raise ConfigError(message, "refused", **self._facts(folder))
+        return stage
 
     def finish(self, folder: str, **facts: Any) -> None:
         """Record that every part of a folder is there, with facts worth keeping (counts, hashes of content)."""
