@@ -1,8 +1,8 @@
 """Who may import whom, read from the source with `ast`: house rules that no linter knows."""
 
 import ast
+import functools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -75,14 +75,23 @@ def modules(*packages: str) -> dict[str, Path]:
     return found
 
 
-def imports(path: Path) -> Iterator[str]:
+@functools.cache
+def nodes(path: Path) -> list[ast.AST]:
+    """Every node of a file's syntax tree, the module first."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@functools.cache
+def imports(path: Path) -> list[str]:
     """Dotted names that a file imports, wherever in the file; `from a import b` gives a.b."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    names = []
+    for node in nodes(path):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
 
 
 def is_below(name: str, *packages: str) -> bool:
@@ -102,7 +111,7 @@ def violations(importers: dict[str, Path], *forbidden: str, allowed: tuple[str, 
 def test_the_reader_of_imports_sees_every_form(tmp_path: Path) -> None:
     path = tmp_path / "a.py"
     path.write_text("import ray.data as d\ndef f():\n    from pipeline import media\n    from x.y import (z, w)\n")
-    assert list(imports(path)) == ["ray.data", "pipeline.media", "x.y.z", "x.y.w"]
+    assert imports(path) == ["ray.data", "pipeline.media", "x.y.z", "x.y.w"]
     assert violations({"a": path}, "ray", "pipeline") == ["a <- ray.data", "a <- pipeline.media"]
     assert violations({"a": path}, "pipeline", allowed=("pipeline.media",)) == []
 
@@ -195,7 +204,7 @@ def test_nothing_that_is_stored_is_ever_unpickled() -> None:
         modules(*PACKAGES), "pickle", "cloudpickle", "dill", "joblib", "shelve", allowed=("pickle.UnpicklingError",)
     )
     for name, path in modules(*PACKAGES).items():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
                 safe = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
                 assert safe.get("weights_only") == "True", f"{name}, line {node.lineno}"
@@ -203,7 +212,7 @@ def test_nothing_that_is_stored_is_ever_unpickled() -> None:
 
 def test_every_module_says_what_it_is_in_a_docstring_of_at_least_a_sentence() -> None:
     for name, path in modules(*PACKAGES).items():
-        docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+        docstring = ast.get_docstring(nodes(path)[0]) or ""
         assert len(docstring.split()) >= 5, f"{name}: docstring {docstring!r}"
 
 
@@ -218,3 +227,9 @@ def test_every_pipeline_module_has_a_test_of_its_name() -> None:
 
 def test_the_list_of_exceptions_names_modules_that_exist() -> None:
     assert TESTED_BY.keys() <= modules("pipeline").keys()
+
+
+def test_no_test_imports_another_or_a_benchmark_and_no_benchmark_a_test() -> None:
+    tests = {path.stem: path for path in (ROOT / "tests").glob("test_*.py")}
+    assert not violations(tests, "benchmarks", "tests", *tests)
+    assert not violations(modules("benchmarks", "testing"), "tests", "helpers", *tests)
