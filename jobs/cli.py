@@ -4,17 +4,20 @@ Design note: the list of commands is a table of names and help lines, and a comm
 command was chosen, so that `earshot --help` and a typo wait for neither torch nor Ray.
 """
 
+import copy
 import importlib
+import importlib.metadata
 import signal
 import sys
 import threading
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 import typer.core
 
 from cluster.faults import PartError
+from jobs.console import progress
 from jobs.console.remedies import explain
 from pipeline.errors import ConfigError, EarshotError
 
@@ -36,6 +39,13 @@ COMMANDS = {
     "clean": "Remove a stage's work and all that was made from it.",
     "settings": "List every field that --set can change, with its meaning.",
 }
+# What is typed after an option or in place of an argument, by its name; NUMBER or NAME for the others.
+WORDS = {
+    **dict.fromkeys(("root", "out", "media"), "FOLDER"),
+    **dict.fromkeys(("labels", "prices", "video"), "FILE"),
+    **{"collection": "VIDEOS", "settings": "FIELD=VALUE", "address": "ADDRESS", "retry": "REASON", "stage": "STAGE"},
+    **{"sql": "SQL", "deadline": "TIME", "learner": "LEARNER"},
+}
 CONFIG_EXIT, FAILURE_EXIT, INTERRUPTED_EXIT = 2, 1, 130
 
 
@@ -45,14 +55,33 @@ class LazyGroup(typer.core.TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The chosen command's name, the command itself, and its arguments; for a typo the nearest names."""
         name, placeholder, rest = super().resolve_command(ctx, args)
-        return name, placeholder if name is None else load(name), rest
+        if name is None:
+            return name, placeholder, rest
+        command = load(name)
+        for option in (copy.copy(parameter) for parameter in self.params if parameter.name == "quiet"):
+            option.expose_value = False  # `earshot -q run` and `earshot run -q` are the same
+            command.params.append(option)
+        return name, command, rest
 
 
 def load(name: str) -> Any:
     """The command of a module of this folder, ready to parse its arguments."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command(name)(importlib.import_module(f"jobs.{name}").command)
-    return typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
+    for parameter in command.params:
+        shown = parameter.type_descriptor
+        if not (shown.is_choice or parameter.metavar or getattr(parameter, "is_flag", False)):
+            word = "NUMBER" if shown.is_ranged or shown.annotation in (int, float) else "NAME"
+            parameter.metavar = WORDS.get(parameter.name, word)
+            parameter.display_type = lambda _: ""  # an argument's metavar, unlike an option's, does not replace it
+    return command
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"earshot {importlib.metadata.version('earshot')}")
+        raise typer.Exit
 
 
 def build() -> typer.Typer:
@@ -64,10 +93,19 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    app.callback()(lambda: None)
+    app.callback()(shared_options)
     for name, line in COMMANDS.items():
         app.command(name, help=line)(lambda: None)
     return app
+
+
+def shared_options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version)
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress.", callback=progress.silence)] = False,
+) -> None:
+    """The options of `earshot` itself; what each does is done by its callback."""
 
 
 def main(arguments: list[str] | None = None) -> int:

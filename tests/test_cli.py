@@ -1,5 +1,6 @@
 """The command line before any command: what it imports, how it lists commands, and what a typo gets."""
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -38,6 +39,25 @@ def test_the_list_of_commands_shows_every_line_whole(
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     for name, line in COMMANDS.items():
         assert any(shown.startswith(f"{name} ") and shown.endswith(line) for shown in lines), name
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"earshot {importlib.metadata.version('earshot')}\n"
+
+
+def test_quiet_may_come_before_or_after_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["-q", "report", "--root", "nowhere"], ["report", "--root", "nowhere", "-q"]):
+        assert main(arguments) == 2
+        assert "root nowhere: no Earshot workspace there. Make one" in capsys.readouterr().err
+
+
+def test_help_names_what_is_typed_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["query", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--root FOLDER" in shown
+    assert "--format <table|csv|json>" in shown
+    assert "<str>" not in shown
 
 
 def test_a_misspelt_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 LINE_EVERY_S = 15.0
-console = Console(stderr=True, highlight=False)
+_is_quiet = False
+
+
+def silence(is_asked: bool) -> None:
+    """Show no progress from here on, or show it again: what -q asks for."""
+    global _is_quiet
+    _is_quiet = is_asked
 
 
 def printable(text: str) -> str:
@@ -23,9 +26,23 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[..., Any]]:
     """One bar with count, rate and remaining time; without a terminal, a line at the start and at most every 15 s.
 
     Gives a function (steps, note) that advances it; with are_new=False by steps that an earlier run has done, which do
-    not speak of this one's rate.
+    not speak of this one's rate. The remaining time follows from the second result on: before the first one, workers
+    start.
     """
+    if _is_quiet:
+        yield lambda *_, **__: None
+        return
     if sys.stderr.isatty():
+        from rich.console import Console  # 40 ms, which no command without a bar waits for
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
         columns = (
             TextColumn("{task.description:<18}"),
             BarColumn(),
@@ -34,7 +51,7 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[..., Any]]:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
         )
-        with Progress(*columns, console=console, transient=True) as progress:
+        with Progress(*columns, console=Console(stderr=True, highlight=False), transient=True) as progress:
             task = progress.add_task(what, total=total, note="")
 
             def move(steps: int, note: str, are_new: bool = True) -> None:
@@ -44,19 +61,20 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[..., Any]]:
 
             yield move
         return
-    began = last = time.monotonic()
-    done = restored = 0
+    last = time.monotonic()
+    first: tuple[float, int] | None = None  # time of the first result, and the steps done by then
+    done = 0
     print(f"{what}: 0 of {total}", file=sys.stderr, flush=True)
 
     def advance(steps: int, note: str, are_new: bool = True) -> None:
-        nonlocal began, done, last, restored
+        nonlocal first, done, last
         done += steps
         now = time.monotonic()
-        if not are_new:
-            began, restored = now, done
+        if first is None or not are_new:
+            first = now, done
         if now - last >= LINE_EVERY_S and done < total:
-            last = now
-            to_go = f"{(now - began) / (done - restored) * (total - done):.0f} s to go; " if done > restored else ""
+            last, since, steps_since = now, now - first[0], done - first[1]
+            to_go = f"{since / steps_since * (total - done):.0f} s to go; " if steps_since else ""
             print(f"{what}: {done} of {total}, {to_go}{note}", file=sys.stderr, flush=True)
 
     yield advance

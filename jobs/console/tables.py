@@ -1,4 +1,4 @@
-"""Tables on the terminal, as wide as their content: a pipe or a narrow window must not cut figures."""
+"""Tables as wide as their content, or lines of `name: value` where a terminal is narrower: no figure is ever cut."""
 
 from typing import Any
 
@@ -19,10 +19,15 @@ def cell(value: Any) -> str:
 
 
 def show(names: list[str], rows: list[list[Any]]) -> None:
-    """Print rows below their names."""
+    """Print rows below their names; row by row where the terminal is too narrow for that."""
     texts = [[cell(value) for value in row] for row in rows]
     widths = [max(len(text) for text in column) for column in zip(names, *texts, strict=True)]
+    width, console = sum(widths) + 3 * len(names) + 1, Console()
+    if console.is_terminal and console.width < width:
+        for row in texts:
+            print("\n".join(f"{name or 'what'}: {text}" for name, text in zip(names, row, strict=True)), end="\n\n")
+        return
     table = Table(*names)
     for row in texts:
         table.add_row(*(Text(text) for text in row))
-    Console(width=max(80, sum(widths) + 3 * len(names) + 1)).print(table)
+    Console(width=max(80, width)).print(table)
