@@ -9,16 +9,12 @@ from conftest import World
 
 from pipeline.clips.samples import Clip
 from pipeline.clips.splitting import SplittingConfig
-from pipeline.hashing import as_dict
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig, MemoryBankConfig
 from pipeline.learners.matching import MatchingConfig
 from pipeline.metrics.detection import matched_mismatched_auc
 from pipeline.models.towers import CoincidenceConfig
-from pipeline.storage import files
-from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import step_rng
 from pipeline.training.clipsets import load_split
-from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext, TrainingConfig
 
 COINCIDENCE = CoincidenceLearnerConfig(
@@ -161,32 +157,6 @@ def test_frames_and_sound_of_a_crop_are_of_one_time() -> None:
         assert (power[lit] > 0.4 * power.max()).all()
         assert (power[~lit & lit.any(dim=1, keepdim=True)] < 0.2 * power.max()).all()
     assert num_lit > 12  # of the seconds in 60 crops, 2 in 5 are kept
-
-
-def test_coincidence_training_with_a_memory_outlives_a_kill(workspace: Workspace) -> None:
-    class Killed(CoincidenceLearner):
-        def loss(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-            if len(steps) == 3:
-                raise InterruptedError
-            steps.append(0)
-            return super().loss(model, batch)
-
-    steps: list[int] = []
-    training = dataclasses.replace(COINCIDENCE.training, num_steps=4, validate_every=4, checkpoint_every=2)
-    config = dataclasses.replace(NCE, training=training)
-    sets = [load_split(workspace, split, SplittingConfig()) for split in ("train", "validate")]
-    for name in ("whole", "killed"):
-        workspace.begin(f"models/{name}", {"learner": "coincidence", "coincidence": as_dict(config)}, {})
-    train(CoincidenceLearner(config), *sets, workspace, "models/whole", 0, LocalContext())
-    with pytest.raises(InterruptedError):
-        train(Killed(config), *sets, workspace, "models/killed", 0, LocalContext())
-    train(CoincidenceLearner(config), *sets, workspace, "models/killed", 0, LocalContext())
-    whole, killed = (files.read_bytes(workspace.uri("models", name, "model.pt")) for name in ("whole", "killed"))
-    assert whole == killed
-    figures = [workspace.stage(f"models/{name}")["figures"] for name in ("whole", "killed")]
-    assert figures[0] == figures[1]
-    assert figures[0]["validate_gallery"] == 3  # held-out videos
-    assert {"validate_match_auc", "validate_match_calibration_error", "validate_sound_recall_at_1"} <= figures[0].keys()
 
 
 def test_towers_do_not_move_while_the_match_classifier_learns(world: World) -> None:

@@ -53,7 +53,7 @@ TESTED_BY = {
     "pipeline.clip_specs": "test_sharding",
     "pipeline.clips.samples": "test_tars",
     "pipeline.clips.loudness": "test_statistics",
-    "pipeline.evaluation.evaluating": "test_match_evaluation",
+    "pipeline.evaluation.evaluating": "test_learner_contract",
     "pipeline.media.streams": "test_decoding",
     "pipeline.media.ffmpeg_log": "test_decoding",
     "pipeline.models.bases": "test_separator",

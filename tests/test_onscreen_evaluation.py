@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import World
+from helpers.selections import select_and_mix
 from sklearn.metrics import roc_auc_score
 
 from pipeline.errors import ConfigError
 from pipeline.evaluation.evaluating import commit_summary
-from pipeline.evaluation.mixing import MixingConfig, MixPart, plan_mixtures
+from pipeline.evaluation.mixing import MixingConfig
 from pipeline.evaluation.onscreen_evaluation import OnScreenEvaluation
 from pipeline.hashing import as_dict
 from pipeline.learners.separation import SeparationLearner, SeparationLearnerConfig
@@ -21,16 +22,13 @@ from pipeline.models.separator import SeparationConfig
 from pipeline.models.tdcn import TDCNConfig
 from pipeline.models.towers import CoincidenceConfig
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace, report_folder
+from pipeline.storage.workspace import Workspace, report_folder
 from pipeline.training.clipsets import load_clips
 from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext, TrainingConfig
-from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, SOURCES, SUMMARY
-from schemas.selections import SELECTIONS
-from schemas.videos import VIDEOS
 
 CONFIG = SeparationLearnerConfig(
     model=SeparationConfig(
@@ -50,19 +48,7 @@ def evaluated(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspa
     """The world with a selection of everything, frozen sets `m`, and a model `s` of one step, evaluated on them."""
     workspace = Workspace(str(tmp_path_factory.mktemp("evaluated") / "workspace"))
     shutil.copytree(world.workspace.root, workspace.root)
-    for part in workspace.parts(CLIPS_FOLDER):
-        splits = {row["video_id"]: row["split"] for row in workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()}
-        rows = [
-            {name: clip[name] for name in ("clip_id", "video_id", "part")}
-            | {"selection": "all", "kept": True, "reason": "kept", "split": splits[clip["video_id"]]}
-            for clip in workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist()
-        ]
-        workspace.commit("selections/all", part, from_rows(rows, SELECTIONS, part), SELECTIONS)
-    config = MixingConfig(max_clips_per_video=1, moms_per_clip=1, examples_per_part=3)
-    planned = plan_mixtures(workspace, "m", "all", config, 0, None)
-    mix = MixPart(workspace, "m", "all", config, planned)
-    for part in planned:
-        mix(part)
+    select_and_mix(workspace, "m", MixingConfig(max_clips_per_video=1, moms_per_clip=1, examples_per_part=3))
     workspace.begin("models/s", {"learner": "separation", "separation": as_dict(CONFIG)}, {})
     sets = [load_clips(workspace, "all", split) for split in ("train", "validate")]
     train(SeparationLearner(CONFIG), *sets, workspace, "models/s", 0, LocalContext())

@@ -1,0 +1,161 @@
+"""What every learner keeps to. A new system adds a row to CASES."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from conftest import World
+from helpers import loudness_learner
+from helpers.line_learner import Interrupted
+from helpers.selections import select_and_mix
+
+from pipeline.clips.splitting import SplittingConfig
+from pipeline.evaluation.evaluating import commit_summary
+from pipeline.evaluation.mixing import MixingConfig
+from pipeline.hashing import as_dict
+from pipeline.learners import LEARNERS, Entry
+from pipeline.learners.coincidence import CoincidenceLearnerConfig, MemoryBankConfig
+from pipeline.learners.matching import MatchingConfig
+from pipeline.learners.separation import SeparationLearnerConfig
+from pipeline.models.separator import SeparationConfig
+from pipeline.models.tdcn import TDCNConfig
+from pipeline.models.towers import CoincidenceConfig
+from pipeline.selection.scoring import ScorePart
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, Workspace, report_folder
+from pipeline.training.batching import ClipSet, step_rng
+from pipeline.training.clipsets import load_selected, load_splits
+from pipeline.training.loop import train
+from pipeline.training.protocols import LocalContext, TrainingConfig
+from schemas.fields import table_name
+from schemas.reports import SUMMARY
+
+FOUR_STEPS = TrainingConfig(
+    num_steps=4, batch_size=3, validate_every=4, checkpoint_every=2, num_validation_batches=1
+)  # a kill in step 4 goes on from step 2
+TOWERS = CoincidenceConfig(backbone="small_cnn", frame_size=32, width=0.25, embedding_dim=16)
+COINCIDENCE = {"model": TOWERS, "training": FOUR_STEPS, "matching": MatchingConfig(num_batches=2, num_steps=5)}
+BODY = TDCNConfig(bottleneck=8, hidden=8, num_repeats=1, num_dilations=2)
+SEPARATION = SeparationLearnerConfig(
+    model=SeparationConfig(basis="stft", hop_ms=16.0, tdcn=BODY, towers=TOWERS), training=FOUR_STEPS, first_model=None
+)
+
+
+class Case(NamedTuple):
+    entry: Entry
+    config: Any
+    prepare: Callable[[Workspace], None] = lambda workspace: None
+    """Makes what the evaluation of model `m` reads."""
+
+
+def score(workspace: Workspace) -> None:
+    scoring = ScorePart(workspace, "m")
+    for part in workspace.parts(CLIPS_FOLDER):
+        scoring(part)
+
+
+def freeze(workspace: Workspace) -> None:
+    select_and_mix(workspace, "default", MixingConfig(max_clips_per_video=1, moms_per_clip=1, max_examples=2))
+
+
+BANK = MemoryBankConfig(size=12, num_negatives=12)
+CASES = {
+    "coincidence": Case(LEARNERS["coincidence"], CoincidenceLearnerConfig(**COINCIDENCE), score),
+    "coincidence by nce": Case(
+        LEARNERS["coincidence"], CoincidenceLearnerConfig(**COINCIDENCE, objective="nce", memory_bank=BANK), score
+    ),
+    "separation": Case(LEARNERS["separation"], SEPARATION, freeze),
+    "loudness": Case(loudness_learner.ENTRY, loudness_learner.LoudnessConfig(training=FOUR_STEPS)),
+}
+
+
+@pytest.fixture(scope="module")
+def prepared(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The world with a selection of everything and frozen sets."""
+    workspace = Workspace(str(tmp_path_factory.mktemp("contract") / "workspace"))
+    shutil.copytree(world.workspace.root, workspace.root)
+    freeze(workspace)
+    return workspace
+
+
+def sets(workspace: Workspace, learner: Any) -> list[ClipSet]:
+    """Training and validation clips, as the learner reads them."""
+    splits, parts = ("train", "validate"), workspace.parts(CLIPS_FOLDER)
+    if learner.reads == "selection":
+        return load_selected(workspace, "all", splits, parts)
+    return load_splits(workspace, splits, SplittingConfig(), parts)
+
+
+def test_every_learner_of_the_registry_has_a_case() -> None:
+    assert {case.entry for case in CASES.values()} == {*LEARNERS.values(), loudness_learner.ENTRY}
+    assert all(entry.learner().name == name for name, entry in LEARNERS.items())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_batch_is_a_function_of_its_step_and_workers_share_its_rows(name: str, prepared: Workspace) -> None:
+    entry, config, _ = CASES[name]
+    learner = entry.learner()(config)
+    clips, _ = sets(prepared, learner)
+
+    def batch(step: int, rows: slice = slice(None), augment: bool = True) -> dict[str, torch.Tensor]:
+        return learner.batch(clips, step_rng(0, step), 4, rows, augment)
+
+    for augment in (False, True):
+        whole, again, other = batch(1, augment=augment), batch(1, augment=augment), batch(2, augment=augment)
+        assert all(torch.equal(whole[key], again[key]) for key in whole)
+        assert any(not torch.equal(whole[key], other[key]) for key in whole)
+        for rank in range(2):
+            for key, value in batch(1, slice(rank, None, 2), augment).items():
+                # noise that all examples share is the same on all workers
+                assert torch.equal(value, whole[key][rank::2] if len(whole[key]) == 4 else whole[key]), key
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_killed_training_ends_with_the_same_weights_and_the_model_has_rows_of_its_tables(
+    name: str, prepared: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry, config, prepare = CASES[name]
+    monkeypatch.setitem(LEARNERS, entry.learner().name, entry)
+    shutil.copytree(prepared.root, tmp_path / "workspace")
+    workspace, learner = Workspace(str(tmp_path / "workspace")), entry.learner()(config)
+    record = {"learner": learner.name, learner.name: as_dict(config), "splitting": as_dict(SplittingConfig())}
+    for folder in ("models/m", "models/killed"):
+        workspace.begin(folder, record, {})
+    train(learner, *sets(workspace, learner), workspace, "models/m", 0, LocalContext())
+
+    killed, num_steps = entry.learner()(config), 0
+
+    def loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        nonlocal num_steps
+        num_steps += model.training
+        if num_steps == 4:
+            raise Interrupted
+        return learner_loss(model, batch)
+
+    learner_loss = killed.loss
+    monkeypatch.setattr(killed, "loss", loss)
+    with pytest.raises(Interrupted):
+        train(killed, *sets(workspace, learner), workspace, "models/killed", 0, LocalContext())
+    train(entry.learner()(config), *sets(workspace, learner), workspace, "models/killed", 0, LocalContext())
+    whole, resumed = (files.read_bytes(workspace.uri("models", model, "model.pt")) for model in ("m", "killed"))
+    assert whole == resumed
+    assert workspace.stage("models/m")["figures"] == workspace.stage("models/killed")["figures"]
+
+    prepare(workspace)
+    evaluation = entry.evaluation()(workspace, "m")
+    for part in evaluation.pending():
+        evaluation(part)  # checks the rows against their schemas
+    assert evaluation.pending() == []
+    for schema in evaluation.tables:
+        rows = workspace.read_all(report_folder("m", table_name(schema)), schema)
+        assert len(rows) > 0
+        assert set(rows["model"].to_pylist()) == {"m"}
+    summary = evaluation.summarise()
+    commit_summary(workspace, "m", summary)
+    assert len(workspace.read_all(report_folder("m", "summary"), SUMMARY)) == len(summary)
+    measured = {(row["eval_set"], row["metric"]) for row in summary}
+    measured |= {("validation", metric) for metric in workspace.stage("models/m")["figures"]}
+    assert {(headline.eval_set, headline.metric) for headline in evaluation.headlines} <= measured
