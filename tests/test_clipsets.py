@@ -82,9 +82,9 @@ def test_a_selected_clip_that_is_no_longer_cut_is_left_out(workspace: Workspace)
     assert row["clip_id"] not in load_clips(workspace, "s", "test").rows["clip_id"].to_pylist()
 
 
-def test_a_selection_or_clips_that_are_not_there_are_named_with_their_command(tmp_path: object) -> None:
+def test_a_selection_or_clips_that_are_not_there_are_named_with_their_folder(tmp_path: object) -> None:
     empty = Workspace(str(tmp_path))
-    with pytest.raises(ConfigError, match="earshot shard"):
+    with pytest.raises(ConfigError, match="/clips: nothing there yet"):
         load_split(empty, "train", SplittingConfig())
-    with pytest.raises(ConfigError, match="earshot filter"):
+    with pytest.raises(ConfigError, match="/selections/s: "):
         load_clips(empty, "s", "train")

@@ -241,7 +241,7 @@ def test_a_workspace_without_finished_parts_has_actual_figures_of_zero_and_is_no
     [
         (["--deadline", "soon"], "deadline soon: expected a time"),
         (["--prices", "nothing.toml"], "nothing.toml: cannot be read"),
-        (["--collection", "nothing"], "--collection nothing"),
+        (["--collection", "nothing"], "collection nothing: found nothing"),
         (["--set", "clips.base.clip=1"], "clips.base.clip=1"),
     ],
 )
