@@ -50,7 +50,7 @@ def command(
     """Measure the models on held-out clips.
 
     Reads models/<model>/ and what its learner is evaluated on: for separation mixtures/<mixtures>/ (SI-SNR, off-screen
-    suppression, AUC-ROC), for coincidence the scores of all clips (how well own sounds are told from others'). Writes
+    suppression, AUC-ROC), for coincidence the scores of all clips (match AUC). Writes
     reports/model=<model>/: a summary, and the rows that it is made of.
 
     Example: earshot evaluate --root my_workspace

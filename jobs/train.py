@@ -37,9 +37,8 @@ def train_model(session: Session, learner: str, name: str, selection: str, worke
     inputs = {read: workspace.stage(read)["hash"] for read in (CLIPS_FOLDER, source)}
     for model, of_learner in built.builds_on().items():
         inputs |= check_model(workspace, model, of_learner)
-    job: dict[str, Any] = {"learner": learner, learner: as_dict(config), "seed": session.seed}
-    job |= {"splitting": as_dict(session.config.splitting)}
-    job |= {"selection": None if built.reads == "clips" else selection}
+    job: dict[str, Any] = {"learner": learner, learner: as_dict(config), "splitting": as_dict(session.config.splitting)}
+    job |= {"selection": None if built.reads == "clips" else selection, "seed": session.seed}
     if not workspace.has_stage(folder):
         check_unused(workspace, folder)  # before the training that would make them useless
     with session.begin(folder, job, inputs):

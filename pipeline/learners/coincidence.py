@@ -1,11 +1,11 @@
 """Which sound belongs to which picture: two towers trained on clips as they are, without any label; then a classifier.
 
-Negatives are other videos' clips: the rest of the batch of all workers (InfoNCE), or thousands out of a memory of the
-clips seen before (NCE). A batch draws each clip from a different video. After the last step the match classifier is
+Negatives are other videos' clips: the rest of the batch of all workers (InfoNCE), or thousands out of a memory bank of
+the clips seen before (NCE). A batch draws each clip from a different video. After the last step the match classifier is
 trained on the best towers, frozen, and calibrated on held-out videos.
 
-The decision to question: whatever the objective, validation compares by InfoNCE in the batch. The memory knows no
-held-out clip, and so runs of both objectives can be compared.
+Design note: whatever the objective, validation uses InfoNCE in the batch. The memory bank holds no held-out clip, and
+this way models of both objectives can be compared.
 """
 
 import dataclasses

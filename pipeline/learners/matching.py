@@ -4,11 +4,11 @@ Row i of both views is from one moment, so a pair that does not match is a row's
 places on, if that is of another video. Matched and mismatched pairs are equally many everywhere: the probability is for
 a prior of one half.
 
-The decision to question is calibration. Towers fit the clips they were trained on better than new ones, so a classifier
-trained on these is too sure of itself; a logistic curve through held-out videos (Platt 1999) corrects that. The curve
-only ever rises: with few videos chance may order them the wrong way round, and a classifier that is wrong about all of
-them has failed, which must show and not turn into its opposite. What the curve reaches is measured by cross-fitting: it
-is fitted to pairs of one half of the held-out videos, judged by pairs of the other, and the other way round.
+Design note: towers fit the clips they were trained on better than new ones, so a classifier trained on these is
+overconfident; a logistic curve fitted to held-out videos (Platt 1999) corrects that. Its slope is kept positive: with
+few videos chance may order them the wrong way round, and a negative slope would hide that the classifier has failed.
+The calibrated probability is measured by cross-fitting: the curve is fitted to pairs of one half of the held-out videos
+and measured on pairs of the other half, and the other way round.
 """
 
 import dataclasses

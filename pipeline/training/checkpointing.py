@@ -123,8 +123,8 @@ class TrainState:
                 raise ValueError(f"step {saved['step']}, expected 0 to {num_steps}")
             if saved["clips"] != self._clips:
                 raise ConfigError(
-                    f"{uri}: has learned from {_told(saved['clips'])}; there are {_told(self._clips)} now, and a run "
-                    "goes on with the clips that it began with. Bring these back, or train another model."
+                    f"{uri}: has learned from {_format(saved['clips'])}; there are {_format(self._clips)} now, and a "
+                    "run goes on with the clips that it began with. Bring these back, or train another model."
                 )
             from_rows(saved["curve"], TRAINING, "curve")
             if saved["best"]:
@@ -251,7 +251,7 @@ class TrainState:
         self._workspace.commit(TRAINING_FOLDER, self._run, from_rows(self._curve, TRAINING, self._run), TRAINING)
 
 
-def _told(clips: dict[str, dict[str, Any]]) -> str:
+def _format(clips: dict[str, dict[str, Any]]) -> str:
     """`12 clips of 3 videos (train, 0a1b2c3d4e5f)` for each split."""
     sets = ((split, facts["num_clips"], facts["num_videos"], facts["fingerprint"]) for split, facts in clips.items())
     return ", ".join(f"{num} clips of {videos} videos ({split}, {name})" for split, num, videos, name in sets)

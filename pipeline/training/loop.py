@@ -2,10 +2,10 @@
 
 Everything needed to go on lies in one file, `models/<name>/checkpoint.pt`, committed in one step: a killed run goes on
 from its last checkpoint with the batches it would have seen. The weights that validate best become
-`models/<name>/model.pt`, after the learner's own last word on them, if it has one (`HasFinalPhase`).
+`models/<name>/model.pt`, after the learner's final phase, if it has one (`HasFinalPhase`).
 
 On a CPU a resumed run ends with the undisturbed one's weights, bit for bit. On a GPU it sees the same batches, and ends
-with the same weights as far as the GPU's kernels are functions of their input; cuDNN is told to use such.
+with the same weights as far as the GPU's kernels are functions of their input; cuDNN is set to use such.
 """
 
 import math
@@ -142,8 +142,8 @@ class _Run(Generic[Model]):
         state, config = self.state, self.config
         is_due = state.step % config.validate_every == 0 or state.step == config.num_steps
         is_kept = is_due or (config.checkpoint_every is not None and state.step % config.checkpoint_every == 0)
-        is_told = is_due or state.step % max(1, config.validate_every // 10) == 0
-        if not (is_kept or is_told):
+        is_reported = is_due or state.step % max(1, config.validate_every // 10) == 0
+        if not (is_kept or is_reported):
             return
         self._check_figures()
         if is_kept:
@@ -159,14 +159,14 @@ class _Run(Generic[Model]):
             state.note("train", means | {"learning_rate": config.rate(state.step - 1)})
             state.note("validate", held_out)
             state.keep_if_best(held_out.get("loss"))
-        if is_told:
+        if is_reported:
             figures = {f"train_{name}": value for name, value in means.items()} | held_out
             self.context.report(state.step, figures | {"clips_per_s": self._clips_per_s()})
         if is_kept and self.context.rank == 0:
             state.commit()
 
     def finish(self) -> None:
-        """The learner's last word on the best weights, and the model."""
+        """The learner's final phase on the best weights, then the model."""
         state, context = self.state, self.context
         if self.validation_set.num_videos > 1 and state.best_loss == math.inf:
             raise self._failed(state.step, "no validation loss was a number")
