@@ -17,7 +17,7 @@ import typer
 import typer.core
 
 from cluster.faults import PartError
-from jobs.console import progress
+from jobs.console import logs, progress
 from jobs.console.remedies import explain
 from pipeline.errors import ConfigError, EarshotError
 
@@ -88,7 +88,8 @@ def build() -> typer.Typer:
     """The application; no command's module is imported."""
     app = typer.Typer(
         cls=LazyGroup,
-        help="From a bucket of videos to clips whose sound is on screen, models that separate it, and tables to query.",
+        help="From a bucket of videos to clips whose sound is on screen, models that separate it, and tables to query. "
+        "What a command prints is also in <root>/logs/ where it writes to a local workspace.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
@@ -113,6 +114,11 @@ def main(arguments: list[str] | None = None) -> int:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)
     arguments = sys.argv[1:] if arguments is None else arguments
+    with logs.recording(arguments):
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     command = next((word for word in arguments if word in COMMANDS), "")
     try:
         build()(args=arguments, prog_name="earshot")

@@ -19,6 +19,7 @@ from cluster.connect import connect
 from cluster.mapping import map_parts
 from cluster.metrics import publish
 from cluster.resources import WorkerResources
+from jobs.console.logs import keep_in
 from jobs.console.overrides import list_settings, override
 from jobs.console.presets import PipelineConfig, check_together, preset
 from jobs.console.progress import printable, progress_bar
@@ -109,6 +110,7 @@ class Session:
         if is_new:
             files.check_writable(self.workspace.root)
         with claim(self.workspace, folder):
+            keep_in(self.workspace.root)
             files.store_at(self.workspace.root).remove_unfinished(self.workspace.uri(folder))
             self.workspace.begin(folder, config, inputs)
             if is_new:
