@@ -20,8 +20,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.clips.splitting import SplittingConfig
-from pipeline.selection.duplicates import VideoVectors, find_duplicates, unit
+from pipeline.selection.duplicates import find_duplicates, unit
 from pipeline.selection.neighbours import near_pairs
+from pipeline.selection.representatives import choose_represented
 from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
@@ -87,15 +88,16 @@ def whole(workspace: Workspace) -> None:
         workspace.commit(VIDEOS_FOLDER, part, rows, VIDEOS)
         workspace.commit("scores/m", part, scores, SCORES)
     before, began = peak_mib(), time.perf_counter()
-    work = VideoVectors(workspace, "m", SplittingConfig(), lambda part: {})
-    videos = [video for part in PARTS for video in work(part)]
-    find_duplicates(workspace, "s", "m", videos, 0.9)
+    find_duplicates(workspace, "s", "m", 0.9, SplittingConfig(), lambda step, work, parts: map(work, parts))
     took = time.perf_counter() - began
-    rows = [row for row in workspace.read_all("duplicates/s", DUPLICATES).to_pylist() if not row["is_representative"]]
+    rows = workspace.read_all("duplicates/s", DUPLICATES).to_pylist()
+    refused = choose_represented(rows, {}, set())
+    rows = [row for row in rows if row["video_id"] in refused]
+    num_videos = sum(len(workspace.read(VIDEOS_FOLDER, part, VIDEOS)) for part in PARTS)
     names = [(row["video_id"].removesuffix("again"), row["like_video_id"].removesuffix("again")) for row in rows]
     found = sum(one == other for one, other in names)
     print(
-        f"{len(videos)} videos of {NUM_CLIPS} clips: {took:.1f} s; {found} of {len(videos) - NUM_VIDEOS} uploads and "
+        f"{num_videos} videos of {NUM_CLIPS} clips: {took:.1f} s; {found} of {num_videos - NUM_VIDEOS} uploads and "
         f"{len(rows) - found} others found; grew by {peak_mib() - before:.0f} MiB"
     )
 

@@ -7,6 +7,7 @@ import typer
 
 from jobs.console.options import Address, Collection, Media, Preset, Root, Seed, Set
 from jobs.console.session import Session, open_session
+from jobs.duplicates import find
 from jobs.evaluate import evaluate
 from jobs.filter import select
 from jobs.label import label
@@ -34,6 +35,8 @@ def run(session: Session, collection: str, labels: list[str], workers: int | Non
     score(session, "coincidence")
     if labels:
         label(session, labels)
+    if session.config.duplicates.similarity is not None:
+        find(session, "default", "coincidence")
     select(session, "default", "coincidence")
     mix(session, "default", "default")  # frozen before the model that it will judge is trained
     train_model(session, "separation", "separation", "default", workers)

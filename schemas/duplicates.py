@@ -1,4 +1,4 @@
-"""Which videos are uploads of the same content, and which of them represents its group."""
+"""Which videos are uploads of the same content."""
 
 from typing import Annotated, TypedDict
 
@@ -8,19 +8,22 @@ from schemas.fields import table_schema
 
 
 class DuplicateRow(TypedDict):
-    """one video whose clips are another video's too"""
+    """one video that has another upload"""
 
     video_id: Annotated[str, "the video"]
     group_id: Annotated[str, "name of its group: the smallest video_id in it when it was found"]
     split: Annotated[str, "split of the whole group: the first of train, validate, test that a member is in"]
-    is_representative: Annotated[
-        bool, "whether it represents its group: it is in the group's split, and no better upload of the same content is"
+    can_represent: Annotated[
+        bool, "whether a selection may keep it: its own split is the group's, and it bridges no groups of two splits"
     ]
     bridged_groups: Annotated[
         list[str] | None, "other groups that were there before, joined by it", pa.list_(pa.string())
+    ]
+    linked_video_ids: Annotated[
+        list[str], "videos that it shares half of its clips, or of theirs, with", pa.list_(pa.string())
     ]
     like_video_id: Annotated[str, "the video of the group that it shares most with"]
     shared_fraction: Annotated[float, "share of the shorter one's clips that the two have in common", pa.float32()]
 
 
-DUPLICATES = table_schema("duplicates", version=3, row=DuplicateRow)
+DUPLICATES = table_schema("duplicates", version=4, row=DuplicateRow)

@@ -1,4 +1,7 @@
-"""Duplicates: uploads of the same content are one group, share a split, and one of them stands for all."""
+"""Duplicates: uploads of the same content are one group and share a split."""
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -6,9 +9,10 @@ import pytest
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.selection.duplicate_groups import Video
-from pipeline.selection.duplicates import ComparePart, VideoVectors, find_duplicates, plan_comparison, segments
+from pipeline.selection.duplicates import ComparePart, find_duplicates, plan_comparison, segments
 from pipeline.selection.embeddings import to_column
 from pipeline.selection.leakage import audit
+from pipeline.selection.representatives import choose_represented
 from pipeline.storage import files
 from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
 from schemas.duplicates import DUPLICATES
@@ -18,6 +22,7 @@ from schemas.selections import SELECTIONS
 from schemas.videos import VIDEOS
 
 SIZE = 32
+R = TypeVar("R")
 Corpus = dict[str, dict[str, np.ndarray]]  # part: video: clips [k, 2, D], sound and picture
 
 
@@ -65,17 +70,17 @@ def write(workspace: Workspace, corpus: Corpus, splits: dict[str, str] | None = 
         workspace.commit("scores/m", part, pa.table(columns, schema=SCORES), SCORES)
 
 
-def find(
-    workspace: Workspace, num_good: dict[str, int] | None = None, similarity: float = 0.9, name: str = "s"
-) -> dict[str, dict]:
-    def count_good(part: str) -> dict[str, int]:
-        names = workspace.read("scores/m", part, SCORES, ["video_id"])["video_id"].to_pylist()
-        return {name: (num_good or {}).get(name, names.count(name)) for name in names}
+def backwards(step: str, work: Callable[[str], R], parts: list[str]) -> Iterable[R]:
+    return map(work, reversed(parts))
 
-    work = VideoVectors(workspace, "m", SplittingConfig(), count_good)
-    videos = [video for part in reversed(workspace.parts("scores/m")) for video in work(part)]
-    find_duplicates(workspace, name, "m", videos, similarity, lambda match, parts: map(match, reversed(parts)))
+
+def find(workspace: Workspace, similarity: float = 0.9, name: str = "s") -> dict[str, dict]:
+    find_duplicates(workspace, name, "m", similarity, SplittingConfig(), backwards)
     return {row["video_id"]: row for row in workspace.read_all(f"duplicates/{name}", DUPLICATES).to_pylist()}
+
+
+def kept(found: dict[str, dict], num_good: dict[str, int]) -> set[str]:
+    return found.keys() - choose_represented(list(found.values()), num_good, set())
 
 
 @pytest.fixture
@@ -93,7 +98,7 @@ def test_an_upload_made_again_and_trimmed_is_found_and_nothing_else_is(place: Wo
     found = find(place)
     assert found.keys() == {"a", "b"}
     assert {row["group_id"] for row in found.values()} == {"a"}
-    assert [found[name]["is_representative"] for name in "ab"] == [False, True]  # b has ten clips, a six
+    assert [found[name]["linked_video_ids"] for name in "ab"] == [["b"], ["a"]]
     assert [found[name]["like_video_id"] for name in "ab"] == ["b", "a"]
     assert [found[name]["shared_fraction"] for name in "ab"] == [1.0, 1.0]
 
@@ -143,7 +148,7 @@ def test_a_quarter_of_a_long_video_that_changes_all_the_time_is_found(place: Wor
     write(place, {"00000": videos, "00001": trimmed})
     found = find(place)
     assert all(row["like_video_id"][:3] == name[:3] for name, row in found.items())
-    assert {name for name, row in found.items() if not row["is_representative"]} == trimmed.keys()
+    assert found.keys() - kept(found, dict.fromkeys(videos, 60) | dict.fromkeys(trimmed, 15)) == trimmed.keys()
 
 
 def test_two_videos_that_share_a_third_are_two_and_those_that_share_two_thirds_are_one(place: Workspace) -> None:
@@ -158,7 +163,7 @@ def test_two_videos_that_share_a_third_are_two_and_those_that_share_two_thirds_a
 
 def test_the_shared_share_is_that_of_the_shorter_ones_clips() -> None:
     long, short = (np.repeat(np.eye(16, dtype=np.float16)[a:b, None], 2, axis=1) for a, b in ((0, 6), (4, 9)))
-    videos = [Video(name, "0", "train", 1, *segments(clips)) for name, clips in (("a", long), ("b", short))]
+    videos = [Video(name, "0", "train", *segments(clips)) for name, clips in (("a", long), ("b", short))]
     work = ComparePart(Workspace(""), "m", 0.9, plan_comparison(videos, 0.9, set()))
     assert work.share(0, long, 1, short) == work.share(1, short, 0, long) == pytest.approx(2 / 5)
 
@@ -185,40 +190,37 @@ def test_a_group_is_in_the_first_split_of_its_members_and_a_member_of_it_stands_
     write(place, {f"0000{i}": {name: again(original, 0.05 * i)} for i, name in enumerate("abc")}, splits)
     found = find(place)
     assert {row["split"] for row in found.values()} == {group}
-    assert [name for name, row in found.items() if row["is_representative"]] == [best]
-
-
-def test_of_uploads_the_one_stands_that_has_most_clips_to_keep(place: Workspace) -> None:
-    original = content(0, 6)
-    write(place, {"00000": {"a": original, "b": again(original)[:4], "c": again(original, 0.05)}})
-    assert [name for name, row in find(place, {"a": 0, "b": 4, "c": 3}).items() if row["is_representative"]] == ["b"]
+    assert kept(found, dict.fromkeys("abc", 6)) == {best}
 
 
 def test_what_arrives_later_joins_the_group_and_changes_nothing_of_it(place: Workspace) -> None:
     original, single, refused = (content(seed, 6) for seed in range(3))
     splits = {"m": "test", "n": "test", "b": "test"}
     write(place, {"00001": {"m": original, "n": again(original), "o": single, "p": refused}}, splits)
-    before = find(place, {"p": 0})
+    before = find(place)
     assert before.keys() == {"m", "n"}
     later = {"a": np.concatenate([again(original, 0.05), original]), "b": again(single), "q": again(refused)}
     write(place, {"00002": later}, splits)
-    after = find(place, {"p": 0})
+    after = find(place)
     assert {name: after[name] for name in before} == before
-    assert (after["a"]["group_id"], after["a"]["split"], after["a"]["is_representative"]) == ("m", "test", False)
-    assert (after["b"]["group_id"], after["b"]["split"], after["b"]["is_representative"]) == ("o", "train", False)
-    assert (after["q"]["group_id"], after["q"]["split"], after["q"]["is_representative"]) == ("p", "train", True)
+    for name, expected in {"a": ("m", "test"), "b": ("o", "train"), "q": ("p", "train")}.items():
+        assert (after[name]["group_id"], after[name]["split"]) == expected
+    new = [after[name] for name in later]  # of the old ones, p has no clip that passes the rules
+    assert choose_represented(new, dict.fromkeys("abmnoq", 6), {"n"}) == {"a", "b"}
 
 
 def use(place: Workspace, name: str) -> None:
     """The selection that follows from what stands in duplicates/<name>, or without it from each video's own split."""
     found = {row["video_id"]: row for row in place.read_all(f"duplicates/{name}", DUPLICATES).to_pylist()}
+    selected = {row["video_id"] for row in place.read_all(f"selections/{name}", SELECTIONS).to_pylist()}
+    refused = choose_represented([row for video, row in found.items() if video not in selected], {}, set())
     for part in place.pending("scores/m", f"selections/{name}"):
         rows = []
         for video in place.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist():
-            group = found.get(video["video_id"], {"split": video["split"], "is_representative": True})
+            group = found.get(video["video_id"], {"split": video["split"]})
             row = {"selection": name, "clip_id": f"{video['video_id']}_00000000", "video_id": video["video_id"]}
-            row |= {"part": part, "split": group["split"], "kept": group["is_representative"]}
-            rows.append(row | {"reason": "kept" if group["is_representative"] else "near_duplicate"})
+            row |= {"part": part, "split": group["split"], "kept": video["video_id"] not in refused}
+            rows.append(row | {"reason": "near_duplicate" if video["video_id"] in refused else "kept"})
         place.commit(f"selections/{name}", part, from_rows(rows, SELECTIONS, part), SELECTIONS)
 
 
@@ -240,8 +242,8 @@ def test_two_selections_one_before_and_one_after_growth_pass_the_audit(
         find(place, name=name)
         use(place, name)
         audit(place)
-    kept = place.read_all("selections/t", SELECTIONS).to_pylist()
-    assert {(row["video_id"], row["split"]) for row in kept if row["kept"]} == {("a", "test"), ("x", "train")}
+    rows = place.read_all("selections/t", SELECTIONS).to_pylist()
+    assert {(row["video_id"], row["split"]) for row in rows if row["kept"]} == {("a", "test"), ("x", "train")}
 
 
 @pytest.mark.parametrize("lost", [["00000"], ["00001"], ["00000", "00002"]])
@@ -252,12 +254,11 @@ def test_a_run_that_was_killed_between_two_parts_ends_as_if_it_had_not_been(lost
         for part in range(3)
     }
     write(place, corpus, {"c2": "test", "a2": "validate"})
-    num_good = {"c0": 0, "a0": 0, "b0": 0, "c1": 2, "b2": 0}
-    whole = find(place, num_good)
+    whole = find(place)
     assert len({row["group_id"] for row in whole.values()}) == 4
     for part in lost:
         files.local_path(place.uri("duplicates/s", f"{part}.parquet")).unlink()
-    assert find(place, num_good) == whole
+    assert find(place) == whole
 
 
 def test_a_model_to_which_everything_is_alike_finds_nothing(place: Workspace) -> None:

@@ -14,8 +14,11 @@ import pytest
 from cluster.mapping import map_parts
 from cluster.resources import FILTERING
 from jobs.cli import main
+from jobs.console.remedies import explain
 from jobs.console.session import Session, open_session
-from jobs.filter import materialize, select
+from jobs.duplicates import find
+from jobs.filter import select
+from jobs.materialize import materialize
 from pipeline.errors import ConfigError
 from pipeline.hashing import hash_bytes
 from pipeline.selection.materializing import MaterializePart, MaterializingConfig, plan_shards
@@ -29,7 +32,7 @@ from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
 from schemas.videos import VIDEOS
 
-SETTINGS = ["filtering.top_clips=15", "filtering.max_clips_per_video=3", "filtering.duplicate_similarity=0.95"]
+SETTINGS = ["filtering.top_clips=15", "filtering.max_clips_per_video=3", "duplicates.similarity=0.95"]
 SETTINGS += ["materializing.clips_per_shard=4"]
 
 
@@ -67,25 +70,29 @@ def session(scored: Workspace, ray_session: None) -> Session:
 def test_a_selection_has_its_number_of_clips_its_facts_and_one_of_two_uploads(
     session: Session, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    find(session, "s", "m")
     select(session, "s", "m")
     rows = selected(session.workspace)
     assert len(rows) == 48
     assert sum(row["kept"] for row in rows) == 15
-    groups = session.workspace.read_all("duplicates/s", DUPLICATES).to_pylist()
-    assert [row["is_representative"] for row in groups] == [True, False]
-    other = groups[1]["video_id"]
-    assert {row["reason"] for row in rows if row["video_id"] == other} == {"near_duplicate"}
-    assert len({row["split"] for row in rows if row["video_id"] in [row["video_id"] for row in groups]}) == 1
+    first, second = (row["video_id"] for row in session.workspace.read_all("duplicates/s", DUPLICATES).to_pylist())
+    assert {row["reason"] for row in rows if row["video_id"] == second} == {"near_duplicate"}
+    assert "near_duplicate" not in {row["reason"] for row in rows if row["video_id"] == first}
+    assert len({row["split"] for row in rows if row["video_id"] in (first, second)}) == 1
     facts = session.workspace.stage("selections/s")
     assert facts["reasons"]["kept"] == sum(facts["score_histograms"]["kept"]) == 15
     assert sum(facts["score_histograms"]["scored"]) == 48
     output = capfd.readouterr().out
-    assert "; 1 groups of uploads, the largest of 2 videos, 1 videos collapsed; audit" in output
+    assert "duplicates: 1 groups of uploads, the largest of 2 videos -> " in output
+    assert "; 1 videos are represented by another upload; audit" in output
     assert "1 groups of duplicates" in output
 
     before = content(session.workspace.uri("selections/s"))
+    find(session, "s", "m")
     select(session, "s", "m")
-    assert "nothing to do, every clip is decided; audit of the whole workspace: " in capfd.readouterr().out
+    output = capfd.readouterr().out
+    assert "duplicates: nothing to do, every part is compared; 1 groups of uploads" in output
+    assert "nothing to do, every clip is decided; audit of the whole workspace: " in output
     assert content(session.workspace.uri("selections/s")) == before
 
 
@@ -122,6 +129,7 @@ def test_shards_end_the_same_after_a_kill_and_a_selection_that_grew_is_refused(
     session: Session, capfd: pytest.CaptureFixture[str]
 ) -> None:
     workspace = session.workspace
+    find(session, "s", "m")
     select(session, "s", "m")
     materialize(session, "s")
     before = content(workspace.uri("materialized/s"))
@@ -141,6 +149,7 @@ def test_shards_end_the_same_after_a_kill_and_a_selection_that_grew_is_refused(
 
 def test_a_worker_that_dies_while_it_writes_a_shard_costs_no_clip(session: Session, tmp_path: Path) -> None:
     workspace = session.workspace
+    find(session, "s", "m")
     select(session, "s", "m")
     materialize(session, "s")
     folder, mark = Path(workspace.uri("materialized/s")), tmp_path / "killed"
@@ -166,10 +175,12 @@ def test_a_killed_selection_goes_on_with_its_thresholds_though_clips_have_arrive
     workspace = session.workspace
     later = files.local_path(workspace.uri("scores/m", "00001.parquet"))
     hidden = later.rename(later.with_suffix(".later"))
+    find(session, "s", "m")
     select(session, "s", "m")
     first = selected(workspace)
     files.local_path(workspace.uri("selections/s", "00000.parquet")).unlink()
     hidden.rename(later)
+    find(session, "s", "m")
     select(session, "s", "m")
     assert selected(workspace)[: len(first)] == first
 
@@ -178,11 +189,13 @@ def test_parts_that_arrive_later_are_held_against_the_first_run(session: Session
     workspace = session.workspace
     later = files.local_path(workspace.uri("scores/m", "00001.parquet"))
     later.rename(later.with_suffix(".later"))
+    find(session, "s", "m")
     select(session, "s", "m")
     first = selected(workspace)
     assert sum(row["kept"] for row in first) == 15  # 6 videos of 3 clips at most
     least = min(row["score"] for row in first if row["kept"])
     later.with_suffix(".later").rename(later)
+    find(session, "s", "m")
     select(session, "s", "m")
     rows = selected(workspace)
     assert rows[: len(first)] == first
@@ -195,12 +208,38 @@ def test_a_selection_waits_for_the_labels_of_parts_that_arrived(session: Session
     workspace.begin("labels", {}, {})
     workspace.commit("labels", workspace.parts(CLIPS_FOLDER)[0], LABELS.empty_table(), LABELS)
     last = workspace.parts(CLIPS_FOLDER)[1]
-    with pytest.raises(ConfigError, match=f"1 parts are not labelled, first {last}. Run `earshot label --root"):
+    find(session, "s", "m")
+    message = f"1 parts of scores/m are missing, first {last}."
+    with pytest.raises(ConfigError, match=message):
         select(session, "s", "m")
     assert not workspace.has_stage("selections/s")
 
 
-def test_labelling_prints_coverage_agreement_and_where_the_conflicts_are(
+def test_a_selection_waits_for_the_duplicates_that_its_settings_ask_for(session: Session) -> None:
+    workspace = session.workspace
+    with pytest.raises(ConfigError, match="duplicates/s: nothing there yet"):
+        select(session, "s", "m")
+    later = files.local_path(workspace.uri("scores/m", "00001.parquet"))
+    hidden = later.rename(later.with_suffix(".later"))
+    find(session, "s", "m")
+    hidden.rename(later)
+    with pytest.raises(ConfigError, match=r"duplicates/s: 1 parts of scores/m are missing, first 00001\.") as refusal:
+        select(session, "s", "m")
+    assert explain(refusal.value, "filter").endswith(
+        f"Run `earshot duplicates --name s --root {workspace.root}` first."
+    )
+    other = open_session(workspace.root, "tiny", ["duplicates.similarity=0.9"], seed=1)
+    with pytest.raises(ConfigError, match=r"duplicates/s: found with .*0.95.* expected .*0.9"):
+        select(other, "s", "m")
+    with pytest.raises(ConfigError, match=r"duplicates.similarity = none: expected a cosine"):
+        find(open_session(workspace.root, "tiny", seed=1), "t", "m")
+    assert not workspace.has_stage("selections/s")
+    find(session, "s", "m")
+    select(open_session(workspace.root), "s", "m")  # takes up the settings of duplicates/s
+    assert workspace.stage("selections/s")["settings"]["duplicates"] == {"similarity": 0.95}
+
+
+def test_labelling_tells_coverage_agreement_and_where_the_conflicts_are(
     workspace: Workspace, ray_session: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     videos = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS)["video_id"].to_pylist()

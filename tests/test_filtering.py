@@ -59,8 +59,8 @@ def backwards(step: str, work: Callable[[str], R], parts: list[str]) -> Iterable
     return map(work, reversed(parts))
 
 
-def decide(workspace: Workspace, config: FilteringConfig) -> list[dict]:
-    rules = ClipRules(workspace, "s", "m", config, SPLITTING)
+def decide(workspace: Workspace, config: FilteringConfig, represented: set[str] | None = None) -> list[dict]:
+    rules = ClipRules(workspace, "s", "m", config, SPLITTING, represented)
     work = DecidePart(rules, load_or_compute(rules, backwards))
     counts: collections.Counter[str] = collections.Counter()
     for part in workspace.parts(CLIPS_FOLDER):
@@ -239,15 +239,15 @@ def test_only_videos_of_the_licences_named_are_kept(workspace: Workspace, scores
     assert sum(row["kept"] for row in decided) == 4 * 9
 
 
-def test_only_the_best_of_a_group_of_duplicates_is_kept_and_all_have_its_split(
+def test_a_video_that_another_upload_represents_is_refused_and_all_uploads_have_the_split_of_their_group(
     workspace: Workspace, scores: dict[str, float]
 ) -> None:
     first, second = (workspace.read(VIDEOS_FOLDER, part, VIDEOS)["video_id"][0].as_py() for part in ("00000", "00001"))
-    for part, video, is_representative in (("00000", first, False), ("00001", second, True)):
+    for part, video in (("00000", first), ("00001", second)):
         facts = {"group_id": first, "split": "validate", "like_video_id": first, "shared_fraction": 1.0}
-        rows = [facts | {"video_id": video, "is_representative": is_representative}]
+        rows = [facts | {"video_id": video, "can_represent": True, "linked_video_ids": []}]
         workspace.commit("duplicates/s", part, from_rows(rows, DUPLICATES, part), DUPLICATES)
-    decided = decide(workspace, FilteringConfig(duplicate_similarity=0.9))
+    decided = decide(workspace, FilteringConfig(), {first})
     assert {row["reason"] for row in decided if row["video_id"] == first} == {"near_duplicate"}
     assert {row["reason"] for row in decided if row["video_id"] != first} == {"kept"}
     assert {row["split"] for row in decided if row["video_id"] in (first, second)} == {"validate"}
@@ -342,7 +342,6 @@ def test_labels_cannot_be_asked_for_before_there_are_any(workspace: Workspace) -
         {"top_clips": 0},
         {"top_videos": -1},
         {"max_frozen_fraction": 1.5},
-        {"duplicate_similarity": 1.0},
         {"labels": ("on_screen", "onscreen")},
         {"min_loudness_lufs": float("nan")},
         {"min_loudness_lufs": float("-inf")},

@@ -26,7 +26,7 @@ def select(place: Workspace, name: str, part: str, *clips: tuple[str, str, str, 
 
 def group(place: Workspace, name: str, part: str, group_id: str, *videos: str) -> None:
     facts = {"group_id": group_id, "split": "train", "like_video_id": group_id, "shared_fraction": 1.0}
-    rows = [facts | {"video_id": video, "is_representative": False} for video in videos]
+    rows = [facts | {"video_id": video, "can_represent": False, "linked_video_ids": []} for video in videos]
     place.commit(f"duplicates/{name}", part, from_rows(rows, DUPLICATES, part), DUPLICATES)
 
 
@@ -50,7 +50,7 @@ def test_a_workspace_where_every_video_is_in_one_split_passes_with_its_counts(pl
     mix(place, "m", "b_00000000", "b_00000000", "c_1_00000000", "test")
     found = audit(place)
     assert (found.num_videos, found.num_groups, found.num_uses) == (3, 1, 6)
-    assert str(found) == "3 videos, 1 groups of duplicates, 6 uses: none in two splits"
+    assert str(found) == "audit of the whole workspace: 3 videos, 1 groups of duplicates, 6 uses: none in two splits"
 
 
 def test_an_empty_workspace_passes(tmp_path: Path) -> None:

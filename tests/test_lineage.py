@@ -18,8 +18,8 @@ STAGES = {
     "models/d": ["clips"],
     "scores/c": ["models/c"],
     "scores/d": ["models/d"],
-    "duplicates/s": ["clips", "scores/c"],
-    "selections/s": ["clips", "scores/c", "labels"],
+    "duplicates/s": ["scores/c"],
+    "selections/s": ["clips", "scores/c", "labels", "duplicates/s"],
     "materialized/s": ["selections/s", "selections/s parts"],
     "mixtures/m": ["selections/s"],
     "models/separation": ["clips", "selections/s", "models/c"],
@@ -51,8 +51,9 @@ def test_everything_follows_from_clips_and_only_a_report_from_mixtures(place: Wo
     assert set(dependents(stages, "clips")) == STAGES.keys() - {"clips"}
     assert dependents(stages, "mixtures/m") == ["reports/model=separation"]
     assert dependents(stages, "scores/d") == []
-    selection = {"duplicates/s", "materialized/s", "mixtures/m", "models/separation", "reports/model=separation"}
+    selection = {"materialized/s", "mixtures/m", "models/separation", "reports/model=separation"}
     assert set(dependents(stages, "selections/s")) == selection
+    assert set(dependents(stages, "duplicates/s")) == {"selections/s", *selection}
     assert set(dependents(stages, "labels")) == {"selections/s", *selection}
 
 

@@ -141,13 +141,15 @@ def test_settings_said_for_one_command_are_not_remembered(finished: Workspace) -
 def test_a_named_selection_keeps_its_settings_until_others_are_given(finished: Workspace) -> None:
     select = ["filter", "--root", finished.root, "--name", "capped"]
     assert earshot(*select, "--set", "filtering.top_clips=3", "--set", "filtering.keep_fraction=1")[0] == 0
-    code, out, err = earshot(*select, "--materialize")
+    code, out, err = earshot(*select)
     assert code == 0, err
     assert "nothing to do, every clip is decided" in out
+    code, out, err = earshot("materialize", "--root", finished.root, "--selection", "capped")
+    assert code == 0, err
     assert "materialize: 3 clips in" in out
     code, _, err = earshot(*select, "--set", "filtering.top_clips=4")
     assert code == 2
-    assert "another config or input (filtering.top_clips: 3 there, 4 asked for)." in err
+    assert "other settings or inputs (filtering.top_clips: 3 there, 4 asked for)." in err
 
 
 def test_a_label_file_of_other_videos_leaves_no_trace(finished: Workspace, tmp_path: Path) -> None:
@@ -201,6 +203,8 @@ def test_a_root_that_is_the_collection_is_refused(tmp_path: Path) -> None:
         (["train", "coincidence", "--root", "R"], "Run `earshot shard"),
         (["score", "--root", "R"], "Run `earshot shard"),
         (["filter", "--root", "R"], "Run `earshot score"),
+        (["duplicates", "--root", "R"], "Run `earshot score"),
+        (["materialize", "--root", "R"], "Run `earshot filter"),
         (["mix", "--root", "R"], "Run `earshot filter"),
         (["evaluate", "--root", "R"], "Run `earshot train"),
         (["query", "--root", "R", "SELECT 1"], "no Earshot workspace there"),

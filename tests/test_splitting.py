@@ -66,7 +66,13 @@ def test_groups_are_what_links_of_all_selections_join(tmp_path: Path) -> None:
         ("s", "00001", {"k": "h"}),  # h was alone when its part was decided: it has no row
         ("t", "00000", {"d": "a", "f": "a"}),  # to t, f is a's
     ):
-        facts = {"split": "train", "is_representative": False, "like_video_id": "x", "shared_fraction": 1.0}
+        facts = {
+            "split": "train",
+            "can_represent": False,
+            "linked_video_ids": [],
+            "like_video_id": "x",
+            "shared_fraction": 1.0,
+        }
         rows = [facts | {"video_id": video, "group_id": group} for video, group in pairs.items()]
         workspace.commit(f"duplicates/{folder}", part, from_rows(rows, DUPLICATES, part), DUPLICATES)
     assert duplicate_groups(workspace) == dict.fromkeys("abdf", "a") | dict.fromkeys("hk", "h")

@@ -18,6 +18,7 @@ from pipeline.errors import ConfigError, did_you_mean
 from pipeline.evaluation.mixing import MixingConfig
 from pipeline.labels.labeling import LabelingConfig
 from pipeline.learners import LEARNERS
+from pipeline.selection.duplicates import DuplicatesConfig
 from pipeline.selection.filtering import FilteringConfig
 from pipeline.selection.materializing import MaterializingConfig
 
@@ -48,10 +49,12 @@ class PipelineConfig:
     """Shares of train, validate and test videos."""
     labeling: LabelingConfig = dataclasses.field(default_factory=LabelingConfig)
     """When people's judgements become a label."""
+    duplicates: DuplicatesConfig = dataclasses.field(default_factory=DuplicatesConfig)
+    """Which videos count as uploads of the same content, with `earshot duplicates`."""
     filtering: FilteringConfig = dataclasses.field(default_factory=FilteringConfig)
     """Which clips are kept."""
     materializing: MaterializingConfig = dataclasses.field(default_factory=MaterializingConfig)
-    """How shuffled shards are cut, with `earshot filter --materialize`."""
+    """How shuffled shards are cut, with `earshot materialize`."""
     mixing: MixingConfig = dataclasses.field(default_factory=MixingConfig)
     """The frozen evaluation sets."""
 
@@ -69,7 +72,7 @@ TINY = {
     "mixing": MixingConfig(max_clips_per_video=2, moms_per_clip=2, examples_per_part=50),
 }
 # `base`: for a corpus of 10^5 videos or more.
-BASE = {"filtering": FilteringConfig(min_score=0.8, duplicate_similarity=0.9)}
+BASE = {"filtering": FilteringConfig(min_score=0.8), "duplicates": DuplicatesConfig(similarity=0.9)}
 PRESETS: dict[str, dict[str, Any]] = {"tiny": TINY, "small": TINY, "base": BASE, "contrastive": BASE}
 
 

@@ -10,11 +10,18 @@ COMMAND_FOR = {
     "models": "earshot train {learner} --name {name}",
     "scores": "earshot score --model {name}",
     "labels": "earshot label --labels FILE",
+    "duplicates": "earshot duplicates --name {name}",
     "selections": "earshot filter --name {name}",
     "mixtures": "earshot mix --name {name}",
 }
 # The option that leads to another folder, where it is not --name; `run` and `demo` have only --root.
-OTHER_FOLDER = {"clips": "--root", "labels": "--root", "scores": "--model", "reports": "--model"}
+OTHER_FOLDER = {
+    "clips": "--root",
+    "labels": "--root",
+    "materialized": "--selection",
+    "scores": "--model",
+    "reports": "--model",
+}
 SENTENCES = {
     "other version": "Give --preset and --set again, or use another --root.",
     "media": "Give --media, a folder or prefix with a copy of these files.",

@@ -4,6 +4,7 @@ A selection is a table, never a copy of the clips. Each part is decided by itsel
 """
 
 import collections
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -63,3 +64,11 @@ def summarize(workspace: Workspace, name: str) -> dict[str, Any]:
         kept += np.histogram(rows["score"].filter(rows["kept"]).to_numpy(), bins)[0]
     histograms = {"scored": scored.tolist(), "kept": kept.tolist()}
     return {"reasons": dict(sorted(counts.items())), "score_histograms": histograms}
+
+
+def format_none_kept(reasons: Mapping[str, int]) -> str:
+    """The reason that refused the most clips, where no clip is kept: a misspelt rule, or one that no clip meets."""
+    if reasons.get("kept"):
+        return ""
+    reason, count = max(reasons.items(), key=lambda item: item[1], default=("not_cut", 0))
+    return f"; 0 clips kept, {count} of {sum(reasons.values())} refused as {reason}"

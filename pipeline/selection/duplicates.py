@@ -12,13 +12,18 @@ vector of sound and one of picture; near ones are found by `near_pairs`; only th
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
-from typing import Any
+import itertools
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow.compute as pc
+from pydantic import Field
 
 from pipeline.clips.splitting import SplittingConfig, part_splits
+from pipeline.config import config_dataclass
+from pipeline.errors import ConfigError
+from pipeline.hashing import as_dict
+from pipeline.selection.cutoffs import Each
 from pipeline.selection.duplicate_groups import Links, Video, alone, group_rows, merge_settled
 from pipeline.selection.embeddings import to_matrix
 from pipeline.selection.neighbours import near_pairs, neighbour_distances
@@ -41,29 +46,40 @@ CLIP_PAIRS_AT_ONCE = 1 << 20  # of clips: 30 MB
 SEGMENT_PAIRS_AT_ONCE = 1 << 15  # pairs of them: 30 MB
 
 
-class VideoVectors:
-    """Makes the videos of one part comparable: reads scores/<model>/00042, writes nothing.
+@config_dataclass
+class DuplicatesConfig:
+    """Which videos count as uploads of the same content."""
 
-    Args:
-        workspace: where the scores lie.
-        model: whose scores.
-        splitting: the splits.
-        count_good: of a part, how many clips of each video no rule refuses that looks at one clip; 0 may be left out.
+    similarity: Annotated[float | None, Field(gt=0, lt=1)] = None
+    """Cosine below which two clips are never one, in sound or in picture; None looks for no duplicates. Where many are
+    that near, they must be nearer than by chance. Lower finds uploads that are brighter or noisier, and takes a few
+    videos for uploads that only resemble one another: of 3 600 that differ 1 at 0.95, 6 at 0.9 and at 0.8."""
+
+
+def check_settings(workspace: Workspace, name: str, config: DuplicatesConfig, splitting: SplittingConfig) -> None:
+    """Refuse to use duplicates/<name> for a selection of other settings.
+
+    Raises:
+        ConfigError: the duplicates were found with another similarity or other splits; the topic is `refused`.
     """
+    folder = f"duplicates/{name}"
+    found, wanted = workspace.stage(folder)["settings"], as_dict({"duplicates": config, "splitting": splitting})
+    if found != wanted:
+        message = f"{workspace.uri(folder)}: found with {found}, expected {wanted} as in the selection."
+        raise ConfigError(message, "refused", folder=folder, root=workspace.root)
 
-    def __init__(
-        self, workspace: Workspace, model: str, splitting: SplittingConfig, count_good: Callable[[str], dict[str, int]]
-    ) -> None:
-        self._workspace, self._model, self._splitting, self._count_good = workspace, model, splitting, count_good
+
+class VideoVectors:
+    """Reads the embeddings of one part of scores/<model>, and gives the vectors by which its videos are compared."""
+
+    def __init__(self, workspace: Workspace, model: str, splitting: SplittingConfig) -> None:
+        self._workspace, self._model, self._splitting = workspace, model, splitting
 
     def __call__(self, part: str) -> list[Video]:
         """The part's videos that have scored clips, by name."""
-        splits, num_good = part_splits(self._workspace, part, self._splitting), self._count_good(part)
+        splits = part_splits(self._workspace, part, self._splitting)
         found = read_embeddings(self._workspace, self._model, part)
-        return [
-            Video(name, part, splits[name], num_good.get(name, 0), *segments(clips))
-            for name, clips in sorted(found.items())
-        ]
+        return [Video(name, part, splits[name], *segments(clips)) for name, clips in sorted(found.items())]
 
 
 def segments(clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -217,35 +233,31 @@ class ComparePart:
 
 
 def find_duplicates(
-    workspace: Workspace,
-    name: str,
-    model: str,
-    videos: Iterable[Video],
-    similarity: float,
-    each: Callable[[Callable[[str], Links], list[str]], Iterable[Links]] = map,
+    workspace: Workspace, name: str, model: str, similarity: float, splitting: SplittingConfig, each: Each
 ) -> list[float] | None:
     """Write `duplicates/<name>/<part>` for every part of `scores/<model>` that has none yet.
 
     Args:
-        workspace: where everything lies.
+        workspace: holds the scores.
         name: of the selection.
-        model: whose scores.
-        videos: of all parts, also of those that were compared before, in any order.
+        model: the model that scored the clips.
         similarity: cosine below which two clips are never one, in sound or in picture.
-        each: gives what a function makes of each part, in any order.
+        splitting: shares of the splits.
+        each: runs the two passes over the parts: `compare` over all, `match` over those with pairs to match.
     Returns:
-        the cosine in sound, and in picture, from which either alone would tell an upload of the median segment from
-        what is near by chance; close to 1 where the model tells little apart. None without a scored clip.
+        The cosine in sound, and in picture, above which either alone separates an upload of the median segment from
+        videos that are near by chance; close to 1 where the model separates little. None without a scored clip.
     """
     folder = f"duplicates/{name}"
     decided = set(workspace.parts(folder))
     known = {row["video_id"]: row for row in workspace.read_all(folder, DUPLICATES).to_pylist()}
-    ordered = sorted(videos, key=lambda video: video.video_id)
+    found = each("compare", VideoVectors(workspace, model, splitting), workspace.parts(f"scores/{model}"))
+    ordered = sorted(itertools.chain.from_iterable(found), key=lambda video: video.video_id)
     plan = plan_comparison(ordered, similarity, decided)
     links: Links = {}
     parts = np.unique(plan.parts[plan.pairs[:, 0]]).tolist()
-    for found in each(ComparePart(workspace, model, similarity, plan), parts):
-        links |= found
+    for part_links in each("match", ComparePart(workspace, model, similarity, plan), parts):
+        links |= part_links
     settled = _settled_elsewhere(workspace, name, [ordered[n] for n in sorted({n for pair in links for n in pair})])
     rows = group_rows(ordered, links, decided, known, settled)
     for part in workspace.pending(f"scores/{model}", folder):

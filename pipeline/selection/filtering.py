@@ -17,7 +17,7 @@ low_score, which look at one clip at a time. The rules that compare clips across
 """
 
 import collections
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from typing import Annotated
 
 import numpy as np
@@ -52,10 +52,6 @@ class FilteringConfig:
 
     licenses: tuple[str, ...] = ()
     """Licences kept, spelt as the collection states them; none named keeps all. Fewer: less data, easier to share."""
-    duplicate_similarity: Annotated[float | None, Field(gt=0, lt=1)] = None
-    """Cosine below which two clips are never one, in sound or in picture; None looks for no duplicates. Where many are
-    that near, they must be nearer than by chance. Lower finds uploads that are brighter or noisier, and takes a few
-    videos for uploads that only resemble one another: of 3 600 that differ 1 at 0.95, 6 at 0.9 and at 0.8."""
     refuse_off_screen: bool = True
     """Refuse clips that people labelled as having off-screen sound only."""
     labels: tuple[Label, ...] = ()
@@ -108,17 +104,25 @@ class ClipRules:
     """Applies the rules that look at one clip at a time to parts of clips.
 
     Args:
-        workspace: holds clips, scores, labels and, if filtering.duplicate_similarity is set, duplicates/<name>.
+        workspace: holds clips, scores, labels and, if uploads of the same content were looked for, duplicates/<name>.
         name: of the selection.
         model: the model that scored the clips.
         config: limits of the rules.
         splitting: shares of the splits.
+        represented: video_id of videos that another upload represents; None if no uploads were looked for.
     """
 
     def __init__(
-        self, workspace: Workspace, name: str, model: str, config: FilteringConfig, splitting: SplittingConfig
+        self,
+        workspace: Workspace,
+        name: str,
+        model: str,
+        config: FilteringConfig,
+        splitting: SplittingConfig,
+        represented: Set[str] | None = None,
     ) -> None:
         self.workspace, self.name, self.model, self.config = workspace, name, model, config
+        self.represented = represented
         self._splitting, self._has_labels = splitting, workspace.has_stage(LABELS_FOLDER)
 
     def refuse(self, part: str, score_cutoff: float) -> tuple[pa.Table, np.ndarray]:
@@ -136,6 +140,14 @@ class ClipRules:
         clips, reasons = self.refuse(part, score_cutoff)
         return clips.select(["clip_id", "video_id", "score"]).filter(pa.array(reasons == ""))
 
+    def count_passing(self, part: str) -> dict[str, int]:
+        """By video_id, how many clips none of these rules refuses; min_score is the score cutoff."""
+        return collections.Counter(self.passing(part, self.config.min_score)["video_id"].to_pylist())
+
+    def with_represented(self, represented: Set[str]) -> "ClipRules":
+        """The same rules, which also refuse the videos that another upload represents."""
+        return ClipRules(self.workspace, self.name, self.model, self.config, self._splitting, represented)
+
     def _read(self, part: str) -> pa.Table:
         """The columns that the rules need; embeddings, which are most of the bytes, are never read."""
         workspace, config = self.workspace, self.config
@@ -145,18 +157,18 @@ class ClipRules:
         labels = LABELS.empty_table().select(["clip_id", "label"])
         if self._has_labels:
             labels = workspace.read(LABELS_FOLDER, part, LABELS, ["clip_id", "label"])
-        splits, others = part_splits(workspace, part, self._splitting), []
-        if config.duplicate_similarity is not None:
-            for row in workspace.read(f"duplicates/{self.name}", part, DUPLICATES).to_pylist():
-                splits[row["video_id"]] = row["split"]
-                others += [] if row["is_representative"] else [row["video_id"]]
+        splits = part_splits(workspace, part, self._splitting)
+        if self.represented is not None:
+            rows = workspace.read(f"duplicates/{self.name}", part, DUPLICATES, ["video_id", "split"])
+            splits |= dict(zip(rows["video_id"].to_pylist(), rows["split"].to_pylist(), strict=True))
         schema = pa.schema({"video_id": pa.string(), "split": pa.string()})  # an empty list has no type
         videos = pa.table([list(splits), list(splits.values())], schema=schema)
         clips = _join(_join(clips, scores, "clip_id"), labels, "clip_id")
         clips = _join(clips, videos, "video_id")
         if config.licenses:
             clips = _join(clips, workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "license"]), "video_id")
-        return clips.append_column("is_other", pc.is_in(clips["video_id"], pa.array(others, pa.string())))
+        represented = pa.array(splits.keys() & (self.represented or ()), pa.string())
+        return clips.append_column("is_represented", pc.is_in(clips["video_id"], represented))
 
 
 def _rules(clips: pa.Table, config: FilteringConfig, score_cutoff: float) -> Iterator[tuple[str, pa.ChunkedArray]]:
@@ -164,7 +176,7 @@ def _rules(clips: pa.Table, config: FilteringConfig, score_cutoff: float) -> Ite
     yield "not_cut", pc.not_equal(clips["outcome"], "kept")
     if config.licenses:
         yield "license", pc.invert(pc.is_in(clips["license"], pa.array(config.licenses)))
-    yield "near_duplicate", clips["is_other"]
+    yield "near_duplicate", clips["is_represented"]
     yield "not_scored", pc.is_null(clips["score"], nan_is_null=True)
     if config.refuse_off_screen:
         yield "labelled_off_screen", pc.equal(clips["label"], "off_screen")

@@ -40,8 +40,8 @@ class Audit:
 
     def __str__(self) -> str:
         return (
-            f"{self.num_videos} videos, {self.num_groups} groups of duplicates, {self.num_uses} uses: "
-            "none in two splits"
+            f"audit of the whole workspace: {self.num_videos} videos, {self.num_groups} groups of duplicates, "
+            f"{self.num_uses} uses: none in two splits"
         )
 
 
@@ -69,7 +69,7 @@ def audit(workspace: Workspace) -> Audit:
             what = f"video {video}" if video == other else f"videos {other} and {video}, uploads of the same content"
             raise DataError(
                 f"{what}: {found} in {where}, {split} in {place}. What one model trains on would evaluate another, or "
-                "itself. Make all of a workspace with the same splitting and duplicate_similarity, each part "
+                "itself. Make all of a workspace with the same splitting and duplicates.similarity, each part "
                 "once; or remove what was made with others."
             )
     for selection in _names(workspace, "materialized"):

@@ -12,7 +12,7 @@ BESIDE = {
     "models": ("training/{name}.parquet",),
     "scores": ("usage/score-{name}",),
     LABELS_FOLDER: ("usage/label",),
-    "selections": tuple(f"usage/{step}-{{name}}" for step in ("survey", "rank", "filter")),
+    "selections": tuple(f"usage/{step}-{{name}}" for step in ("count", "survey", "rank", "filter")),
     "duplicates": ("usage/compare-{name}", "usage/match-{name}"),
     "materialized": ("usage/materialize-{name}",),
     "mixtures": ("usage/mix-{name}",),
@@ -38,8 +38,7 @@ def dependents(stages: dict[str, dict[str, Any]], folder: str) -> list[str]:
 def _is_made_from(folder: str, record: dict[str, Any], source: str) -> bool:
     """Whether a stage has another as input; not all are recorded: clips are under everything, mixtures take labels."""
     unrecorded = source == CLIPS_FOLDER or (source == LABELS_FOLDER and folder.startswith("mixtures/"))
-    is_duplicates = folder == source.replace("selections/", "duplicates/")
-    return unrecorded or is_duplicates or source in {name.partition(" ")[0] for name in record["inputs"]}
+    return unrecorded or source in {name.partition(" ")[0] for name in record["inputs"]}
 
 
 def list_outputs(workspace: Workspace, folder: str) -> list[str]:

@@ -1,0 +1,59 @@
+"""Find uploads of the same content: scores/<model>/00042 -> duplicates/<name>/00042."""
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from cluster.resources import FILTERING
+from jobs.console.options import Address, Name, Preset, Root, Scorer, Seed, Set
+from jobs.console.session import Session, open_session
+from pipeline.errors import ConfigError
+from pipeline.selection.duplicate_groups import group_facts
+from pipeline.selection.duplicates import find_duplicates
+from schemas.duplicates import DUPLICATES
+
+R = TypeVar("R")
+PARTS_PER_TASK = {"compare": 16, "match": 1}  # to read one part's embeddings takes 10 ms, to match its clips minutes
+
+
+def find(session: Session, name: str, model: str) -> None:
+    """Compare the videos of parts that have not been compared."""
+    folder, scores = f"duplicates/{name}", f"scores/{model}"
+    session = session.resume(folder)
+    workspace, config = session.workspace, session.config
+    workspace.require(scores)
+    if config.duplicates.similarity is None:
+        raise ConfigError(
+            "duplicates.similarity = none: expected a cosine between 0 and 1. Give --set duplicates.similarity=0.9."
+        )
+
+    def each(step: str, work: Callable[[str], R], parts: list[str]) -> Iterator[R]:
+        return session.each(f"{step} {name}", work, parts, FILTERING, PARTS_PER_TASK[step])
+
+    inputs = {scores: workspace.stage(scores)["hash"]}
+    with session.begin(folder, {"duplicates": config.duplicates, "splitting": config.splitting}, inputs):
+        is_done = not workspace.pending(scores, folder) and workspace.is_finished(folder)
+        if not is_done:  # it may have been killed after its last part
+            cosines = find_duplicates(workspace, name, model, config.duplicates.similarity, config.splitting, each)
+            workspace.finish(folder, median_least_cosine=cosines)
+        num_groups, largest = group_facts(workspace.read_all(folder, DUPLICATES).to_pylist())
+        note = "nothing to do, every part is compared; " if is_done else ""
+        session.done("duplicates", f"{note}{num_groups} groups of uploads, the largest of {largest} videos", folder)
+
+
+def command(
+    root: Root,
+    name: Name = "default",
+    model: Scorer = "coincidence",
+    preset: Preset = None,
+    settings: Set = None,
+    seed: Seed = None,
+    address: Address = None,
+) -> None:
+    """Find videos that are uploads of the same content, for a selection of the same name.
+
+    Reads scores/<model>/ and videos/. Writes duplicates/<name>/: the group and the split of every video that shares at
+    least half of its clips, or of the other's, with another video.
+
+    Example: earshot duplicates --root my_workspace --name strict --set duplicates.similarity=0.9
+    """
+    find(open_session(root, preset, settings, seed, address), name, model)

@@ -1,0 +1,48 @@
+"""Copy a selection's kept clips into shuffled training shards: selections/<name> -> materialized/<name>."""
+
+from cluster.resources import FILTERING
+from jobs.console.options import Address, Preset, Root, Seed, Selection, Set
+from jobs.console.session import Session, open_session
+from pipeline.formatting import format_counts
+from pipeline.hashing import hash_json
+from pipeline.selection.leakage import audit
+from pipeline.selection.materializing import MaterializePart, plan_shards
+
+
+def materialize(session: Session, selection: str) -> None:
+    """Write the shuffled shards of a selection that are missing."""
+    folder, source = f"materialized/{selection}", f"selections/{selection}"
+    session = session.resume(folder)
+    workspace, config = session.workspace, session.config.materializing
+    # the list of parts is an input: a selection that has grown is shuffled anew
+    inputs = {source: workspace.stage(source)["hash"], f"{source} parts": hash_json(workspace.parts(source))}
+    with session.begin(folder, {"materializing": config, "seed": session.seed}, inputs):
+        plan = plan_shards(workspace, selection, config, session.seed)
+        finished = set(workspace.parts(folder))
+        shards = [shard for shard in plan.shards if shard not in finished]
+        work = MaterializePart(workspace, selection, plan, session.seed)
+        counts = session.map(f"materialize {selection}", work, shards, FILTERING)
+        if shards or not workspace.is_finished(folder):
+            workspace.finish(folder)
+        note = f"{format_counts(counts)} in {len(shards)} shards" if shards else "nothing to do, every shard is written"
+        if not plan.shards:
+            note = "0 clips kept: no shards"
+        session.done("materialize", f"{note}; {audit(workspace)}", folder)
+
+
+def command(
+    root: Root,
+    selection: Selection = "default",
+    preset: Preset = None,
+    settings: Set = None,
+    seed: Seed = None,
+    address: Address = None,
+) -> None:
+    """Copy the kept clips of a selection into shuffled shards, for trainers that read tars in sequence.
+
+    Reads selections/<selection>/ and clips/. Writes materialized/<selection>/: tars of each split, in which clips of
+    one video are far apart. Ends with the audit of `earshot filter`.
+
+    Example: earshot materialize --root my_workspace --selection strict
+    """
+    materialize(open_session(root, preset, settings, seed, address), selection)

@@ -1,0 +1,299 @@
+"""Evaluating: a row per example and per source, and figures that are medians and areas of those rows."""
+
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from conftest import World
+from sklearn.metrics import roc_auc_score
+
+from jobs.console.presets import preset
+from jobs.console.session import Session
+from jobs.evaluate import evaluate_coincidence
+from pipeline.clips.splitting import SplittingConfig
+from pipeline.errors import ConfigError
+from pipeline.evaluation.evaluating import (
+    EvaluatePart,
+    commit_summary,
+    draw_others,
+    summarise_coincidence,
+    summarise_separation,
+)
+from pipeline.evaluation.mixing import MixingConfig, MixPart, plan_mixtures
+from pipeline.hashing import as_dict
+from pipeline.learners.separation import SeparationLearner, SeparationLearnerConfig
+from pipeline.metrics.si_snr import si_snr
+from pipeline.models.separator import SeparationConfig
+from pipeline.models.tdcn import TDCNConfig
+from pipeline.models.towers import CoincidenceConfig
+from pipeline.storage import files
+from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace, report_folder
+from pipeline.training.clipsets import load_clips
+from pipeline.training.loop import train
+from pipeline.training.protocols import LocalContext, TrainingConfig
+from schemas.clips import CLIPS
+from schemas.duplicates import DUPLICATES
+from schemas.fields import from_rows
+from schemas.mixtures import MIXTURES
+from schemas.reports import EXAMPLES, SOURCES, SUMMARY
+from schemas.scores import SCORES
+from schemas.selections import SELECTIONS
+from schemas.videos import VIDEOS
+
+CONFIG = SeparationLearnerConfig(
+    model=SeparationConfig(
+        basis="stft",
+        hop_ms=16.0,
+        tdcn=TDCNConfig(bottleneck=8, hidden=8, num_repeats=1, num_dilations=2),
+        towers=CoincidenceConfig(backbone="small_cnn", frame_size=32, width=0.25, embedding_dim=16),
+    ),
+    training=TrainingConfig(num_steps=1, batch_size=2, validate_every=1, num_validation_batches=1),
+    first_model=None,
+)
+SETS = ("on_single", "off_single", "on_mom", "off_mom")
+
+
+@pytest.fixture(scope="module")
+def evaluated(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The world with a selection of everything, frozen sets `m`, and a model `s` of one step, evaluated on them."""
+    workspace = Workspace(str(tmp_path_factory.mktemp("evaluated") / "workspace"))
+    shutil.copytree(world.workspace.root, workspace.root)
+    for part in workspace.parts(CLIPS_FOLDER):
+        splits = {row["video_id"]: row["split"] for row in workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()}
+        rows = [
+            {name: clip[name] for name in ("clip_id", "video_id", "part")}
+            | {"selection": "all", "kept": True, "reason": "kept", "split": splits[clip["video_id"]]}
+            for clip in workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist()
+        ]
+        workspace.commit("selections/all", part, from_rows(rows, SELECTIONS, part), SELECTIONS)
+    config = MixingConfig(max_clips_per_video=1, moms_per_clip=1, examples_per_part=3)
+    planned = plan_mixtures(workspace, "m", "all", config, 0, None)
+    mix = MixPart(workspace, "m", "all", config, planned)
+    for part in planned:
+        mix(part)
+    workspace.begin("models/s", {"learner": "separation", "separation": as_dict(CONFIG)}, {})
+    sets = [load_clips(workspace, "all", split) for split in ("train", "validate")]
+    train(SeparationLearner(CONFIG), *sets, workspace, "models/s", 0, LocalContext())
+    evaluate = EvaluatePart(workspace, "s", "m", batch_size=2)
+    for part in workspace.parts("mixtures/m"):
+        evaluate(part)
+    return workspace
+
+
+def test_every_frozen_example_has_its_row_and_a_row_per_source(evaluated: Workspace) -> None:
+    mixtures = evaluated.read_all("mixtures/m", MIXTURES).to_pylist()
+    examples = evaluated.read_all(report_folder("s", "examples"), EXAMPLES).to_pylist()
+    sources = evaluated.read_all(report_folder("s", "sources"), SOURCES).to_pylist()
+    names = sorted((row["eval_set"], row["example_id"]) for row in mixtures)
+    assert len(names) == 4 * 4  # four test videos, a clip of each, in four sets
+    assert sorted((row["eval_set"], row["example_id"]) for row in examples) == names
+    num_sources = CONFIG.model.num_sources
+    expected = sorted((*name, source) for name in names for source in range(num_sources))
+    assert sorted((row["eval_set"], row["example_id"], row["source"]) for row in sources) == expected
+    assert {row["model"] for row in examples + sources} == {"s"}
+
+
+def test_the_input_of_a_row_is_the_si_snr_of_the_mixture_against_its_first_sound(evaluated: Workspace) -> None:
+    mixtures = {row["example_id"]: row for row in evaluated.read_all("mixtures/m", MIXTURES).to_pylist()}
+    clips = load_clips(evaluated, "all", "test")
+    numbers = {clips.clip_id(number): number for number in range(len(clips))}
+    rows = evaluated.read_all(report_folder("s", "examples"), EXAMPLES).to_pylist()
+    for row in rows:
+        mixture = mixtures[row["example_id"]]
+        assert (row["osr_db"] is None) == (row["si_snr_db"] is not None) == row["eval_set"].startswith("on")
+        if row["eval_set"] == "on_mom":
+            first, second = (
+                torch.from_numpy(clips.read(numbers[mixture[f"{role}_clip_id"]]).waveform)
+                for role in ("sound", "second")
+            )
+            assert row["si_snr_input_db"] == pytest.approx(float(si_snr(first, first + second)), abs=0.01)
+
+
+def test_evaluating_again_in_other_batches_changes_last_digits_only(evaluated: Workspace) -> None:
+    before = evaluated.read_all(report_folder("s", "examples"), EXAMPLES).to_pylist()
+    evaluate = EvaluatePart(evaluated, "s", "m", batch_size=3)
+    for part in evaluated.parts("mixtures/m"):
+        evaluate(part)
+    after = evaluated.read_all(report_folder("s", "examples"), EXAMPLES).to_pylist()
+    for first, second in zip(before, after, strict=True):
+        assert first["example_id"] == second["example_id"]
+        for name in ("si_snr_db", "osr_db"):
+            assert first[name] == (None if second[name] is None else pytest.approx(second[name], abs=0.05))
+
+
+def figures(rows: list[dict]) -> dict[tuple[str, str], dict]:
+    return {(row["eval_set"], row["metric"]): row for row in rows}
+
+
+def write_reports(workspace: Workspace, examples: list[dict], sources: list[dict]) -> None:
+    for table, rows, schema in (("examples", examples, EXAMPLES), ("sources", sources, SOURCES)):
+        rows = [{"model": "r"} | row for row in rows]
+        workspace.commit(report_folder("r", table), "x-00000", from_rows(rows, schema, "here"), schema)
+
+
+def test_figures_are_the_medians_of_their_set(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path))
+    on = [(3.0, 1.0, 5.0), (10.0, -1.0, 12.0), (4.0, 2.0, 4.5), (math.nan, 0.0, None)]
+    examples = [
+        {"eval_set": "on_mom", "example_id": f"a{i}", "si_snr_db": a, "si_snr_input_db": b, "si_snr_oracle_db": c}
+        for i, (a, b, c) in enumerate(on)
+    ]
+    examples += [{"eval_set": "off_mom", "example_id": f"b{i}", "osr_db": v} for i, v in enumerate([1.0, 8.0])]
+    write_reports(workspace, examples, [])
+    found = figures(summarise_separation(workspace, "r"))
+    expected = {
+        ("on_mom", "median_si_snr_db"): (4.0, 3),
+        ("on_mom", "median_si_snr_input_db"): (0.5, 4),
+        ("on_mom", "median_si_snr_improvement_db"): (2.0, 3),  # of 2, 11 and 2
+        ("on_mom", "median_si_snr_oracle_db"): (5.0, 3),
+        ("off_mom", "median_osr_db"): (4.5, 2),
+        ("on_single", "median_si_snr_db"): (None, 0),
+        ("off_single", "median_osr_db"): (None, 0),
+        ("all", "auc_roc"): (None, 0),
+    }
+    for key, (value, n) in expected.items():
+        assert (found[key]["value"], found[key]["n"]) == (value, n)
+    assert not any(key[0].startswith("off") and "si_snr" in key[1] for key in found)
+    commit_summary(workspace, "r", list(found.values()))
+    assert workspace.read(report_folder("r", "summary"), "00000", SUMMARY).num_rows == len(found)
+
+
+def test_the_area_under_the_curve_is_sklearns_with_powers_as_weights(tmp_path: Path) -> None:
+    workspace, rng = Workspace(str(tmp_path)), np.random.default_rng(0)
+    truth = rng.random(50) < 0.5
+    probability, weight = np.clip(truth * 0.3 + 0.7 * rng.random(50), 0, 1), rng.random(50)
+    sources = [
+        {"eval_set": "on_mom", "example_id": "a", "source": i, "probability": p, "weight": w, "on_screen": bool(t)}
+        for i, (p, w, t) in enumerate(zip(probability, weight, truth, strict=True))
+    ]
+    write_reports(workspace, [], sources)
+    row = figures(summarise_separation(workspace, "r"))["all", "auc_roc"]
+    assert row["value"] == pytest.approx(roc_auc_score(truth, probability, sample_weight=weight))
+    assert row["n"] == 50
+
+
+def write_embeddings(workspace: Workspace, audio: np.ndarray, visual: np.ndarray) -> None:
+    """Scores of model `c` for every clip: embeddings by video, in the order of the videos."""
+    videos = [row["video_id"] for row in workspace.read_all(VIDEOS_FOLDER, VIDEOS).to_pylist()]
+    for part in workspace.parts(CLIPS_FOLDER):
+        clips = workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist()
+        places = [videos.index(clip["video_id"]) for clip in clips]
+        columns = {
+            "model": pa.array(["c"] * len(clips), pa.string()),
+            "clip_id": pa.array([clip["clip_id"] for clip in clips], pa.string()),
+            "video_id": pa.array([clip["video_id"] for clip in clips], pa.string()),
+            "score": pa.array([0.5] * len(clips), pa.float32()),
+            "audio_embedding": pa.array([audio[i].astype(np.float16) for i in places], pa.list_(pa.float16())),
+            "visual_embedding": pa.array([visual[i].astype(np.float16) for i in places], pa.list_(pa.float16())),
+        }
+        workspace.commit("scores/c", part, pa.table(columns, schema=SCORES), SCORES)
+
+
+@pytest.mark.parametrize(("sign", "auc"), [(1.0, 1.0), (-1.0, 0.0), (0.0, 0.5)])
+def test_own_sounds_that_are_nearer_or_farther_than_others_give_an_area_of_one_or_zero(
+    sign: float, auc: float, workspace: Workspace, world: World
+) -> None:
+    audio = np.eye(12)
+    write_embeddings(workspace, audio, sign * audio)
+    (row,) = summarise_coincidence(workspace, "c", SplittingConfig(), seed=0)
+    assert (row["eval_set"], row["metric"]) == ("held_out_pairs", "match_auc")
+    assert row["value"] == pytest.approx(auc)
+    assert row["n"] == 2 * 4 * len(world.video_ids["test"])  # every test clip, matched and mismatched
+
+
+def test_a_test_video_with_an_upload_in_another_split_is_not_evaluated_on(workspace: Workspace, world: World) -> None:
+    write_embeddings(workspace, np.eye(12), np.eye(12))
+    torn, whole = world.video_ids["test"][:2], world.video_ids["test"][2:]
+    groups = {torn[0]: "one", world.video_ids["train"][0]: "one", torn[1]: world.video_ids["validate"][0]}
+    groups |= dict.fromkeys(whole, whole[0])  # two uploads of the same content, both test
+    facts = {
+        "split": "test",
+        "can_represent": False,
+        "linked_video_ids": [],
+        "like_video_id": "x",
+        "shared_fraction": 1.0,
+    }
+    rows = [facts | {"video_id": video, "group_id": group} for video, group in groups.items()]
+    workspace.commit("duplicates/s", "00000", from_rows(rows, DUPLICATES, "here"), DUPLICATES)
+    (row,) = summarise_coincidence(workspace, "c", SplittingConfig(), seed=0)
+    assert row["n"] == 2 * 4 * len(whole)
+
+
+def test_the_other_sound_is_of_another_video_and_of_each_alike() -> None:
+    videos = np.array([0, 2, 0, 1, 0, 2] * 400)
+    others = draw_others(videos, np.random.default_rng(0))
+    drawn = np.bincount(3 * videos + videos[others], minlength=9).reshape(3, 3) / np.bincount(videos)[:, None]
+    assert not drawn.diagonal().any()
+    tolerance = 4 * (1 / 4 / np.bincount(videos).min()) ** 0.5
+    np.testing.assert_allclose(drawn[~np.eye(3, dtype=bool)], 1 / 2, atol=tolerance)
+    # any clip of the other: each video gets half of the draws of the other two, on its own number of clips
+    distinct = sum(n * (1 - np.exp(-(2400 - n) / 2 / n)) for n in (1200, 400, 800))
+    assert len(np.unique(others)) == pytest.approx(distinct, rel=0.05)
+
+
+def test_a_summary_is_written_once_all_clips_are_scored_and_again_when_more_is_known(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session, report = Session(workspace, preset("tiny"), 0, None), "reports/model=c"
+    evaluate_coincidence(session, "c")
+    assert "Run `earshot score --model c`" in capsys.readouterr().out
+    write_embeddings(workspace, np.eye(12), np.eye(12))
+    files.delete(workspace.uri("scores/c", "00001.parquet"))
+    workspace.begin("scores/c", {}, {"models/c": "one"})
+    workspace.begin("models/c", {"splitting": SplittingConfig()}, {})
+    evaluate_coincidence(session, "c")
+    assert "Run `earshot score --model c`" in capsys.readouterr().out
+    assert not workspace.has_stage(report)
+
+    write_embeddings(workspace, np.eye(12), np.eye(12))
+    evaluate_coincidence(session, "c")
+    assert "match_auc 1 of 32 pairs" in capsys.readouterr().out
+    assert workspace.is_finished(report)
+    assert workspace.stage(report)["inputs"] == {"scores/c": workspace.stage("scores/c")["hash"]}
+    evaluate_coincidence(session, "c")
+    assert "nothing to do" in capsys.readouterr().out
+    group = {
+        "group_id": "gone",
+        "split": "test",
+        "bridged_groups": None,
+        "like_video_id": "gone",
+        "shared_fraction": 1.0,
+    }
+    uploads = [
+        {"video_id": name, "can_represent": True, "linked_video_ids": []} | group for name in ("gone", "gone_too")
+    ]
+    workspace.commit("duplicates/s", "00000", from_rows(uploads, DUPLICATES, "00000"), DUPLICATES)
+    evaluate_coincidence(session, "c")
+    assert "match_auc 1 of 32 pairs" in capsys.readouterr().out
+
+    shutil.rmtree(workspace.uri("scores/c"))
+    workspace.begin("scores/c", {}, {"models/c": "trained anew"})
+    write_embeddings(workspace, np.eye(12), np.eye(12))
+    with pytest.raises(ConfigError, match=r"reports/model=c: holds work of other"):
+        evaluate_coincidence(session, "c")
+
+
+def test_one_test_video_has_nothing_to_be_compared_with(workspace: Workspace) -> None:
+    for part in workspace.parts(VIDEOS_FOLDER):
+        rows = [row | {"split": "train"} for row in workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()]
+        workspace.commit(VIDEOS_FOLDER, part, from_rows(rows, VIDEOS, part), VIDEOS)
+    write_embeddings(workspace, np.eye(12), np.eye(12))
+    (row,) = summarise_coincidence(workspace, "c", SplittingConfig(), seed=0)
+    assert (row["value"], row["n"]) == (None, 0)
+
+
+def test_a_model_that_is_not_there_is_refused(workspace: Workspace) -> None:
+    with pytest.raises(ConfigError, match="models/s"):
+        EvaluatePart(workspace, "s", "m")("on_mom-00000")
+
+
+def test_examples_are_committed_last_because_they_make_a_part_finished(evaluated: Workspace) -> None:
+    times = [
+        files.local_path(evaluated.uri(report_folder("s", table), "on_mom-00000.parquet")).stat().st_mtime_ns
+        for table in ("sources", "examples")
+    ]
+    assert times == sorted(times)
