@@ -1,6 +1,7 @@
 """Label clips by raters' judgements or published lists: label files and clips/00042 -> labels/00042."""
 
 import dataclasses
+import shlex
 from typing import Annotated, Any
 
 import typer
@@ -69,7 +70,7 @@ def _tell_quality(session: Session, files: dict[str, FileFacts], summary: LabelS
         sql = "SELECT * FROM labels WHERE label = 'conflict'"
         print(
             f"conflicts: {summary.num_conflicts} clips, first {', '.join(summary.conflicts)}; all of them: "
-            f'earshot query --root {session.workspace.root} "{sql}"'
+            f'earshot query --root {shlex.quote(session.workspace.root)} "{sql}"'
         )
 
 

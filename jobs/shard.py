@@ -1,6 +1,7 @@
 """Cut every video of a collection that has no clips yet: collection/00042 -> clips/00042.tar, clips, videos."""
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated
@@ -12,7 +13,7 @@ from jobs.console.options import Address, Collection, Media, Preset, Root, Seed,
 from jobs.console.presets import PipelineConfig
 from jobs.console.progress import printable
 from jobs.console.session import Session, open_session
-from pipeline.clips.reconciling import Totals, reconcile
+from pipeline.clips.reconciling import reconcile
 from pipeline.clips.sharding import ShardPart
 from pipeline.collection.collecting import plan_parts
 from pipeline.collection.listing import list_videos
@@ -21,7 +22,7 @@ from pipeline.formatting import format_counts
 from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
 from schemas.videos import REJECTED
 
-NUM_TOLD = 5  # addresses of changed videos on the terminal
+NUM_NAMED = 5  # addresses of changed videos on the terminal
 
 
 def shard(session: Session, collection: str, media: str | None = None, retry: Sequence[str] = ()) -> None:
@@ -42,20 +43,20 @@ def shard(session: Session, collection: str, media: str | None = None, retry: Se
         if parts or not workspace.is_finished(CLIPS_FOLDER):  # it may have been killed after its last part
             workspace.finish(CLIPS_FOLDER)
         if planned.changed:
-            told = ", ".join(map(printable, planned.changed[:NUM_TOLD]))
+            names = ", ".join(map(printable, planned.changed[:NUM_NAMED]))
             print(
                 f"shard: changed since they were listed first, and left as they were cut: {len(planned.changed)} "
-                f"videos (another file, or other spans), such as {told}. To cut one anew, give it another name.",
+                f"videos (another file, or other spans), such as {names}. To cut one anew, give it another name.",
                 file=sys.stderr,
             )
         news = format_counts({"new": planned.num_new, "retried": planned.num_retried}) or "went on"
-        session.done("shard", f"{news if parts else 'nothing to do'}; {format_totals(totals)}", CLIPS_FOLDER)
+        session.done("shard", f"{news if parts else 'nothing to do'}; {totals}", CLIPS_FOLDER)
         if not totals.num_kept:
-            why = f"earshot query --root {workspace.root} 'SELECT uri, outcome, detail FROM videos'"
+            root = shlex.quote(workspace.root)
             raise DataError(
                 f"collection {collection}: none of {totals.num_videos} files gave a clip "
                 f"({format_counts(totals.videos_by_outcome)}). Expected videos with sound. What is wrong with each: "
-                f"{why}"
+                f"earshot query --root {root} 'SELECT uri, outcome, detail FROM videos'"
             )
 
 
@@ -74,17 +75,6 @@ def format_cutting(counts: Mapping[str, float], elapsed_s: float) -> str:
     }
     speed = f"{videos:.0f} videos, {hours:.2f} h ({hours / elapsed_s * 60:.2f} h/min), {counts['clips kept']:.0f} clips"
     return f"{speed}; rejected: {format_counts(rejected) or 'none'}"
-
-
-def format_totals(totals: Totals) -> str:
-    """Where every video and every clip ended, the coverage of missing media included."""
-    missing = totals.videos_by_outcome.get("missing", 0)
-    coverage = f", media found for {1 - missing / totals.num_videos:.1%}" if missing else ""
-    return (
-        f"{totals.num_videos} videos ({format_counts(totals.videos_by_outcome)}{coverage}), "
-        f"{totals.video_s / 3600:.2f} h; "
-        f"{totals.num_clips} clips ({format_counts(totals.clips_by_outcome) or 'none'})"
-    )
 
 
 def command(
