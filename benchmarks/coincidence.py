@@ -31,7 +31,8 @@ from pipeline.metrics.detection import matched_mismatched_auc
 from pipeline.metrics.retrieval import recall_at
 from pipeline.selection.scoring import ScorePart
 from pipeline.storage.workspace import Workspace
-from pipeline.synthetic import RenderVideo, WorldConfig, plan_scene
+from pipeline.synthetic.planning import WorldConfig, plan_scene
+from pipeline.synthetic.rendering import RenderVideo
 from pipeline.training.clipsets import load_split
 from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext

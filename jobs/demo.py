@@ -11,7 +11,7 @@ from jobs.train import Workers
 from jobs.world import render
 from pipeline.errors import ConfigError
 from pipeline.storage import files
-from pipeline.synthetic import WorldConfig
+from pipeline.synthetic.planning import WorldConfig
 
 # 5 s is one clip per video: what generalises is learnt from many videos, not from many moments of a few.
 NUM_VIDEOS, DURATION_S = 900, 5.0

@@ -13,7 +13,9 @@ from jobs.console.options import Address
 from jobs.console.progress import progress_bar
 from pipeline.errors import ConfigError
 from pipeline.hashing import as_dict
-from pipeline.synthetic import RenderVideo, WorldConfig, write_labels
+from pipeline.synthetic.planning import WorldConfig
+from pipeline.synthetic.rendering import RenderVideo
+from pipeline.synthetic.truth import write_labels
 
 
 def render(config: WorldConfig, out: str, address: str | None) -> None:

@@ -18,7 +18,9 @@ from pipeline.collection.listing import list_videos
 from pipeline.media.sandbox import ffmpeg_path
 from pipeline.storage import s3
 from pipeline.storage.workspace import COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
-from pipeline.synthetic import WorldConfig, render_scene, write_labels
+from pipeline.synthetic.planning import WorldConfig
+from pipeline.synthetic.rendering import render_scene
+from pipeline.synthetic.truth import write_labels
 from schemas.videos import VIDEOS
 
 torch.set_num_threads(1)
@@ -117,8 +119,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("world")
     rows = ["uri,split,license"]
     for index, split in enumerate(WORLD_SPLITS):
-        summary = render_scene(WORLD, index, folder)
-        rows.append(f"videos/{summary.video},{split},CC0")
+        video = render_scene(WORLD, index, folder)
+        rows.append(f"videos/{video.name},{split},CC0")
     write_labels(WORLD, folder)
     collection = folder / "collection.csv"
     collection.write_text("\n".join(rows) + "\n")

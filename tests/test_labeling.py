@@ -18,7 +18,7 @@ from pipeline.labels.labeling import (
 )
 from pipeline.labels.ratings import read_judgements
 from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
-from pipeline.synthetic import plan_scene
+from pipeline.synthetic.planning import plan_scene
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.labels import LABEL_NAMES, LABELS

@@ -40,7 +40,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "pipeline.training", "schemas",
     ),
     "pipeline.inference": ("pipeline", "pipeline.media", "pipeline.models", "pipeline.storage"),
-    "pipeline.synthetic": ("pipeline", "pipeline.media"),
+    "pipeline.synthetic": ("pipeline", "pipeline.media", "pipeline.storage"),
     "jobs.console": ("cluster", "pipeline", "pipeline.*"),
     "jobs": ("cluster", "jobs.console", "pipeline", "pipeline.*", "schemas"),
 }  # fmt: skip

@@ -12,28 +12,17 @@ import pytest
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.media.sandbox import ffmpeg_path
-from pipeline.synthetic import (
-    KINDS,
-    NUM_IDENTITIES,
-    Note,
-    Scene,
-    Source,
-    WorldConfig,
-    identity,
-    load_stems,
-    load_truth,
-    motions,
-    plan_scene,
-    render_scene,
-    rendering,
-    write_labels,
-)
 from pipeline.synthetic import identities as identities_module
-from pipeline.synthetic.kinds import plan_notes
+from pipeline.synthetic import motions, rendering
+from pipeline.synthetic.identities import NUM_IDENTITIES, identity
+from pipeline.synthetic.kinds import KINDS, Note, plan_notes
 from pipeline.synthetic.motions import Motion
-from pipeline.synthetic.planning import place_thing, plan_source
+from pipeline.synthetic.planning import WorldConfig, place_thing, plan_scene, plan_source
+from pipeline.synthetic.rendering import render_scene
+from pipeline.synthetic.scenes import Scene, Source
 from pipeline.synthetic.sights import look
 from pipeline.synthetic.sounds import RATE_HZ, resample, synthesize
+from pipeline.synthetic.truth import load_stems, load_truth, write_labels
 
 SHORT = WorldConfig(num_videos=7, seed=7, duration_s=4.0, event_fraction=0.6, webm_fraction=0.2, mixed_fraction=0.25)
 PLANNED = WorldConfig(num_videos=600, seed=1)

@@ -15,34 +15,3 @@ one hears what one does not see. Everything follows from a seed:
 Design note: what a video shows and what it sounds like come from the same list of notes,
 so synchrony is exact, and every label is known rather than rated.
 """
-
-from pipeline.synthetic.identities import NUM_IDENTITIES, Identity, identity
-from pipeline.synthetic.kinds import KINDS, VOWELS, Kind, Note
-from pipeline.synthetic.planning import WorldConfig, plan_scene
-from pipeline.synthetic.rendering import RenderVideo, SceneSummary, render_scene
-from pipeline.synthetic.scenes import Scene, Source, Thing
-from pipeline.synthetic.truth import STEM_RATE_HZ, Truth, label_spans, load_stems, load_truth, write_labels
-
-__all__ = [
-    "KINDS",
-    "NUM_IDENTITIES",
-    "STEM_RATE_HZ",
-    "VOWELS",
-    "Identity",
-    "Kind",
-    "Note",
-    "RenderVideo",
-    "Scene",
-    "SceneSummary",
-    "Source",
-    "Thing",
-    "Truth",
-    "WorldConfig",
-    "identity",
-    "label_spans",
-    "load_stems",
-    "load_truth",
-    "plan_scene",
-    "render_scene",
-    "write_labels",
-]

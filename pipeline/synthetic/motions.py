@@ -48,10 +48,6 @@ class Motion:
         """Variant of the latest note."""
         return self._shapes[self.count(t)]
 
-    def pitch(self, t: Floats) -> Floats:
-        """Pitch of the latest note in Hz, 1 before the first."""
-        return self._pitches[self.count(t)]
-
     def pulse(self, t: Floats, decay_s: float) -> Floats:
         """Jumps to a note's strength at its onset and falls by 1/e every `decay_s`."""
         return self.strength(t) * np.exp(-self.since(t) / decay_s)

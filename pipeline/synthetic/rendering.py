@@ -5,7 +5,6 @@ drawn a few at a time and piped to ffmpeg, so pictures need little memory at any
 the video is renamed into place last: a video that is there is finished, and rendering it again writes the same bytes.
 """
 
-import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from pipeline.media.sandbox import ffmpeg_path
+from pipeline.storage import files
 from pipeline.synthetic.backgrounds import MARGIN, background, camera
 from pipeline.synthetic.faces import mouth_boxes
 from pipeline.synthetic.motions import Motion
@@ -32,31 +32,20 @@ FRAMES_AT_ONCE = 16  # 16 frames of a 70 x 70 layer with 4 channels: 1.3 MB of f
 NOISE_FLOOR_DB = -60.0  # of the soundtrack, re full scale
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SceneSummary:
-    """What was rendered, for a progress line and a table."""
-
-    video: str
-    """File name within `<folder>/videos`."""
-    size_bytes: int
-    num_frames: int
-    on_screen_kinds: tuple[str, ...]
-    off_screen_kinds: tuple[str, ...]
-
-
+@dataclass(frozen=True)
 class RenderVideo:
     """Renders the video whose number is the part's name. A plain callable: it runs in a loop or on a worker."""
 
-    def __init__(self, config: WorldConfig, folder: Path) -> None:
-        self._config, self._folder = config, folder
+    config: WorldConfig
+    folder: Path
 
-    def __call__(self, part: str) -> dict[str, int]:
-        """Write one video and its truth; return its bytes."""
-        return {"bytes": render_scene(self._config, int(part), self._folder).size_bytes}
+    def __call__(self, part: str) -> Path:
+        """Write one video and its truth; return its path."""
+        return render_scene(self.config, int(part), self.folder)
 
 
-def render_scene(config: WorldConfig, index: int, folder: Path) -> SceneSummary:
-    """Write video `index` of a world and its truth under `folder`; what is already there is replaced by the same bytes.
+def render_scene(config: WorldConfig, index: int, folder: Path) -> Path:
+    """Write video `index` of a world and its truth under `folder`, over the same bytes if they are there; its path.
 
     Raises:
         ValueError: index is negative.
@@ -67,22 +56,10 @@ def render_scene(config: WorldConfig, index: int, folder: Path) -> SceneSummary:
     frames, truth = draw(scene)
     num_samples = round(scene.duration_s * STEM_RATE_HZ)
     write_truth(folder, truth, [resample(stem, RATE_HZ, STEM_RATE_HZ, num_samples) for stem in stems])
-    videos = folder / "videos"
-    videos.mkdir(parents=True, exist_ok=True)
-    unfinished = videos / f".{scene.video}.{os.getpid()}"
-    try:
+    video = folder / "videos" / scene.video
+    with files.building(str(video)) as unfinished:
         encode(scene, frames, soundtrack, unfinished)
-        size_bytes = unfinished.stat().st_size
-        os.replace(unfinished, videos / scene.video)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return SceneSummary(
-        video=scene.video,
-        size_bytes=size_bytes,
-        num_frames=scene.num_frames,
-        on_screen_kinds=tuple(source.kind for source in scene.sources if source.on_screen),
-        off_screen_kinds=tuple(source.kind for source in scene.sources if not source.on_screen),
-    )
+    return video
 
 
 def mix(scene: Scene) -> tuple[list[Waveform], Waveform]:

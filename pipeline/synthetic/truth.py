@@ -15,7 +15,6 @@ import csv
 import io
 import itertools
 import json
-import os
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,11 +23,12 @@ from typing import Any
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from pipeline.errors import DataError
-from pipeline.synthetic.kinds import Note
+from pipeline.storage import files
 from pipeline.synthetic.planning import WorldConfig, plan_scene
-from pipeline.synthetic.scenes import Scene, Source, Thing
+from pipeline.synthetic.scenes import Scene, Source
 
 STEM_RATE_HZ = 16000
 LABEL_COLUMNS = ("video", "start_s", "end_s", "on_screen", "off_screen")
@@ -90,26 +90,23 @@ def write_labels(config: WorldConfig, folder: Path) -> Path:
     for index in range(config.num_videos):
         scene = plan_scene(config, index)
         writer.writerows((scene.video, *row) for row in label_spans(scene))
-    folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(folder / "labels.csv", text.getvalue().encode())
+    files.commit_bytes(str(folder / "labels.csv"), text.getvalue().encode())
     return folder / "labels.csv"
 
 
 def write_truth(folder: Path, truth: Truth, stems: list[NDArray[np.float32]]) -> None:
     """Write `<folder>/truth/<name>/`; `scene.json` last, so that a folder with it is complete."""
-    place = folder / "truth" / truth.scene.name
-    place.mkdir(parents=True, exist_ok=True)
+    place = str(folder / "truth" / truth.scene.name)
     for number, stem in enumerate(stems):
         flac = io.BytesIO()
         soundfile.write(flac, stem, STEM_RATE_HZ, format="FLAC", subtype="PCM_16")
-        write_bytes(place / f"stem_{number}.flac", flac.getvalue())
-    write_bytes(
-        place / "masks.npz",
-        _npz({"packed": np.packbits(truth.masks, axis=None), "shape": np.array(truth.masks.shape, np.int32)}),
-    )
-    described = asdict(truth.scene) | {"boxes": truth.boxes.tolist(), "mouths": _sparse(truth.mouths)}
+        files.commit_bytes(files.join(place, f"stem_{number}.flac"), flac.getvalue())
+    masks = _npz(packed=np.packbits(truth.masks, axis=None), shape=np.array(truth.masks.shape, np.int32))
+    files.commit_bytes(files.join(place, "masks.npz"), masks)
+    mouths = {str(number): rows.tolist() for number, rows in enumerate(truth.mouths) if rows.any()}
+    described = asdict(truth.scene) | {"boxes": truth.boxes.tolist(), "mouths": mouths}
     text = json.dumps(described, separators=(",", ":"), sort_keys=True)
-    write_bytes(place / "scene.json", (text + "\n").encode())
+    files.commit_bytes(files.join(place, "scene.json"), (text + "\n").encode())
 
 
 def load_truth(folder: Path, name: str) -> Truth:
@@ -125,14 +122,13 @@ def load_truth(folder: Path, name: str) -> Truth:
             packed, shape = arrays["packed"], tuple(arrays["shape"].tolist())
     except FileNotFoundError as error:
         raise DataError(f"{place}: no truth for {name}. Render it with render_scene, or check the name.") from error
-    boxes = np.array(described.pop("boxes"), np.int16).reshape(-1, shape[1], 4)
-    mouths = described.pop("mouths")
-    scene = _scene(described)
+    boxes = np.array(described["boxes"], np.int16).reshape(-1, shape[1], 4)
+    scene = TypeAdapter(Scene).validate_python(described)
     if len(packed) != -(-int(np.prod(shape)) // 8) or shape[0] != len(scene.sources):
         raise DataError(f"{place}/masks.npz: {len(packed)} bytes for masks of {shape}. Render the scene again.")
     masks = np.unpackbits(packed, count=int(np.prod(shape))).reshape(shape).astype(bool)
     dense = np.zeros((len(scene.sources), scene.num_frames, 4), np.int16)
-    for number, rows in mouths.items():
+    for number, rows in described["mouths"].items():
         dense[int(number)] = rows
     return Truth(scene=scene, boxes=boxes, masks=masks, mouths=dense)
 
@@ -154,14 +150,7 @@ def load_stems(folder: Path, name: str) -> NDArray[np.float32]:
     return stems
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Put a file into place in one step: a reader sees all of it or nothing."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    os.replace(beside, path)
-
-
-def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:
+def _npz(**arrays: NDArray[Any]) -> bytes:
     """An .npz as np.load reads it, without the times of writing that np.savez puts in."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
@@ -170,30 +159,3 @@ def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:
             np.lib.format.write_array(data, array, allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy", _NO_CLOCK), data.getvalue(), zipfile.ZIP_DEFLATED)
     return content.getvalue()
-
-
-def _sparse(mouths: NDArray[np.int16]) -> dict[str, list[list[int]]]:
-    """Mouth boxes of the sources that have any, by source number."""
-    return {str(number): rows.tolist() for number, rows in enumerate(mouths) if rows.any()}
-
-
-def _scene(described: dict[str, Any]) -> Scene:
-    """The scene that was written as plain JSON."""
-
-    def thing(value: dict[str, Any]) -> Thing:
-        return Thing(**value | {"colours": tuple(tuple(colour) for colour in value["colours"])})
-
-    def source(value: dict[str, Any]) -> Source:
-        return Source(
-            **value
-            | {
-                "thing": thing(value["thing"]) if value["thing"] else None,
-                "spans": tuple((start_s, end_s) for start_s, end_s in value["spans"]),
-                "notes": tuple(Note(**note) for note in value["notes"]),
-                "seed": tuple(value["seed"]),
-            }
-        )
-
-    sources = tuple(source(value) for value in described["sources"])
-    still = tuple(thing(value) for value in described["still"])
-    return Scene(**described | {"seed": tuple(described["seed"]), "sources": sources, "still": still})
