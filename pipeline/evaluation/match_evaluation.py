@@ -5,19 +5,16 @@ video's sound, as the area under the ROC curve. The model has trained on whole s
 another split is left out, whichever selection found it.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.clips.splitting import SplittingConfig, duplicate_groups, part_splits
-from pipeline.config import from_dict
 from pipeline.evaluation.evaluating import VALIDATION, Evaluation, Headline, Row
 from pipeline.hashing import hash_json
 from pipeline.selection.embeddings import to_matrix
 from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
-from pipeline.training.batching import step_rng
 from schemas.reports import SummaryRow
 from schemas.scores import SCORES
 
@@ -69,12 +66,15 @@ class MatchEvaluation(Evaluation):
 
     def facts(self) -> Row:
         """A hash of which parts are scored and which videos are duplicates: there may be more of them later."""
+        from pipeline.clips.splitting import duplicate_groups
+
         found = [self.workspace.parts(self.source), sorted(duplicate_groups(self.workspace).items())]
         return {"seen": hash_json(found)}
 
     def summarise(self) -> list[SummaryRow]:
         """One row: each test clip's picture with its own sound, and with that of a clip of another test video."""
         from pipeline.metrics.detection import matched_mismatched_auc
+        from pipeline.training.batching import step_rng
 
         test = self._test_scores()
         videos = test["video_id"].combine_chunks().dictionary_encode().indices.to_numpy()
@@ -86,11 +86,16 @@ class MatchEvaluation(Evaluation):
         auc = matched_mismatched_auc(matched, mismatched)
         return [self.summary_row("held_out_pairs", "match_auc", auc, "1", 2 * len(videos))]
 
-    def _splitting(self) -> SplittingConfig:
+    def _splitting(self) -> Any:
+        from pipeline.clips.splitting import SplittingConfig
+        from pipeline.config import from_dict
+
         return from_dict(SplittingConfig, self.workspace.stage(f"models/{self.model}")["settings"]["splitting"])
 
     def _test_scores(self) -> pa.Table:
         """Scored clips of the test videos that have no upload in another split."""
+        from pipeline.clips.splitting import duplicate_groups, part_splits
+
         splits: dict[str, str] = {}
         splitting = self._splitting()
         for part in self.workspace.parts(VIDEOS_FOLDER):

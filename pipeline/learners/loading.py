@@ -5,8 +5,6 @@ The command that starts workers only asks whether they can load a model (`check_
 
 from typing import Any
 
-from pipeline.clips.splitting import SplittingConfig
-from pipeline.config import from_dict
 from pipeline.errors import ConfigError
 from pipeline.learners import LEARNERS, Entry
 from pipeline.storage import files
@@ -26,6 +24,8 @@ def find_entry(learner: str) -> Entry:
 
 def build(learner: str, config: dict[str, Any]) -> Any:
     """The learner of that name with a config read from JSON. Raises as `find_entry`."""
+    from pipeline.config import from_dict
+
     kind = find_entry(learner).learner()
     return kind(from_dict(kind.config_class, config))
 
@@ -78,6 +78,8 @@ def load_model(workspace: Workspace, model: str, learner: str) -> tuple[Any, Any
 
 def train_job(context: Any, job: dict[str, Any]) -> None:
     """What each training process runs. `job` is the model's record, and root, folder and parts: plain JSON types."""
+    from pipeline.clips.splitting import SplittingConfig
+    from pipeline.config import from_dict
     from pipeline.training.clipsets import load_selected, load_splits
     from pipeline.training.loop import train
 
