@@ -2,7 +2,7 @@
 
 import dataclasses
 import shlex
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -36,36 +36,19 @@ def label(session: Session, labels: list[str]) -> None:
         counts = session.map("label", work, parts, LABELING)
         summary = summarize_labels(workspace)
         if parts or not workspace.is_finished(LABELS_FOLDER):  # it may have been killed after its last part
-            workspace.finish(LABELS_FOLDER, **_facts(work.files, summary))
-        _tell_quality(session, work.files, summary)
+            files = {name: dataclasses.asdict(found) for name, found in work.files.items()}
+            workspace.finish(LABELS_FOLDER, files=files, **summary.facts())
+        _print_quality(session, work.files, summary)
         session.done("label", format_counts(counts) or "nothing to do, every part is labelled", LABELS_FOLDER)
 
 
-def _facts(files: dict[str, FileFacts], summary: LabelSummary) -> dict[str, Any]:
-    """What is worth keeping of the summary."""
-    found = summary.agreement
-    kappa = found.kappa if found.kappa == found.kappa else None  # JSON has no NaN
-    counts = {"num_kept": summary.num_kept, "num_judged": summary.num_judged, "num_rated_twice": found.num_items}
-    counts |= {"num_conflicts": summary.num_conflicts, "num_too_few": summary.num_too_few}
-    return counts | {"fleiss_kappa": kappa, "files": {name: dataclasses.asdict(files[name]) for name in files}}
-
-
-def _tell_quality(session: Session, files: dict[str, FileFacts], summary: LabelSummary) -> None:
-    """Say what the files hold, how much is labelled, how far the raters agree, and where they do not."""
+def _print_quality(session: Session, files: dict[str, FileFacts], summary: LabelSummary) -> None:
+    """Print what the files hold, how much is labelled, how far the raters agree, and where they do not."""
     for name, facts in files.items():
-        whole = " as published" if name in ROWS else ""  # reading it has refused any other number
+        whole = " as published" if name in ROWS else ""  # another number would have been refused
         here = f"{facts.num_matched} of {facts.num_videos} videos are here"
         print(f"{printable(name)}: {facts.num_rows} rows{whole}, {here}")
-    share = summary.num_judged / max(summary.num_kept, 1)
-    least = session.config.labeling.min_raters
-    too_few = f", {summary.num_too_few} of them by fewer than {least} raters" if summary.num_too_few else ""
-    print(f"coverage: {summary.num_judged} of {summary.num_kept} kept clips ({share:.0%}) are judged{too_few}")
-    found = summary.agreement
-    if found.num_items:
-        print(
-            f"agreement: Fleiss kappa {found.kappa:.3f} (observed {found.observed:.3f}, chance {found.by_chance:.3f})"
-            f" over {found.num_items} clips with two named raters or more"
-        )
+    print(summary)
     if summary.num_conflicts:
         sql = "SELECT * FROM labels WHERE label = 'conflict'"
         print(

@@ -1,4 +1,4 @@
-"""What people say of clips: is a sounding thing on screen, is one off screen."""
+"""Labels of people: whether a sounding thing is on screen, and whether one is off screen."""
 
 from typing import Annotated, Literal, TypedDict, get_args
 

@@ -1,4 +1,4 @@
-"""What the coincidence model says of each clip."""
+"""Score and embeddings that the coincidence model gives each clip."""
 
 from typing import Annotated, TypedDict
 

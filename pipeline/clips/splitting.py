@@ -7,12 +7,15 @@ evaluated on, and no video leaves a split that the collection prescribes for it.
 
 import hashlib
 from collections.abc import Iterable
+from typing import TypeVar
 
 from pipeline.config import Share, config_dataclass
 from pipeline.storage import files
 from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.videos import SPLITS, VIDEOS
+
+T = TypeVar("T", int, str)
 
 
 @config_dataclass
@@ -58,23 +61,33 @@ def part_splits(workspace: Workspace, part: str, config: SplittingConfig) -> dic
     return {row["video_id"]: split_of(row["video_id"], config, row["split"]) for row in rows}
 
 
+def connected(links: Iterable[tuple[T, T]]) -> list[list[T]]:
+    """Numbers or names that links join, directly or through others: each group in order, the groups by their first."""
+    above: dict[T, T] = {}
+
+    def first(item: T) -> T:
+        while above.setdefault(item, item) != item:
+            above[item] = item = above[above[item]]
+        return item
+
+    for link in links:
+        low, high = sorted(map(first, link))
+        above[high] = low
+    groups: dict[T, list[T]] = {}
+    for item in sorted(above):
+        groups.setdefault(first(item), []).append(item)
+    return list(groups.values())
+
+
 def duplicate_groups(workspace: Workspace) -> dict[str, str]:
     """By video_id, the group of every video that some selection found to have another upload; {} where none looked.
 
     What one selection found holds for all: groups of two selections that share a video are one. A group is named after
     its smallest video_id.
     """
-    above: dict[str, str] = {}
-
-    def first(video: str) -> str:
-        while above.setdefault(video, video) != video:
-            above[video] = video = above[above[video]]
-        return video
-
     uri = workspace.uri("duplicates")
+    links: list[tuple[str, str]] = []
     for selection in sorted({files.relative(entry.uri, uri).partition("/")[0] for entry in files.list_files(uri)}):
         rows = workspace.read_all(f"duplicates/{selection}", DUPLICATES, ["video_id", "group_id"])
-        for pair in zip(rows["video_id"].to_pylist(), rows["group_id"].to_pylist(), strict=True):
-            low, high = sorted(map(first, pair))
-            above[high] = low
-    return {video: first(video) for video in above}
+        links += zip(rows["video_id"].to_pylist(), rows["group_id"].to_pylist(), strict=True)
+    return {video: group[0] for group in connected(links) for video in group}

@@ -39,7 +39,7 @@ class LabelingConfig:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Judgement:
-    """What is said of one span of a video; fields as in `Judgements.table`."""
+    """A judgement on one span of a video; fields as in `Judgements.table`."""
 
     start_s: float
     end_s: float
@@ -52,11 +52,11 @@ class Judgement:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What a label file has to do with a workspace."""
+    """How many videos of a label file are in a workspace."""
 
     num_rows: int
     num_videos: int
-    """That it speaks of."""
+    """Videos that the file judges."""
     num_matched: int
     """Those of them that are in the workspace."""
 
@@ -174,7 +174,7 @@ def consensus(raters: list[list[Judgement]], min_raters: int) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LabelSummary:
-    """What the labels of a workspace amount to."""
+    """Coverage, conflicts and agreement of the labels of a workspace."""
 
     num_kept: int
     """Clips that were cut."""
@@ -188,6 +188,23 @@ class LabelSummary:
     """clip_id of the first MAX_LISTED of these."""
     agreement: Agreement
     """Of the named raters, in the four categories."""
+
+    def __str__(self) -> str:
+        share = self.num_judged / max(self.num_kept, 1)
+        too_few = f", {self.num_too_few} of them by fewer raters than labeling.min_raters" if self.num_too_few else ""
+        text = f"coverage: {self.num_judged} of {self.num_kept} kept clips ({share:.0%}) are judged{too_few}"
+        if (found := self.agreement).num_items:
+            text += f"\nagreement: Fleiss kappa {found.kappa:.3f} (observed {found.observed:.3f}, chance "
+            text += f"{found.by_chance:.3f}) over {found.num_items} clips with two named raters or more"
+        return text
+
+    def facts(self) -> dict[str, Any]:
+        """The counts, and the agreement, for the stage's record."""
+        counts: dict[str, Any] = {"num_kept": self.num_kept, "num_judged": self.num_judged}
+        counts |= {"num_rated_twice": self.agreement.num_items, "num_conflicts": self.num_conflicts}
+        kappa = self.agreement.kappa
+        # JSON has no NaN
+        return counts | {"num_too_few": self.num_too_few, "fleiss_kappa": kappa if kappa == kappa else None}
 
 
 def summarize_labels(workspace: Workspace) -> LabelSummary:

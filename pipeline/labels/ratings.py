@@ -1,14 +1,14 @@
-"""Label files -> judgements, as columns: what somebody says of a span of a video.
+"""Label files -> judgements, as columns: what a rater says about a span of a video.
 
-A label file is CSV or Parquet, in one of two forms; its columns tell which.
+A label file is CSV or Parquet, in one of two forms, recognised by its columns.
 
 1. Judgements, one row each: `video` (a file name, the end of a path, an address or a video_id), `on_screen` and
    `off_screen` (0 or 1: does something visible sound; does something invisible sound), optional `start_s` and `end_s`
    (default: the whole video) and `rater` (default: one rater, whom the file speaks for).
 2. A published AudioScope list (`published_lists.py`): video path, start, end; the label is in the file's name.
 
-Nobody may say two things of one span: without names, three raters would pass for one who heard both. Columns, because
-600 000 judgements are 18 MB so, and 500 MB as Python objects.
+A rater may judge a span only once: otherwise three raters without names would count as one who heard both. Judgements
+are kept as columns: 600 000 of them take 18 MB, and 500 MB as Python objects.
 """
 
 import csv
@@ -36,7 +36,7 @@ SECONDS = r"^(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|^inf$"
 
 @dataclass(frozen=True, slots=True)
 class Judgements:
-    """What label files say."""
+    """The judgements of some label files."""
 
     table: pa.Table
     """One row per judgement, by file and row: video, rater ("": not named) and file, each dictionary-encoded in one
@@ -157,7 +157,7 @@ def _encoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _header(path: Path, is_parquet: bool, here: str) -> list[str]:
-    """The names of the columns as they stand; of a list without a header, its first row."""
+    """The names of the columns; for a list without a header, its first row."""
     try:
         if is_parquet:
             with path.open("rb") as file:
@@ -169,7 +169,7 @@ def _header(path: Path, is_parquet: bool, here: str) -> list[str]:
 
 
 def _texts(path: Path, is_parquet: bool, places: dict[str, str], here: str) -> dict[str, pa.ChunkedArray]:
-    """The KNOWN columns as text without space around it, "" where nothing stands.
+    """The KNOWN columns as text without space around it, "" where a value is missing.
 
     No type is guessed: the video 007 must not become 7.
     """
@@ -214,7 +214,7 @@ def _judged(texts: dict[str, pa.ChunkedArray], here: str) -> dict[str, pa.Chunke
 def _require(
     holds: pa.ChunkedArray, here: str, texts: dict[str, pa.ChunkedArray], names: list[str], expected: str
 ) -> None:
-    """Refuse the first row of which `holds` is not true, by what stands in it."""
+    """Refuse the first row for which `holds` is false, and quote its values."""
     row = pc.index(holds, False).as_py()
     if row >= 0:
         found = ", ".join(f"{name} = {texts[name][row].as_py()!r}" for name in names)

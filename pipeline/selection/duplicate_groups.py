@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.clips.splitting import group_split
+from pipeline.clips.splitting import connected, group_split
 from schemas.videos import SPLITS
 
 Links = dict[tuple[int, int], float]  # two uploads of the same content, by number, the smaller first: shared fraction
@@ -58,7 +58,7 @@ def group_rows(
     named = [(number_of[name], number_of.get(other)) for name, row in known.items() for other in _groups([row])]
     joined = [*links, *((a, b) for a, b in named if b is not None)]
     rows: dict[str, list[dict[str, Any]]] = {}
-    for group in _connected(joined):
+    for group in connected(joined):
         new = [n for n in group if n in linked and videos[n].part not in decided]
         # an old video without a row was alone when its part was decided: a group may be named after it
         old = {n: known.get(videos[n].video_id) or alone(videos[n]) for n in group if videos[n].part in decided}
@@ -120,21 +120,3 @@ def _precedence(row: dict[str, Any]) -> tuple[int, bool, str]:
 def _groups(rows: Iterable[dict[str, Any]]) -> set[str]:
     """The group of each row, and the groups that it bridges."""
     return {name for row in rows for name in (row["group_id"], *(row["bridged_groups"] or ()))}
-
-
-def _connected(links: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """Numbers that links join, directly or through others: each group in order, the groups by their first."""
-    root: dict[int, int] = {}
-
-    def find(number: int) -> int:
-        while root.setdefault(number, number) != number:
-            root[number] = number = root[root[number]]
-        return number
-
-    for a, b in links:
-        low, high = sorted((find(a), find(b)))
-        root[high] = low
-    groups: dict[int, list[int]] = {}
-    for number in sorted(root):
-        groups.setdefault(find(number), []).append(number)
-    return list(groups.values())

@@ -1,14 +1,13 @@
 """Scored clips -> groups of videos that are uploads of the same content: re-encoded, trimmed, under another name.
 
-Two videos are one if at least half of the shorter one's clips have a counterpart in the other: a clip alike in sound
-and in picture, and nearer than others are by chance. Without the second condition thousands of videos of few kinds are
-one: a trained model puts those of a kind beside one another. So similarity is compared with the local density of
-neighbours (`LocalDensity`), in sound and in picture by themselves: two birds that sing in two empty rooms are near in
-both, yet as near as many others, and only what is rare counts as the same. What more than NUM_NEAR videos show, such as
-black or a title card, counts for nothing, and so does what so many upload.
+Two videos are linked if at least half of the shorter one's clips have a counterpart in the other: a clip alike in sound
+and in picture, and nearer than others are by chance. Without the second condition thousands of videos of a few kinds
+would be linked, because a trained model puts videos of one kind beside one another. So similarity is compared with the
+local density of neighbours (`LocalDensity`), for sound and for picture. What more than NUM_NEAR videos show, such as
+black or a title card, is not rare anywhere and links nothing; neither does content that so many upload.
 
-Comparing all pairs is out of the question (200 000 videos: 2e10). So each segment of about ten clips first becomes one
-vector of sound and one of picture; near ones are found by `near_pairs`; only their videos are compared, by all clips.
+Comparing all pairs is out of the question (200 000 videos: 2e10). So each segment of about ten clips becomes one vector
+of sound and one of picture; `near_pairs` finds the near ones; only their videos are compared, with all their clips.
 """
 
 import dataclasses
@@ -36,8 +35,8 @@ from schemas.scores import SCORES
 MIN_SHARED = 0.5  # of the shorter video's clips
 MAX_BY_CHANCE = 0.1  # others expected that near: geometric mean of those in sound and in picture
 NUM_NEAR = 32
-MIN_VIDEOS = 20  # fewer do not tell what is near by chance
-MIN_DISTANCE = 1e-4  # what float16 leaves uncertain
+MIN_VIDEOS = 20  # fewer are too few to measure what is near by chance
+MIN_DISTANCE = 1e-4  # the resolution of float16 near 1
 SEGMENT_CLIPS = 10
 SEGMENT_SLACK = 2.0  # segments of a trimmed video begin elsewhere, and are further off than its clips
 VECTOR_SIZE = 64  # longer ones are projected, which changes distances by 18 %, and 7.2 million clips take 0.4 GB
@@ -83,12 +82,12 @@ class VideoVectors:
 
 
 def segments(clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each segment of about SEGMENT_CLIPS clips the mean, and the clip nearest to it, from [k, 2, D] sound, picture.
+    """Mean and medoid of each segment of about SEGMENT_CLIPS clips, from [k, 2, D] vectors of sound and picture.
 
-    The mean finds a video that begins elsewhere; the clip tells how near others are to a clip, not to a mean.
+    The mean finds a video that begins elsewhere; the medoid measures how near others are to a clip, not to a mean.
 
     Returns:
-        means and clips, [S, 2, VECTOR_SIZE or D] float16, unit.
+        means and medoids, [S, 2, VECTOR_SIZE or D] float16, unit.
     """
     size = clips.shape[2]
     rows = clips.astype(np.float32)
@@ -101,7 +100,7 @@ def segments(clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    """Rows of length 1; what is 0 stays so."""
+    """Rows of length 1; rows of zeros stay zeros."""
     return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
 
 
@@ -114,7 +113,7 @@ class LocalDensity:
     """
 
     radii: np.ndarray
-    """[n, 2] 1 - cosine to the `num_near`-th nearest other video; infinite in a corpus too small to tell."""
+    """[n, 2] 1 - cosine to the `num_near`-th nearest other video; 1e9 in a corpus of fewer than MIN_VIDEOS."""
     powers: np.ndarray
     """[2]"""
     num_near: int
@@ -148,7 +147,7 @@ def measure_density(vectors: np.ndarray, owners: np.ndarray) -> LocalDensity:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Comparison:
-    """What is to be compared, as arrays: every worker is sent all of it, 20 MB at 200 000 videos of 36 clips."""
+    """The pairs of videos to compare, as arrays. Sent whole to every worker: 20 MB at 200 000 videos of 36 clips."""
 
     names: list[str]
     """[V] their video_id."""
@@ -162,7 +161,7 @@ class Comparison:
 
 
 def plan_comparison(videos: list[Video], similarity: float, decided: set[str]) -> Comparison:
-    """Which pairs of videos have segments that may hold a counterpart; two of decided parts have been compared."""
+    """The pairs of videos whose segments may hold a counterpart, without pairs of two decided parts: those are done."""
     names, parts = [video.video_id for video in videos], np.array([video.part for video in videos])
     starts = np.cumsum([0, *(len(video.means) for video in videos)])
     if not videos:
@@ -172,7 +171,7 @@ def plan_comparison(videos: list[Video], similarity: float, decided: set[str]) -
     owners = np.repeat(np.arange(len(videos)), np.diff(starts))
     density = measure_density(np.concatenate([video.medoids for video in videos]), owners)
     means = np.concatenate([video.means for video in videos])
-    # what is rare by the mean of both is rare in one of them; where that is too near to be told, it is in the other
+    # a pair that is rare by the mean of sound and picture is rare in one of them; below MIN_DISTANCE, in the other
     furthest = np.minimum(1 - similarity, density.within(MAX_BY_CHANCE))
     least = np.where(furthest >= MIN_DISTANCE, 1 - SEGMENT_SLACK * furthest, 2)
     near = np.unique(np.concatenate([near_pairs(means[:, side], least[:, side]) for side in (0, 1)]), axis=0)
@@ -197,7 +196,7 @@ class ComparePart:
         self._workspace, self._model, self._similarity, self._comparison = workspace, model, similarity, comparison
 
     def __call__(self, part: str) -> Links:
-        """The share of clips in common of each pair that is one."""
+        """The shared fraction of each pair that shares at least MIN_SHARED of the shorter video's clips."""
         plan, links = self._comparison, {}
         pairs = plan.pairs[plan.parts[plan.pairs[:, 0]] == part]
         firsts = read_embeddings(self._workspace, self._model, part)
@@ -226,7 +225,7 @@ class ComparePart:
         return float(has_counterpart.mean())
 
     def _radii(self, number: int, num_clips: int) -> np.ndarray:
-        """[k, 2] how near others are to each clip: to its segment."""
+        """[k, 2] density radii of each clip: those of its segment."""
         first, end = self._comparison.starts[number : number + 2]
         lengths = [len(clips) for clips in np.array_split(np.arange(num_clips), end - first)]
         return np.repeat(self._comparison.density.radii[first:end], lengths, axis=0)

@@ -1,10 +1,10 @@
 """Proof that nothing a model trains on comes back in its evaluation: every video, together with all uploads of its
 content, is in one split, wherever the workspace uses its clips.
 
-Looked at are the clips that a stage may draw: of each selection the kept ones and the labelled ones (`load_clips`), and
-the frozen mixtures. A materialized shard may hold nothing but what its selection keeps, in its split. Models that train
-on whole splits, before there is a selection, must have been given its shares of them. Memory holds one word per video,
-and one per materialized clip.
+Checked are the clips that a stage may draw: the kept and the labelled clips of each selection (`load_clips`), and the
+clips of the frozen mixtures. A materialized shard may hold only clips that its selection keeps, in their split. Models
+that train on whole splits, before there is a selection, must have been trained with the same splitting. Memory holds
+one word per video, and one per materialized clip.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ COPIED = ["clip_id", "video_id", "split"]  # what a materialized clip has in com
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Audit:
-    """What was looked at, and found to be in one split each."""
+    """What was checked: every video, and every group, is in one split."""
 
     num_videos: int
     num_groups: int
@@ -48,7 +48,7 @@ class Audit:
 def audit(workspace: Workspace) -> Audit:
     """Check every use of every video.
 
-    A group that one selection found holds for all: another that looked for none may have torn it apart.
+    A group that one selection found counts for all: a selection without duplicates may have torn it apart.
 
     Raises:
         DataError: a video, or a group of duplicates, is in two splits; the message names both places. Or a model was
@@ -112,7 +112,7 @@ def _uses(workspace: Workspace) -> Iterator[tuple[str, str, str]]:
 def _check_copies(workspace: Workspace, selection: str) -> None:
     """Raise a DataError unless each materialized clip is one that the selection keeps, in its split, and there once.
 
-    That none is missing is not asked: shards may be half written, and a selection grows before its shards do.
+    Missing clips are allowed: shards may be half written, and a selection grows before its shards do.
     """
     folder, source = f"materialized/{selection}", f"selections/{selection}"
     shards = [_hashes(rows) for _, rows in _parts(workspace, folder, MATERIALIZED, COPIED)]
@@ -151,6 +151,6 @@ def _distinct(place: str, rows: pa.Table) -> Iterator[tuple[str, str, str]]:
 
 
 def _names(workspace: Workspace, kind: str) -> list[str]:
-    """What stands side by side in a folder of the workspace: the names of selections, of mixtures, and so on."""
+    """Names of the folders in a folder of the workspace: of selections, of mixtures, and so on."""
     uri = workspace.uri(kind)
     return sorted({files.relative(entry.uri, uri).partition("/")[0] for entry in files.list_files(uri)})

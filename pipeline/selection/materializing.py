@@ -38,7 +38,7 @@ class MaterializingConfig:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """Every kept clip in shuffled order, in 28 bytes each; the tars themselves know the clips' names."""
+    """The place of every kept clip, in shuffled order, 28 bytes each; names of clips are read from the tars."""
 
     sources: list[str]
     """The parts of clips/."""
@@ -51,11 +51,11 @@ class Plan:
     length: np.ndarray
     """[n] its bytes there."""
     hashes: np.ndarray
-    """[n] uint64 hash of seed and clip_id, to know the clip by."""
+    """[n] uint64 hash of seed and clip_id, by which a clip is recognised."""
 
 
 def plan_shards(workspace: Workspace, selection: str, config: MaterializingConfig, seed: int) -> Plan:
-    """Where each kept clip goes, a function of the selection and the seed. Reads one part at a time."""
+    """The shard and place of each kept clip, a function of the selection and the seed. Reads one part at a time."""
     folder = f"selections/{selection}"
     sources = workspace.require(folder)
     found: list[tuple[np.ndarray, ...]] = []

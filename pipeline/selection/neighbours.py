@@ -16,11 +16,11 @@ CLIP_PAIRS_AT_ONCE = 1 << 21  # 8 MB of cosines, and four times that to rank the
 
 
 def near_pairs(vectors: np.ndarray, least: np.ndarray) -> np.ndarray:
-    """Pairs (i, j), i < j, in order, whose cosine is at least what both ask for; a function of the arguments alone.
+    """Pairs (i, j), i < j, in order, whose cosine is at least `least` of both; a function of the arguments alone.
 
     Args:
         vectors: [n, D] unit vectors, float16 to save memory.
-        least: [n] the cosine that each asks for.
+        least: [n] the least cosine of a pair that holds the vector.
     Returns:
         [p, 2] int64
     """
@@ -35,12 +35,12 @@ def near_pairs(vectors: np.ndarray, least: np.ndarray) -> np.ndarray:
 
 
 def neighbour_distances(vectors: np.ndarray, owners: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
-    """How near others are to each vector: 1 - cosine to the nearest vector of the other owners, in order of nearness.
+    """Distances from each vector to its nearest other owners: 1 - cosine to the nearest vector of each.
 
     Args:
         vectors: [n, D] unit vectors, float16 to save memory.
-        owners: [n] whose each is, ascending.
-        places: which of the others are asked for, ascending, 1 is the nearest; there are at least so many others.
+        owners: [n] number of the owner of each vector, ascending.
+        places: which of the nearest others to return, ascending; 1 is the nearest. There are at least that many.
     Returns:
         [n, len(places)] fp32; where the cells have fewer others, the distance to the last of them, 2 if there is none.
     """
@@ -83,6 +83,6 @@ def _blocks(vectors: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.nd
 
 
 def _grouped(cells: np.ndarray, num_cells: int) -> list[np.ndarray]:
-    """Of each cell the places where it stands in `cells`, ascending."""
+    """For each cell, the places in `cells` that hold it, ascending."""
     order = np.argsort(cells, kind="stable")
     return np.split(order, np.searchsorted(cells[order], np.arange(1, num_cells)))

@@ -1,7 +1,8 @@
 """Clip -> coincidence score and embeddings: one row per kept clip, in the order of the part's tar.
 
-A clip whose sound or picture cannot be decoded has a row without a score, which the filter refuses: one flipped byte in
-millions of clips must not stop a run of days. If that befalls all clips of a part, it is not the clips: an error.
+A clip whose sound or picture cannot be decoded gets a row without a score, which the filter refuses: one flipped byte
+in millions of clips must not stop a run of days. If no clip of a part can be decoded, the clips are not the cause: the
+part is an error.
 """
 
 import itertools
