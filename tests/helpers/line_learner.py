@@ -46,9 +46,9 @@ class LineLearner:
         self, clips: ClipSet, rng: np.random.Generator, count: int, rows: slice, augment: bool
     ) -> dict[str, Tensor]:
         read = [clips.read(number) for number in clips.draw(rng, count)[rows]]
-        loudness = np.stack([np.abs(clip.waveform).reshape(8, -1).mean(axis=1) for clip in read])
+        loudness = np.stack([np.abs(clip.waveform.astype(np.float32)).reshape(8, -1).mean(axis=1) for clip in read])
         starts = torch.tensor([[clip.facts["start_s"]] for clip in read], dtype=torch.float32)
-        return {"x": torch.from_numpy(32 * loudness), "y": starts if augment else self._sign * starts}
+        return {"x": torch.from_numpy(loudness * 33), "y": starts if augment else self._sign * starts}
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         if model.training:
