@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipeline.errors import ConfigError
 
-SILENCE_DB = -100.0  # the quietest level reported: 16-bit audio ends at -98 dB
+SILENCE_DB = -100.0  # what is quieter counts as silence: 16-bit audio ends at -98 dB
 WINDOW_S = 0.025
 HOP_S = 0.010
 NUM_MELS = 64
@@ -31,16 +31,6 @@ def num_samples(seconds: float, rate_hz: int) -> int:
     (80000, 40, 5513)
     """
     return math.floor(round(seconds * rate_hz, 6) + 0.5)  # inner round: 1.005 * 1000 is 1004.9999999999999
-
-
-def rms_db(waveform: np.ndarray) -> float:
-    """Level of a whole waveform in dBFS, never below SILENCE_DB; an empty waveform is silent.
-
-    >>> round(rms_db(np.full(100, 0.1)), 3)
-    -20.0
-    """
-    power = float(np.mean(np.square(waveform, dtype=np.float64))) if waveform.size else 0.0
-    return max(SILENCE_DB, 10 * math.log10(power)) if power > 0 else SILENCE_DB
 
 
 def db_to_gain(level_db: float) -> float:

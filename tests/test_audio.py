@@ -27,18 +27,9 @@ def test_seconds_become_the_nearest_number_of_samples(seconds, rate_hz, expected
     assert audio.num_samples(seconds, rate_hz) == expected
 
 
-def test_full_scale_sine_has_minus_3_db_and_silence_the_floor():
-    assert audio.rms_db(tone(1000.0).numpy()) == pytest.approx(10 * math.log10(0.5), abs=1e-3)
-    assert audio.rms_db(np.zeros(100)) == audio.rms_db(np.zeros(0)) == audio.SILENCE_DB
-
-
-def test_rms_does_not_overflow_in_integer_arithmetic():
-    assert audio.rms_db(np.full(10, 30_000, dtype=np.int16)) == pytest.approx(20 * math.log10(30_000))
-
-
 def test_level_gain_brings_a_waveform_to_the_target_and_leaves_silence_silent():
     quiet = 0.003 * tone(440.0)
-    assert audio.rms_db((quiet * audio.level_gain(quiet, -20.0)).numpy()) == pytest.approx(-20.0, abs=1e-3)
+    assert (quiet * audio.level_gain(quiet, -20.0)).square().mean().sqrt() == pytest.approx(0.1, rel=1e-4)
     silence = torch.zeros(2, 100)
     assert torch.equal(silence * audio.level_gain(silence, 0.0), silence)
 

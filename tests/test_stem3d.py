@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline.models.small_cnn import SmallCNN
+from pipeline.models.small_cnn import Backbone, small_cnn
 from pipeline.models.stem3d import SPECTROGRAM_LAYERS, Stem3dNet
 
 
@@ -46,8 +46,8 @@ def test_clips_of_a_batch_do_not_see_each_other(net: Stem3dNet) -> None:
 
 
 def test_a_spectrogram_has_nine_convolutions_and_one_embedding_per_16_steps() -> None:
-    shape = {"in_channels": 1, "embedding_dim": 12}
-    net = SmallCNN(SPECTROGRAM_LAYERS, **shape, width=0.25, input_mean=-3.0, input_std=2.0).eval()
+    stacks = small_cnn(SPECTROGRAM_LAYERS, 1, width=0.25)
+    net = Backbone(*stacks, embedding_dim=12, input_mean=-3.0, input_std=2.0).eval()
     layers = [layer for layer in net.modules() if isinstance(layer, torch.nn.Conv2d)]
     assert [layer.out_channels for layer in layers] == [16, 16, 16, 32, 32, 64, 64, 128, 128]  # a quarter of AVID's
     assert [layer.kernel_size[0] for layer in layers] == [7] + [3] * 8

@@ -34,40 +34,24 @@ GRAM_CHUNK = 65_536
 """Samples converted to float64 at a time: bounds the copy to 84 MB for 16 examples of 8 sources."""
 
 
-def mixit_loss(references: Tensor, estimates: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss [B] in dB of the best assignment of the estimates to the two mixtures, and that assignment [B, 2, S].
-
-    Minimum over binary A, one 1 per column, of the summed `snr_loss`: Wisdom et al. 2020, eq. (3), arXiv:2006.12701.
-
-    Args:
-        references: [B, 2, T] the mixtures that were added up, linear amplitude; either may be silent.
-        estimates: [B, S, T] separated sources on the same scale, 1 <= S <= MAX_SOURCES.
-    Returns:
-        [B] the minimum in dB, at least -60, and [B, 2, S] the A that reached it, 0.0 or 1.0, without gradient.
-        Both fp32 (float64 for float64 input), also under autocast. Ties: see `best_assignment`.
-    Raises:
-        ValueError: shapes that do not fit, or more than MAX_SOURCES sources.
-
-    >>> tone, noise = torch.tensor([1.0, -1.0, 1.0, -1.0]), torch.tensor([1.0, 2.0, -1.0, 0.0])
-    >>> loss, assignment = mixit_loss(torch.stack([tone, noise])[None], torch.stack([noise, tone])[None])
-    >>> round(loss.item(), 3), assignment[0].tolist()
-    (-60.0, [[0.0, 1.0], [1.0, 0.0]])
-    """
-    assignment = best_assignment(references, estimates)
-    return assigned_loss(references, estimates, assignment), assignment
-
-
 def best_assignment(references: Tensor, estimates: Tensor) -> Tensor:
-    """Assignment [B, 2, S] with the lowest summed `snr_loss` among all 2^S, 0.0 or 1.0, one 1 per column, no gradient.
+    """Assignment [B, 2, S] with the lowest `assigned_loss` among all 2^S, 0.0 or 1.0, one 1 per column, no gradient.
 
+    The loss of the assignment is the MixIT loss: Wisdom et al. 2020, eq. (3), arXiv:2006.12701.
     Ties (within TIE_DB) go to the lowest number: number i gives source s to the second mixture where bit s of i is set.
     A silent source therefore goes to the first mixture.
 
     Args:
-        references: [B, 2, T] the mixtures that were added up, linear amplitude.
+        references: [B, 2, T] the mixtures that were added up, linear amplitude; either may be silent.
         estimates: [B, S, T] separated sources on the same scale, 1 <= S <= MAX_SOURCES.
     Raises:
         ValueError: shapes that do not fit, or more than MAX_SOURCES sources.
+
+    >>> tone, noise = torch.tensor([1.0, -1.0, 1.0, -1.0]), torch.tensor([1.0, 2.0, -1.0, 0.0])
+    >>> references, estimates = torch.stack([tone, noise])[None], torch.stack([noise, tone])[None]
+    >>> assignment = best_assignment(references, estimates)
+    >>> round(assigned_loss(references, estimates, assignment).item(), 3), assignment[0].tolist()
+    (-60.0, [[0.0, 1.0], [1.0, 0.0]])
     """
     _validate(references, estimates)
     num_sources, num_samples = estimates.shape[1:]

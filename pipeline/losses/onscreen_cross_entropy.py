@@ -47,14 +47,7 @@ def multiple_instance_cross_entropy(logits: Tensor, labels: Tensor, weights: Ten
     -log max_{m in R} p_m - sum_{m not in R} log(1 - p_m): AudioScope, multiple instance loss. The other sources of R
     get no gradient. Equal logits: the first counts. Without positives, as `exact_cross_entropy`.
 
-    Args:
-        logits: [B, S] log-odds that the source is on screen.
-        labels: [B, S] 0 or 1, bool or number.
-        weights: [B, S] multiplies each source's term (ours); None is 1. Which sources count does not depend on it.
-    Returns:
-        [B], at least 0, fp32 (float64 for float64 logits), also under autocast.
-    Raises:
-        ValueError: the shapes differ or are not [B, S].
+    Arguments, range and errors as of `exact_cross_entropy`.
     """
     scores, positives = _prepare(logits, labels)
     free = positives & ~_most_probable(scores, positives)
@@ -69,14 +62,7 @@ def active_combinations_cross_entropy(logits: Tensor, labels: Tensor, weights: T
     loss. Closed form instead of the power set: P holds every source of R with p >= 1/2 and the most probable one.
     Without positives, as `exact_cross_entropy`.
 
-    Args:
-        logits: [B, S] log-odds that the source is on screen.
-        labels: [B, S] 0 or 1, bool or number.
-        weights: [B, S] multiplies each source's term (ours); None is 1. Which sources count does not depend on it.
-    Returns:
-        [B], at least 0, fp32 (float64 for float64 logits), also under autocast.
-    Raises:
-        ValueError: the shapes differ or are not [B, S].
+    Arguments, range and errors as of `exact_cross_entropy`.
     """
     scores, positives = _prepare(logits, labels)
     return exact_cross_entropy(scores, positives & ((scores >= 0) | _most_probable(scores, positives)), weights)

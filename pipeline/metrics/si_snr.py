@@ -12,8 +12,8 @@ through a median unseen: who builds the evaluation set leaves such clips out and
 
 Metrics
 -------
-- `si_snr`: scale-invariant signal-to-noise ratio of an estimate, on-screen clips.
-- `si_snr_improvement`: the same, minus that of the unprocessed mixture; mixtures of mixtures.
+- `si_snr`: scale-invariant signal-to-noise ratio of an estimate, on-screen clips; its improvement in mixtures of
+  mixtures is the difference to that of the unprocessed mixture.
 - `off_screen_suppression_ratio`: by how much a clip that is all off screen became quieter.
 
 References
@@ -73,22 +73,6 @@ def si_snr(reference: Tensor, estimate: Tensor) -> Tensor:
     scaled = target * ((target * judged).sum(dim=-1) / target.square().sum(dim=-1))[..., None]
     # A silent estimate is 0 / 0 here; it has recovered nothing, hence the lower limit.
     return _ratio_db(_energy(scaled), _energy(judged - scaled)).nan_to_num(nan=-CAP_DB)
-
-
-def si_snr_improvement(reference: Tensor, estimate: Tensor, mixture: Tensor) -> Tensor:
-    """Gain in SI-SNR [..] in dB over leaving the mixture as it is, within +-2 CAP_DB, float64.
-
-    Informative where the mixture holds more than the reference. For a single mixture, which is its own reference, the
-    mixture has CAP_DB and no estimate can improve on it.
-
-    Args:
-        reference: [.., T] the wanted sound, not silent.
-        estimate: [.., T] what is judged.
-        mixture: [.., T] what the estimate was made from.
-    Raises:
-        ValueError: see `validate`.
-    """
-    return si_snr(reference, estimate) - si_snr(reference, mixture)
 
 
 def off_screen_suppression_ratio(mixture: Tensor, estimate: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from pipeline.config import Count, config_dataclass
 from pipeline.models.bases import Consistency, LearnedBasis, StftBasis, mixture_consistency
 from pipeline.models.onscreen_classifier import OnScreenClassifier
 from pipeline.models.tdcn import TDCN, TDCNConfig, glorot_
-from pipeline.models.towers import INPUT_DB, CoincidenceConfig, CoincidenceModel, TowerOutput
+from pipeline.models.towers import INPUT_DB, CoincidenceConfig, CoincidenceModel
 
 FRAME_MS = {"learned": (2.5, 1.25), "stft": (32.0, 8.0)}  # published window and hop of each basis
 
@@ -115,17 +115,11 @@ class SeparationModel(nn.Module):
         """
         video = self.classifier.visual_tower(frames)
         gain = level_gain(mixture, 0.0)
-        sources = self._separate(mixture * gain, video)
+        sources = self._separate(mixture * gain, video.embeddings)
         heard = sources.detach() if self.config.detach_sources_for_classifier else sources
         logits, attention = self.classifier(heard * db_to_gain(INPUT_DB) * self._boost(heard), video)
         cells = self.classifier.visual_tower.cells(*frames.shape[-2:])
         return SeparationOutput(sources / gain.unsqueeze(1), logits, attention.unflatten(-1, (frames.shape[1], *cells)))
-
-    def separate(self, mixture: Tensor, frames: Tensor | None = None) -> Tensor:
-        """[B, S, T] sources without verdicts; frames only if condition_on_video. For pre-training on sound alone."""
-        video = None if frames is None else self.classifier.visual_tower(frames)
-        gain = level_gain(mixture, 0.0)
-        return self._separate(mixture * gain, video) / gain.unsqueeze(1)
 
     def _boost(self, sources: Tensor) -> Tensor:
         """[B, S, 1] gain that brings quiet sources to the level of the mixture, at most `max_boost_db`; no gradient."""
@@ -143,10 +137,11 @@ class SeparationModel(nn.Module):
             raise ValueError(f"towers = {ours}: the coincidence model has {theirs}. Make them equal.")
         self.classifier.load_towers(model)
 
-    def _separate(self, mixture: Tensor, video: TowerOutput | None) -> Tensor:
+    def _separate(self, mixture: Tensor, video: Tensor) -> Tensor:
+        """[B, S, T] sources of a mixture [B, T], given the embeddings [B, K, D] of its frames."""
         with torch.autocast(mixture.device.type, enabled=False):  # what the masks multiply keeps full precision
             coefficients, features = self.basis.encode(mixture)
-        core = self.tdcn(features, None if video is None else video.embeddings)
+        core = self.tdcn(features, video)
         masks = torch.sigmoid(self.mask(core)).unflatten(1, (self.config.num_sources, -1))
         with torch.autocast(mixture.device.type, enabled=False):
             sources = self.basis.decode(masks.float() * coefficients.unsqueeze(1), mixture.shape[-1])

@@ -1,8 +1,8 @@
 """A stack of convolutions: a picture in; local features on a grid and one embedding out.
 
-The interface and grid of `models/mobilenet.py`. SMALL_CNN_LAYERS are for small collections: from 560 videos of the
-synthetic world, in 500 steps of 64 clips, such towers reached a match AUC of 0.79 on held-out videos, MobileNet v1 0.67
-(2026-11). `models/stem3d.py` has the layers of the patent's audio network.
+`Backbone` holds the layers of `small_cnn` or of `models/mobilenet.py`. SMALL_CNN_LAYERS are for small collections: from
+560 videos of the synthetic world, in 500 steps of 64 clips, such towers reached a match AUC of 0.79 on held-out videos,
+MobileNet v1 0.67 (2026-11). `models/stem3d.py` has the layers of the patent's audio network.
 """
 
 from collections.abc import Iterable
@@ -12,42 +12,49 @@ from torch import Tensor, nn
 
 SMALL_CNN_LAYERS = ((64, 3, 2), (128, 3, 2), (256, 3, 2), (512, 3, 2))
 """(channels at width 1, kernel, stride) of each; the strides multiply to that of the grid, 16."""
+Stack = tuple[nn.Sequential, int]
+"""Layers, and the channels that come out of them."""
 
 
-class SmallCNN(nn.Module):
-    """Convolutions with batch norm and ReLU; any input size from 1 x 1 up."""
+class Backbone(nn.Module):
+    """Layers up to the grid, layers above it, and a dense layer; any input size from 1 x 1 up."""
 
-    def __init__(
-        self,
-        layers: Iterable[tuple[int, int, int]],
-        *,
-        in_channels: int,
-        width: float,
-        embedding_dim: int,
-        input_mean: float,
-        input_std: float,
-    ) -> None:
-        """`layers` as SMALL_CNN_LAYERS; `width` multiplies channels; mean and std standardise the input."""
+    def __init__(self, body: Stack, top: Stack, *, embedding_dim: int, input_mean: float, input_std: float) -> None:
+        """`body` leads to the grid at stride 16, `top` above it; mean and std standardise the input."""
         super().__init__()
         self.input_mean, self.input_std = input_mean, input_std
-        body: list[nn.Module] = []
-        for channels, kernel, stride in layers:
-            body += conv(in_channels, scaled(channels, width), kernel=kernel, stride=stride)
-            in_channels = scaled(channels, width)
-        self.body = nn.Sequential(*body)
-        self.local_dim = in_channels
-        self.dense = nn.Linear(in_channels, embedding_dim)
+        self.body, self.local_dim = body
+        self.top, top_dim = top
+        self.dense = nn.Linear(top_dim, embedding_dim)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, local_dim, ceil(H / 16), ceil(W / 16)] local features and [B, D] embedding of images [B, C, H, W]."""
+        """Local features and embedding of each picture.
+
+        Args:
+            images: [B, C, H, W] in the range that `input_mean` and `input_std` standardise.
+        Returns:
+            [B, local_dim, ceil(H / 16), ceil(W / 16)] local features, all >= 0, and [B, D] embedding, not normalised.
+        """
         local, rows = self.features(images)
         return local, rows.mean(dim=1)
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """As `forward`, with one embedding per row of the grid, [B, ceil(H / 16), D], instead of their mean."""
+        """As `forward`, with one embedding per row of the last layer, [B, rows, D], instead of their mean.
+
+        There are ceil(H / 16) rows, or ceil(H / 32) below a `top` of stride 2.
+        """
         images = (images - self.input_mean) / self.input_std
         local = self.body(images.contiguous(memory_format=torch.channels_last))
-        return local, self.dense(local.mean(dim=3).transpose(1, 2))
+        return local, self.dense(self.top(local).mean(dim=3).transpose(1, 2))
+
+
+def small_cnn(layers: Iterable[tuple[int, int, int]], in_channels: int, width: float) -> tuple[Stack, Stack]:
+    """Body and (empty) top of a `Backbone`: `layers` as SMALL_CNN_LAYERS, whose channels `width` multiplies."""
+    body: list[nn.Module] = []
+    for channels, kernel, stride in layers:
+        body += conv(in_channels, scaled(channels, width), kernel=kernel, stride=stride)
+        in_channels = scaled(channels, width)
+    return (nn.Sequential(*body), in_channels), (nn.Sequential(), in_channels)
 
 
 def conv(in_channels: int, out_channels: int, *, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from pipeline.audio import MEL_MAX_HZ, level_gain, log_mel
 from pipeline.config import Count, config_dataclass
-from pipeline.models.mobilenet import MAX_DEPTH, Depth, MobileNet, MobileNetConfig, Width
-from pipeline.models.small_cnn import SMALL_CNN_LAYERS, SmallCNN
+from pipeline.models.mobilenet import MAX_DEPTH, MIN_DEPTH, mobilenet
+from pipeline.models.small_cnn import SMALL_CNN_LAYERS, Backbone, small_cnn
 from pipeline.models.stem3d import SPECTROGRAM_LAYERS, Stem3dNet
 
 INPUT_DB = -20.0  # RMS that the audio tower expects, dBFS: the usual level of speech and music in video
@@ -38,9 +38,9 @@ class CoincidenceConfig:
     patent's, whose first layer sees three frames at once."""
     frame_size: Annotated[int, Field(ge=16)] = 128
     """Larger frames are averaged down to this many pixels per side: 64 is four times faster and has 4 x 4 cells."""
-    width: Width = 1.0
+    width: Annotated[float, Field(gt=0, le=4)] = 1.0
     """Channel multiplier of both towers: 0.25 trains on a laptop."""
-    depth: Depth = MAX_DEPTH
+    depth: Annotated[int, Field(ge=MIN_DEPTH, le=MAX_DEPTH)] = MAX_DEPTH
     """Separable blocks of a MobileNet tower, 8 to 13; no other backbone has them."""
     embedding_dim: Count = 128
     """Size of the shared space."""
@@ -221,24 +221,11 @@ def _rows(local: Tensor, num_clips: int) -> Tensor:
     return local.flatten(2).transpose(1, 2).reshape(num_clips, -1, local.shape[1])
 
 
-def _backbone(config: CoincidenceConfig, *, in_channels: int, mean: float, std: float) -> MobileNet | SmallCNN:
+def _backbone(config: CoincidenceConfig, *, in_channels: int, mean: float, std: float) -> Backbone:
     """The network inside a tower, that of stem3d for sound only."""
     if config.backbone == "mobilenet":
-        return MobileNet(
-            MobileNetConfig(
-                in_channels=in_channels,
-                width=config.width,
-                depth=config.depth,
-                embedding_dim=config.embedding_dim,
-                input_mean=mean,
-                input_std=std,
-            )
-        )
-    return SmallCNN(
-        SPECTROGRAM_LAYERS if config.backbone == "stem3d" else SMALL_CNN_LAYERS,
-        in_channels=in_channels,
-        width=config.width,
-        embedding_dim=config.embedding_dim,
-        input_mean=mean,
-        input_std=std,
-    )
+        stacks = mobilenet(in_channels, config.width, config.depth)
+    else:
+        layers = SPECTROGRAM_LAYERS if config.backbone == "stem3d" else SMALL_CNN_LAYERS
+        stacks = small_cnn(layers, in_channels, config.width)
+    return Backbone(*stacks, embedding_dim=config.embedding_dim, input_mean=mean, input_std=std)
