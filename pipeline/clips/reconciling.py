@@ -74,10 +74,11 @@ def reconcile(workspace: Workspace) -> Totals:
                 video_s += found.video_s
                 tar_bytes += found.tar_bytes
                 ids += found.video_ids.chunks
-        except DataError:
-            _check_moves(workspace)
+        except DataError:  # perhaps of a retry that was stopped half way: its part must not be cut anew
+            planned_ids = workspace.read_all(COLLECTION_FOLDER, COLLECTION, ["video_id"]).column("video_id")
+            _check_unique(workspace, planned_ids, "two parts: a retry is half done. Run `earshot shard` again.")
             raise
-    _check_unique(workspace, pa.chunked_array(ids, pa.string()))
+    _check_unique(workspace, pa.chunked_array(ids, pa.string()), "more than one part. Begin anew in another root.")
     return Totals(
         num_pending_parts=len(planned) - len(finished),
         num_videos=videos.total(),
@@ -145,25 +146,9 @@ def _tar_bytes(clips: pa.Table, uri: str, remedy: str) -> int:
     return -(-(content + END_BYTES) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE  # tarfile fills its last record
 
 
-def _check_moves(workspace: Workspace) -> None:
-    """Raise DataError if the disagreement is from a retry that was stopped half way: its part must not be cut anew."""
-    name = _repeated(workspace.read_all(COLLECTION_FOLDER, COLLECTION, ["video_id"]).column("video_id"))
-    if name is not None:
-        uri = workspace.uri(COLLECTION_FOLDER)
-        raise DataError(f"{uri}: video {name} is in two parts: a retry is half done. Run `earshot shard` again.")
-
-
-def _check_unique(workspace: Workspace, video_ids: pa.ChunkedArray) -> None:
-    """Each video belongs to one part."""
-    name = _repeated(video_ids)
-    if name is not None:
-        uri = workspace.uri(COLLECTION_FOLDER)
-        raise DataError(f"{uri}: video {name} is in more than one part. Begin anew in another root.")
-
-
-def _repeated(video_ids: pa.ChunkedArray) -> str | None:
-    """A video_id that occurs more than once; None where there is none."""
-    if pc.count_distinct(video_ids).as_py() == len(video_ids):
-        return None
-    counts = pc.value_counts(video_ids)
-    return counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"].as_py()
+def _check_unique(workspace: Workspace, video_ids: pa.ChunkedArray, found: str) -> None:
+    """Raise DataError if a video_id occurs more than once; `found` ends the message: in what, why, and what to do."""
+    if pc.count_distinct(video_ids).as_py() < len(video_ids):
+        counts = pc.value_counts(video_ids)
+        name = counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"].as_py()
+        raise DataError(f"{workspace.uri(COLLECTION_FOLDER)}: video {name} is in {found}")

@@ -9,9 +9,10 @@ next plan completes the move.
 import collections
 import contextlib
 import dataclasses
-from collections.abc import Collection, Iterable, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -95,19 +96,21 @@ def plan_parts(
         leaving[known[video_id].part].add(video_id)
     seen: set[str] = set()
     changed: list[str] = []
-    with _NewParts(workspace, config.videos_per_part, int(parts[-1]) + 1 if parts else 0) as new_parts:
+
+    def new_rows() -> Iterator[CollectionRow]:
         for row in videos:
             if row["video_id"] in seen:
                 raise ConfigError(f"{row['uri']}: two videos have the id {row['video_id']}. Give this one another.")
             seen.add(row["video_id"])
             before = known.get(row["video_id"])
             if before is None or row["video_id"] in again:
-                new_parts.add(row)
+                yield row
             elif _has_changed(before, row):
                 changed.append(row["uri"])
         for part, ids in sorted(leaving.items()):  # retried videos that are no longer listed
-            for row in _select(workspace.read(COLLECTION_FOLDER, part, COLLECTION), ids - seen).to_pylist():
-                new_parts.add(row)
+            yield from _select(workspace.read(COLLECTION_FOLDER, part, COLLECTION), ids - seen).to_pylist()
+
+    _commit_parts(workspace, new_rows(), config.videos_per_part, len(parts))
     _take_out(workspace, leaving)
     return Planned(
         num_listed=len(seen), num_new=len(seen - known.keys()), num_retried=len(again), changed=tuple(changed)
@@ -176,39 +179,20 @@ def _hash_spans(spans: list[Span] | None) -> int:
     return hash(None if spans is None else tuple((span["start_s"], span["end_s"]) for span in spans))
 
 
-class _NewParts:
-    """Commits rows in parts of `size`, several at a time; all of them are there when the block has ended."""
-
-    def __init__(self, workspace: Workspace, size: int, first: int) -> None:
-        self._workspace, self._size, self._next = workspace, size, first
-        self._rows: list[CollectionRow] = []
-        self._pool = ThreadPoolExecutor(NUM_THREADS)
-        self._commits: collections.deque[Future[str]] = collections.deque()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with self._pool:
-            if kind is None:
-                self._commit()
-                for commit in self._commits:
-                    commit.result()
-
-    def add(self, row: CollectionRow) -> None:
-        self._rows.append(row)
-        if len(self._rows) == self._size:
-            self._commit()
-
-    def _commit(self) -> None:
-        if not self._rows:
-            return
-        table = from_rows(self._rows, COLLECTION, COLLECTION_FOLDER)
-        while len(self._commits) >= NUM_THREADS:
-            self._commits.popleft().result()
-        part = f"{self._next:05d}"
-        self._commits.append(self._pool.submit(self._workspace.commit, COLLECTION_FOLDER, part, table, COLLECTION))
-        self._rows, self._next = [], self._next + 1
+def _commit_parts(workspace: Workspace, rows: Iterator[CollectionRow], size: int, first: int) -> None:
+    """Commit rows in parts of `size` from number `first` on, several at a time; all of them are there at the end."""
+    commits: collections.deque[Future[str]] = collections.deque()
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
+        for number in itertools.count(first):
+            of_part = list(itertools.islice(rows, size))
+            if not of_part:
+                break
+            table = from_rows(of_part, COLLECTION, COLLECTION_FOLDER)
+            while len(commits) >= NUM_THREADS:
+                commits.popleft().result()
+            commits.append(pool.submit(workspace.commit, COLLECTION_FOLDER, f"{number:05d}", table, COLLECTION))
+        for commit in commits:
+            commit.result()
 
 
 def _take_out(workspace: Workspace, moved: dict[str, set[str]]) -> None:

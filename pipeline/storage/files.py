@@ -9,7 +9,7 @@ AbortIncompleteMultipartUpload rule removes those).
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.storage.localfiles import UNFINISHED, LocalStore, escaped
@@ -30,38 +30,18 @@ class Entry(NamedTuple):
     """Changes when the content does: an object's ETag, a local file's time of last change in ns."""
 
 
-class Store(Protocol):
-    """A kind of storage: this machine's files, or objects.
-
-    A method does for its addresses what the function of that name below promises. Four have no function: `has_folder`
-    is true for every prefix of an object store, `glob` gives the files that match a shell pattern (on S3 in the last
-    name only), `remove_unfinished` removes files that killed processes left half written in a local folder, and
-    `refusal_note` says in a sentence why writing may have failed.
-    """
-
-    is_local: bool
-
-    def has_folder(self, uri: str) -> bool: ...
-    def glob(self, pattern: str) -> list[str]: ...
-    def remove_unfinished(self, uri: str) -> None: ...
-    def refusal_note(self, uri: str) -> str: ...
-    def absolute(self, uri: str, follow_links: bool) -> str: ...
-    def exists(self, uri: str) -> bool: ...
-    def list_files(self, uri: str, barred: str | None) -> Iterator[tuple[str, int, str]]: ...
-    def read(self, uri: str, offset: int, length: int | None) -> bytes: ...
-    def local_copy(self, uri: str) -> AbstractContextManager[Path]: ...
-    def commit(self, uri: str, data: bytes) -> None: ...
-    def create(self, uri: str, data: bytes) -> bool: ...
-    def building(self, uri: str) -> AbstractContextManager[Path]: ...
-    def delete(self, uri: str) -> None: ...
-    def delete_if(self, uri: str, data: bytes) -> bool: ...
-
-
 LOCAL, OBJECTS = LocalStore(), S3Store()
 
 
-def store_at(uri: str) -> Store:
-    """The store that holds the address."""
+def store_at(uri: str) -> LocalStore | S3Store:
+    """The store that holds the address: this machine's files, or objects.
+
+    Both have the same methods: mypy checks each call here against both. A method does for its addresses what the
+    function of that name below promises. Four have no function: `has_folder` is true for every prefix of an object
+    store, `glob` gives the files that match a shell pattern (on S3 in the last name only), `remove_unfinished` removes
+    files that killed processes left half written in a local folder, and `refusal_note` says in a sentence why writing
+    may have failed.
+    """
     return OBJECTS if uri.startswith(S3) else LOCAL
 
 

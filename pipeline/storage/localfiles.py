@@ -25,7 +25,7 @@ UNFINISHED = ".tmp-"
 
 
 class LocalStore:
-    """Files of this machine; see `files.Store`."""
+    """Files of this machine; see `files.store_at`."""
 
     is_local = True
 

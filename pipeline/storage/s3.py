@@ -81,7 +81,7 @@ def names_object(uri: str) -> bool:
 
 
 class S3Store:
-    """Objects of every bucket; see `files.Store`."""
+    """Objects of every bucket; see `files.store_at`."""
 
     is_local = False
 
