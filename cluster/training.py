@@ -3,8 +3,8 @@
 The loop keeps its own checkpoint in the workspace, in one atomic step, so Ray Train's part is to start the processes,
 connect them, and start them again when one dies; the loop then goes on from that checkpoint by itself.
 
-Design note: Ray Train's own restarts are off. It would count failures over the whole run, and restart what no restart
-can mend. Here a failure counts only if no step was reported since the failure before it.
+Design note: Ray Train's own restarts are off. It would count failures over the whole run, and would
+restart deterministic errors too. Here a failure counts only if no step was reported since the failure before it.
 """
 
 import tempfile

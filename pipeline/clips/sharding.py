@@ -7,8 +7,8 @@ each frame's encoded bytes. A video whose decoding fails half way keeps the clip
 Clip i covers [i * hop, i * hop + clip), for every i whose end lies within the video; up to `max_padding_s` of missing
 sound at the very end is filled with silence, so that a 9.98 s video still gives the clip that ends at 10 s. The rest
 of a video that fills no clip is left out. Where the collection prescribes spans, clips start at each span's start and
-every hop after it, as long as they end within the span; a span's first clip is always planned, so that each line of a
-clip list ends as a row, if only as `too_short` or with its video's reason.
+every hop after it, as long as they end within the span. A span's first clip is always planned, even if the span is too
+short: so each line of a clip list becomes a row, possibly `too_short` or with its video's reason.
 """
 
 import collections

@@ -1,8 +1,8 @@
-"""Evaluation of coincidence: the scores of all clips -> how often a test clip's own sound is nearer than another's.
+"""Evaluation of coincidence: the scores of all clips -> how often a test picture is nearest to its own sound.
 
 The metric is `match_auc` of the set `held_out_pairs`: cosines of own sound and picture against those with another
-video's sound, as the area under the ROC curve. The model has trained on whole splits: a test video with an upload in
-another split is left out, whichever selection found it.
+video's sound, as the area under the ROC curve. The model has trained on whole splits: a test video that has a
+duplicate in another split is left out, whichever selection's search found the duplicate.
 """
 
 from typing import Any, ClassVar

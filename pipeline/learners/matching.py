@@ -1,8 +1,8 @@
 """The match classifier's training on frozen embeddings, its calibration on held-out videos, and what both reach.
 
-Row i of both views is from one moment, so a pair that does not match is a row's picture with the sound of the row some
-places on, if that is of another video. Matched and mismatched pairs are equally many everywhere: the probability is for
-a prior of one half.
+Row i of both modalities is from one moment. A mismatched pair is the picture of row i with the sound of row i + shift,
+and is dropped if both are of one video. Matched and mismatched pairs are equally many everywhere: the probability is
+for a prior of one half.
 
 Design note: towers fit the clips they were trained on better than new ones, so a classifier trained on these is
 overconfident; a logistic curve fitted to held-out videos (Platt 1999) corrects that. Its slope is kept positive: with

@@ -10,10 +10,11 @@ The media is untrusted: the child runs in `media.sandbox`, has one decoding thre
   there are, so that it cannot clip: stereo is (L + R) / 2, and 5.1 is 0.29 C + 0.21 (L + R) + 0.15 (Ls + Rs). LFE is
   left out, and the stream's own downmix values are ignored. Channels without a place in a room are silent.
 - Colours: 8 bits per channel from any depth, range and matrix. HDR is not tone-mapped: white comes out grey (PQ's 203
-  nits as 146 of 255, HLG's as 176). Mapping costs 1 to 2 CPU seconds per file, and needs to know the file before.
+  nits as 146 of 255, HLG's as 176). Mapping would cost 1 to 2 CPU seconds per file, and would need the
+  file's colour metadata before decoding.
 
-The times come through pipes of their own: ffmpeg's threads write into each other's lines on stderr (1 file in 100 on a
-busy machine), and a time lost there gives every later frame its neighbour's.
+Times come through their own pipes. On stderr the lines of ffmpeg's threads sometimes mix (1 file in 100 on a busy
+machine), and one lost time would shift the times of all later frames by one.
 
 Design note: stderr is parsed, because the streams are described there; a second process that probes the file would cost
 30 to 50 ms.

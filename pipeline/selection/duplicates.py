@@ -3,8 +3,8 @@
 Two videos are linked if at least half of the shorter one's clips have a counterpart in the other: a clip alike in sound
 and in picture, and nearer than others are by chance. Without the second condition thousands of videos of a few kinds
 would be linked, because a trained model puts videos of one kind beside one another. So similarity is compared with the
-local density of neighbours (`LocalDensity`), for sound and for picture. What more than NUM_NEAR videos show, such as
-black or a title card, is not rare anywhere and links nothing; neither does content that so many upload.
+local density of neighbours (`LocalDensity`), for sound and for picture. Content shown
+by more than NUM_NEAR videos links nothing: black, a title card, or one upload copied that often.
 
 Comparing all pairs is out of the question (200 000 videos: 2e10). So each segment of about ten clips becomes one vector
 of sound and one of picture; `near_pairs` finds the near ones; only their videos are compared, with all their clips.

@@ -1,7 +1,7 @@
-"""Groups of uploads of the same content -> the videos that another upload represents: a selection refuses their clips.
+"""Groups of uploads of the same content -> the redundant videos, whose clips the selection refuses.
 
 The upload with the most clips that pass the rules comes first, and represents every video linked to it directly. In a
-chain, where the first and the last video share nothing, the next best upload stays too. In a growing collection a
+chain, where the first and the last video share nothing, the next best upload is kept too. In a growing collection a
 decision on a video is final: a new video linked to an old representative is represented by it.
 """
 

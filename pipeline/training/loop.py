@@ -4,8 +4,8 @@ Everything needed to go on lies in one file, `models/<name>/checkpoint.pt`, comm
 from its last checkpoint with the batches it would have seen. The weights that validate best become
 `models/<name>/model.pt`, after the learner's final phase, if it has one (`HasFinalPhase`).
 
-On a CPU a resumed run ends with the undisturbed one's weights, bit for bit. On a GPU it sees the same batches, and ends
-with the same weights as far as the GPU's kernels are functions of their input; cuDNN is set to use such.
+On a CPU a resumed run ends with the undisturbed one's weights, bit for bit. On a GPU it sees the same batches, and the
+weights are equal only where the GPU's kernels are deterministic; cuDNN is set to be.
 """
 
 import math
