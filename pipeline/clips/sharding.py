@@ -43,6 +43,7 @@ from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.videos import COLLECTION, VIDEOS, CollectionRow
 
+ROWS_AT_ONCE = 500  # of clips are turned into columns: as dicts, the 7 000 of a two-hour video take 30 MB
 EncodedFrame = tuple[float, bytes, np.ndarray]  # its time, JPEG, and a small grey picture of it in 0 to 1
 
 
@@ -69,6 +70,11 @@ class Clip:
     row: dict[str, Any]
     members: dict[str, bytes] | None
 
+    def write(self, tar: TarWriter) -> dict[str, Any]:
+        """Write the members, if there are any; return the row with their place in the tar."""
+        offset, size_bytes = tar.add(self.row["clip_id"], self.members) if self.members is not None else (None, None)
+        return self.row | {"tar_offset": offset, "tar_bytes": size_bytes}
+
 
 class ShardPart:
     """Cuts one part of the collection. A plain callable: it runs in a loop or on a worker."""
@@ -78,46 +84,20 @@ class ShardPart:
 
     def __call__(self, part: str) -> dict[str, float]:
         """Cut every video of the part and commit it; return seconds of video, and videos and clips by outcome."""
-        videos, clips = [], _Rows(part)
+        videos, tables = [], [CLIPS.empty_table()]
+        clip_counts: collections.Counter[str] = collections.Counter()
         with files.building(self._workspace.uri(CLIPS_FOLDER, f"{part}.tar")) as path, TarWriter(path) as tar:
             for video in self._workspace.read(COLLECTION_FOLDER, part, COLLECTION).to_pylist():
                 cutting = Cutting(video, self._spec, self._config)
-                for clip in cutting:
-                    place: tuple[int | None, int | None] = (None, None)
-                    if clip.members is not None:
-                        place = tar.add(clip.row["clip_id"], clip.members)
-                    clips.add(clip.row | {"part": part, "tar_offset": place[0], "tar_bytes": place[1]})
+                rows = (clip.write(tar) | {"part": part} for clip in cutting)
+                while batch := list(itertools.islice(rows, ROWS_AT_ONCE)):
+                    tables.append(from_rows(batch, CLIPS, part))
                 videos.append(cutting.video_row(part))
-        self._workspace.commit(CLIPS_FOLDER, part, clips.table(), CLIPS)
+                clip_counts.update({f"clips {outcome}": count for outcome, count in cutting.outcomes.items()})
+        self._workspace.commit(CLIPS_FOLDER, part, pa.concat_tables(tables).combine_chunks(), CLIPS)
         self._workspace.commit(VIDEOS_FOLDER, part, from_rows(videos, VIDEOS, part), VIDEOS)
-        counts = collections.Counter(f"videos {row['outcome']}" for row in videos) + clips.outcomes
+        counts = collections.Counter(f"videos {row['outcome']}" for row in videos) + clip_counts
         return {"video_s": sum(row["duration_s"] or 0.0 for row in videos), **counts}
-
-
-class _Rows:
-    """Rows of clips, turned into columns every BATCH rows: as dicts, the 7 000 of a two-hour video take 30 MB."""
-
-    BATCH = 500
-
-    def __init__(self, part: str) -> None:
-        self._part = part
-        self._rows: list[dict[str, Any]] = []
-        self._tables: list[pa.Table] = []
-        self.outcomes: collections.Counter[str] = collections.Counter()
-
-    def add(self, row: dict[str, Any]) -> None:
-        self._rows.append(row)
-        self.outcomes[f"clips {row['outcome']}"] += 1
-        if len(self._rows) == self.BATCH:
-            self._flush()
-
-    def table(self) -> pa.Table:
-        self._flush()
-        return pa.concat_tables(self._tables).combine_chunks()
-
-    def _flush(self) -> None:
-        self._tables.append(from_rows(self._rows, CLIPS, self._part))
-        self._rows = []
 
 
 class Cutting:
@@ -134,7 +114,7 @@ class Cutting:
         self._sound = np.zeros(0, dtype="<i2")
         self._sound_start = 0  # in samples: where `_sound` begins on the video's clock
         self._frames: FrameBuffer[EncodedFrame] = FrameBuffer(spec)
-        self._outcomes: collections.Counter[str] = collections.Counter()
+        self.outcomes: collections.Counter[str] = collections.Counter()
         self._reason: str | None = None
         self._detail: str | None = None
         self._decoding: Decoding | None = None
@@ -154,16 +134,16 @@ class Cutting:
         known = {name: self._video[name] for name in ("video_id", "uri", "size_bytes", "license", "author", "split")}
         info: dict[str, Any] = dataclasses.asdict(self._decoding.info) if self._decoding else {}
         detail = self._detail or info.pop("detail", None)
-        if self._outcomes["kept"]:
+        if self.outcomes["kept"]:
             outcome = "kept"
         elif self._reason:
             outcome = self._reason
-        elif self._outcomes:
-            outcome = self._outcomes.most_common(1)[0][0]
+        elif self.outcomes:
+            outcome = self.outcomes.most_common(1)[0][0]
         else:
             outcome = "too_short"
             detail = f"{self._duration_s():.3f} s, expected at least {self._spec.clip_s:g} s."
-        facts = {"duration_s": self._duration_s() or None, "num_clips": self._outcomes.total(), "outcome": outcome}
+        facts = {"duration_s": self._duration_s() or None, "num_clips": self.outcomes.total(), "outcome": outcome}
         return known | info | facts | {"part": part, "detail": detail}
 
     def _cut(self, path: Path) -> Iterator[Clip]:
@@ -270,7 +250,7 @@ class Cutting:
             row["outcome"] = "no_frame"
         elif row["rms_db"] < self._config.min_rms_db:
             row["outcome"] = "silent"
-        self._outcomes[row["outcome"]] += 1
+        self.outcomes[row["outcome"]] += 1
         if row["outcome"] != "kept":
             return Clip(row, None)
         facts = {

@@ -10,7 +10,6 @@ import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 from pipeline.storage.workspace import damaged_tar
 
@@ -44,9 +43,7 @@ class TarWriter:
     def __enter__(self) -> "TarWriter":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._tar.close()
 
 

@@ -51,12 +51,23 @@ class _Listed:
         else:
             self.spans.extend(span)
 
-    def row_spans(self) -> list[Span] | None:
-        """The spans as in a row of the collection: each once, in order."""
-        if self.spans is None:
-            return None
-        pairs = sorted(set(zip(self.spans[::2], self.spans[1::2], strict=True)))
-        return [{"start_s": start_s, "end_s": None if end_s == math.inf else end_s} for start_s, end_s in pairs]
+    def row(self, uri: str, size_bytes: int | None = None, revision: str | None = None) -> CollectionRow:
+        """The video's row of the collection, its spans each once and in order."""
+        license, author, split = self.texts
+        spans: list[Span] | None = None
+        if self.spans is not None:
+            pairs = sorted(set(zip(self.spans[::2], self.spans[1::2], strict=True)))
+            spans = [{"start_s": start_s, "end_s": None if end_s == math.inf else end_s} for start_s, end_s in pairs]
+        return {
+            "video_id": self.video_id,
+            "uri": uri,
+            "size_bytes": size_bytes,
+            "revision": revision,
+            "license": license,
+            "author": author,
+            "split": split,
+            "spans": spans,
+        }
 
 
 def video_id(relative: str) -> str:
@@ -122,7 +133,7 @@ def _from_files(collection: str, root: str | None) -> Iterator[CollectionRow]:
         for uri, size_bytes, revision in files.list_files(absolute, barred=SETTINGS_FILE):
             relative = files.relative(uri, absolute)
             if (own is None or not uri.startswith(own)) and not posixpath.basename(relative).startswith("."):
-                yield _row(_Listed(video_id(relative), uri, [None] * 3, None), uri, size_bytes, revision)
+                yield _Listed(video_id(relative), uri, [None] * 3, None).row(uri, size_bytes, revision)
     except OSError as error:
         raise ConfigError(f"collection {collection}: cannot be listed ({error}).") from error
 
@@ -142,21 +153,7 @@ def _from_table(uri: str, media: str | None) -> Iterator[CollectionRow]:
             videos = _group_table(_csv_rows(path, where), where)
     base = files.absolute(media or posixpath.dirname(uri) or ".")
     for video in videos:
-        yield _row(video, _resolve(video.address, base))
-
-
-def _row(video: _Listed, uri: str, size_bytes: int | None = None, revision: str | None = None) -> CollectionRow:
-    license, author, split = video.texts
-    return {
-        "video_id": video.video_id,
-        "uri": uri,
-        "size_bytes": size_bytes,
-        "revision": revision,
-        "license": license,
-        "author": author,
-        "split": split,
-        "spans": video.row_spans(),
-    }
+        yield video.row(_resolve(video.address, base))
 
 
 def _group_list(rows: Iterable[tuple[str, float, float]], split: str | None, where: str) -> Iterable[_Listed]:

@@ -26,6 +26,9 @@ Floats = NDArray[np.floating]
 # open mouth is louder than a narrow one.
 VOWELS_SOUND = ((730, 1090, 1.0), (530, 1840, 0.75), (270, 2290, 0.5), (570, 840, 0.85), (300, 870, 0.55))
 
+# (frequency over that of the prime, height) of a bell's hum, prime, tierce, quint, nominal, ...
+BELL_PARTIALS = ((0.5, 0.5), (1, 0.8), (1.183, 1), (1.506, 0.6), (2, 1), (2.62, 0.7), (3.01, 0.5), (4.17, 0.4))
+
 
 def synthesize(source: Source, num_samples: int) -> Waveform:
     """[T] what `source` sounds like at `RATE_HZ`: RMS 1 over its spans, 0 outside them."""
@@ -110,19 +113,10 @@ def _drum(source: Source, motion: Motion, t: Floats, rng: np.random.Generator) -
 
 
 def _bell(source: Source, motion: Motion, t: Floats, rng: np.random.Generator) -> Waveform:
-    """Inharmonic partials of a church bell (hum, prime, tierce, quint, nominal, ...), the high ones dying first."""
+    """The inharmonic partials of a church bell, the high ones dying first."""
     local = np.arange(int(1.6 * RATE_HZ)) / RATE_HZ
     strike = np.zeros(len(local))
-    for ratio, height in (
-        (0.5, 0.5),
-        (1, 0.8),
-        (1.183, 1),
-        (1.506, 0.6),
-        (2, 1),
-        (2.62, 0.7),
-        (3.01, 0.5),
-        (4.17, 0.4),
-    ):
+    for ratio, height in BELL_PARTIALS:
         detuned = source.pitch_hz * ratio * (1 + 0.004 * rng.uniform(-1, 1))
         strike += height * np.sin(2 * np.pi * detuned * local) * np.exp(-local / (0.9 / ratio**0.7))
     sound = strike.astype(np.float32)
@@ -186,9 +180,8 @@ def _engine(source: Source, motion: Motion, t: Floats, rng: np.random.Generator)
 
     def muffler(f: Floats) -> Floats:
         poles = ((75.0, 12.0, 1.0), (160.0, 25.0, 0.8), (410.0, 80.0, 0.6), (800.0, 250.0, 0.3))
-        return (
-            np.sum([height / (1 + 1j * (f - centre) / width) for centre, width, height in poles], axis=0) * f / (f + 40)
-        )
+        resonances = [height / (1 + 1j * (f - centre) / width) for centre, width, height in poles]
+        return np.sum(resonances, axis=0) * f / (f + 40)
 
     muffled = _filtered(bangs, muffler)
     return np.tanh(muffled / (2.5 * muffled.std() + 1e-9))
