@@ -61,7 +61,8 @@ def test_a_test_video_with_an_upload_in_another_split_is_not_evaluated_on(worksp
     torn, whole = world.video_ids["test"][:2], world.video_ids["test"][2:]
     groups = {torn[0]: "one", world.video_ids["train"][0]: "one", torn[1]: world.video_ids["validate"][0]}
     groups |= dict.fromkeys(whole, whole[0])  # two uploads of the same content, both test
-    facts = {"split": "test", "is_representative": False, "like_video_id": "x", "shared_fraction": 1.0}
+    facts = {"split": "test", "can_represent": True, "linked_video_ids": ["x"], "like_video_id": "x"}
+    facts |= {"shared_fraction": 1.0}
     rows = [facts | {"video_id": video, "group_id": group} for video, group in groups.items()]
     workspace.commit("duplicates/s", "00000", from_rows(rows, DUPLICATES, "here"), DUPLICATES)
     (row,) = summarise(workspace)
@@ -105,10 +106,12 @@ def test_a_summary_is_written_once_all_clips_are_scored_and_again_when_more_is_k
         "group_id": "gone",
         "split": "test",
         "bridged_groups": None,
+        "can_represent": True,
+        "linked_video_ids": ["gone"],
         "like_video_id": "gone",
         "shared_fraction": 1.0,
     }
-    uploads = [{"video_id": name, "is_representative": name == "gone"} | group for name in ("gone", "gone_too")]
+    uploads = [{"video_id": name} | group for name in ("gone", "gone_too")]
     workspace.commit("duplicates/s", "00000", from_rows(uploads, DUPLICATES, "00000"), DUPLICATES)
     evaluate(session, "c", "default")
     assert "match_auc 1 of 32 (held_out_pairs)" in capsys.readouterr().out
