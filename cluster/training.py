@@ -26,6 +26,7 @@ from cluster.gathering import gather_rows
 from cluster.mapping import check_alive, grows
 
 POLL_S = 0.5
+NO_RESTARTS = FailureConfig(max_failures=0, max_preemption_failures=0)
 
 
 class RayContext:
@@ -104,8 +105,7 @@ def fit(
     """Run `loop(context, job)` on every training process until all have ended.
 
     Args:
-        loop: an importable function.
-        job: plain JSON types.
+        loop: an importable function; `job` is of plain JSON types.
         name: of the run, for Ray's own records.
         num_workers: processes, 1 or more; None is one per GPU, or 1.
         on_report: called with the last (step, metrics) as they change.
@@ -134,11 +134,7 @@ def fit(
     try:
         while True:
             with tempfile.TemporaryDirectory(prefix="earshot-train-") as folder:
-                run = RunConfig(
-                    name=name,
-                    storage_path=folder,
-                    failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
-                )
+                run = RunConfig(name=name, storage_path=folder, failure_config=NO_RESTARTS)
                 trainer = TorchTrainer(on_worker, train_loop_config=job, scaling_config=scaling, run_config=run)
                 failed = _wait(trainer, board, on_report)
             error, (step, _) = ray.get([board.error.remote(), board.last.remote()])
