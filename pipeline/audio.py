@@ -89,9 +89,7 @@ def log_mel(waveform: Tensor, rate_hz: int = 16_000) -> Tensor:
         ConfigError: the upper mel edge lies above rate_hz / 2.
     """
     window, mels = _log_mel_constants(rate_hz, waveform.device)
-    with torch.autocast(
-        waveform.device.type, enabled=False
-    ):  # bf16 would leave 8 bits for the sums under the logarithm
+    with torch.autocast(waveform.device.type, enabled=False):  # bf16 would leave 8 bits for sums under the logarithm
         waveform = waveform.float()
         waveform = F.pad(waveform, (0, max(0, len(window) - waveform.shape[-1])))
         frames = waveform.unfold(-1, len(window), num_samples(HOP_S, rate_hz))

@@ -31,6 +31,7 @@ from schemas.videos import SPLITS, CollectionRow, Span
 
 TEXTS = ("license", "author", "split")
 COLUMNS = ("uri", "video_id", "start_s", "end_s", *TEXTS)
+EXPECTED = "Expected a folder of videos, an s3:// prefix, or a .csv or .parquet table with a column `uri`."
 BATCH_ROWS = 10_000  # of a Parquet table in memory at once
 
 
@@ -106,20 +107,14 @@ def list_videos(collection: str, root: str | None = None, media: str | None = No
     if first is None:
         if collection.endswith((".csv", ".parquet")):
             raise ConfigError(f"collection {collection}: a table without rows. Expected one row or more per video.")
-        raise ConfigError(
-            f"collection {collection}: no files there. Expected a folder, an s3:// prefix, or a .csv or .parquet "
-            "table with a column `uri`."
-        )
+        raise ConfigError(f"collection {collection}: no files there. {EXPECTED}")
     return itertools.chain([first], rows)
 
 
 def _from_files(collection: str, root: str | None) -> Iterator[CollectionRow]:
     if not files.store_at(collection).has_folder(collection):
         found = "a file that is no table" if files.exists(collection) else "nothing"
-        raise ConfigError(
-            f"collection {collection}: found {found}. Expected a folder of videos, an s3:// prefix, or a .csv or "
-            ".parquet table with a column `uri`."
-        )
+        raise ConfigError(f"collection {collection}: found {found}. {EXPECTED}")
     absolute = files.absolute(collection, follow_links=True)
     if root == absolute:
         raise ConfigError(f"collection {collection}: is the root too. Choose another root, inside it or elsewhere.")

@@ -65,18 +65,9 @@ def show_extremes(workspace: Workspace, rows: pa.Table) -> list[Extreme]:
 
     def show(number: int) -> Extreme:
         row: dict[str, Any] = rows.slice(number, 1).to_pylist()[0]
-        frames, sound = _media(workspace, clips, number)
-        return Extreme(
-            row["model"],
-            row["which"],
-            row["place"],
-            row["score"],
-            row["uri"].rpartition("/")[2],
-            row["start_s"],
-            row["loudness_lufs"],
-            frames,
-            sound,
-        )
+        row["video"] = row["uri"].rpartition("/")[2]
+        row["frames"], row["sound"] = _media(workspace, clips, number)
+        return Extreme(**{name: row[name] for name in Extreme._fields})
 
     return list(prefetch(show, range(len(rows)), NUM_READERS, NUM_READERS))
 

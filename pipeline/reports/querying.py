@@ -14,7 +14,6 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -55,26 +54,16 @@ NUM_DOWNLOADS = 16  # at once: a part takes 50 ms of waiting and hardly any work
 READ_ONLY = ("SELECT", "MULTI")  # DuckDB's names; MULTI is a PIVOT, which asks for its columns first
 
 
-class Column(NamedTuple):
-    """One column of one view, as `describe` lists it."""
-
-    view: str
-    column: str
-    type: str
-    unit: str
-    doc: str
-
-
 def tables() -> list[tuple[pa.Schema, str]]:
     """Schema of every table and the pattern of its parts' paths: the shared ones, then those of the evaluations."""
     own = [schema for entry in LEARNERS.values() for schema in entry.evaluation().tables]
     return [*SHARED_TABLES, *((schema, f"reports/model=*/{table_name(schema)}/*.parquet") for schema in own)]
 
 
-def describe() -> list[Column]:
-    """Every column of every view, in the order of the data's flow."""
+def describe() -> list[tuple[str, str, str, str, str]]:
+    """(view, column, type, unit, doc) of every column of every view, in the order of the data's flow."""
     return [
-        Column(table_name(schema), item.name, str(item.type), _text(item, b"unit"), _text(item, b"doc"))
+        (table_name(schema), item.name, str(item.type), _text(item, b"unit"), _text(item, b"doc"))
         for schema, _ in tables()
         for item in schema
     ]

@@ -86,6 +86,7 @@ def plan_notes(
         start_s, rested = span_start_s, True
         while start_s < span_end_s - 0.05:
             step_s = interval_s * (1 + habits.jitter * rng.uniform(-1, 1))
+            driven_s = min(step_s * habits.fill, span_end_s - start_s) - 2e-4  # never touches the next
             if not rested and rng.random() < habits.rest:
                 rested = True
             else:
@@ -93,9 +94,7 @@ def plan_notes(
                 notes.append(
                     Note(
                         start_s=round(start_s, 4),
-                        duration_s=round(
-                            min(step_s * habits.fill, span_end_s - start_s) - 2e-4, 4
-                        ),  # never touches the next
+                        duration_s=round(driven_s, 4),
                         pitch_hz=round(pitch_hz * habits.steps[rng.integers(len(habits.steps))], 2),
                         strength=round(rng.uniform(0.6, 1.0), 3),
                         shape=int(rng.integers(2 * len(VOWELS))) if kind == "speaker" else len(notes) % 2,
