@@ -30,10 +30,10 @@ from pipeline.metrics.calibration import expected_calibration_error
 from pipeline.metrics.detection import matched_mismatched_auc
 from pipeline.metrics.retrieval import recall_at
 from pipeline.selection.scoring import ScorePart
-from pipeline.storage.workspace import Workspace
+from pipeline.storage.workspace import CLIPS_FOLDER, Workspace
 from pipeline.synthetic.planning import WorldConfig, plan_scene
 from pipeline.synthetic.rendering import RenderVideo
-from pipeline.training.clipsets import load_split
+from pipeline.training.clipsets import load_splits
 from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext
 from schemas.reports import TRAINING
@@ -56,7 +56,7 @@ def main() -> None:
         config = preset("small")
         cut(workspace, collect(folder), config)
         learner = CoincidenceLearner(config.coincidence)
-        sets = [load_split(workspace, split, config.splitting) for split in ("train", "validate")]
+        sets = load_splits(workspace, ("train", "validate"), config.splitting, workspace.parts(CLIPS_FOLDER))
         workspace.begin("models/m", {"learner": "coincidence", "coincidence": as_dict(config.coincidence)}, {})
         began = time.monotonic()
         train(learner, *sets, workspace, "models/m", 0, LocalContext(show_figures))

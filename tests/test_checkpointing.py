@@ -24,7 +24,8 @@ NUM_STEPS = 9
 def progress(workspace: Workspace, size: int = 2) -> tuple[TrainState, nn.Linear, nn.Module]:
     model, memory = nn.Linear(size, 1), nn.BatchNorm1d(1, affine=False)
     optimiser, scaler = torch.optim.AdamW(model.parameters()), torch.amp.GradScaler("cpu", enabled=False)
-    return TrainState(workspace, FOLDER, model, memory, optimiser, scaler, CLIPS), model, memory
+    parts = {"model": model, "memory": memory, "optimiser": optimiser, "scaler": scaler}
+    return TrainState(workspace, FOLDER, parts, CLIPS), model, memory
 
 
 def begun(root: str) -> Workspace:

@@ -3,11 +3,12 @@
 import pyarrow as pa
 import pytest
 from conftest import World
+from helpers.clips import load_split
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
 from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
-from pipeline.training.clipsets import load_clips, load_split
+from pipeline.training.clipsets import load_clips
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.selections import SELECTIONS

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import World
+from helpers.clips import load_split
 
 from pipeline.clips.samples import Clip
 from pipeline.clips.splitting import SplittingConfig
@@ -14,7 +15,6 @@ from pipeline.learners.matching import MatchingConfig
 from pipeline.metrics.detection import matched_mismatched_auc
 from pipeline.models.towers import CoincidenceConfig
 from pipeline.training.batching import step_rng
-from pipeline.training.clipsets import load_split
 from pipeline.training.protocols import LocalContext, TrainingConfig
 
 COINCIDENCE = CoincidenceLearnerConfig(
@@ -68,7 +68,7 @@ def test_nce_remembers_what_it_has_seen_and_reaches_both_towers(world: World, dr
     memory = dataclasses.replace(NCE.memory_bank, draw=draw, directions=directions)
     learner = CoincidenceLearner(dataclasses.replace(NCE, memory_bank=memory))
     model = learner.model().train()
-    remembered = learner.begin(clips, 0, LocalContext())
+    remembered = learner.begin(LocalContext())
     seen: list[int] = []
     for step in range(4):
         batch = learner.batch(clips, step_rng(0, step), 4, slice(None), augment=True)
@@ -108,7 +108,7 @@ def test_nce_learns_what_sounds_how_for_videos_it_has_not_seen(backbone: str, sc
     learner = CoincidenceLearner(dataclasses.replace(NCE, model=shape, memory_bank=memory))
     torch.manual_seed(0)
     model = learner.model().train()
-    learner.begin(None, 0, LocalContext())
+    learner.begin(LocalContext())
     frames, waveform = bars_and_tones(200, seed=0)
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
     for step in range(80):

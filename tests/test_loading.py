@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.clips import load_split
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
@@ -16,7 +17,6 @@ from pipeline.models.separator import SeparationConfig
 from pipeline.models.tdcn import TDCNConfig
 from pipeline.models.towers import CoincidenceConfig
 from pipeline.storage.workspace import Workspace
-from pipeline.training.clipsets import load_split
 from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext, TrainingConfig
 

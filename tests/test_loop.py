@@ -6,6 +6,7 @@ import threading
 
 import pytest
 import torch
+from helpers.clips import load_split
 from helpers.line_learner import CONFIG, FOLDER, Interrupted, LineLearner, curve, run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
@@ -16,7 +17,6 @@ from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
 from pipeline.training.checkpointing import load_weights
-from pipeline.training.clipsets import load_split
 from pipeline.training.loop import train, validate
 from pipeline.training.protocols import LocalContext, TrainingConfig
 
@@ -51,7 +51,7 @@ class MemoryLearner(LineLearner):
         super().__init__(training, fail_at=fail_at)
         self._fail_at_the_end = fail_at_the_end
 
-    def begin(self, clips: ClipSet, seed: int, context: object) -> nn.Module:
+    def begin(self, context: object) -> nn.Module:
         self._memory = nn.BatchNorm1d(1, affine=False)  # buffers only
         return self._memory
 

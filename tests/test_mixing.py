@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import World
+from helpers.clips import load_split
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.clips.tars import read_sequence
 from pipeline.evaluation.mixing import EVAL_SETS, MixingConfig, MixPart, plan_mixtures
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
-from pipeline.training.clipsets import load_split
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.mixtures import MIXTURES

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from helpers.clips import load_split
 from helpers.line_learner import FOLDER, Interrupted, LineLearner, curve, run
 
 from jobs.console.progress import progress_bar
@@ -15,7 +16,7 @@ from pipeline.errors import ConfigError
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.training.batching import ClipSet
-from pipeline.training.clipsets import begun_with, describe, load_split
+from pipeline.training.clipsets import begun_with, describe
 from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext
 

@@ -12,6 +12,7 @@ import pytest
 import ray
 import torch
 from conftest import World
+from helpers.clips import load_split
 
 from cluster.mapping import map_parts
 from cluster.resources import SCORING
@@ -29,7 +30,6 @@ from pipeline.models.towers import CoincidenceConfig
 from pipeline.selection.scoring import ScorePart
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, Workspace
-from pipeline.training.clipsets import load_split
 from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext, TrainingConfig
 from schemas.clips import CLIPS

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from pipeline.config import Share, config_dataclass
-from pipeline.storage import files
 from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.videos import SPLITS, VIDEOS
@@ -85,9 +84,8 @@ def duplicate_groups(workspace: Workspace) -> dict[str, str]:
     What one selection found holds for all: groups of two selections that share a video are one. A group is named after
     its smallest video_id.
     """
-    uri = workspace.uri("duplicates")
     links: list[tuple[str, str]] = []
-    for selection in sorted({files.relative(entry.uri, uri).partition("/")[0] for entry in files.list_files(uri)}):
+    for selection in workspace.names("duplicates"):
         rows = workspace.read_all(f"duplicates/{selection}", DUPLICATES, ["video_id", "group_id"])
         links += zip(rows["video_id"].to_pylist(), rows["group_id"].to_pylist(), strict=True)
     return {video: group[0] for group in connected(links) for video in group}

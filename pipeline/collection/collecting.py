@@ -203,9 +203,7 @@ def _take_out(workspace: Workspace, moved: dict[str, set[str]]) -> None:
     """
     if not moved:
         return
-    uri = workspace.uri(SELECTIONS_FOLDER)
-    names = sorted({files.relative(entry.uri, uri).partition("/")[0] for entry in files.list_files(uri)})
-    tables = [(f"{SELECTIONS_FOLDER}/{name}", SELECTIONS) for name in names]
+    tables = [(f"{SELECTIONS_FOLDER}/{name}", SELECTIONS) for name in workspace.names(SELECTIONS_FOLDER)]
     tables += [(CLIPS_FOLDER, CLIPS), (VIDEOS_FOLDER, VIDEOS), (COLLECTION_FOLDER, COLLECTION)]
 
     def from_part(part: str) -> None:

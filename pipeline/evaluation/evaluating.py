@@ -50,10 +50,11 @@ class Evaluation:
     columns: ClassVar[Mapping[str, str]] = {}
     """Title of each metric's column in the report's table of all figures, in order."""
     source: str
-    """Folder whose parts are evaluated."""
+    """Folder whose parts are evaluated; {model} and {mixtures} become the names of these."""
 
     def __init__(self, workspace: Workspace, model: str, mixtures: str = "default", seed: int = 0) -> None:
-        self.workspace, self.model, self.mixtures, self.seed = workspace, model, mixtures, seed
+        self.workspace, self.model, self.seed = workspace, model, seed
+        self.source = self.source.format(model=model, mixtures=mixtures)
 
     def missing(self) -> str:
         """The folder that is not complete yet, where a model cannot be evaluated before it is; else empty."""

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pipeline.evaluation.evaluating import VALIDATION, Evaluation, Headline, Row
 from pipeline.hashing import hash_json
 from pipeline.selection.embeddings import to_matrix
-from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER
 from schemas.reports import SummaryRow
 from schemas.scores import SCORES
 
@@ -23,9 +23,7 @@ class MatchEvaluation(Evaluation):
     """Its source is what `earshot score` wrote, embeddings among it: no worker computes anything."""
 
     headlines = (
-        Headline(
-            VALIDATION, "validate_match_auc", "tells own sound from another video's, AUC, validation", 0.5, "chance"
-        ),
+        Headline(VALIDATION, "validate_match_auc", "own sound against another video's, AUC, validation", 0.5, "chance"),
         Headline(
             VALIDATION,
             "validate_match_calibration_error",
@@ -43,13 +41,10 @@ class MatchEvaluation(Evaluation):
             )
             for query, found in (("sound", "picture"), ("picture", "sound"))
         ),
-        Headline("held_out_pairs", "match_auc", "tells own sound from another video's, AUC", 0.5, "chance"),
+        Headline("held_out_pairs", "match_auc", "own sound against another video's, AUC", 0.5, "chance"),
     )
     columns: ClassVar = {"match_auc": "match AUC"}
-
-    def __init__(self, workspace: Workspace, model: str, mixtures: str = "default", seed: int = 0) -> None:
-        super().__init__(workspace, model, mixtures, seed)
-        self.source = f"scores/{model}"
+    source = "scores/{model}"
 
     def missing(self) -> str:
         """The scores, until all clips have theirs."""

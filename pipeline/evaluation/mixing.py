@@ -62,15 +62,10 @@ class Example:
 def plan_mixtures(
     workspace: Workspace, name: str, selection: str, config: MixingConfig, seed: int, label_source: str | None
 ) -> dict[str, list[Example]]:
-    """Examples by part, a function of the selection and the seed; a set whose clips are missing has no part.
+    """Examples of the mixtures `name` by part, a function of the selection and the seed.
 
-    Args:
-        workspace: where the selection lies.
-        name: name of the mixtures.
-        selection: name of the selection.
-        config: how many, of which clips.
-        seed: of the drawing.
-        label_source: name of the label file that the workspace's labels come from; None if it has none.
+    A set whose clips are missing has no part. `label_source` is the name of the label file that the workspace's labels
+    come from, None if it has none.
     """
     clips = load_clips(workspace, selection, config.split)
     planned: dict[str, list[Example]] = {}

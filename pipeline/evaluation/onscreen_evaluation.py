@@ -23,7 +23,7 @@ from pipeline.clips.tars import read_sequence
 from pipeline.evaluation.evaluating import Evaluation, Headline, Row
 from pipeline.learners.loading import load_model
 from pipeline.storage import files
-from pipeline.storage.workspace import Workspace, report_folder
+from pipeline.storage.workspace import report_folder
 from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, SOURCES, SummaryRow
 
@@ -46,7 +46,7 @@ class OnScreenEvaluation(Evaluation):
         Headline("off_mom", "median_osr_db", "off-screen mixture suppressed, median OSR", 0.0, MIXTURE),
         Headline("on_single", "median_si_snr_db", "on-screen sound alone, median SI-SNR", _input, COPY),
         Headline("off_single", "median_osr_db", "off-screen sound alone suppressed, median OSR", 0.0, MIXTURE),
-        Headline("all", "auc_roc", "tells on-screen from off-screen sources, AUC", 0.5, "chance"),
+        Headline("all", "auc_roc", "on-screen against off-screen sources, AUC", 0.5, "chance"),
     )
     columns: ClassVar = {
         "median_si_snr_db": "SI-SNR",
@@ -56,12 +56,9 @@ class OnScreenEvaluation(Evaluation):
         "median_osr_db": "OSR",
         "auc_roc": "AUC-ROC",
     }
+    source = "mixtures/{mixtures}"
     batch_size = 8  # examples per forward pass: speed, memory, and the last digits of figures
-
-    def __init__(self, workspace: Workspace, model: str, mixtures: str = "default", seed: int = 0) -> None:
-        super().__init__(workspace, model, mixtures, seed)
-        self.source = f"mixtures/{mixtures}"
-        self._loaded: tuple[Any, Any] | None = None
+    _loaded: tuple[Any, Any] | None = None
 
     def evaluate(self, part: str) -> dict[str, list[Row]]:
         """Rows of `examples` and `sources`."""

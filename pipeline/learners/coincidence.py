@@ -125,7 +125,7 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
                 f"{self.config.model.rate_hz}: expected the same. Set both, and separation.model.towers.rate_hz."
             )
 
-    def begin(self, clips: ClipSet, seed: int, context: Context) -> nn.Module:
+    def begin(self, context: Context) -> nn.Module:
         """Remember the other workers, and make the memory where the objective has one."""
         self._context = context
         if self.config.objective == "info_nce":

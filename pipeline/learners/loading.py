@@ -7,7 +7,6 @@ from typing import Any
 
 from pipeline.errors import ConfigError
 from pipeline.learners import LEARNERS, Entry
-from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 
 
@@ -30,6 +29,15 @@ def build(learner: str, config: dict[str, Any]) -> Any:
     return kind(from_dict(kind.config_class, config))
 
 
+def rebuild(workspace: Workspace, model: str, learner: str) -> Any:
+    """The learner that trained a model, with the config in the model's record.
+
+    Raises:
+        ConfigError: there is no such model, or it is not of this learner.
+    """
+    return build(learner, _stage(workspace, model, learner)["settings"][learner])
+
+
 def learner_of(workspace: Workspace, model: str) -> str:
     """Name of the learner that a model is of.
 
@@ -42,9 +50,7 @@ def learner_of(workspace: Workspace, model: str) -> str:
 
 def trained_models(workspace: Workspace) -> list[str]:
     """Names of the models whose training has finished, sorted."""
-    uri = workspace.uri("models")
-    names = {files.relative(entry.uri, uri).partition("/")[0] for entry in files.list_files(uri)}
-    return [name for name in sorted(names) if workspace.is_finished(f"models/{name}")]
+    return [name for name in workspace.names("models") if workspace.is_finished(f"models/{name}")]
 
 
 def check_model(workspace: Workspace, model: str, learner: str) -> dict[str, str]:
@@ -70,7 +76,7 @@ def load_model(workspace: Workspace, model: str, learner: str) -> tuple[Any, Any
 
     from pipeline.training.checkpointing import load_weights
 
-    built = build(learner, _stage(workspace, model, learner)["settings"][learner])
+    built = rebuild(workspace, model, learner)
     network = built.model().eval().to("cuda" if torch.cuda.is_available() else "cpu")
     load_weights(network, workspace, f"models/{model}")
     return built, network

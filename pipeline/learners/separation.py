@@ -13,14 +13,15 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pyarrow.compute as pc
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import Clip
-from pipeline.config import Count, Share, config_dataclass, from_dict
+from pipeline.config import Count, Share, config_dataclass
 from pipeline.errors import ConfigError
 from pipeline.learners.augmentation import augment_frames, augment_waveform, stack_frames, stack_waveforms
-from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
+from pipeline.learners.coincidence import CoincidenceLearner
+from pipeline.learners.loading import rebuild
 from pipeline.losses.mixit import all_to_first, assigned_loss, best_assignment
 from pipeline.losses.onscreen_cross_entropy import (
     active_combinations_cross_entropy,
@@ -147,21 +148,17 @@ class SeparationLearner(Learner[SeparationModel]):
                 "starts from the coincidence model's towers. Set both, or name another separation.first_model."
             )
 
-    def initialise(self, model: nn.Module, workspace: Workspace) -> None:
+    def initialise(self, model: SeparationModel, workspace: Workspace) -> None:
         """Start the classifier's towers from the coincidence model.
 
         Raises:
             ConfigError: that model has not been trained, is no coincidence model, or has towers of another shape.
             DataError: its file is damaged.
         """
-        assert isinstance(model, SeparationModel)
         if self.config.first_model is None:
             return
         folder = f"models/{self.config.first_model}"
-        trained = workspace.stage(folder)["settings"]
-        if trained["learner"] != "coincidence":
-            raise ConfigError(f"{workspace.uri(folder)}: a {trained['learner']} model, expected a coincidence model.")
-        learner = CoincidenceLearner(from_dict(CoincidenceLearnerConfig, trained["coincidence"]))
+        learner: CoincidenceLearner = rebuild(workspace, self.config.first_model, "coincidence")
         found, expected = learner.config.model.towers, self.config.model.towers.towers
         if found != expected:
             raise ConfigError(
@@ -234,13 +231,11 @@ class SeparationLearner(Learner[SeparationModel]):
                 continue
             samples = loaded[number].waveform
             first, length = round(start * len(samples)), round(share * len(samples))
-            if rng is None:
-                out.append(samples[first : first + length])
-            else:
-                out.append(augment_waveform(samples, first, length, rng))
+            whole = samples[first : first + length]
+            out.append(whole if rng is None else augment_waveform(samples, first, length, rng))
         return stack_waveforms(out)
 
-    def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def loss(self, model: SeparationModel, batch: Batch) -> dict[str, Tensor]:
         """MixIT's separation loss (single mixtures have none) and the classification loss on its assignment."""
         references, single, on_screen = batch["references"], batch["single"], batch["on_screen"]
         output = model(references.sum(dim=1), batch["frames"])
@@ -256,9 +251,8 @@ class SeparationLearner(Learner[SeparationModel]):
         return {"loss": loss, "separation_db": separation, "classification": classification}
 
     @torch.no_grad()
-    def evaluate(self, model: nn.Module, examples: list[Clip]) -> dict[str, list[dict[str, Any]]]:
+    def evaluate(self, model: SeparationModel, examples: list[Clip]) -> dict[str, list[dict[str, Any]]]:
         """Rows of the tables `examples` and `sources` for frozen examples, all of one evaluation set."""
-        assert isinstance(model, SeparationModel)
         device = next(model.parameters()).device
         sounds = [example.waveforms for example in examples]
         first = stack_waveforms([of["first.flac"] for of in sounds]).to(device)

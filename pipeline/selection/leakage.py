@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 from pipeline.clips.splitting import SplittingConfig, duplicate_groups
 from pipeline.config import from_dict
 from pipeline.errors import DataError
-from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
@@ -72,7 +71,7 @@ def audit(workspace: Workspace) -> Audit:
                 "itself. Make all of a workspace with the same splitting and duplicates.similarity, each part "
                 "once; or remove what was made with others."
             )
-    for selection in _names(workspace, "materialized"):
+    for selection in workspace.names("materialized"):
         _check_copies(workspace, selection)
     return Audit(len(videos), len(set(groups.values())), num_uses)
 
@@ -80,7 +79,7 @@ def audit(workspace: Workspace) -> Audit:
 def _check_shares(workspace: Workspace) -> None:
     """Raise a DataError if two of the selections, and of the models that train on whole splits, split differently."""
     known: dict[str, SplittingConfig] = {}
-    for folder in [f"{kind}/{name}" for kind in ("selections", "models") for name in _names(workspace, kind)]:
+    for folder in [f"{kind}/{name}" for kind in ("selections", "models") for name in workspace.names(kind)]:
         settings = workspace.stage(folder)["settings"] if workspace.has_stage(folder) else {}
         if "splitting" in settings and settings.get("selection") is None:
             known[folder] = from_dict(SplittingConfig, settings["splitting"])
@@ -94,13 +93,13 @@ def _check_shares(workspace: Workspace) -> None:
 
 def _uses(workspace: Workspace) -> Iterator[tuple[str, str, str]]:
     """(part, video, split), each once."""
-    for selection in _names(workspace, "selections"):
+    for selection in workspace.names("selections"):
         columns = ["video_id", "split", "kept", "label", "reason"]
         for place, rows in _parts(workspace, f"selections/{selection}", SELECTIONS, columns):
             may_be_drawn = pc.invert(pc.is_in(rows["reason"], pa.array(VIDEO_REASONS)))
             is_drawn = pc.or_(rows["kept"], pc.and_(pc.is_valid(rows["label"]), may_be_drawn))
             yield from _distinct(place, rows.filter(is_drawn))
-    for name in _names(workspace, "mixtures"):
+    for name in workspace.names("mixtures"):
         columns = ["first_clip_id", "sound_clip_id", "second_clip_id", "split"]
         for place, rows in _parts(workspace, f"mixtures/{name}", MIXTURES, columns):
             for column in columns[:3]:
@@ -148,9 +147,3 @@ def _distinct(place: str, rows: pa.Table) -> Iterator[tuple[str, str, str]]:
     """The place with each (video_id, split) of the rows once."""
     found = rows.group_by(["video_id", "split"], use_threads=False).aggregate([])
     yield from ((place, *pair) for pair in zip(found["video_id"].to_pylist(), found["split"].to_pylist(), strict=True))
-
-
-def _names(workspace: Workspace, kind: str) -> list[str]:
-    """Names of the folders in a folder of the workspace: of selections, of mixtures, and so on."""
-    uri = workspace.uri(kind)
-    return sorted({files.relative(entry.uri, uri).partition("/")[0] for entry in files.list_files(uri)})

@@ -40,6 +40,11 @@ class Workspace:
         """The address of a file or folder of the workspace."""
         return files.join(self.root, *names)
 
+    def names(self, kind: str) -> list[str]:
+        """Names of the folders in a folder that holds several: of the selections, the models, and so on; sorted."""
+        uri = self.uri(kind)
+        return sorted({files.relative(entry.uri, uri).partition("/")[0] for entry in files.list_files(uri)})
+
     def parts(self, folder: str) -> list[str]:
         """Names of the finished parts of a stage's folder, sorted."""
         uri = self.uri(folder)

@@ -6,6 +6,7 @@ Parquet and a TensorBoard event file whenever a checkpoint is written, so a run 
 
 import math
 import zipfile
+from collections.abc import Mapping
 from pickle import UnpicklingError
 from typing import Any
 
@@ -22,6 +23,7 @@ from schemas.fields import SchemaError, from_rows
 from schemas.reports import TRAINING, TrainingRow
 
 MAGIC = b"PK\x03\x04"
+SAVED = ("clips", "step", "elapsed_s", "sums", "since", "curve", "best_loss", "best_step", "best")  # of a `TrainState`
 REMEDY = "Remove its folder to train anew."
 # What reading a damaged or foreign file raises, here or in torch.
 UNREADABLE = (
@@ -76,33 +78,27 @@ class TrainState:
 
     Args:
         workspace, folder: where the model's files lie.
-        model, memory, optimiser, scaler: what has a state to keep.
-        clips: what `clipsets.describe` says of each set, by split.
+        parts: what has a state of its own, by name: `model`, and the memory, the optimiser, the scaler.
+        clips: the result of `clipsets.describe` for each set, by split.
     """
 
     def __init__(
-        self,
-        workspace: Workspace,
-        folder: str,
-        model: nn.Module,
-        memory: nn.Module,
-        optimiser: torch.optim.Optimizer,
-        scaler: torch.amp.GradScaler,
-        clips: dict[str, dict[str, Any]],
+        self, workspace: Workspace, folder: str, parts: Mapping[str, Any], clips: dict[str, dict[str, Any]]
     ) -> None:
-        self._workspace, self._folder, self._run = workspace, folder, folder.rpartition("/")[2]
-        self._model = model
-        self._parts: dict[str, Any] = {"model": model, "memory": memory, "optimiser": optimiser, "scaler": scaler}
-        self._clips = clips
+        self._workspace, self._folder, self._name = workspace, folder, folder.rpartition("/")[2]
+        self._model: nn.Module = parts["model"]
+        self._parts = parts
+        self._unread: list[tuple[list[str], Tensor]] = []
+        # the attributes that SAVED names
+        self.clips = clips
         self.step = 0
         self.elapsed_s = 0.0
         self.sums: dict[str, float] = {}
         self.since = 0
-        self._unread: list[tuple[list[str], Tensor]] = []
+        self.curve: list[TrainingRow] = []
         self.best_loss = math.inf
-        self._best_step = 0
-        self._best: dict[str, Tensor] = {}
-        self._curve: list[TrainingRow] = []
+        self.best_step = 0
+        self.best: dict[str, Tensor] = {}
 
     def restore(self, num_steps: int) -> None:
         """Go back to the checkpoint on disk, if there is one.
@@ -114,16 +110,17 @@ class TrainState:
         uri = self._workspace.uri(self._folder, "checkpoint.pt")
         if not files.exists(uri):
             return
-        saved = read_checkpoint(uri, (*self._parts, *self._facts()))
+        saved = read_checkpoint(uri, (*self._parts, *SAVED))
         try:
-            for name, now in self._facts().items():
-                if not isinstance(saved[name], type(now)):
-                    raise TypeError(f"{name} is no {type(now).__name__}")
+            for name in SAVED:
+                kind = type(getattr(self, name))
+                if not isinstance(saved[name], kind):
+                    raise TypeError(f"{name} is no {kind.__name__}")
             if not 0 <= saved["step"] <= num_steps:
                 raise ValueError(f"step {saved['step']}, expected 0 to {num_steps}")
-            if saved["clips"] != self._clips:
+            if saved["clips"] != self.clips:
                 raise ConfigError(
-                    f"{uri}: has learned from {_format(saved['clips'])}; there are {_format(self._clips)} now, and a "
+                    f"{uri}: has learned from {_format(saved['clips'])}; there are {_format(self.clips)} now, and a "
                     "run goes on with the clips that it began with. Bring these back, or train another model."
                 )
             from_rows(saved["curve"], TRAINING, "curve")
@@ -131,14 +128,13 @@ class TrainState:
                 self._model.load_state_dict(saved["best"])
             for name, part in self._parts.items():
                 part.load_state_dict(saved[name])
-            self.sums = {str(name): float(value) for name, value in saved["sums"].items()}
+            saved["sums"] = {str(name): float(value) for name, value in saved["sums"].items()}
         except torch.OutOfMemoryError:  # no word about the file
             raise
         except UNREADABLE as error:
             raise DataError(f"{uri}: of another model, or damaged ({error}). {REMEDY}") from error
-        self.step, self.elapsed_s, self.since = saved["step"], saved["elapsed_s"], saved["since"]
-        self._best, self.best_loss, self._best_step = saved["best"], saved["best_loss"], saved["best_step"]
-        self._curve = saved["curve"]
+        for name in SAVED:
+            setattr(self, name, saved[name])
 
     def add(self, figures: dict[str, Tensor]) -> None:
         """Count one step and its figures, which stay on their device until they are read."""
@@ -148,7 +144,7 @@ class TrainState:
     def read(self) -> list[dict[str, float]]:
         """Add the figures of the steps since the last call to the sums, and return them, step by step.
 
-        One transfer for many steps: a GPU that is asked at each step has nothing to do until the next one begins.
+        One transfer for many steps: a GPU that must answer at each step is idle until the next one begins.
         """
         rows = torch.stack([row for _, row in self._unread]).tolist() if self._unread else []
         read = [dict(zip(names, row, strict=True)) for (names, _), row in zip(self._unread, rows, strict=True)]
@@ -177,36 +173,37 @@ class TrainState:
 
     def note(self, split: str, metrics: dict[str, float], of_best: bool = False) -> None:
         """Add figures to the curve: of this step, or of the step that the best weights are from."""
-        step = self._best_step if of_best else self.step
-        run, elapsed_s = self._run, self.elapsed_s
-        self._curve += [
-            {"model": run, "step": step, "split": split, "elapsed_s": elapsed_s, "metric": name, "value": value}
+        step = self.best_step if of_best else self.step
+        model, elapsed_s = self._name, self.elapsed_s
+        self.curve += [
+            {"model": model, "step": step, "split": split, "elapsed_s": elapsed_s, "metric": name, "value": value}
             for name, value in metrics.items()
         ]
 
     def keep_if_best(self, loss: float | None) -> None:
-        """Copy the weights if no validation loss so far is as low; one that is no number is worse than any.
+        """Copy the weights if no validation loss so far is as low; a loss that is None or no number counts as infinite.
 
-        As long as there is none to judge by, the last weights are the best.
+        As long as all losses are infinite, the last weights are the best.
         """
         comparable = loss if loss is not None and math.isfinite(loss) else math.inf
         if comparable < self.best_loss or self.best_loss == math.inf:
-            self.best_loss, self._best_step = comparable, self.step
+            self.best_loss, self.best_step = comparable, self.step
             self.keep()
 
     def keep(self) -> None:
         """Copy the weights, as those of the best step."""
-        self._best = {name: value.detach().cpu().clone() for name, value in self._model.state_dict().items()}
+        self.best = {name: value.detach().cpu().clone() for name, value in self._model.state_dict().items()}
 
     def take_best(self) -> None:
         """Put the best weights back into the model."""
-        self._model.load_state_dict(self._best)
+        self._model.load_state_dict(self.best)
 
     def commit(self) -> None:
         """Write the checkpoint, and the curve so far."""
         saved = {name: part.state_dict() for name, part in self._parts.items()}
+        saved |= {name: getattr(self, name) for name in SAVED}
         with files.building(self._workspace.uri(self._folder, "checkpoint.pt")) as path, path.open("wb") as file:
-            torch.save(saved | self._facts(), file)  # into an open file: a path's name would become part of the bytes
+            torch.save(saved, file)  # into an open file: a path's name would become part of the bytes
         self._draw()
 
     def finish(self, clips_per_s: float) -> None:
@@ -217,38 +214,25 @@ class TrainState:
         """
         with files.building(self._workspace.uri(self._folder, "model.pt")) as path:
             with path.open("wb") as file:
-                torch.save({"model": self._best}, file)
+                torch.save({"model": self.best}, file)
             content = hash_bytes(path.read_bytes())
         self._draw()
-        best = [row for row in self._curve if row["step"] == self._best_step]
+        best = [row for row in self.curve if row["step"] == self.best_step]
         self._workspace.finish(
             self._folder,
             content=content,
-            clips=self._clips,
+            clips=self.clips,
             step=self.step,
-            best_step=self._best_step,
+            best_step=self.best_step,
             figures={f"{row['split']}_{row['metric']}": row["value"] for row in best},
             clips_per_s=clips_per_s,
         )
 
-    def _facts(self) -> dict[str, Any]:
-        return {
-            "clips": self._clips,
-            "step": self.step,
-            "elapsed_s": self.elapsed_s,
-            "sums": self.sums,
-            "since": self.since,
-            "curve": self._curve,
-            "best_loss": self.best_loss,
-            "best_step": self._best_step,
-            "best": self._best,
-        }
-
     def _draw(self) -> None:
         started = self._workspace.stage(self._folder)["started"]
         uri = self._workspace.uri(self._folder, "tensorboard", FILE_NAME)
-        files.commit_bytes(uri, event_file(self._curve, started))
-        self._workspace.commit(TRAINING_FOLDER, self._run, from_rows(self._curve, TRAINING, self._run), TRAINING)
+        files.commit_bytes(uri, event_file(self.curve, started))
+        self._workspace.commit(TRAINING_FOLDER, self._name, from_rows(self.curve, TRAINING, self._name), TRAINING)
 
 
 def _format(clips: dict[str, dict[str, Any]]) -> str:

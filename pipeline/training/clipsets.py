@@ -3,7 +3,7 @@
 import concurrent.futures
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import duckdb
@@ -24,12 +24,6 @@ PARTS_FILE = "parts.json"
 NUM_READERS = 16
 
 
-def load_split(workspace: Workspace, split: str, splitting: SplittingConfig) -> ClipSet:
-    """Every kept clip of a split, before anything is known of its content."""
-    (clips,) = load_splits(workspace, (split,), splitting, workspace.require(CLIPS_FOLDER))
-    return clips
-
-
 def load_splits(
     workspace: Workspace, splits: Sequence[str], splitting: SplittingConfig, parts: Sequence[str]
 ) -> list[ClipSet]:
@@ -42,7 +36,7 @@ def load_splits(
         kept = pc.equal(clips["outcome"], "kept")
         return clips.select(PLACE).append_column("split", of_clip).filter(kept)
 
-    return _sets(workspace, splits, _read_all(read, parts))
+    return _load(workspace, splits, read, parts)
 
 
 def load_clips(workspace: Workspace, selection: str, split: str) -> ClipSet:
@@ -72,13 +66,13 @@ def load_selected(workspace: Workspace, selection: str, splits: Sequence[str], p
             """
             return database.sql(sql, params={"barred": list(VIDEO_REASONS)}).to_arrow_table()
 
-    return _sets(workspace, splits, _read_all(read, parts))
+    return _load(workspace, splits, read, parts)
 
 
 def begun_with(workspace: Workspace, folder: str, source: str, is_finished: bool = False) -> list[str]:
-    """The parts of `source` that `folder` is made from: those that were there when this was first asked of it.
+    """The parts of `source` that `folder` is made from: those that were there at the first call, when they are stored.
 
-    What is added to a collection later does not disturb a run that is resumed; a finished one needs them no more.
+    So parts that are added to a collection later do not change a run that is resumed.
 
     Raises:
         ConfigError: one of them is gone, and the run has not finished.
@@ -106,12 +100,11 @@ def describe(clips: ClipSet) -> dict[str, Any]:
     return {"num_clips": len(clips), "num_videos": clips.num_videos, "fingerprint": digest.hexdigest()[:12]}
 
 
-def _read_all(read: Callable[[str], pa.Table], parts: Iterable[str]) -> pa.Table:
-    """The tables of all parts, in order."""
+def _load(
+    workspace: Workspace, splits: Sequence[str], read: Callable[[str], pa.Table], parts: Sequence[str]
+) -> list[ClipSet]:
+    """The clips of each split, among the rows that `read` returns for each part, in the order of the parts."""
     with concurrent.futures.ThreadPoolExecutor(NUM_READERS) as pool:
-        return pa.concat_tables(pool.map(read, parts))
-
-
-def _sets(workspace: Workspace, splits: Sequence[str], rows: pa.Table) -> list[ClipSet]:
-    of = {split: rows.filter(pc.equal(rows["split"], split)).drop_columns("split") for split in splits}
-    return [ClipSet(workspace, CLIPS_FOLDER, of[split]) for split in splits]
+        rows = pa.concat_tables(pool.map(read, parts))
+    of_split = [rows.filter(pc.equal(rows["split"], split)).drop_columns("split") for split in splits]
+    return [ClipSet(workspace, CLIPS_FOLDER, clips) for clips in of_split]

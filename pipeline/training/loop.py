@@ -86,7 +86,7 @@ class _Run(Generic[Model]):
         self.model = learner.model()
         learner.initialise(self.model, workspace)
         self.model.to(context.device)
-        memory = learner.begin(train_set, seed, context) if isinstance(learner, HasMemoryBank) else nn.Module()
+        memory = learner.begin(context) if isinstance(learner, HasMemoryBank) else nn.Module()
         memory.to(context.device)
         # what is frozen must not decay
         learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -94,7 +94,8 @@ class _Run(Generic[Model]):
         self.optimiser = torch.optim.AdamW(learning, lr=rate, weight_decay=decay)
         self.scaler = torch.amp.GradScaler(context.device.type, enabled=self.config.precision == "fp16")
         clips = {"train": describe(train_set), "validate": describe(validation_set)}
-        self.state = TrainState(workspace, folder, self.model, memory, self.optimiser, self.scaler, clips)
+        parts = {"model": self.model, "memory": memory, "optimiser": self.optimiser, "scaler": self.scaler}
+        self.state = TrainState(workspace, folder, parts, clips)
         self.state.restore(self.config.num_steps)
         if self.state.step:
             context.report(self.state.step, {})

@@ -58,11 +58,8 @@ class TrainingConfig:
 
 def half_precision(precision: str, device: torch.device) -> torch.autocast:
     """The context in which a network computes; nothing changes for fp32."""
-    return torch.autocast(
-        device.type,
-        dtype=HALF_PRECISION_DTYPES.get(precision, torch.bfloat16),
-        enabled=precision in HALF_PRECISION_DTYPES,
-    )
+    dtype = HALF_PRECISION_DTYPES.get(precision)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
 class Learner(Protocol[Model]):
@@ -113,7 +110,7 @@ class Learner(Protocol[Model]):
 class HasMemoryBank(Protocol):
     """A learner whose loss needs the other workers, or a memory that outlives a step."""
 
-    def begin(self, clips: ClipSet, seed: int, context: "Context") -> nn.Module:
+    def begin(self, context: "Context") -> nn.Module:
         """Take what `loss` will need; return the memory, a module of buffers that the checkpoint keeps."""
 
     def after_step(self) -> None:
