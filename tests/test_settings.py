@@ -32,7 +32,11 @@ def test_a_folder_that_is_no_workspace_has_no_values(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("stage", "says"),
-    [("fitlering", "filtering"), ("min_scor", "filtering.min_score"), ("memory_bank.sise", "coincidence.memory_bank.size")],
+    [
+        ("fitlering", "filtering"),
+        ("min_scor", "filtering.min_score"),
+        ("memory_bank.sise", "coincidence.memory_bank.size"),
+    ],
 )
 def test_a_misspelt_group_or_field_gets_the_nearest_name(stage: str, says: str) -> None:
     with pytest.raises(ConfigError, match=rf"no such field\. Expected one of collecting, .* Did you mean {says}\?$"):
