@@ -36,12 +36,8 @@ class Separated:
 
     duration_s: float
     """Length of its sound, and of both stems."""
-    num_windows: int
-    """Passes through the model."""
     on_screen_share: float | None
     """Power of the on-screen stem over the power of both; None if both are silent."""
-    num_clipped: int
-    """Samples of the stems beyond full scale, limited to it."""
     video_copied: bool
     """Whether the picture's stream is the original's; False: its codec does not fit into mp4, so it is encoded anew."""
 
@@ -79,21 +75,13 @@ def separate_video(uri: str, out: str, spec: ClipSpec, model: nn.Module, limit_s
         path = stack.enter_context(files.local_copy(uri))
         names = [f"{stem}.{kind}" for kind in ("flac", "mp4") for stem in STEMS]
         made = [stack.enter_context(files.building(files.join(out, name))) for name in names]
-        num_windows = 0
-
-        def estimate(window: Window) -> np.ndarray:
-            nonlocal num_windows
-            num_windows += 1
-            return estimate_window(model, window, spec)
-
-        blocks = stitch(windows(Decoding(path, spec, limit_s), spec), spec, estimate)
-        num_samples, power, num_clipped = _write_stems(made[:2], spec, blocks)
+        of_video = windows(Decoding(path, spec, limit_s), spec)
+        blocks = stitch(of_video, spec, lambda window: estimate_window(model, window, spec))
+        num_samples, power = _write_stems(made[:2], spec, blocks)
         video_copied = write_mp4s(path, made[:2], made[2:], limit_s)
     return Separated(
         duration_s=num_samples / spec.sample_rate_hz,
-        num_windows=num_windows,
         on_screen_share=float(power[0] / power.sum()) if power.sum() else None,
-        num_clipped=num_clipped,
         video_copied=video_copied,
     )
 
@@ -192,9 +180,9 @@ def estimate_window(model: nn.Module, window: Window, spec: ClipSpec) -> np.ndar
 
 def _write_stems(
     paths: list[Path], spec: ClipSpec, blocks: Iterable[tuple[np.ndarray, np.ndarray]]
-) -> tuple[int, np.ndarray, int]:
-    """Write both FLACs; return their length in samples, the [2] sums of squares, and how many samples were clipped."""
-    num_samples, num_clipped, power = 0, 0, np.zeros(2)
+) -> tuple[int, np.ndarray]:
+    """Write both FLACs, limited to full scale; return their length in samples and the [2] sums of squares."""
+    num_samples, power = 0, np.zeros(2)
     with contextlib.ExitStack() as stack:
         files = [
             stack.enter_context(soundfile.SoundFile(path, "w", spec.sample_rate_hz, 1, format="FLAC", subtype="PCM_24"))
@@ -203,9 +191,7 @@ def _write_stems(
         for mixture, on_screen in blocks:
             num_samples += len(mixture)
             for i, stem in enumerate((on_screen, mixture - on_screen)):
-                scaled = np.rint(stem * PCM24)
-                limited = np.clip(scaled, -PCM24, PCM24 - 1).astype(np.int32)
-                num_clipped += int(np.count_nonzero(limited != scaled))
+                limited = np.clip(np.rint(stem * PCM24), -PCM24, PCM24 - 1).astype(np.int32)
                 power[i] += np.square(stem, dtype=np.float64).sum()
                 files[i].write(limited << 8)  # soundfile takes the upper 24 of 32 bits
-    return num_samples, power, num_clipped
+    return num_samples, power
