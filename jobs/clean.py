@@ -7,10 +7,6 @@ import typer
 
 from jobs.console.options import ReadRoot
 from pipeline.errors import ConfigError
-from pipeline.storage import files
-from pipeline.storage.lineage import dependents, list_outputs, list_stages
-from pipeline.storage.locking import claim
-from pipeline.storage.workspace import open_workspace
 
 
 def command(
@@ -25,6 +21,11 @@ def command(
 
     Example: earshot clean --root my_workspace --from scores/coincidence
     """
+    from pipeline.storage import files
+    from pipeline.storage.lineage import dependents, list_outputs, list_stages
+    from pipeline.storage.locking import claim
+    from pipeline.storage.workspace import open_workspace
+
     workspace, stage = open_workspace(root), stage.strip("/")
     stages = list_stages(workspace)
     folders = [stage, *dependents(stages, stage)]

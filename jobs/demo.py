@@ -5,13 +5,10 @@ from typing import Annotated
 import typer
 
 from jobs.console.options import Address
-from jobs.console.session import open_session
 from jobs.run import run
 from jobs.train import Workers
 from jobs.world import render
 from pipeline.errors import ConfigError
-from pipeline.storage import files
-from pipeline.synthetic.planning import WorldConfig
 
 # 5 s is one clip per video: what generalises is learnt from many videos, not from many moments of a few.
 NUM_VIDEOS, DURATION_S = 900, 5.0
@@ -30,6 +27,10 @@ def command(
 
     Example: earshot demo --root workspace
     """
+    from jobs.console.session import open_session
+    from pipeline.storage import files
+    from pipeline.synthetic.planning import WorldConfig
+
     if not files.store_at(root).is_local:
         raise ConfigError(f"--root {root}: the demo renders its videos to a local folder. Choose one.")
     session = open_session(root, "tiny", None, seed, address)

@@ -4,19 +4,25 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from cluster.resources import FILTERING
-from jobs.console.options import Address, Name, Preset, Root, Scorer, Seed, Set
-from jobs.console.session import Session, open_session
+from jobs.console.options import Name, Scorer, Session, with_session
 from pipeline.errors import ConfigError
-from pipeline.selection.duplicate_groups import group_facts
-from pipeline.selection.duplicates import find_duplicates
-from schemas.duplicates import DUPLICATES
 
 R = TypeVar("R")
 PARTS_PER_TASK = {"compare": 16, "match": 1}  # to read one part's embeddings takes 10 ms, to match its clips minutes
 
 
-def find(session: Session, name: str, model: str) -> None:
-    """Compare the videos of parts that have not been compared."""
+def find(session: Session, name: Name = "default", model: Scorer = "coincidence") -> None:
+    """Find videos that are uploads of the same content, for a selection of the same name.
+
+    Reads scores/<model>/ and videos/. Writes duplicates/<name>/: the group and the split of every video that shares at
+    least half of its clips, or of the other's, with another video.
+
+    Example: earshot duplicates --root my_workspace --name strict --set duplicates.similarity=0.9
+    """
+    from pipeline.selection.duplicate_groups import group_facts
+    from pipeline.selection.duplicates import find_duplicates
+    from schemas.duplicates import DUPLICATES
+
     folder, scores = f"duplicates/{name}", f"scores/{model}"
     session = session.resume(folder)
     workspace, config = session.workspace, session.config
@@ -40,20 +46,4 @@ def find(session: Session, name: str, model: str) -> None:
         session.done("duplicates", f"{note}{num_groups} groups of uploads, the largest of {largest} videos", folder)
 
 
-def command(
-    root: Root,
-    name: Name = "default",
-    model: Scorer = "coincidence",
-    preset: Preset = None,
-    settings: Set = None,
-    seed: Seed = None,
-    address: Address = None,
-) -> None:
-    """Find videos that are uploads of the same content, for a selection of the same name.
-
-    Reads scores/<model>/ and videos/. Writes duplicates/<name>/: the group and the split of every video that shares at
-    least half of its clips, or of the other's, with another video.
-
-    Example: earshot duplicates --root my_workspace --name strict --set duplicates.similarity=0.9
-    """
-    find(open_session(root, preset, settings, seed, address), name, model)
+command = with_session(find)

@@ -3,21 +3,44 @@
 from typing import Annotated
 
 from cluster.resources import EVALUATING
-from jobs.console.options import Address, Preset, Root, Seed, Set, named
+from jobs.console.options import Session, named, with_session
 from jobs.console.remedies import explain
-from jobs.console.session import Session, open_session
 from pipeline.errors import ConfigError
-from pipeline.evaluation.evaluating import Evaluation, commit_summary
 from pipeline.formatting import format_counts
-from pipeline.learners.loading import find_entry, learner_of, trained_models
 
 
-def evaluate(session: Session, model: str, mixtures: str) -> None:
+def evaluate(
+    session: Session,
+    model: Annotated[str | None, named("Name of the model. Default: every trained one.")] = None,
+    mixtures: Annotated[str, named("Name of the frozen sets, for models that are evaluated on them.")] = "default",
+) -> None:
+    """Measure the models on held-out clips.
+
+    Reads models/<model>/ and what its learner is evaluated on: for separation mixtures/<mixtures>/ (SI-SNR, off-screen
+    suppression, AUC-ROC), for coincidence the scores of all clips (match AUC). Writes
+    reports/model=<model>/: a summary, and the rows that it is made of.
+
+    Example: earshot evaluate --root my_workspace
+    """
+    from pipeline.learners.loading import trained_models
+
+    models = [model] if model else trained_models(session.workspace)
+    if not models:
+        where, facts = session.workspace.uri("models"), {"folder": "models/NAME", "root": session.workspace.root}
+        raise ConfigError(f"{where}: no trained model.", "missing", **facts)
+    for name in models:
+        _evaluate(session, name, mixtures)
+
+
+def _evaluate(session: Session, model: str, mixtures: str) -> None:
     """Evaluate the parts that have no rows yet, then write the summary; again where there is more to summarise."""
+    from pipeline.evaluation.evaluating import commit_summary
+    from pipeline.learners.loading import find_entry, learner_of
+
     workspace, report = session.workspace, f"reports/model={model}"
     kind = find_entry(learner_of(workspace, model)).evaluation()
     session = session.resume(report)
-    evaluation: Evaluation = kind(workspace, model, mixtures, session.seed)
+    evaluation = kind(workspace, model, mixtures, session.seed)
     if folder := evaluation.missing():
         missing = ConfigError(f"{workspace.uri(folder)}: not complete.", "missing", folder=folder, root=workspace.root)
         print(f"evaluate {model}: {explain(missing, 'evaluate')}")
@@ -38,27 +61,4 @@ def evaluate(session: Session, model: str, mixtures: str) -> None:
         session.done(f"evaluate {model}", ", ".join(text) or "too few clips: nothing to compare", report)
 
 
-def command(
-    root: Root,
-    model: Annotated[str | None, named("Name of the model. Default: every trained one.")] = None,
-    mixtures: Annotated[str, named("Name of the frozen sets, for models that are evaluated on them.")] = "default",
-    preset: Preset = None,
-    settings: Set = None,
-    seed: Seed = None,
-    address: Address = None,
-) -> None:
-    """Measure the models on held-out clips.
-
-    Reads models/<model>/ and what its learner is evaluated on: for separation mixtures/<mixtures>/ (SI-SNR, off-screen
-    suppression, AUC-ROC), for coincidence the scores of all clips (match AUC). Writes
-    reports/model=<model>/: a summary, and the rows that it is made of.
-
-    Example: earshot evaluate --root my_workspace
-    """
-    session = open_session(root, preset, settings, seed, address)
-    models = [model] if model else trained_models(session.workspace)
-    if not models:
-        where, facts = session.workspace.uri("models"), {"folder": "models/NAME", "root": session.workspace.root}
-        raise ConfigError(f"{where}: no trained model.", "missing", **facts)
-    for name in models:
-        evaluate(session, name, mixtures)
+command = with_session(evaluate)

@@ -4,24 +4,31 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from cluster.resources import FILTERING
-from jobs.console.options import Address, Name, Preset, Root, Scorer, Seed, Set
-from jobs.console.session import Session, open_session
+from jobs.console.options import Name, Scorer, Session, with_session
 from pipeline.errors import ConfigError
 from pipeline.formatting import format_counts
-from pipeline.selection.cutoffs import load_or_compute
-from pipeline.selection.deciding import DecidePart, format_none_kept, summarize
-from pipeline.selection.duplicates import check_settings
-from pipeline.selection.filtering import ClipRules, check_values
-from pipeline.selection.leakage import audit
-from pipeline.selection.representatives import load_or_choose
-from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER
 
 R = TypeVar("R")
 PARTS_PER_TASK = 16  # to decide on a part takes 10 ms, as long as to start a task
 
 
-def select(session: Session, name: str, model: str) -> None:
-    """Decide on the parts that have no decisions yet, and prove that no video is in two splits."""
+def select(session: Session, name: Name = "default", model: Scorer = "coincidence") -> None:
+    """Decide which clips train and evaluate the next model.
+
+    Reads clips/, scores/<model>/, labels/ if there are any, and duplicates/<name>/ if duplicates.similarity is set.
+    Writes selections/<name>/: for every clip whether it is kept, the first rule that refused it, and its split. Ends
+    with an audit: no video, and no group of uploads of the same content, is in two splits.
+
+    Example: earshot filter --root my_workspace --name strict --set filtering.min_score=0.9
+    """
+    from pipeline.selection.cutoffs import load_or_compute
+    from pipeline.selection.deciding import DecidePart, format_none_kept, summarize
+    from pipeline.selection.duplicates import check_settings
+    from pipeline.selection.filtering import ClipRules, check_values
+    from pipeline.selection.leakage import audit
+    from pipeline.selection.representatives import load_or_choose
+    from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER
+
     folder, scores, duplicates = f"selections/{name}", f"scores/{model}", f"duplicates/{name}"
     session = session.resume(duplicates).resume(folder)
     workspace, config = session.workspace, session.config
@@ -68,21 +75,4 @@ def select(session: Session, name: str, model: str) -> None:
         session.done("filter", f"{format_counts(counts)}{none_kept}; {note}; {audited}", folder)
 
 
-def command(
-    root: Root,
-    name: Name = "default",
-    model: Scorer = "coincidence",
-    preset: Preset = None,
-    settings: Set = None,
-    seed: Seed = None,
-    address: Address = None,
-) -> None:
-    """Decide which clips train and evaluate the next model.
-
-    Reads clips/, scores/<model>/, labels/ if there are any, and duplicates/<name>/ if duplicates.similarity is set.
-    Writes selections/<name>/: for every clip whether it is kept, the first rule that refused it, and its split. Ends
-    with an audit: no video, and no group of uploads of the same content, is in two splits.
-
-    Example: earshot filter --root my_workspace --name strict --set filtering.min_score=0.9
-    """
-    select(open_session(root, preset, settings, seed, address), name, model)
+command = with_session(select)

@@ -2,19 +2,17 @@
 
 import dataclasses
 import shlex
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cluster.resources import LABELING
-from jobs.console.options import Address, Preset, Root, Seed, Set
+from jobs.console.options import Session, with_session
 from jobs.console.progress import printable
-from jobs.console.session import Session, open_session
-from pipeline.collection.published_lists import ROWS
 from pipeline.formatting import format_counts
-from pipeline.labels.labeling import FileFacts, LabelPart, LabelSummary, summarize_labels
-from pipeline.labels.ratings import read_judgements
-from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER
+
+if TYPE_CHECKING:
+    from pipeline.labels.labeling import FileFacts, LabelSummary
 
 LABELS_HELP = (
     "CSV or Parquet with video, on_screen, off_screen; or a published clip list. Repeatable, and '*' stands for any "
@@ -23,8 +21,18 @@ LABELS_HELP = (
 Labels = Annotated[list[str], typer.Option(help=LABELS_HELP)]
 
 
-def label(session: Session, labels: list[str]) -> None:
-    """Label the parts that have no labels yet."""
+def label(session: Session, labels: Labels) -> None:
+    """Label clips as on-screen, off-screen, mixed or quiet.
+
+    Reads label files and clips/. Writes labels/: one row per clip that is judged, with the label that all its raters
+    gave it, or `conflict`, or `too_few_raters` (labeling.min_raters).
+
+    Example: earshot label --root my_workspace --labels votes.csv --labels more_votes.parquet
+    """
+    from pipeline.labels.labeling import LabelPart, summarize_labels
+    from pipeline.labels.ratings import read_judgements
+    from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER
+
     session = session.resume(LABELS_FOLDER)
     workspace, config = session.workspace, session.config.labeling
     workspace.require(CLIPS_FOLDER)
@@ -42,8 +50,10 @@ def label(session: Session, labels: list[str]) -> None:
         session.done("label", format_counts(counts) or "nothing to do, every part is labelled", LABELS_FOLDER)
 
 
-def _print_quality(session: Session, files: dict[str, FileFacts], summary: LabelSummary) -> None:
+def _print_quality(session: Session, files: "dict[str, FileFacts]", summary: "LabelSummary") -> None:
     """Print what the files hold, how much is labelled, how far the raters agree, and where they do not."""
+    from pipeline.collection.published_lists import ROWS
+
     for name, facts in files.items():
         whole = " as published" if name in ROWS else ""  # another number would have been refused
         here = f"{facts.num_matched} of {facts.num_videos} videos are here"
@@ -57,19 +67,4 @@ def _print_quality(session: Session, files: dict[str, FileFacts], summary: Label
         )
 
 
-def command(
-    root: Root,
-    labels: Labels,
-    preset: Preset = None,
-    settings: Set = None,
-    seed: Seed = None,
-    address: Address = None,
-) -> None:
-    """Label clips as on-screen, off-screen, mixed or quiet.
-
-    Reads label files and clips/. Writes labels/: one row per clip that is judged, with the label that all its raters
-    gave it, or `conflict`, or `too_few_raters` (labeling.min_raters).
-
-    Example: earshot label --root my_workspace --labels votes.csv --labels more_votes.parquet
-    """
-    label(open_session(root, preset, settings, seed, address), labels)
+command = with_session(label)

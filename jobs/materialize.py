@@ -1,16 +1,22 @@
 """Copy a selection's kept clips into shuffled training shards: selections/<name> -> materialized/<name>."""
 
 from cluster.resources import FILTERING
-from jobs.console.options import Address, Preset, Root, Seed, Selection, Set
-from jobs.console.session import Session, open_session
+from jobs.console.options import Selection, Session, with_session
 from pipeline.formatting import format_counts
 from pipeline.hashing import hash_json
-from pipeline.selection.leakage import audit
-from pipeline.selection.materializing import MaterializePart, plan_shards
 
 
-def materialize(session: Session, selection: str) -> None:
-    """Write the shuffled shards of a selection that are missing."""
+def materialize(session: Session, selection: Selection = "default") -> None:
+    """Copy the kept clips of a selection into shuffled shards, for trainers that read tars in sequence.
+
+    Reads selections/<selection>/ and clips/. Writes materialized/<selection>/: tars of each split, in which clips of
+    one video are far apart. Ends with the audit of `earshot filter`.
+
+    Example: earshot materialize --root my_workspace --selection strict
+    """
+    from pipeline.selection.leakage import audit
+    from pipeline.selection.materializing import MaterializePart, plan_shards
+
     folder, source = f"materialized/{selection}", f"selections/{selection}"
     session = session.resume(folder)
     workspace, config = session.workspace, session.config.materializing
@@ -30,19 +36,4 @@ def materialize(session: Session, selection: str) -> None:
         session.done("materialize", f"{note}; {audit(workspace)}", folder)
 
 
-def command(
-    root: Root,
-    selection: Selection = "default",
-    preset: Preset = None,
-    settings: Set = None,
-    seed: Seed = None,
-    address: Address = None,
-) -> None:
-    """Copy the kept clips of a selection into shuffled shards, for trainers that read tars in sequence.
-
-    Reads selections/<selection>/ and clips/. Writes materialized/<selection>/: tars of each split, in which clips of
-    one video are far apart. Ends with the audit of `earshot filter`.
-
-    Example: earshot materialize --root my_workspace --selection strict
-    """
-    materialize(open_session(root, preset, settings, seed, address), selection)
+command = with_session(materialize)

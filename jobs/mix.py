@@ -1,15 +1,20 @@
 """Freeze the evaluation sets: a selection and labels -> mixtures/<name>/on_mom-00000 and so on."""
 
 from cluster.resources import MIXING
-from jobs.console.options import Address, Name, Preset, Root, Seed, Selection, Set
-from jobs.console.session import Session, open_session
-from pipeline.evaluation.mixing import EVAL_SETS, MixPart, plan_mixtures
+from jobs.console.options import Name, Selection, Session, with_session
 from pipeline.formatting import format_counts
-from pipeline.storage.workspace import LABELS_FOLDER
 
 
-def mix(session: Session, name: str, selection: str) -> None:
-    """Render the parts of the evaluation sets that are missing."""
+def mix(session: Session, name: Name = "default", selection: Selection = "default") -> None:
+    """Freeze evaluation sets of held-out videos: on_single, off_single, on_mom and off_mom.
+
+    Reads clips/ and selections/<selection>/. Writes mixtures/<name>/: tars of examples, and one row per example.
+
+    Example: earshot mix --root my_workspace --set mixing.max_examples=500
+    """
+    from pipeline.evaluation.mixing import EVAL_SETS, MixPart, plan_mixtures
+    from pipeline.storage.workspace import LABELS_FOLDER
+
     folder = f"mixtures/{name}"
     session = session.resume(folder)
     workspace, config = session.workspace, session.config.mixing
@@ -33,19 +38,4 @@ def mix(session: Session, name: str, selection: str) -> None:
         session.done("mix", f"{format_counts(counts)} ({format_counts(sizes)}){note}", folder)
 
 
-def command(
-    root: Root,
-    name: Name = "default",
-    selection: Selection = "default",
-    preset: Preset = None,
-    settings: Set = None,
-    seed: Seed = None,
-    address: Address = None,
-) -> None:
-    """Freeze evaluation sets of held-out videos: on_single, off_single, on_mom and off_mom.
-
-    Reads clips/ and selections/<selection>/. Writes mixtures/<name>/: tars of examples, and one row per example.
-
-    Example: earshot mix --root my_workspace --set mixing.max_examples=500
-    """
-    mix(open_session(root, preset, settings, seed, address), name, selection)
+command = with_session(mix)

@@ -6,19 +6,14 @@ from typing import Annotated, Literal
 import typer
 
 from jobs.console.options import ReadRoot
-from jobs.console.tables import show
 from pipeline.errors import ConfigError
-from pipeline.reports.querying import describe, query, tables
-from pipeline.storage.workspace import open_workspace
-from schemas.fields import table_name
 
 MAX_ROWS = 50
-VIEWS = ", ".join(table_name(schema) for schema, _ in tables())
 
 
 def command(
     root: ReadRoot,
-    sql: Annotated[str | None, typer.Argument(help=f"One SELECT, in DuckDB's SQL, over {VIEWS}.")] = None,
+    sql: Annotated[str | None, typer.Argument(help="One SELECT, in DuckDB's SQL, over the views of --columns.")] = None,
     columns: Annotated[bool, typer.Option("--columns", help="List every view's columns, units and meaning.")] = False,
     format: Annotated[
         Literal["table", "csv", "json"], typer.Option(help="How to print; csv and json print all.")
@@ -30,6 +25,10 @@ def command(
 
     Example: earshot query --root my_workspace "SELECT eval_set, median(si_snr_db) FROM examples GROUP BY 1"
     """
+    from jobs.console.tables import show
+    from pipeline.reports.querying import describe, query
+    from pipeline.storage.workspace import open_workspace
+
     workspace = open_workspace(root)
     if columns or sql is None:
         show(["view", "column", "type", "unit", "meaning"], [list(row) for row in describe()])

@@ -1,17 +1,22 @@
 """The report: every table of the workspace -> one self-contained HTML page, and its figures on the terminal."""
 
+from typing import TYPE_CHECKING
+
 from jobs.console.options import ReadRoot
 from jobs.console.progress import printable
-from jobs.console.tables import show
-from pipeline.reports.reporting import make_report
-from pipeline.storage import files
-from pipeline.storage.workspace import Workspace, open_workspace
+
+if TYPE_CHECKING:
+    from pipeline.storage.workspace import Workspace
 
 PAGE = "report.html"
 
 
-def report(workspace: Workspace) -> None:
+def report(workspace: "Workspace") -> None:
     """Print the figures with their baselines and the clips of extreme scores; write the page."""
+    from jobs.console.tables import show
+    from pipeline.reports.reporting import make_report
+    from pipeline.storage import files
+
     found = make_report(workspace)
     show(["model", "figure", "value", "baseline", "which is", "n"], [[row.of, *row.cells()] for row in found.figures])
     if found.extremes:
@@ -30,4 +35,6 @@ def command(root: ReadRoot) -> None:
 
     Example: earshot report --root my_workspace
     """
+    from pipeline.storage.workspace import open_workspace
+
     report(open_workspace(root))

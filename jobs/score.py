@@ -3,16 +3,21 @@
 import shlex
 
 from cluster.resources import SCORING
-from jobs.console.options import Address, Preset, Root, Scorer, Seed, Set
-from jobs.console.session import Session, open_session
+from jobs.console.options import Scorer, Session, with_session
 from pipeline.formatting import format_counts
-from pipeline.learners.loading import check_model
-from pipeline.selection.scoring import ScorePart
-from pipeline.storage.workspace import CLIPS_FOLDER
 
 
-def score(session: Session, model: str) -> None:
-    """Score the parts that have no scores yet."""
+def score(session: Session, model: Scorer = "coincidence") -> None:
+    """Score how well each clip's sound and picture belong together.
+
+    Reads clips/ and models/<model>/. Writes scores/<model>/: a probability and two embeddings per kept clip.
+
+    Example: earshot score --root my_workspace
+    """
+    from pipeline.learners.loading import check_model
+    from pipeline.selection.scoring import ScorePart
+    from pipeline.storage.workspace import CLIPS_FOLDER
+
     workspace, folder = session.workspace, f"scores/{model}"
     workspace.require(CLIPS_FOLDER)
     inputs = check_model(workspace, model, "coincidence")
@@ -27,18 +32,4 @@ def score(session: Session, model: str) -> None:
         session.done("score", format_counts(counts) or "nothing to do, every clip is scored", folder)
 
 
-def command(
-    root: Root,
-    model: Scorer = "coincidence",
-    preset: Preset = None,
-    settings: Set = None,
-    seed: Seed = None,
-    address: Address = None,
-) -> None:
-    """Score how well each clip's sound and picture belong together.
-
-    Reads clips/ and models/<model>/. Writes scores/<model>/: a probability and two embeddings per kept clip.
-
-    Example: earshot score --root my_workspace
-    """
-    score(open_session(root, preset, settings, seed, address), model)
+command = with_session(score)

@@ -2,17 +2,10 @@
 
 from typing import Annotated
 
-import torch
 import typer
 
 from jobs.console.options import ReadRoot, named
-from pipeline.clip_specs import ClipSpecs
-from pipeline.config import from_dict
 from pipeline.errors import ClipError, ConfigError, DataError
-from pipeline.inference.separating import separate_video
-from pipeline.learners.loading import load_model
-from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, open_workspace
 
 
 def command(
@@ -28,6 +21,15 @@ def command(
 
     Example: earshot separate holiday.mp4 --root my_workspace --out separated
     """
+    import torch
+
+    from pipeline.clip_specs import ClipSpecs
+    from pipeline.config import from_dict
+    from pipeline.inference.separating import separate_video
+    from pipeline.learners.loading import load_model
+    from pipeline.storage import files
+    from pipeline.storage.workspace import CLIPS_FOLDER, open_workspace
+
     workspace = open_workspace(root)
     if not files.exists(video):
         raise ConfigError(f"{video}: no such file. Expected a video: a path or an s3:// address.")

@@ -5,12 +5,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.console.options import Preset
-from jobs.console.overrides import list_settings
-from jobs.console.presets import preset as find_preset
-from jobs.console.session import DEFAULT_PRESET, open_session
+from jobs.console.options import DEFAULT_PRESET, Preset
 from pipeline.errors import ConfigError, did_you_mean
-from pipeline.storage.workspace import open_workspace
 
 WIDTH = 100
 
@@ -26,6 +22,11 @@ def command(
 
     Example: earshot settings filtering --preset base
     """
+    from jobs.console.overrides import list_settings
+    from jobs.console.presets import preset as find_preset
+    from jobs.console.session import open_session
+    from pipeline.storage.workspace import open_workspace
+
     if root is None:
         config = find_preset(preset or DEFAULT_PRESET)
     elif preset is None:

@@ -3,42 +3,57 @@
 import dataclasses
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
-from cluster.resources import SHARDING, WorkerResources
-from jobs.console.options import Address, Collection, Media, Preset, Root, Seed, Set
-from jobs.console.presets import PipelineConfig
+from cluster.resources import SHARDING
+from jobs.console.options import Collection, Media, Session, one_of, with_session
 from jobs.console.progress import printable
-from jobs.console.session import Session, open_session
-from pipeline.clips.reconciling import reconcile
-from pipeline.clips.sharding import ShardPart
-from pipeline.collection.collecting import plan_parts
-from pipeline.collection.listing import list_videos
 from pipeline.errors import DataError
 from pipeline.formatting import format_counts
-from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
-from schemas.videos import REJECTED
+from schemas.outcomes import REJECTED
 
 NUM_NAMED = 5  # addresses of changed videos on the terminal
 
 
-def shard(session: Session, collection: str, media: str | None = None, retry: Sequence[str] = ()) -> None:
-    """List the collection, give new and retried videos a part, cut the parts that are not cut, and take stock.
+def shard(
+    session: Session,
+    collection: Collection,
+    retry: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Cut rejected videos again, by reason: {', '.join(REJECTED)}. Repeatable.",
+            callback=one_of("--retry", REJECTED),
+        ),
+    ] = None,
+    media: Media = None,
+) -> None:
+    """Cut a collection of videos into clips.
 
-    Raises:
-        ConfigError: the collection is not there.
-        DataError: no file in it gave a clip; what is wrong with each stands in its row.
+    Reads the collection. Writes clips/ (WebDataset tars, one row per planned clip) and videos/ (one row per video, kept
+    or with the reason why not). Run it again to cut videos that are new, or to go on after it was stopped. It ends with
+    a count of every video and clip by outcome, and fails if one is not accounted for, or if no file gave a clip.
+
+    Example: earshot shard --collection my_videos --root my_workspace
     """
+    from pipeline.clips.reconciling import reconcile
+    from pipeline.clips.sharding import ShardPart
+    from pipeline.collection.collecting import plan_parts
+    from pipeline.collection.listing import list_videos
+    from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
+
     workspace, config = session.workspace, session.config
     videos = list_videos(collection, workspace.root, media)  # a collection that is not there leaves no trace
     with session.begin(CLIPS_FOLDER, {"clips": config.clips, "sharding": config.sharding}, {}):
-        planned = plan_parts(workspace, videos, config.collecting, retry)
+        planned = plan_parts(workspace, videos, config.collecting, retry or ())
         parts = workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER)
         work = ShardPart(workspace, config.clips.base, config.sharding)
-        session.map("shard", work, parts, needs(config), note=format_cutting)
+        # time enough for a part in which every video takes all that it may, and an hour for the rest
+        limit_s = config.collecting.videos_per_part * config.sharding.video_limit_s + 3600
+        needs = dataclasses.replace(SHARDING, limit_s=limit_s)
+        session.map("shard", work, parts, needs, note=format_cutting)
         totals = reconcile(workspace)
         if parts or not workspace.is_finished(CLIPS_FOLDER):  # it may have been killed after its last part
             workspace.finish(CLIPS_FOLDER)
@@ -60,12 +75,6 @@ def shard(session: Session, collection: str, media: str | None = None, retry: Se
             )
 
 
-def needs(config: PipelineConfig) -> WorkerResources:
-    """Of a worker: time enough for a part in which every video takes all that it may, and an hour for the rest."""
-    limit_s = config.collecting.videos_per_part * config.sharding.video_limit_s + 3600
-    return dataclasses.replace(SHARDING, limit_s=limit_s)
-
-
 def format_cutting(counts: Mapping[str, float], elapsed_s: float) -> str:
     """What the progress bar says: videos, hours, speed, clips, and rejects by reason."""
     videos = sum(count for name, count in counts.items() if name.startswith("videos "))
@@ -77,24 +86,4 @@ def format_cutting(counts: Mapping[str, float], elapsed_s: float) -> str:
     return f"{speed}; rejected: {format_counts(rejected) or 'none'}"
 
 
-def command(
-    collection: Collection,
-    root: Root,
-    retry: Annotated[
-        list[str] | None, typer.Option(help=f"Cut rejected videos again, by reason: {', '.join(REJECTED)}. Repeatable.")
-    ] = None,
-    media: Media = None,
-    preset: Preset = None,
-    settings: Set = None,
-    seed: Seed = None,
-    address: Address = None,
-) -> None:
-    """Cut a collection of videos into clips.
-
-    Reads the collection. Writes clips/ (WebDataset tars, one row per planned clip) and videos/ (one row per video, kept
-    or with the reason why not). Run it again to cut videos that are new, or to go on after it was stopped. It ends with
-    a count of every video and clip by outcome, and fails if one is not accounted for, or if no file gave a clip.
-
-    Example: earshot shard --collection my_videos --root my_workspace
-    """
-    shard(open_session(root, preset, settings, seed, address), collection, media, retry or ())
+command = with_session(shard)

@@ -5,33 +5,48 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.connect import connect
-from cluster.training import fit
-from jobs.console.options import Address, Preset, Root, Seed, Selection, Set, named
+from jobs.console.options import Selection, Session, named, one_of, with_session
 from jobs.console.progress import progress_bar
-from jobs.console.session import Session, open_session
 from pipeline.errors import ConfigError, DataError, UnreadError
-from pipeline.evaluation.evaluating import VALIDATION
 from pipeline.hashing import as_dict
 from pipeline.learners import LEARNERS
-from pipeline.learners.loading import check_model, find_entry, train_job
-from pipeline.storage.lineage import check_unused
-from pipeline.storage.workspace import CLIPS_FOLDER
-from pipeline.training.clipsets import begun_with
-from pipeline.training.protocols import LocalContext
 
 Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes. Default: one per GPU, else 1. 0: in this process, without Ray.")
 ]
 
 
-def train_model(session: Session, learner: str, name: str, selection: str, workers: int | None) -> None:
-    """Train `models/<name>`, from its last checkpoint if there is one."""
+def train_model(
+    session: Session,
+    learner: Annotated[
+        str,
+        typer.Argument(
+            help="; ".join(f"{name}: {entry.help}" for name, entry in LEARNERS.items()),
+            callback=one_of("learner", LEARNERS),
+        ),
+    ],
+    name: Annotated[str | None, named("Name of the model. Default: the learner's.")] = None,
+    selection: Selection = "default",
+    workers: Workers = None,
+) -> None:
+    """Train a model.
+
+    Reads clips/, and as the learner needs them a selection and the model that it builds on. Writes models/<name>/
+    (model.pt with the weights that validate best, checkpoint.pt to go on from) and training/<name>.parquet (the curve).
+    Run it again to go on after it was stopped; parts that were added meanwhile are left to another --name.
+
+    Example: earshot train coincidence --root my_workspace --set coincidence.training.num_steps=2000
+    """
+    from pipeline.learners.loading import check_model
+    from pipeline.storage.lineage import check_unused
+    from pipeline.storage.workspace import CLIPS_FOLDER
+    from pipeline.training.clipsets import begun_with
+
+    name = name or learner
     folder, stage = f"models/{name}", f"train {learner}"
-    entry = find_entry(learner)
     session = session.resume(folder)
     workspace, config = session.workspace, getattr(session.config, learner)
-    built = entry.learner()(config)
+    built = LEARNERS[learner].learner()(config)
     source = CLIPS_FOLDER if built.reads == "clips" else f"selections/{selection}"
     num_parts = [len(workspace.require(read)) for read in (CLIPS_FOLDER, source)][-1]
     inputs = {read: workspace.stage(read)["hash"] for read in (CLIPS_FOLDER, source)}
@@ -55,15 +70,25 @@ def train_model(session: Session, learner: str, name: str, selection: str, worke
         job |= {"root": workspace.root, "folder": folder, "parts": parts}
         with progress_bar(stage, config.training.num_steps) as advance:
             _fit(session, job, name, workers, advance)
-        record = workspace.stage(folder)
-        shown = {headline.metric for headline in entry.evaluation().headlines if headline.eval_set == VALIDATION}
-        figures = [f"{m} {value:.3g}" for m, value in record["figures"].items() if m.endswith("loss") or m in shown]
-        steps = f"{config.training.num_steps} steps{of_all}, {record['clips_per_s']:.0f} clips/s"
-        session.done(stage, f"{steps}; best at step {record['best_step']}: {', '.join(figures)}", folder)
+        steps = f"{config.training.num_steps} steps{of_all}"
+        session.done(stage, f"{steps}, {_format_record(learner, workspace.stage(folder))}", folder)
+
+
+def _format_record(learner: str, record: dict[str, Any]) -> str:
+    """Speed, best step and figures of a finished training."""
+    from pipeline.evaluation.evaluating import VALIDATION
+
+    headlines = LEARNERS[learner].evaluation().headlines
+    shown = {headline.metric for headline in headlines if headline.eval_set == VALIDATION}
+    figures = [f"{m} {value:.3g}" for m, value in record["figures"].items() if m.endswith("loss") or m in shown]
+    return f"{record['clips_per_s']:.0f} clips/s; best at step {record['best_step']}: {', '.join(figures)}"
 
 
 def _fit(session: Session, job: dict[str, Any], name: str, workers: int | None, advance: Callable[..., None]) -> None:
     """Run the loop in this process, or under Ray Train."""
+    from pipeline.learners.loading import train_job
+    from pipeline.training.protocols import LocalContext
+
     done = 0
 
     def show(step: int, metrics: dict[str, float]) -> None:
@@ -76,30 +101,11 @@ def _fit(session: Session, job: dict[str, Any], name: str, workers: int | None, 
     if workers == 0:
         train_job(LocalContext(show), job)
     else:
+        from cluster.connect import connect
+        from cluster.training import fit
+
         connect(session.address)
         fit(train_job, job, name, workers, show, fatal=(ConfigError, DataError), transient=(UnreadError,))
 
 
-def command(
-    learner: Annotated[
-        str, typer.Argument(help="; ".join(f"{name}: {entry.help}" for name, entry in LEARNERS.items()))
-    ],
-    root: Root,
-    name: Annotated[str | None, named("Name of the model. Default: the learner's.")] = None,
-    selection: Selection = "default",
-    workers: Workers = None,
-    preset: Preset = None,
-    settings: Set = None,
-    seed: Seed = None,
-    address: Address = None,
-) -> None:
-    """Train a model.
-
-    Reads clips/, and as the learner needs them a selection and the model that it builds on. Writes models/<name>/
-    (model.pt with the weights that validate best, checkpoint.pt to go on from) and training/<name>.parquet (the curve).
-    Run it again to go on after it was stopped; parts that were added meanwhile are left to another --name.
-
-    Example: earshot train coincidence --root my_workspace --set coincidence.training.num_steps=2000
-    """
-    find_entry(learner)
-    train_model(open_session(root, preset, settings, seed, address), learner, name or learner, selection, workers)
+command = with_session(train_model)

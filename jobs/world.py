@@ -2,29 +2,33 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cluster.connect import connect
-from cluster.mapping import map_parts
 from cluster.resources import WORLD
 from jobs.console.options import Address
 from jobs.console.progress import progress_bar
 from pipeline.errors import ConfigError
 from pipeline.hashing import as_dict
-from pipeline.synthetic.planning import WorldConfig
-from pipeline.synthetic.rendering import RenderVideo
-from pipeline.synthetic.truth import write_labels
+
+if TYPE_CHECKING:
+    from pipeline.synthetic.planning import WorldConfig
 
 
-def render(config: WorldConfig, out: str, address: str | None) -> None:
+def render(config: "WorldConfig", out: str, address: str | None) -> None:
     """Render the videos that are missing."""
+    from pipeline.synthetic.rendering import RenderVideo
+    from pipeline.synthetic.truth import write_labels
+
     folder = Path(out).absolute()
     claim(config, folder)
     finished = {path.stem for path in (folder / "videos").glob("world_*")}
     parts = [f"{index:05d}" for index in range(config.num_videos) if f"world_{index:05d}" not in finished]
     if parts:
+        from cluster.connect import connect
+        from cluster.mapping import map_parts
+
         connect(address)
         with progress_bar("world", len(parts)) as advance:
             for _ in map_parts(RenderVideo(config, folder), parts, WORLD):
@@ -34,7 +38,7 @@ def render(config: WorldConfig, out: str, address: str | None) -> None:
     print(f"world: {found} -> {folder / 'videos'}, labels -> {labels}", flush=True)
 
 
-def claim(config: WorldConfig, folder: Path) -> None:
+def claim(config: "WorldConfig", folder: Path) -> None:
     """Make the folder, or make sure that it holds this very world (of any number of videos)."""
     record, asked = folder / "world.json", as_dict(config)
     try:
@@ -63,4 +67,6 @@ def command(
 
     Example: earshot world --out my_world --seed 1 --num-videos 50
     """
+    from pipeline.synthetic.planning import WorldConfig
+
     render(WorldConfig(num_videos=num_videos, duration_s=duration_s, seed=seed), out, address)

@@ -5,21 +5,9 @@ from typing import Annotated, TypedDict
 import pyarrow as pa
 
 from schemas.fields import table_schema
+from schemas.outcomes import REJECTED
 
 SPLITS = ("train", "validate", "test")
-# What may become of a video beside `kept`. The first six speak of its file, the others of each of its clips.
-REJECTED = (
-    "missing",
-    "unreadable",
-    "no_video",
-    "no_audio",
-    "timeout",
-    "killed",
-    "too_short",
-    "silent",
-    "short_audio",
-    "no_frame",
-)
 
 
 class Span(TypedDict):

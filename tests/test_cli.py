@@ -14,16 +14,35 @@ ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "ray", "sklearn", "pandas", "scipy", "duckdb", "boto3", "botocore", "pyarrow", "numpy"}
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["fitler"]])
-def test_the_list_of_commands_and_a_typo_import_no_heavy_library(arguments: list[str]) -> None:
-    program = f"import sys, jobs.cli; jobs.cli.main({arguments}); print('loaded', *sys.modules)"
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+TYPOS = (
+    [],
+    ["--help"],
+    ["fitler"],
+    *([name, "--help"] for name in COMMANDS),
+    ["shard", "--colection", "x"],
+    ["shard", "--collection", "x", "--root", "r", "--retry", "tiemout"],
+    ["train", "separatoin", "--root", "r"],
+    ["filter", "--root", "r", "--preset", "bsae"],
+    ["mix", "--root", "r", "--name", "../x"],
+)
+
+
+def test_help_and_typos_import_no_heavy_library() -> None:
+    program = f"import sys, jobs.cli; print(*(jobs.cli.main(a) for a in {TYPOS}), 'loaded', *sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=120, check=True
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=120,
+        check=True,
     )
-    loaded = done.stdout.rpartition("loaded ")[2].split()
-    assert "jobs.cli" in loaded
-    assert not HEAVY & set(loaded)
+    codes, _, loaded = done.stdout.splitlines()[-1].partition(" loaded ")
+    assert codes.split() == ["2", "0", "2", *("0" for _ in COMMANDS), "2", "2", "2", "2", "2"]
+    assert "jobs.train" in loaded.split()
+    assert not HEAVY & set(loaded.split())
+    near = (" --collection", " timeout?", " separation?", " base?")  # in the order of the typos
+    assert all(name in done.stderr for name in near), done.stderr
 
 
 def test_every_command_is_a_module_of_jobs_and_every_module_is_a_command() -> None:

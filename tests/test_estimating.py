@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import WORLD_SPEC, World
 
-from jobs import plan
 from jobs.cli import main
+from jobs.console import plan_table
 from pipeline.clips.sharding import ShardingConfig, ShardPart
 from pipeline.collection.listing import list_videos
 from pipeline.estimate.estimating import Estimate, Probe, actual, estimate, probe, probe_all
@@ -248,7 +248,7 @@ def test_a_workspace_without_finished_parts_has_actual_figures_of_zero_and_is_no
 def test_what_cannot_be_planned_is_refused_before_a_video_is_cut(
     arguments: list[str], says: str, world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan, "probe_all", None)
+    monkeypatch.setattr("pipeline.estimate.estimating.probe_all", None)
     collection = [] if "--collection" in arguments else ["--collection", world.collection]
     assert main(["plan", *collection, *arguments]) == 2
     assert says in capsys.readouterr().err
@@ -258,18 +258,18 @@ def test_costs_are_quantities_times_prices_at_both_ends_and_free_quantities_have
     ranges = dict.fromkeys(("videos", "usable_videos", "video_hours", "clips", "parts"), Range.exact(1.0))
     ranges |= {"cpu_hours": Range(8, 6, math.inf), "read_bytes": Range.exact(3e9), "tar_bytes": Range(4e9, 2e9, 5e9)}
     prices = Prices(currency="EUR", source="a test", per_core_hour=0.5, per_gb_month=0.25, per_gb_read=2.0)
-    rows = {label: cells for label, *cells in plan.table(Estimate(ranges, []), {"read_bytes": 6e9}, prices)}
+    rows = {label: cells for label, *cells in plan_table.table(Estimate(ranges, []), {"read_bytes": 6e9}, prices)}
     assert rows["size of clips"] == ["4 GB", "2 GB to 5 GB", "-"]
     assert rows["EUR for cores"] == ["4", "3 or more", "-"]
     assert rows["EUR for reading"] == ["6", "", "12"]
     assert rows["EUR per month of storage"] == ["1", "0.5 to 1.25", "-"]
     free = Prices(currency="EUR", source="a test", per_core_hour=0, per_gb_month=0, per_gb_read=0)
-    assert not any(label.startswith("EUR") for label, *_ in plan.table(Estimate(ranges, []), {}, free))
+    assert not any(label.startswith("EUR") for label, *_ in plan_table.table(Estimate(ranges, []), {}, free))
 
 
 def test_a_deadline_shorter_than_a_part_is_answered_with_the_hours_of_a_part() -> None:
     found = Estimate({"cpu_hours": Range(80, 70, 100), "videos": Range.exact(1000)}, [])
-    assert plan.deadline_note(40, found, 100) == "3 or more cores; 3 take up to 40 h."  # ten parts of 10 h
-    message = plan.deadline_note(4, found, 100)
+    assert plan_table.deadline_note(40, found, 100) == "3 or more cores; 3 take up to 40 h."  # ten parts of 10 h
+    message = plan_table.deadline_note(4, found, 100)
     assert "a part of 100 videos takes up to 10 h" in message
     assert message.endswith("Lower collecting.videos_per_part.")

@@ -53,7 +53,7 @@ def test_an_interrupt_ends_training_and_its_processes_and_says_how_to_go_on(
     ended: threading.Event, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(training, "check_alive", interrupt)
-    monkeypatch.setattr("jobs.query.open_workspace", lambda root: train(ended))
+    monkeypatch.setattr("pipeline.storage.workspace.open_workspace", lambda root: train(ended))
     assert main(["query", "--root", "R", "SELECT 1"]) == 130
     assert capfd.readouterr().err == "earshot: stopped. The same command goes on from here.\n"
     assert ended.is_set()
@@ -67,6 +67,6 @@ def test_an_interrupt_is_heard_by_the_stages_that_follow_training(
         train(ended)
         interrupt()
 
-    monkeypatch.setattr("jobs.query.open_workspace", train_and_go_on)
+    monkeypatch.setattr("pipeline.storage.workspace.open_workspace", train_and_go_on)
     assert main(["query", "--root", "R", "SELECT 1"]) == 130
     assert capfd.readouterr().err == "earshot: stopped. The same command goes on from here.\n"

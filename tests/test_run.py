@@ -102,7 +102,7 @@ def test_a_second_run_schedules_no_work_and_says_so(
         raise AssertionError("work was scheduled")
 
     monkeypatch.setattr("cluster.mapping.num_slots", refuse)  # whoever maps a part asks for it, however it was imported
-    monkeypatch.setattr("jobs.train.fit", refuse)
+    monkeypatch.setattr("cluster.training.fit", refuse)
     before = digest(finished)
     run(open_session(finished.root), world.collection, [str(world.folder / "labels.csv")], workers=0)
     assert digest(finished) == before
@@ -242,7 +242,7 @@ def test_an_interrupt_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.Monk
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jobs.query.open_workspace", interrupt)
+    monkeypatch.setattr("pipeline.storage.workspace.open_workspace", interrupt)
     code, _, err = earshot("query", "--root", str(tmp_path), "SELECT 1")
     assert (code, err) == (130, "earshot: stopped. The same command goes on from here.\n")
 

@@ -114,10 +114,10 @@ def test_a_stage_of_another_version_is_refused_until_its_folder_is_another_or_re
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is handed out, to this process instead of to Ray."""
     given: list[str] = []
-    monkeypatch.setattr("jobs.console.session.connect", lambda address: given.append("Ray"))
-    monkeypatch.setattr("jobs.console.session.publish", lambda *output: None)
+    monkeypatch.setattr("cluster.connect.connect", lambda address: given.append("Ray"))
+    monkeypatch.setattr("cluster.metrics.publish", lambda *output: None)
     monkeypatch.setattr(
-        "jobs.console.session.map_parts",
+        "cluster.mapping.map_parts",
         lambda work, parts, needs, per_task: ((n, given.append(f"{n}*{per_task}") or work(n)) for n in parts),
     )
     return given
@@ -151,7 +151,7 @@ def test_the_gauges_and_the_bar_know_what_has_been_counted_so_far(
 ) -> None:
     output: list[tuple[int, int, dict[str, float]]] = []
     monkeypatch.setattr(
-        "jobs.console.session.publish",
+        "cluster.metrics.publish",
         lambda stage, done, total, to_go_s, counts: output.append((done, total, dict(counts))),
     )
     session.map("label", lambda part: {"clips": int(part)}, ["1", "2"], FILTERING)

@@ -9,12 +9,12 @@ The configs of stages are here, those of a learner in its own file: `Learner.pre
 import dataclasses
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from jobs.console.options import check_preset
 from pipeline.clip_specs import ClipSpecs
 from pipeline.clips.sharding import ShardingConfig
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.collection.collecting import CollectingConfig
 from pipeline.config import config_dataclass
-from pipeline.errors import ConfigError, did_you_mean
 from pipeline.evaluation.mixing import MixingConfig
 from pipeline.labels.labeling import LabelingConfig
 from pipeline.learners import LEARNERS
@@ -82,9 +82,7 @@ def preset(name: str) -> PipelineConfig:
     Raises:
         ConfigError: there is none.
     """
-    if name not in PRESETS:
-        near = did_you_mean(name, PRESETS)
-        raise ConfigError(f"--preset {name}: expected one of {', '.join(PRESETS)}.{near}")
+    check_preset(name)
     learners = {learner: entry.learner().presets.get(name) for learner, entry in LEARNERS.items()}
     return PipelineConfig(**PRESETS[name], **{learner: config for learner, config in learners.items() if config})
 

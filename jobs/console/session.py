@@ -15,11 +15,9 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from cluster.connect import connect
-from cluster.mapping import map_parts
-from cluster.metrics import publish
 from cluster.resources import WorkerResources
 from jobs.console.logs import keep_in
+from jobs.console.options import DEFAULT_PRESET
 from jobs.console.overrides import list_settings, override
 from jobs.console.presets import PipelineConfig, check_together, preset
 from jobs.console.progress import printable, progress_bar
@@ -34,7 +32,6 @@ from pipeline.storage.workspace import CLIPS_FOLDER, SETTINGS_FILE, Workspace, w
 
 R = TypeVar("R")
 Note = Callable[[Mapping[str, float], float], str]
-DEFAULT_PRESET = "tiny"
 MAX_NAMED = 5  # settings of a folder that are named: a folder of another preset differs in dozens
 
 
@@ -158,6 +155,10 @@ class Session:
         """
         if not parts:
             return
+        from cluster.connect import connect
+        from cluster.mapping import map_parts
+        from cluster.metrics import publish
+
         connect(self.address)
         metered = Metered(self.workspace, stage.replace(" ", "-"), work)
         began = time.monotonic()

@@ -23,8 +23,9 @@ from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
+from schemas.outcomes import REJECTED
 from schemas.selections import SELECTIONS
-from schemas.videos import COLLECTION, REJECTED, VIDEOS, CollectionRow, Span
+from schemas.videos import COLLECTION, VIDEOS, CollectionRow, Span
 
 # Requests in flight: an object store answers one in 30 ms, and 200 k videos have 2 500 parts.
 NUM_THREADS = 8
