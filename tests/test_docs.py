@@ -15,7 +15,7 @@ PAGES = ("README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/cluster.md")
 def earshot_lines(page: str) -> list[str]:
     """Every `earshot ...` line of the page's bash blocks, without its comment."""
     blocks = re.findall(r"```bash\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line.startswith("earshot ")]
+    return [line for block in blocks for line in block.replace("\\\n", "").splitlines() if line.startswith("earshot ")]
 
 
 @pytest.mark.parametrize("line", sorted({line for page in PAGES for line in earshot_lines(page)}))
