@@ -62,9 +62,8 @@ def select(session: Session, name: Name = "default", model: Scorer = "coincidenc
             return
         rules, note = ClipRules(workspace, name, model, config.filtering, config.splitting), "no duplicates looked for"
         if has_duplicates:
-            represented = load_or_choose(rules, each)
-            rules = rules.with_represented(represented)
-            note = f"{len(represented)} videos are represented by another upload"
+            rules.represented = load_or_choose(rules, each)
+            note = f"{len(rules.represented)} videos are represented by another upload"
         counts = session.map(
             f"filter {name}", DecidePart(rules, load_or_compute(rules, each)), parts, FILTERING, PARTS_PER_TASK
         )

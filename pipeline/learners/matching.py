@@ -133,7 +133,13 @@ def calibrate(model: CoincidenceModel, batches: list[EmbeddedBatch]) -> dict[str
     probability = np.concatenate([_curve(*curve, half.logit) for curve, half in zip(curves, halves, strict=True)])
     logit, cosine, label = (np.concatenate([half[column] for half in halves]) for column in range(3))
     num_videos = sum(half.num_videos for half in halves)
-    _apply(model, fit_logistic(logit, label, num_videos), fit_logistic(cosine, label, num_videos))
+    if model.matcher is not None:
+        scale, bias = fit_logistic(logit, label, num_videos)
+        model.matcher.dense.weight.mul_(scale)
+        model.matcher.dense.bias.mul_(scale).add_(bias)
+    scale, bias = fit_logistic(cosine, label, num_videos)
+    model.match_scale.fill_(scale)
+    model.match_bias.fill_(bias)
     figures = {
         "match_accuracy": accuracy(probability, label),
         "match_auc": matched_mismatched_auc(logit[label == 1], logit[label == 0]),  # the curve keeps their order
@@ -177,15 +183,6 @@ def _score_pairs(model: CoincidenceModel, moments: EmbeddedBatch) -> ScoredPairs
     columns = (model.score_logit(visual, audio), (visual * audio).sum(dim=1), _labels(len(visual)))
     logit, cosine, label = (column.double().cpu().numpy() for column in columns)
     return ScoredPairs(logit, cosine, label, num_videos=len(moments.video.unique()))
-
-
-def _apply(model: CoincidenceModel, logit_curve: tuple[float, float], cosine_curve: tuple[float, float]) -> None:
-    """Fold the curves into the matcher's last layer, and into the cosine's own scale and bias."""
-    if model.matcher is not None:
-        model.matcher.dense.weight.mul_(logit_curve[0])
-        model.matcher.dense.bias.mul_(logit_curve[0]).add_(logit_curve[1])
-    model.match_scale.fill_(cosine_curve[0])
-    model.match_bias.fill_(cosine_curve[1])
 
 
 def _retrieval(model: CoincidenceModel, moments: EmbeddedBatch) -> dict[str, float]:

@@ -82,9 +82,8 @@ def group_rows(
         splits = {row["split"] for row in (facts, *before)}
         for n in new:
             group_of = {name: kept.get(n, facts)[name] for name in ("group_id", "split", "bridged_groups")}
-            is_single = (
-                n in kept and not kept[n]["bridged_groups"]
-            )  # a video that bridges groups needs one split of all
+            # a video that bridges groups needs one split of all
+            is_single = n in kept and not kept[n]["bridged_groups"]
             closest, share = max(linked[n].items(), key=lambda item: (item[1], -item[0]))
             row = {"video_id": videos[n].video_id} | group_of
             row |= {"can_represent": {videos[n].split} == ({kept[n]["split"]} if is_single else splits)}

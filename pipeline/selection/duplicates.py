@@ -26,7 +26,6 @@ from pipeline.selection.cutoffs import Each
 from pipeline.selection.duplicate_groups import Links, Video, alone, group_rows, merge_settled
 from pipeline.selection.embeddings import to_matrix
 from pipeline.selection.neighbours import near_pairs, neighbour_distances
-from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
@@ -68,17 +67,10 @@ def check_settings(workspace: Workspace, name: str, config: DuplicatesConfig, sp
         raise ConfigError(message, "refused", folder=folder, root=workspace.root)
 
 
-class VideoVectors:
-    """Reads the embeddings of one part of scores/<model>, and gives the vectors by which its videos are compared."""
-
-    def __init__(self, workspace: Workspace, model: str, splitting: SplittingConfig) -> None:
-        self._workspace, self._model, self._splitting = workspace, model, splitting
-
-    def __call__(self, part: str) -> list[Video]:
-        """The part's videos that have scored clips, by name."""
-        splits = part_splits(self._workspace, part, self._splitting)
-        found = read_embeddings(self._workspace, self._model, part)
-        return [Video(name, part, splits[name], *segments(clips)) for name, clips in sorted(found.items())]
+def read_videos(workspace: Workspace, model: str, splitting: SplittingConfig, part: str) -> list[Video]:
+    """The videos of one part of scores/<model> that have scored clips, with the vectors by which they are compared."""
+    splits, found = part_splits(workspace, part, splitting), read_embeddings(workspace, model, part)
+    return [Video(name, part, splits[name], *segments(clips)) for name, clips in found.items()]
 
 
 def segments(clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -165,9 +157,8 @@ def plan_comparison(videos: list[Video], similarity: float, decided: set[str]) -
     names, parts = [video.video_id for video in videos], np.array([video.part for video in videos])
     starts = np.cumsum([0, *(len(video.means) for video in videos)])
     if not videos:
-        return Comparison(
-            names, parts, starts, LocalDensity(np.zeros((0, 2)), np.ones(2), 1), np.zeros((0, 2), np.int64)
-        )
+        empty = LocalDensity(np.zeros((0, 2)), np.ones(2), 1)
+        return Comparison(names, parts, starts, empty, np.zeros((0, 2), np.int64))
     owners = np.repeat(np.arange(len(videos)), np.diff(starts))
     density = measure_density(np.concatenate([video.medoids for video in videos]), owners)
     means = np.concatenate([video.means for video in videos])
@@ -234,14 +225,10 @@ class ComparePart:
 def find_duplicates(
     workspace: Workspace, name: str, model: str, similarity: float, splitting: SplittingConfig, each: Each
 ) -> list[float] | None:
-    """Write `duplicates/<name>/<part>` for every part of `scores/<model>` that has none yet.
+    """Write `duplicates/<name>/<part>`, of the selection `name`, for every part of `scores/<model>` that has none yet.
 
     Args:
-        workspace: holds the scores.
-        name: of the selection.
-        model: the model that scored the clips.
-        similarity: cosine below which two clips are never one, in sound or in picture.
-        splitting: shares of the splits.
+        similarity: as in `DuplicatesConfig`.
         each: runs the two passes over the parts: `compare` over all, `match` over those with pairs to match.
     Returns:
         The cosine in sound, and in picture, above which either alone separates an upload of the median segment from
@@ -250,7 +237,8 @@ def find_duplicates(
     folder = f"duplicates/{name}"
     decided = set(workspace.parts(folder))
     known = {row["video_id"]: row for row in workspace.read_all(folder, DUPLICATES).to_pylist()}
-    found = each("compare", VideoVectors(workspace, model, splitting), workspace.parts(f"scores/{model}"))
+    scored = workspace.parts(f"scores/{model}")
+    found = each("compare", lambda part: read_videos(workspace, model, splitting, part), scored)
     ordered = sorted(itertools.chain.from_iterable(found), key=lambda video: video.video_id)
     plan = plan_comparison(ordered, similarity, decided)
     links: Links = {}
@@ -268,16 +256,14 @@ def find_duplicates(
 def _settled_elsewhere(workspace: Workspace, name: str, videos: list[Video]) -> dict[str, dict[str, Any]]:
     """By video_id what other selections than `name` have decided on the videos, with duplicates or without."""
     folders = ("duplicates", "selections")
-    entries = [files.relative(entry.uri, uri) for uri in map(workspace.uri, folders) for entry in files.list_files(uri)]
     columns = ["video_id", "group_id", "split", "bridged_groups"]
     settled: dict[str, dict[str, Any]] = {}
-    for other in sorted({entry.partition("/")[0] for entry in entries} - {name}):
+    for other in sorted({other for folder in folders for other in workspace.names(folder)} - {name}):
         parts = {part for folder in folders for part in workspace.parts(f"{folder}/{other}")}
         rows = workspace.read_all(f"duplicates/{other}", DUPLICATES, columns).to_pylist()
         known = {row["video_id"]: row for row in rows}
-        settled = merge_settled(
-            settled, {v.video_id: known.get(v.video_id) or alone(v) for v in videos if v.part in parts}
-        )
+        more = {video.video_id: known.get(video.video_id) or alone(video) for video in videos if video.part in parts}
+        settled = merge_settled(settled, more)
     return settled
 
 

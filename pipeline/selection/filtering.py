@@ -17,6 +17,7 @@ low_score, which look at one clip at a time. The rules that compare clips across
 """
 
 import collections
+import dataclasses
 from collections.abc import Callable, Iterator, Set
 from typing import Annotated
 
@@ -80,7 +81,7 @@ class FilteringConfig:
 
 
 def check_values(workspace: Workspace, config: FilteringConfig) -> str:
-    """What to tell a user of those `licenses` that no video has; "" where each occurs. Before a folder is claimed.
+    """A message about those `licenses` that no video has; "" where each occurs. Called before a folder is claimed.
 
     Raises:
         ConfigError: no video has any of the licences, or nothing is labelled: every clip would be refused.
@@ -94,36 +95,29 @@ def check_values(workspace: Workspace, config: FilteringConfig) -> str:
     if not absent:
         return ""
     there = ", ".join(f"{name!r} of {count} videos" for name, count in counts.most_common(MAX_NAMED))
-    told = f"filtering.licenses: no video has {', '.join(map(repr, absent))}. Found: {there or 'no video'}."
+    message = f"filtering.licenses: no video has {', '.join(map(repr, absent))}. Found: {there or 'no video'}."
     if len(absent) == len(config.licenses):
-        raise ConfigError(f"{told} Spell them as the collection does, or name none to keep all.")
-    return told
+        raise ConfigError(f"{message} Spell them as the collection does, or name none to keep all.")
+    return message
 
 
+@dataclasses.dataclass
 class ClipRules:
-    """Applies the rules that look at one clip at a time to parts of clips.
+    """Applies the rules that look at one clip at a time to parts of clips."""
 
-    Args:
-        workspace: holds clips, scores, labels and, if uploads of the same content were looked for, duplicates/<name>.
-        name: of the selection.
-        model: the model that scored the clips.
-        config: limits of the rules.
-        splitting: shares of the splits.
-        represented: video_id of videos that another upload represents; None if no uploads were looked for.
-    """
+    workspace: Workspace
+    """Holds clips, scores, labels and, if uploads of the same content were looked for, duplicates/<name>."""
+    name: str
+    """Of the selection."""
+    model: str
+    """The model that scored the clips."""
+    config: FilteringConfig
+    splitting: SplittingConfig
+    represented: Set[str] | None = None
+    """video_id of videos that another upload represents; None if no uploads were looked for."""
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        name: str,
-        model: str,
-        config: FilteringConfig,
-        splitting: SplittingConfig,
-        represented: Set[str] | None = None,
-    ) -> None:
-        self.workspace, self.name, self.model, self.config = workspace, name, model, config
-        self.represented = represented
-        self._splitting, self._has_labels = splitting, workspace.has_stage(LABELS_FOLDER)
+    def __post_init__(self) -> None:
+        self._has_labels = self.workspace.has_stage(LABELS_FOLDER)
 
     def refuse(self, part: str, score_cutoff: float) -> tuple[pa.Table, np.ndarray]:
         """The part's clips by clip_id, and the reason of each [n]: "" where none of these rules refuses it."""
@@ -144,10 +138,6 @@ class ClipRules:
         """By video_id, how many clips none of these rules refuses; min_score is the score cutoff."""
         return collections.Counter(self.passing(part, self.config.min_score)["video_id"].to_pylist())
 
-    def with_represented(self, represented: Set[str]) -> "ClipRules":
-        """The same rules, which also refuse the videos that another upload represents."""
-        return ClipRules(self.workspace, self.name, self.model, self.config, self._splitting, represented)
-
     def _read(self, part: str) -> pa.Table:
         """The columns that the rules need; embeddings, which are most of the bytes, are never read."""
         workspace, config = self.workspace, self.config
@@ -157,7 +147,7 @@ class ClipRules:
         labels = LABELS.empty_table().select(["clip_id", "label"])
         if self._has_labels:
             labels = workspace.read(LABELS_FOLDER, part, LABELS, ["clip_id", "label"])
-        splits = part_splits(workspace, part, self._splitting)
+        splits = part_splits(workspace, part, self.splitting)
         if self.represented is not None:
             rows = workspace.read(f"duplicates/{self.name}", part, DUPLICATES, ["video_id", "split"])
             splits |= dict(zip(rows["video_id"].to_pylist(), rows["split"].to_pylist(), strict=True))

@@ -55,8 +55,7 @@ def audit(workspace: Workspace) -> Audit:
     """
     _check_shares(workspace)
     groups = duplicate_groups(workspace)
-    num_uses = 0
-    videos: set[str] = set()
+    num_uses, videos = 0, set[str]()
     seen: dict[str, tuple[str, str, str]] = {}  # by group: split, video and part of its first use
     for place, video, split in _uses(workspace):
         if split not in SPLITS:

@@ -70,12 +70,9 @@ def plan_shards(workspace: Workspace, selection: str, config: MaterializingConfi
     order = np.lexsort((hashes, place, split))
     shards: dict[str, slice] = {}
     for index, name in enumerate(SPLITS):
-        first, end = np.searchsorted(split[order], [index, index + 1])
-        starts = range(int(first), int(end), config.clips_per_shard)
-        shards |= {
-            f"{name}-{i:05d}": slice(start, min(start + config.clips_per_shard, int(end)))
-            for i, start in enumerate(starts)
-        }
+        first, end = map(int, np.searchsorted(split[order], [index, index + 1]))
+        for i, start in enumerate(range(first, end, config.clips_per_shard)):
+            shards[f"{name}-{i:05d}"] = slice(start, min(start + config.clips_per_shard, end))
     return Plan(sources, shards, source[order], offset[order], length[order], hashes[order])
 
 
@@ -123,10 +120,10 @@ class MaterializePart:
             DataError: a tar does not hold the clip that the plan expects at a place.
         """
         folder, plan = f"materialized/{self._selection}", self._plan
-        split = shard.rpartition("-")[0]
+        split, places = shard.rpartition("-")[0], plan.shards[shard]
         rows: list[dict[str, Any]] = []
         with files.building(self._workspace.uri(folder, f"{shard}.tar")) as path, TarWriter(path) as tar:
-            for number in range(plan.shards[shard].start, plan.shards[shard].stop):
+            for number in range(places.start, places.stop):
                 source = plan.sources[plan.source[number]]
                 uri = self._workspace.uri(CLIPS_FOLDER, f"{source}.tar")
                 offset, length = int(plan.offset[number]), int(plan.length[number])

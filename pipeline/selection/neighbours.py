@@ -64,22 +64,20 @@ def _blocks(vectors: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.nd
     rows_per_block = max(1, CLIP_PAIRS_AT_ONCE // num_cells)
     own, near = np.empty(len(vectors), np.int32), np.empty((len(vectors), num_probed), np.int32)
     for start in range(0, len(vectors), rows_per_block):
-        cosines = vectors[start : start + rows_per_block].astype(np.float32) @ centres.T
-        nearest = np.argpartition(cosines, -num_probed, axis=1)[:, -num_probed:]
+        span = slice(start, start + rows_per_block)
+        cosines = vectors[span].astype(np.float32) @ centres.T
+        near[span] = nearest = np.argpartition(cosines, -num_probed, axis=1)[:, -num_probed:]
         # the nearest of these, not of all: of more than NUM_PROBED equal centres it would be another one
         best = np.argmax(np.take_along_axis(cosines, nearest, axis=1), axis=1)
-        near[start : start + rows_per_block], own[start : start + rows_per_block] = (
-            nearest,
-            nearest[np.arange(len(best)), best],
-        )
+        own[span] = nearest[np.arange(len(best)), best]
     cell_rows, cell_members = _grouped(own, num_cells), _grouped(near.ravel(), num_cells)
     for rows, places in zip(cell_rows, cell_members, strict=True):
         members = places // num_probed
         columns = vectors[members].astype(np.float32).T
         rows_per_block = max(1, CLIP_PAIRS_AT_ONCE // max(len(members), 1))
         for start in range(0, len(rows), rows_per_block):
-            span = rows[start : start + rows_per_block]
-            yield span, members, vectors[span].astype(np.float32) @ columns
+            some = rows[start : start + rows_per_block]
+            yield some, members, vectors[some].astype(np.float32) @ columns
 
 
 def _grouped(cells: np.ndarray, num_cells: int) -> list[np.ndarray]:

@@ -21,9 +21,7 @@ REPRESENTED_FILE = "_represented.json"
 def load_or_choose(rules: ClipRules, each: Each) -> frozenset[str]:
     """video_id of every video that another upload represents; chosen for new parts, and stored beside the selection.
 
-    Args:
-        rules: without represented videos.
-        each: runs the pass that counts the clips which pass the rules.
+    `rules` have no represented videos yet; `each` runs the pass that counts the clips which pass them.
     """
     workspace, folder = rules.workspace, f"duplicates/{rules.name}"
     uri = workspace.uri(f"selections/{rules.name}", REPRESENTED_FILE)
