@@ -97,9 +97,8 @@ class MatchEvaluation(Evaluation):
             splits |= part_splits(self.workspace, part, splitting)
         groups = duplicate_groups(self.workspace)
         seen = {group for video, group in groups.items() if splits.get(video) != "test"}
-        held_out = pa.array(
-            [video for video, split in splits.items() if split == "test" and groups.get(video) not in seen], pa.string()
-        )
+        test = [video for video, split in splits.items() if split == "test" and groups.get(video) not in seen]
+        held_out = pa.array(test, pa.string())
         columns = ["clip_id", "video_id", "audio_embedding", "visual_embedding"]
         tables = [SCORES.empty_table().select(columns)]
         for part in self.workspace.parts(self.source):

@@ -153,10 +153,8 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
         if augment:
             rngs = [np.random.default_rng(seeds[i]) for i in chosen]
             spans = [self._span(frames.shape[1], rng) for rng in rngs]
-            pictures = torch.stack(
-                [clip[first : first + num] for clip, (first, num, _) in zip(frames, spans, strict=True)]
-            )
-            frames = augment_frames(pictures, rngs)
+            seen = [clip[first : first + num] for clip, (first, num, _) in zip(frames, spans, strict=True)]
+            frames = augment_frames(torch.stack(seen), rngs)
             length = round(self.config.crop * len(sounds[0]))
             starts = [round(place * (len(sounds[0]) - length)) for _, _, place in spans]
             sounds = [
@@ -240,10 +238,9 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
         if not is_held_out:
             calibrate(model, shown)
             return {}
-        position = (seed, HELD_OUT_STREAM)
-        return calibrate(
-            model, self._embedded(model, validation_set, position, config.num_held_out_batches, False, context)
-        )
+        num_batches = config.num_held_out_batches
+        held_out = self._embedded(model, validation_set, (seed, HELD_OUT_STREAM), num_batches, False, context)
+        return calibrate(model, held_out)
 
     def _embedded(
         self,

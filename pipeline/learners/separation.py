@@ -207,14 +207,12 @@ class SeparationLearner(Learner[SeparationModel]):
         num_frames = min(self.config.crop_frames or total, total)
         starts = [int(rng.integers(total - num_frames + 1)) for rng in rngs]
         frames = torch.stack([picture[s : s + num_frames] for picture, s in zip(frames, starts, strict=True)])
-        references = torch.stack(
-            [
-                self._references(loaded, recipe, start / total, num_frames / total, rng if augment else None)
-                for recipe, start, rng in zip(recipes, starts, rngs, strict=True)
-            ]
-        )
+        references = [
+            self._references(loaded, recipe, start / total, num_frames / total, rng if augment else None)
+            for recipe, start, rng in zip(recipes, starts, rngs, strict=True)
+        ]
         return {
-            "references": references,
+            "references": torch.stack(references),
             "frames": augment_frames(frames, rngs) if augment else frames,
             "single": torch.tensor([recipe.second is None for recipe in recipes]),
             "on_screen": torch.tensor([recipe.kind in ON_KINDS for recipe in recipes]),
@@ -278,13 +276,7 @@ class SeparationLearner(Learner[SeparationModel]):
             rows["examples"].append(row)
             truth = torch.ones_like(assignment[i, 0]) if single else assignment[i, 0]
             for source in range(output.sources.shape[1]):
-                rows["sources"].append(
-                    {
-                        "example_id": example.key,
-                        "source": source,
-                        "probability": float(probability[i, source]),
-                        "weight": float(weight[i, source]),
-                        "on_screen": bool(on and truth[source] > 0.5),
-                    }
-                )
+                row = {"example_id": example.key, "source": source, "on_screen": bool(on and truth[source] > 0.5)}
+                row |= {"probability": float(probability[i, source]), "weight": float(weight[i, source])}
+                rows["sources"].append(row)
         return rows

@@ -37,28 +37,22 @@ def train(
     """Train a learner to its last step, from its last checkpoint if there is one.
 
     Args:
-        learner: model, batches and loss.
-        train_set: clips to learn from.
         validation_set: clips of other videos, to choose the best weights by; may be empty (the last weights are kept).
-        workspace: where the checkpoint and the model go.
-        folder: the model's folder, such as models/coincidence.
+        folder: the model's folder in the workspace, such as models/coincidence.
         seed: of the first weights and of every batch.
-        context: where the loop runs.
     Raises:
         ConfigError: too few videos to train on, more workers than examples in a step, or a checkpoint of other clips.
         DataError: a damaged checkpoint, or a loss, gradient or weight that is not a number: it is never kept.
     """
-    num_examples = min(learner.training.batch_size, train_set.num_videos)
     if train_set.num_videos < 2:
         raise ConfigError(
             f"train {learner.name}: {train_set.num_videos} training videos, expected 2 or more. Add videos, or lower "
             "splitting.test_fraction and what the filter refuses."
         )
+    num_examples = min(learner.training.batch_size, train_set.num_videos)
     if context.world_size > num_examples:
-        raise ConfigError(
-            f"train {learner.name}: {context.world_size} workers, but {num_examples} examples in a step.",
-            "workers",
-        )
+        message = f"train {learner.name}: {context.world_size} workers, but {num_examples} examples in a step."
+        raise ConfigError(message, "workers")
     run = _Run(learner, train_set, validation_set, workspace, folder, seed, context)
     for batch in prefetch(run.batch, range(run.state.step, learner.training.num_steps)):
         run.step(batch)
@@ -67,7 +61,7 @@ def train(
 
 
 class _Run(Generic[Model]):
-    """One worker's part in a training run: what is set up, a step, what is kept of it, the end."""
+    """One worker's share of a training run: set-up, steps, checkpoints, final phase. Arguments as of `train`."""
 
     def __init__(
         self,

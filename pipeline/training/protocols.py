@@ -82,11 +82,7 @@ class Learner(Protocol[Model]):
         return {}
 
     def check_settings(self, spec: ClipSpec, configs: Mapping[str, Any]) -> None:
-        """Refuse settings of other stages that this config does not fit: its clip spec, and each learner's config.
-
-        Raises:
-            ConfigError: what does not fit, and what to set.
-        """
+        """Raise a ConfigError if this config does not fit the clip spec, or a learner's in `configs`, by name."""
         return
 
     def model(self) -> Model:
