@@ -38,7 +38,7 @@ class MemoryBankConfig:
     """Negatives out of a memory of recent training clips; used with objective nce."""
 
     size: Annotated[int, Field(ge=1, le=MAX_MEMORY)] = 16_384
-    """Clips remembered. More cover more of the collection, and the oldest are of towers that are longer gone."""
+    """Clips remembered. More cover more of the collection, but the oldest come from towers of more steps ago."""
     num_negatives: Annotated[int, Field(ge=1, le=MAX_MEMORY)] = 4096
     """Noise clips per step; the patent names 2 000 to 10 000. More is a tighter bound, log K nats at most."""
     draw: Literal["shared", "per_example"] = "shared"
@@ -126,7 +126,7 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
             )
 
     def begin(self, context: Context) -> nn.Module:
-        """Remember the other workers, and make the memory where the objective has one."""
+        """Keep the context, and make the memory bank where the objective has one."""
         self._context = context
         if self.config.objective == "info_nce":
             return nn.Module()
@@ -173,7 +173,7 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
         return batch
 
     def _span(self, num_frames: int, rng: np.random.Generator) -> tuple[int, int, float]:
-        """What is seen of a clip: first frame, number of frames, and where between start (0) and end (1) that is."""
+        """The crop of a clip: first frame, number of frames, and its place in the clip from start (0) to end (1)."""
         num_seen = max(1, round(self.config.crop * num_frames))
         if num_seen == num_frames:
             return 0, num_frames, float(rng.random())

@@ -1,6 +1,6 @@
 """Learners by name, and trained models from the folder that training left, `models/<name>/`.
 
-The command that starts workers only asks whether they can load a model (`check_model`); a worker loads it.
+The command that starts workers only checks that a model can be loaded (`check_model`); a worker loads it.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""The match classifier's training on frozen embeddings, its calibration on held-out videos, and what both reach.
+"""The match classifier's training on frozen embeddings, its calibration on held-out videos, and the figures of both.
 
 Row i of both modalities is from one moment. A mismatched pair is the picture of row i with the sound of row i + shift,
 and is dropped if both are of one video. Matched and mismatched pairs are equally many everywhere: the probability is
@@ -115,7 +115,7 @@ class ScoredPairs(NamedTuple):
 
 @torch.no_grad()
 def calibrate(model: CoincidenceModel, batches: list[EmbeddedBatch]) -> dict[str, float]:
-    """Fit the probability to held-out videos, in place, and return what it reaches on them.
+    """Fit the probability to held-out videos, in place, and return its figures on them.
 
     Args:
         model: its matcher, and the scale and bias of its cosine, are changed.

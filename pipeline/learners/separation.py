@@ -140,7 +140,7 @@ class SeparationLearner(Learner[SeparationModel]):
         return {self.config.first_model: "coincidence"} if self.config.first_model else {}
 
     def check_settings(self, spec: ClipSpec, configs: Mapping[str, Any]) -> None:
-        """Raises a ConfigError if the coincidence model that it starts from is to have other towers."""
+        """Raises a ConfigError if the coincidence model that it starts from is configured with other towers."""
         first, ours = configs["coincidence"].model.towers, self.config.model.towers.towers
         if self.config.first_model == "coincidence" and first != ours:
             raise ConfigError(

@@ -64,7 +64,7 @@ def load_or_compute(rules: ClipRules, each: Each) -> Cutoffs:
     """The cutoffs of a selection: the stored ones, else computed from all scored parts and stored.
 
     Stored before any part is decided: a killed run continues with the same cutoffs, and the parts that arrive later in
-    a growing collection are held against the cutoffs of the first run.
+    a growing collection are compared with the cutoffs of the first run.
     """
     workspace, config = rules.workspace, rules.config
     uri = workspace.uri(f"selections/{rules.name}", CUTOFFS_FILE)

@@ -70,14 +70,14 @@ class FilteringConfig:
     keep_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share kept, the best first, of the clips that every rule before this one lets through: those refused for their
     licence, label, sound or picture do not count. Beside min_score: a clip must reach both. In a collection that grows,
-    the score that the share came to in the first run stays."""
+    the score cutoff of the first run stays."""
     top_videos: Count | None = None
     """Videos kept, the best by the mean score of what is left of their clips. Fewer: a cleaner, less varied set."""
     max_clips_per_video: Count | None = None
     """Best clips kept of each video; None keeps all. A cap stops a few long videos from filling the set."""
     top_clips: Count | None = None
-    """Clips kept in all, the best first. In a collection that grows, later clips are held against those of the first
-    run: this many of it, and of what arrives all that would have been among them. The same holds for top_videos."""
+    """Clips kept in all, the best first. In a collection that grows, the cutoff of the first run stays: this many of it
+    are kept, and every later clip that would have been among them. The same holds for top_videos."""
 
 
 def check_values(workspace: Workspace, config: FilteringConfig) -> str:

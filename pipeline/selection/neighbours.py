@@ -49,8 +49,8 @@ def neighbour_distances(vectors: np.ndarray, owners: np.ndarray, places: tuple[i
         starts = np.flatnonzero(np.diff(owners[members], prepend=owners[members[0]] - 1))
         nearest = 1 - np.maximum.reduceat(cosines, starts, axis=1)
         nearest[owners[rows, None] == owners[members[starts]]] = 2
-        asked = np.clip(np.array(places) - 1, 0, max(len(starts) - 2, 0))  # a row's own owner is among them
-        distances[rows] = np.partition(nearest, asked, axis=1)[:, asked]
+        ranks = np.clip(np.array(places) - 1, 0, max(len(starts) - 2, 0))  # a row's own owner is among them
+        distances[rows] = np.partition(nearest, ranks, axis=1)[:, ranks]
     return distances
 
 

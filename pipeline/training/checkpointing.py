@@ -129,7 +129,7 @@ class TrainState:
             for name, part in self._parts.items():
                 part.load_state_dict(saved[name])
             saved["sums"] = {str(name): float(value) for name, value in saved["sums"].items()}
-        except torch.OutOfMemoryError:  # no word about the file
+        except torch.OutOfMemoryError:  # the file may be whole
             raise
         except UNREADABLE as error:
             raise DataError(f"{uri}: of another model, or damaged ({error}). {REMEDY}") from error
@@ -156,15 +156,15 @@ class TrainState:
         return read
 
     def means(self) -> dict[str, float]:
-        """Of the figures read since the last `restart`."""
+        """Mean of each figure over the steps read since the last `restart`."""
         return {name: value / self.since for name, value in self.sums.items()}
 
     def restart(self) -> None:
-        """Begin anew to sum figures up."""
+        """Set the sums of figures to zero."""
         self.sums, self.since = {}, 0
 
     def agree(self, context: Context, weight: float) -> None:
-        """Make equal what each worker has gathered alone, figures and batch statistics: rank 0 writes for all."""
+        """Average over the workers what each has gathered alone: figures and batch statistics. Rank 0 writes them."""
         self.sums = context.mean(self.sums, weight)
         if context.world_size > 1:
             for buffer in self._model.buffers():  # the memory's are equal
