@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.labels.labeling import FileFacts, LabelSummary
 
 LABELS_HELP = (
-    "CSV or Parquet with video, on_screen, off_screen; or a published clip list. Repeatable, and '*' stands for any "
+    "CSV or Parquet with video, on_screen, off_screen; or a published clip list. Repeatable, and '*' matches any "
     "letters: 'lists/*screen_unanimous_clips.csv'."
 )
 Labels = Annotated[list[str], typer.Option(help=LABELS_HELP)]

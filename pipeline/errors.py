@@ -55,7 +55,7 @@ class UnreadError(DataError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence with the known names that a wrong name may stand for, after a space; "" where none is near.
+    """A sentence with the known names that a wrong name may be a misspelling of, after a space; "" where none is near.
 
     >>> did_you_mean("num_steps", ["matching.num_steps", "training.num_steps", "training.batch_size"])
     ' Did you mean matching.num_steps or training.num_steps?'

@@ -69,7 +69,7 @@ Set = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every random choice. Default: the root's, else 0.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster: auto or ray://head:10001. Default: this machine.")]
-Name = Annotated[str, named("Name of what this makes, so that several can stand side by side.")]
+Name = Annotated[str, named("Name of what this makes, so that there can be several.")]
 Scorer = Annotated[str, named("Name of the coincidence model.", "--model")]
 Selection = Annotated[str, named("Name of the selection.")]
 

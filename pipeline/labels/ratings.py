@@ -49,7 +49,7 @@ def read_judgements(labels: Sequence[str]) -> Judgements:
     """Every judgement of some label files, whatever their order.
 
     Args:
-        labels: addresses; a `*` in the last name stands for any letters.
+        labels: addresses; a `*` in the last name matches any letters.
     Raises:
         ConfigError: no such file, two of one name, neither of the two forms (the message names the row), a list that
             is not whole, or a rater who says two things of one span.
