@@ -17,7 +17,7 @@ import numpy as np
 
 from pipeline.storage import files
 from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
-from testing.kills import Kill, content, disturb, make_videos, shard
+from tests.helpers.kills import Kill, content, disturb, make_videos, shard
 
 NUM_VIDEOS = 24
 MAX_TRIES = 3

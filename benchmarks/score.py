@@ -34,7 +34,7 @@ from pipeline.selection.scoring import BATCH_SIZE, ScorePart
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
-from testing.media import minute_of_720p, repeated
+from tests.helpers.media import minute_of_720p, repeated
 
 LIMIT = 0.8
 

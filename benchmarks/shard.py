@@ -19,7 +19,7 @@ from pipeline.estimate.usage import cpu_s
 from pipeline.media.sandbox import ffmpeg_path
 from pipeline.storage.workspace import Workspace
 from schemas.videos import VIDEOS
-from testing.media import minute_of_720p, repeated
+from tests.helpers.media import minute_of_720p, repeated
 
 LIMIT = 0.9
 

@@ -20,7 +20,7 @@ from pipeline.clips.sharding import ShardingConfig, ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.storage.workspace import Workspace
-from testing.media import minute_of_720p, repeated
+from tests.helpers.media import minute_of_720p, repeated
 
 LIMIT_MB = 600
 

@@ -23,7 +23,7 @@ from pipeline.clips.sharding import ShardingConfig, ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.storage.workspace import Workspace
-from testing.media import minute_of_720p
+from tests.helpers.media import minute_of_720p
 
 NUM_VIDEOS, VIDEOS_PER_PART = 12, 1
 LIMIT = 0.6

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pytest
 import torch
 from conftest import World
-from helpers.clips import load_split
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import DataError
@@ -17,6 +16,7 @@ from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearner
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
 from pipeline.training.batching import NUM_READERS, ClipSet, prefetch, step_rng
+from tests.helpers.clips import load_split
 
 VIDEOS = ["a", "b", "a", "c", "a", "b"]
 

@@ -3,7 +3,6 @@
 import pyarrow as pa
 import pytest
 from conftest import World
-from helpers.clips import load_split
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
@@ -13,6 +12,7 @@ from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.selections import SELECTIONS
 from schemas.videos import VIDEOS
+from tests.helpers.clips import load_split
 
 
 def reject(workspace: Workspace, part: str, clip_id: str) -> None:

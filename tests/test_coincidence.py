@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import World
-from helpers.clips import load_split
 
 from pipeline.clips.samples import Clip
 from pipeline.clips.splitting import SplittingConfig
@@ -16,6 +15,7 @@ from pipeline.metrics.detection import matched_mismatched_auc
 from pipeline.models.towers import CoincidenceConfig
 from pipeline.training.batching import step_rng
 from pipeline.training.protocols import LocalContext, TrainingConfig
+from tests.helpers.clips import load_split
 
 COINCIDENCE = CoincidenceLearnerConfig(
     model=CoincidenceConfig(backbone="small_cnn", frame_size=32, width=0.25, embedding_dim=16),

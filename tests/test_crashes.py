@@ -18,7 +18,7 @@ from pipeline.collection.listing import list_videos
 from pipeline.storage import files
 from pipeline.storage.locking import claim
 from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
-from testing.kills import SETTINGS, Kill, content, disturb, make_videos, shard
+from tests.helpers.kills import SETTINGS, Kill, content, disturb, make_videos, shard
 
 NUM_VIDEOS = 16
 

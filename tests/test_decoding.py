@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import MakeMedia
-from helpers.films import BEEP, BY_1, CLOCK, FLASH, H264, LAVFI, RATE_HZ, TONE, decode, reason
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError
 from pipeline.media.decoding import Decoding
 from pipeline.media.ffmpeg_log import MediaInfo
 from pipeline.media.streams import MAX_SLIP_S, Frame
+from tests.helpers.films import BEEP, BY_1, CLOCK, FLASH, H264, LAVFI, RATE_HZ, TONE, decode, reason
 
 
 def onset_s(sound: np.ndarray) -> float:

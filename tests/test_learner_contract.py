@@ -8,9 +8,6 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from conftest import World
-from helpers import loudness_learner
-from helpers.line_learner import Interrupted
-from helpers.selections import select_and_mix
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.evaluation.evaluating import commit_summary
@@ -32,6 +29,9 @@ from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext, TrainingConfig
 from schemas.fields import table_name
 from schemas.reports import SUMMARY
+from tests.helpers import loudness_learner
+from tests.helpers.line_learner import Interrupted
+from tests.helpers.selections import select_and_mix
 
 FOUR_STEPS = TrainingConfig(
     num_steps=4, batch_size=3, validate_every=4, checkpoint_every=2, num_validation_batches=1

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.command import earshot
-from helpers.loudness_learner import ENTRY, LoudnessEvaluation
 
 from pipeline.learners import LEARNERS
 from pipeline.reports.querying import query
 from pipeline.storage.workspace import Workspace
+from tests.helpers.command import earshot
+from tests.helpers.loudness_learner import ENTRY, LoudnessEvaluation
 
 ROOT = Path(__file__).parent.parent
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.clips import load_split
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
@@ -19,6 +18,7 @@ from pipeline.models.towers import CoincidenceConfig
 from pipeline.storage.workspace import Workspace
 from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext, TrainingConfig
+from tests.helpers.clips import load_split
 
 TOWERS = CoincidenceConfig(backbone="small_cnn", frame_size=32, width=0.25, embedding_dim=16)
 COINCIDENCE = CoincidenceLearnerConfig(

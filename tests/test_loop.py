@@ -6,8 +6,6 @@ import threading
 
 import pytest
 import torch
-from helpers.clips import load_split
-from helpers.line_learner import CONFIG, FOLDER, Interrupted, LineLearner, curve, run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
@@ -19,6 +17,8 @@ from pipeline.training.batching import ClipSet
 from pipeline.training.checkpointing import load_weights
 from pipeline.training.loop import train, validate
 from pipeline.training.protocols import LocalContext, TrainingConfig
+from tests.helpers.clips import load_split
+from tests.helpers.line_learner import CONFIG, FOLDER, Interrupted, LineLearner, curve, run
 
 
 def weights(workspace: Workspace, learner: LineLearner, folder: str = FOLDER) -> dict[str, Tensor]:

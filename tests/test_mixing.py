@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import World
-from helpers.clips import load_split
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.clips.tars import read_sequence
@@ -22,6 +21,7 @@ from schemas.fields import from_rows
 from schemas.mixtures import MIXTURES
 from schemas.selections import SELECTIONS
 from schemas.videos import VIDEOS
+from tests.helpers.clips import load_split
 
 CONFIG = MixingConfig(max_clips_per_video=3, moms_per_clip=2, examples_per_part=5)
 

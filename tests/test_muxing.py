@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import MakeMedia
-from helpers.films import BEEP, FLASH, H264, LAVFI, RATE_HZ, decode
 
 from pipeline.errors import ClipError
 from pipeline.media.muxing import write_mp4s
+from tests.helpers.films import BEEP, FLASH, H264, LAVFI, RATE_HZ, decode
 
 
 def tones(folder: Path, *frequencies_hz: int, duration_s: float = 4.0) -> list[Path]:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import World
-from helpers.selections import select_and_mix
 from sklearn.metrics import roc_auc_score
 
 from pipeline.errors import ConfigError
@@ -29,6 +28,7 @@ from pipeline.training.protocols import LocalContext, TrainingConfig
 from schemas.fields import from_rows
 from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, SOURCES, SUMMARY
+from tests.helpers.selections import select_and_mix
 
 CONFIG = SeparationLearnerConfig(
     model=SeparationConfig(

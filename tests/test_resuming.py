@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from helpers.clips import load_split
-from helpers.line_learner import FOLDER, Interrupted, LineLearner, curve, run
 
 from jobs.console.progress import progress_bar
 from jobs.console.session import Session, open_session
@@ -19,6 +17,8 @@ from pipeline.training.batching import ClipSet
 from pipeline.training.clipsets import begun_with, describe
 from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext
+from tests.helpers.clips import load_split
+from tests.helpers.line_learner import FOLDER, Interrupted, LineLearner, curve, run
 
 PART_FILES = ((CLIPS_FOLDER, "00001.parquet"), (CLIPS_FOLDER, "00001.tar"), (VIDEOS_FOLDER, "00001.parquet"))
 SETTINGS = [

@@ -11,7 +11,6 @@ import pytest
 import soundfile
 import webdataset
 from conftest import World
-from helpers.command import earshot
 
 from jobs.cli import COMMANDS
 from jobs.console.session import open_session
@@ -20,6 +19,7 @@ from pipeline.reports.querying import query
 from pipeline.storage.workspace import Workspace, report_folder
 from schemas.clips import CLIPS
 from schemas.reports import EXAMPLES
+from tests.helpers.command import earshot
 
 SMALL = [
     "clips.base.clip_s=2",

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 from conftest import MakeMedia
-from helpers.films import BEEP, BY_1, BY_25, CLOCK, FLASH, H264, LAVFI, TONE, decode, reason
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError
@@ -24,6 +23,7 @@ from pipeline.media import sandbox
 from pipeline.media.decoding import Decoding
 from pipeline.media.sandbox import ffmpeg_path
 from pipeline.media.streams import Frame
+from tests.helpers.films import BEEP, BY_1, BY_25, CLOCK, FLASH, H264, LAVFI, TONE, decode, reason
 
 
 def children() -> list[str]:

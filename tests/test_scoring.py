@@ -12,7 +12,6 @@ import pytest
 import ray
 import torch
 from conftest import World
-from helpers.clips import load_split
 
 from cluster.mapping import map_parts
 from cluster.resources import SCORING
@@ -35,6 +34,7 @@ from pipeline.training.protocols import LocalContext, TrainingConfig
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.scores import SCORES
+from tests.helpers.clips import load_split
 
 CONFIG = CoincidenceLearnerConfig(
     model=CoincidenceConfig(backbone="small_cnn", frame_size=32, width=0.25, embedding_dim=16),

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pytest
 import torch
 from conftest import World
-from helpers.clips import load_split
 
 from pipeline.clips.samples import Clip
 from pipeline.clips.splitting import SplittingConfig
@@ -19,6 +18,7 @@ from pipeline.models.tdcn import TDCNConfig
 from pipeline.models.towers import CoincidenceConfig
 from pipeline.storage.workspace import CLIPS_FOLDER
 from pipeline.training.batching import ClipSet, step_rng
+from tests.helpers.clips import load_split
 
 RATE_HZ = 16000
 SEPARATION = SeparationLearnerConfig(

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import ray
 import soundfile
-from helpers.command import earshot
 
 from jobs.shard import format_cutting
 from pipeline.reports.querying import query
 from pipeline.storage.locking import claim
 from pipeline.storage.workspace import Workspace
+from tests.helpers.command import earshot
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 LAVFI = ("-f", "lavfi", "-i")

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.line_learner import CONFIG, FOLDER, LineLearner, curve, run
 from torch import Tensor, nn
 
 from pipeline.errors import DataError
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from pipeline.training.checkpointing import load_weights, read_checkpoint
+from tests.helpers.line_learner import CONFIG, FOLDER, LineLearner, curve, run
 
 
 class RootOfNothing(torch.autograd.Function):

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from helpers.clips import load_split
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.storage.workspace import TRAINING_FOLDER, Workspace
 from pipeline.training.batching import ClipSet
 from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext, TrainingConfig
 from schemas.reports import TRAINING
+from tests.helpers.clips import load_split
 
 FOLDER = "models/line"
 CONFIG = TrainingConfig(

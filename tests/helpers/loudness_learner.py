@@ -92,6 +92,6 @@ class LoudnessEvaluation(Evaluation):
 
 ENTRY = Entry(
     "tells loud clips from quiet ones",
-    "helpers.loudness_learner:LoudnessLearner",
-    "helpers.loudness_learner:LoudnessEvaluation",
+    "tests.helpers.loudness_learner:LoudnessLearner",
+    "tests.helpers.loudness_learner:LoudnessEvaluation",
 )

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
-from testing.media import ffmpeg
+from tests.helpers.media import ffmpeg
 
 PROJECT = Path(__file__).parent.parent
 SETTINGS = (

@@ -1,1 +1,0 @@
-"""What tests and benchmarks share: neither imports the other."""
