@@ -230,7 +230,7 @@ def test_the_list_of_exceptions_names_modules_that_exist() -> None:
 
 
 def test_tests_and_benchmarks_import_helpers_and_no_test_and_no_benchmark() -> None:
-    tests = {path.stem for path in (ROOT / "tests").glob("*.py")}
+    tests = {path.stem for path in (ROOT / "tests").glob("test_*.py")}
     importers = modules("benchmarks") | modules("tests")
     assert "tests.helpers.kills" in importers
     assert not violations(importers, "benchmarks", "tests", "helpers", *tests, allowed=("tests.helpers",))
