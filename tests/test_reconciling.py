@@ -123,7 +123,7 @@ def test_a_tar_of_another_size_is_named_with_what_was_found_and_expected(store: 
     output = refusal(store)
     assert output.startswith(f"clips/00000.tar: {size} bytes, expected 30720.")
     assert ("truncated" in output) == (size < 30720)
-    assert f"Delete {store.uri(VIDEOS_FOLDER, '00000.parquet')} and run `earshot shard` again" in output
+    assert f"Delete {store.uri(VIDEOS_FOLDER, '00000.parquet')}: the next run cuts this part anew" in output
 
 
 @pytest.mark.parametrize("name", ["clips/00002.tar", "clips/00002.parquet", "collection/00002.parquet"])
@@ -185,7 +185,7 @@ def test_a_retry_that_is_half_done_is_not_reported_as_damage(parts: Workspace) -
     collection = from_rows([{"video_id": "cat", "uri": "cat"}], COLLECTION, COLLECTION_FOLDER)
     parts.commit(COLLECTION_FOLDER, "00003", collection, COLLECTION)
     change(parts, VIDEOS_FOLDER, lambda rows: [row for row in rows if row["video_id"] != "cat"])
-    assert refusal(parts) == "collection: video cat is in two parts: a retry is half done. Run `earshot shard` again."
+    assert refusal(parts) == "collection: video cat is in two parts: a retry is half done. The next run completes it."
 
 
 def test_a_video_in_two_parts_is_named(parts: Workspace) -> None:

@@ -161,12 +161,14 @@ class Session:
 
         connect(self.address)
         metered = Metered(self.workspace, stage.replace(" ", "-"), work)
-        began = time.monotonic()
+        began, first_s = time.monotonic(), 0.0
         with progress_bar(stage, len(parts)) as advance:
             for done, (_, result) in enumerate(map_parts(metered, parts, needs, parts_per_task), start=1):
                 yield result
                 elapsed_s = time.monotonic() - began
-                publish(stage, done, len(parts), elapsed_s / done * (len(parts) - done), counts)
+                first_s = elapsed_s if done == 1 else first_s  # it holds the start of the workers: no measure of a part
+                per_part_s = (elapsed_s - first_s) / (done - 1) if done > 1 else elapsed_s
+                publish(stage, done, len(parts), per_part_s * (len(parts) - done), counts)
                 advance(1, note(counts, elapsed_s))
 
     def done(self, stage: str, facts: str, folder: str) -> None:

@@ -76,7 +76,7 @@ def reconcile(workspace: Workspace) -> Totals:
                 ids += found.video_ids.chunks
         except DataError:  # perhaps of a retry that was stopped half way: its part must not be cut anew
             planned_ids = workspace.read_all(COLLECTION_FOLDER, COLLECTION, ["video_id"]).column("video_id")
-            _check_unique(workspace, planned_ids, "two parts: a retry is half done. Run `earshot shard` again.")
+            _check_unique(workspace, planned_ids, "two parts: a retry is half done. The next run completes it.")
             raise
     _check_unique(workspace, pa.chunked_array(ids, pa.string()), "more than one part. Begin anew in another root.")
     return Totals(
@@ -104,7 +104,7 @@ def _check_part(workspace: Workspace, part: str, sizes: dict[str, int]) -> _Part
     """Counts of one finished part, if its collection, videos, clips and tar agree."""
     tar, table = (workspace.uri(CLIPS_FOLDER, f"{part}.{suffix}") for suffix in ("tar", "parquet"))
     done = workspace.uri(VIDEOS_FOLDER, f"{part}.parquet")
-    remedy = f"Delete {done} and run `earshot shard` again: it cuts this part anew."
+    remedy = f"Delete {done}: the next run cuts this part anew."
     for uri in (table, tar):
         if uri not in sizes:
             raise DataError(f"{uri}: missing, though the part counts as finished. {remedy}")

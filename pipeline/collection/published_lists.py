@@ -136,5 +136,5 @@ def _names_mixtures(name: str) -> bool:
 def _mixtures(where: str) -> ConfigError:
     return ConfigError(
         f"{where}: a list of mixtures of mixtures (path, start, end, twice), expected one of clips (path, start, end). "
-        "Give the ..._clips.csv without `mom` in its name; `earshot mix` makes mixtures."
+        "Give the ..._clips.csv without `mom` in its name."
     )

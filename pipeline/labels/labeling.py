@@ -135,7 +135,7 @@ def _match(workspace: Workspace, table: pa.Table) -> tuple[dict[str, int], np.nd
     if not found:
         raise ConfigError(
             f"{where(table, 0)}: `{names[0]}` is not in {workspace.root}, nor is any other of the {len(names)} videos. "
-            "Expected file names, addresses or video_ids as in `earshot query 'SELECT video_id, uri FROM videos'`."
+            "Expected file names, addresses or video_ids as in the table `videos`."
         )
     places = {name: place for place, name in enumerate(sorted({video["video_id"] for video in found.values()}))}
     return places, np.array([places[found[name]["video_id"]] if name in found else -1 for name in names])

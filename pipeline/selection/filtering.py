@@ -87,7 +87,8 @@ def check_values(workspace: Workspace, config: FilteringConfig) -> str:
         ConfigError: no video has any of the licences, or nothing is labelled: every clip would be refused.
     """
     if config.labels and not workspace.has_stage(LABELS_FOLDER):
-        raise ConfigError(f"filtering.labels = {', '.join(config.labels)}: nothing is labelled. Run `earshot label`.")
+        message = f"filtering.labels = {', '.join(config.labels)}: nothing is labelled."
+        raise ConfigError(message, "missing", folder=LABELS_FOLDER, root=workspace.root)
     counts: collections.Counter[str | None] = collections.Counter()
     for part in workspace.parts(VIDEOS_FOLDER) if config.licenses else []:
         counts.update(workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["license"])["license"].to_pylist())
