@@ -83,14 +83,11 @@ class _ProgressActor:
     def refuse(self, error: Exception) -> None:
         self._error = error
 
-    def error(self) -> Exception | None:
-        return self._error
-
     def put(self, step: int, metrics: dict[str, float]) -> None:
         self._last = (step, metrics)
 
-    def last(self) -> tuple[int, dict[str, float]]:
-        return self._last
+    def read(self) -> tuple[Exception | None, tuple[int, dict[str, float]]]:
+        return self._error, self._last
 
 
 def fit(
@@ -137,7 +134,7 @@ def fit(
                 run = RunConfig(name=name, storage_path=folder, failure_config=NO_RESTARTS)
                 trainer = TorchTrainer(on_worker, train_loop_config=job, scaling_config=scaling, run_config=run)
                 failed = _wait(trainer, board, on_report)
-            error, (step, _) = ray.get([board.error.remote(), board.last.remote()])
+            error, (step, _) = ray.get(board.read.remote())
             if error is not None:
                 raise error
             if failed is None:
@@ -221,7 +218,7 @@ def _wait(
         while waiting.is_alive():
             waiting.join(POLL_S)
             check_alive()
-            last = ray.get(board.last.remote())
+            _, last = ray.get(board.read.remote())
             if last != seen:
                 seen = last
                 on_report(*last)

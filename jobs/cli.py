@@ -131,10 +131,7 @@ def _run(arguments: list[str]) -> int:
     except (ConfigError, ConnectionError) as error:
         print(f"earshot: {explain(error, command)}", file=sys.stderr)
         return CONFIG_EXIT
-    except (EarshotError, PartError) as error:
-        print(f"earshot: {explain(error, command)}", file=sys.stderr)
-        return FAILURE_EXIT
-    except _schema_errors() as error:  # evaluated only for an error that is none of those above
+    except (EarshotError, PartError, *_schema_errors()) as error:  # evaluated only for an error that is none of those
         print(f"earshot: {explain(error, command)}", file=sys.stderr)
         return FAILURE_EXIT
     except _remote_errors() as error:
@@ -147,10 +144,10 @@ def _run(arguments: list[str]) -> int:
     return 0
 
 
-def _schema_errors() -> type[Exception]:
+def _schema_errors() -> tuple[type[Exception], ...]:
     from schemas.fields import SchemaError
 
-    return SchemaError
+    return (SchemaError,)
 
 
 def _remote_errors() -> tuple[type[Exception], ...]:

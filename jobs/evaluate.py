@@ -5,7 +5,6 @@ from typing import Annotated
 from cluster.resources import EVALUATING
 from jobs.console.options import Session, named, with_session
 from jobs.console.remedies import explain
-from pipeline.errors import ConfigError
 from pipeline.formatting import format_counts
 
 
@@ -26,8 +25,7 @@ def evaluate(
 
     models = [model] if model else trained_models(session.workspace)
     if not models:
-        where, facts = session.workspace.uri("models"), {"folder": "models/NAME", "root": session.workspace.root}
-        raise ConfigError(f"{where}: no trained model.", "missing", **facts)
+        raise session.workspace.error("models/NAME", "no trained model.")
     for name in models:
         _evaluate(session, name, mixtures)
 
@@ -42,8 +40,7 @@ def _evaluate(session: Session, model: str, mixtures: str) -> None:
     session = session.resume(report)
     evaluation = kind(workspace, model, mixtures, session.seed)
     if folder := evaluation.missing():
-        missing = ConfigError(f"{workspace.uri(folder)}: not complete.", "missing", folder=folder, root=workspace.root)
-        print(f"evaluate {model}: {explain(missing, 'evaluate')}")
+        print(f"evaluate {model}: {explain(workspace.error(folder, 'not complete.'), 'evaluate')}")
         return
     facts = evaluation.facts()
     with session.begin(report, evaluation.settings(), evaluation.inputs()):

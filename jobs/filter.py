@@ -5,7 +5,6 @@ from typing import TypeVar
 
 from cluster.resources import FILTERING
 from jobs.console.options import Name, Scorer, Session, with_session
-from pipeline.errors import ConfigError
 from pipeline.formatting import format_counts
 
 R = TypeVar("R")
@@ -42,12 +41,7 @@ def select(session: Session, name: Name = "default", model: Scorer = "coincidenc
         check_settings(workspace, name, config.duplicates, config.splitting)
     for source in sources:
         if missing := workspace.pending(scores, source):
-            raise ConfigError(
-                f"{workspace.uri(source)}: {len(missing)} parts of {scores} are missing, first {missing[0]}.",
-                "missing",
-                folder=source,
-                root=workspace.root,
-            )
+            raise workspace.error(source, f"{len(missing)} parts of {scores} are missing, first {missing[0]}.")
     if message := check_values(workspace, config.filtering):  # before the folder is claimed for a misspelt rule
         print(f"filter: {message}", flush=True)
 
@@ -64,9 +58,8 @@ def select(session: Session, name: Name = "default", model: Scorer = "coincidenc
         if has_duplicates:
             rules.represented = load_or_choose(rules, each)
             note = f"{len(rules.represented)} videos are represented by another upload"
-        counts = session.map(
-            f"filter {name}", DecidePart(rules, load_or_compute(rules, each)), parts, FILTERING, PARTS_PER_TASK
-        )
+        work = DecidePart(rules, load_or_compute(rules, each))
+        counts = session.map(f"filter {name}", work, parts, FILTERING, parts_per_task=PARTS_PER_TASK)
         facts, audited = summarize(workspace, name), audit(workspace)
         none_kept = format_none_kept(facts["reasons"])
         none_kept += ": loosen that under another --name" if none_kept else ""

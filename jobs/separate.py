@@ -45,4 +45,5 @@ def command(
     except OSError as error:
         raise ConfigError(f"--out {out}: cannot be written to ({error}). Choose another folder.") from error
     share = "silent" if found.on_screen_share is None else f"{found.on_screen_share:.0%} of the power is on screen"
+    share += "" if found.video_copied else ", picture encoded anew because mp4 does not hold its codec"
     print(f"separate: {found.duration_s:.1f} s, {share} -> {out}/on_screen.mp4, off_screen.mp4, and .flac of each")

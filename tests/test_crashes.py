@@ -90,7 +90,7 @@ def test_between_any_two_commits_of_a_part_a_crash_costs_nothing(
     workspace = Workspace(shutil.copytree(undisturbed.root, str(tmp_path / "root")))
     for name in lost:
         files.delete(workspace.uri(*{"tar": ("clips", "00000.tar")}.get(name, (name, "00000.parquet"))))
-    assert reconcile(workspace).num_pending_parts == 1
+    assert reconcile(workspace).num_videos < reconcile(undisturbed).num_videos
     cut(collection, workspace)
     assert content(workspace.root) == content(undisturbed.root)
 

@@ -74,7 +74,6 @@ def parts(tmp_path: Path) -> Workspace:
 
 def test_every_video_and_clip_is_counted_once(store: Workspace) -> None:
     assert reconcile(store) == Totals(
-        num_pending_parts=0,
         num_videos=5,
         num_clips=7,
         num_kept=4,
@@ -98,7 +97,7 @@ def test_a_real_cut_adds_up(workspace: Workspace) -> None:
 def test_a_part_without_videos_is_pending_and_in_no_count(store: Workspace) -> None:
     files.delete(store.uri(VIDEOS_FOLDER, "00001.parquet"))
     found = reconcile(store)
-    assert (found.num_pending_parts, found.num_videos, found.num_clips) == (1, 4, 5)
+    assert (found.num_videos, found.num_clips) == (4, 5)
     files.delete(store.uri(CLIPS_FOLDER, "00001.tar"))  # as a run leaves it that was killed before the part began
     files.delete(store.uri(CLIPS_FOLDER, "00001.parquet"))
     assert reconcile(store) == found
@@ -106,7 +105,7 @@ def test_a_part_without_videos_is_pending_and_in_no_count(store: Workspace) -> N
 
 def test_before_anything_is_cut_everything_is_zero(tmp_path: Path) -> None:
     found = reconcile(Workspace(str(tmp_path)))
-    assert (found.num_pending_parts, found.num_videos, found.num_clips, found.tar_bytes) == (0, 0, 0, 0)
+    assert (found.num_videos, found.num_clips, found.tar_bytes) == (0, 0, 0)
     assert (found.videos_by_outcome, found.clips_by_outcome) == ({}, {})
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.media.sandbox import ffmpeg_path
@@ -22,7 +23,7 @@ from pipeline.synthetic.rendering import render_scene
 from pipeline.synthetic.scenes import Scene, Source
 from pipeline.synthetic.sights import look
 from pipeline.synthetic.sounds import RATE_HZ, resample, synthesize
-from pipeline.synthetic.truth import load_stems, load_truth, write_labels
+from pipeline.synthetic.truth import STEM_RATE_HZ, load_truth, write_labels
 
 SHORT = WorldConfig(num_videos=7, seed=7, duration_s=4.0, event_fraction=0.6, webm_fraction=0.2, mixed_fraction=0.25)
 PLANNED = WorldConfig(num_videos=600, seed=1)
@@ -46,6 +47,16 @@ def decoded_sound(path: Path, num_channels: int) -> np.ndarray:
     command = [ffmpeg_path(), "-v", "error", "-i", str(path), "-f", "f32le", "-ar", "16000", "pipe:1"]
     raw = subprocess.run(command, capture_output=True, check=True).stdout
     return np.frombuffer(raw, np.float32).reshape(-1, num_channels).mean(axis=1)
+
+
+def load_stems(world: Path, scene: Scene) -> np.ndarray:
+    """[S, T] what each source contributes to the soundtrack, as it is written."""
+    stems = []
+    for number in range(len(scene.sources)):
+        stem, rate_hz = soundfile.read(world / "truth" / scene.name / f"stem_{number}.flac", dtype="float32")
+        assert (len(stem), rate_hz) == (round(scene.duration_s * STEM_RATE_HZ), STEM_RATE_HZ)
+        stems.append(stem)
+    return np.stack(stems)
 
 
 def decoded_picture(path: Path, scene: Scene) -> np.ndarray:
@@ -98,7 +109,7 @@ def test_missing_truth_says_which_video_and_what_to_do(tmp_path: Path) -> None:
 def test_stems_add_up_to_the_soundtrack_of_the_file(world: Path) -> None:
     for index in range(SHORT.num_videos):
         scene = plan_scene(SHORT, index)
-        total = load_stems(world, scene.name).sum(axis=0)
+        total = load_stems(world, scene).sum(axis=0)
         heard = decoded_sound(world / "videos" / scene.video, scene.num_channels)
         assert abs(len(heard) - len(total)) <= 0.03 * 16000, "AAC may end with a partial frame of 1024 samples"
         heard = np.pad(heard, (0, len(total)))[: len(total)]
@@ -130,7 +141,7 @@ def test_labels_tile_every_video_and_agree_with_the_stems(world: Path, tmp_path:
         spans = by_video[scene.video]
         assert [float(spans[0]["start_s"]), float(spans[-1]["end_s"])] == [0.0, 4.0]
         assert all(a["end_s"] == b["start_s"] for a, b in itertools.pairwise(spans))
-        stems = load_stems(world, scene.name)
+        stems = load_stems(world, scene)
         for row, (column, on_screen) in itertools.product(spans, (("on_screen", True), ("off_screen", False))):
             first, last = (int(float(row[edge]) * 16000) for edge in ("start_s", "end_s"))
             heard = [stem[first:last] for stem, s in zip(stems, scene.sources, strict=True) if s.on_screen == on_screen]

@@ -15,13 +15,8 @@ COMMAND_FOR = {
     "mixtures": "earshot mix --name {name}",
 }
 # The option that leads to another folder, where it is not --name; `run` and `demo` have only --root.
-OTHER_FOLDER = {
-    "clips": "--root",
-    "labels": "--root",
-    "materialized": "--selection",
-    "scores": "--model",
-    "reports": "--model",
-}
+OTHER_FOLDER = {"clips": "--root", "labels": "--root"}
+OTHER_FOLDER |= {"materialized": "--selection", "scores": "--model", "reports": "--model"}
 SENTENCES = {
     "other version": "Give --preset and --set again, or use another --root.",
     "media": "Give --media, a folder or prefix with a copy of these files.",

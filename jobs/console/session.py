@@ -121,12 +121,11 @@ class Session:
         work: Callable[[str], Mapping[str, float]],
         parts: list[str],
         needs: WorkerResources,
-        parts_per_task: int = 1,
-        note: Note = lambda counts, elapsed_s: format_counts(counts),
+        **options: Any,
     ) -> collections.Counter[str]:
-        """Run `work`, part -> counts by name, on every part; return the sum of the counts. See `each`."""
+        """Run `work`, part -> counts by name, on every part; return the sum of the counts. Options as of `each`."""
         counts: collections.Counter[str] = collections.Counter()
-        for found in self.each(stage, work, parts, needs, parts_per_task, counts, note):
+        for found in self.each(stage, work, parts, needs, counts=counts, **options):
             counts.update(found)
         return counts
 

@@ -30,8 +30,6 @@ NUM_READERS = 8
 class Totals:
     """Counts over the parts that are finished."""
 
-    num_pending_parts: int
-    """Parts of the collection that are not cut yet; none of the other numbers has them."""
     num_videos: int
     num_clips: int
     """Planned, kept or not."""
@@ -80,7 +78,6 @@ def reconcile(workspace: Workspace) -> Totals:
             raise
     _check_unique(workspace, pa.chunked_array(ids, pa.string()), "more than one part. Begin anew in another root.")
     return Totals(
-        num_pending_parts=len(planned) - len(finished),
         num_videos=videos.total(),
         num_clips=clips.total(),
         num_kept=clips["kept"],

@@ -229,13 +229,12 @@ class Cutting:
 
     def _describe(self, plan: Plan, samples: np.ndarray, frames: list[EncodedFrame]) -> Clip:
         """A clip's row, and its members if it is kept."""
-        spec, video_id, start_s = self._spec, self._video["video_id"], plan.start_s
-        clip_id = f"{video_id}_{milliseconds(start_s):08d}"
+        spec, video_id = self._spec, self._video["video_id"]
         missing_s = (spec.num_samples - len(samples)) / spec.sample_rate_hz
         row: dict[str, Any] = {
-            "clip_id": clip_id,
+            "clip_id": f"{video_id}_{milliseconds(plan.start_s):08d}",
             "video_id": video_id,
-            "start_s": start_s,
+            "start_s": plan.start_s,
             "duration_s": spec.clip_s,
             "num_frames": len(frames),
             **sound_levels(samples, spec.sample_rate_hz),
@@ -253,14 +252,8 @@ class Cutting:
         self.outcomes[row["outcome"]] += 1
         if row["outcome"] != "kept":
             return Clip(row, None)
-        facts = {
-            "clip_id": clip_id,
-            "video_id": video_id,
-            "start_s": start_s,
-            "duration_s": spec.clip_s,
-            "sample_rate_hz": spec.sample_rate_hz,
-            "frame_times_s": [round(frame[0], 6) for frame in frames],
-        }
+        facts = {name: row[name] for name in ("clip_id", "video_id", "start_s", "duration_s")}
+        facts |= {"sample_rate_hz": spec.sample_rate_hz, "frame_times_s": [round(frame[0], 6) for frame in frames]}
         members = {f"{k}.jpg": frame[1] for k, frame in enumerate(frames)}
         padded = np.pad(samples, (0, spec.num_samples - len(samples)))
         members["flac"] = encode_flac(padded, spec.sample_rate_hz)

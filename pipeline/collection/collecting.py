@@ -44,10 +44,8 @@ class CollectingConfig:
 class Planned:
     """What `plan_parts` found in a listing of the collection."""
 
-    num_listed: int
-    """Videos of the collection."""
     num_new: int
-    """Those that were not seen before."""
+    """Videos that were not seen before."""
     num_retried: int
     """Rejected ones that got a new part."""
     changed: tuple[str, ...]
@@ -113,9 +111,7 @@ def plan_parts(
 
     _commit_parts(workspace, new_rows(), config.videos_per_part, len(parts))
     _take_out(workspace, leaving)
-    return Planned(
-        num_listed=len(seen), num_new=len(seen - known.keys()), num_retried=len(again), changed=tuple(changed)
-    )
+    return Planned(num_new=len(seen - known.keys()), num_retried=len(again), changed=tuple(changed))
 
 
 def _whole_parts(workspace: Workspace) -> list[str]:

@@ -61,8 +61,7 @@ def check_model(workspace: Workspace, model: str, learner: str) -> dict[str, str
     """
     stage = _stage(workspace, model, learner)
     if "content" not in stage:
-        where, facts = workspace.uri("models", model), {"folder": f"models/{model}", "root": workspace.root}
-        raise ConfigError(f"{where}: not trained yet.", "missing", learner=learner, **facts)
+        raise workspace.error(f"models/{model}", "not trained yet.", learner=learner)
     return {f"models/{model}": stage["content"]}
 
 

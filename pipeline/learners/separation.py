@@ -22,12 +22,8 @@ from pipeline.errors import ConfigError
 from pipeline.learners.augmentation import augment_frames, augment_waveform, stack_frames, stack_waveforms
 from pipeline.learners.coincidence import CoincidenceLearner
 from pipeline.learners.loading import rebuild
+from pipeline.losses import onscreen_cross_entropy
 from pipeline.losses.mixit import all_to_first, assigned_loss, best_assignment
-from pipeline.losses.onscreen_cross_entropy import (
-    active_combinations_cross_entropy,
-    exact_cross_entropy,
-    multiple_instance_cross_entropy,
-)
 from pipeline.metrics.si_snr import off_screen_suppression_ratio, si_snr
 from pipeline.models.separator import SeparationConfig, SeparationModel, on_screen_estimate
 from pipeline.models.tdcn import TDCNConfig
@@ -37,9 +33,9 @@ from pipeline.training.checkpointing import load_weights
 from pipeline.training.protocols import Batch, Learner, TrainingConfig
 
 CROSS_ENTROPIES = {
-    "exact": exact_cross_entropy,
-    "multiple_instance": multiple_instance_cross_entropy,
-    "active_combinations": active_combinations_cross_entropy,
+    "exact": onscreen_cross_entropy.exact_cross_entropy,
+    "multiple_instance": onscreen_cross_entropy.multiple_instance_cross_entropy,
+    "active_combinations": onscreen_cross_entropy.active_combinations_cross_entropy,
 }
 ON_KINDS = ("NOn", "LOn")
 
@@ -108,12 +104,7 @@ TINY = SeparationLearnerConfig(
     weigh_by_power=True,
     crop_frames=2,
     training=TrainingConfig(
-        num_steps=400,
-        batch_size=12,
-        learning_rate=2e-3,
-        warmup_steps=20,
-        validate_every=100,
-        num_validation_batches=4,
+        num_steps=400, batch_size=12, learning_rate=2e-3, warmup_steps=20, validate_every=100, num_validation_batches=4
     ),
 )
 CONTRASTIVE = SeparationConfig(towers=CoincidenceLearner.presets["contrastive"].model)

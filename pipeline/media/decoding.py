@@ -126,6 +126,7 @@ class Decoding:
         self, path: Path, spec: ClipSpec, limit_s: float = 3600.0, max_duration_s: float = MAX_DURATION_S
     ) -> None:
         self._path, self._spec, self._limit_s, self._max_duration_s = path, spec, limit_s, max_duration_s
+        self._cpu_s = int(limit_s) + 1
         self.info = MediaInfo()
         self._log = DecoderLog(self.info, path.absolute())
         self.num_frames = 0
@@ -138,7 +139,7 @@ class Decoding:
             child = stack.enter_context(
                 ffmpeg_child(
                     command,
-                    cpu_s=_cpu_limit_s(self._limit_s),
+                    cpu_s=self._cpu_s,
                     max_file_bytes=0,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
@@ -195,7 +196,7 @@ class Decoding:
         if self.num_frames and not code:
             return
         if code == SIGNALLED:
-            raise ClipError("timeout", f"more than {_cpu_limit_s(self._limit_s)} s of CPU time.")
+            raise ClipError("timeout", f"more than {self._cpu_s} s of CPU time.")
         if code == -signal.SIGKILL:  # by the system, for want of memory: another try may go well
             raise ClipError("killed", f"{self.info.detail}, not by Earshot: another try may succeed.")
         if not self._log.has_input:
@@ -206,10 +207,6 @@ class Decoding:
             raise ClipError("no_audio", "no audio stream.")
         if not self.num_frames:
             raise ClipError("unreadable", self.info.detail or "no frame could be decoded")
-
-
-def _cpu_limit_s(limit_s: float) -> int:
-    return int(limit_s) + 1
 
 
 def _pipe(stack: contextlib.ExitStack) -> tuple[BinaryIO, BinaryIO]:

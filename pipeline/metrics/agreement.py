@@ -29,20 +29,6 @@ class Agreement:
     """The same share for votes dealt at random with the same frequencies of categories."""
     num_items: int
     """Items with two raters or more."""
-    num_ratings: int
-    """Votes on them."""
-
-
-def validate(counts: np.ndarray) -> None:
-    """Refuse what is no table of counts.
-
-    Raises:
-        ValueError: not two axes, or a negative number or a fraction.
-    """
-    if counts.ndim != 2:
-        raise ValueError(f"counts: shape {counts.shape}, expected [items, categories].")
-    if (counts < 0).any() or (counts != np.round(counts)).any():
-        raise ValueError("counts: expected whole numbers of raters, 0 or more.")
 
 
 def fleiss_kappa(counts: np.ndarray) -> Agreement:
@@ -56,15 +42,17 @@ def fleiss_kappa(counts: np.ndarray) -> Agreement:
     Returns:
         kappa is NaN without any item of two raters, or if every rating is of one category: chance explains all then.
     Raises:
-        ValueError: see `validate`.
+        ValueError: not two axes, or a negative number or a fraction.
     """
-    validate(counts)
+    if counts.ndim != 2:
+        raise ValueError(f"counts: shape {counts.shape}, expected [items, categories].")
+    if (counts < 0).any() or (counts != np.round(counts)).any():
+        raise ValueError("counts: expected whole numbers of raters, 0 or more.")
     raters = counts.sum(axis=1)
     rated = counts[raters >= 2].astype(np.float64)
-    num_ratings = int(rated.sum())
     if not len(rated):
-        return Agreement(np.nan, np.nan, np.nan, 0, 0)
+        return Agreement(np.nan, np.nan, np.nan, 0)
     pairs = (rated * (rated - 1)).sum(axis=1) / (rated.sum(axis=1) * (rated.sum(axis=1) - 1))
-    observed, by_chance = float(pairs.mean()), float(((rated.sum(axis=0) / num_ratings) ** 2).sum())
+    observed, by_chance = float(pairs.mean()), float(((rated.sum(axis=0) / rated.sum()) ** 2).sum())
     kappa = (observed - by_chance) / (1 - by_chance) if by_chance < 1 else np.nan
-    return Agreement(kappa, observed, by_chance, len(rated), num_ratings)
+    return Agreement(kappa, observed, by_chance, len(rated))

@@ -24,24 +24,11 @@ from numpy.typing import ArrayLike
 NUM_BINS = 10
 
 
-def validate(probabilities: np.ndarray, labels: np.ndarray) -> None:
-    """Refuse what is not a probability and a label per item.
+def accuracy(probabilities: ArrayLike, labels: ArrayLike) -> float:
+    """Share of the items, in [0, 1], on the right side of one half; exactly one half is half right.
 
     Raises:
         ValueError: shapes differ, are not [N] or empty, a probability is not in [0, 1], or a label not 0 or 1.
-    """
-    if probabilities.ndim != 1 or probabilities.shape != labels.shape or not len(labels):
-        raise ValueError(
-            f"probabilities {list(probabilities.shape)}, labels {list(labels.shape)}: expected twice the same [N]."
-        )
-    if not ((probabilities >= 0) & (probabilities <= 1)).all():
-        raise ValueError("probabilities: expected 0 to 1. Put logits through a sigmoid.")
-    if not np.isin(labels, (0, 1)).all():
-        raise ValueError(f"labels hold {sorted(set(labels.tolist()) - {0.0, 1.0})[:3]}, expected 0 and 1 only.")
-
-
-def accuracy(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """Share of the items, in [0, 1], on the right side of one half; exactly one half is half right.
 
     >>> accuracy([0.9, 0.4, 0.5], [1, 1, 0])
     0.5
@@ -58,7 +45,7 @@ def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, num_
         labels: [N] 0 or 1.
         num_bins: of equal width. Each needs dozens of items, or chance adds to the error.
     Raises:
-        ValueError: see `validate`; or num_bins < 1.
+        ValueError: see `accuracy`; or num_bins < 1.
 
     >>> expected_calibration_error([0.75, 0.75, 0.75, 0.75], [1, 1, 0, 0])
     0.25
@@ -78,6 +65,14 @@ def brier_score(probabilities: ArrayLike, labels: ArrayLike) -> float:
 
 
 def _arrays(probabilities: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Both as [N] float64, if they are a probability and a label per item."""
     probability, label = np.asarray(probabilities, dtype=np.float64), np.asarray(labels, dtype=np.float64)
-    validate(probability, label)
+    if probability.ndim != 1 or probability.shape != label.shape or not len(label):
+        raise ValueError(
+            f"probabilities {list(probability.shape)}, labels {list(label.shape)}: expected twice the same [N]."
+        )
+    if not ((probability >= 0) & (probability <= 1)).all():
+        raise ValueError("probabilities: expected 0 to 1. Put logits through a sigmoid.")
+    if not np.isin(label, (0, 1)).all():
+        raise ValueError(f"labels hold {sorted(set(label.tolist()) - {0.0, 1.0})[:3]}, expected 0 and 1 only.")
     return probability, label

@@ -23,34 +23,6 @@ from numpy.typing import ArrayLike
 from sklearn.metrics import roc_auc_score
 
 
-def validate(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> None:
-    """Refuse items [N] that no area under the ROC curve is defined for.
-
-    Raises:
-        ValueError: shapes differ or are not [N], a value is not finite, a label is not 0 or 1, a weight is negative, or
-            one class has no weight.
-    """
-    if scores.ndim != 1 or scores.shape != labels.shape or scores.shape != weights.shape:
-        raise ValueError(
-            f"scores {list(scores.shape)}, labels {list(labels.shape)}, weights {list(weights.shape)}: "
-            "expected three times the same [N], one of each for every item."
-        )
-    if not (np.isfinite(scores).all() and np.isfinite(weights).all()):
-        raise ValueError(
-            "scores or weights hold NaN or infinity, expected finite numbers. Look at the rows they came from."
-        )
-    if not np.isin(labels, (0, 1)).all():
-        raise ValueError(f"labels hold {sorted(set(labels.tolist()) - {0.0, 1.0})[:3]}, expected 0 and 1 only.")
-    if (weights < 0).any():
-        raise ValueError(f"weights: the smallest is {weights.min()}, expected 0 or more.")
-    for label in (0, 1):
-        if not weights[labels == label].sum() > 0:
-            raise ValueError(
-                f"labels: no item with label {label} has a weight above 0, so there is no order to measure. "
-                "Evaluate on a set that holds both kinds."
-            )
-
-
 def weighted_auc_roc(scores: ArrayLike, labels: ArrayLike, weights: ArrayLike) -> float:
     """Area under the weighted ROC curve, in [0, 1]: how often an item of label 1 scores above one of label 0.
 
@@ -65,13 +37,32 @@ def weighted_auc_roc(scores: ArrayLike, labels: ArrayLike, weights: ArrayLike) -
         labels: [N] 0 or 1.
         weights: [N] 0 or more; items of weight 0 do not count.
     Raises:
-        ValueError: see `validate`; in particular when only one class is there.
+        ValueError: shapes differ or are not [N], a value is not finite, a label is not 0 or 1, a weight is negative, or
+            one class has no weight.
 
     >>> weighted_auc_roc([0.9, 0.2, 0.4], [1, 1, 0], [3.0, 1.0, 1.0])  # 3 of 4 parts in the right order
     0.75
     """
     score_array, label_array, weight_array = (np.asarray(a, dtype=np.float64) for a in (scores, labels, weights))
-    validate(score_array, label_array, weight_array)
+    if score_array.ndim != 1 or score_array.shape != label_array.shape or score_array.shape != weight_array.shape:
+        raise ValueError(
+            f"scores {list(score_array.shape)}, labels {list(label_array.shape)}, weights {list(weight_array.shape)}: "
+            "expected three times the same [N], one of each for every item."
+        )
+    if not (np.isfinite(score_array).all() and np.isfinite(weight_array).all()):
+        raise ValueError(
+            "scores or weights hold NaN or infinity, expected finite numbers. Look at the rows they came from."
+        )
+    if not np.isin(label_array, (0, 1)).all():
+        raise ValueError(f"labels hold {sorted(set(label_array.tolist()) - {0.0, 1.0})[:3]}, expected 0 and 1 only.")
+    if (weight_array < 0).any():
+        raise ValueError(f"weights: the smallest is {weight_array.min()}, expected 0 or more.")
+    for label in (0, 1):
+        if not weight_array[label_array == label].sum() > 0:
+            raise ValueError(
+                f"labels: no item with label {label} has a weight above 0, so there is no order to measure. "
+                "Evaluate on a set that holds both kinds."
+            )
     return float(roc_auc_score(label_array, score_array, sample_weight=weight_array))
 
 

@@ -19,23 +19,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 
-def validate(scores: np.ndarray) -> None:
-    """Refuse scores that no ranking is defined for.
-
-    Raises:
-        ValueError: not square, empty, or not finite.
-    """
-    if scores.ndim != 2 or scores.shape[0] != scores.shape[1] or not len(scores):
-        raise ValueError(f"scores {list(scores.shape)}: expected [N, N], the partner of query i in column i.")
-    if not np.isfinite(scores).all():
-        raise ValueError("scores hold NaN or infinity, expected finite numbers. Look at the embeddings' lengths.")
-
-
 def recall_at(scores: ArrayLike, k: int) -> float:
     """Share of the queries, in [0, 1], whose own partner is among the k best of scores [N, N]; ties by chance.
 
     Raises:
-        ValueError: see `validate`; or k < 1.
+        ValueError: scores that are not square, empty or not finite; or k < 1.
 
     >>> recall_at([[3.0, 1.0], [2.0, 1.0]], 1), recall_at([[1.0, 1.0], [1.0, 1.0]], 1)
     (0.5, 0.5)
@@ -43,7 +31,10 @@ def recall_at(scores: ArrayLike, k: int) -> float:
     if k < 1:
         raise ValueError(f"k = {k}: expected 1 or more.")
     score = np.asarray(scores, dtype=np.float64)
-    validate(score)
+    if score.ndim != 2 or score.shape[0] != score.shape[1] or not len(score):
+        raise ValueError(f"scores {list(score.shape)}: expected [N, N], the partner of query i in column i.")
+    if not np.isfinite(score).all():
+        raise ValueError("scores hold NaN or infinity, expected finite numbers. Look at the embeddings' lengths.")
     own = np.diagonal(score)[:, None]
     better, equal = (score > own).sum(axis=1), (score == own).sum(axis=1)  # `equal` counts the partner too
     return float(np.clip((k - better) / equal, 0, 1).mean())

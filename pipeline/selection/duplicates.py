@@ -20,7 +20,6 @@ from pydantic import Field
 
 from pipeline.clips.splitting import SplittingConfig, part_splits
 from pipeline.config import config_dataclass
-from pipeline.errors import ConfigError
 from pipeline.hashing import as_dict
 from pipeline.selection.cutoffs import Each
 from pipeline.selection.duplicate_groups import Links, Video, alone, group_rows, merge_settled
@@ -63,8 +62,7 @@ def check_settings(workspace: Workspace, name: str, config: DuplicatesConfig, sp
     folder = f"duplicates/{name}"
     found, wanted = workspace.stage(folder)["settings"], as_dict({"duplicates": config, "splitting": splitting})
     if found != wanted:
-        message = f"{workspace.uri(folder)}: found with {found}, expected {wanted} as in the selection."
-        raise ConfigError(message, "refused", folder=folder, root=workspace.root)
+        raise workspace.error(folder, f"found with {found}, expected {wanted} as in the selection.", "refused")
 
 
 def read_videos(workspace: Workspace, model: str, splitting: SplittingConfig, part: str) -> list[Video]:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from pipeline.errors import ConfigError
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER, SETTINGS_FILE, STAGE_FILE, Workspace
 
@@ -56,12 +55,8 @@ def check_unused(workspace: Workspace, folder: str) -> None:
         ConfigError: such stages are there; the topic is `stale`.
     """
     if users := dependents(list_stages(workspace), folder):
-        raise ConfigError(
-            f"{workspace.uri(folder)}: would be made anew, but {', '.join(users)} were made from what it held before.",
-            "stale",
-            folder=folder,
-            root=workspace.root,
-        )
+        found = f"would be made anew, but {', '.join(users)} were made from what it held before."
+        raise workspace.error(folder, found, "stale")
 
 
 def _below(uri: str) -> list[str]:

@@ -17,16 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from botocore import UNSIGNED
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    HTTPClientError,
-    IncompleteReadError,
-    ParamValidationError,
-    ReadTimeoutError,
-    ResponseStreamingError,
-)
-from botocore.exceptions import ConnectionError as NotConnectedError
+from botocore import exceptions as boto
+from botocore.exceptions import ClientError
 
 from pipeline.errors import ConfigError, DataError, MissingError, UnreadError
 from pipeline.storage.localfiles import scratch, unfinished
@@ -71,7 +63,7 @@ def remote_errors() -> tuple[type[Exception], ...]:
     """What an object store's client raises: no credentials, no such bucket, no answer."""
     from boto3.exceptions import S3UploadFailedError
 
-    return (BotoCoreError, ClientError, S3UploadFailedError)
+    return (boto.BotoCoreError, ClientError, S3UploadFailedError)
 
 
 def names_object(uri: str) -> bool:
@@ -212,16 +204,15 @@ def _iter_chunks(uri: str, offset: int = 0, length: int | None = None) -> Iterat
         span = {} if not offset and end is None else {"Range": f"bytes={offset}-{'' if end is None else end - 1}"}
         try:
             answer = s3.get_object(**place, **span, **same)
-        except ParamValidationError as error:
+        except boto.ParamValidationError as error:
             raise MissingError(f"{uri}: no address of an object ({error}).") from error
         except ClientError as error:
             raise _refusal(uri, s3, error) from error
-        except (HTTPClientError, NotConnectedError) as error:
+        except (boto.HTTPClientError, boto.ConnectionError) as error:
             if place["Bucket"] not in PUBLIC_BUCKETS:
                 raise
             raise DataError(
-                f"{uri}: cannot be reached ({error}). Name a mirror in EARSHOT_PUBLIC_ENDPOINT_URL, or a copy.",
-                "media",
+                f"{uri}: cannot be reached ({error}). Name a mirror in EARSHOT_PUBLIC_ENDPOINT_URL, or a copy.", "media"
             ) from error
         end = offset + answer["ContentLength"]
         same = _revision(answer)
@@ -230,7 +221,7 @@ def _iter_chunks(uri: str, offset: int = 0, length: int | None = None) -> Iterat
                 for chunk in body.iter_chunks(CHUNK_BYTES):
                     offset += len(chunk)
                     yield chunk
-        except (OSError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError) as error:
+        except (OSError, boto.IncompleteReadError, boto.ReadTimeoutError, boto.ResponseStreamingError) as error:
             if attempt == READ_ATTEMPTS:
                 raise UnreadError(f"{uri}: broke off at byte {offset} of {end}, {attempt} times ({error}).") from error
         if offset == end:

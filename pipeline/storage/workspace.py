@@ -64,7 +64,7 @@ class Workspace:
         """
         parts = self.parts(folder)
         if not parts:
-            raise self._nothing(folder)
+            raise self.error(folder, "nothing there yet.")
         return parts
 
     def read(self, folder: str, part: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
@@ -126,8 +126,9 @@ class Workspace:
         stage = {"settings": plain, "inputs": inputs, "hash": hash_json({"settings": plain, "inputs": inputs})}
         found = self.stage(folder) if self.has_stage(folder) else stage
         if found["hash"] != stage["hash"]:
-            message = f"{self.uri(folder)}: holds work of other settings or inputs ({_differences(found, stage)})."
-            raise ConfigError(message, "refused", **self._facts(folder))
+            raise self.error(
+                folder, f"holds work of other settings or inputs ({_differences(found, stage)}).", "refused"
+            )
         return stage
 
     def finish(self, folder: str, **facts: Any) -> None:
@@ -149,14 +150,12 @@ class Workspace:
             ConfigError: no stage has begun there; the topic is `missing`.
         """
         if not self.has_stage(folder):
-            raise self._nothing(folder)
+            raise self.error(folder, "nothing there yet.")
         return json.loads(files.read_bytes(self.uri(folder, STAGE_FILE)))
 
-    def _nothing(self, folder: str) -> ConfigError:
-        return ConfigError(f"{self.uri(folder)}: nothing there yet.", "missing", **self._facts(folder))
-
-    def _facts(self, folder: str) -> dict[str, str]:
-        return {"folder": folder, "root": self.root}
+    def error(self, folder: str, found: str, topic: str = "missing", **facts: str) -> ConfigError:
+        """The error that a stage's folder is `found` to be of no use; the topic names what to do (`errors.py`)."""
+        return ConfigError(f"{self.uri(folder)}: {found}", topic, folder=folder, root=self.root, **facts)
 
     def _write_stage(self, folder: str, record: dict[str, Any]) -> None:
         files.commit_bytes(self.uri(folder, STAGE_FILE), json.dumps(record, indent=1, sort_keys=True).encode())

@@ -264,16 +264,6 @@ def _maraca(layer: Layer, u: Floats, v: Floats, thing: Thing, motion: Motion, t:
 
 
 DRAWINGS: dict[str, Callable[[Layer, Floats, Floats, Thing, Motion, Times], None]] = {
-    "drum": _drum,
-    "bell": _bell,
-    "guitar": _guitar,
-    "violin": _violin,
-    "bird": _bird,
-    "engine": _engine,
-    "speaker": draw_face,
-    "siren": _siren,
-    "water": _water,
-    "clock": _clock,
-    "trombone": _trombone,
-    "maraca": _maraca,
-}
+    draw.__name__.removeprefix("_"): draw
+    for draw in (_drum, _bell, _guitar, _violin, _bird, _engine, _siren, _water, _clock, _trombone, _maraca)
+} | {"speaker": draw_face}

@@ -260,16 +260,6 @@ def _maraca(source: Source, motion: Motion, t: Floats, rng: np.random.Generator)
 
 
 VOICES: dict[str, Callable[[Source, Motion, Floats, np.random.Generator], Waveform]] = {
-    "drum": _drum,
-    "bell": _bell,
-    "guitar": _guitar,
-    "violin": _violin,
-    "bird": _bird,
-    "engine": _engine,
-    "speaker": _speaker,
-    "siren": _siren,
-    "water": _water,
-    "clock": _clock,
-    "trombone": _trombone,
-    "maraca": _maraca,
+    voice.__name__.removeprefix("_"): voice
+    for voice in (_drum, _bell, _guitar, _violin, _bird, _engine, _speaker, _siren, _water, _clock, _trombone, _maraca)
 }

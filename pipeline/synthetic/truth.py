@@ -37,7 +37,7 @@ _NO_CLOCK = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Truth:
-    """All that is known about one video, less its stems (`load_stems`)."""
+    """All that is known about one video, less its stems."""
 
     scene: Scene
     """The plan."""
@@ -131,23 +131,6 @@ def load_truth(folder: Path, name: str) -> Truth:
     for number, rows in described["mouths"].items():
         dense[int(number)] = rows
     return Truth(scene=scene, boxes=boxes, masks=masks, mouths=dense)
-
-
-def load_stems(folder: Path, name: str) -> NDArray[np.float32]:
-    """[S, T] what each source of the video contributes to its soundtrack, at `STEM_RATE_HZ`."""
-    place = folder / "truth" / name
-    scene = load_truth(folder, name).scene
-    num_samples = round(scene.duration_s * STEM_RATE_HZ)
-    stems = np.zeros((len(scene.sources), num_samples), np.float32)
-    for number in range(len(stems)):
-        stem, rate_hz = soundfile.read(place / f"stem_{number}.flac", dtype="float32")
-        if (len(stem), rate_hz) != (num_samples, STEM_RATE_HZ):
-            raise DataError(
-                f"{place}/stem_{number}.flac: {len(stem)} samples at {rate_hz} Hz, expected {num_samples} at "
-                f"{STEM_RATE_HZ} Hz. Render the scene again."
-            )
-        stems[number] = stem
-    return stems
 
 
 def _npz(**arrays: NDArray[Any]) -> bytes:

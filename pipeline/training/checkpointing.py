@@ -63,7 +63,7 @@ def load_weights(model: nn.Module, workspace: Workspace, folder: str) -> None:
         DataError: the file is damaged, or its weights are another model's.
     """
     if not workspace.is_finished(folder):
-        raise ConfigError(f"{workspace.uri(folder)}: not trained yet.", "missing", folder=folder, root=workspace.root)
+        raise workspace.error(folder, "not trained yet.")
     uri = workspace.uri(folder, "model.pt")
     try:
         model.load_state_dict(read_checkpoint(uri, ("model",))["model"])
