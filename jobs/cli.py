@@ -131,7 +131,7 @@ def _run(arguments: list[str]) -> int:
     except (ConfigError, ConnectionError) as error:
         print(f"earshot: {explain(error, command)}", file=sys.stderr)
         return CONFIG_EXIT
-    except (EarshotError, PartError, *_schema_errors()) as error:  # evaluated only for an error that is none of those
+    except (EarshotError, PartError, _schema_error()) as error:  # evaluated only for an error that is none of those
         print(f"earshot: {explain(error, command)}", file=sys.stderr)
         return FAILURE_EXIT
     except _remote_errors() as error:
@@ -144,10 +144,10 @@ def _run(arguments: list[str]) -> int:
     return 0
 
 
-def _schema_errors() -> tuple[type[Exception], ...]:
+def _schema_error() -> type[Exception]:
     from schemas.fields import SchemaError
 
-    return (SchemaError,)
+    return SchemaError
 
 
 def _remote_errors() -> tuple[type[Exception], ...]:

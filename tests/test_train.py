@@ -12,7 +12,6 @@ import ray.train
 import torch
 from ray.train.torch import TorchTrainer
 
-import cluster.training
 from cluster.faults import MAX_TRAINING_FAILURES, PartError
 from cluster.training import RayContext, cpus_per_worker, fit
 
@@ -55,21 +54,19 @@ def test_two_workers_share_gradients_and_figures_outlive_a_kill_and_end_where_no
 
 @pytest.mark.usefixtures("ray_session")
 def test_failures_without_a_further_step_end_the_run_with_their_cause(monkeypatch: pytest.MonkeyPatch) -> None:
-    def loop(context: RayContext, job: dict[str, Any]) -> None:
-        raise OSError("the disk is full")
-
-    steps, attend = [5, 6, 7, *[8] * MAX_TRAINING_FAILURES], cluster.training._wait
+    steps = [5, 6, 7, *[8] * MAX_TRAINING_FAILURES]
 
     def die(trainer: TorchTrainer, board: Any, on_report: Any) -> ray.train.TrainingFailedError | None:
-        """As if a worker died after each of the steps in turn; at last, the loop itself."""
+        """As if a worker died after each of the steps in turn, and once more without a further one."""
         if not steps:
-            return attend(trainer, board, on_report)
+            return ray.train.WorkerGroupError("", {0: OSError("the disk is full")})
         ray.get(board.put.remote(steps.pop(0), {"loss": 1.0}))
         return ray.train.WorkerGroupError("", {0: ConnectionError("the node is gone")})
 
     monkeypatch.setattr("cluster.training._wait", die)
     with pytest.raises(PartError, match=r"part failing: .*the disk is full"):
-        fit(loop, {}, "failing", 1, lambda step, metrics: None, fatal=(ValueError,))
+        fit(lambda context, job: None, {}, "failing", 1, lambda step, metrics: None, fatal=(ValueError,))
+    assert not steps
 
 
 @pytest.mark.usefixtures("ray_session")

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import NonNegativeFloat
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from pipeline.config import Count, Positive, config_dataclass
@@ -157,6 +156,8 @@ def fit_logistic(logits: np.ndarray, labels: np.ndarray, num_videos: int) -> tup
     finite curve. n counts videos: pairs of the same few, however many, are evidence of no more than these. A slope
     below MIN_SLOPE becomes that, through 1/2 at the logits' mean.
     """
+    from sklearn.linear_model import LogisticRegression  # 2.4 s, of which a worker that only scores is spared
+
     target = np.where(labels > 0, num_videos + 1, 1) / (num_videos + 2)
     centre = logits.mean()
     # a tenth of the largest logit at least: logits that hardly differ would make any slope a cliff, 0 / 0 if not at all

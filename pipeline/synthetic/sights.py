@@ -5,7 +5,7 @@ drawn in the square -1..1 around their centre, v down. A gesture follows the sam
 rest is the same drawing with a motion that has no notes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -263,7 +263,7 @@ def _maraca(layer: Layer, u: Floats, v: Floats, thing: Thing, motion: Motion, t:
         layer.paint(np.maximum(zigzag, egg + 0.03), thing.colours[1])
 
 
-DRAWINGS: dict[str, Callable[[Layer, Floats, Floats, Thing, Motion, Times], None]] = {
+DRAWINGS: Mapping[str, Callable[[Layer, Floats, Floats, Thing, Motion, Times], None]] = {
     draw.__name__.removeprefix("_"): draw
     for draw in (_drum, _bell, _guitar, _violin, _bird, _engine, _siren, _water, _clock, _trombone, _maraca)
 } | {"speaker": draw_face}
