@@ -29,8 +29,8 @@ demo: .venv/runs  ## a synthetic world, the whole pipeline on it, and what it re
 test: setup  ## all tests, under 5 minutes on 2 cores
 	$(BIN)/python -m pytest
 
-quick: setup  ## the tests that need no Ray, no further process and no media of their own: about a minute
-	$(BIN)/python -m pytest -m "not ray and not processes and not media"
+quick: setup  ## the tests without Ray, other processes, ffmpeg, an object store or a training: one to two minutes
+	$(BIN)/python -m pytest -m "not (ray or processes or media or s3 or training)"
 
 check: setup  ## format, lint and types, exactly as CI runs them
 	$(BIN)/ruff format --check .

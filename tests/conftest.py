@@ -31,8 +31,13 @@ WORLD_SPLITS = ("train",) * 5 + ("validate",) * 3 + ("test",) * 4
 WORLD_SPEC = ClipSpec(clip_s=2.0, frame_height=32, frame_width=32)
 
 # `make quick` runs the tests that have none of these marks.
-MARK_OF_FIXTURE = {"ray_session": "ray", "make_media": "media", "shared_media": "media"}
-MARK_OF_MODULE = {"test_crashes": "processes", "test_train": "processes"}
+MARK_OF_FIXTURE = {"ray_session": "ray", "make_media": "media", "shared_media": "media", "s3_bucket": "s3"}
+MARK_OF_MODULE = {
+    **dict.fromkeys(("test_crashes", "test_gathering", "test_locking", "test_train"), "processes"),
+    **dict.fromkeys(("test_estimating", "test_muxing", "test_separating", "test_synthetic"), "media"),
+    **dict.fromkeys(("test_coincidence", "test_learner_contract", "test_learners", "test_loop"), "training"),
+    **dict.fromkeys(("test_resuming", "test_training_faults"), "training"),
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,6 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         marks = {mark for name, mark in MARK_OF_FIXTURE.items() if name in fixtures}
+        marks |= {"s3"} if "[s3" in item.name else set()  # a fixture asked for by name shows nowhere else
         for mark in sorted(marks | {MARK_OF_MODULE.get(item.path.stem, "")} - {""}):
             item.add_marker(mark)
 
