@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from jobs.console.presets import preset
+from pipeline.clip_specs import BASE
 from pipeline.clips.sharding import ShardPart
 from pipeline.clips.splitting import split_of
 from pipeline.collection.collecting import CollectingConfig, plan_parts
@@ -84,11 +85,8 @@ def cut(workspace: Workspace, table: Path, config) -> None:
     plan_parts(workspace, list_videos(str(table)), CollectingConfig(videos_per_part=100))
     workspace.begin("clips", {}, {})
     with ProcessPoolExecutor(2) as pool:
-        list(
-            pool.map(
-                ShardPart(workspace, config.clips.base, config.sharding), workspace.pending("collection", "videos")
-            )
-        )
+        shard = ShardPart(workspace, {BASE: config.clips.base}, config.sharding)
+        list(pool.map(shard, workspace.pending("collection", "videos")))
     workspace.finish("clips")
 
 

@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 from jobs.console.presets import preset
-from pipeline.clip_specs import ClipSpec
+from pipeline.clip_specs import BASE, ClipSpec
+from pipeline.clips.cutting import ShardingConfig
 from pipeline.clips.samples import decode_sample
-from pipeline.clips.sharding import ShardingConfig, ShardPart
+from pipeline.clips.sharding import ShardPart
 from pipeline.clips.tars import read_sequence
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
@@ -47,7 +48,7 @@ def main() -> None:
         collection = repeated(minute_of_720p(Path(folder)), 10, Path(folder) / "videos" / "ten_minutes.mp4").parent
         workspace = Workspace(f"{folder}/workspace")
         plan_parts(workspace, list_videos(str(collection)), CollectingConfig())
-        ShardPart(workspace, ClipSpec(), ShardingConfig())("00000")
+        ShardPart(workspace, {BASE: ClipSpec()}, ShardingConfig())("00000")
         model = learner.model().eval()
         workspace.begin("models/m", {"learner": "coincidence", "coincidence": as_dict(config)}, {})
         weights = io.BytesIO()

@@ -15,8 +15,9 @@ import ray
 from cluster.connect import connect
 from cluster.mapping import map_parts
 from cluster.resources import SHARDING
-from pipeline.clip_specs import ClipSpec
-from pipeline.clips.sharding import ShardingConfig, ShardPart
+from pipeline.clip_specs import BASE, ClipSpec
+from pipeline.clips.cutting import ShardingConfig
+from pipeline.clips.sharding import ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.storage.workspace import Workspace
@@ -32,7 +33,7 @@ def main() -> None:
             collection = repeated(minute, minutes, Path(folder) / f"videos_{minutes}" / "long.mp4").parent
             workspace = Workspace(f"{folder}/workspace_{minutes}")
             plan_parts(workspace, list_videos(str(collection)), CollectingConfig())
-            cut = ShardPart(workspace, ClipSpec(), ShardingConfig())
+            cut = ShardPart(workspace, {BASE: ClipSpec()}, ShardingConfig())
 
             def measured(part: str, cut: ShardPart = cut) -> tuple[float, float, float]:
                 counts = cut(part)

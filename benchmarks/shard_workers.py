@@ -18,8 +18,9 @@ import ray
 from cluster.connect import connect
 from cluster.mapping import map_parts
 from cluster.resources import SHARDING
-from pipeline.clip_specs import ClipSpec
-from pipeline.clips.sharding import ShardingConfig, ShardPart
+from pipeline.clip_specs import BASE, ClipSpec
+from pipeline.clips.cutting import ShardingConfig
+from pipeline.clips.sharding import ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.storage.workspace import Workspace
@@ -45,7 +46,7 @@ def main() -> None:
                 plan_parts(workspace, list_videos(str(videos)), CollectingConfig(videos_per_part=VIDEOS_PER_PART))
                 parts = workspace.parts("collection")[: 2 if workspace is workspaces[0] else None]
                 began = time.monotonic()
-                list(map_parts(ShardPart(workspace, ClipSpec(), ShardingConfig()), parts, SHARDING))
+                list(map_parts(ShardPart(workspace, {BASE: ClipSpec()}, ShardingConfig()), parts, SHARDING))
                 walls[num_workers, num_cores] = time.monotonic() - began
             ray.shutdown()
             print(f"{num_workers} workers on {num_cores} cores: {walls[num_workers, num_cores]:.1f} s", flush=True)

@@ -41,6 +41,7 @@ def command(
     from jobs.console.presets import preset as find_preset
     from jobs.console.session import open_session
     from jobs.console.tables import show
+    from pipeline.clip_specs import BASE
     from pipeline.collection.listing import list_videos
     from pipeline.estimate.deadlines import parse_hours
     from pipeline.estimate.estimating import actual, estimate, probe_all
@@ -54,7 +55,7 @@ def command(
     videos = list_videos(collection, session.workspace.root if session else None, media)
     strata = draw(((video["video_id"], video["size_bytes"], video) for video in videos), sample)
     with progress_bar("plan", sum(len(stratum.sampled) for stratum in strata)) as advance:
-        probes = probe_all(strata, config.clips.base, config.sharding, advance)
+        probes = probe_all(strata, {BASE: config.clips.base}, config.sharding, advance)
     found = estimate(strata, probes, config.collecting.videos_per_part)
     took = actual(session.workspace) if session else {}
     show(["", "estimate", "range (95 %)", *(["actual"] if took else [])], table(found, took, price_table))

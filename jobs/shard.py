@@ -38,6 +38,7 @@ def shard(
 
     Example: earshot shard --collection my_videos --root my_workspace
     """
+    from pipeline.clip_specs import BASE
     from pipeline.clips.reconciling import reconcile
     from pipeline.clips.sharding import ShardPart
     from pipeline.collection.collecting import plan_parts
@@ -49,7 +50,7 @@ def shard(
     with session.begin(CLIPS_FOLDER, {"clips": config.clips, "sharding": config.sharding}, {}):
         planned = plan_parts(workspace, videos, config.collecting, retry or ())
         parts = workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER)
-        work = ShardPart(workspace, config.clips.base, config.sharding)
+        work = ShardPart(workspace, {BASE: config.clips.base}, config.sharding)
         # time enough for a part in which every video takes all that it may, and an hour for the rest
         limit_s = config.collecting.videos_per_part * config.sharding.video_limit_s + 3600
         needs = dataclasses.replace(SHARDING, limit_s=limit_s)

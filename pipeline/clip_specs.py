@@ -3,7 +3,11 @@
 import dataclasses
 from typing import Literal
 
+from pydantic import NonNegativeFloat
+
 from pipeline.config import Count, Positive, config_dataclass
+
+BASE = "base"  # the clip spec whose clips' ids do not name it
 
 
 @config_dataclass
@@ -18,6 +22,8 @@ class ClipSpec:
     """Rate of the mono sound. Half the rate is half the bytes, and nothing above a quarter of the old rate."""
     frame_rate_hz: Positive = 1.0
     """Frames per second. A clip holds clip_s * frame_rate_hz frames."""
+    frame_offset_s: NonNegativeFloat = 0.0
+    """A frame is taken at tick k, the time k / frame_rate_hz + frame_offset_s; less than 1 / frame_rate_hz."""
     frame_height: Count = 128
     """Height of a frame in pixels."""
     frame_width: Count = 128
@@ -29,6 +35,11 @@ class ClipSpec:
     are skipped (0.85 of the rest): 42 dB PSNR to the filtered 128x128 frame in the median real video, 32 at worst."""
 
     def __post_init__(self) -> None:
+        if self.frame_offset_s >= 1 / self.frame_rate_hz:
+            raise ValueError(
+                f"frame_offset_s = {self.frame_offset_s}: expected less than {1 / self.frame_rate_hz:g} s, "
+                f"the time from one frame to the next at {self.frame_rate_hz} Hz."
+            )
         for name in ("clip_s", "hop_s"):
             frames = getattr(self, name) * self.frame_rate_hz
             if frames < 1 or abs(frames - round(frames)) > 1e-6:
@@ -57,3 +68,13 @@ class ClipSpecs:
 
     base: ClipSpec = dataclasses.field(default_factory=ClipSpec)
     """5 s every 1 s, with a frame per second: of the coincidence and the separation learner."""
+    events: ClipSpec = dataclasses.field(default_factory=lambda: ClipSpec(clip_s=10.0, hop_s=10.0, frame_rate_hz=4.0))
+    """10 s every 10 s, with 4 frames per second: of events in time."""
+    segmentation: ClipSpec = dataclasses.field(
+        default_factory=lambda: ClipSpec(hop_s=5.0, frame_offset_s=0.5, frame_height=224, frame_width=224)
+    )
+    """5 s every 5 s, with a frame of 224x224 in the middle of each second: of what sounds where in the picture."""
+    speech: ClipSpec = dataclasses.field(
+        default_factory=lambda: ClipSpec(clip_s=2.0, hop_s=2.0, frame_rate_hz=25.0, exact_frames=True)
+    )
+    """2 s every 2 s, with every frame of a 25 Hz video: of mouths."""

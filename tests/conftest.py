@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.clip_specs import ClipSpec
-from pipeline.clips.sharding import ShardingConfig, ShardPart
+from pipeline.clip_specs import BASE, ClipSpec
+from pipeline.clips.cutting import ShardingConfig
+from pipeline.clips.sharding import ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.media.sandbox import ffmpeg_path
@@ -132,7 +133,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     collection.write_text("\n".join(rows) + "\n")
     workspace = Workspace(str(folder / "workspace"))
     plan_parts(workspace, list_videos(str(collection)), CollectingConfig(videos_per_part=6))
-    shard = ShardPart(workspace, WORLD_SPEC, ShardingConfig())
+    shard = ShardPart(workspace, {BASE: WORLD_SPEC}, ShardingConfig())
     for part in workspace.pending(source=COLLECTION_FOLDER, target=VIDEOS_FOLDER):
         shard(part)
     video_ids: dict[str, list[str]] = {}

@@ -11,6 +11,7 @@ import pytest
 from jobs.cli import main
 from jobs.console.overrides import override
 from jobs.console.presets import preset
+from pipeline.clip_specs import BASE
 from pipeline.clips.reconciling import reconcile
 from pipeline.clips.sharding import ShardPart
 from pipeline.collection.collecting import plan_parts
@@ -37,7 +38,7 @@ def cut(collection: Path, workspace: Workspace) -> Workspace:
     config = override(preset("tiny"), list(SETTINGS))
     plan_parts(workspace, list_videos(str(collection)), config.collecting)
     for part in workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER):
-        ShardPart(workspace, config.clips.base, config.sharding)(part)
+        ShardPart(workspace, {BASE: config.clips.base}, config.sharding)(part)
     return workspace
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import MakeMedia
 
-from pipeline.clip_specs import ClipSpec
+from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.errors import ClipError
 from pipeline.media.decoding import Decoding
 from pipeline.media.ffmpeg_log import MediaInfo
@@ -95,7 +95,7 @@ def test_an_hours_gap_is_an_hour_of_silence(make_media: MakeMedia) -> None:
         "-fps_mode", "passthrough", "-c:a", "pcm_s16le", "-ac", "2", "-ar", "48000",
     )  # fmt: skip
     num_samples, loud, ticks = 0, [], []
-    for item in Decoding(path, BY_1):
+    for item in Decoding(path, {BASE: BY_1}):
         if isinstance(item, Frame):
             ticks.append(round(item.time_s))
         else:
@@ -117,7 +117,7 @@ def test_time_stamps_that_jump_far_ahead_do_not_give_silence_for_ever(
         f"far_{far_s}.{suffix}", *LAVFI, f"{CLOCK},setpts='PTS{later}'", *LAVFI, f"{TONE},asetpts='PTS{later}'", *H264,
         "-fps_mode", "passthrough",
     )  # fmt: skip
-    decoding, sound_s, ticks = Decoding(path, BY_1), 0.0, []
+    decoding, sound_s, ticks = Decoding(path, {BASE: BY_1}), 0.0, []
     for item in decoding:
         if isinstance(item, Frame):
             ticks.append(round(item.time_s))
@@ -134,7 +134,7 @@ def test_time_stamps_that_jump_far_ahead_do_not_give_silence_for_ever(
 
 def test_nothing_is_given_beyond_the_longest_duration(make_media: MakeMedia) -> None:
     path = make_media("clock.mp4", *LAVFI, CLOCK, *LAVFI, TONE, *H264, "-bf", "2", "-g", "12")
-    decoding = Decoding(path, BY_1, max_duration_s=2.5)
+    decoding = Decoding(path, {BASE: BY_1}, max_duration_s=2.5)
     items = list(decoding)
     assert sum(len(item) for item in items if not isinstance(item, Frame)) == pytest.approx(2.5 * RATE_HZ, abs=16)
     assert [round(item.time_s) for item in items if isinstance(item, Frame)] == [0, 1, 2]

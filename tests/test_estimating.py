@@ -9,7 +9,9 @@ from conftest import WORLD_SPEC, World
 
 from jobs.cli import main
 from jobs.console import plan_table
-from pipeline.clips.sharding import ShardingConfig, ShardPart
+from pipeline.clip_specs import BASE
+from pipeline.clips.cutting import ShardingConfig
+from pipeline.clips.sharding import ShardPart
 from pipeline.collection.listing import list_videos
 from pipeline.estimate.estimating import Estimate, Probe, actual, estimate, probe, probe_all
 from pipeline.estimate.pricing import Prices
@@ -29,7 +31,7 @@ def of(collection: str, num_sampled: int) -> Estimate:
     videos = list_videos(collection)
     strata = draw(((video["video_id"], video["size_bytes"], video) for video in videos), num_sampled)
     steps: list[int] = []
-    probes = probe_all(strata, WORLD_SPEC, ShardingConfig(), lambda num_videos, note: steps.append(num_videos))
+    probes = probe_all(strata, {BASE: WORLD_SPEC}, ShardingConfig(), lambda num_videos, note: steps.append(num_videos))
     assert sum(steps) == sum(len(stratum.sampled) for stratum in strata)
     return estimate(strata, probes, videos_per_part=5)
 
@@ -47,7 +49,7 @@ def cells(output: str) -> dict[str, list[str]]:
 @pytest.fixture
 def metered(workspace: Workspace, world: World) -> Workspace:
     """The world's workspace, its first part cut again with its usage, its second without."""
-    Metered(workspace, "shard", ShardPart(workspace, world.spec, ShardingConfig()))("00000")
+    Metered(workspace, "shard", ShardPart(workspace, {BASE: world.spec}, ShardingConfig()))("00000")
     return workspace
 
 
@@ -150,7 +152,7 @@ def test_what_cutting_took_is_counted_from_its_tables_tars_and_usage(metered: Wo
     took.pop("read_bytes", None)
     # no CPU hours: the usage of one part of two is not the whole
     assert took == {"videos": 12, "usable_videos": 12, "clips": 48, "tar_bytes": tars, "parts": 2}
-    Metered(metered, "shard", ShardPart(metered, world.spec, ShardingConfig()))("00001")
+    Metered(metered, "shard", ShardPart(metered, {BASE: world.spec}, ShardingConfig()))("00001")
     spent = (metered.read(usage_folder("shard"), part, USAGE).column("cpu_s")[0].as_py() for part in ("00000", "00001"))
     assert actual(metered)["cpu_hours"] == pytest.approx(sum(spent) / 3600)
 

@@ -1,9 +1,11 @@
-"""The frame buffer: which frame a tick shows, when a clip is complete, and what is dropped."""
+"""What is held of a video: which frame a tick shows, when a clip is complete, and what is dropped."""
 
+import numpy as np
 import pytest
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.media.frame_buffer import MAX_LEAD_S, FrameBuffer
+from pipeline.media.sound_buffer import SoundBuffer
 
 SPEC = ClipSpec(clip_s=2.0, hop_s=1.0, frame_rate_hz=2.0)  # a tick every 0.5 s, 4 ticks in a clip
 
@@ -84,3 +86,32 @@ def test_what_is_held_does_not_grow_with_the_video() -> None:
         if tick >= 10:
             buffer.drop_before((tick - 3) / 2)  # of the clip that ends with this tick: 4 ticks and the one before
             assert buffer.first() == tick - 4
+
+
+def test_with_an_offset_ticks_lie_later_and_the_frame_before_the_first_may_be_shown() -> None:
+    spec = ClipSpec(clip_s=2.0, hop_s=2.0, frame_rate_hz=1.0, frame_offset_s=0.5)
+    buffer = filled(0.0, 0.5, 1.4995, 2.6, spec=spec)
+    assert buffer.shown(0.0) == [0.5, 1.4995]
+    assert buffer.shown(2.0) == [2.6, 2.6]
+    assert filled(0.2, 1.6, spec=spec).shown(0.0) == [0.2, 1.6]
+    assert not filled(1.4, spec=spec).is_complete(0.0, sound_end_s=2.0)
+    assert filled(1.5, spec=spec).is_complete(0.0, sound_end_s=2.0)
+    buffer.drop_before(2.0)
+    assert buffer.first() == 1.4995
+
+
+def test_sound_is_joined_where_it_is_taken_and_dropped_where_it_is_passed() -> None:
+    buffer = SoundBuffer()
+    for start in (0, 10, 20):
+        buffer.add(np.arange(start, start + 10, dtype=np.int16))
+    assert buffer.end == 30
+    assert list(buffer.span(8, 4)) == [8, 9, 10, 11]
+    assert list(buffer.span(25, 100)) == [25, 26, 27, 28, 29]
+    assert len(buffer.span(30, 5)) == len(buffer.span(3, 0)) == 0
+    buffer.drop_before(13)
+    assert list(buffer.span(13, 8)) == list(range(13, 21))
+    buffer.drop_before(40)  # farther than there is
+    assert (buffer.start, buffer.end) == (30, 30)
+    buffer.add(np.arange(30, 50, dtype=np.int16))
+    buffer.drop_before(40)
+    assert list(buffer.span(40, 2)) == [40, 41]

@@ -51,9 +51,11 @@ KNOWN_TO_TENSORS = (*TENSORS_ONLY, "pipeline.config", "pipeline.errors")
 TESTED_BY = {
     "pipeline.errors": "test_config",
     "pipeline.clip_specs": "test_sharding",
+    "pipeline.clips.cutting": "test_sharding",
     "pipeline.clips.samples": "test_tars",
     "pipeline.clips.loudness": "test_statistics",
     "pipeline.evaluation.evaluating": "test_learner_contract",
+    "pipeline.media.sound_buffer": "test_frame_buffer",
     "pipeline.media.streams": "test_decoding",
     "pipeline.media.ffmpeg_log": "test_decoding",
     "pipeline.models.bases": "test_separator",

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from conftest import MakeMedia
 
-from pipeline.clip_specs import ClipSpec
+from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.errors import ClipError
 from pipeline.media import sandbox
 from pipeline.media.decoding import Decoding
@@ -186,7 +186,7 @@ def test_the_child_runs_under_limits_and_without_this_process_environment(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "swordfish")
     path = make_media("clock.mp4", *LAVFI, CLOCK, *LAVFI, TONE, *H264, "-bf", "2", "-g", "12")
     before = set(children())
-    decoding = iter(Decoding(path, ClipSpec(frame_rate_hz=25, frame_width=256, frame_height=256), limit_s=77))
+    decoding = iter(Decoding(path, {BASE: ClipSpec(frame_rate_hz=25, frame_width=256, frame_height=256)}, limit_s=77))
     next(decoding)  # its pipes fill, and it waits
     (child,) = set(children()) - before
     limits = Path(f"/proc/{child}/limits").read_text()
@@ -229,7 +229,7 @@ def test_a_file_that_keeps_the_decoder_waiting_is_a_timeout_and_leaves_no_proces
 def test_a_decoder_that_dies_leaves_what_came_before_and_a_word(end: signal.Signals, make_media: MakeMedia) -> None:
     path = make_media("clock.mp4", *LAVFI, CLOCK, *LAVFI, TONE, *H264, "-bf", "2", "-g", "12")
     before = set(children())
-    decoding = Decoding(path, ClipSpec(frame_rate_hz=25, frame_width=256, frame_height=256))
+    decoding = Decoding(path, {BASE: ClipSpec(frame_rate_hz=25, frame_width=256, frame_height=256)})
     items = iter(decoding)
     while not isinstance(next(items), Frame):
         pass
@@ -248,7 +248,7 @@ def test_a_caller_that_stops_early_leaves_no_process_and_no_open_file(make_media
     path = make_media("flash.mp4", *LAVFI, FLASH, *LAVFI, BEEP, *H264, "-bf", "2")
     before = len(children()), len(os.listdir("/proc/self/fd"))
     for _ in range(3):
-        pass_over = iter(Decoding(path, BY_25))
+        pass_over = iter(Decoding(path, {BASE: BY_25}))
         next(pass_over)
         pass_over.close()
     assert (len(children()), len(os.listdir("/proc/self/fd"))) == before

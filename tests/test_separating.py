@@ -6,7 +6,7 @@ import soundfile
 import torch
 from torch import nn
 
-from pipeline.clip_specs import ClipSpec
+from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.errors import ClipError
 from pipeline.inference.separating import Window, cross_fade, separate_video, stitch, windows
 from pipeline.media.decoding import Decoding
@@ -51,7 +51,7 @@ def make_video(path, seconds, *arguments, sound_delay_s=0.0, picture_delay_s=0.0
 
 
 def decoded(path):
-    items = list(Decoding(path, SPEC))
+    items = list(Decoding(path, {BASE: SPEC}))
     frames = [item for item in items if isinstance(item, Frame)]
     return np.concatenate([item for item in items if not isinstance(item, Frame)]), frames
 
@@ -72,7 +72,7 @@ def sound_and_frames(num_samples, rate_hz=8, frame_rate_hz=4):
     """Sample i has the value i; the frame of tick k shows k. Sound first, as a badly interleaved file gives it."""
     sound = np.arange(num_samples, dtype=np.int16)
     ticks = range(num_samples * frame_rate_hz // rate_hz + 1)
-    frames = [Frame(k / frame_rate_hz, np.full((2, 2, 3), k, np.uint8)) for k in ticks]
+    frames = [Frame(BASE, k / frame_rate_hz, np.full((2, 2, 3), k, np.uint8)) for k in ticks]
     return [sound[:5], sound[5:], *frames]
 
 
@@ -104,7 +104,7 @@ def test_windows_come_while_the_video_is_still_being_decoded():
     def endless():
         for second in range(10_000):
             yield np.zeros(8, np.int16)
-            yield from (Frame(second + k / 4, np.zeros((2, 2, 3), np.uint8)) for k in range(4))
+            yield from (Frame(BASE, second + k / 4, np.zeros((2, 2, 3), np.uint8)) for k in range(4))
 
     assert next(windows(endless(), SMALL)).start == 0
 

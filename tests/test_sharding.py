@@ -16,16 +16,20 @@ import soundfile
 import webdataset
 from botocore.exceptions import EndpointConnectionError
 
-from pipeline.clip_specs import ClipSpec
-from pipeline.clips.sharding import Cutting, ShardingConfig, ShardPart
+from pipeline.clip_specs import BASE, ClipSpec
+from pipeline.clips.cutting import ShardingConfig, SpecCutting
+from pipeline.clips.sharding import Cutting, ShardPart
 from pipeline.clips.tars import parse_sample
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
-from pipeline.errors import DataError, MissingError
+from pipeline.errors import ConfigError, DataError, MissingError
+from pipeline.media.decoding import Decoding
+from pipeline.media.ffmpeg_log import MediaInfo
+from pipeline.media.streams import Frame
 from pipeline.storage import files, s3
 from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
 from schemas.clips import CLIPS
-from schemas.videos import COLLECTION, VIDEOS
+from schemas.videos import COLLECTION, VIDEOS, CollectionRow
 
 RATE_HZ = 16000
 SPEC = ClipSpec(clip_s=2.0, frame_height=32, frame_width=32, exact_frames=True)
@@ -52,7 +56,7 @@ class Cut:
 
     def __init__(self, workspace: Workspace, collection: Path, spec: ClipSpec, config: ShardingConfig) -> None:
         plan_parts(workspace, list_videos(str(collection)), CollectingConfig())
-        self.counts = ShardPart(workspace, spec, config)("00000")
+        self.counts = ShardPart(workspace, {BASE: spec}, config)("00000")
         self.workspace = workspace
         self.clips: list[dict[str, Any]] = workspace.read(CLIPS_FOLDER, "00000", CLIPS).to_pylist()
         self.videos: list[dict[str, Any]] = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS).to_pylist()
@@ -153,26 +157,40 @@ def assert_shows_its_time(sample: dict[str, Any], facts: dict[str, Any]) -> None
         assert time_s == pytest.approx(math.ceil(facts["start_s"]) + k, abs=0.06)  # at 1 fps there is one every second
 
 
+def span_of(path: Path, start_s: float, end_s: float) -> CollectionRow:
+    return CollectionRow(
+        video_id="v", uri=str(path), size_bytes=None, revision=None, license=None, author=None, split=None,
+        spans=[{"start_s": start_s, "end_s": end_s}],
+    )  # fmt: skip
+
+
 def test_what_lies_before_the_span_is_not_held_in_memory(make_media: MakeMedia) -> None:
-    class Watched(Cutting):
-        longest_s = 0.0
-
-        def _is_complete(self, index: int) -> bool:
-            self.longest_s = max(self.longest_s, len(self._sound) / RATE_HZ)
-            return super()._is_complete(index)
-
-    video = {"video_id": "v", "uri": str(steady(make_media, 30.0)), "spans": [{"start_s": 26.0, "end_s": 28.0}]}
-    cutting = Watched(video, SPEC, ShardingConfig())
-    assert [clip.row["start_s"] for clip in cutting] == [26.0]
-    assert cutting.longest_s < 8  # pipes and one read hold a few seconds
+    video = span_of(steady(make_media, 30.0), 26.0, 28.0)
+    cutting = SpecCutting(video, BASE, SPEC, ShardingConfig())
+    second = np.ones(RATE_HZ, np.int16)
+    for number in range(26):
+        assert not [*cutting.add(second, MediaInfo()), *cutting.add(grey(float(number)), MediaInfo())]
+        assert cutting._sound.end - cutting._sound.start == 0
+        assert len(cutting._frames._by_tick) <= 1
+    assert [clip.row["start_s"] for clip in Cutting(video, {BASE: SPEC}, ShardingConfig())] == [26.0]
 
 
-def test_what_lies_after_the_span_is_not_decoded(make_media: MakeMedia) -> None:
-    video = {"video_id": "v", "uri": str(steady(make_media, 30.0)), "spans": [{"start_s": 0.0, "end_s": 3.0}]}
-    cutting = Cutting(video, SPEC, ShardingConfig())
+def grey(time_s: float) -> Frame:
+    return Frame(BASE, time_s, np.full((32, 32, 3), 100, np.uint8))
+
+
+def test_what_lies_after_the_span_is_not_decoded(make_media: MakeMedia, monkeypatch: pytest.MonkeyPatch) -> None:
+    decodings = []
+
+    class Watched(Decoding):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            decodings.append(self)
+
+    monkeypatch.setattr("pipeline.clips.sharding.Decoding", Watched)
+    cutting = Cutting(span_of(steady(make_media, 30.0), 0.0, 3.0), {BASE: SPEC}, ShardingConfig())
     assert [clip.row["start_s"] for clip in cutting] == [0.0, 1.0]
-    assert cutting._decoding is not None
-    assert cutting._decoding.num_frames < 20  # of 30; pipes hold a few
+    assert decodings[0].num_frames < 20  # of 30; pipes hold a few
 
 
 def test_every_span_of_a_list_ends_as_a_row_whatever_becomes_of_its_video(
@@ -309,10 +327,10 @@ def test_a_video_that_could_not_be_asked_for_is_not_missing_and_its_part_stays_t
     plan_parts(workspace, list_videos(str(tmp_path / "list.csv")), CollectingConfig())
     monkeypatch.setattr(s3, "_iter_chunks", refuse)
     with pytest.raises(type(error)):
-        ShardPart(workspace, SPEC, ShardingConfig())("00000")
+        ShardPart(workspace, {BASE: SPEC}, ShardingConfig())("00000")
     assert workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER) == ["00000"]
     monkeypatch.setattr(s3, "_iter_chunks", refuse_as_missing)
-    ShardPart(workspace, SPEC, ShardingConfig())("00000")
+    ShardPart(workspace, {BASE: SPEC}, ShardingConfig())("00000")
     (row,) = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS).to_pylist()
     assert (row["outcome"], row["detail"]) == ("missing", "s3://bucket/a.mp4: NoSuchKey")
 
@@ -397,6 +415,90 @@ def test_a_workspace_in_a_bucket_holds_the_same_bytes(
     remote = Workspace(f"{s3_bucket}/{tmp_path.name}")
     Cut(remote, tmp_path / "list_1.csv", SPEC, ShardingConfig())
     assert files_of(remote) == files_of(local.workspace)
+
+
+# --- several clip specs ---
+
+SMALL = {"frame_height": 32, "frame_width": 32}
+SPECS = {
+    "base": ClipSpec(clip_s=2.0, **SMALL),
+    "events": ClipSpec(clip_s=4.0, hop_s=4.0, frame_rate_hz=4.0, **SMALL),
+    "segmentation": ClipSpec(clip_s=2.0, hop_s=2.0, frame_offset_s=0.5, frame_height=24, frame_width=48),
+    "speech": ClipSpec(clip_s=1.0, hop_s=1.0, frame_rate_hz=20.0, exact_frames=True, **SMALL),
+    "low": ClipSpec(clip_s=2.0, hop_s=2.0, sample_rate_hz=8000, **SMALL),
+}
+
+
+def folders(name: str) -> tuple[str, str]:
+    return (CLIPS_FOLDER, VIDEOS_FOLDER) if name == BASE else (f"clips/{name}", f"videos/{name}")
+
+
+@pytest.fixture
+def several(make_media: MakeMedia, tmp_path: Path) -> Callable[..., Workspace]:
+    """several(specs, ...) -> a workspace in which the same part is cut by each of the groups of specs, in turn."""
+    busy = make_media("busier.mkv", *LAVFI, "testsrc=s=64x48:r=20:d=8", *sound(8), *EXACT, "-g", "10").read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(busy[: len(busy) * 6 // 10])
+    late = make_media("late_sound.mkv", *picture(5), "-itsoffset", "1.3", *sound(4), *EXACT, "-bf", "2")
+    steady_s = [steady(make_media, duration_s) for duration_s in (9.0, 1.5)]
+    rows = [*(f"{path},," for path in (*steady_s, tmp_path / "cut.mkv", late, tmp_path / "gone.mkv"))]
+    rows += [f"{steady(make_media, 5.0)},{span}" for span in ("0.25,2.5", "1,4.3")]
+    (tmp_path / "list.csv").write_text("\n".join(["uri,start_s,end_s", *rows]) + "\n")
+    made: list[int] = []
+
+    def run(*groups: list[str]) -> Workspace:
+        made.append(1)
+        workspace = Workspace(str(tmp_path / f"several_{len(made)}"))
+        plan_parts(workspace, list_videos(str(tmp_path / "list.csv")), CollectingConfig())
+        for names in groups:
+            ShardPart(workspace, {name: SPECS[name] for name in names}, ShardingConfig())("00000")
+        return workspace
+
+    return run
+
+
+def test_a_specs_bytes_are_the_same_alone_together_and_later(several: Callable[..., Workspace]) -> None:
+    alone = files_of(several(*([name] for name in SPECS)))
+    assert alone == files_of(several(list(SPECS)))
+    assert alone == files_of(several(["events"], ["low", "base"], ["speech", "segmentation"]))
+    assert len(alone) == 1 + 3 * len(SPECS)  # the collection's part, and of each spec a tar and two tables
+
+
+def test_each_spec_has_its_own_clips_frames_and_outcomes(several: Callable[..., Workspace]) -> None:
+    workspace = several(list(SPECS))
+    outcomes = {}
+    for name, spec in SPECS.items():
+        clips_folder, videos_folder = folders(name)
+        clips = workspace.read(clips_folder, "00000", CLIPS).to_pylist()
+        videos = workspace.read(videos_folder, "00000", VIDEOS).to_pylist()
+        first = [clip for clip in clips if clip["video_id"] == videos[0]["video_id"]]
+        assert [clip["start_s"] for clip in first] == [*np.arange(0, 9 - spec.clip_s + 0.05, spec.hop_s)]
+        suffix = "" if name == BASE else f"_{name}"
+        assert all(clip["clip_id"] == f"{clip['video_id']}_{clip['start_s'] * 1000:08.0f}{suffix}" for clip in clips)
+        tar = workspace.uri(clips_folder, "00000.tar")
+        samples = {found["__key__"]: found for found in webdataset.WebDataset(tar, shardshuffle=False)}
+        for clip in first:
+            sample = samples[clip["clip_id"]]
+            times_s = json.loads(sample["json"])["frame_times_s"]
+            ticks = clip["start_s"] + spec.frame_offset_s + np.arange(spec.num_frames) / spec.frame_rate_hz
+            np.testing.assert_allclose(times_s, ticks, atol=0.06)  # a picture every 50 ms
+            for k, time_s in enumerate(times_s):
+                pixels = simplejpeg.decode_jpeg(sample[f"{k}.jpg"], colorspace="RGB")
+                assert pixels.shape == (spec.frame_height, spec.frame_width, 3)
+                assert pixels.mean() * 219 / 255 / 20 == pytest.approx(time_s, abs=0.12)
+            waveform, rate_hz = soundfile.read(io.BytesIO(sample["flac"]))
+            assert (len(waveform), rate_hz) == (spec.num_samples, spec.sample_rate_hz)
+        assert [video["num_clips"] for video in videos] == [
+            sum(clip["video_id"] == video["video_id"] for clip in clips) for video in videos
+        ]
+        outcomes[name] = [video["outcome"] for video in videos]
+    assert outcomes["base"][:2] == ["kept", "too_short"]
+    assert outcomes["speech"][:2] == ["kept", "kept"]  # 1.5 s are too short for 2 s, and enough for 1 s
+    assert {tuple(of_spec[4:5]) for of_spec in outcomes.values()} == {("missing",)}
+
+
+def test_a_frame_offset_of_a_whole_frame_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"frame_offset_s = 0\.25: expected less than 0\.25 s"):
+        ClipSpec(frame_rate_hz=4.0, frame_offset_s=0.25)
 
 
 def test_the_world_is_cut_into_four_clips_per_video(world: Any) -> None:

@@ -18,8 +18,9 @@ import simplejpeg
 import soundfile
 from conftest import MakeMedia
 
-from pipeline.clip_specs import ClipSpec
-from pipeline.clips.sharding import Cutting, ShardingConfig
+from pipeline.clip_specs import BASE, ClipSpec
+from pipeline.clips.cutting import ShardingConfig
+from pipeline.clips.sharding import Cutting
 from pipeline.media.decoding import Decoding
 from pipeline.media.streams import Frame
 
@@ -92,7 +93,7 @@ def cut(path: Path, spec: ClipSpec = SPEC) -> tuple[np.ndarray, list[tuple[float
     video = {"video_id": "v", "uri": str(path), "size_bytes": None, "revision": None}
     video |= {"license": None, "author": None, "split": None, "spans": None}
     sound, frames = np.zeros(round(10 * spec.sample_rate_hz)), []
-    for clip in Cutting(video, spec, CONFIG):
+    for clip in Cutting(video, {BASE: spec}, CONFIG):
         if clip.members is None:
             assert clip.row["outcome"] == "no_frame"  # before a late picture begins
             continue
@@ -195,6 +196,6 @@ def test_a_frame_that_stands_in_for_one_not_decoded_shows_the_time_it_states(
 def test_a_frame_whose_time_the_container_rounded_down_belongs_to_its_tick(make_media: MakeMedia) -> None:
     path = make_media("sync_thirds.mkv", *Source("mkv", Fraction(30)).arguments())
     spec = dataclasses.replace(SPEC, frame_rate_hz=3)
-    times = [item.time_s for item in Decoding(path, spec) if isinstance(item, Frame)]
+    times = [item.time_s for item in Decoding(path, {BASE: spec}) if isinstance(item, Frame)]
     assert 0.333 in times  # frame 10, which Matroska's milliseconds put before its tick at 1/3 s
     np.testing.assert_allclose(times, np.arange(12) / 3, atol=0.001)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.clip_specs import ClipSpec
-from pipeline.clips.sharding import ShardingConfig
+from pipeline.clips.cutting import ShardingConfig
 from pipeline.errors import ConfigError, DataError
 from pipeline.hashing import hash_json
 from pipeline.storage import files

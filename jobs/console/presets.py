@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobs.console.options import check_preset
 from pipeline.clip_specs import ClipSpecs
-from pipeline.clips.sharding import ShardingConfig
+from pipeline.clips.cutting import ShardingConfig
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.collection.collecting import CollectingConfig
 from pipeline.config import config_dataclass

@@ -10,12 +10,13 @@ import functools
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipeline.clip_specs import ClipSpec
+from pipeline.clips.cutting import ShardingConfig
 from pipeline.clips.reconciling import reconcile
-from pipeline.clips.sharding import Cutting, ShardingConfig
+from pipeline.clips.sharding import Cutting
 from pipeline.errors import DataError
 from pipeline.estimate.stratified_sampling import Range, Stratum, add_sizes, total
 from pipeline.estimate.usage import cpu_s, usage_folder
@@ -75,17 +76,17 @@ class Estimate:
         return "\n".join([*lines, *(f"  {len(uris)} {reason}, such as {uris[0]}" for reason, uris in by_frequency)])
 
 
-def probe(video: CollectionRow, spec: ClipSpec, config: ShardingConfig) -> Probe:
-    """Cut one video in memory and measure it."""
+def probe(video: CollectionRow, specs: Mapping[str, ClipSpec], config: ShardingConfig) -> Probe:
+    """Cut one video by every spec in memory and measure it; length and outcome are those for the first spec."""
     began_s, before_s = time.monotonic(), cpu_s()
     address, size_bytes = video["uri"], 0
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(DataError):  # a missing video: cutting gives it the outcome `missing`
             path = stack.enter_context(files.local_copy(video["uri"]))
             address, size_bytes = files.to_uri(path), path.stat().st_size
-        cutting = Cutting(video | {"uri": address, "size_bytes": size_bytes}, spec, config)
+        cutting = Cutting(video | {"uri": address, "size_bytes": size_bytes}, specs, config)
         kept = [[len(data) for data in clip.members.values()] for clip in cutting if clip.members is not None]
-    row = cutting.video_row("")
+    row = cutting.video_row(next(iter(specs)), "")
     return Probe(
         uri=video["uri"],
         outcome=row["outcome"],
@@ -100,15 +101,18 @@ def probe(video: CollectionRow, spec: ClipSpec, config: ShardingConfig) -> Probe
 
 
 def probe_all(
-    strata: Sequence[Stratum], spec: ClipSpec, config: ShardingConfig, advance: Callable[[int, str], Any]
+    strata: Sequence[Stratum],
+    specs: Mapping[str, ClipSpec],
+    config: ShardingConfig,
+    advance: Callable[[int, str], Any],
 ) -> list[list[Probe]]:
     """The probes of each stratum's sampled videos; `advance(1, "")` is called after each video."""
     # The first video is cut twice: the first time in a process takes 30 ms longer, for imports and for finding ffmpeg.
-    probe(strata[0].sampled[0], spec, config)
+    probe(strata[0].sampled[0], specs, config)
     probes: list[list[Probe]] = [[] for _ in strata]
     for stratum, found in zip(strata, probes, strict=True):
         for video in stratum.sampled:
-            found.append(probe(video, spec, config))
+            found.append(probe(video, specs, config))
             advance(1, "")
     return probes
 

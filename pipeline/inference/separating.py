@@ -17,11 +17,12 @@ import soundfile
 import torch
 from torch import nn
 
-from pipeline.clip_specs import ClipSpec
+from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.errors import ClipError
 from pipeline.media.decoding import Decoding
 from pipeline.media.frame_buffer import FrameBuffer
 from pipeline.media.muxing import write_mp4s
+from pipeline.media.sound_buffer import SoundBuffer
 from pipeline.media.streams import FULL_SCALE, Frame
 from pipeline.models.separator import on_screen_estimate
 from pipeline.storage import files
@@ -75,7 +76,7 @@ def separate_video(uri: str, out: str, spec: ClipSpec, model: nn.Module, limit_s
         path = stack.enter_context(files.local_copy(uri))
         names = [f"{stem}.{kind}" for kind in ("flac", "mp4") for stem in STEMS]
         made = [stack.enter_context(files.building(files.join(out, name))) for name in names]
-        of_video = windows(Decoding(path, spec, limit_s), spec)
+        of_video = windows(Decoding(path, {BASE: spec}, limit_s), spec)
         blocks = stitch(of_video, spec, lambda window: estimate_window(model, window, spec))
         num_samples, power = _write_stems(made[:2], spec, blocks)
         video_copied = write_mp4s(path, made[:2], made[2:], limit_s)
@@ -99,24 +100,24 @@ def windows(items: Iterable[np.ndarray | Frame], spec: ClipSpec) -> Iterator[Win
     """
     rate_hz, length = spec.sample_rate_hz, spec.num_samples
     hop = length - length // 2
-    sound, begin, start = np.zeros(0, np.float32), 0, 0  # `begin` is where `sound` begins, `start` the next window
-    frames: FrameBuffer[np.ndarray] = FrameBuffer(spec)
+    start = 0  # of the next window
+    sound, frames = SoundBuffer(), FrameBuffer[np.ndarray](spec)
 
     def window(start: int) -> Window:
-        return Window(start, sound[start - begin : start - begin + length], _shown(frames, start / rate_hz, spec))
+        samples = sound.span(start, length) / np.float32(FULL_SCALE)
+        return Window(start, samples, _shown(frames, start / rate_hz, spec))
 
     for item in items:
         if isinstance(item, Frame):
             frames.add(item.time_s, item.pixels)
         else:
-            sound = np.concatenate([sound, item / np.float32(FULL_SCALE)])
-        end = begin + len(sound)
-        while end >= start + length and frames.is_complete(start / rate_hz, end / rate_hz):
+            sound.add(item)
+        while sound.end >= start + length and frames.is_complete(start / rate_hz, sound.end / rate_hz):
             yield window(start)
-            sound, begin = sound[max(0, start - begin) :], max(begin, start)  # no later window begins earlier
+            sound.drop_before(start)  # no later window begins earlier
             frames.drop_before(start / rate_hz)
             start += hop
-    total = begin + len(sound)
+    total = sound.end
     if not total:
         raise ClipError("no_audio", "the audio stream holds no sound.")
     if start == 0 or start - hop + length < total:

@@ -1,4 +1,4 @@
-"""Container -> waveform and frames, in one pass of one ffmpeg child. The only file that knows the decoder.
+"""Container -> waveform and frames, in one pass of one ffmpeg child, for one clip spec or several.
 
 The media is untrusted: the child runs in `media.sandbox`, has one decoding thread, may open nothing but the file itself
 (protocol and demuxer whitelists), and has limits of wall time, streams, pixels and duration. What is taken of a file:
@@ -21,13 +21,13 @@ Design note: stderr is parsed, because the streams are described there; a second
 """
 
 import contextlib
-import dataclasses
+import itertools
 import os
 import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -54,27 +54,21 @@ DOWNMIX = "mono|c0<FC+0.7071*FL+0.7071*FR+0.7071*DL+0.7071*DR+0.5*SL+0.5*SR+0.5*
 
 @dataclass(frozen=True, slots=True)
 class Pipes:
-    """The child's file descriptors, beside stdout for the sound and stderr."""
+    """File descriptors of the child, beside stdout for the sound and stderr; of frames one per clip spec."""
 
-    frames: int
-    frame_times: int
     sound_times: int
+    frames: tuple[int, ...]
+    frame_times: tuple[int, ...]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter((self.sound_times, *self.frames, *self.frame_times))
 
 
-def decode_command(path: Path, spec: ClipSpec, pipes: Pipes, max_duration_s: float = MAX_DURATION_S) -> list[str]:
-    """The command that decodes a file once: 16-bit mono sound to stdout, RGB frames and all times to pipes."""
-    tick = f"floor((t+{TICK_SLACK_S})*{spec.frame_rate_hz})"
-    last_tick = f"floor((prev_selected_t+{TICK_SLACK_S})*{spec.frame_rate_hz})"
-    size = f"{spec.frame_width}:{spec.frame_height}"
-    if spec.fit == "pad":
-        fit = f"scale=iw*sar:ih,setsar=1,scale={size}:force_original_aspect_ratio=decrease,pad={size}:-1:-1"
-    else:
-        fit = f"scale={size}"
-    # one frame per tick: the first at or after it. By time, never by index: frame rates vary within a file.
-    chosen = f"select='isnan(prev_selected_t)+gt({tick},{last_tick})'"
-    # a frame's line is written before the frame: its number of microseconds as `pts`
-    times = "settb=1/1000000,metadata=add:key=k:value=v,metadata=print:key=k:direct=1"
-    skip = {} if spec.exact_frames else {"skip_frame": "noref", "skip_loop_filter": "all"}
+def decode_command(
+    path: Path, specs: Sequence[ClipSpec], pipes: Pipes, max_duration_s: float = MAX_DURATION_S
+) -> list[str]:
+    """The command that decodes a file once: 16-bit mono sound to stdout, RGB frames of each spec and times to pipes."""
+    skip = {} if specs[0].exact_frames else {"skip_frame": "noref", "skip_loop_filter": "all"}
     source = ffmpeg.input(
         INPUT,
         protocol_whitelist="file",
@@ -84,27 +78,48 @@ def decode_command(path: Path, spec: ClipSpec, pipes: Pipes, max_duration_s: flo
         threads=1,
         **skip,
     )
-    video = ffmpeg.output(
-        source["V:0"],
-        f"pipe:{pipes.frames}",
-        vf=f"trim=end={max_duration_s},{chosen},{fit},{times}:file='pipe\\:{pipes.frame_times}'",
-        format="rawvideo",
-        pix_fmt="rgb24",
-        fps_mode="passthrough",
-    )
+    pictures = [
+        ffmpeg.output(
+            source["V:0"],
+            f"pipe:{frames}",
+            vf=f"trim=end={max_duration_s},{_picture_filters(spec)}:file='pipe\\:{times}'",
+            format="rawvideo",
+            pix_fmt="rgb24",
+            fps_mode="passthrough",
+        )
+        for spec, frames, times in zip(specs, pipes.frames, pipes.frame_times, strict=True)
+    ]
     audio = ffmpeg.output(
         source["a:0"],
         f"[f=s16le]pipe:1|[f=framecrc]pipe:{pipes.sound_times}",
-        af=f"atrim=end={max_duration_s},pan={DOWNMIX},aresample={spec.sample_rate_hz}",
+        af=f"atrim=end={max_duration_s},pan={DOWNMIX},aresample={specs[0].sample_rate_hz}",
         acodec="pcm_s16le",
         format="tee",
     )
-    command = ffmpeg.merge_outputs(audio, video).global_args(
+    command = ffmpeg.merge_outputs(audio, *pictures).global_args(
         "-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info", "-filter_threads", "1",
         "-max_alloc", str(MAX_BLOCK_BYTES),
     )  # fmt: skip
     # the path comes last, because ffmpeg-python cannot hold one that is not UTF-8
     return [f"file:{path}" if argument == INPUT else argument for argument in command.compile(cmd=ffmpeg_path())]
+
+
+def _picture_filters(spec: ClipSpec) -> str:
+    """From decoded pictures to a spec's frames; ends in a filter that writes their times, to be given a file."""
+    tick, last_tick = (
+        f"floor(({time}+{TICK_SLACK_S - spec.frame_offset_s})*{spec.frame_rate_hz})"
+        for time in ("t", "prev_selected_t")
+    )
+    # one frame per tick: the first at or after it. By time, never by index: frame rates vary within a file.
+    chosen = f"select='isnan(prev_selected_t)+gt({tick},{last_tick})'"
+    size = f"{spec.frame_width}:{spec.frame_height}"
+    if spec.fit == "pad":
+        fit = f"scale=iw*sar:ih,setsar=1,scale={size}:force_original_aspect_ratio=decrease,pad={size}:-1:-1"
+    else:
+        fit = f"scale={size}"
+    # a frame's line is written before the frame: its number of microseconds as `pts`
+    times = "settb=1/1000000,metadata=add:key=k:value=v,metadata=print:key=k:direct=1"
+    return f"{chosen},{fit},{times}"
 
 
 class Decoding:
@@ -114,7 +129,7 @@ class Decoding:
 
     Args:
         path: a local file.
-        spec: rates and sizes to decode to.
+        specs: rates and sizes to decode to, by name; alike in `exact_frames` and `sample_rate_hz`.
         limit_s: wall-clock limit for the whole file; CPU time is limited to the same.
         max_duration_s: what lies later than this on the file's clock is left out: a small file whose time stamps jump
             far ahead would otherwise yield endless silence.
@@ -123,9 +138,15 @@ class Decoding:
     """
 
     def __init__(
-        self, path: Path, spec: ClipSpec, limit_s: float = 3600.0, max_duration_s: float = MAX_DURATION_S
+        self,
+        path: Path,
+        specs: Mapping[str, ClipSpec],
+        limit_s: float = 3600.0,
+        max_duration_s: float = MAX_DURATION_S,
     ) -> None:
-        self._path, self._spec, self._limit_s, self._max_duration_s = path, spec, limit_s, max_duration_s
+        if len({(spec.exact_frames, spec.sample_rate_hz) for spec in specs.values()}) != 1:
+            raise ValueError(f"{list(specs)}: expected specs alike in exact_frames and sample_rate_hz.")
+        self._path, self._specs, self._limit_s, self._max_duration_s = path, specs, limit_s, max_duration_s
         self._cpu_s = int(limit_s) + 1
         self.info = MediaInfo()
         self._log = DecoderLog(self.info, path.absolute())
@@ -133,9 +154,10 @@ class Decoding:
 
     def __iter__(self) -> Generator[np.ndarray | Frame, None, None]:
         with contextlib.ExitStack() as stack:
-            ours, theirs = zip(*(_pipe(stack) for _ in dataclasses.fields(Pipes)), strict=True)
-            pipes = Pipes(*(end.fileno() for end in theirs))
-            command = decode_command(self._path.absolute(), self._spec, pipes, self._max_duration_s)
+            ours, theirs = zip(*(_pipe(stack) for _ in range(1 + 2 * len(self._specs))), strict=True)
+            pipes = self._pipes(theirs)
+            specs = list(self._specs.values())
+            command = decode_command(self._path.absolute(), specs, pipes, self._max_duration_s)
             child = stack.enter_context(
                 ffmpeg_child(
                     command,
@@ -143,26 +165,31 @@ class Decoding:
                     max_file_bytes=0,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
-                    pass_fds=dataclasses.astuple(pipes),
+                    pass_fds=tuple(pipes),
                 )
             )
             for end in theirs:
                 end.close()
-            yield from self._read(child, Pipes(*(end.fileno() for end in ours)))
+            yield from self._read(child, self._pipes(ours))
             self._raise_for_exit(child.wait())
+
+    def _pipes(self, ends: Sequence[BinaryIO]) -> Pipes:
+        sound_times, *others = (end.fileno() for end in ends)
+        return Pipes(sound_times, tuple(others[::2]), tuple(others[1::2]))
 
     def _read(self, child: subprocess.Popen, pipes: Pipes) -> Iterator[np.ndarray | Frame]:
         assert child.stdout is not None
         assert child.stderr is not None
-        sound, picture = PlacedSound(self._spec.sample_rate_hz), TimedFrames(self._spec)
+        sound = PlacedSound(next(iter(self._specs.values())).sample_rate_hz)
+        pictures = [TimedFrames(name, spec) for name, spec in self._specs.items()]
         deadline = time.monotonic() + self._limit_s
         with selectors.DefaultSelector() as selector:
             for fd, add in (
                 (child.stderr.fileno(), self._log.add),
                 (child.stdout.fileno(), sound.add),
                 (pipes.sound_times, sound.add_times),
-                (pipes.frames, picture.add),
-                (pipes.frame_times, picture.add_times),
+                *((fd, picture.add) for fd, picture in zip(pipes.frames, pictures, strict=True)),
+                *((fd, picture.add_times) for fd, picture in zip(pipes.frame_times, pictures, strict=True)),
             ):
                 selector.register(fd, selectors.EVENT_READ, add)
             while selector.get_map():
@@ -177,7 +204,7 @@ class Decoding:
                     else:
                         selector.unregister(key.fd)
                 yield from sound.take()
-                for frame in picture.take():
+                for frame in itertools.chain.from_iterable(picture.take() for picture in pictures):
                     yield frame
                     self.num_frames += 1
 

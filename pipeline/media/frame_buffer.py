@@ -1,8 +1,10 @@
-"""The frames of a video that a clip may still need, by tick: tick k is the time k / frame rate.
+"""The frames of a video that a clip may still need, by tick: tick k is the time k / frame rate + frame offset.
 
 Cutting keeps encoded frames, separating keeps pixels: the buffer holds any value per frame. Frames come in the order of
 their time; what lies before the next clip is dropped, so that memory depends on the clip's length and on how the
 container interleaves sound and picture, not on the video's length.
+
+Frames before the first tick count as tick -1, which a tick without a frame of its own may show.
 
 Design note: a tick without a frame shows the last frame before it, because a picture that does not change sends none.
 """
@@ -34,7 +36,8 @@ class FrameBuffer(Generic[T]):
 
     def add(self, time_s: float, value: T) -> None:
         """Keep the value of the frame at `time_s` (a tick's first frame wins)."""
-        tick = max(0, math.floor((time_s + TICK_SLACK_S) * self._spec.frame_rate_hz))
+        offset_s = self._spec.frame_offset_s
+        tick = max(-1, math.floor((time_s + TICK_SLACK_S - offset_s) * self._spec.frame_rate_hz))
         self._by_tick.setdefault(tick, value)
         self.last_s = max(self.last_s, time_s)
 
@@ -43,7 +46,7 @@ class FrameBuffer(Generic[T]):
 
         Either its last tick has been reached, or the sound, decoded up to `sound_end_s`, is MAX_LEAD_S past its end.
         """
-        last_tick_s = self._ticks(start_s)[-1] / self._spec.frame_rate_hz
+        last_tick_s = self._ticks(start_s)[-1] / self._spec.frame_rate_hz + self._spec.frame_offset_s
         is_late = sound_end_s > start_s + self._spec.clip_s + MAX_LEAD_S
         return is_late or self.last_s + TICK_SLACK_S >= last_tick_s
 
@@ -69,5 +72,5 @@ class FrameBuffer(Generic[T]):
 
     def _ticks(self, start_s: float) -> range:
         """The ticks within a clip: the first is the first to lie in it, since a start may lie between two."""
-        first = math.ceil(start_s * self._spec.frame_rate_hz - 1e-6)
+        first = math.ceil((start_s - self._spec.frame_offset_s) * self._spec.frame_rate_hz - 1e-6)
         return range(first, first + self._spec.num_frames)

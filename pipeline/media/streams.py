@@ -17,8 +17,9 @@ MAX_SLIP_S = 0.04  # how far sound may be from its time stamps: a frame at 25 Hz
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture: its true time and [H, W, 3] uint8 RGB."""
+    """One picture for one clip spec: its true time and [H, W, 3] uint8 RGB."""
 
+    spec: str
     time_s: float
     pixels: np.ndarray
 
@@ -82,7 +83,8 @@ class TimedFrames:
 
     LINE = re.compile(rb"frame:\d+ +pts:(-?\d+|NOPTS)")
 
-    def __init__(self, spec: ClipSpec) -> None:
+    def __init__(self, name: str, spec: ClipSpec) -> None:
+        self._name = name
         self._shape = (spec.frame_height, spec.frame_width, 3)
         self._data, self._rest = bytearray(), b""
         self._times: collections.deque[float] = collections.deque()
@@ -106,4 +108,4 @@ class TimedFrames:
         while self._times and len(self._data) >= size:
             pixels = np.frombuffer(bytes(self._data[:size]), dtype=np.uint8)
             del self._data[:size]
-            yield Frame(self._times.popleft(), pixels.reshape(self._shape))
+            yield Frame(self._name, self._times.popleft(), pixels.reshape(self._shape))

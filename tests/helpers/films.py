@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.clip_specs import ClipSpec
+from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.errors import ClipError
 from pipeline.media.decoding import Decoding
 from pipeline.media.ffmpeg_log import MediaInfo
@@ -26,7 +26,7 @@ TONE = "sine=frequency=1000:sample_rate=44100:duration=5"
 
 def decode(path: Path, spec: ClipSpec = BY_25, limit_s: float = 60.0) -> tuple[np.ndarray, list[Frame], MediaInfo]:
     """All of a file: [T] float in [-1, 1), frames, and what the container says."""
-    decoding = Decoding(path, spec, limit_s)
+    decoding = Decoding(path, {BASE: spec}, limit_s)
     sound, frames = [np.zeros(0, np.int16)], []
     for item in decoding:
         if isinstance(item, Frame):
