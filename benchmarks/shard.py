@@ -60,8 +60,8 @@ def main() -> None:
     print(f"{len(kept)} of {len(rows)} videos, {seconds:.0f} s, {clips} clips")
     print(f"cutting {ours:.1f} CPU s, plain decode {plain:.1f} CPU s, ratio {ours / plain:.2f} (limit {LIMIT})")
     print(
-        f"base and events: {together:.1f} CPU s together, {passes:.1f} in two passes; {together / ours:.2f} of base alone "
-        f"(limit {TOGETHER_LIMIT}), {together / passes:.2f} of two passes (limit {PASSES_LIMIT})"
+        f"base and events: {together:.1f} CPU s together, {passes:.1f} in two passes; {together / ours:.2f} of base "
+        f"alone (limit {TOGETHER_LIMIT}), {together / passes:.2f} of two passes (limit {PASSES_LIMIT})"
     )
 
 

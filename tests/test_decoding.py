@@ -13,8 +13,9 @@ from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.errors import ClipError
 from pipeline.media.decoding import Decoding
 from pipeline.media.ffmpeg_log import MediaInfo
-from pipeline.media.streams import MAX_SLIP_S, Frame
-from tests.helpers.films import BEEP, BY_1, CLOCK, FLASH, H264, LAVFI, RATE_HZ, TONE, decode, reason
+from pipeline.media.frame_buffer import FrameBuffer
+from pipeline.media.streams import MAX_SLIP_S, Frame, PlacedSound, TimedFrames
+from tests.helpers.films import BEEP, BY_1, CLOCK, FLASH, H264, LAVFI, RATE_HZ, TONE, decode, flip_time, reason
 
 
 def onset_s(sound: np.ndarray) -> float:
@@ -105,6 +106,100 @@ def test_an_hours_gap_is_an_hour_of_silence(make_media: MakeMedia) -> None:
     assert loud[gap] / RATE_HZ == pytest.approx(2.0, abs=0.024)  # the filter's blocks are of 1024 samples
     assert (loud[gap + 1] - loud[gap]) / RATE_HZ == pytest.approx(3600.0, abs=0.002)
     assert ticks == [0, 1, 3602, 3603, 3604]
+
+
+@pytest.mark.parametrize("bit", [11, 12, 14])  # 2, 4 and 16 s; the bits are those of the time within a cluster of 5 s
+@pytest.mark.parametrize("number", [0, 40, 60, 124])
+def test_one_wrong_time_stamp_of_a_picture_costs_that_picture(bit: int, number: int, make_media: MakeMedia) -> None:
+    path = make_media("stamped.mkv", *LAVFI, CLOCK, *LAVFI, TONE, *H264, "-bf", "0", "-c:a", "pcm_s16le")
+    damaged = flip_time(path, track=1, number=number, bit=bit)
+    (sound, frames, _), (damaged_sound, damaged_frames, _) = decode(path), decode(damaged)
+    np.testing.assert_array_equal(damaged_sound, sound)
+    times_s = [frame.time_s for frame in frames]
+    assert [frame.time_s for frame in damaged_frames] == times_s[:number] + times_s[number + 1 :]
+    _, by_second, _ = decode(damaged, BY_1)
+    np.testing.assert_allclose(shown_time_s(by_second), [frame.time_s for frame in by_second], atol=0.06)
+    buffer: FrameBuffer[float] = FrameBuffer(BY_1)
+    for frame in by_second:
+        buffer.add(frame.time_s, frame.time_s)
+    np.testing.assert_allclose(buffer.shown(0.0), range(5), atol=0.05)
+
+
+@pytest.mark.parametrize("bit", [6, 10, 12, 14])  # 64 ms to 16 s
+@pytest.mark.parametrize("number", [0, 1, 100])
+def test_one_wrong_time_stamp_of_sound_moves_nothing(bit: int, number: int, make_media: MakeMedia) -> None:
+    path = make_media("stamped.mkv", *LAVFI, CLOCK, *LAVFI, TONE, *H264, "-bf", "0", "-c:a", "pcm_s16le")
+    sound, (damaged, _, _) = decode(path)[0], decode(flip_time(path, track=2, number=number, bit=bit))
+    # where the first packet begins, the second then says: a container's time is rounded to 1 ms
+    shift = len(sound) - len(damaged)
+    assert 0 <= shift <= (RATE_HZ // 1000 if number == 0 else 0)
+    np.testing.assert_array_equal(damaged, sound[shift:])
+
+
+def given(*times_s: float, end_s: float = 0.0) -> list[float]:
+    """Which of frames with these times are given, as whole milliseconds."""
+    frames = TimedFrames(BASE, ClipSpec(frame_height=1, frame_width=1), end_s=100.0)
+    frames.add(bytes(3 * len(times_s)))
+    frames.add_times(b"".join(b"frame:0 pts:%d\nk=v\n" % round(time_s * 1e6) for time_s in times_s))
+    return [frame.time_s for frame in [*frames.take(), *frames.finish(end_s)]]
+
+
+def test_a_picture_later_than_those_after_it_or_earlier_than_those_around_it_is_left_out() -> None:
+    assert given(0, 1, 2, 3) == [0, 1, 2, 3]
+    assert given(0, 1, 32, 3, 4) == [0, 1, 3, 4]
+    assert given(0, 1, 2, 0.5, 3, 4) == [0, 1, 2, 3, 4]
+    assert given(0, 1, 2, 1.5, 3, 4) == [0, 1, 2, 3, 4]
+    assert given(32, 1, 2, 3) == [1, 2, 3]
+    assert given(0, 99, 98, 1, 2) == [0, 1, 2]
+    assert given(0, 1, 200, 2, 300, 3) == [0, 1, 2, 3]  # beyond the end of all
+    assert given(0, 1, 50, 51, 52) == [0, 1, 50, 51, 52]  # a pause
+
+
+def test_the_last_picture_may_not_lie_far_beyond_all_else() -> None:
+    assert given(0, 1, 50) == [0, 1]
+    assert given(0, 1, 50, end_s=49.5) == [0, 1, 50]
+    assert given(0, 1, 1.9) == [0, 1, 1.9]
+    assert given(50) == [50]  # nothing contradicts it
+
+
+def placed(*packets: tuple[int | None, int], end_s: float = 1000.0) -> list[int]:
+    """Where packets (time, length) of a sound of 100 Hz come to lie: the number of each sample's packet, from 1."""
+    sound = PlacedSound(100, end_s)
+    for number, (time, length) in enumerate(packets, 1):
+        sound.add(np.full(length, number, "<i2").tobytes())
+        text = "NOPTS" if time is None else str(time)
+        sound.add_times(f"frame:0 pts:{text}\nk=v\nframe:0 pts:{length}\nk=v\n".encode())
+    return np.concatenate([*sound.take(), *sound.finish(), np.zeros(0, np.int16)]).tolist()
+
+
+def test_a_packet_is_placed_by_its_time_if_the_next_one_confirms_it() -> None:
+    one, two, three = [1] * 10, [2] * 10, [3] * 10
+    assert placed((0, 10), (10, 10), (20, 10)) == one + two + three
+    assert placed((0, 10), (40, 10), (50, 10)) == one + [0] * 30 + two + three
+    assert placed((0, 10), (3000, 10), (20, 10)) == one + two + three
+    assert placed((0, 10), (-500, 10), (20, 10)) == one + two + three
+    assert placed((0, 10), (None, 10), (20, 10)) == one + two + three
+    assert placed((0, 10), (40, 10), (80, 10), (90, 10)) == one + [0] * 30 + two + [0] * 30 + three + [4] * 10
+    assert placed((0, 10), (10, 10), (5000, 10)) == one + two + three  # the last, which none confirms
+    assert placed((0, 20), (8, 20), (28, 20)) == [1] * 20 + [2] * 8 + [3] * 20  # they overlap
+
+
+def test_the_first_packet_begins_where_it_says_or_where_the_second_says() -> None:
+    assert placed((7, 10), (17, 10)) == [0] * 7 + [1] * 10 + [2] * 10
+    assert placed((-4, 10), (6, 10)) == [1] * 6 + [2] * 10
+    assert placed((900, 10), (12, 10)) == [0] * 2 + [1] * 10 + [2] * 10
+    assert placed((None, 10), (12, 10)) == [0] * 2 + [1] * 10 + [2] * 10
+    assert placed((None, 10), (None, 10)) == [1] * 10 + [2] * 10
+    assert placed((7, 10)) == [0] * 7 + [1] * 10
+
+
+def test_sound_beyond_the_end_is_left_out_and_a_long_gap_takes_no_memory() -> None:
+    assert placed((0, 10), (95, 10), (105, 10), end_s=1.0) == [1] * 10 + [0] * 85 + [2] * 5
+    sound = PlacedSound(100, 1e9)
+    sound.add(bytes(2 * 30))
+    times = (0, 10, 10**10, 10, 10**10 + 10, 10)
+    sound.add_times(b"".join(b"frame:0 pts:%d\nk=v\n" % number for number in times))
+    assert [len(chunk) for chunk in sound.finish()] == [10, 10**10 - 10, 20]
 
 
 @pytest.mark.parametrize("far_s", [50_000, 100_000, 1_000_000])

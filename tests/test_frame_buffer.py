@@ -58,18 +58,34 @@ def test_an_empty_buffer_shows_nothing() -> None:
     buffer = filled()
     assert buffer.shown(3.0) == [None] * 4
     assert buffer.first() is None
-    assert not buffer.is_complete(0.0, sound_end_s=2.0)
+    assert not buffer.is_complete(0.0)
 
 
 @pytest.mark.parametrize(("last_s", "complete"), [(1.0, False), (1.498, False), (1.4991, True), (1.5, True)])
 def test_a_clip_is_complete_once_its_last_tick_has_come(last_s: float, complete: bool) -> None:
-    assert filled(0.0, last_s).is_complete(0.0, sound_end_s=0.0) is complete
+    assert filled(0.0, last_s).is_complete(0.0) is complete
 
 
-def test_a_clip_does_without_frames_that_come_too_long_after_the_sound() -> None:
-    buffer = filled(0.0)
-    assert not buffer.is_complete(3.0, sound_end_s=3.0 + 2.0 + MAX_LEAD_S)
-    assert buffer.is_complete(3.0, sound_end_s=3.0 + 2.0 + MAX_LEAD_S + 0.01)
+def test_sound_is_no_longer_waited_for_once_so_many_frames_have_come_however_far_their_times_jump() -> None:
+    far = filled(0.0, 1e5, 2e5)
+    assert not far.leads(2.0)
+    buffer = filled(*(tick / 2 for tick in range(4 + round(2 * MAX_LEAD_S))))
+    assert not buffer.leads(2.0)  # 240 frames from 2 s on are exactly 120 s
+    buffer.add(2.0 + MAX_LEAD_S, 0.0)
+    assert buffer.leads(2.0)
+    assert not buffer.leads(2.5)
+
+
+def test_frames_are_no_longer_waited_for_once_so_much_sound_has_come_gaps_not_counted() -> None:
+    buffer = SoundBuffer()
+    buffer.add(np.ones(20, np.int16))
+    buffer.add(np.broadcast_to(np.int16(0), 10**9))  # takes no memory
+    buffer.add(np.ones(round(10 * MAX_LEAD_S), np.int16))
+    assert not buffer.leads(2.0, rate_hz=10)
+    buffer.add(np.ones(1, np.int16))
+    assert buffer.leads(2.0, rate_hz=10)
+    assert buffer.leads(1e8 + 2.0, rate_hz=10)
+    assert not buffer.leads(1e8 + 2.1, rate_hz=10)
 
 
 def test_dropping_keeps_the_last_earlier_frame_for_a_tick_that_lacks_its_own() -> None:
@@ -94,8 +110,8 @@ def test_with_an_offset_ticks_lie_later_and_the_frame_before_the_first_may_be_sh
     assert buffer.shown(0.0) == [0.5, 1.4995]
     assert buffer.shown(2.0) == [2.6, 2.6]
     assert filled(0.2, 1.6, spec=spec).shown(0.0) == [0.2, 1.6]
-    assert not filled(1.4, spec=spec).is_complete(0.0, sound_end_s=2.0)
-    assert filled(1.5, spec=spec).is_complete(0.0, sound_end_s=2.0)
+    assert not filled(1.4, spec=spec).is_complete(0.0)
+    assert filled(1.5, spec=spec).is_complete(0.0)
     buffer.drop_before(2.0)
     assert buffer.first() == 1.4995
 

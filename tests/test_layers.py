@@ -55,6 +55,7 @@ TESTED_BY = {
     "pipeline.clips.samples": "test_tars",
     "pipeline.clips.loudness": "test_statistics",
     "pipeline.evaluation.evaluating": "test_learner_contract",
+    "pipeline.media.decode_command": "test_decoding",
     "pipeline.media.sound_buffer": "test_frame_buffer",
     "pipeline.media.streams": "test_decoding",
     "pipeline.media.ffmpeg_log": "test_decoding",
@@ -198,7 +199,7 @@ def test_a_job_imports_no_other_job_but_those_that_list_them() -> None:
 def test_only_media_and_the_synthetic_world_start_another_program() -> None:
     importers = {name: path for name, path in modules(*PACKAGES).items() if not is_below(name, "pipeline.synthetic")}
     found = {line.partition(" ")[0] for line in violations(importers, "subprocess", "ffmpeg", "imageio_ffmpeg")}
-    assert found == {f"pipeline.media.{name}" for name in ("decoding", "muxing", "sandbox")}, found
+    assert found == {f"pipeline.media.{name}" for name in ("decode_command", "decoding", "muxing", "sandbox")}, found
 
 
 def test_nothing_that_is_stored_is_ever_unpickled() -> None:

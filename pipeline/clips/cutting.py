@@ -30,7 +30,7 @@ from pipeline.clips.tars import TarWriter
 from pipeline.config import Positive, config_dataclass
 from pipeline.errors import ClipError
 from pipeline.media.ffmpeg_log import MediaInfo
-from pipeline.media.frame_buffer import MAX_LEAD_S, FrameBuffer
+from pipeline.media.frame_buffer import FrameBuffer
 from pipeline.media.sound_buffer import SoundBuffer
 from pipeline.media.streams import Frame
 from schemas.videos import CollectionRow
@@ -177,8 +177,9 @@ class SpecCutting:
     def _is_complete(self, plan: Plan) -> bool:
         """Whether no later sound or frame can change this clip."""
         end_s = plan.start_s + self._spec.clip_s
-        sound = self._sound_end_s() >= end_s or self._frames.last_s > end_s + MAX_LEAD_S
-        return sound and self._frames.is_complete(plan.start_s, self._sound_end_s())
+        if self._sound_end_s() < end_s and not self._frames.leads(end_s):
+            return False
+        return self._frames.is_complete(plan.start_s) or self._sound.leads(end_s, self._spec.sample_rate_hz)
 
     def _clip(self, plan: Plan) -> Clip:
         """The planned clip. Afterwards `_next` is the following one, and what no later clip needs is dropped."""

@@ -112,7 +112,9 @@ def windows(items: Iterable[np.ndarray | Frame], spec: ClipSpec) -> Iterator[Win
             frames.add(item.time_s, item.pixels)
         else:
             sound.add(item)
-        while sound.end >= start + length and frames.is_complete(start / rate_hz, sound.end / rate_hz):
+        while sound.end >= start + length and (
+            frames.is_complete(start / rate_hz) or sound.leads((start + length) / rate_hz, rate_hz)
+        ):
             yield window(start)
             sound.drop_before(start)  # no later window begins earlier
             frames.drop_before(start / rate_hz)

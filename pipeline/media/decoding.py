@@ -13,9 +13,6 @@ The media is untrusted: the child runs in `media.sandbox`, has one decoding thre
   nits as 146 of 255, HLG's as 176). Mapping would cost 1 to 2 CPU seconds per file, and would need the
   file's colour metadata before decoding.
 
-Times come through their own pipes. On stderr the lines of ffmpeg's threads sometimes mix (1 file in 100 on a busy
-machine), and one lost time would shift the times of all later frames by one.
-
 Design note: stderr is parsed, because the streams are described there; a second process that probes the file would cost
 30 to 50 ms.
 """
@@ -27,99 +24,22 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-import ffmpeg
 import numpy as np
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError
+from pipeline.media.decode_command import Pipes, decode_command
 from pipeline.media.ffmpeg_log import DecoderLog, MediaInfo
-from pipeline.media.frame_buffer import TICK_SLACK_S
-from pipeline.media.sandbox import DEMUXERS, MAX_PIXELS, ffmpeg_child, ffmpeg_path
+from pipeline.media.sandbox import ffmpeg_child
 from pipeline.media.streams import Frame, PlacedSound, TimedFrames
 
-INPUT = "file:input"
-MAX_STREAMS = 64  # a real file has 2 to 30 (languages, subtitles, a phone's metadata); each costs memory
 MAX_DURATION_S = 12 * 3600.0
-MAX_BLOCK_BYTES = 2**30  # one allocation of the child
 CHUNK_BYTES = 2**20
 SIGNALLED = 255  # ffmpeg's exit code after a signal that ends it: SIGXCPU, no other is sent to it
-# ITU-R BS.775's mono, `<` dividing by the sum of the weights of the channels that there are
-DOWNMIX = "mono|c0<FC+0.7071*FL+0.7071*FR+0.7071*DL+0.7071*DR+0.5*SL+0.5*SR+0.5*BL+0.5*BR+0.5*BC"
-
-
-@dataclass(frozen=True, slots=True)
-class Pipes:
-    """File descriptors of the child, beside stdout for the sound and stderr; of frames one per clip spec."""
-
-    sound_times: int
-    frames: tuple[int, ...]
-    frame_times: tuple[int, ...]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter((self.sound_times, *self.frames, *self.frame_times))
-
-
-def decode_command(
-    path: Path, specs: Sequence[ClipSpec], pipes: Pipes, max_duration_s: float = MAX_DURATION_S
-) -> list[str]:
-    """The command that decodes a file once: 16-bit mono sound to stdout, RGB frames of each spec and times to pipes."""
-    skip = {} if specs[0].exact_frames else {"skip_frame": "noref", "skip_loop_filter": "all"}
-    source = ffmpeg.input(
-        INPUT,
-        protocol_whitelist="file",
-        format_whitelist=DEMUXERS,
-        max_streams=MAX_STREAMS,
-        max_pixels=MAX_PIXELS,
-        threads=1,
-        **skip,
-    )
-    pictures = [
-        ffmpeg.output(
-            source["V:0"],
-            f"pipe:{frames}",
-            vf=f"trim=end={max_duration_s},{_picture_filters(spec)}:file='pipe\\:{times}'",
-            format="rawvideo",
-            pix_fmt="rgb24",
-            fps_mode="passthrough",
-        )
-        for spec, frames, times in zip(specs, pipes.frames, pipes.frame_times, strict=True)
-    ]
-    audio = ffmpeg.output(
-        source["a:0"],
-        f"[f=s16le]pipe:1|[f=framecrc]pipe:{pipes.sound_times}",
-        af=f"atrim=end={max_duration_s},pan={DOWNMIX},aresample={specs[0].sample_rate_hz}",
-        acodec="pcm_s16le",
-        format="tee",
-    )
-    command = ffmpeg.merge_outputs(audio, *pictures).global_args(
-        "-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info", "-filter_threads", "1",
-        "-max_alloc", str(MAX_BLOCK_BYTES),
-    )  # fmt: skip
-    # the path comes last, because ffmpeg-python cannot hold one that is not UTF-8
-    return [f"file:{path}" if argument == INPUT else argument for argument in command.compile(cmd=ffmpeg_path())]
-
-
-def _picture_filters(spec: ClipSpec) -> str:
-    """From decoded pictures to a spec's frames; ends in a filter that writes their times, to be given a file."""
-    tick, last_tick = (
-        f"floor(({time}+{TICK_SLACK_S - spec.frame_offset_s})*{spec.frame_rate_hz})"
-        for time in ("t", "prev_selected_t")
-    )
-    # one frame per tick: the first at or after it. By time, never by index: frame rates vary within a file.
-    chosen = f"select='isnan(prev_selected_t)+gt({tick},{last_tick})'"
-    size = f"{spec.frame_width}:{spec.frame_height}"
-    if spec.fit == "pad":
-        fit = f"scale=iw*sar:ih,setsar=1,scale={size}:force_original_aspect_ratio=decrease,pad={size}:-1:-1"
-    else:
-        fit = f"scale={size}"
-    # a frame's line is written before the frame: its number of microseconds as `pts`
-    times = "settb=1/1000000,metadata=add:key=k:value=v,metadata=print:key=k:direct=1"
-    return f"{chosen},{fit},{times}"
 
 
 class Decoding:
@@ -131,8 +51,9 @@ class Decoding:
         path: a local file.
         specs: rates and sizes to decode to, by name; alike in `exact_frames` and `sample_rate_hz`.
         limit_s: wall-clock limit for the whole file; CPU time is limited to the same.
-        max_duration_s: what lies later than this on the file's clock is left out: a small file whose time stamps jump
-            far ahead would otherwise yield endless silence.
+        max_duration_s: what lies later than this on the file's clock is left out, and decoding ends once both sound
+            and picture have passed it: a small file whose time stamps jump far ahead would otherwise yield endless
+            silence.
     Raises (while iterating):
         ClipError: nothing could be decoded. Reasons: no_video, no_audio, unreadable, timeout, killed.
     """
@@ -157,7 +78,7 @@ class Decoding:
             ours, theirs = zip(*(_pipe(stack) for _ in range(1 + 2 * len(self._specs))), strict=True)
             pipes = self._pipes(theirs)
             specs = list(self._specs.values())
-            command = decode_command(self._path.absolute(), specs, pipes, self._max_duration_s)
+            command = decode_command(self._path.absolute(), specs, pipes)
             child = stack.enter_context(
                 ffmpeg_child(
                     command,
@@ -170,18 +91,19 @@ class Decoding:
             )
             for end in theirs:
                 end.close()
-            yield from self._read(child, self._pipes(ours))
-            self._raise_for_exit(child.wait())
+            is_over = yield from self._read(child, self._pipes(ours))
+            self._raise_for_exit(0 if is_over else child.wait())
 
     def _pipes(self, ends: Sequence[BinaryIO]) -> Pipes:
         sound_times, *others = (end.fileno() for end in ends)
         return Pipes(sound_times, tuple(others[::2]), tuple(others[1::2]))
 
-    def _read(self, child: subprocess.Popen, pipes: Pipes) -> Iterator[np.ndarray | Frame]:
+    def _read(self, child: subprocess.Popen, pipes: Pipes) -> Generator[np.ndarray | Frame, None, bool]:
+        """What the child decodes; return whether it was left before its end, because no more is wanted."""
         assert child.stdout is not None
         assert child.stderr is not None
-        sound = PlacedSound(next(iter(self._specs.values())).sample_rate_hz)
-        pictures = [TimedFrames(name, spec) for name, spec in self._specs.items()]
+        sound = PlacedSound(next(iter(self._specs.values())).sample_rate_hz, self._max_duration_s)
+        pictures = [TimedFrames(name, spec, self._max_duration_s) for name, spec in self._specs.items()]
         deadline = time.monotonic() + self._limit_s
         with selectors.DefaultSelector() as selector:
             for fd, add in (
@@ -204,9 +126,19 @@ class Decoding:
                     else:
                         selector.unregister(key.fd)
                 yield from sound.take()
-                for frame in itertools.chain.from_iterable(picture.take() for picture in pictures):
-                    yield frame
-                    self.num_frames += 1
+                yield from self._counted(picture.take() for picture in pictures)
+                if sound.is_over and all(picture.is_over for picture in pictures):
+                    break
+            is_over = bool(selector.get_map())
+        yield from sound.finish()
+        end_s = max(self.info.duration_s or 0.0, sound.end_s)
+        yield from self._counted(picture.finish(end_s) for picture in pictures)
+        return is_over
+
+    def _counted(self, frames: Iterable[Iterator[Frame]]) -> Iterator[Frame]:
+        for frame in itertools.chain.from_iterable(frames):
+            self.num_frames += 1
+            yield frame
 
     def _raise_for_exit(self, code: int) -> None:
         """Raise the reason why nothing could be decoded, if nothing was."""

@@ -17,7 +17,8 @@ from pipeline.clip_specs import ClipSpec
 
 T = TypeVar("T")
 TICK_SLACK_S = 0.001  # frame times are rounded by containers: 0.9996 s is tick 1 of a 1 fps grid
-# How far one stream may run ahead of a clip's end before the other stream counts as ended: bounds what is held.
+# How much of one stream may have come beyond a clip's end before the other stream counts as ended: bounds what is held.
+# What has come is counted, not what its time stamps span: they may jump while the other stream is still in the pipes.
 MAX_LEAD_S = 120.0
 
 
@@ -41,14 +42,18 @@ class FrameBuffer(Generic[T]):
         self._by_tick.setdefault(tick, value)
         self.last_s = max(self.last_s, time_s)
 
-    def is_complete(self, start_s: float, sound_end_s: float) -> bool:
-        """Whether no later frame can change the clip that starts at `start_s`.
-
-        Either its last tick has been reached, or the sound, decoded up to `sound_end_s`, is MAX_LEAD_S past its end.
-        """
+    def is_complete(self, start_s: float) -> bool:
+        """Whether no later frame can change the clip that starts at `start_s`: its last tick has been reached."""
         last_tick_s = self._ticks(start_s)[-1] / self._spec.frame_rate_hz + self._spec.frame_offset_s
-        is_late = sound_end_s > start_s + self._spec.clip_s + MAX_LEAD_S
-        return is_late or self.last_s + TICK_SLACK_S >= last_tick_s
+        return self.last_s + TICK_SLACK_S >= last_tick_s
+
+    def leads(self, end_s: float) -> bool:
+        """Whether so many frames have come after `end_s` that sound up to there is not waited for any longer."""
+        limit = MAX_LEAD_S * self._spec.frame_rate_hz
+        if len(self._by_tick) <= limit:
+            return False
+        end_tick = (end_s - self._spec.frame_offset_s) * self._spec.frame_rate_hz
+        return sum(tick >= end_tick for tick in self._by_tick) > limit
 
     def shown(self, start_s: float) -> list[T | None]:
         """[K] the value at each tick of the clip that starts at `start_s`: the tick's own, else the last one before it.

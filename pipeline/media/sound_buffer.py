@@ -8,6 +8,9 @@ import collections
 
 import numpy as np
 
+from pipeline.media.frame_buffer import MAX_LEAD_S
+from pipeline.media.streams import is_gap
+
 
 class SoundBuffer:
     """Contiguous sound by sample, as chunks [n] int16 in the order of time."""
@@ -34,6 +37,17 @@ class SoundBuffer:
                 pieces.append(chunk[max(0, start - begin) : start + length - begin])
             begin += len(chunk)
         return np.concatenate(pieces)
+
+    def leads(self, end_s: float, rate_hz: int) -> bool:
+        """Whether so much sound has come after `end_s` that frames up to there are not waited for any longer."""
+        limit, start, begin = MAX_LEAD_S * rate_hz, end_s * rate_hz, self.start
+        if self.end <= start + limit:
+            return False
+        received = 0.0  # the silence of gaps is not counted
+        for chunk in self._chunks:
+            begin += len(chunk)
+            received += 0 if is_gap(chunk) else max(0, min(len(chunk), begin - start))
+        return received > limit
 
     def drop_before(self, start: int) -> None:
         """Drop the samples before `start`."""

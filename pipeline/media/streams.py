@@ -12,6 +12,10 @@ from pipeline.clip_specs import ClipSpec
 
 FULL_SCALE = 32768  # of 16-bit samples: they are -32768 to 32767
 CHUNK_SAMPLES = 2**16
+SILENCE = np.int16(0)
+NO_TIME = -(2**62)
+LINE = re.compile(rb"frame:\d+ +pts:(-?\d+|NOPTS)")
+FAR_S = 1.0  # how long after all else a file's last picture may come
 MAX_SLIP_S = 0.04  # how far sound may be from its time stamps: a frame at 25 Hz. Containers' rounding is 1 to 10 ms.
 
 
@@ -29,17 +33,31 @@ class PlacedSound:
 
     ffmpeg can do so itself (`aresample=async`), but it holds a gap's whole silence in memory (3 GB for an hour of
     48 kHz stereo), slips when it cannot, and begins at 0 again when the sound's format changes on the way, as it does
-    in broadcasts. The lines are `stream, dts, pts, duration, size, checksum`, one per packet, in samples and bytes.
+    in broadcasts. The lines are those of `TimedFrames`, two per packet: its time, and its length in samples.
+
+    A time stamp is untrusted. A packet that would leave a gap or overlap is placed once the next one has come: by its
+    stamp if the next one lies after it, else where the one before ended. So one wrong stamp moves nothing.
+
+    Args:
+        rate_hz: sample rate.
+        end_s: sound from this time on is left out.
     """
 
-    LINE = re.compile(rb"0, *-?\d+, *(-?\d+), *\d+, *(\d+),")
-
-    def __init__(self, rate_hz: int) -> None:
+    def __init__(self, rate_hz: int, end_s: float) -> None:
         self._data, self._rest = bytearray(), b""
-        self._packets: collections.deque[tuple[int, int]] = collections.deque()  # time, length
+        self._numbers: collections.deque[int] = collections.deque()  # time, length, time, length, ...
+        self._doubted: tuple[int, np.ndarray] | None = None
+        self._is_first = True
+        self._rate_hz, self._last = rate_hz, round(end_s * rate_hz)
+        self._max_slip = round(MAX_SLIP_S * rate_hz)
         self._end = 0
-        self._max_slip = 0  # the first packet is placed exactly
-        self._later_max_slip = round(MAX_SLIP_S * rate_hz)
+        self.is_over = False
+        """Whether sound has come that lies beyond `end_s`."""
+
+    @property
+    def end_s(self) -> float:
+        """Where the sound so far ends."""
+        return self._end / self._rate_hz
 
     def add(self, data: bytes) -> None:
         """Take in samples, 16-bit little-endian."""
@@ -48,47 +66,99 @@ class PlacedSound:
     def add_times(self, data: bytes) -> None:
         """Take in lines of times, in any pieces."""
         *lines, self._rest = (self._rest + data).split(b"\n")
-        for found in filter(None, map(self.LINE.match, lines)):
-            self._packets.append((int(found.group(1)), int(found.group(2)) // 2))
+        for found in filter(None, map(LINE.match, lines)):
+            self._numbers.append(NO_TIME if found.group(1) == b"NOPTS" else int(found.group(1)))
 
     def take(self) -> Iterator[np.ndarray]:
-        """The complete sound, contiguous from time 0 on: few chunks [n] int16, none much above CHUNK_SAMPLES."""
+        """The complete sound, contiguous from time 0 on: few chunks [n] int16. Gaps are chunks of their own."""
         batch: list[np.ndarray] = []
         for samples in self._placed():
-            batch.append(samples)
-            if sum(map(len, batch)) >= CHUNK_SAMPLES:
+            if batch and (is_gap(samples) or sum(map(len, batch)) >= CHUNK_SAMPLES):
                 yield np.concatenate(batch)
                 batch.clear()
+            if is_gap(samples):
+                yield samples
+            else:
+                batch.append(samples)
         if batch:
             yield np.concatenate(batch)
 
+    def finish(self) -> Iterator[np.ndarray]:
+        """What is left at the end of the stream."""
+        yield from self.take()
+        if self._doubted is not None:
+            yield from self._settle(NO_TIME)
+
     def _placed(self) -> Iterator[np.ndarray]:
-        while self._packets and len(self._data) >= 2 * self._packets[0][1]:
-            start, length = self._packets.popleft()
+        while len(self._numbers) > 1 and len(self._data) >= 2 * self._numbers[1]:
+            start, length = self._numbers.popleft(), self._numbers.popleft()
             samples = np.frombuffer(bytes(self._data[: 2 * length]), dtype="<i2")
             del self._data[: 2 * length]
-            gap = start - self._end
-            if abs(gap) > self._max_slip:
-                for done in range(0, gap, CHUNK_SAMPLES):
-                    yield np.zeros(min(CHUNK_SAMPLES, gap - done), dtype="<i2")
-                samples = samples[max(0, -gap) :]
-                self._end += max(0, gap)
-            self._end += len(samples)
-            self._max_slip = self._later_max_slip
+            if self._doubted is not None:
+                yield from self._settle(start)
+            if self._is_first or abs(start - self._end) > self._max_slip:
+                self._doubted = start, samples
+                self._is_first = False
+            else:
+                yield from self._place(self._end, samples)
+
+    def _settle(self, next_start: int) -> Iterator[np.ndarray]:
+        """Place the doubted packet, now that the next one's time is known; NO_TIME at the end of the stream."""
+        assert self._doubted is not None
+        (start, samples), self._doubted = self._doubted, None
+        end = self._end + len(samples)  # where the one before ended and this one follows
+        agrees = NO_TIME not in (start, next_start) and start + len(samples) - self._max_slip <= next_start
+        if not agrees and not self._end:  # of the stream's first two, which contradict each other, the more likely
+            likely = [start] * (start != NO_TIME) + [next_start - len(samples)] * (next_start != NO_TIME)
+            start = min(likely, key=abs, default=0)
+        elif self._end and (not agrees or abs(next_start - end) <= self._max_slip):
+            start = self._end
+        yield from self._place(start, samples)
+
+    def _place(self, start: int, samples: np.ndarray) -> Iterator[np.ndarray]:
+        if start >= self._last:
+            self.is_over = True
+            return
+        gap = start - self._end
+        if gap > 0:
+            yield np.broadcast_to(SILENCE, gap)
+        samples = samples[max(0, -gap) : self._last - start]
+        self._end += max(0, gap) + len(samples)
+        if len(samples):
             yield samples
 
 
+def is_gap(chunk: np.ndarray) -> bool:
+    """Whether a chunk of sound is the silence between time stamps: a view of one zero, which takes no memory."""
+    return chunk.strides == (0,)
+
+
 class TimedFrames:
-    """Frames put together from their pixels and their times: lines such as `frame:3 pts:120000`, in microseconds."""
+    """Frames put together from their pixels and their times: lines such as `frame:3 pts:120000`, in microseconds.
 
-    LINE = re.compile(rb"frame:\d+ +pts:(-?\d+|NOPTS)")
+    A time stamp is untrusted. A frame is given once the next one has come: frames come in the order of time, so one
+    that is later than those after it, or earlier than those around it, has a wrong time and is left out.
 
-    def __init__(self, name: str, spec: ClipSpec) -> None:
-        self._name = name
+    Args:
+        name: of the clip spec.
+        spec: size of the frames.
+        end_s: frames from this time on are left out.
+    """
+
+    def __init__(self, name: str, spec: ClipSpec, end_s: float) -> None:
+        self._name, self._end_s = name, end_s
         self._shape = (spec.frame_height, spec.frame_width, 3)
         self._data, self._rest = bytearray(), b""
         self._times: collections.deque[float] = collections.deque()
         self._last_s = 0.0
+        self._held: list[Frame] = []  # one, or two of which the second has the earlier time
+        self._given_s = -math.inf
+        self._num_beyond = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether frames have come that lie beyond `end_s`: two in a row, because the time of one may be wrong."""
+        return self._num_beyond > 1
 
     def add(self, data: bytes) -> None:
         """Take in pixels, RGB."""
@@ -97,15 +167,41 @@ class TimedFrames:
     def add_times(self, data: bytes) -> None:
         """Take in lines of times, in any pieces."""
         *lines, self._rest = (self._rest + data).split(b"\n")
-        for found in filter(None, map(self.LINE.match, lines)):
+        for found in filter(None, map(LINE.match, lines)):
             if found.group(1) != b"NOPTS":  # a frame without a time has that of the one before
                 self._last_s = int(found.group(1)) / 1e6
             self._times.append(self._last_s)
 
     def take(self) -> Iterator[Frame]:
-        """The frames whose pixels and times have both come."""
+        """The frames whose pixels and times have both come, and whose time is confirmed by the next."""
         size = math.prod(self._shape)
         while self._times and len(self._data) >= size:
             pixels = np.frombuffer(bytes(self._data[:size]), dtype=np.uint8)
             del self._data[:size]
-            yield Frame(self._name, self._times.popleft(), pixels.reshape(self._shape))
+            frame = Frame(self._name, self._times.popleft(), pixels.reshape(self._shape))
+            self._num_beyond = self._num_beyond + 1 if frame.time_s >= self._end_s else 0
+            if self._given_s < frame.time_s < self._end_s:
+                yield from self._order(frame)
+
+    def finish(self, end_s: float) -> Iterator[Frame]:
+        """What is left at the end of the stream.
+
+        Args:
+            end_s: where all else ends. The last frame, which no other confirms, may be FAR_S later.
+        """
+        yield from self.take()
+        if self._held and (self._given_s < 0 or self._held[-1].time_s <= max(end_s, self._given_s) + FAR_S):
+            yield self._held[-1]
+        self._held.clear()
+
+    def _order(self, frame: Frame) -> Iterator[Frame]:
+        """Give the frame that is held if the time of this one confirms it."""
+        if not self._held or (len(self._held) == 1 and frame.time_s < self._held[0].time_s):
+            self._held.append(frame)
+            return
+        # of two that contradict each other, the one is right after which this one lies
+        confirmed = [held for held in self._held if held.time_s <= frame.time_s][:1]
+        self._held = [frame] if confirmed else [self._held[-1], frame]
+        for held in confirmed:
+            self._given_s = held.time_s
+            yield held

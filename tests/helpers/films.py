@@ -43,3 +43,29 @@ def reason(path: Path, limit_s: float = 60.0) -> str:
     assert len(caught.value.detail) > 5
     assert str(path.parent) not in caught.value.detail  # the same on every machine
     return caught.value.reason
+
+
+def flip_time(path: Path, track: int, number: int, bit: int) -> Path:
+    """A copy of a Matroska file in which one bit of the time stamp (16 bits, in ms) of one block of a track differs."""
+    data = bytearray(path.read_bytes())
+    blocks = [start for start in blocks_of(data) if data[start] == 0x80 | track]
+    stamp = int.from_bytes(data[blocks[number] + 1 : blocks[number] + 3], "big") ^ 1 << bit
+    data[blocks[number] + 1 : blocks[number] + 3] = stamp.to_bytes(2, "big")
+    made = path.with_name(f"{path.stem}_{track}_{number}_{bit}.mkv")
+    made.write_bytes(data)
+    return made
+
+
+def blocks_of(data: bytes) -> list[int]:
+    """Where the content of each SimpleBlock and Block of a Matroska file begins: track, time stamp, flags, frame."""
+    master = {0x18538067, 0x1F43B675, 0xA0}  # Segment, Cluster, BlockGroup
+    found, at = [], 0
+    while at < len(data):
+        length = 9 - data[at].bit_length()
+        name, at = int.from_bytes(data[at : at + length], "big"), at + length
+        length = 9 - data[at].bit_length()
+        size = int.from_bytes(data[at : at + length], "big") - (1 << 7 * length)
+        at += length
+        found += [at] if name in (0xA3, 0xA1) else []
+        at += 0 if name in master else size
+    return found

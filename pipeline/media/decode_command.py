@@ -1,0 +1,94 @@
+"""The command that decodes a file once: its sound, and its pictures at the size and the ticks of each clip spec.
+
+Times come through pipes of their own. On stderr the lines of ffmpeg's threads sometimes mix (1 file in 100 on a busy
+machine), and one lost time would shift the times of all later frames by one. They are written by filters: a muxer would
+raise every time stamp to at least the one before, so that a single wrong one would move all that follow.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ffmpeg
+
+from pipeline.clip_specs import ClipSpec
+from pipeline.media.frame_buffer import TICK_SLACK_S
+from pipeline.media.sandbox import DEMUXERS, MAX_PIXELS, ffmpeg_path
+
+INPUT = "file:input"
+MAX_STREAMS = 64  # a real file has 2 to 30 (languages, subtitles, a phone's metadata); each costs memory
+MAX_BLOCK_BYTES = 2**30  # one allocation of the child
+# ITU-R BS.775's mono, `<` dividing by the sum of the weights of the channels that there are
+DOWNMIX = "mono|c0<FC+0.7071*FL+0.7071*FR+0.7071*DL+0.7071*DR+0.5*SL+0.5*SR+0.5*BL+0.5*BR+0.5*BC"
+# Writes a line per frame, before the frame: its time in the stream's time base as `pts`.
+PRINT = "metadata=print:key=k:direct=1:file='pipe\\:{}'"
+MARK = "metadata=add:key=k:value=v"  # what has no metadata is not printed
+
+
+@dataclass(frozen=True, slots=True)
+class Pipes:
+    """File descriptors of the child, beside stdout for the sound and stderr; of frames one per clip spec."""
+
+    sound_times: int
+    frames: tuple[int, ...]
+    frame_times: tuple[int, ...]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter((self.sound_times, *self.frames, *self.frame_times))
+
+
+def decode_command(path: Path, specs: Sequence[ClipSpec], pipes: Pipes) -> list[str]:
+    """The command that decodes a file once: 16-bit mono sound to stdout, RGB frames of each spec and times to pipes."""
+    skip = {} if specs[0].exact_frames else {"skip_frame": "noref", "skip_loop_filter": "all"}
+    source = ffmpeg.input(
+        INPUT,
+        protocol_whitelist="file",
+        format_whitelist=DEMUXERS,
+        max_streams=MAX_STREAMS,
+        max_pixels=MAX_PIXELS,
+        threads=1,
+        **skip,
+    )
+    pictures = [
+        ffmpeg.output(
+            source["V:0"],
+            f"pipe:{frames}",
+            vf=_picture_filters(spec, times),
+            format="rawvideo",
+            pix_fmt="rgb24",
+            fps_mode="passthrough",
+        )
+        for spec, frames, times in zip(specs, pipes.frames, pipes.frame_times, strict=True)
+    ]
+    audio = ffmpeg.output(
+        source["a:0"], "pipe:1", af=_sound_filters(specs[0], pipes.sound_times), acodec="pcm_s16le", format="s16le"
+    )
+    command = ffmpeg.merge_outputs(audio, *pictures).global_args(
+        "-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info", "-filter_threads", "1",
+        "-max_alloc", str(MAX_BLOCK_BYTES),
+    )  # fmt: skip
+    # the path comes last, because ffmpeg-python cannot hold one that is not UTF-8
+    return [f"file:{path}" if argument == INPUT else argument for argument in command.compile(cmd=ffmpeg_path())]
+
+
+def _sound_filters(spec: ClipSpec, times: int) -> str:
+    """From decoded to resampled sound; two lines per packet go to `times`: its time and its length in samples."""
+    printed = f"a{MARK},a{PRINT.format(times)},asetpts=NB_SAMPLES,a{PRINT.format(times)},asetpts=N"
+    return f"pan={DOWNMIX},aresample={spec.sample_rate_hz},{printed}"
+
+
+def _picture_filters(spec: ClipSpec, times: int) -> str:
+    """From decoded pictures to a spec's frames; a line per frame goes to `times`: its time in microseconds."""
+    tick, last_tick = (
+        f"floor(({time}+{TICK_SLACK_S - spec.frame_offset_s})*{spec.frame_rate_hz})"
+        for time in ("t", "prev_selected_t")
+    )
+    # one frame per tick: the first at or after it. By time, never by index: frame rates vary within a file.
+    # Another tick than the last one's, not a later one: a wrong time in the future would else hide what follows.
+    chosen = f"select='isnan(prev_selected_t)+not(isnan(t)+eq({tick},{last_tick}))'"
+    size = f"{spec.frame_width}:{spec.frame_height}"
+    if spec.fit == "pad":
+        fit = f"scale=iw*sar:ih,setsar=1,scale={size}:force_original_aspect_ratio=decrease,pad={size}:-1:-1"
+    else:
+        fit = f"scale={size}"
+    return f"{chosen},{fit},settb=1/1000000,{MARK},{PRINT.format(times)},setpts=N"
