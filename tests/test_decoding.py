@@ -397,7 +397,7 @@ def test_a_cover_picture_is_not_the_video(make_media: MakeMedia) -> None:
     np.testing.assert_allclose(shown_time_s(frames), [frame.time_s for frame in frames], atol=0.06)
 
 
-def test_the_first_sound_and_the_first_picture_are_taken_and_other_streams_ignored(
+def test_of_equal_sounds_and_pictures_the_first_are_taken_and_other_streams_ignored(
     make_media: MakeMedia, tmp_path: Path
 ) -> None:
     (tmp_path / "titles.srt").write_text("1\n00:00:00,000 --> 00:00:04,000\n<font face='x.ttf'>title</font>\n")
@@ -409,7 +409,8 @@ def test_the_first_sound_and_the_first_picture_are_taken_and_other_streams_ignor
         "-attach", str(tmp_path / "font.ttf"), "-metadata:s:t", "mimetype=application/x-truetype-font",
     )  # fmt: skip
     sound, frames, info = decode(path, BY_1)
-    assert (info.width, info.detail) == (32, None)
+    chosen = "picture 3 h264 of 3 h264, 4 h264; sound 1 vorbis of 1 vorbis, 2 vorbis"
+    assert (info.width, info.detail) == (32, f"streams: {chosen}")
     levels = tone_levels(sound, [1000, 3000])
     assert levels[0] > 0.1 > 0.001 > levels[1]
     np.testing.assert_allclose(shown_time_s(frames), [frame.time_s for frame in frames], atol=0.1)

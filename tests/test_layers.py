@@ -199,7 +199,9 @@ def test_a_job_imports_no_other_job_but_those_that_list_them() -> None:
 def test_only_media_and_the_synthetic_world_start_another_program() -> None:
     importers = {name: path for name, path in modules(*PACKAGES).items() if not is_below(name, "pipeline.synthetic")}
     found = {line.partition(" ")[0] for line in violations(importers, "subprocess", "ffmpeg", "imageio_ffmpeg")}
-    assert found == {f"pipeline.media.{name}" for name in ("decode_command", "decoding", "muxing", "sandbox")}, found
+    assert found == {
+        f"pipeline.media.{name}" for name in ("decode_command", "decoding", "muxing", "sandbox", "stream_choice")
+    }, found
 
 
 def test_nothing_that_is_stored_is_ever_unpickled() -> None:

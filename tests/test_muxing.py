@@ -10,6 +10,7 @@ from conftest import MakeMedia
 
 from pipeline.errors import ClipError
 from pipeline.media.muxing import write_mp4s
+from pipeline.media.stream_choice import FIRST
 from tests.helpers.films import BEEP, FLASH, H264, LAVFI, RATE_HZ, decode
 
 
@@ -25,7 +26,7 @@ def tones(folder: Path, *frequencies_hz: int, duration_s: float = 4.0) -> list[P
 def test_each_mp4_has_the_original_picture_and_its_own_sound(make_media: MakeMedia, tmp_path: Path) -> None:
     video = make_media("flash.mp4", *LAVFI, FLASH, *LAVFI, BEEP, *H264, "-bf", "2")
     made = [tmp_path / "low.mp4", tmp_path / "high.mp4"]
-    assert write_mp4s(video, tones(tmp_path, 500, 2000), made, limit_s=60)
+    assert write_mp4s(video, FIRST, tones(tmp_path, 500, 2000), made, limit_s=60)
     _, original, _ = decode(video)
     for path, frequency_hz in zip(made, (500, 2000), strict=True):
         sound, frames, info = decode(path)
@@ -40,7 +41,7 @@ def test_each_mp4_has_the_original_picture_and_its_own_sound(make_media: MakeMed
 def test_what_is_no_video_is_unreadable_and_the_message_says_why(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video at all")
     with pytest.raises(ClipError) as caught:
-        write_mp4s(tmp_path / "text.mp4", tones(tmp_path, 500), [tmp_path / "out.mp4"], limit_s=60)
+        write_mp4s(tmp_path / "text.mp4", FIRST, tones(tmp_path, 500), [tmp_path / "out.mp4"], limit_s=60)
     assert caught.value.reason == "unreadable"
     assert "Invalid data" in caught.value.detail
 
@@ -48,5 +49,5 @@ def test_what_is_no_video_is_unreadable_and_the_message_says_why(tmp_path: Path)
 def test_a_file_that_keeps_ffmpeg_waiting_is_a_timeout(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "endless.mp4")
     with pytest.raises(ClipError) as caught:
-        write_mp4s(tmp_path / "endless.mp4", tones(tmp_path, 500), [tmp_path / "out.mp4"], limit_s=0.3)
+        write_mp4s(tmp_path / "endless.mp4", FIRST, tones(tmp_path, 500), [tmp_path / "out.mp4"], limit_s=0.3)
     assert caught.value.reason == "timeout"

@@ -108,7 +108,8 @@ class SpecCutting:
         while self._next is not None and self._is_complete(self._next):
             yield self._clip(self._next)
         # at the same point however fast the decoder is: the rest need not be read
-        self.is_done = self._next is None and min(self._sound_end_s(), self._frames.last_s) >= self._last_end_s()
+        if self._next is None and min(self._sound_end_s(), self._frames.last_s) >= self._last_end_s():
+            self.is_done, self._info = True, dataclasses.replace(info)  # without the decoder's last words
 
     def finish(self, info: MediaInfo, error: ClipError | None) -> Iterator[Clip]:
         """The clips that end with the video, and a row for each span that it does not reach.
@@ -117,9 +118,10 @@ class SpecCutting:
             info: what the container states, and the decoder's last words.
             error: why decoding ended before the video did, if so: what was decoded before is still good.
         """
-        self._info = dataclasses.replace(info, detail=None) if self.is_done else info
-        if error is not None and not self.is_done:
-            self._reason, self._detail = error.reason, error.detail
+        if not self.is_done:
+            self._info = info
+            if error is not None:
+                self._reason, self._detail = error.reason, error.detail
         duration_s = self._duration_s()
         while self._next is not None and self._next.start_s <= duration_s:
             if self._next.is_certain or self._ends_by(self._next, duration_s):

@@ -76,10 +76,10 @@ def separate_video(uri: str, out: str, spec: ClipSpec, model: nn.Module, limit_s
         path = stack.enter_context(files.local_copy(uri))
         names = [f"{stem}.{kind}" for kind in ("flac", "mp4") for stem in STEMS]
         made = [stack.enter_context(files.building(files.join(out, name))) for name in names]
-        of_video = windows(Decoding(path, {BASE: spec}, limit_s), spec)
-        blocks = stitch(of_video, spec, lambda window: estimate_window(model, window, spec))
+        decoding = Decoding(path, {BASE: spec}, limit_s)
+        blocks = stitch(windows(decoding, spec), spec, lambda window: estimate_window(model, window, spec))
         num_samples, power = _write_stems(made[:2], spec, blocks)
-        video_copied = write_mp4s(path, made[:2], made[2:], limit_s)
+        video_copied = write_mp4s(path, decoding.choice, made[:2], made[2:], limit_s)
     return Separated(
         duration_s=num_samples / spec.sample_rate_hz,
         on_screen_share=float(power[0] / power.sum()) if power.sum() else None,

@@ -14,12 +14,11 @@ import ffmpeg
 from pipeline.clip_specs import ClipSpec
 from pipeline.media.frame_buffer import TICK_SLACK_S
 from pipeline.media.sandbox import DEMUXERS, MAX_PIXELS, ffmpeg_path
+from pipeline.media.stream_choice import StreamChoice
 
 INPUT = "file:input"
 MAX_STREAMS = 64  # a real file has 2 to 30 (languages, subtitles, a phone's metadata); each costs memory
 MAX_BLOCK_BYTES = 2**30  # one allocation of the child
-# ITU-R BS.775's mono, `<` dividing by the sum of the weights of the channels that there are
-DOWNMIX = "mono|c0<FC+0.7071*FL+0.7071*FR+0.7071*DL+0.7071*DR+0.5*SL+0.5*SR+0.5*BL+0.5*BR+0.5*BC"
 # Writes a line per frame, before the frame: its time in the stream's time base as `pts`.
 PRINT = "metadata=print:key=k:direct=1:file='pipe\\:{}'"
 MARK = "metadata=add:key=k:value=v"  # what has no metadata is not printed
@@ -37,7 +36,7 @@ class Pipes:
         return iter((self.sound_times, *self.frames, *self.frame_times))
 
 
-def decode_command(path: Path, specs: Sequence[ClipSpec], pipes: Pipes) -> list[str]:
+def decode_command(path: Path, specs: Sequence[ClipSpec], choice: StreamChoice, pipes: Pipes) -> list[str]:
     """The command that decodes a file once: 16-bit mono sound to stdout, RGB frames of each spec and times to pipes."""
     skip = {} if specs[0].exact_frames else {"skip_frame": "noref", "skip_loop_filter": "all"}
     source = ffmpeg.input(
@@ -51,7 +50,7 @@ def decode_command(path: Path, specs: Sequence[ClipSpec], pipes: Pipes) -> list[
     )
     pictures = [
         ffmpeg.output(
-            source["V:0"],
+            source[choice.picture],
             f"pipe:{frames}",
             vf=_picture_filters(spec, times),
             format="rawvideo",
@@ -61,7 +60,11 @@ def decode_command(path: Path, specs: Sequence[ClipSpec], pipes: Pipes) -> list[
         for spec, frames, times in zip(specs, pipes.frames, pipes.frame_times, strict=True)
     ]
     audio = ffmpeg.output(
-        source["a:0"], "pipe:1", af=_sound_filters(specs[0], pipes.sound_times), acodec="pcm_s16le", format="s16le"
+        source[choice.sound],
+        "pipe:1",
+        af=_sound_filters(specs[0], choice, pipes.sound_times),
+        acodec="pcm_s16le",
+        format="s16le",
     )
     command = ffmpeg.merge_outputs(audio, *pictures).global_args(
         "-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info", "-filter_threads", "1",
@@ -71,10 +74,10 @@ def decode_command(path: Path, specs: Sequence[ClipSpec], pipes: Pipes) -> list[
     return [f"file:{path}" if argument == INPUT else argument for argument in command.compile(cmd=ffmpeg_path())]
 
 
-def _sound_filters(spec: ClipSpec, times: int) -> str:
+def _sound_filters(spec: ClipSpec, choice: StreamChoice, times: int) -> str:
     """From decoded to resampled sound; two lines per packet go to `times`: its time and its length in samples."""
     printed = f"a{MARK},a{PRINT.format(times)},asetpts=NB_SAMPLES,a{PRINT.format(times)},asetpts=N"
-    return f"pan={DOWNMIX},aresample={spec.sample_rate_hz},{printed}"
+    return f"pan={choice.downmix},aresample={spec.sample_rate_hz},{printed}"
 
 
 def _picture_filters(spec: ClipSpec, times: int) -> str:

@@ -35,6 +35,7 @@ from pipeline.errors import ClipError
 from pipeline.media.decode_command import Pipes, decode_command
 from pipeline.media.ffmpeg_log import DecoderLog, MediaInfo
 from pipeline.media.sandbox import ffmpeg_child
+from pipeline.media.stream_choice import FIRST, choose_streams, needs_choice
 from pipeline.media.streams import Frame, PlacedSound, TimedFrames
 
 MAX_DURATION_S = 12 * 3600.0
@@ -69,16 +70,29 @@ class Decoding:
             raise ValueError(f"{list(specs)}: expected specs alike in exact_frames and sample_rate_hz.")
         self._path, self._specs, self._limit_s, self._max_duration_s = path, specs, limit_s, max_duration_s
         self._cpu_s = int(limit_s) + 1
+        self._deadline = 0.0
+        self.choice = FIRST
+        """The streams that are decoded: known once the first item has come."""
         self.info = MediaInfo()
-        self._log = DecoderLog(self.info, path.absolute())
+        self._log = DecoderLog(self.info, path.absolute(), self.choice)
         self.num_frames = 0
 
     def __iter__(self) -> Generator[np.ndarray | Frame, None, None]:
+        self._deadline = time.monotonic() + self._limit_s
+        if (yield from self._decode()):
+            return
+        self.choice = choose_streams(self._path.absolute(), self._log.streams.values(), self._limit_s)
+        self.info = MediaInfo(detail=self.choice.note)
+        self._log = DecoderLog(self.info, self._path.absolute(), self.choice)
+        yield from self._decode()
+
+    def _decode(self) -> Generator[np.ndarray | Frame, None, bool]:
+        """Run one child; return False if its list of streams shows that others, or another downmix, are wanted."""
         with contextlib.ExitStack() as stack:
             ours, theirs = zip(*(_pipe(stack) for _ in range(1 + 2 * len(self._specs))), strict=True)
             pipes = self._pipes(theirs)
             specs = list(self._specs.values())
-            command = decode_command(self._path.absolute(), specs, pipes)
+            command = decode_command(self._path.absolute(), specs, self.choice, pipes)
             child = stack.enter_context(
                 ffmpeg_child(
                     command,
@@ -92,7 +106,14 @@ class Decoding:
             for end in theirs:
                 end.close()
             is_over = yield from self._read(child, self._pipes(ours))
+            if self._is_wrong_choice():
+                return False
             self._raise_for_exit(0 if is_over else child.wait())
+            return True
+
+    def _is_wrong_choice(self) -> bool:
+        """Whether the list of streams asks for a choice that has not been made."""
+        return self.choice == FIRST and needs_choice(self._log.streams.values())
 
     def _pipes(self, ends: Sequence[BinaryIO]) -> Pipes:
         sound_times, *others = (end.fileno() for end in ends)
@@ -104,7 +125,6 @@ class Decoding:
         assert child.stderr is not None
         sound = PlacedSound(next(iter(self._specs.values())).sample_rate_hz, self._max_duration_s)
         pictures = [TimedFrames(name, spec, self._max_duration_s) for name, spec in self._specs.items()]
-        deadline = time.monotonic() + self._limit_s
         with selectors.DefaultSelector() as selector:
             for fd, add in (
                 (child.stderr.fileno(), self._log.add),
@@ -115,7 +135,7 @@ class Decoding:
             ):
                 selector.register(fd, selectors.EVENT_READ, add)
             while selector.get_map():
-                remaining = deadline - time.monotonic()
+                remaining = self._deadline - time.monotonic()
                 if remaining <= 0:
                     notes = (f"not decoded within {self._limit_s:g} s", self._log.last_errors())
                     raise ClipError("timeout", " | ".join(filter(None, notes)))
@@ -125,6 +145,10 @@ class Decoding:
                         key.data(data)
                     else:
                         selector.unregister(key.fd)
+                if not self._log.is_listed:
+                    continue
+                if self._is_wrong_choice():
+                    return True
                 yield from sound.take()
                 yield from self._counted(picture.take() for picture in pictures)
                 if sound.is_over and all(picture.is_over for picture in pictures):
@@ -151,6 +175,7 @@ class Decoding:
             notes.insert(
                 0, f"the container states {self.info.duration_s:g} s, of which {self._max_duration_s:g} s are read"
             )
+        notes.insert(0, self.choice.note or "")
         self.info.detail = " | ".join(filter(None, notes)) or None
         if self.num_frames and not code:
             return

@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.media.stream_choice import FIRST, ListedStream, StreamChoice, audio_layout
+
 
 @dataclass(slots=True)
 class MediaInfo:
@@ -27,20 +29,25 @@ class DecoderLog:
 
     # [in#0 @ 0x55f] [error] File ended prematurely
     LINE = re.compile(r"^(?:\[(?P<part>[^\]]*?)(?: @ 0x[0-9a-f]+)?\] )*\[(?P<level>[a-z]+)\] (?P<text>.*)$")
-    STREAM = re.compile(r"^ *Stream #0:\d+.*?: (Video|Audio): (\w+)(.*)$")
+    PROGRAMME = re.compile(r"^  (?:Program (\d+)|No Program)\b")
+    STREAM = re.compile(r"^ *Stream #0:(\d+).*?: (Video|Audio): (\w+)(.*)$")
     SIZE = re.compile(r"[ ,](\d{1,5})x(\d{1,5})[ ,\n]")
     DURATION = re.compile(r"^ *Duration: (\d+):(\d\d):(\d\d\.\d+)")
     RATE = re.compile(r"([\d.]+)(k?) fps")
     PIXELS = re.compile(r"^(?: \([^)]*\))*, (?!none)(\w+)")  # after the profile and the container's tag
-    SOUND = re.compile(r", (\d+) Hz(?:, ([^,]+))?")
+    SOUND = re.compile(r", (\d+) Hz")
 
-    def __init__(self, info: MediaInfo, path: Path) -> None:
-        self._info = info
+    def __init__(self, info: MediaInfo, path: Path, choice: StreamChoice) -> None:
+        self._info, self._choice = info, choice
+        self._programme: int | None = None
+        self.streams: dict[int, ListedStream] = {}
+        """Pictures and sounds of the file, by index."""
         self._name = f"file:{path}"
         self._rest = b""
         # the last two of each part of ffmpeg, because their threads come in any order: mostly a cause and its effect
         self._errors: dict[str, collections.deque[str]] = {}
-        self._in_outputs = False
+        self.is_listed = False
+        """Whether the list of the file's streams has ended."""
         self.has_input = False
 
     def add(self, data: bytes) -> None:
@@ -68,23 +75,36 @@ class DecoderLog:
                 said.append(text)
             return
         self.has_input |= text.startswith("Input #0")
-        self._in_outputs |= text.startswith(("Output #", "Stream mapping"))
+        self.is_listed |= text.startswith(("Output #", "Stream mapping"))
         duration = self.DURATION.match(text)
         if duration and self._info.duration_s is None:
             hours, minutes, seconds = duration.groups()
             self._info.duration_s = 3600 * int(hours) + 60 * int(minutes) + float(seconds)
-        stream = None if self._in_outputs else self.STREAM.match(text)
-        if stream:
-            self._stream(*stream.groups())
+        if self.is_listed:
+            return
+        if programme := self.PROGRAMME.match(text):
+            self._programme = int(programme[1]) if programme[1] else None
+        if found := self.STREAM.match(text):
+            index, kind, codec, facts = found.groups()
+            stream = self.streams.setdefault(int(index), ListedStream(int(index), kind, codec, facts))
+            if self._programme is not None:
+                stream.programmes.add(self._programme)
+            self._describe(stream)
 
-    def _stream(self, kind: str, codec: str, rest: str) -> None:
-        if kind == "Audio" and self._info.audio_codec is None:
-            self._info.audio_codec = codec
+    def _describe(self, stream: ListedStream) -> None:
+        """Take over what is said of the stream, if it is one that is decoded: the first of its kind, or the chosen."""
+        rest = stream.facts
+        if stream.kind == "Audio" and self._choice.sound in (str(stream.index), FIRST.sound):
+            if self._info.audio_codec is not None:
+                return
+            self._info.audio_codec, self._info.audio_layout = stream.codec, audio_layout(rest)
             sound = self.SOUND.search(rest)
             if sound:
-                self._info.audio_rate_hz, self._info.audio_layout = int(sound.group(1)), sound.group(2)
-        elif kind == "Video" and self._info.video_codec is None and "(attached pic)" not in rest:
-            self._info.video_codec = codec
+                self._info.audio_rate_hz = int(sound.group(1))
+        elif stream.kind == "Video" and self._choice.picture in (str(stream.index), FIRST.picture):
+            if self._info.video_codec is not None or stream.is_cover:
+                return
+            self._info.video_codec = stream.codec
             size, rate, pixels = self.SIZE.search(rest), self.RATE.search(rest), self.PIXELS.match(rest)
             if pixels:
                 self._info.pixel_format = pixels.group(1)

@@ -10,15 +10,17 @@ import ffmpeg
 
 from pipeline.errors import ClipError
 from pipeline.media.sandbox import DEMUXERS, MAX_PIXELS, ffmpeg_child, ffmpeg_path
+from pipeline.media.stream_choice import StreamChoice
 
 LOG_BYTES = 500
 
 
-def write_mp4s(video: Path, sounds: list[Path], made: list[Path], limit_s: float) -> bool:
+def write_mp4s(video: Path, choice: StreamChoice, sounds: list[Path], made: list[Path], limit_s: float) -> bool:
     """Write the video's picture with each of the sounds; return whether its stream was copied, not encoded anew.
 
     Args:
         video: the original.
+        choice: its picture, and the sound that the others take the place of.
         sounds: FLAC files, as long as the video.
         made: where the mp4s go, one per sound.
         limit_s: wall-clock limit of each try: to copy, and to encode where mp4 does not hold the picture's codec.
@@ -26,19 +28,20 @@ def write_mp4s(video: Path, sounds: list[Path], made: list[Path], limit_s: float
         ClipError: ffmpeg failed (unreadable), or did not end in time (timeout).
     """
     max_bytes = 4 * video.stat().st_size + sum(4 * sound.stat().st_size for sound in sounds) + 2**28
-    if _run(mux_command(video.absolute(), sounds, made, copy=True), limit_s, max_bytes) is None:
+    if _run(mux_command(video.absolute(), choice, sounds, made, copy=True), limit_s, max_bytes) is None:
         return True
-    error = _run(mux_command(video.absolute(), sounds, made, copy=False), limit_s, max_bytes)
+    error = _run(mux_command(video.absolute(), choice, sounds, made, copy=False), limit_s, max_bytes)
     if error is not None:
         raise ClipError("unreadable", f"the mp4 cannot be written: {error}")
     return False
 
 
-def mux_command(video: Path, sounds: list[Path], made: list[Path], copy: bool) -> list[str]:
+def mux_command(video: Path, choice: StreamChoice, sounds: list[Path], made: list[Path], copy: bool) -> list[str]:
     """The command that writes the video's picture with each of the sounds: one mp4 per sound.
 
     Args:
         video: the original: untrusted.
+        choice: its picture and its sound.
         sounds: FLAC files.
         made: where the mp4s go.
         copy: take the picture's stream as it is; else encode it as H.264.
@@ -49,12 +52,12 @@ def mux_command(video: Path, sounds: list[Path], made: list[Path], copy: bool) -
     if not copy:  # H.264 in 4:2:0 wants even sides
         picture = {"vcodec": "libx264", "pix_fmt": "yuv420p", "vf": "scale=trunc(iw/2)*2:trunc(ih/2)*2", "crf": 20}
     # An MPEG-TS begins at the first of the streams in use: without its sound, a late picture would move to the front.
-    outputs = [ffmpeg.output(source["a:0"], "-", format="null", acodec="copy")]
+    outputs = [ffmpeg.output(source[choice.sound], "-", format="null", acodec="copy")]
     for sound, path in zip(sounds, made, strict=True):
         track = ffmpeg.input(f"file:{sound}", format="flac", **limits)
         outputs.append(
             ffmpeg.output(
-                source["V:0"],
+                source[choice.picture],
                 track["a:0"],
                 f"file:{path}",
                 format="mp4",

@@ -1,0 +1,181 @@
+"""Which picture and which sound of a file are decoded: chosen as a pair, because they must belong together.
+
+Most files have one of each, and nothing is chosen. Where ffmpeg's list shows several, a pass over the packets, without
+decoding, says how many each stream has and what time they span. The best pair comes first in this order:
+
+1. Both are of one programme of a broadcast: one programme's sound does not belong to another's picture.
+2. The picture lasts: three packets or more that span half of the longest stream. A thumbnail is one JPEG.
+3. The sound lasts likewise.
+4. The picture is neither a still image nor part of another picture, the sound no commentary and not for people with
+   impaired hearing or sight, by the container's dispositions.
+5. The container marks the picture, then the sound, as default.
+6. The sound spans most time, in whole seconds. Of equals, the first.
+"""
+
+import itertools
+import os
+import re
+import select
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import ffmpeg
+
+from pipeline.errors import ClipError
+from pipeline.media.sandbox import DEMUXERS, ffmpeg_child, ffmpeg_path
+
+CHUNK_BYTES = 2**20
+MIN_PACKETS = 3
+MIN_SHARE = 0.5  # of the longest stream's time
+SPECIAL = re.compile(
+    r"\((comment|hearing impaired|visual impaired|descriptions|karaoke|clean effects|attached pic|still image|"
+    r"timed thumbnails|dependent)\)"
+)
+# ITU-R BS.775's mono, `<` dividing by the sum of the weights of the channels that there are
+DOWNMIX = "mono|c0<FC+0.7071*FL+0.7071*FR+0.7071*DL+0.7071*DR+0.5*SL+0.5*SR+0.5*BL+0.5*BR+0.5*BC"
+PLACES = set(re.findall(r"[A-Z]{2}", DOWNMIX))
+NO_LAYOUT = re.compile(r"(\d+) channels(?: \((.*)\))?$")
+PACKET = re.compile(rb"(\d+), *-?\d+, *(-?\d+), *(\d+),")
+TIME_BASE = re.compile(rb"#tb (\d+): (\d+)/(\d+)")
+
+
+@dataclass(slots=True)
+class ListedStream:
+    """A picture or a sound of a file's list of streams."""
+
+    index: int
+    kind: str
+    """Video or Audio."""
+    codec: str
+    facts: str
+    """What ffmpeg's line says after the codec."""
+    programmes: set[int] = field(default_factory=set)
+    num_packets: int = 0
+    span_s: float = 0.0
+    """From its first packet's time to its last one's end."""
+
+    @property
+    def is_default(self) -> bool:
+        """Whether the container marks it as default."""
+        return "(default)" in self.facts
+
+    @property
+    def is_cover(self) -> bool:
+        """Whether it is a picture beside the film, such as a song's cover."""
+        return "(attached pic)" in self.facts
+
+    @property
+    def is_special(self) -> bool:
+        """Whether the container says that it is not the main picture or sound."""
+        return SPECIAL.search(self.facts) is not None
+
+    def __str__(self) -> str:
+        return f"{self.index} {self.codec}"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamChoice:
+    """The streams to decode, as ffmpeg addresses them, and how the sound becomes mono."""
+
+    picture: str = "V:0"
+    sound: str = "a:0"
+    downmix: str = DOWNMIX
+    note: str | None = None
+    """What was chosen of what; None where the file has one picture and one sound."""
+
+
+FIRST = StreamChoice()
+
+
+def needs_choice(streams: Iterable[ListedStream]) -> bool:
+    """Whether FIRST may be wrong: several pictures or sounds, or a sound whose channels have no places."""
+    pictures, sounds = _by_kind(streams)
+    if not pictures or not sounds:
+        return False
+    return len(pictures) + len(sounds) > 2 or downmix_of(sounds[0]) != DOWNMIX
+
+
+def choose_streams(path: Path, streams: Iterable[ListedStream], limit_s: float) -> StreamChoice:
+    """The best pair of a file whose list of streams needs a choice.
+
+    Args:
+        path: the file.
+        streams: its list; where it shows several, number and span of the packets are filled in.
+        limit_s: limit of wall and CPU time for reading the packets.
+    Raises:
+        ClipError: they were not read in time (timeout).
+    """
+    pictures, sounds = _by_kind(streams)
+    if len(pictures) == len(sounds) == 1:
+        return StreamChoice(downmix=downmix_of(sounds[0]))
+    _survey(path, [*pictures, *sounds], limit_s)
+    longest_s = max(stream.span_s for stream in (*pictures, *sounds))
+
+    def rank(pair: tuple[ListedStream, ListedStream]) -> tuple[float, ...]:
+        picture, sound = pair
+        alike = picture.programmes == sound.programmes or bool(picture.programmes & sound.programmes)
+        lasts = [found.num_packets >= MIN_PACKETS and found.span_s >= MIN_SHARE * longest_s for found in pair]
+        main = [not found.is_special for found in pair]
+        return (alike, *lasts, *main, picture.is_default, sound.is_default, round(sound.span_s))
+
+    picture, sound = max(itertools.product(pictures, sounds), key=rank)  # of equals, the first
+    note = f"picture {picture} of {', '.join(map(str, pictures))}; sound {sound} of {', '.join(map(str, sounds))}"
+    return StreamChoice(str(picture.index), str(sound.index), downmix_of(sound), f"streams: {note}")
+
+
+def downmix_of(sound: ListedStream) -> str:
+    """How a sound becomes mono: by the places of its channels, or as their mean where none has a known place."""
+    layout = NO_LAYOUT.search(audio_layout(sound.facts) or "")
+    if layout is None or PLACES & set((layout[2] or "").split("+")):
+        return DOWNMIX
+    return "mono|c0<" + "+".join(f"c{number}" for number in range(int(layout[1])))
+
+
+def audio_layout(facts: str) -> str | None:
+    """The channels that a stream's line states: mono, 5.1(side), 9 channels."""
+    found = re.search(r", \d+ Hz, ([^,]+)", facts)
+    return found[1] if found else None
+
+
+def _by_kind(streams: Iterable[ListedStream]) -> tuple[list[ListedStream], list[ListedStream]]:
+    """Pictures that are no covers, and sounds, whose codec is known."""
+    known = [stream for stream in streams if stream.codec != "none"]
+    pictures = [stream for stream in known if stream.kind == "Video" and not stream.is_cover]
+    return pictures, [stream for stream in known if stream.kind == "Audio"]
+
+
+def _survey(path: Path, streams: Sequence[ListedStream], limit_s: float) -> None:
+    """Fill in number and span of each stream's packets. A file that breaks off is surveyed up to there."""
+    source = ffmpeg.input(f"file:{path}", protocol_whitelist="file", format_whitelist=DEMUXERS)
+    chosen = [source[str(stream.index)] for stream in streams]
+    output = ffmpeg.output(*chosen, "pipe:1", codec="copy", format="framecrc")
+    command = output.global_args("-hide_banner", "-nostdin", "-nostats", "-v", "quiet").compile(cmd=ffmpeg_path())
+    with ffmpeg_child(
+        command, cpu_s=int(limit_s) + 1, max_file_bytes=0, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as child:
+        _count_packets(child, streams, limit_s)
+
+
+def _count_packets(child: subprocess.Popen, streams: Sequence[ListedStream], limit_s: float) -> None:
+    """Read lines `#tb stream: unit` and `stream, dts, pts, duration, size, checksum`, in units of the time base."""
+    assert child.stdout is not None
+    deadline, rest = time.monotonic() + limit_s, b""
+    units_s: dict[int, float] = {}
+    first: dict[int, int] = {}
+    while select.select([child.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        data = os.read(child.stdout.fileno(), CHUNK_BYTES)
+        if not data:
+            return
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            if unit := TIME_BASE.match(line):
+                units_s[int(unit[1])] = int(unit[2]) / int(unit[3])
+            elif packet := PACKET.match(line):
+                number, start, duration = map(int, packet.groups())
+                streams[number].num_packets += 1
+                since_first = start - first.setdefault(number, start)
+                streams[number].span_s = (since_first + duration) * units_s[number]
+    raise ClipError("timeout", f"its streams were not read within {limit_s:g} s.")

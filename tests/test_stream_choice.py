@@ -1,0 +1,130 @@
+"""Which streams are decoded: a picture and a sound that belong together, and how channels without places are heard."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import MakeMedia
+
+from pipeline.clip_specs import BASE
+from pipeline.media.decoding import Decoding
+from pipeline.media.muxing import write_mp4s
+from pipeline.media.stream_choice import DOWNMIX, FIRST, ListedStream, downmix_of
+from tests.helpers.films import BY_1, CLOCK, H264, LAVFI, RATE_HZ, decode
+
+WHITE = "color=white:s=32x32:r=25:d=0.04"
+
+
+def tone(frequency_hz: int, duration_s: float = 5.0) -> tuple[str, ...]:
+    return (*LAVFI, f"sine=frequency={frequency_hz}:sample_rate=44100:duration={duration_s}")
+
+
+def heard_hz(sound: np.ndarray) -> int:
+    """The loudest frequency in the second from 1 s on."""
+    return int(np.abs(np.fft.rfft(sound[RATE_HZ : 2 * RATE_HZ])).argmax())
+
+
+def maps(*streams: str) -> tuple[str, ...]:
+    return tuple(word for stream in streams for word in ("-map", stream))
+
+
+def broadcast(make_media: MakeMedia) -> Path:
+    """A radio programme, then a television programme."""
+    return make_media(
+        "two_programmes.ts", *tone(440), *LAVFI, CLOCK, *tone(1000), *maps("0", "1", "2"), *H264,
+        "-program", "title=Radio:st=0", "-program", "title=TV:st=1:st=2",
+    )  # fmt: skip
+
+
+def test_a_picture_has_the_sound_of_its_own_programme(make_media: MakeMedia) -> None:
+    sound, frames, info = decode(broadcast(make_media), BY_1)
+    assert heard_hz(sound) == 1000
+    assert len(frames) >= 5
+    assert info.detail == "streams: picture 1 h264 of 1 h264; sound 2 mp2 of 0 mp2, 2 mp2"
+
+
+def test_what_is_written_has_the_picture_that_is_decoded(make_media: MakeMedia, tmp_path: Path) -> None:
+    path = thumbnail_first(make_media)
+    decoding = Decoding(path, {BASE: BY_1})
+    assert list(decoding)
+    assert decoding.choice.picture == "1"
+    soundfile.write(tmp_path / "sound.flac", np.zeros(5 * RATE_HZ), RATE_HZ)
+    assert write_mp4s(path, decoding.choice, [tmp_path / "sound.flac"], [tmp_path / "made.mp4"], limit_s=60)
+    assert decode(tmp_path / "made.mp4", BY_1)[2].video_codec == "h264"
+
+
+def thumbnail_first(make_media: MakeMedia) -> Path:
+    return make_media(
+        "thumbnail_first.mp4", *LAVFI, WHITE, *LAVFI, CLOCK, *tone(1000), *maps("0", "1", "2"), *H264,
+        "-c:v:0", "mjpeg", "-pix_fmt:v:0", "yuvj420p", "-disposition:v:1", "0",
+    )  # fmt: skip
+
+
+def test_a_single_picture_that_no_flag_marks_is_not_the_film(make_media: MakeMedia) -> None:
+    _, frames, info = decode(thumbnail_first(make_media), BY_1)
+    assert info.video_codec == "h264"
+    assert frames[0].pixels.mean() < 10  # CLOCK begins dark
+    assert info.detail == "streams: picture 1 h264 of 0 mjpeg, 1 h264; sound 2 aac of 2 aac"
+
+
+@pytest.mark.parametrize(
+    ("dispositions", "hz"),
+    [
+        (("0", "0"), 500),
+        (("0", "default"), 2000),
+        (("comment", "0"), 2000),
+        (("visual_impaired", "0"), 2000),
+        (("default+hearing_impaired", "0"), 2000),
+        (("default", "comment"), 500),
+    ],
+)
+def test_of_two_sounds_the_main_one_is_heard(dispositions: tuple[str, str], hz: int, make_media: MakeMedia) -> None:
+    flags = [word for k, flag in enumerate(dispositions) for word in (f"-disposition:a:{k}", flag)]
+    path = make_media(
+        f"two_sounds_{'_'.join(dispositions)}.mkv", *LAVFI, CLOCK, *tone(500), *tone(2000), *maps("0", "1", "2"), *H264,
+        *flags,
+    )  # fmt: skip
+    assert heard_hz(decode(path, BY_1)[0]) == hz
+
+
+def test_a_sound_of_a_second_is_not_taken_before_one_that_lasts(make_media: MakeMedia) -> None:
+    path = make_media("short_sound_first.mkv", *LAVFI, CLOCK, *tone(500, 1.0), *tone(2000), *maps("0", "1", "2"), *H264)
+    assert heard_hz(decode(path, BY_1)[0]) == 2000
+
+
+def test_usual_files_have_no_choice(make_media: MakeMedia) -> None:
+    path = make_media("usual.mkv", *LAVFI, CLOCK, *tone(1000), *H264)
+    assert decode(path, BY_1)[2].detail is None
+
+
+# --- channels without places ---
+
+
+@pytest.mark.parametrize("num_channels", [9, 11, 17, 32])
+def test_channels_without_a_layout_are_heard_as_their_mean(num_channels: int, make_media: MakeMedia) -> None:
+    tones = "|".join(f"0.9*sin(2*PI*{100 * (k + 1)}*t)" for k in range(num_channels))
+    path = make_media(
+        f"channels_{num_channels}.mkv", *LAVFI, CLOCK, *LAVFI, f"aevalsrc='{tones}':d=5:s=48000", *H264, "-c:a",
+        "pcm_s16le",
+    )  # fmt: skip
+    sound, _, info = decode(path, BY_1)
+    assert info.audio_layout == f"{num_channels} channels"
+    spectrum = np.abs(np.fft.rfft(sound[RATE_HZ : 2 * RATE_HZ])) / (RATE_HZ / 2)
+    np.testing.assert_allclose(spectrum[100 : 100 * num_channels + 1 : 100], 0.9 / num_channels, atol=0.002)
+
+
+@pytest.mark.parametrize(
+    ("layout", "downmix"),
+    [
+        ("stereo", DOWNMIX),
+        ("5.1(side)", DOWNMIX),
+        ("2 channels (FC+LFE)", DOWNMIX),
+        ("1 channels (LFE)", "mono|c0<c0"),
+        ("2 channels (AUX0+AUX1)", "mono|c0<c0+c1"),
+        ("9 channels", "mono|c0<c0+c1+c2+c3+c4+c5+c6+c7+c8"),
+    ],
+)
+def test_only_a_sound_whose_channels_have_no_known_place_is_their_mean(layout: str, downmix: str) -> None:
+    assert downmix_of(ListedStream(0, "Audio", "pcm_s16le", f", 48000 Hz, {layout}, s16, 768 kb/s")) == downmix
+    assert FIRST.downmix == DOWNMIX
