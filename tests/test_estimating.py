@@ -138,7 +138,7 @@ def test_a_video_in_a_bucket_is_probed_as_on_disk_and_its_size_is_found(world: W
     files.commit_bytes(f"{s3_bucket}/planned/list.csv", f"uri\nv/{path.name}\n".encode())
     (there,) = list_videos(f"{s3_bucket}/planned/list.csv")
     here = dict.fromkeys(COLLECTION.names) | {"video_id": there["video_id"], "uri": str(path)}
-    found, expected = (probe(video, WORLD_SPEC, ShardingConfig()) for video in (there, here))
+    found, expected = (probe(video, {BASE: WORLD_SPEC}, ShardingConfig()) for video in (there, here))
     assert found.uri == there["uri"]
     for name in ("outcome", "size_bytes", "duration_s", "num_kept", "tar_bytes"):
         assert getattr(found, name) == getattr(expected, name)
