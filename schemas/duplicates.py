@@ -8,7 +8,7 @@ from schemas.fields import table_schema
 
 
 class DuplicateRow(TypedDict):
-    """one video that has another upload"""
+    """one video that has another upload, or a copy"""
 
     video_id: Annotated[str, "the video"]
     group_id: Annotated[str, "name of its group: the smallest video_id in it when it was found"]
@@ -23,7 +23,9 @@ class DuplicateRow(TypedDict):
         list[str], "videos that it shares half of its clips, or of theirs, with", pa.list_(pa.string())
     ]
     like_video_id: Annotated[str, "the video of the group that it shares most with"]
-    shared_fraction: Annotated[float, "share of the shorter one's clips that the two have in common", pa.float32()]
+    shared_fraction: Annotated[
+        float, "share of the shorter one's clips that the two have in common; 1 for a copy", pa.float32()
+    ]
 
 
 DUPLICATES = table_schema("duplicates", version=4, row=DuplicateRow)

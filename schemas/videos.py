@@ -31,10 +31,11 @@ class CollectionRow(TypedDict):
     license: Annotated[str | None, "licence as the collection states it"]
     author: Annotated[str | None, "who published the video, as the collection states it"]
     split: Annotated[str | None, "split that the collection prescribes: train, validate or test"]
+    extra: Annotated[str | None, "the collection's other columns, as a JSON object"]
     spans: Annotated[list[Span] | None, "cut only within these; an end of null is the video's", pa.list_(SPAN)]
 
 
-COLLECTION = table_schema("collection", version=2, row=CollectionRow)
+COLLECTION = table_schema("collection", version=3, row=CollectionRow)
 
 
 class VideoRow(TypedDict):
@@ -56,9 +57,11 @@ class VideoRow(TypedDict):
     license: Annotated[str | None, "licence as the collection states it"]
     author: Annotated[str | None, "who published the video, as the collection states it"]
     split: Annotated[str | None, "split that the collection prescribes"]
+    extra: Annotated[str | None, "the collection's other columns, as a JSON object"]
+    content_hash: Annotated[str | None, "sha256 of the file, in hex; null if it could not be read"]
     num_clips: Annotated[int, "clips planned from it, kept or not", pa.int32()]
     outcome: Annotated[str, f"kept, or why no clip came of it: {', '.join(REJECTED)}"]
     detail: Annotated[str | None, "the decoder's last words, or what was found and expected"]
 
 
-VIDEOS = table_schema("videos", version=2, row=VideoRow)
+VIDEOS = table_schema("videos", version=3, row=VideoRow)

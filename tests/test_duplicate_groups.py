@@ -20,8 +20,9 @@ def grouped(
     known: dict[str, dict] | None = None,
     decided: str = "",
     settled: dict[str, dict] | None = None,
+    copies: list[tuple[int, int]] | None = None,
 ) -> dict:
-    rows = group_rows(members, links, set(decided), known or {}, settled or {})
+    rows = group_rows(members, links, copies or [], set(decided), known or {}, settled or {})
     return {row["video_id"]: row for part in sorted(rows) for row in rows[part]}
 
 
@@ -102,3 +103,19 @@ def test_of_two_selections_that_differ_the_first_split_counts() -> None:
 def test_the_facts_count_an_old_video_that_was_alone() -> None:
     rows = [{"video_id": name, "group_id": group} for name, group in ("ba", "cc", "dc", "ec")]
     assert group_facts(rows) == (2, 3)
+
+
+def test_copies_share_a_group_and_its_split_and_do_not_represent_each_other() -> None:
+    found = grouped(videos("abc", {"c": "test", "a": "test"}), {(1, 2): 1.0}, copies=[(0, 2)])
+    assert {name: (row["group_id"], row["split"]) for name, row in found.items()} == dict.fromkeys(
+        "abc", ("a", "train")
+    )
+    assert (found["a"]["linked_video_ids"], found["a"]["like_video_id"]) == ([], "c")
+    found = grouped(videos("ab"), {}, copies=[(0, 1)])
+    assert kept(found) == "ab"
+
+
+def test_a_copy_that_arrives_later_joins_the_group_that_is_decided() -> None:
+    first = grouped(videos("ab"), {(0, 1): 1.0})
+    later = grouped(videos("abc", {"c": "test"}), {}, first, "ab", copies=[(0, 2)])
+    assert (later["c"]["group_id"], later["c"]["split"]) == ("a", "train")

@@ -6,12 +6,14 @@ import pytest
 
 from pipeline.errors import DataError
 from pipeline.selection.leakage import audit
-from pipeline.storage.workspace import Workspace
+from pipeline.storage import files
+from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
 from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
 from schemas.selections import SELECTIONS
+from schemas.videos import VIDEOS
 
 
 def select(place: Workspace, name: str, part: str, *clips: tuple[str, str, str, str | None]) -> None:
@@ -163,3 +165,33 @@ def test_a_model_of_whole_splits_must_have_the_shares_of_the_selections(place: W
     audit(place)
     place.begin("models/other", {"selection": None, "splitting": none}, {})
     fails(place, "models/other: made with", "test_fraction=0.0", "test_fraction=0.5")
+
+
+def cut(place: Workspace, part: str, *videos: tuple[str, str, str, str]) -> None:
+    """A part of videos: (video_id, prescribed split, content, address)."""
+    facts = {"part": part, "num_clips": 1, "outcome": "kept"}
+    names = ("video_id", "split", "content_hash", "uri")
+    rows = [facts | dict(zip(names, video, strict=True)) for video in videos]
+    place.commit(VIDEOS_FOLDER, part, from_rows(rows, VIDEOS, part), VIDEOS)
+
+
+@pytest.mark.parametrize(("content", "address"), [("x", "/b"), ("y", "/a")])
+def test_videos_of_the_same_bytes_or_address_in_two_splits_are_named(
+    content: str, address: str, place: Workspace
+) -> None:
+    cut(place, "00000", ("a", "train", "x", "/a"), ("b", "test", "z", "/z"))
+    audit(place)
+    cut(place, "00001", ("b", "test", content, address))
+    fails(place, "videos a and b, uploads of the same content: train in selections/s/00000, test in selections/s/00001")
+
+
+def test_a_model_that_began_before_an_earlier_part_was_cut_is_named_if_a_copy_there_moves_its_video(
+    place: Workspace,
+) -> None:
+    place.begin("models/m", {"selection": None, "splitting": {"validate_fraction": 0.1, "test_fraction": 0.1}}, {})
+    files.commit_bytes(place.uri("models/m", "parts.json"), b'["00001"]')
+    cut(place, "00001", ("d", "train", "x", "/d"))
+    cut(place, "00000", ("c", "test", "other", "/c"))
+    audit(place)
+    cut(place, "00000", ("c", "test", "x", "/c"))
+    fails(place, "models/m: began with video d as train", "makes it test")

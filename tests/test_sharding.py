@@ -1,6 +1,7 @@
 """Cutting: as many clips as arithmetic says, each with its own sound and frames, and a reason for what is not kept."""
 
 import collections
+import hashlib
 import io
 import itertools
 import json
@@ -506,3 +507,13 @@ def test_the_world_is_cut_into_four_clips_per_video(world: Any) -> None:
     assert collections.Counter(clip["video_id"] for clip in clips) == {
         row["video_id"]: 4 for row in world.workspace.read_all(COLLECTION_FOLDER, COLLECTION).to_pylist()
     }
+
+
+def test_a_videos_row_has_the_sha256_of_its_file_and_none_where_none_could_be_read(
+    make_media: MakeMedia, cut: Callable[..., Cut], tmp_path: Path
+) -> None:
+    video = steady(make_media, 3.0)
+    (tmp_path / "text.mkv").write_text("no video")
+    result = cut(video, tmp_path / "text.mkv", tmp_path / "gone.mkv")
+    expected = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (video, tmp_path / "text.mkv")]
+    assert [row["content_hash"] for row in result.videos] == [*expected, None]

@@ -7,11 +7,19 @@ from pathlib import Path
 import pytest
 from conftest import World
 
-from pipeline.clips.splitting import SplittingConfig, duplicate_groups, part_splits, split_of
+from pipeline.clips.splitting import (
+    SplittingConfig,
+    duplicate_groups,
+    find_copies,
+    part_splits,
+    shared_splits,
+    split_of,
+)
 from pipeline.errors import ConfigError
 from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
+from schemas.videos import VIDEOS
 
 IDS = [f"video-{i}" for i in range(20_000)]
 
@@ -53,7 +61,7 @@ def test_shares_that_leave_nothing_to_train_on_are_refused(validate: float, test
 def test_the_videos_of_a_part_have_the_splits_that_the_collection_prescribes(world: World) -> None:
     found: dict[str, list[str]] = collections.defaultdict(list)
     for part in world.workspace.parts(VIDEOS_FOLDER):
-        for video, split in part_splits(world.workspace, part, SplittingConfig()).items():
+        for video, split in part_splits(world.workspace, part, SplittingConfig(), {}).items():
             found[split].append(video)
     assert found == world.video_ids
 
@@ -76,3 +84,42 @@ def test_groups_are_what_links_of_all_selections_join(tmp_path: Path) -> None:
         rows = [facts | {"video_id": video, "group_id": group} for video, group in pairs.items()]
         workspace.commit(f"duplicates/{folder}", part, from_rows(rows, DUPLICATES, part), DUPLICATES)
     assert duplicate_groups(workspace) == dict.fromkeys("abdf", "a") | dict.fromkeys("hk", "h")
+
+
+def write_videos(workspace: Workspace, part: str, *videos: tuple[str, str | None, str | None, str]) -> None:
+    """A part of videos: (video_id, split that the collection prescribes, content, address)."""
+    facts = {"part": part, "num_clips": 1, "outcome": "kept"}
+    names = ("video_id", "split", "content_hash", "uri")
+    rows = [facts | dict(zip(names, video, strict=True)) for video in videos]
+    workspace.commit(VIDEOS_FOLDER, part, from_rows(rows, VIDEOS, part), VIDEOS)
+
+
+def splits_of(workspace: Workspace, config: SplittingConfig, parts: list[str]) -> dict[str, str]:
+    shared = shared_splits(workspace, config, parts)
+    found: dict[str, str] = {}
+    for part in parts:
+        found |= part_splits(workspace, part, config, shared)
+    return found
+
+
+def test_copies_share_the_first_split_of_the_earliest_part_and_later_parts_change_none(tmp_path: Path) -> None:
+    workspace, config = Workspace(str(tmp_path)), SplittingConfig()
+    write_videos(workspace, "00000", ("a", "test", "x", "/a"), ("b", "validate", "x", "/b"), ("c", "test", "y", "/c"))
+    before = splits_of(workspace, config, ["00000"])
+    assert before == {"a": "validate", "b": "validate", "c": "test"}
+    write_videos(workspace, "00001", ("d", "train", "x", "/d"), ("e", "train", None, "/c"), ("f", "train", "y", "/f"))
+    write_videos(workspace, "00002", ("g", "train", None, "/g"), ("h", "test", None, "/h"))  # unread: no copies
+    after = splits_of(workspace, config, workspace.parts(VIDEOS_FOLDER))
+    assert before.items() <= after.items()
+    assert [after[name] for name in "defgh"] == ["validate", "test", "test", "train", "test"]
+    assert duplicate_groups(workspace) == dict.fromkeys("abd", "a") | dict.fromkeys("cef", "c")
+    names = [[row.video_id for row in group] for group in find_copies(workspace, workspace.parts(VIDEOS_FOLDER))]
+    assert names == [["a", "b", "d"], ["c", "e", "f"]]  # c and e by address, c and f by bytes
+
+
+def test_a_copy_without_a_prescribed_split_follows_the_hash_of_the_first(tmp_path: Path) -> None:
+    workspace, config = Workspace(str(tmp_path)), SplittingConfig(validate_fraction=0.3, test_fraction=0.3)
+    by_itself = {split_of(name, config): name for name in IDS[:100]}
+    for number, name in enumerate((by_itself["test"], by_itself["train"], by_itself["validate"])):
+        write_videos(workspace, f"{number:05d}", (name, None, "x", f"/{name}"))
+    assert set(splits_of(workspace, config, workspace.parts(VIDEOS_FOLDER)).values()) == {"test"}

@@ -134,7 +134,8 @@ class SpecCutting:
 
     def video_row(self, part: str) -> dict[str, Any]:
         """The video's row of `schemas.videos.VIDEOS`, after `finish`."""
-        known = {name: self._video[name] for name in ("video_id", "uri", "size_bytes", "license", "author", "split")}
+        names = ("video_id", "uri", "size_bytes", "license", "author", "split", "extra")
+        known: dict[str, Any] = {name: self._video.get(name) for name in names}
         info: dict[str, Any] = dataclasses.asdict(self._info)
         detail = self._detail or info.pop("detail", None)
         if self.outcomes["kept"]:

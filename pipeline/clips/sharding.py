@@ -11,6 +11,7 @@ sample rate. Others are decoded one after the other, because a spec's bytes may 
 
 import collections
 import contextlib
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -111,11 +112,14 @@ class Cutting:
     def __init__(self, video: CollectionRow, specs: Mapping[str, ClipSpec], config: ShardingConfig) -> None:
         self._video, self._specs, self._config = video, specs, config
         self._cuttings = {name: SpecCutting(video, name, spec, config) for name, spec in specs.items()}
+        self._content_hash: str | None = None
 
     def __iter__(self) -> Iterator[Clip]:
         error: ClipError | None = None
         try:
             with files.local_copy(self._video["uri"]) as path:
+                with path.open("rb") as file:  # 1.4 GB/s, and the decoder then finds the file in memory
+                    self._content_hash = hashlib.file_digest(file, "sha256").hexdigest()
                 for names in share_decoding(self._specs):
                     yield from self._cut(path, names)
         except ClipError as caught:
@@ -128,7 +132,7 @@ class Cutting:
 
     def video_row(self, spec: str, part: str) -> dict[str, Any]:
         """The video's row of `schemas.videos.VIDEOS` for a spec, once iteration has ended."""
-        return self._cuttings[spec].video_row(part)
+        return self._cuttings[spec].video_row(part) | {"content_hash": self._content_hash}
 
     def outcomes(self, spec: str) -> Mapping[str, int]:
         """Clips of a spec by outcome, once iteration has ended."""

@@ -2,12 +2,20 @@
 
 Uploads of the same content form a group, and a group is in one split: the first of train, validate and test that any of
 its videos has by itself. So a video that the coincidence model has trained on before the group was known is never
-evaluated on, and no video leaves a split that the collection prescribes for it.
+evaluated on.
+
+Videos of one address or of the same bytes (`content_hash`) are copies, known as soon as they are cut: their split is
+that of the earliest part with one of them, whatever the collection prescribes for the others. So parts that arrive
+later change no split of earlier ones.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
+
+import numpy as np
 
 from pipeline.config import Share, config_dataclass
 from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
@@ -15,6 +23,8 @@ from schemas.duplicates import DUPLICATES
 from schemas.videos import SPLITS, VIDEOS
 
 T = TypeVar("T", int, str)
+KEYS = ("uri", "content_hash")  # videos that share one of them are copies
+NUM_READERS = 16  # parts read at once: an object store answers in 30 ms
 
 
 @config_dataclass
@@ -54,10 +64,60 @@ def group_split(splits: Iterable[str]) -> str:
     return min(splits, key=SPLITS.index)
 
 
-def part_splits(workspace: Workspace, part: str, config: SplittingConfig) -> dict[str, str]:
-    """The split of each video of a part by itself."""
+def part_splits(workspace: Workspace, part: str, config: SplittingConfig, shared: Mapping[str, str]) -> dict[str, str]:
+    """The split of each video of a part: by itself, or in `shared`, the splits of copies from `shared_splits`."""
     rows = workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "split"]).to_pylist()
-    return {row["video_id"]: split_of(row["video_id"], config, row["split"]) for row in rows}
+    return {
+        row["video_id"]: shared.get(row["video_id"]) or split_of(row["video_id"], config, row["split"]) for row in rows
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One of several videos of one address, or of the same bytes."""
+
+    video_id: str
+    part: str
+    split: str | None
+    """That the collection prescribes."""
+    keys: tuple[str, ...]
+    """Its address, and the hash of its bytes if they could be read."""
+
+
+def find_copies(workspace: Workspace, parts: Sequence[str]) -> list[list[Copy]]:
+    """Groups of two or more videos of one address or of the same bytes, each in order of part and video_id.
+
+    Takes 16 bytes a video: a first pass keeps a number for each key, a second reads the parts that hold equal ones.
+    """
+    with ThreadPoolExecutor(NUM_READERS) as pool:
+        numbers = list(pool.map(lambda part: _key_numbers(_read_copies(workspace, part)), parts))
+        values, counts = np.unique(np.concatenate([np.zeros(0, np.uint64), *numbers]), return_counts=True)
+        repeated = values[counts > 1]
+        chosen = [part for part, found in zip(parts, numbers, strict=True) if np.isin(found, repeated).any()]
+        rows = [row for found in pool.map(lambda part: _read_copies(workspace, part), chosen) for row in found]
+    rows.sort(key=lambda row: (int(row.part), row.video_id))
+    first: dict[str, int] = {}
+    links = [(first.setdefault(key, number), number) for number, row in enumerate(rows) for key in row.keys]
+    groups = ([rows[number] for number in group] for group in connected(links))
+    return [group for group in groups if len(group) > 1]
+
+
+def _read_copies(workspace: Workspace, part: str) -> list[Copy]:
+    rows = workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "split", *KEYS]).to_pylist()
+    return [Copy(row["video_id"], part, row["split"], tuple(filter(None, map(row.get, KEYS)))) for row in rows]
+
+
+def _key_numbers(rows: list[Copy]) -> np.ndarray:
+    return np.array([hash_text(key) for row in rows for key in row.keys], np.uint64)
+
+
+def shared_splits(workspace: Workspace, config: SplittingConfig, parts: Sequence[str]) -> dict[str, str]:
+    """The split of every video of the parts that has copies among them; {} where no video has."""
+    shared: dict[str, str] = {}
+    for group in find_copies(workspace, parts):
+        splits = [split_of(row.video_id, config, row.split) for row in group if row.part == group[0].part]
+        shared |= dict.fromkeys((row.video_id for row in group), group_split(splits))
+    return shared
 
 
 def connected(links: Iterable[tuple[T, T]]) -> list[list[T]]:
@@ -79,12 +139,13 @@ def connected(links: Iterable[tuple[T, T]]) -> list[list[T]]:
 
 
 def duplicate_groups(workspace: Workspace) -> dict[str, str]:
-    """By video_id, the group of every video that some selection found to have another upload; {} where none looked.
+    """By video_id, the group of every video that has a copy, or another upload that some selection found.
 
     What one selection found holds for all: groups of two selections that share a video are one. A group is named after
     its smallest video_id.
     """
-    links: list[tuple[str, str]] = []
+    copies = find_copies(workspace, workspace.parts(VIDEOS_FOLDER))
+    links = [(group[0].video_id, row.video_id) for group in copies for row in group]
     for selection in workspace.names("duplicates"):
         rows = workspace.read_all(f"duplicates/{selection}", DUPLICATES, ["video_id", "group_id"])
         links += zip(rows["video_id"].to_pylist(), rows["group_id"].to_pylist(), strict=True)

@@ -67,6 +67,7 @@ class _Listed:
             "license": license,
             "author": author,
             "split": split,
+            "extra": None,
             "spans": spans,
         }
 

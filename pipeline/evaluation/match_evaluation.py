@@ -89,12 +89,13 @@ class MatchEvaluation(Evaluation):
 
     def _test_scores(self) -> pa.Table:
         """Scored clips of the test videos that have no upload in another split."""
-        from pipeline.clips.splitting import duplicate_groups, part_splits
+        from pipeline.clips.splitting import duplicate_groups, part_splits, shared_splits
 
         splits: dict[str, str] = {}
-        splitting = self._splitting()
-        for part in self.workspace.parts(VIDEOS_FOLDER):
-            splits |= part_splits(self.workspace, part, splitting)
+        splitting, parts = self._splitting(), self.workspace.parts(VIDEOS_FOLDER)
+        shared = shared_splits(self.workspace, splitting, parts)
+        for part in parts:
+            splits |= part_splits(self.workspace, part, splitting, shared)
         groups = duplicate_groups(self.workspace)
         seen = {group for video, group in groups.items() if splits.get(video) != "test"}
         test = [video for video, split in splits.items() if split == "test" and groups.get(video) not in seen]

@@ -37,6 +37,7 @@ class Video:
 def group_rows(
     videos: list[Video],
     links: Links,
+    copies: list[tuple[int, int]],
     decided: set[str],
     known: dict[str, dict[str, Any]],
     settled: dict[str, dict[str, Any]],
@@ -46,6 +47,8 @@ def group_rows(
     Args:
         videos: all videos, by name.
         links: between numbers of videos; links between two old videos are not needed.
+        copies: pairs of numbers of videos of the same bytes. They share a group, and do not represent each other unless
+            they are linked too: different spans of one file may have been cut.
         decided: parts whose videos are old.
         known: rows of the old videos, by video_id.
         settled: rows that other selections have for new videos, by video_id.
@@ -53,10 +56,14 @@ def group_rows(
     linked: dict[int, dict[int, float]] = {}
     for (a, b), share in sorted(links.items()):
         linked.setdefault(a, {})[b] = linked.setdefault(b, {})[a] = share
+    copy_of: dict[int, int] = {}
+    for a, b in copies:
+        copy_of[a], copy_of[b] = b, a
+        linked.setdefault(a, {}), linked.setdefault(b, {})
     number_of = {video.video_id: number for number, video in enumerate(videos)}
     # another selection may have named a group after a video that this model has not scored
     named = [(number_of[name], number_of.get(other)) for name, row in known.items() for other in _groups([row])]
-    joined = [*links, *((a, b) for a, b in named if b is not None)]
+    joined = [*links, *copies, *((a, b) for a, b in named if b is not None)]
     rows: dict[str, list[dict[str, Any]]] = {}
     for group in connected(joined):
         new = [n for n in group if n in linked and videos[n].part not in decided]
@@ -84,7 +91,8 @@ def group_rows(
             group_of = {name: kept.get(n, facts)[name] for name in ("group_id", "split", "bridged_groups")}
             # a video that bridges groups needs one split of all
             is_single = n in kept and not kept[n]["bridged_groups"]
-            closest, share = max(linked[n].items(), key=lambda item: (item[1], -item[0]))
+            shares = linked[n] or {copy_of[n]: 1.0}
+            closest, share = max(shares.items(), key=lambda item: (item[1], -item[0]))
             row = {"video_id": videos[n].video_id} | group_of
             row |= {"can_represent": {videos[n].split} == ({kept[n]["split"]} if is_single else splits)}
             row |= {"linked_video_ids": [videos[other].video_id for other in sorted(linked[n])]}

@@ -12,20 +12,21 @@ of sound and one of picture; `near_pairs` finds the near ones; only their videos
 
 import dataclasses
 import itertools
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
 import pyarrow.compute as pc
 from pydantic import Field
 
-from pipeline.clips.splitting import SplittingConfig, part_splits
+from pipeline.clips.splitting import SplittingConfig, find_copies, part_splits, shared_splits
 from pipeline.config import config_dataclass
 from pipeline.hashing import as_dict
 from pipeline.selection.cutoffs import Each
 from pipeline.selection.duplicate_groups import Links, Video, alone, group_rows, merge_settled
 from pipeline.selection.embeddings import to_matrix
 from pipeline.selection.neighbours import near_pairs, neighbour_distances
-from pipeline.storage.workspace import Workspace
+from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
 from schemas.scores import SCORES
@@ -65,9 +66,11 @@ def check_settings(workspace: Workspace, name: str, config: DuplicatesConfig, sp
         raise workspace.error(folder, f"found with {found}, expected {wanted} as in the selection.", "refused")
 
 
-def read_videos(workspace: Workspace, model: str, splitting: SplittingConfig, part: str) -> list[Video]:
+def read_videos(
+    workspace: Workspace, model: str, splitting: SplittingConfig, part: str, shared: Mapping[str, str]
+) -> list[Video]:
     """The videos of one part of scores/<model> that have scored clips, with the vectors by which they are compared."""
-    splits, found = part_splits(workspace, part, splitting), read_embeddings(workspace, model, part)
+    splits, found = part_splits(workspace, part, splitting, shared), read_embeddings(workspace, model, part)
     return [Video(name, part, splits[name], *segments(clips)) for name, clips in found.items()]
 
 
@@ -236,19 +239,30 @@ def find_duplicates(
     decided = set(workspace.parts(folder))
     known = {row["video_id"]: row for row in workspace.read_all(folder, DUPLICATES).to_pylist()}
     scored = workspace.parts(f"scores/{model}")
-    found = each("compare", lambda part: read_videos(workspace, model, splitting, part), scored)
+    shared = shared_splits(workspace, splitting, workspace.parts(VIDEOS_FOLDER))
+    found = each("compare", lambda part: read_videos(workspace, model, splitting, part, shared), scored)
     ordered = sorted(itertools.chain.from_iterable(found), key=lambda video: video.video_id)
     plan = plan_comparison(ordered, similarity, decided)
     links: Links = {}
     parts = np.unique(plan.parts[plan.pairs[:, 0]]).tolist()
     for part_links in each("match", ComparePart(workspace, model, similarity, plan), parts):
         links |= part_links
-    settled = _settled_elsewhere(workspace, name, [ordered[n] for n in sorted({n for pair in links for n in pair})])
-    rows = group_rows(ordered, links, decided, known, settled)
+    copies = _copies(workspace, ordered)
+    grouped = sorted({number for pair in (*links, *copies) for number in pair})
+    settled = _settled_elsewhere(workspace, name, [ordered[number] for number in grouped])
+    rows = group_rows(ordered, links, copies, decided, known, settled)
     for part in workspace.pending(f"scores/{model}", folder):
         workspace.commit(folder, part, from_rows(rows.get(part, []), DUPLICATES, part), DUPLICATES)
     furthest = np.minimum(1 - similarity, plan.density.within(MAX_BY_CHANCE))
     return (1 - np.median(furthest, axis=0)).round(5).tolist() if ordered else None
+
+
+def _copies(workspace: Workspace, videos: list[Video]) -> list[tuple[int, int]]:
+    """Pairs of numbers of videos that are copies of each other, which together join all copies of one content."""
+    number_of = {video.video_id: number for number, video in enumerate(videos)}
+    groups = find_copies(workspace, workspace.parts(VIDEOS_FOLDER))
+    numbers = (sorted(number_of[row.video_id] for row in group if row.video_id in number_of) for group in groups)
+    return [pair for same in numbers for pair in itertools.pairwise(same)]
 
 
 def _settled_elsewhere(workspace: Workspace, name: str, videos: list[Video]) -> dict[str, dict[str, Any]]:

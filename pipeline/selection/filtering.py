@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from pipeline.clips.splitting import SplittingConfig, part_splits
+from pipeline.clips.splitting import SplittingConfig, part_splits, shared_splits
 from pipeline.config import Count, Share, config_dataclass
 from pipeline.errors import ConfigError
 from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
@@ -119,6 +119,7 @@ class ClipRules:
 
     def __post_init__(self) -> None:
         self._has_labels = self.workspace.has_stage(LABELS_FOLDER)
+        self._shared = shared_splits(self.workspace, self.splitting, self.workspace.parts(VIDEOS_FOLDER))
 
     def refuse(self, part: str, score_cutoff: float) -> tuple[pa.Table, np.ndarray]:
         """The part's clips by clip_id, and the reason of each [n]: "" where none of these rules refuses it."""
@@ -148,7 +149,7 @@ class ClipRules:
         labels = LABELS.empty_table().select(["clip_id", "label"])
         if self._has_labels:
             labels = workspace.read(LABELS_FOLDER, part, LABELS, ["clip_id", "label"])
-        splits = part_splits(workspace, part, self.splitting)
+        splits = part_splits(workspace, part, self.splitting, self._shared)
         if self.represented is not None:
             rows = workspace.read(f"duplicates/{self.name}", part, DUPLICATES, ["video_id", "split"])
             splits |= dict(zip(rows["video_id"].to_pylist(), rows["split"].to_pylist(), strict=True))

@@ -1,24 +1,27 @@
-"""Proof that nothing a model trains on comes back in its evaluation: every video, together with all uploads of its
-content, is in one split, wherever the workspace uses its clips.
+"""Proof that nothing a model trains on comes back in its evaluation: every video, together with all videos of its
+address or its bytes and all uploads of its content, is in one split, wherever the workspace uses its clips.
 
 Checked are the clips that a stage may draw: the kept and the labelled clips of each selection (`load_clips`), and the
 clips of the frozen mixtures. A materialized shard may hold only clips that its selection keeps, in their split. Models
-that train on whole splits, before there is a selection, must have been trained with the same splitting. Memory holds
-one word per video, and one per materialized clip.
+that train on whole splits, before there is a selection, must have been trained with the same splitting, and on splits
+that parts cut since have not changed. Memory holds one word per video, and one per materialized clip.
 """
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.clips.splitting import SplittingConfig, duplicate_groups
+from pipeline.clips.splitting import SplittingConfig, duplicate_groups, part_splits, shared_splits
 from pipeline.config import from_dict
 from pipeline.errors import DataError
-from pipeline.storage.workspace import Workspace
+from pipeline.storage import files
+from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
+from pipeline.training.clipsets import PARTS_FILE
 from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
 from schemas.selections import SELECTIONS, VIDEO_REASONS
@@ -82,12 +85,32 @@ def _check_shares(workspace: Workspace) -> None:
         settings = workspace.stage(folder)["settings"] if workspace.has_stage(folder) else {}
         if "splitting" in settings and settings.get("selection") is None:
             known[folder] = from_dict(SplittingConfig, settings["splitting"])
+            _check_begun(workspace, folder, known[folder])
     for (other, expected), (folder, splitting) in itertools.pairwise(known.items()):
         if splitting != expected:
             raise DataError(
                 f"{workspace.uri(folder)}: made with {splitting}, {other} with {expected}. What one trains on is "
                 "the other's test. Remove one of them and what was made from it, and make it with the same splitting."
             )
+
+
+def _check_begun(workspace: Workspace, folder: str, splitting: SplittingConfig) -> None:
+    """Raise a DataError if a copy in an earlier part, cut since a model began, moved a video that it trained on."""
+    uri, cut = workspace.uri(folder, PARTS_FILE), workspace.parts(VIDEOS_FOLDER)
+    begun = json.loads(files.read_bytes(uri)) if files.exists(uri) else []
+    if begun == cut[: len(begun)]:  # later parts change no split of earlier ones
+        return
+    there = [part for part in begun if part in cut]
+    then, now = (shared_splits(workspace, splitting, parts) for parts in (there, cut))
+    for part in there:
+        after = part_splits(workspace, part, splitting, now)
+        for video, split in part_splits(workspace, part, splitting, then).items():
+            if after[video] != split:
+                raise DataError(
+                    f"{workspace.uri(folder)}: began with video {video} as {split}, and a video of the same content in "
+                    f"a part that was cut later makes it {after[video]}. Remove the model and what was made from it, "
+                    "and train it again."
+                )
 
 
 def _uses(workspace: Workspace) -> Iterator[tuple[str, str, str]]:

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.clips.splitting import SplittingConfig, part_splits
+from pipeline.clips.splitting import SplittingConfig, part_splits, shared_splits
 from pipeline.errors import ConfigError
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, Workspace
@@ -28,9 +28,10 @@ def load_splits(
     workspace: Workspace, splits: Sequence[str], splitting: SplittingConfig, parts: Sequence[str]
 ) -> list[ClipSet]:
     """Every kept clip of each of the splits, of these parts of clips."""
+    shared = shared_splits(workspace, splitting, parts)
 
     def read(part: str) -> pa.Table:
-        by_video = part_splits(workspace, part, splitting)
+        by_video = part_splits(workspace, part, splitting, shared)
         clips = workspace.read(CLIPS_FOLDER, part, CLIPS, [*PLACE, "outcome"])
         of_clip = pa.array([by_video[video] for video in clips["video_id"].to_pylist()], pa.string())
         kept = pc.equal(clips["outcome"], "kept")
