@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.collection import collecting, listing
 from pipeline.collection.collecting import CollectingConfig, Planned, plan_parts
-from pipeline.collection.listing import list_videos, video_id
+from pipeline.collection.listing import list_videos
+from pipeline.collection.merging import video_id
 from pipeline.errors import ConfigError, DataError
 from pipeline.storage import files
 from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace

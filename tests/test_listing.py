@@ -13,30 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.console.session import SETTINGS_FILE
-from pipeline.collection import listing
-from pipeline.collection.listing import list_videos, video_id
+from pipeline.collection import merging, tables
+from pipeline.collection.listing import list_videos
+from pipeline.collection.merging import video_id
 from pipeline.errors import ConfigError, DataError
 from pipeline.storage import files
 from schemas.fields import from_rows
 from schemas.videos import COLLECTION
+from tests.helpers.collections import fill, spans, table_of
 
 NAMES = ["b.mp4", "a/clip 1.webm", "a/Ünicode.mp4", "c/d/e.mkv", "2.avi"]
-
-
-def fill(folder: Path, names: list[str]) -> Path:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"x" * len(name))
-    return folder
-
-
-def spans(*pairs: tuple[float, float | None]) -> list[dict[str, Any]]:
-    return [{"start_s": start_s, "end_s": end_s} for start_s, end_s in pairs]
-
-
-def table_of(folder: Path, text: str) -> str:
-    (folder / "list.csv").write_text(text)
-    return str(folder / "list.csv")
 
 
 @pytest.mark.parametrize(
@@ -110,10 +96,10 @@ def test_spans_splits_and_ids_of_a_table_are_taken_over_as_they_stand(tmp_path: 
 
 
 def test_a_parquet_table_gives_the_same_rows_as_the_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "BATCH_ROWS", 2)
+    monkeypatch.setattr(tables, "BATCH_ROWS", 2)
     csv = table_of(tmp_path, "uri,start_s,split,other\na.mp4,1.5,test,x\nb.mp4,,,x\na.mp4,7,,x\n")
     columns = {"uri": ["a.mp4", "b.mp4", "a.mp4"], "start_s": [1.5, None, 7.0], "split": ["test", None, None]}
-    pq.write_table(pa.table(columns | {"other": [1, 2, 3]}), tmp_path / "list.parquet")
+    pq.write_table(pa.table(columns | {"other": ["x"] * 3}), tmp_path / "list.parquet")
     rows = list(list_videos(str(tmp_path / "list.parquet")))
     assert rows == list(list_videos(csv))
     assert [row["spans"] for row in rows] == [spans((1.5, None), (7, None)), None]
@@ -122,14 +108,17 @@ def test_a_parquet_table_gives_the_same_rows_as_the_csv(tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("path,start\na.mp4,1\n", "columns path, start; expected one named `uri`"),
+        ("name,start\na.mp4,1\n", "columns name, start; expected one named uri, path,"),
         ("uri,start_s\na.mp4,inf\n", "row 1: start_s = inf"),
         ("uri,end_s\na.mp4,nan\n", "row 1: start_s = None, end_s = nan"),
         ("uri\nhttp://host/a.mp4\n", "row 1: http://host/a.mp4; expected a path, file:// or s3://"),
         ("uri\na.mp4\nv/../../b.mp4\n", "row 2: v/../../b.mp4 leads out of its folder. Give the whole path"),
-        ("uri,license\na.mp4,CC0\na.mp4,CC BY\n", "row 2: license `CC BY`, but `CC0` in another row"),
-        ("uri,author\na.mp4,\na.mp4,x\na.mp4,y\n", "row 3: author `y`, but `x` in another row"),
-        ("uri,split\na.mp4,test\nb.mp4,\na.mp4,train\n", "row 3: split `train`, but `test` in another row"),
+        (
+            "uri,license\na.mp4,CC0\na.mp4,CC BY\n",
+            "row 2: license `CC BY`, but `CC0` in row 1, another row of the same video",
+        ),
+        ("uri,author\na.mp4,\na.mp4,x\na.mp4,y\n", "row 3: author `y`, but `x` in row 2, another row"),
+        ("uri,split\na.mp4,test\nb.mp4,\na.mp4,train\n", "row 3: split `train`, but `test` in row 1, another row"),
         ("uri,video_id\na.mp4,x\nb.mp4,x\n", "row 2: two videos have the id x: a.mp4 and b.mp4"),
         ("uri,split\na.mp4,dev\n", "row 1: split `dev`"),
         ("uri,video_id\na.mp4,ok\nb.mp4,Not.Ok\n", "row 2: video_id 'Not.Ok'"),
@@ -142,7 +131,7 @@ def test_a_parquet_table_gives_the_same_rows_as_the_csv(tmp_path: Path, monkeypa
         ("uri\n", "a table without rows"),
         ("uri\na.mp4\ns3:///x.mp4\n", "row 2: s3:///x.mp4 lacks a bucket or a key; expected s3://bucket/key"),
         ("uri\ns3://bucket/\n", "row 1: s3://bucket/ lacks a bucket or a key"),
-        ("", "columns none; expected one named `uri`"),
+        ("", "columns none; expected one named uri, path,"),
     ],
 )
 def test_a_wrong_table_is_refused_with_the_row(tmp_path: Path, text: str, says: str) -> None:
@@ -324,5 +313,39 @@ def test_a_table_of_three_columns_with_a_uri_is_a_table(tmp_path: Path) -> None:
 
 
 def test_examples_in_docstrings_run() -> None:
-    assert doctest.testmod(listing).failed == 0
-    assert doctest.testmod(listing).attempted > 0
+    assert doctest.testmod(merging).failed == 0
+    assert doctest.testmod(merging).attempted > 0
+
+
+# --- what is left out ---
+
+
+@pytest.mark.parametrize("place", ["local", "s3"])
+def test_hidden_files_and_what_hidden_folders_hold_is_left_out_and_counted(
+    place: str, tmp_path: Path, s3_bucket: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    names = ["a.mp4", ".Trash-1000/files/x.mp4", ".Trash-1000/y.mp4", "v/.snapshot/d/x.mp4", "v/.b.mp4", "v/c.mp4"]
+    folder = str(tmp_path) if place == "local" else f"{s3_bucket}/{tmp_path.name}"
+    for name in names:
+        files.commit_bytes(f"{folder}/{name}", b"x")
+    rows = list(list_videos(folder))
+    assert [row["video_id"] for row in rows] == [video_id("a.mp4"), video_id("v/c.mp4")]
+    err = capfd.readouterr().err
+    assert "3 hidden files and folders left out: '.Trash-1000', 'v/.b.mp4', 'v/.snapshot'\n" in err
+    assert err.count("left out") == 1
+
+
+def test_a_folder_below_that_may_not_be_read_is_named_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path, ["a.mp4", "lost+found/x.mp4", "z.mp4"])
+    scandir = os.scandir
+
+    def refuse(folder: str) -> Any:
+        if str(folder).endswith("lost+found"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may read anything, so the real thing cannot be had
+    assert [row["video_id"] for row in list_videos(str(tmp_path))] == [video_id("a.mp4"), video_id("z.mp4")]
+    assert "1 folders left out that may not be read: 'lost+found'\n" in capfd.readouterr().err

@@ -53,7 +53,8 @@ def is_list(uri: str, path: Path) -> bool:
         return False
     with contextlib.suppress(UnicodeDecodeError, csv.Error), path.open(encoding="utf-8-sig", newline="") as file:
         first, second = (*itertools.islice(csv.reader(file), 2), [], [])[:2]
-        return "uri" not in first and (posixpath.basename(uri) in ROWS or _is_clip(first) or _is_clip(second))
+        is_table = not {"uri", "start_s", "end_s"}.isdisjoint(first)
+        return not is_table and (posixpath.basename(uri) in ROWS or _is_clip(first) or _is_clip(second))
     return False
 
 

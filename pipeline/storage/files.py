@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.storage.localfiles import UNFINISHED, LocalStore, escaped
+from pipeline.storage.localfiles import Skipped as Skipped
 from pipeline.storage.localfiles import local_path as local_path
 from pipeline.storage.localfiles import to_uri as to_uri
 from pipeline.storage.s3 import S3, S3Store, names_object
@@ -72,7 +73,7 @@ def exists(uri: str) -> bool:
     return store_at(uri).exists(uri)
 
 
-def list_files(uri: str, barred: str | None = None) -> Iterator[Entry]:
+def list_files(uri: str, barred: str | None = None, skipped: Skipped | None = None) -> Iterator[Entry]:
     """Every file below a folder or prefix, in the order of its address; unfinished `.tmp-` files are left out.
 
     An address that does not exist lists nothing. A link to a folder is not followed, because it may lead out or in a
@@ -80,8 +81,10 @@ def list_files(uri: str, barred: str | None = None) -> Iterator[Entry]:
 
     Args:
         barred: local folders that hold a file of this name are left out. A prefix would have to be listed twice.
+        skipped: leave out what is hidden and folders below that may not be read, and note them here. Else hidden files
+            are listed like others, and a folder that may not be read raises PermissionError.
     """
-    for found in store_at(uri).list_files(uri, barred):
+    for found in store_at(uri).list_files(uri, barred, skipped):
         if not found[0].rpartition("/")[2].startswith(UNFINISHED):
             yield Entry(*found)
 

@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import urllib.parse
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import MissingError, UnreadError
@@ -22,6 +23,16 @@ from pipeline.errors import MissingError, UnreadError
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES)
 SCRATCH = "earshot-objects-"
 UNFINISHED = ".tmp-"
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """What a listing of media leaves out, each as an address."""
+
+    hidden: list[str] = field(default_factory=list)
+    """Files and folders whose names begin with a dot; what such a folder holds is not listed one by one."""
+    unreadable: list[str] = field(default_factory=list)
+    """Folders that may not be read."""
 
 
 class LocalStore:
@@ -39,10 +50,12 @@ class LocalStore:
     def has_folder(self, uri: str) -> bool:
         return local_path(uri).is_dir()
 
-    def list_files(self, uri: str, barred: str | None) -> Iterator[tuple[str, int, str]]:
+    def list_files(self, uri: str, barred: str | None, skipped: Skipped | None) -> Iterator[tuple[str, int, str]]:
         # as text: a Path would turn ./a into a, and the addresses found would no longer begin with the folder's
         folder = os.fspath(local_path(uri)) if uri.startswith("file://") else uri
-        return ((to_uri(path), size_bytes, changed_ns) for path, size_bytes, changed_ns in _walk(folder, barred))
+        return (
+            (to_uri(path), size_bytes, changed_ns) for path, size_bytes, changed_ns in _walk(folder, barred, skipped)
+        )
 
     def glob(self, pattern: str) -> list[str]:
         return glob.glob(pattern)
@@ -126,10 +139,13 @@ def escaped(path: str) -> str:
     return "file://" + urllib.parse.quote(os.fsencode(path))
 
 
-def _walk(folder: str, barred: str | None) -> Iterator[tuple[str, int, str]]:
+def _walk(folder: str, barred: str | None, skipped: Skipped | None) -> Iterator[tuple[str, int, str]]:
     """(path, size in bytes, time of last change in ns) of every file below, in the order of an object store's keys.
 
-    Folders that hold a file named `barred` are left out.
+    Folders that hold a file named `barred` are left out; so is what `skipped` then names, if it is given.
+
+    Raises:
+        PermissionError: the folder may not be read, or one below it and `skipped` is not given.
     """
     try:
         with os.scandir(folder) as entries:
@@ -139,8 +155,15 @@ def _walk(folder: str, barred: str | None) -> Iterator[tuple[str, int, str]]:
     if any(entry.name == barred for entry, _ in found):
         return
     for entry, is_folder in sorted(found, key=lambda item: os.fsencode(item[0].name) + b"/" * item[1]):
-        if is_folder:
-            yield from _walk(entry.path, barred)
+        if skipped is not None and entry.name.startswith("."):
+            skipped.hidden.append(to_uri(entry.path))
+        elif is_folder:
+            try:
+                yield from _walk(entry.path, barred, skipped)
+            except PermissionError:
+                if skipped is None:
+                    raise
+                skipped.unreadable.append(to_uri(entry.path))
         else:
             with contextlib.suppress(FileNotFoundError):  # gone since it was listed
                 is_file = entry.is_file()

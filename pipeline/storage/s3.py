@@ -11,6 +11,7 @@ import functools
 import os
 import posixpath
 import random
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from botocore import exceptions as boto
 from botocore.exceptions import ClientError
 
 from pipeline.errors import ConfigError, DataError, MissingError, UnreadError
-from pipeline.storage.localfiles import scratch, unfinished
+from pipeline.storage.localfiles import Skipped, scratch, unfinished
 
 S3 = "s3://"
 PUBLIC_BUCKETS = {"multimedia-commons": "us-west-2"}  # bucket -> region: open to anybody, the media of YFCC100M
@@ -93,21 +94,27 @@ class S3Store:
     def has_folder(self, uri: str) -> bool:
         return True
 
-    def list_files(self, uri: str, barred: str | None) -> Iterator[tuple[str, int, str]]:
+    def list_files(self, uri: str, barred: str | None, skipped: Skipped | None) -> Iterator[tuple[str, int, str]]:
         """(address, size in bytes, ETag) of every object below a prefix, a page of requests at a time.
 
-        A key that ends in / is left out: it is the mark of a folder that some consoles draw.
+        A key that ends in / is left out: it is the mark of a folder that some consoles draw. A prefix that begins with
+        a dot counts as a hidden folder.
         """
         s3, place = _locate(uri)
         bucket, prefix = place["Bucket"], place["Key"].rstrip("/") + "/" if place["Key"] else ""
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for item in page.get("Contents", ()):
-                if not item["Key"].endswith("/"):
+                below = item["Key"].removeprefix(prefix)
+                if skipped is not None and (hidden := re.match(r"(.*?/)??\.[^/]*", below, re.DOTALL)):
+                    place_of = f"{S3}{bucket}/{prefix}{hidden[0]}"
+                    if skipped.hidden[-1:] != [place_of]:  # keys come in order, so those of one prefix together
+                        skipped.hidden.append(place_of)
+                elif not item["Key"].endswith("/"):
                     yield f"{S3}{bucket}/{item['Key']}", item["Size"], item.get("ETag", "").strip('"')
 
     def glob(self, pattern: str) -> list[str]:
         folder = posixpath.dirname(pattern)
-        below = (uri for uri, _, _ in self.list_files(folder, None) if posixpath.dirname(uri) == folder)
+        below = (uri for uri, _, _ in self.list_files(folder, None, None) if posixpath.dirname(uri) == folder)
         return [uri for uri in below if fnmatch.fnmatchcase(uri, pattern)]
 
     def read(self, uri: str, offset: int, length: int | None) -> bytes:

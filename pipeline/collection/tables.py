@@ -1,0 +1,206 @@
+"""The rows of a collection's table, by the names that Earshot has for their columns.
+
+A table is CSV, Parquet, or a folder of Parquet files as Spark writes it. Columns are taken by their usual names
+(NAMES), whatever their case. Other columns are carried along as one JSON object, and messages on stderr say which
+column was taken for which, what is carried and what cannot be.
+"""
+
+import contextlib
+import csv
+import datetime
+import math
+import sys
+import urllib.parse
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import ConfigError
+from pipeline.storage import files
+
+# Usual names of each column; where a table has several of them, the first counts and the others are carried.
+NAMES = {
+    "uri": ("uri", "path", "file_path", "file", "file_name", "filename", "url", "video"),
+    "video_id": ("video_id",),
+    "start_s": ("start_s", "start_seconds", "start"),
+    "end_s": ("end_s", "end_seconds", "end"),
+    "license": ("license", "licence"),
+    "author": ("author", "creator", "uploader"),
+    "split": ("split",),
+}
+SUFFIXES = (".csv", ".parquet")
+BATCH_ROWS = 10_000  # of a Parquet table in memory at once
+MAX_NAMED = 10  # columns in a message
+
+
+def find_tables(collection: str) -> list[str]:
+    """The files of a table: itself, or those of a folder that holds nothing but Parquet; [] for videos.
+
+    Files whose names begin with `.` or `_`, such as `_SUCCESS`, count for nothing.
+
+    Raises:
+        ConfigError: a folder with a Delta log, whose Parquet files are not all of the table.
+    """
+    if collection.endswith(SUFFIXES) and files.exists(collection):
+        return [collection]
+    if not files.store_at(collection).has_folder(collection):
+        return []
+    found: list[str] = []
+    folder = files.absolute(collection, follow_links=True)
+    with contextlib.suppress(PermissionError):  # the listing of the videos says so
+        for entry in files.list_files(folder, skipped=files.Skipped()):
+            names = files.relative(entry.uri, folder).split("/")
+            if names[0] == "_delta_log":
+                raise ConfigError(f"collection {collection}: a Delta table. Give an export of it as Parquet or CSV.")
+            if any(name.startswith("_") for name in names):
+                continue
+            if not entry.uri.endswith(".parquet"):
+                return []
+            found.append(entry.uri)
+    return found
+
+
+def table_rows(collection: str, uris: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(where it is, row) of every row of a table.
+
+    A row has the values of NAMES that are given, text or a number, and `extra`, a dict of the other columns.
+
+    Raises:
+        ConfigError: not a readable table, or a column of another type than text and numbers.
+    """
+    said: set[str] = set()
+    for uri in uris:
+        where = f"collection {uri}"
+        with files.local_copy(uri) as path:
+            rows = _parquet_rows(path, where) if uri.endswith(".parquet") else _csv_rows(path, where)
+            header = next(rows)
+            constants = _constants(uri, collection)
+            columns = _columns([*header, *constants], where)
+            _say(where, columns, [*header, *constants], said)
+            for index, row in enumerate(rows):
+                row_where = f"{where}, row {index + 1}"
+                given = dict(zip(header, row, strict=True)) | constants
+                yield row_where, _named(given, columns, row_where, said)
+
+
+def _constants(uri: str, collection: str) -> dict[str, Any]:
+    """`{"split": "train"}` of a file below `split=train/`."""
+    names = files.relative(uri, files.absolute(collection, follow_links=True)).split("/")[:-1]
+    pairs = (name.partition("=") for name in names if "=" in name)
+    return {name: urllib.parse.unquote(value) for name, _, value in pairs}
+
+
+def _columns(header: list[str], where: str) -> dict[str, str]:
+    """For each of NAMES that the table has, the name of its column.
+
+    Raises:
+        ConfigError: none is a uri, or one occurs twice.
+    """
+    lower = [name.strip().lower() for name in header]
+    taken: dict[str, str] = {}
+    for column, names in NAMES.items():
+        name = next((name for name in names if name in lower), None)
+        if name is not None:
+            if lower.count(name) > 1:
+                raise ConfigError(
+                    f"{where}: {lower.count(name)} columns are named {name}, expected one. Remove others."
+                )
+            taken[column] = header[lower.index(name)]
+    if "uri" not in taken:
+        raise ConfigError(
+            f"{where}: columns {', '.join(header) or 'none'}; expected one named {', '.join(NAMES['uri'])}, or path, "
+            "start, end as in a published list."
+        )
+    return taken
+
+
+def _say(where: str, columns: dict[str, str], header: list[str], said: set[str]) -> None:
+    """Print once what columns of other names are taken for, and which are carried along."""
+    renamed = [f"{name!r} as {column}" for column, name in columns.items() if name != column]
+    carried = [repr(name) for name in header if name not in columns.values()]
+    parts = [f"takes {', '.join(renamed)}"] if renamed else []
+    more = f" and {len(carried) - MAX_NAMED} more" if len(carried) > MAX_NAMED else ""
+    parts += [f"carries {', '.join(carried[:MAX_NAMED])}{more} in `extra`"] if carried else []
+    if parts and "; ".join(parts) not in said:
+        said.add("; ".join(parts))
+        print(f"{where}: {'; '.join(parts)}.", file=sys.stderr, flush=True)
+
+
+def _named(given: dict[str, Any], columns: dict[str, str], where: str, said: set[str]) -> dict[str, Any]:
+    """A row by the names of NAMES, with `extra`."""
+    row = {column: _value(given.pop(name), name, where) for column, name in columns.items()}
+    extra = {}
+    for name, value in given.items():
+        if isinstance(value, bytes) and _text(value) is None:
+            if name not in said:
+                said.add(name)
+                print(f"{where}: {name!r} holds bytes that are no text: not carried.", file=sys.stderr, flush=True)
+        elif (kept := _json(value)) not in (None, ""):
+            extra[name] = kept
+    return row | {"extra": extra}
+
+
+def _value(value: Any, name: str, where: str) -> str | int | float | None:
+    """A value of one of NAMES: text or a number.
+
+    Raises:
+        ConfigError: it is neither, or bytes that are no text.
+    """
+    if value == "":
+        return None
+    found = _text(value) if isinstance(value, bytes) else value
+    if (found is None and value is not None) or not isinstance(found, str | int | float | None):
+        raise ConfigError(f"{where}: {name} is {str(value)[:80]!r}, expected text or a number.")
+    return found
+
+
+def _text(data: bytes) -> str | None:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _json(value: Any) -> Any:
+    """A value of a table as JSON has it; None for what is no number."""
+    if isinstance(value, bytes):
+        return _text(value)
+    if isinstance(value, dict):
+        return {str(name): _json(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def _csv_rows(path: Path, where: str) -> Iterator[list[Any]]:
+    """The header and the rows of a CSV as text: no type is guessed, so the id 007 does not become 7."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(file)
+            header = next(lines, [])
+            yield header
+            for index, row in enumerate(filter(None, lines)):
+                if len(row) != len(header):
+                    raise ConfigError(f"{where}, row {index + 1}: {len(row)} columns, expected {len(header)}.")
+                yield row
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{where}: not a readable table ({error}).") from error
+
+
+def _parquet_rows(path: Path, where: str) -> Iterator[list[Any]]:
+    """The header and the rows of a Parquet file."""
+    try:
+        with path.open("rb") as file:
+            table = pq.ParquetFile(file)
+            yield table.schema_arrow.names
+            for batch in table.iter_batches(BATCH_ROWS):
+                yield from map(list, zip(*(column.to_pylist() for column in batch.columns), strict=True))
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError(f"{where}: not a readable table ({error}).") from error

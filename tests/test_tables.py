@@ -1,0 +1,119 @@
+"""Tables: columns by their usual names, the others carried, and what Spark writes."""
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.collection.listing import list_videos
+from pipeline.errors import ConfigError
+from pipeline.storage import files
+from schemas.fields import from_rows
+from schemas.videos import COLLECTION
+from tests.helpers.collections import fill, spans, table_of
+
+
+def test_strings_of_parquet_without_the_mark_of_strings_are_text(tmp_path: Path) -> None:
+    columns = {"uri": pa.array([b"a.mp4", "\u00fc.mp4".encode()], pa.binary()), "license": [b"CC0", None]}
+    pq.write_table(pa.table(columns), tmp_path / "list.parquet")
+    rows = list(list_videos(str(tmp_path / "list.parquet")))
+    assert [(row["uri"], row["license"]) for row in rows] == [
+        (f"{tmp_path}/a.mp4", "CC0"),
+        (f"{tmp_path}/\u00fc.mp4", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("uri", b"\xff"), ("license", ["CC0"]), ("split", {"name": "train"}), ("author", b"\xc3")]
+)
+def test_a_column_that_is_no_text_is_refused_with_its_row(column: str, value: Any, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"uri": ["a.mp4"]} | {column: [value]}), tmp_path / "list.parquet")
+    with pytest.raises(ConfigError, match=rf"list.parquet, row 1: {column} is .*, expected text or a number"):
+        list(list_videos(str(tmp_path / "list.parquet")))
+
+
+def test_usual_names_are_taken_and_it_is_said_which(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    text = "File_Name,licence,Creator,start,Split\na.mp4,CC0,x,1.5,test\n"
+    (row,) = list_videos(table_of(tmp_path, text))
+    assert row["uri"] == f"{tmp_path}/a.mp4"
+    assert (row["license"], row["author"], row["split"], row["extra"]) == ("CC0", "x", "test", None)
+    assert row["spans"] == spans((1.5, None))
+    err = capfd.readouterr().err
+    assert "takes 'File_Name' as uri, 'start' as start_s, 'licence' as license, 'Creator' as author, 'Split'" in err
+
+
+def test_a_column_of_the_exact_name_goes_before_another_usual_one_which_is_carried(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (row,) = list_videos(table_of(tmp_path, "url,uri,creator\nhttps://host/watch,a.mp4,x\n"))
+    assert (row["uri"], row["author"]) == (f"{tmp_path}/a.mp4", "x")
+    assert json.loads(row["extra"] or "") == {"url": "https://host/watch"}
+    assert "takes 'creator' as author; carries 'url' in `extra`" in capfd.readouterr().err
+
+
+def test_other_columns_are_carried_as_json_and_values_that_differ_between_rows_as_a_list(tmp_path: Path) -> None:
+    columns = {
+        "uri": ["a.mp4", "a.mp4", "b.mp4"],
+        "title": ["T", "T", None],
+        "views": [3, 4, 3],
+        "tags": [["x", "ü"], ["x", "ü"], []],
+        "when": [datetime.date(2024, 5, 6)] * 3,
+        "rate": [0.5, 0.5, float("nan")],
+        "thumbnail": [b"\xff\xd8", None, b"\xff\xd8"],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "list.parquet")
+    first, second = list_videos(str(tmp_path / "list.parquet"))
+    assert json.loads(first["extra"] or "") == {
+        "title": "T", "views": [3, 4], "tags": ["x", "ü"], "when": "2024-05-06", "rate": 0.5,
+    }  # fmt: skip
+    assert json.loads(second["extra"] or "") == {"views": 3, "tags": [], "when": "2024-05-06"}
+    assert from_rows([first], COLLECTION, "here").to_pylist() == [first]
+
+
+def test_bytes_that_are_no_text_are_said_not_to_be_carried(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    columns = {"uri": ["a.mp4", "b.mp4"], "thumbnail": [b"\xff\xd8", b"\xff"]}
+    pq.write_table(pa.table(columns), tmp_path / "list.parquet")
+    assert [row["extra"] for row in list_videos(str(tmp_path / "list.parquet"))] == [None, None]
+    assert capfd.readouterr().err.count("'thumbnail' holds bytes that are no text: not carried") == 1
+
+
+@pytest.mark.parametrize("place", ["local", "s3"])
+def test_a_folder_of_parquet_files_as_spark_writes_it_is_one_table(place: str, tmp_path: Path, s3_bucket: str) -> None:
+    folder = str(tmp_path) if place == "local" else f"{s3_bucket}/{tmp_path.name}"
+    for number, (name, uris) in enumerate((("split=train", ["a.mp4", "b.mp4"]), ("split=test", ["c.mp4"]))):
+        with files.building(f"{folder}/list/{name}/part-{number:05d}.snappy.parquet") as path:
+            pq.write_table(pa.table({"uri": uris, "licence": ["CC0"] * len(uris)}), path)
+    for name in ("_SUCCESS", "._SUCCESS.crc", "_metadata"):
+        files.commit_bytes(f"{folder}/list/{name}", b"x")
+    rows = list(list_videos(f"{folder}/list"))
+    found = [(row["uri"], row["split"], row["license"]) for row in rows]
+    names = [("c.mp4", "test"), ("a.mp4", "train"), ("b.mp4", "train")]
+    assert found == [(f"{folder}/{name}", split, "CC0") for name, split in names]
+    assert rows == list(list_videos(f"{folder}/list/"))
+
+
+def test_a_folder_of_videos_with_a_table_among_them_is_a_folder_of_videos(tmp_path: Path) -> None:
+    fill(tmp_path, ["a.parquet", "b.mp4"])
+    assert [row["uri"] for row in list_videos(str(tmp_path))] == [f"{tmp_path}/a.parquet", f"{tmp_path}/b.mp4"]
+
+
+def test_a_delta_table_is_refused_because_its_files_hold_deleted_rows(tmp_path: Path) -> None:
+    fill(tmp_path, ["_delta_log/0.json", "part-0.parquet"])
+    with pytest.raises(ConfigError, match=r"a Delta table. Give an export"):
+        list(list_videos(str(tmp_path)))
+
+
+def test_a_table_with_start_s_is_no_published_list(tmp_path: Path) -> None:
+    (row,) = list_videos(table_of(tmp_path, "path,start_s,end_s\na.mp4,0,5\n"))
+    assert row["uri"] == f"{tmp_path}/a.mp4"
+
+
+def test_a_column_that_describes_spans_is_left_out_and_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = "".join(f"a.mp4,{i},{i % 10}\n" for i in range(11))
+    (row,) = list_videos(table_of(tmp_path, f"uri,box,few\n{rows}"))
+    assert json.loads(row["extra"] or "") == {"few": [str(i) for i in range(10)]}
+    assert "list.csv: more than 10 values of one video, left out: 'box'\n" in capfd.readouterr().err
