@@ -3,7 +3,7 @@
 import dataclasses
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -58,13 +58,12 @@ def shard(
         totals = reconcile(workspace)
         if parts or not workspace.is_finished(CLIPS_FOLDER):  # it may have been killed after its last part
             workspace.finish(CLIPS_FOLDER)
-        if planned.changed:
-            names = ", ".join(map(printable, planned.changed[:NUM_NAMED]))
-            print(
-                f"shard: changed since they were listed first, and left as they were cut: {len(planned.changed)} "
-                f"videos (another file, or other spans), such as {names}. To cut one anew, give it another name.",
-                file=sys.stderr,
-            )
+        _say(
+            planned.changed,
+            "changed since they were listed first, and left as they were cut: {} videos (another file, or other spans)",
+            " To cut one anew, give it another name.",
+        )
+        _say(planned.gone, "no longer in the collection, and kept as they were cut: {} videos")
         news = format_counts({"new": planned.num_new, "retried": planned.num_retried}) or "went on"
         session.done("shard", f"{news if parts else 'nothing to do'}; {totals}", CLIPS_FOLDER)
         if not totals.num_kept:
@@ -74,6 +73,13 @@ def shard(
                 f"({format_counts(totals.videos_by_outcome)}). Expected videos with sound. What is wrong with each: "
                 f"earshot query --root {root} 'SELECT uri, outcome, detail FROM videos'"
             )
+
+
+def _say(uris: Sequence[str], what: str, remedy: str = "") -> None:
+    """Print how many videos there are of a kind, if any, and the first of them."""
+    if uris:
+        names = ", ".join(map(printable, uris[:NUM_NAMED]))
+        print(f"shard: {what.format(len(uris))}, such as {names}.{remedy}", file=sys.stderr)
 
 
 def format_cutting(counts: Mapping[str, float], elapsed_s: float) -> str:

@@ -410,3 +410,29 @@ def test_a_crash_after_any_step_of_a_retry_is_mended_by_the_next_plan(
     if num_commits < 2:
         assert plan(workspace, videos, PER_PART, retry=["missing"]).num_retried == 3 - 2 * num_commits
         assert set(check_books(workspace)) == set(ENDS)
+
+
+# --- the collection that a root was made from ---
+
+
+def test_an_unrelated_collection_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    workspace, config = Workspace(str(tmp_path / "workspace")), CollectingConfig(videos_per_part=1)
+    plan(workspace, str(fill(tmp_path / "one", ["a.mp4", "b.mp4"])), config)
+    before = ids_by_part(workspace)
+    fill(tmp_path / "two", [f"{i}.mp4" for i in range(20)])
+    with pytest.raises(ConfigError, match=r"none of its 2 videos, such as .*one/a.mp4, is among the 20 of this"):
+        plan(workspace, str(tmp_path / "two"), config)
+    assert ids_by_part(workspace) == before
+    fill(tmp_path / "two", ["zz.mp4"])
+    (tmp_path / "both.csv").write_text("uri\n" + "\n".join(f"two/{i}.mp4" for i in range(20)) + "\none/b.mp4\n")
+    assert plan(workspace, str(tmp_path / "both.csv"), config).num_new == 20
+
+
+def test_a_video_is_known_by_its_address_however_it_is_listed_and_those_gone_are_named(tmp_path: Path) -> None:
+    videos, workspace = fill(tmp_path / "videos", ["a.mp4", "b.mp4", "c.mp4"]), Workspace(str(tmp_path / "workspace"))
+    plan(workspace, str(videos), CollectingConfig())
+    (tmp_path / "list.csv").write_text(f"uri\nvideos/a.mp4\nfile://{videos}/./c.mp4\nvideos/new.mp4\n")
+    planned = plan(workspace, str(tmp_path / "list.csv"), CollectingConfig())
+    assert (planned.num_new, planned.gone) == (1, (f"{videos}/b.mp4",))
+    ids = [name for part in ids_by_part(workspace).values() for name in part]
+    assert ids == [video_id(name) for name in ("a.mp4", "b.mp4", "c.mp4", "videos/new.mp4")]

@@ -1,16 +1,16 @@
 """A collection's videos -> parts. A part is a set of videos that are cut together; a video keeps its part.
 
-In: the rows of `list_videos`. Out: `collection/<part>.parquet`. A collection may grow: videos seen before keep their
-part, and new ones get new parts. A rejected video that is retried moves to a new part: it is written into the new part
-first and taken out of the old one last. After a crash between the two it is in both; the later part counts, and the
-next plan completes the move.
+In: the rows of `list_videos`. Out: `collection/<part>.parquet`. A collection may grow: videos seen before, known by
+their id or their address, keep their part, and new ones get new parts. A rejected video that is retried moves to a new
+part: it is written into the new part first and taken out of the old one last. After a crash between the two it is in
+both; the later part counts, and the next plan completes the move.
 """
 
 import collections
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -52,6 +52,8 @@ class Planned:
     """Addresses of videos that have changed since they got their part, which they keep: another size or revision at the
     same address, another size at another address, or other spans. A table has no sizes, so only spans are compared if
     either listing was a table."""
+    gone: tuple[str, ...]
+    """Addresses of known videos that the listing no longer has. They keep their clips."""
 
 
 class _Known(NamedTuple):
@@ -77,8 +79,8 @@ def plan_parts(
         retry: outcomes of `videos/`, such as missing: the videos that ended so, if any, move to new parts, with the
             address, size and spans that the collection gives them now.
     Raises:
-        ConfigError: the rest of the collection cannot be listed, two of its videos have one id, or `retry` names an
-            outcome that rejects no video.
+        ConfigError: the rest of the collection cannot be listed, two of its videos have one id, none of them is known
+            though others are (then nothing is written), or `retry` names an outcome that rejects no video.
         DataError: a part that is cut has lost its `collection/`.
     """
     for outcome in retry:
@@ -93,15 +95,21 @@ def plan_parts(
     leaving: dict[str, set[str]] = collections.defaultdict(set)
     for video_id in again:
         leaving[known[video_id].part].add(video_id)
+    id_at = {before.uri: video_id for video_id, before in known.items()}
     seen: set[str] = set()
     changed: list[str] = []
+    is_related = not known
 
     def new_rows() -> Iterator[CollectionRow]:
+        nonlocal is_related
         for row in videos:
+            if row["video_id"] not in known and (same := id_at.get(row["uri"])) and same not in seen:
+                row = row | {"video_id": same}  # listed another way: from a table instead of its folder
             if row["video_id"] in seen:
                 raise ConfigError(f"{row['uri']}: two videos have the id {row['video_id']}. Give this one another.")
             seen.add(row["video_id"])
             before = known.get(row["video_id"])
+            is_related = is_related or before is not None
             if before is None or row["video_id"] in again:
                 yield row
             elif _has_changed(before, row):
@@ -109,9 +117,17 @@ def plan_parts(
         for part, ids in sorted(leaving.items()):  # retried videos that are no longer listed
             yield from _select(workspace.read(COLLECTION_FOLDER, part, COLLECTION), ids - seen).to_pylist()
 
-    _commit_parts(workspace, new_rows(), config.videos_per_part, len(parts))
+    _commit_parts(workspace, new_rows(), config.videos_per_part, len(parts), lambda: is_related)
+    gone = tuple(before.uri for video_id, before in known.items() if video_id not in seen)
+    if not is_related:
+        raise ConfigError(
+            f"root {workspace.root}: none of its {len(known)} videos, such as {gone[0]}, is among the {len(seen)} of "
+            "this collection. A root holds one collection, which may grow: give the one that it was made from, a table "
+            "of both, or another root."
+        )
     _take_out(workspace, leaving)
-    return Planned(num_new=len(seen - known.keys()), num_retried=len(again), changed=tuple(changed))
+    num_new = len(seen - known.keys())
+    return Planned(num_new=num_new, num_retried=len(again), changed=tuple(changed), gone=gone)
 
 
 def _whole_parts(workspace: Workspace) -> list[str]:
@@ -176,18 +192,25 @@ def _hash_spans(spans: list[Span] | None) -> int:
     return hash(None if spans is None else tuple((span["start_s"], span["end_s"]) for span in spans))
 
 
-def _commit_parts(workspace: Workspace, rows: Iterator[CollectionRow], size: int, first: int) -> None:
-    """Commit rows in parts of `size` from number `first` on, several at a time; all of them are there at the end."""
+def _commit_parts(
+    workspace: Workspace, rows: Iterator[CollectionRow], size: int, first: int, may_begin: Callable[[], bool]
+) -> None:
+    """Commit rows in parts of `size` from number `first` on, several at a time, once `may_begin`; until then they wait.
+
+    All of them are there at the end, or none if `may_begin` was false to the end.
+    """
+    waiting: collections.deque[tuple[str, pa.Table]] = collections.deque()
     commits: collections.deque[Future[str]] = collections.deque()
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         for number in itertools.count(first):
             of_part = list(itertools.islice(rows, size))
             if not of_part:
                 break
-            table = from_rows(of_part, COLLECTION, COLLECTION_FOLDER)
-            while len(commits) >= NUM_THREADS:
-                commits.popleft().result()
-            commits.append(pool.submit(workspace.commit, COLLECTION_FOLDER, f"{number:05d}", table, COLLECTION))
+            waiting.append((f"{number:05d}", from_rows(of_part, COLLECTION, COLLECTION_FOLDER)))
+            while waiting and may_begin():
+                while len(commits) >= NUM_THREADS:
+                    commits.popleft().result()
+                commits.append(pool.submit(workspace.commit, COLLECTION_FOLDER, *waiting.popleft(), COLLECTION))
         for commit in commits:
             commit.result()
 
