@@ -1,5 +1,6 @@
 """Numbers as text, in one format for the terminal, the report page and its charts."""
 
+import difflib
 from collections.abc import Mapping
 
 # Below each limit in hours: how many of the unit make an hour, and the unit.
@@ -44,6 +45,19 @@ def format_figure(value: float | None, unit: str) -> str:
     decimals = 3 if unit == "1" else 1
     rounded = round(value, decimals) + 0.0  # -0.0 becomes 0.0
     return f"{rounded:.{decimals}f}" + ("" if unit == "1" else f" {unit}")
+
+
+def format_difference(first: str, second: str) -> str:
+    """Where two texts that look alike differ first: the characters of each, with their code points.
+
+    >>> format_difference("Caf\\u00e9.mp4", "Cafe\\u0301.mp4")
+    '`\u00e9` (U+00E9) in one and `e\u0301` (U+0065 U+0301) in the other'
+    """
+    edits = difflib.SequenceMatcher(None, first, second, autojunk=False).get_opcodes()
+    begin, end, other_begin, other_end = next(tuple(places) for kind, *places in edits if kind != "equal")
+    ends = first[begin:end], second[other_begin:other_end]
+    one, other = (f"`{text}` ({' '.join(f'U+{ord(letter):04X}' for letter in text) or 'nothing'})" for text in ends)
+    return f"{one} in one and {other} in the other"
 
 
 def format_hours(hours: float) -> str:

@@ -1,6 +1,7 @@
 """Labels: what raters say of spans becomes one label per clip that they cover, or the reason why it has none."""
 
 import itertools
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -167,11 +168,12 @@ def test_where_no_rater_is_named_no_votes_are_counted(workspace: Workspace, worl
     assert (found.num_judged, found.num_conflicts, found.agreement.num_items) == (48, 0, 0)
 
 
-@pytest.mark.parametrize("name", ["id", "address", "file", "end of path"])
+@pytest.mark.parametrize("name", ["id", "address", "file", "end of path", "dotted", "file://", "slashes"])
 def test_a_video_is_named_by_id_address_or_the_end_of_its_path(name: str, workspace: Workspace, tmp_path: Path) -> None:
     video = workspace.read(VIDEOS_FOLDER, "00001", VIDEOS).to_pylist()[0]
     file = video["uri"].rpartition("/")[2]
     names = {"id": video["video_id"], "address": video["uri"], "file": file, "end of path": f"videos/{file}"}
+    names |= {"dotted": f"./videos/./{file}", "file://": f"file://{video['uri']}", "slashes": f"//{video['uri']}"}
     (tmp_path / "votes.csv").write_text(f"video,on_screen,off_screen\n{names[name]},1,0\nanother_{file},0,1\n")
     work = prepare(workspace, tmp_path / "votes.csv")
     assert work.files == {"votes.csv": FileFacts(num_rows=2, num_videos=2, num_matched=1)}
@@ -286,3 +288,25 @@ def test_a_clip_of_fewer_than_three_raters_has_no_label_where_three_are_asked(
 def test_less_than_one_rater_cannot_be_asked_for() -> None:
     with pytest.raises(ConfigError, match=r"^min_raters = 0: expected 1 or more"):
         LabelingConfig(min_raters=0)
+
+
+@pytest.mark.parametrize(("on_disk", "said"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_composed_and_decomposed_names_of_a_video_meet(
+    on_disk: str, said: str, workspace: Workspace, tmp_path: Path
+) -> None:
+    move(workspace, {0: unicodedata.normalize(on_disk, "/media/Café.mp4"), 1: "/media/Cafe.mp4"})
+    votes = tmp_path / "votes.csv"
+    votes.write_text(f"video,on_screen,off_screen\n{unicodedata.normalize(said, './Café.mp4')},1,0\n")
+    assert prepare(workspace, votes)("00000") == {"on_screen": 4}
+
+
+def test_of_two_names_that_look_alike_the_same_one_is_meant_and_else_the_message_says_where_they_differ(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    move(workspace, {0: "/m/one\u0301\u1e69.mp4", 1: "/m/on\u00e9\u1e69.mp4"})
+    votes = tmp_path / "votes.csv"
+    votes.write_text("video,on_screen,off_screen\non\u00e9\u1e69.mp4,1,0\n")
+    assert prepare(workspace, votes)("00000") == {"on_screen": 4}
+    votes.write_text("video,on_screen,off_screen\non\u00e9s\u0323\u0307.mp4,1,0\n")  # a third spelling
+    with pytest.raises(ConfigError, match=r"fits two videos.*differ: `.*` \(U\+0065 U\+0301\).*\(U\+00E9\)"):
+        prepare(workspace, votes)

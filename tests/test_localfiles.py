@@ -1,5 +1,6 @@
 """Local files: a name never comes before its content; what is no file, or cannot be read, is an error that names it."""
 
+import doctest
 import errno
 import os
 import stat
@@ -120,3 +121,8 @@ def test_copies_of_killed_processes_are_removed_and_those_of_living_ones_are_not
         held = localfiles.scratch(-1)  # as a third process would, for this one may have its folder already
         assert [left.parent.exists(), used.exists(), held.exists()] == [False, True, True]
     assert not used.parent.exists()
+
+
+def test_examples_in_docstrings_run() -> None:
+    assert doctest.testmod(localfiles).failed == 0
+    assert doctest.testmod(localfiles).attempted > 0

@@ -199,3 +199,28 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_a_label_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "no such file" in refusal(tmp_path / "votes.csv")
     assert "no such file" in refusal(tmp_path)
+
+
+def test_line_breaks_in_a_column_that_is_not_used_are_read_however_large_the_file_is(tmp_path: Path) -> None:
+    note = "x" * 500
+    rows = "".join(f'a{i}.mp4,1,0,"one {note}\nand ""two"""\n' for i in range(5000))  # 2.6 MB: several blocks
+    (tmp_path / "votes.csv").write_text(f"{HEADER},note\n{rows}")
+    found = read(tmp_path / "votes.csv")
+    assert [row[0] for row in found] == [f"a{i}.mp4" for i in range(5000)]
+    assert {row[3:5] for row in found} == {ON}
+
+
+@pytest.mark.parametrize("place", ["local", "s3"])
+def test_only_an_asterisk_in_the_last_name_is_a_pattern(
+    place: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    bucket = request.getfixturevalue("s3_bucket") if place == "s3" else ""
+    folder = f"{bucket}/{tmp_path.name}" if bucket else str(tmp_path)
+    for name in ("cut[2024]/votes_1.csv", "cut[2024]/votes_2.csv", "cut2/votes_3.csv", "cut[2024]/.votes_4.csv"):
+        files.commit_bytes(f"{folder}/{name}", f"{VOTES}\na.mp4,1,0,{name[-5]}\n".encode())
+    assert [row[5] for row in read(f"{folder}/cut[2024]/votes_*.csv")] == ["1", "2"]
+    assert [row[5] for row in read(f"{folder}/cut[2024]/votes_1.csv")] == ["1"]
+    files.commit_bytes(f"{folder}/cut2/a[1]?.csv", f"{VOTES}\na.mp4,1,0,x\n".encode())
+    assert [row[5] for row in read(f"{folder}/cut2/a[1]?*")] == ["x"]
+    for nothing in ("cut[2]/votes_*.csv", "gone/*.csv", "cut*/votes_1.csv", "cut2/votes_?.csv"):
+        assert "no such file" in refusal(f"{folder}/{nothing}")

@@ -8,14 +8,18 @@ AudioScope, section 4.2). A published list speaks for the three raters who agree
 import collections
 import dataclasses
 import itertools
+import os
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from pipeline.collection.addresses import Resolver, is_relative, plain
 from pipeline.config import Count, config_dataclass
 from pipeline.errors import ConfigError
+from pipeline.formatting import format_difference
 from pipeline.labels.ratings import Judgements, check_contradictions, codes, where
 from pipeline.metrics.agreement import Agreement, fleiss_kappa
 from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
@@ -116,29 +120,54 @@ class LabelPart:
 def _match(workspace: Workspace, table: pa.Table) -> tuple[dict[str, int], np.ndarray]:
     """Places of the videos that label files speak of, by video_id; and of each name in the files, -1 if it fits none.
 
-    A name is a video_id, an address, or the end of an address.
+    A name is a video_id, an address, or the end of an address, in any spelling; a name with accents that fits none
+    fits the video whose name has the same in composed characters.
     """
     names = table["video"].chunk(0).dictionary.to_pylist()
-    wanted = set(names)
-    found: dict[str, dict[str, str]] = {}
+    resolve = Resolver(os.getcwd())
+    keys = [plain(name) if is_relative(name) else resolve(name) for name in names]
+    composed = [unicodedata.normalize("NFC", key) for key in keys]
+    exact, alike = _Fits(keys), _Fits([key for key in composed if not key.isascii()])
     for part in workspace.parts(VIDEOS_FOLDER):
         for video in workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "uri"]).to_pylist():
-            pieces = video["uri"].split("/")
-            for name in wanted & {video["video_id"], *("/".join(pieces[i:]) for i in range(len(pieces)))}:
-                other = found.setdefault(name, video)
-                if other["video_id"] != video["video_id"]:
-                    row = int(np.argmax(codes(table, "video") == names.index(name)))
-                    raise ConfigError(
-                        f"{where(table, row)}: `{name}` fits two videos, {other['uri']} and {video['uri']}. Expected "
-                        "the name of one: give more of its path, or its video_id."
-                    )
-    if not found:
+            exact.add(video, video["uri"])
+            if not video["uri"].isascii():
+                alike.add(video, unicodedata.normalize("NFC", video["uri"]))
+    found: list[str | None] = []
+    for number, (key, same) in enumerate(zip(keys, composed, strict=True)):
+        videos = exact.found.get(key) or alike.found.get(same) or []
+        if len(videos) > 1:
+            row = int(np.argmax(codes(table, "video") == number))
+            one, other = (video["uri"] for video in videos)
+            is_alike = unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
+            how = f", which differ: {format_difference(one, other)}" if is_alike else ""
+            raise ConfigError(
+                f"{where(table, row)}: `{names[number]}` fits two videos, {one} and {other}{how}. Expected the name of "
+                "one: give more of its path, or its video_id."
+            )
+        found.append(videos[0]["video_id"] if videos else None)
+    if not any(found):
         raise ConfigError(
             f"{where(table, 0)}: `{names[0]}` is not in {workspace.root}, nor is any other of the {len(names)} videos. "
             "Expected file names, addresses or video_ids as in the table `videos`."
         )
-    places = {name: place for place, name in enumerate(sorted({video["video_id"] for video in found.values()}))}
-    return places, np.array([places[found[name]["video_id"]] if name in found else -1 for name in names])
+    places = {name: place for place, name in enumerate(sorted({name for name in found if name is not None}))}
+    return places, np.array([-1 if name is None else places[name] for name in found])
+
+
+class _Fits:
+    """The first two videos that each of some names fits."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names, self.found = set(names), dict[str, list[dict[str, str]]]()
+
+    def add(self, video: dict[str, str], uri: str) -> None:
+        """Note a video for the names that are its video_id, its address `uri`, or the end of that."""
+        pieces = uri.split("/")
+        for name in self._names & {video["video_id"], *("/".join(pieces[i:]) for i in range(len(pieces)))}:
+            videos = self.found.setdefault(name, [])
+            if len(videos) < 2 and video["video_id"] not in [other["video_id"] for other in videos]:
+                videos.append(video)
 
 
 def covering(judgements: Iterable[Judgement], start_s: float, end_s: float) -> list[list[Judgement]]:

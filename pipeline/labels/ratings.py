@@ -31,6 +31,7 @@ from pipeline.storage import files
 NEEDED = ("video", "on_screen", "off_screen")
 KNOWN = (*NEEDED, "start_s", "end_s", "rater")
 ONES, ZEROS = pa.array(["1", "1.0", "true"]), pa.array(["0", "0.0", "false"])  # 1.0: a column that once had a gap
+BLOCK_BYTES = 1 << 24  # of a CSV parsed at a time: no row is longer
 SECONDS = r"^(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|^inf$"
 
 
@@ -180,7 +181,9 @@ def _texts(path: Path, is_parquet: bool, places: dict[str, str], here: str) -> d
             if is_parquet:
                 table = pq.ParquetFile(file).read(columns=names)
             else:
-                table = pa.csv.read_csv(file, convert_options=as_text)
+                blocks = pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES)
+                lines = pyarrow.csv.ParseOptions(newlines_in_values=True)
+                table = pa.csv.read_csv(file, blocks, lines, as_text)
         blank = pa.chunked_array([pa.repeat("", len(table))])
         columns = {name: table[places[name]].cast(pa.string()) if name in places else blank for name in KNOWN}
     except (pa.ArrowException, OSError) as error:

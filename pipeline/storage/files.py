@@ -39,7 +39,7 @@ def store_at(uri: str) -> LocalStore | S3Store:
 
     Both have the same methods: mypy checks each call here against both. A method does for its addresses what the
     function of that name below promises. Four have no function: `has_folder` is true for every prefix of an object
-    store, `glob` gives the files that match a shell pattern (on S3 in the last name only), `remove_unfinished` removes
+    store, `glob` gives the files whose last name matches, where a `*` is any letters, `remove_unfinished` removes
     files that killed processes left half written in a local folder, and `refusal_note` says in a sentence why writing
     may have failed.
     """

@@ -9,8 +9,8 @@ import contextlib
 import errno
 import fcntl
 import functools
-import glob
 import os
+import re
 import shutil
 import tempfile
 import urllib.parse
@@ -58,7 +58,12 @@ class LocalStore:
         )
 
     def glob(self, pattern: str) -> list[str]:
-        return glob.glob(pattern)
+        folder, name = os.path.split(os.fspath(local_path(pattern)))
+        try:
+            there = sorted(os.listdir(folder or "."))
+        except FileNotFoundError:
+            return []
+        return [to_uri(os.path.join(folder, found)) for found in there if matches(found, name)]
 
     def read(self, uri: str, offset: int, length: int | None) -> bytes:
         with _reading(uri), local_path(uri).open("rb") as file:
@@ -122,6 +127,16 @@ def local_path(uri: str) -> Path:
     if uri.startswith("file://"):
         return Path(os.fsdecode(urllib.parse.unquote_to_bytes(uri.removeprefix("file://"))))
     return Path(uri)
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a file's name is the pattern, in which only `*` has a meaning: any letters, but no leading dot.
+
+    >>> matches("votes_1.csv", "votes_*.csv"), matches("a1.csv", "a[1].csv"), matches(".a.csv", "*.csv")
+    (True, False, False)
+    """
+    is_shown = pattern.startswith(".") or not name.startswith(".")
+    return is_shown and re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None
 
 
 def to_uri(path: str | Path) -> str:

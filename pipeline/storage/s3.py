@@ -6,10 +6,8 @@ unsigned too, and go to AWS itself or to the mirror that EARSHOT_PUBLIC_ENDPOINT
 """
 
 import contextlib
-import fnmatch
 import functools
 import os
-import posixpath
 import random
 import re
 import time
@@ -22,7 +20,7 @@ from botocore import exceptions as boto
 from botocore.exceptions import ClientError
 
 from pipeline.errors import ConfigError, DataError, MissingError, UnreadError
-from pipeline.storage.localfiles import Skipped, scratch, unfinished
+from pipeline.storage.localfiles import Skipped, matches, scratch, unfinished
 
 S3 = "s3://"
 PUBLIC_BUCKETS = {"multimedia-commons": "us-west-2"}  # bucket -> region: open to anybody, the media of YFCC100M
@@ -113,9 +111,9 @@ class S3Store:
                     yield f"{S3}{bucket}/{item['Key']}", item["Size"], item.get("ETag", "").strip('"')
 
     def glob(self, pattern: str) -> list[str]:
-        folder = posixpath.dirname(pattern)
-        below = (uri for uri, _, _ in self.list_files(folder, None, None) if posixpath.dirname(uri) == folder)
-        return [uri for uri in below if fnmatch.fnmatchcase(uri, pattern)]
+        folder, _, name = pattern.rpartition("/")
+        below = (uri.rpartition("/") for uri, _, _ in self.list_files(folder, None, None))
+        return ["".join(uri) for uri in below if uri[0] == folder and matches(uri[2], name)]
 
     def read(self, uri: str, offset: int, length: int | None) -> bytes:
         return b"".join(_iter_chunks(uri, offset, length))
