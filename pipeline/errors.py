@@ -5,7 +5,8 @@
     |- ClipError     one video or clip cannot be used: it becomes a row with `reason`, and the run goes on
     |- DataError     what lies on disk is not what its schema or its rows say: stops the run and names the file
        |- MissingError   nothing can be read at an address: a video there becomes a row with `missing`
-       |- UnreadError    what is there could not be read this time: refused, broken off, a failing disk
+       |- UnreadError    what is there could not be read this time: no credentials, broken off, a failing disk
+          |- RefusedError   refused for a reason that is the file's own, such as archived: a video becomes `refused`
 
 Anything else is a defect or a failing machine: it propagates to `cluster/faults.py`, which decides about retries.
 A message says where, what was found, what was expected, and what to do; what to type is added by the command.
@@ -52,6 +53,10 @@ class MissingError(DataError):
 
 class UnreadError(DataError):
     """A file that is there and could not be read, for a reason that may pass: another try may succeed."""
+
+
+class RefusedError(UnreadError):
+    """A file that a store refuses for a reason of its own: archived, its key disabled, forbidden by a policy."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

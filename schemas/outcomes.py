@@ -1,5 +1,5 @@
 """Why a video may be rejected: outcomes of the table `videos` that the command line lists, so without pyarrow."""
 
-OF_FILE = ("missing", "unreadable", "no_video", "no_audio", "timeout", "killed")
+OF_FILE = ("missing", "refused", "unreadable", "no_video", "no_audio", "timeout", "killed")
 OF_CLIPS = ("too_short", "silent", "short_audio", "no_frame")  # of each of its clips
 REJECTED = OF_FILE + OF_CLIPS  # what may become of a video beside `kept`

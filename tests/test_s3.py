@@ -5,6 +5,7 @@ import hashlib
 import os
 import threading
 import time
+import unicodedata
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import botocore.session
 import pytest
 
-from pipeline.errors import ConfigError, DataError, MissingError
+from pipeline.errors import ConfigError, DataError, MissingError, RefusedError, UnreadError
 from pipeline.storage import files, localfiles, s3
 
 DATA = bytes(range(256)) * 4
@@ -123,6 +124,19 @@ def test_a_listing_streams_it_asks_for_a_page_when_the_one_before_is_used_up_and
     finally:
         events.unregister("before-call.s3.ListObjectsV2", unique_id="count")
     assert [files.relative(entry.uri, f"{s3_bucket}/many") for entry in taken] == names
+
+
+@pytest.mark.parametrize(("there", "asked"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_an_absent_key_that_looks_like_one_that_is_there_says_which_characters_differ(
+    there: str, asked: str, s3_bucket: str, tmp_path: Path
+) -> None:
+    uri = f"{s3_bucket}/{tmp_path.name}/caf\u00e9.mp4"
+    files.commit_bytes(unicodedata.normalize(there, uri), DATA)
+    codes = {"NFC": "U+00E9", "NFD": "U+0065 U+0301"}
+    with pytest.raises(MissingError) as caught:
+        files.read_bytes(unicodedata.normalize(asked, uri))
+    assert f"({codes[asked]}) in one and `" in str(caught.value)
+    assert f"({codes[there]}) in the other" in str(caught.value)
 
 
 # --- an object store with faults ---
@@ -272,24 +286,28 @@ def test_a_body_that_always_breaks_off_is_an_error_that_names_it_and_not_missing
 
 
 REFUSALS = {
-    ("404 NoSuchKey", "test"): True,
-    ("404 NoSuchBucket", "test"): True,
-    ("404", "test"): True,
-    ("400 KeyTooLongError", "test"): True,
-    ("403 AccessDenied", "test"): False,
-    ("403 InvalidAccessKeyId", "test"): False,
-    ("400 ExpiredToken", "test"): False,
-    ("412 PreconditionFailed", "test"): False,
-    ("500 InternalError", "test"): False,
-    ("503", "test"): False,
-    ("403 AccessDenied", ""): True,
-    ("404 NoSuchKey", ""): True,
-    ("503", ""): False,
+    ("404 NoSuchKey", "test"): MissingError,
+    ("404 NoSuchBucket", "test"): MissingError,
+    ("404", "test"): MissingError,
+    ("400 KeyTooLongError", "test"): MissingError,
+    ("403 AccessDenied", "test"): RefusedError,
+    ("403 InvalidAccessKeyId", "test"): UnreadError,
+    ("403 InvalidObjectState", "test"): RefusedError,
+    ("400 KMS.DisabledException", "test"): RefusedError,
+    ("400 KMS.ThrottlingException", "test"): UnreadError,
+    ("400 ExpiredToken", "test"): UnreadError,
+    ("412 PreconditionFailed", "test"): UnreadError,
+    ("500 InternalError", "test"): UnreadError,
+    ("503", "test"): UnreadError,
+    ("403 AccessDenied", ""): MissingError,
+    ("403 InvalidObjectState", ""): RefusedError,
+    ("404 NoSuchKey", ""): MissingError,
+    ("503", ""): UnreadError,
 }
 
 
 @pytest.mark.parametrize(("fault", "key"), REFUSALS, ids=lambda value: value.replace(" ", "_") or "unsigned")
-def test_an_object_is_missing_only_if_the_store_says_so_of_the_object(
+def test_an_object_is_missing_or_refused_only_if_the_store_says_so_of_the_object(
     fault: str, key: str, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     if not key:
@@ -298,7 +316,7 @@ def test_an_object_is_missing_only_if_the_store_says_so_of_the_object(
     store.faults = [fault] * 100
     with pytest.raises(DataError, match="s3://bucket/x: cannot be read") as caught, files.local_copy("s3://bucket/x"):
         pass
-    assert isinstance(caught.value, MissingError) == REFUSALS[fault, key]
+    assert type(caught.value) is REFUSALS[fault, key]
 
 
 def test_an_object_replaced_while_it_is_read_is_an_error_and_never_a_mixture(

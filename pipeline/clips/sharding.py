@@ -20,8 +20,9 @@ import pyarrow as pa
 
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.clips.cutting import Clip, ShardingConfig, SpecCutting
+from pipeline.clips.refusals import check_store
 from pipeline.clips.tars import TarWriter
-from pipeline.errors import ClipError, MissingError
+from pipeline.errors import ClipError, MissingError, RefusedError
 from pipeline.media.decoding import Decoding
 from pipeline.media.ffmpeg_log import MediaInfo
 from pipeline.media.streams import Frame
@@ -62,6 +63,7 @@ class ShardPart:
                     made[clip.spec].add_clip(clip)
                 for name, of_spec in made.items():
                     of_spec.add_video(cutting.video_row(name, part))
+            check_store(self._workspace, part, next(iter(made.values())).videos)
         for name, of_spec in made.items():
             clips_folder, videos_folder = self._folders(name)
             self._workspace.commit(clips_folder, part, of_spec.clips(), CLIPS)
@@ -126,6 +128,8 @@ class Cutting:
             error = caught
         except MissingError as caught:
             error = ClipError("missing", str(caught))
+        except RefusedError as caught:
+            error = ClipError("refused", str(caught))
         if error is not None:
             for cutting in self._cuttings.values():
                 yield from cutting.finish(MediaInfo(), error)

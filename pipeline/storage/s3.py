@@ -11,6 +11,7 @@ import os
 import random
 import re
 import time
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from botocore import UNSIGNED
 from botocore import exceptions as boto
 from botocore.exceptions import ClientError
 
-from pipeline.errors import ConfigError, DataError, MissingError, UnreadError
+from pipeline.errors import ConfigError, DataError, MissingError, RefusedError, UnreadError
+from pipeline.formatting import format_difference
 from pipeline.storage.localfiles import Skipped, matches, scratch, unfinished
 
 S3 = "s3://"
@@ -29,6 +31,8 @@ READ_ATTEMPTS = 5
 FIRST_WAIT_S = 0.5
 CHUNK_BYTES = 2**20
 ABSENT_KEYS = ("404", "NoSuchKey", "NoSuchBucket", "KeyTooLongError")
+# Refusals that another try meets again: archived, customer keys, a policy; keys of KMS add their own codes.
+REFUSED_CODES = ("AccessDenied", "AllAccessDisabled", "InvalidObjectState", "InvalidRequest")
 UNMET = ("PreconditionFailed", "ConditionalRequestConflict", "412")  # another process was first
 
 
@@ -235,12 +239,25 @@ def _iter_chunks(uri: str, offset: int = 0, length: int | None = None) -> Iterat
 
 
 def _refusal(uri: str, s3: Any, error: Any) -> DataError:
-    """The error for an object that the store refuses: missing, or unread where credentials or load are the reason."""
-    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+    """The error for an object that the store refuses: missing, refused, or unread where credentials or load are why."""
+    status, code = error.response["ResponseMetadata"]["HTTPStatusCode"], _code(error)
     # 403 to an unsigned request may mean that the object is absent: the caller may not list. To a signed one it
     # means that the caller may not read.
-    is_absent = _code(error) in ABSENT_KEYS or (status == 403 and _is_unsigned(s3))
-    return (MissingError if is_absent else UnreadError)(f"{uri}: cannot be read ({error}).")
+    if code in ABSENT_KEYS or (code != "InvalidObjectState" and status == 403 and _is_unsigned(s3)):
+        return MissingError(f"{uri}: cannot be read ({error}).{_spelling_note(uri, s3)}")
+    is_lasting = code in REFUSED_CODES or (code.startswith("KMS.") and "Throttl" not in code)
+    return (RefusedError if is_lasting else UnreadError)(f"{uri}: cannot be read ({error}).")
+
+
+def _spelling_note(uri: str, s3: Any) -> str:
+    """Where an absent key with accents is there in composed or decomposed characters: which ones differ."""
+    for form in () if uri.isascii() else ("NFC", "NFD"):
+        other = unicodedata.normalize(form, uri)
+        if other != uri:
+            with contextlib.suppress(ClientError):
+                s3.head_object(**_locate(other)[1])
+                return f" An object that looks alike is there: {format_difference(uri, other)}."
+    return ""
 
 
 def _revision(answer: dict[str, Any]) -> dict[str, str]:
