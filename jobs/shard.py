@@ -41,6 +41,7 @@ def shard(
     from pipeline.clip_specs import BASE
     from pipeline.clips.reconciling import reconcile
     from pipeline.clips.sharding import ShardPart
+    from pipeline.clips.splitting import count_splits
     from pipeline.collection.collecting import plan_parts
     from pipeline.collection.listing import list_videos
     from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
@@ -55,7 +56,7 @@ def shard(
         limit_s = config.collecting.videos_per_part * config.sharding.video_limit_s + 3600
         needs = dataclasses.replace(SHARDING, limit_s=limit_s)
         session.map("shard", work, parts, needs, note=format_cutting)
-        totals = reconcile(workspace)
+        totals, splits = reconcile(workspace), count_splits(workspace, config.splitting)
         if parts or not workspace.is_finished(CLIPS_FOLDER):  # it may have been killed after its last part
             workspace.finish(CLIPS_FOLDER)
         _say(
@@ -64,8 +65,11 @@ def shard(
             " To cut one anew, give it another name.",
         )
         _say(planned.gone, "no longer in the collection, and kept as they were cut: {} videos")
+        copies = [uri for group in splits.copies for uri in group]
+        moved = f" {splits.num_moved} of them leave their prescribed split." if splits.num_moved else ""
+        _say(copies, f"the same bytes, and so the same split, in {len(splits.copies)} groups: {{}} videos", moved)
         news = format_counts({"new": planned.num_new, "retried": planned.num_retried}) or "went on"
-        session.done("shard", f"{news if parts else 'nothing to do'}; {totals}", CLIPS_FOLDER)
+        session.done("shard", f"{news if parts else 'nothing to do'}; {totals}; {splits}", CLIPS_FOLDER)
         if not totals.num_kept:
             root = shlex.quote(workspace.root)
             raise DataError(

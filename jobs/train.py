@@ -1,5 +1,6 @@
 """Train a learner under Ray Train: clips, or a selection -> models/<name>/."""
 
+import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -67,11 +68,29 @@ def train_model(
             return
         if of_all:
             print(f"{stage}: begun{of_all}", flush=True)
+        _check_validation(session, stage, job["selection"], parts)
         job |= {"root": workspace.root, "folder": folder, "parts": parts}
         with progress_bar(stage, config.training.num_steps) as advance:
             _fit(session, job, name, workers, advance)
         steps = f"{config.training.num_steps} steps{of_all}"
         session.done(stage, f"{steps}, {_format_record(learner, workspace.stage(folder))}", folder)
+
+
+def _check_validation(session: Session, stage: str, selection: str | None, parts: list[str]) -> None:
+    """Warn if the best weights would be chosen on no video or one."""
+    from pipeline.training.clipsets import count_videos
+
+    splitting = session.config.splitting
+    count = count_videos(session.workspace, "validate", selection, splitting, parts, enough=2)
+    if count < 2:
+        print(
+            f"{stage}: WARNING: the best weights are chosen on {count} videos, because no more are in the split "
+            f"validate{f' of selection {selection}' if selection else ''}. Expected a few dozen. Raise "
+            f"splitting.validate_fraction, {splitting.validate_fraction} now, before you train and filter, or "
+            "give the collection a column `split`.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _format_record(learner: str, record: dict[str, Any]) -> str:

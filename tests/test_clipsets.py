@@ -7,7 +7,7 @@ from conftest import World
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
 from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
-from pipeline.training.clipsets import load_clips
+from pipeline.training.clipsets import count_videos, load_clips
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.selections import SELECTIONS
@@ -89,3 +89,11 @@ def test_a_selection_or_clips_that_are_not_there_are_named_with_their_folder(tmp
         load_split(empty, "train", SplittingConfig())
     with pytest.raises(ConfigError, match="/selections/s: "):
         load_clips(empty, "s", "train")
+
+
+def test_videos_of_a_split_are_counted_up_to_what_is_enough(world: World, workspace: Workspace) -> None:
+    parts, splitting = workspace.parts(CLIPS_FOLDER), SplittingConfig()
+    counts = [count_videos(workspace, split, None, splitting, parts, 4) for split in ("train", "validate", "test")]
+    assert counts == [4, 3, 4]
+    decide(workspace)
+    assert count_videos(workspace, "validate", "s", splitting, parts, 9) == 3

@@ -288,7 +288,7 @@ def test_new_and_retried_videos_share_parts_and_what_was_retried_may_be_again(
     ("retry", "says"),
     [
         (["kept"], "retry kept: nothing is wrong"),
-        (["missing", "mising"], "retry mising: no reason why a video is rejected. Expected one of missing, unread"),
+        (["missing", "mising"], "retry mising: no reason why a video is rejected. Expected one of missing, refused"),
         (["timeuot"], "Did you mean timeout?"),
     ],
 )

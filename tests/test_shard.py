@@ -58,6 +58,7 @@ def test_it_ends_with_a_count_of_every_video_and_clip(collection: Path, tmp_path
     code, out, err = shard(collection, tmp_path / "root")
     assert code == 0, err
     output = "shard: 3 new; 3 videos (1 kept, 1 too_short, 1 unreadable), 0.00 h; 2 clips (2 kept)"
+    output += "; 1 train, 0 validate, 0 test"
     assert out == f"{output} -> {tmp_path}/root/clips\n"
 
 
@@ -162,3 +163,23 @@ def test_a_collection_without_one_usable_video_fails_and_says_where_each_reason_
     assert f"collection {folder}: none of 2 files gave a clip (2 unreadable)" in err
     assert f"earshot query --root {root} 'SELECT uri, outcome, detail FROM videos'" in err
     assert outcomes(root) == {"a.txt": "unreadable", "b.md": "unreadable"}
+
+
+def test_copies_and_videos_gone_are_named_and_a_second_collection_is_refused(collection: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (collection / ".Trash-1000").mkdir()
+    for name in ("z.mkv", ".Trash-1000/withdrawn.mkv"):
+        shutil.copy(collection / "a.mkv", collection / name)
+    code, out, err = shard(collection, root, "--set", "splitting.test_fraction=0.5")
+    assert code == 0, err
+    assert "1 hidden files and folders left out: '.Trash-1000'\n" in err
+    assert f"in 1 groups: 2 videos, such as {collection}/a.mkv, {collection}/z.mkv.\n" in err
+    assert out.rpartition("; ")[2].startswith(("2 train, 0 validate, 0 test", "0 train, 0 validate, 2 test"))
+    (collection / "b.mkv").unlink()
+    code, _, err = shard(collection, root)
+    assert (code, f"kept as they were cut: 1 videos, such as {collection}/b.mkv." in err) == (0, True), err
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(collection / "a.mkv", other / "else.mkv")
+    code, _, err = shard(other, root)
+    assert (code, "none of its 4 videos" in err) == (2, True), err

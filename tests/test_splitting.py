@@ -9,6 +9,7 @@ from conftest import World
 
 from pipeline.clips.splitting import (
     SplittingConfig,
+    count_splits,
     duplicate_groups,
     find_copies,
     part_splits,
@@ -123,3 +124,14 @@ def test_a_copy_without_a_prescribed_split_follows_the_hash_of_the_first(tmp_pat
     for number, name in enumerate((by_itself["test"], by_itself["train"], by_itself["validate"])):
         write_videos(workspace, f"{number:05d}", (name, None, "x", f"/{name}"))
     assert set(splits_of(workspace, config, workspace.parts(VIDEOS_FOLDER)).values()) == {"test"}
+
+
+def test_splits_are_counted_with_copies_and_those_that_leave_their_prescribed_split(tmp_path: Path) -> None:
+    workspace, config = Workspace(str(tmp_path)), SplittingConfig()
+    write_videos(workspace, "00000", ("a", "train", "x", "/a"), ("b", "test", "y", "/b"))
+    write_videos(workspace, "00001", ("c", "test", "x", "/c"), ("d", "train", "x", "/d"))
+    rows = [{"video_id": "e", "uri": "/e", "part": "00002", "num_clips": 0, "outcome": "missing"}]
+    workspace.commit(VIDEOS_FOLDER, "00002", from_rows(rows, VIDEOS, "here"), VIDEOS)
+    found = count_splits(workspace, config)
+    assert str(found) == "3 train, 0 validate, 1 test"
+    assert (found.copies, found.num_moved) == ([("/a", "/c", "/d")], 1)

@@ -70,6 +70,30 @@ def load_selected(workspace: Workspace, selection: str, splits: Sequence[str], p
     return _load(workspace, splits, read, parts)
 
 
+def count_videos(
+    workspace: Workspace,
+    split: str,
+    selection: str | None,
+    splitting: SplittingConfig,
+    parts: Sequence[str],
+    enough: int,
+) -> int:
+    """How many videos a split has to draw from, counted up to `enough`; from a selection, or from all clips if None."""
+    found: set[str] = set()
+    shared = shared_splits(workspace, splitting, parts) if selection is None else {}
+    for part in parts:
+        if selection is None:
+            splits = part_splits(workspace, part, splitting, shared, only_kept=True)
+            found.update(video for video, other in splits.items() if other == split)
+        else:
+            rows = workspace.read(f"selections/{selection}", part, SELECTIONS, ["video_id", "kept", "split"])
+            is_drawn = pc.and_(rows["kept"], pc.equal(rows["split"], split))
+            found.update(rows["video_id"].filter(is_drawn).to_pylist())
+        if len(found) >= enough:
+            return enough
+    return len(found)
+
+
 def begun_with(workspace: Workspace, folder: str, source: str, is_finished: bool = False) -> list[str]:
     """The parts of `source` that `folder` is made from: those that were there at the first call, when they are stored.
 
