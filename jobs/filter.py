@@ -1,20 +1,22 @@
 """Decide which clips belong to a selection: clips, scores and labels 00042 -> selections/<name>/00042."""
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from cluster.resources import FILTERING
-from jobs.console.options import Name, Scorer, Session, with_session
+from jobs.console.options import Name, Session, named, with_session
 from pipeline.formatting import format_counts
 
 R = TypeVar("R")
+MODEL_HELP = "Name of the coincidence model. Default: coincidence if there are its scores, else no scores."
+Model = Annotated[str | None, named(MODEL_HELP, "--model")]
 PARTS_PER_TASK = 16  # to decide on a part takes 10 ms, as long as to start a task
 
 
-def select(session: Session, name: Name = "default", model: Scorer = "coincidence") -> None:
+def select(session: Session, name: Name = "default", model: Model = None) -> None:
     """Decide which clips train and evaluate the next model.
 
-    Reads clips/, scores/<model>/, labels/ if there are any, and duplicates/<name>/ if duplicates.similarity is set.
+    Reads clips/, scores/<model>/ and labels/ if there are any, and duplicates/<name>/ if duplicates.similarity is set.
     Writes selections/<name>/: for every clip whether it is kept, the first rule that refused it, and its split. Ends
     with an audit: no video, and no group of uploads of the same content, is in two splits.
 
@@ -28,20 +30,22 @@ def select(session: Session, name: Name = "default", model: Scorer = "coincidenc
     from pipeline.selection.representatives import load_or_choose
     from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER
 
-    folder, scores, duplicates = f"selections/{name}", f"scores/{model}", f"duplicates/{name}"
+    folder, duplicates = f"selections/{name}", f"duplicates/{name}"
     session = session.resume(duplicates).resume(folder)
     workspace, config = session.workspace, session.config
-    workspace.require(scores)
     has_duplicates = config.duplicates.similarity is not None
-    sources = [CLIPS_FOLDER, scores]
+    model = model or _scorer(session, folder)
+    rules = ClipRules(workspace, name, model, config.filtering, config.splitting)
+    workspace.require(rules.source)
+    sources = list(dict.fromkeys((CLIPS_FOLDER, rules.source)))
     sources += [LABELS_FOLDER] if workspace.has_stage(LABELS_FOLDER) else []
     sources += [duplicates] if has_duplicates else []
     inputs = {source: workspace.stage(source)["hash"] for source in sources}
     if has_duplicates:
         check_settings(workspace, name, config.duplicates, config.splitting)
     for source in sources:
-        if missing := workspace.pending(scores, source):
-            raise workspace.error(source, f"{len(missing)} parts of {scores} are missing, first {missing[0]}.")
+        if missing := workspace.pending(rules.source, source):
+            raise workspace.error(source, f"{len(missing)} parts of {rules.source} are missing, first {missing[0]}.")
     if message := check_values(workspace, config.filtering):  # before the folder is claimed for a misspelt rule
         print(f"filter: {message}", flush=True)
 
@@ -50,11 +54,11 @@ def select(session: Session, name: Name = "default", model: Scorer = "coincidenc
 
     settings = {"filtering": config.filtering, "duplicates": config.duplicates, "splitting": config.splitting}
     with session.begin(folder, settings, inputs):
-        parts = workspace.pending(scores, folder)
+        parts = workspace.pending(rules.source, folder)
         if not parts and workspace.is_finished(folder):  # else it was killed after its last part
             session.done("filter", f"nothing to do, every clip is decided; {audit(workspace)}", folder)
             return
-        rules, note = ClipRules(workspace, name, model, config.filtering, config.splitting), "no duplicates looked for"
+        note = ("" if model else "no scores; ") + "no duplicates looked for"
         if has_duplicates:
             rules.represented = load_or_choose(rules, each)
             note = f"{len(rules.represented)} videos are represented by another upload"
@@ -65,6 +69,26 @@ def select(session: Session, name: Name = "default", model: Scorer = "coincidenc
         none_kept += ": loosen that under another --name" if none_kept else ""
         workspace.finish(folder, audit=str(audited), **facts)
         session.done("filter", f"{format_counts(counts)}{none_kept}; {note}; {audited}", folder)
+
+
+def _scorer(session: Session, folder: str) -> str | None:
+    """`coincidence` if the selection was begun with its scores, or is new and they are there; None for no scores.
+
+    Raises:
+        ConfigError: there are none, and a rule needs them.
+    """
+    from pipeline.selection.filtering import needs_scores
+
+    workspace, config, scores = session.workspace, session.config, "scores/coincidence"
+    begun = workspace.stage(folder)["inputs"] if workspace.has_stage(folder) else None
+    if scores in begun if begun is not None else workspace.has_stage(scores):
+        return "coincidence"
+    needed = [f"filtering.{setting}" for setting in needs_scores(config.filtering)]
+    if (similarity := config.duplicates.similarity) is not None:
+        needed.append(f"duplicates.similarity = {similarity} (none needs no scores)")
+    if needed:
+        raise workspace.error(scores, f"nothing there yet, and it is needed for {', '.join(needed)}.")
+    return None
 
 
 command = with_session(select)

@@ -16,7 +16,9 @@ class MixtureRow(TypedDict):
     sound_clip_id: Annotated[str, "gives the first mixture's sound: first_clip_id, but for SOff another's"]
     second_clip_id: Annotated[str | None, "gives the second mixture's sound; null in single mixtures"]
     split: Annotated[str, "the split all its clips are from"]
-    label_source: Annotated[str, "where on/off comes from: `coincidence`, or the label file's name"]
+    label_source: Annotated[
+        str, "where on/off comes from: `coincidence`, `unscored` (nobody and no model looked), or the label file's name"
+    ]
     part: Annotated[str, "the part whose tar holds it, such as on_mom-00000"]
 
 

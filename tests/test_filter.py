@@ -269,3 +269,39 @@ def test_labelling_tells_coverage_agreement_and_where_the_conflicts_are(
     assert json.loads(finished) | {"finished": 0} == workspace.stage("labels") | {"finished": 0}
     assert main([*again, *files[2:]]) == 2
     assert "holds work of other settings or inputs" in capfd.readouterr().err
+
+
+def test_without_scores_the_rules_that_need_none_decide_and_those_that_do_are_refused(
+    workspace: Workspace, ray_session: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    workspace.begin(CLIPS_FOLDER, {}, {})
+    rows = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS).to_pylist()
+    for row in rows:
+        row["license"] = "proprietary"
+    workspace.commit(VIDEOS_FOLDER, "00000", from_rows(rows, VIDEOS, "here"), VIDEOS)
+    needing = ["filtering.keep_fraction=0.8", "filtering.min_score=0.5", "filtering.top_clips=5"]
+    needing += ["filtering.top_videos=5", "filtering.max_clips_per_video=2", "duplicates.similarity=0.9"]
+    for setting in needing:
+        settings = ["filtering.keep_fraction=1", setting]
+        name, _, value = setting.partition("=")
+        with pytest.raises(
+            ConfigError, match=rf"scores/coincidence: nothing there yet, .* {name} = {value} \("
+        ) as error:
+            select(open_session(workspace.root, "tiny", settings, seed=1), "s")
+        assert "earshot score --model coincidence" in explain(error.value, "filter")
+    with pytest.raises(ConfigError, match="scores/m: nothing there yet"):
+        select(open_session(workspace.root, "tiny", ["filtering.keep_fraction=1"], seed=1), "s", "m")
+    settings = ["filtering.keep_fraction=1", "filtering.licenses=CC0", "filtering.max_silent_fraction=0.5"]
+    select(open_session(workspace.root, "tiny", settings, seed=1), "s")
+    clips = {row["clip_id"]: row for row in workspace.read_all(CLIPS_FOLDER, CLIPS).to_pylist()}
+    for row in selected(workspace):
+        is_silent = clips[row["clip_id"]]["silent_fraction"] > 0.5
+        reason = "license" if row["part"] == "00000" else "silences" if is_silent else "kept"
+        assert (row["reason"], row["score"]) == (reason, None)
+    assert "; no scores; no duplicates looked for; audit" in capfd.readouterr().out
+    assert sum(workspace.stage("selections/s")["score_histograms"]["scored"]) == 0
+    workspace.begin(
+        "scores/coincidence", {}, {}
+    )  # a model that scores later does not change a selection that was begun
+    select(open_session(workspace.root), "s")
+    assert "nothing to do, every clip is decided" in capfd.readouterr().out

@@ -9,7 +9,8 @@
 
 With labels, on-screen clips are those labelled on_screen (LOn), off-screen ones those labelled off_screen (LOff), and
 second mixtures come from off-screen ones (AudioScope's released lists). Without, on-screen clips are the selection's
-(NOn) and off-screen ones are its frames with another video's sound (SOff); `label_source` then says `coincidence`.
+(NOn) and off-screen ones are its frames with another video's sound (SOff); `label_source` then says `coincidence`, or
+`unscored` where no model has scored the selection.
 Mixtures are added without any gain; each is stored as its parts, so that no sum clips.
 """
 
@@ -67,11 +68,15 @@ def plan_mixtures(
     A set whose clips are missing has no part. `label_source` is the name of the label file that the workspace's labels
     come from, None if it has none.
     """
-    clips = load_clips(workspace, selection, config.split)
+    clips, source = load_clips(workspace, selection, config.split), f"selections/{selection}"
+    inputs = workspace.stage(source)["inputs"] if workspace.has_stage(source) else {"scores/": ""}
+    without_labels = "coincidence" if any(name.startswith("scores/") for name in inputs) else "unscored"
     planned: dict[str, list[Example]] = {}
     for index, eval_set in enumerate(EVAL_SETS):
         rng = step_rng(seed, index)
-        examples = itertools.islice(_plan_set(clips, eval_set, config, rng, label_source), config.max_examples)
+        examples = itertools.islice(
+            _plan_set(clips, eval_set, config, rng, label_source, without_labels), config.max_examples
+        )
         for i, example in enumerate(examples):
             part = f"{eval_set}-{i // config.examples_per_part:05d}"
             facts = {"mixtures": name, "example_id": f"{eval_set}_{i:05d}", "eval_set": eval_set, "split": config.split}
@@ -80,7 +85,12 @@ def plan_mixtures(
 
 
 def _plan_set(
-    clips: ClipSet, eval_set: str, config: MixingConfig, rng: np.random.Generator, label_source: str | None
+    clips: ClipSet,
+    eval_set: str,
+    config: MixingConfig,
+    rng: np.random.Generator,
+    label_source: str | None,
+    without_labels: str,
 ) -> Any:
     labels = np.array(clips.rows.column("label").to_pylist(), dtype=object)
     kept = np.flatnonzero(clips.rows.column("kept").to_numpy(zero_copy_only=False))
@@ -100,7 +110,7 @@ def _plan_set(
                 "first_clip_id": clips.clip_id(first),
                 "sound_clip_id": clips.clip_id(sound),
                 "second_clip_id": None if second is None else clips.clip_id(second),
-                "label_source": label_source if labelled else "coincidence",
+                "label_source": label_source if labelled else without_labels,
             }
             yield Example(first, sound, second, row)
 

@@ -70,7 +70,7 @@ def load_or_compute(rules: ClipRules, each: Each) -> Cutoffs:
     uri = workspace.uri(f"selections/{rules.name}", CUTOFFS_FILE)
     if files.exists(uri):
         return from_dict(Cutoffs, json.loads(files.read_bytes(uri)))
-    parts, score_cutoff = workspace.parts(f"scores/{rules.model}"), config.min_score
+    parts, score_cutoff = workspace.parts(rules.source), config.min_score
     if config.keep_fraction < 1:
         scores = each("survey", lambda part: rules.passing(part, 0.0)["score"].to_numpy(), parts)
         score_cutoff = max(score_cutoff, compute_score_cutoff(config.keep_fraction, scores))

@@ -61,7 +61,7 @@ def summarize(workspace: Workspace, name: str) -> dict[str, Any]:
         rows = workspace.read(folder, part, SELECTIONS, ["reason", "kept", "score"])
         counts.update({item["values"]: item["counts"] for item in rows["reason"].value_counts().to_pylist()})
         scored += np.histogram(rows["score"].drop_null().to_numpy(), bins)[0]
-        kept += np.histogram(rows["score"].filter(rows["kept"]).to_numpy(), bins)[0]
+        kept += np.histogram(rows["score"].filter(rows["kept"]).drop_null().to_numpy(), bins)[0]
     histograms = {"scored": scored.tolist(), "kept": kept.tolist()}
     return {"reasons": dict(sorted(counts.items())), "score_histograms": histograms}
 

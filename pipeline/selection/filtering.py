@@ -11,6 +11,7 @@ it accept. Rules about the whole video come first, rules that compare clips with
     labelled_off_screen, other_label   what people said           not_top_clip     not in top_clips
     too_quiet, silences, clipped       its sound                  kept             no rule refused it
 
+Where no model has scored the clips, the rules from not_scored and low_score on and near_duplicate do not apply.
 keep_fraction is a share of the clips that every rule before low_score accepts. This module holds the rules up to
 low_score, which look at one clip at a time. The rules that compare clips across parts need cutoffs, which
 `pipeline/selection/cutoffs.py` computes beforehand; `pipeline/selection/deciding.py` applies all rules to one part.
@@ -44,6 +45,8 @@ MEASURES = {
     "clipped_fraction": ("max_clipped_fraction", "clipped", pc.greater),
     "frozen_fraction": ("max_frozen_fraction", "frozen_picture", pc.greater),
 }
+# Fields of rules that order or refuse clips by their score.
+OF_SCORES = ("min_score", "keep_fraction", "top_videos", "max_clips_per_video", "top_clips")
 MAX_NAMED = 5  # licences in a message
 
 
@@ -80,6 +83,12 @@ class FilteringConfig:
     are kept, and every later clip that would have been among them. The same holds for top_videos."""
 
 
+def needs_scores(config: FilteringConfig) -> list[str]:
+    """The fields that ask for scores: `keep_fraction = 0.8 (1.0 needs no scores)`."""
+    fields = ((name, getattr(config, name), getattr(FilteringConfig(), name)) for name in OF_SCORES)
+    return [f"{name} = {value} ({default} needs no scores)" for name, value, default in fields if value != default]
+
+
 def check_values(workspace: Workspace, config: FilteringConfig) -> str:
     """A message about those `licenses` that no video has; "" where each occurs. Called before a folder is claimed.
 
@@ -110,8 +119,8 @@ class ClipRules:
     """Holds clips, scores, labels and, if uploads of the same content were looked for, duplicates/<name>."""
     name: str
     """Of the selection."""
-    model: str
-    """The model that scored the clips."""
+    model: str | None
+    """The model that scored the clips; None where none has: then no clip has a score, and no rule may need one."""
     config: FilteringConfig
     splitting: SplittingConfig
     represented: Set[str] | None = None
@@ -121,11 +130,16 @@ class ClipRules:
         self._has_labels = self.workspace.has_stage(LABELS_FOLDER)
         self._shared = shared_splits(self.workspace, self.splitting, self.workspace.parts(VIDEOS_FOLDER))
 
+    @property
+    def source(self) -> str:
+        """The folder whose parts are decided: the scores, or the clips where there are none."""
+        return CLIPS_FOLDER if self.model is None else f"scores/{self.model}"
+
     def refuse(self, part: str, score_cutoff: float) -> tuple[pa.Table, np.ndarray]:
         """The part's clips by clip_id, and the reason of each [n]: "" where none of these rules refuses it."""
         clips = self._read(part)
         reasons = np.full(len(clips), "", dtype=object)
-        for reason, refuses in _rules(clips, self.config, score_cutoff):
+        for reason, refuses in _rules(clips, self.config, score_cutoff, self.model is not None):
             reasons[_true(refuses) & (reasons == "")] = reason
         uncut = reasons == "not_cut"
         reasons[uncut] = [f"not_cut:{outcome}" for outcome in clips["outcome"].filter(uncut).to_pylist()]
@@ -145,7 +159,9 @@ class ClipRules:
         workspace, config = self.workspace, self.config
         columns = ["clip_id", "video_id", "part", "outcome", *_measures(config)]
         clips = workspace.read(CLIPS_FOLDER, part, CLIPS, columns).sort_by("clip_id")
-        scores = workspace.read(f"scores/{self.model}", part, SCORES, ["clip_id", "score"])
+        scores = SCORES.empty_table().select(["clip_id", "score"])
+        if self.model is not None:
+            scores = workspace.read(self.source, part, SCORES, ["clip_id", "score"])
         labels = LABELS.empty_table().select(["clip_id", "label"])
         if self._has_labels:
             labels = workspace.read(LABELS_FOLDER, part, LABELS, ["clip_id", "label"])
@@ -163,20 +179,24 @@ class ClipRules:
         return clips.append_column("is_represented", pc.is_in(clips["video_id"], represented))
 
 
-def _rules(clips: pa.Table, config: FilteringConfig, score_cutoff: float) -> Iterator[tuple[str, pa.ChunkedArray]]:
+def _rules(
+    clips: pa.Table, config: FilteringConfig, score_cutoff: float, are_scored: bool
+) -> Iterator[tuple[str, pa.ChunkedArray]]:
     """(reason, [n] whether it refuses each clip), in order."""
     yield "not_cut", pc.not_equal(clips["outcome"], "kept")
     if config.licenses:
         yield "license", pc.invert(pc.is_in(clips["license"], pa.array(config.licenses)))
     yield "near_duplicate", clips["is_represented"]
-    yield "not_scored", pc.is_null(clips["score"], nan_is_null=True)
+    if are_scored:
+        yield "not_scored", pc.is_null(clips["score"], nan_is_null=True)
     if config.refuse_off_screen:
         yield "labelled_off_screen", pc.equal(clips["label"], "off_screen")
     if config.labels:
         yield "other_label", pc.invert(pc.is_in(clips["label"], pa.array(config.labels)))
     for column, (limit, reason, refuses) in _measures(config).items():
         yield reason, refuses(clips[column], getattr(config, limit))
-    yield "low_score", pc.less(clips["score"], pa.scalar(score_cutoff, pa.float32()))
+    if are_scored:
+        yield "low_score", pc.less(clips["score"], pa.scalar(score_cutoff, pa.float32()))
 
 
 def _measures(config: FilteringConfig) -> dict[str, tuple[str, str, Callable[..., pa.ChunkedArray]]]:
