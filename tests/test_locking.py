@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.storage import files, locking
+from pipeline.storage import files, locking, s3
 from pipeline.storage.locking import claim
 from pipeline.storage.workspace import Workspace
 
@@ -282,3 +282,20 @@ def test_a_store_that_is_gone_at_the_end_does_not_hide_why_the_run_failed(
     monkeypatch.setattr(files, "read_bytes", read_bytes)  # which a fresh lease does not need
     with pytest.raises(RuntimeError, match="half way"), claim(bucket, "clips"):
         raise RuntimeError("half way")
+
+
+def test_versions_that_a_lease_leaves_behind_are_those_that_the_documented_rule_removes(s3_bucket: str) -> None:
+    client = s3.client("versioned")
+    client.create_bucket(Bucket="versioned")
+    client.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
+    text = (PROJECT / "docs" / "cluster.md").read_text()
+    rules = json.loads(text[text.index("```json") + 7 :].partition("```")[0])
+    client.put_bucket_lifecycle_configuration(Bucket="versioned", LifecycleConfiguration=rules)
+    for _ in range(2):
+        with claim(Workspace("s3://versioned/workspace"), "scores/m"):
+            pass
+    left = client.list_object_versions(Bucket="versioned")
+    keys = [item["Key"] for item in (*left["Versions"], *left["DeleteMarkers"])]
+    assert len(keys) == 4  # as the page says: two for each stage that finds nothing to do
+    (locks,) = [rule for rule in rules["Rules"] if "NoncurrentVersionExpiration" in rule]
+    assert all(key.startswith(locks["Filter"]["Prefix"]) for key in keys)
