@@ -14,6 +14,11 @@ from ray.train.torch import TorchTrainer
 
 from cluster.faults import MAX_TRAINING_FAILURES, PartError
 from cluster.training import RayContext, cpus_per_worker, fit
+from jobs import train
+from jobs.console.session import open_session
+from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from schemas.fields import from_rows
+from schemas.videos import VIDEOS
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -110,3 +115,27 @@ def test_a_crowd_of_workers_is_refused_with_how_many_fit_unless_nodes_join_on_de
     with pytest.raises(ConnectionError, match=re.escape(f"--workers {count}: each needs {room}")):
         cpus_per_worker(nodes, count, is_growing=False)
     assert cpus_per_worker(nodes, count, is_growing=True) == 1
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_best_weights_that_would_be_chosen_on_one_video_or_none_are_warned_of(
+    left: int, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object) -> None:
+        raise RuntimeError("would train")
+
+    workspace.begin(CLIPS_FOLDER, {}, {})
+    kept = 0
+    for part in workspace.parts(VIDEOS_FOLDER):
+        rows = workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()
+        for row in rows:
+            kept += row["split"] == "validate"
+            row["split"] = "train" if row["split"] == "validate" and kept > left else row["split"]
+        workspace.commit(VIDEOS_FOLDER, part, from_rows(rows, VIDEOS, part), VIDEOS)
+    monkeypatch.setattr(train, "_fit", stop)
+    with pytest.raises(RuntimeError, match="would train"):
+        train.train_model(open_session(workspace.root, "tiny"), "coincidence", workers=0)
+    says = f"WARNING: the best weights are chosen on {left} videos"
+    err = capfd.readouterr().err
+    assert (says in err) == (left < 2)
+    assert ("splitting.validate_fraction, 0.1 now" in err) == (left < 2)
