@@ -517,3 +517,11 @@ def test_a_videos_row_has_the_sha256_of_its_file_and_none_where_none_could_be_re
     result = cut(video, tmp_path / "text.mkv", tmp_path / "gone.mkv")
     expected = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (video, tmp_path / "text.mkv")]
     assert [row["content_hash"] for row in result.videos] == [*expected, None]
+
+
+def test_a_videos_row_has_the_other_columns_of_the_collection(
+    make_media: MakeMedia, cut: Callable[..., Cut], tmp_path: Path
+) -> None:
+    result = cut(steady(make_media, 2.0), tmp_path / "gone.mkv", columns="title,licence", values="Ü 1,CC0")
+    assert [json.loads(row["extra"]) for row in result.videos] == [{"title": "Ü 1"}] * 2
+    assert {row["license"] for row in result.videos} == {"CC0"}

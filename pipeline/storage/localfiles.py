@@ -61,7 +61,7 @@ class LocalStore:
         folder, name = os.path.split(os.fspath(local_path(pattern)))
         try:
             there = sorted(os.listdir(folder or "."))
-        except FileNotFoundError:
+        except OSError:  # no folder, or none that may be read
             return []
         return [to_uri(os.path.join(folder, found)) for found in there if matches(found, name)]
 
