@@ -31,7 +31,8 @@ from pipeline.metrics.calibration import expected_calibration_error
 from pipeline.metrics.detection import matched_mismatched_auc
 from pipeline.metrics.retrieval import recall_at
 from pipeline.selection.scoring import ScorePart
-from pipeline.storage.workspace import CLIPS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER
+from pipeline.storage.workspace import Workspace
 from pipeline.synthetic.planning import WorldConfig, plan_scene
 from pipeline.synthetic.rendering import RenderVideo
 from pipeline.training.clipsets import load_splits
@@ -83,11 +84,11 @@ def collect(folder: Path) -> Path:
 
 def cut(workspace: Workspace, table: Path, config) -> None:
     plan_parts(workspace, list_videos(str(table)), CollectingConfig(videos_per_part=100))
-    workspace.begin("clips", {}, {})
+    workspace.begin("clips/base", {}, {})
     with ProcessPoolExecutor(2) as pool:
         shard = ShardPart(workspace, {BASE: config.clips.base}, config.sharding)
-        list(pool.map(shard, workspace.pending("collection", "videos")))
-    workspace.finish("clips")
+        list(pool.map(shard, workspace.pending("collection", "videos/base")))
+    workspace.finish("clips/base")
 
 
 def show_figures(step: int, metrics: dict[str, float]) -> None:
@@ -98,9 +99,9 @@ def show_figures(step: int, metrics: dict[str, float]) -> None:
 def measure(workspace: Workspace, folder: Path, config) -> None:
     _, model = load_model(workspace, "m", "coincidence")
     work = ScorePart(workspace, "m")
-    for part in workspace.parts("clips"):
+    for part in workspace.parts("clips/base"):
         work(part)
-    videos = workspace.read_all("videos", VIDEOS).to_pylist()
+    videos = workspace.read_all("videos/base", VIDEOS).to_pylist()
     test = {
         row["video_id"]: Path(row["uri"])
         for row in videos
@@ -146,7 +147,7 @@ def kinds_in_view(world: WorldConfig, video: Path) -> frozenset[str]:
 
 def draw(workspace: Workspace) -> None:
     """The validation loss over the steps, as a picture of 480 x 240."""
-    rows = workspace.read("training", "m", TRAINING).to_pylist()
+    rows = workspace.read("training/m", "m", TRAINING).to_pylist()
     curve = [(row["step"], row["value"]) for row in rows if row["metric"] == "info_nce" and row["split"] == "validate"]
     high, low, last = max(value for _, value in curve), min(value for _, value in curve), curve[-1][0]
     points = " ".join(f"{40 + 420 * x / last:.1f},{20 + 190 * (high - y) / (high - low):.1f}" for x, y in curve)

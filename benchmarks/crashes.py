@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.storage import files
-from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from tests.helpers.kills import Kill, content, disturb, make_videos, shard
 
 NUM_VIDEOS = 24

@@ -20,7 +20,8 @@ from pipeline.clips.reconciling import reconcile
 from pipeline.collection.collecting import plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.videos import COLLECTION, VIDEOS
@@ -46,7 +47,7 @@ class PretendToCut:
                 place = {"tar_offset": len(clips) * SAMPLE_BYTES, "tar_bytes": SAMPLE_BYTES}
                 span = {"start_s": float(index), "duration_s": 5.0, "num_frames": 5, "outcome": "kept"}
                 clips.append(row | place | span | {"part": part})
-        with files.building(self._workspace.uri(CLIPS_FOLDER, f"{part}.tar")) as path, path.open("wb") as file:
+        with files.building(self._workspace.tar_uri(CLIPS_FOLDER, part)) as path, path.open("wb") as file:
             file.truncate(-(-(len(clips) * SAMPLE_BYTES + 1024) // RECORD_BYTES) * RECORD_BYTES)
         self._workspace.commit(CLIPS_FOLDER, part, from_rows(clips, CLIPS, part), CLIPS)
         self._workspace.commit(VIDEOS_FOLDER, part, from_rows(videos, VIDEOS, part), VIDEOS)

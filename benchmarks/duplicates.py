@@ -23,7 +23,8 @@ from pipeline.clips.splitting import SplittingConfig
 from pipeline.selection.duplicates import find_duplicates, unit
 from pipeline.selection.neighbours import near_pairs
 from pipeline.selection.representatives import choose_represented
-from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
 from schemas.scores import SCORES
@@ -122,7 +123,6 @@ def corpus() -> Iterator[tuple[str, pa.Table, pa.Table]]:
         clips = np.concatenate(videos).astype(np.float16)
         ids = [(name, f"{name}_{i:08d}") for name, video in zip(names, videos, strict=True) for i in range(len(video))]
         columns = {
-            "model": ["m"] * len(ids),
             "clip_id": [clip for _, clip in ids],
             "video_id": [name for name, _ in ids],
         }

@@ -25,7 +25,8 @@ from pipeline.clips.tars import TarWriter
 from pipeline.learners.augmentation import stack_frames, stack_waveforms
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER
+from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet, prefetch, step_rng
 
 BATCH_SIZE, CLIPS_PER_TAR, NUM_PASSES, LIMIT = 32, 300, 5, 0.8
@@ -96,7 +97,7 @@ def generate(workspace: Workspace, num_clips: int) -> pa.Table:
     rows = []
     for first in range(0, num_clips, CLIPS_PER_TAR):
         part = f"{first // CLIPS_PER_TAR:05d}"
-        with files.building(workspace.uri(CLIPS_FOLDER, f"{part}.tar")) as path, TarWriter(path) as tar:
+        with files.building(workspace.tar_uri(CLIPS_FOLDER, part)) as path, TarWriter(path) as tar:
             for number in range(first, first + CLIPS_PER_TAR):
                 rng = np.random.default_rng(number)
                 tone = np.sin(np.arange(80_000) * rng.uniform(0.01, 0.2)) * 6000

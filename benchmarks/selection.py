@@ -84,15 +84,15 @@ def generate(root: str, number: int) -> None:
         "outcome": np.where(rng.random(count) < 0.05, "silent", "kept"),
     }
     measures = {name: rng.random(count) for name in CLIPS.names if name not in ids | clips}
-    workspace.commit("clips", part, pa.table(ids | clips | measures, schema=CLIPS), CLIPS)
+    workspace.commit("clips/base", part, pa.table(ids | clips | measures, schema=CLIPS), CLIPS)
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(rng.random(count * 8).astype(np.float16)), 8)
-    scores = {"model": ["m"] * count, "score": rng.random(count).astype(np.float32)}
+    scores = {"score": rng.random(count).astype(np.float32)}
     scores |= {f"{side}_embedding": vectors.cast(pa.list_(pa.float16())) for side in ("audio", "visual")}
     scored = pa.table(ids | scores, schema=SCORES).filter(pa.array(clips["outcome"] == "kept"))
     workspace.commit("scores/m", part, scored, SCORES)
     facts = {"part": part, "num_clips": CLIPS_PER_VIDEO, "outcome": "kept"}
     rows = [facts | {"video_id": name, "uri": f"s3://videos/{name}.mp4"} for name in names]
-    workspace.commit("videos", part, from_rows(rows, VIDEOS, part), VIDEOS)
+    workspace.commit("videos/base", part, from_rows(rows, VIDEOS, part), VIDEOS)
 
 
 class MemoryBank(threading.Thread):

@@ -48,7 +48,7 @@ def main() -> None:
         workspace, ours = cut(f"{folder}/alone", collection, (BASE,))
         _, together = cut(f"{folder}/together", collection, (BASE, "events"))
         _, passes = cut(f"{folder}/passes", collection, (BASE,), ("events",))
-        rows = workspace.read_all("videos", VIDEOS).to_pylist()
+        rows = workspace.read_all("videos/base", VIDEOS).to_pylist()
         kept = [row for row in rows if row["num_clips"]]
         before = cpu_s()
         for row in kept:

@@ -6,22 +6,23 @@ from typing import Annotated
 import typer
 
 from jobs.console.options import ReadRoot
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, did_you_mean
 
 
 def command(
     root: ReadRoot,
-    stage: Annotated[str, typer.Option("--from", help="Folder of a stage, such as clips or scores/coincidence.")],
+    stage: Annotated[str, typer.Option("--from", help="A stage, such as clips/base or scores/coincidence.")],
     yes: Annotated[bool, typer.Option("--yes", help="Remove it. Without this it is only listed.")] = False,
 ) -> None:
     """Remove what a stage made and what was made from it.
 
     Reads the records of all stages. Writes nothing, and removes nothing without --yes; the collection's videos and
-    label files always stay. `--from clips` starts the workspace over.
+    label files always stay. `--from collection` starts the workspace over.
 
     Example: earshot clean --root my_workspace --from scores/coincidence
     """
     from pipeline.storage import files
+    from pipeline.storage.layout import COLLECTION_FOLDER
     from pipeline.storage.lineage import dependents, list_outputs, list_stages
     from pipeline.storage.locking import claim
     from pipeline.storage.workspace import open_workspace
@@ -29,11 +30,12 @@ def command(
     workspace, stage = open_workspace(root), stage.strip("/")
     stages = list_stages(workspace)
     folders = [stage, *dependents(stages, stage)]
-    if stage not in stages and len(folders) == 1:
-        raise ConfigError(f"--from {stage}: no stage of that name. Expected one of {', '.join(stages) or 'none'}.")
+    if stage not in (*stages, COLLECTION_FOLDER) and len(folders) == 1:
+        known, near = ", ".join([COLLECTION_FOLDER, *stages]), did_you_mean(stage, stages)
+        raise ConfigError(f"--from {stage}: no stage of that name. Expected one of {known}.{near}")
     outputs = {folder: list_outputs(workspace, folder) for folder in folders}
     for folder, uris in outputs.items():
-        print(f"{workspace.uri(folder)}: {len(uris)} files")
+        print(f"{workspace.place(folder)}: {len(uris)} files")
     total = sum(map(len, outputs.values()))
     if not yes:
         print(f"clean: nothing is removed yet. The same command with --yes removes these {total} files.")

@@ -16,8 +16,8 @@ def evaluate(
     """Measure the models on held-out clips.
 
     Reads models/<model>/ and what its learner is evaluated on: for separation mixtures/<mixtures>/ (SI-SNR, off-screen
-    suppression, AUC-ROC), for coincidence the scores of all clips (match AUC). Writes
-    reports/model=<model>/: a summary, and the rows that it is made of.
+    suppression, AUC-ROC), for coincidence the scores of all clips (match AUC). Writes the tables summary, and the rows
+    that it is made of.
 
     Example: earshot evaluate --root my_workspace
     """
@@ -35,8 +35,9 @@ def _evaluate(session: Session, model: str, mixtures: str) -> None:
     from pipeline.evaluation.evaluating import commit_summary
     from pipeline.learners.loading import find_entry, learner_of
 
-    workspace, report = session.workspace, f"reports/model={model}"
+    workspace = session.workspace
     kind = find_entry(learner_of(workspace, model)).evaluation()
+    report = kind(workspace, model, mixtures).stage
     session = session.resume(report)
     evaluation = kind(workspace, model, mixtures, session.seed)
     if folder := evaluation.missing():
@@ -47,9 +48,10 @@ def _evaluate(session: Session, model: str, mixtures: str) -> None:
         if workspace.is_finished(report) and facts.items() <= workspace.stage(report).items():
             session.done(f"evaluate {model}", "nothing to do, the report is there", report)
             return
-        counts = session.map(f"evaluate {model}", evaluation, evaluation.pending(), EVALUATING)
+        label = report.replace("/", " ").replace("reports", "evaluate")
+        counts = session.map(label, evaluation, evaluation.pending(), EVALUATING)
         rows = evaluation.summarise()
-        commit_summary(workspace, model, rows)
+        commit_summary(evaluation, rows)
         workspace.finish(report, **facts)
         first = {(headline.eval_set, headline.metric) for headline in evaluation.headlines}
         found = [row for row in rows if (row["eval_set"], row["metric"]) in first and row["value"] is not None]

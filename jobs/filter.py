@@ -28,7 +28,7 @@ def select(session: Session, name: Name = "default", model: Model = None) -> Non
     from pipeline.selection.filtering import ClipRules, check_values
     from pipeline.selection.leakage import audit
     from pipeline.selection.representatives import load_or_choose
-    from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER
+    from pipeline.storage.layout import CLIPS_FOLDER, LABELS_FOLDER
 
     folder, duplicates = f"selections/{name}", f"duplicates/{name}"
     session = session.resume(duplicates).resume(folder)

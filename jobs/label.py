@@ -31,7 +31,7 @@ def label(session: Session, labels: Labels) -> None:
     """
     from pipeline.labels.labeling import LabelPart, summarize_labels
     from pipeline.labels.ratings import read_judgements
-    from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER
+    from pipeline.storage.layout import CLIPS_FOLDER, LABELS_FOLDER
 
     session = session.resume(LABELS_FOLDER)
     workspace, config = session.workspace, session.config.labeling

@@ -13,7 +13,7 @@ def mix(session: Session, name: Name = "default", selection: Selection = "defaul
     Example: earshot mix --root my_workspace --set mixing.max_examples=500
     """
     from pipeline.evaluation.mixing import EVAL_SETS, MixPart, plan_mixtures
-    from pipeline.storage.workspace import LABELS_FOLDER
+    from pipeline.storage.layout import LABELS_FOLDER
 
     folder = f"mixtures/{name}"
     session = session.resume(folder)
@@ -27,7 +27,7 @@ def mix(session: Session, name: Name = "default", selection: Selection = "defaul
         label_source = None
         if workspace.has_stage(LABELS_FOLDER):
             label_source = workspace.stage(LABELS_FOLDER)["settings"]["labels"]
-        planned = plan_mixtures(workspace, name, selection, config, session.seed, label_source)
+        planned = plan_mixtures(workspace, selection, config, session.seed, label_source)
         finished = set(workspace.parts(folder))
         parts = [part for part in planned if part not in finished]
         counts = session.map(f"mix {name}", MixPart(workspace, name, selection, config, planned), parts, MIXING)

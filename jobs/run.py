@@ -18,7 +18,14 @@ from jobs.train import Workers, train_model
 
 # Of every stage that has settings of its own.
 FOLDERS = (
-    *("clips", "models/coincidence", "labels", "duplicates/default", "selections/default", "mixtures/default"),
+    *(
+        "clips/base",
+        "models/coincidence",
+        "labels/base",
+        "duplicates/default",
+        "selections/default",
+        "mixtures/default",
+    ),
     "models/separation",
 )
 

@@ -16,7 +16,7 @@ def score(session: Session, model: Scorer = "coincidence") -> None:
     """
     from pipeline.learners.loading import check_model
     from pipeline.selection.scoring import ScorePart
-    from pipeline.storage.workspace import CLIPS_FOLDER
+    from pipeline.storage.layout import CLIPS_FOLDER
 
     workspace, folder = session.workspace, f"scores/{model}"
     workspace.require(CLIPS_FOLDER)

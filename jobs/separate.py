@@ -28,7 +28,8 @@ def command(
     from pipeline.inference.separating import separate_video
     from pipeline.learners.loading import load_model
     from pipeline.storage import files
-    from pipeline.storage.workspace import CLIPS_FOLDER, open_workspace
+    from pipeline.storage.layout import CLIPS_FOLDER
+    from pipeline.storage.workspace import open_workspace
 
     workspace = open_workspace(root)
     if not files.exists(video):

@@ -44,7 +44,7 @@ def shard(
     from pipeline.clips.splitting import count_splits
     from pipeline.collection.collecting import plan_parts
     from pipeline.collection.listing import list_videos
-    from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
+    from pipeline.storage.layout import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
 
     workspace, config = session.workspace, session.config
     videos = list_videos(collection, workspace.root, media)  # a collection that is not there leaves no trace

@@ -39,8 +39,8 @@ def train_model(
     Example: earshot train coincidence --root my_workspace --set coincidence.training.num_steps=2000
     """
     from pipeline.learners.loading import check_model
+    from pipeline.storage.layout import CLIPS_FOLDER
     from pipeline.storage.lineage import check_unused
-    from pipeline.storage.workspace import CLIPS_FOLDER
     from pipeline.training.clipsets import begun_with
 
     name = name or learner

@@ -10,7 +10,7 @@ from schemas.fields import table_schema
 class ClipRow(TypedDict):
     """one planned span of a video, kept in the part's tar or rejected with a reason"""
 
-    clip_id: Annotated[str, "<video_id>_<start in ms>: the key in the tar"]
+    clip_id: Annotated[str, "<video_id>_<start in ms>, and _<spec> but for base: the key in the tar"]
     video_id: Annotated[str, "the video it was cut from"]
     start_s: Annotated[float, "start of the span on the video's clock", "s"]
     duration_s: Annotated[float, "length of the span", "s"]
@@ -29,4 +29,4 @@ class ClipRow(TypedDict):
     outcome: Annotated[str, "kept, silent, short_audio, no_frame, too_short, or its video's reason"]
 
 
-CLIPS = table_schema("clips", version=2, row=ClipRow)
+CLIPS = table_schema("clips", version=3, row=ClipRow, partitions={"spec": "the clip spec that it was cut by"})

@@ -28,4 +28,4 @@ class DuplicateRow(TypedDict):
     ]
 
 
-DUPLICATES = table_schema("duplicates", version=4, row=DuplicateRow)
+DUPLICATES = table_schema("duplicates", version=5, row=DuplicateRow, partitions={"selection": "name of the selection"})

@@ -5,7 +5,9 @@ carry a doc and a unit, and the schema itself the table's name, its version and 
 inside every Parquet file, so a file explains itself.
 """
 
+import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, get_args, get_type_hints
 
 import pyarrow as pa
@@ -17,11 +19,13 @@ class SchemaError(Exception):
     """A table that is not what its schema says; the message names the table, the field and both types."""
 
 
-def table_schema(name: str, version: int, row: type) -> pa.Schema:
+def table_schema(name: str, version: int, row: type, partitions: Mapping[str, str] = MappingProxyType({})) -> pa.Schema:
     """The schema of a table whose rows are of the TypedDict `row`; its docstring completes "one row is ...".
 
     A column is annotated with what its value means, and where it has one its unit, which then ends its name, and where
     it is not COLUMN_TYPES[Python type] its type: `width: Annotated[int | None, "coded width", "pixels", pa.int32()]`.
+    `partitions` has the meaning of each column that is in the path of a part alone: Hive partitioning, which other
+    engines read.
     """
     columns = []
     for column, hint in get_type_hints(row, include_extras=True).items():
@@ -30,12 +34,18 @@ def table_schema(name: str, version: int, row: type) -> pa.Schema:
         (column_type,) = set(hint.__metadata__) - set(texts) or {COLUMN_TYPES[kinds[0]]}
         metadata = dict(zip(("doc", "unit"), texts, strict=False))
         columns.append(pa.field(column, column_type, nullable=len(kinds) > 1, metadata=metadata))
-    return pa.schema(columns, metadata={"table": name, "version": str(version), "row": row.__doc__})
+    facts = {"table": name, "version": str(version), "row": row.__doc__, "partitions": json.dumps(dict(partitions))}
+    return pa.schema(columns, metadata=facts)
 
 
 def table_name(schema: pa.Schema) -> str:
     """The table's name, which is also the name of its view in `earshot query`."""
     return schema.metadata[b"table"].decode()
+
+
+def partition_columns(schema: pa.Schema) -> dict[str, str]:
+    """The meaning of each partition column, by its name, in the order of the path."""
+    return json.loads(schema.metadata[b"partitions"])
 
 
 def check(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:

@@ -27,4 +27,4 @@ class LabelRow(TypedDict):
     label_source: Annotated[str, "names of the label files that judge the clip, with a comma between"]
 
 
-LABELS = table_schema("labels", version=2, row=LabelRow)
+LABELS = table_schema("labels", version=3, row=LabelRow, partitions={"spec": "the clip's spec"})

@@ -17,4 +17,6 @@ class MaterializedRow(TypedDict):
     source_part: Annotated[str, "the part of clips/ it was copied from"]
 
 
-MATERIALIZED = table_schema("materialized", version=1, row=MaterializedRow)
+MATERIALIZED = table_schema(
+    "materialized", version=2, row=MaterializedRow, partitions={"selection": "name of the selection"}
+)

@@ -8,7 +8,6 @@ from schemas.fields import table_schema
 class MixtureRow(TypedDict):
     """one evaluation example, whose sound and frames lie in the part's tar"""
 
-    mixtures: Annotated[str, "name of the mixtures"]
     example_id: Annotated[str, "the key in the tar"]
     eval_set: Annotated[str, "on_single, off_single, on_mom or off_mom"]
     kind: Annotated[str, "what the first mixture is: NOn, SOff, LOn or LOff (AudioScope, section 3)"]
@@ -22,4 +21,4 @@ class MixtureRow(TypedDict):
     part: Annotated[str, "the part whose tar holds it, such as on_mom-00000"]
 
 
-MIXTURES = table_schema("mixtures", version=1, row=MixtureRow)
+MIXTURES = table_schema("mixtures", version=2, row=MixtureRow, partitions={"mixtures": "name of the mixtures"})

@@ -6,11 +6,15 @@ import pyarrow as pa
 
 from schemas.fields import table_schema
 
+EVALUATED = {
+    "model": "name of the model",
+    "mixtures": "name of the frozen sets; - for a model that is evaluated on none",
+}
+
 
 class ExampleRow(TypedDict):
     """one evaluation example, separated by one model"""
 
-    model: Annotated[str, "name of the model"]
     eval_set: Annotated[str, "on_single, off_single, on_mom or off_mom"]
     example_id: Annotated[str, "the example, as in `mixtures`"]
     si_snr_db: Annotated[float | None, "on-screen estimate against on-screen sound; on sets", "dB"]
@@ -19,13 +23,12 @@ class ExampleRow(TypedDict):
     osr_db: Annotated[float | None, "off-screen suppression ratio; off sets", "dB"]
 
 
-EXAMPLES = table_schema("examples", version=2, row=ExampleRow)
+EXAMPLES = table_schema("examples", version=3, row=ExampleRow, partitions=EVALUATED)
 
 
 class SourceRow(TypedDict):
     """one separated source of one evaluation example"""
 
-    model: Annotated[str, "name of the model"]
     eval_set: Annotated[str, "on_single, off_single, on_mom or off_mom"]
     example_id: Annotated[str, "the example, as in `mixtures`"]
     source: Annotated[int, "index of the model's output, 0 to S - 1", pa.int32()]
@@ -34,13 +37,12 @@ class SourceRow(TypedDict):
     on_screen: Annotated[bool, "truth: the set's, or the oracle MixIT assignment's in on_mom"]
 
 
-SOURCES = table_schema("sources", version=2, row=SourceRow)
+SOURCES = table_schema("sources", version=3, row=SourceRow, partitions=EVALUATED)
 
 
 class SummaryRow(TypedDict):
     """one figure of one model on one evaluation set"""
 
-    model: Annotated[str, "name of the model"]
     eval_set: Annotated[str, "the set, or `all` where a figure pools them"]
     metric: Annotated[str, "such as median_si_snr_db: see the files of pipeline/evaluation/"]
     value: Annotated[float | None, "the figure"]
@@ -48,13 +50,12 @@ class SummaryRow(TypedDict):
     n: Annotated[int, "examples, sources or pairs behind it"]
 
 
-SUMMARY = table_schema("summary", version=2, row=SummaryRow)
+SUMMARY = table_schema("summary", version=3, row=SummaryRow, partitions=EVALUATED)
 
 
 class TrainingRow(TypedDict):
     """one reported figure of one training run"""
 
-    model: Annotated[str, "name of the model"]
     step: Annotated[int, "optimiser steps done"]
     split: Annotated[str, "train or validate"]
     metric: Annotated[str, "loss, or one of its parts"]
@@ -62,4 +63,4 @@ class TrainingRow(TypedDict):
     elapsed_s: Annotated[float, "wall time of training up to then, stops left out", "s"]
 
 
-TRAINING = table_schema("training", version=2, row=TrainingRow)
+TRAINING = table_schema("training", version=3, row=TrainingRow, partitions={"model": "name of the model"})

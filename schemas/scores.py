@@ -10,7 +10,6 @@ from schemas.fields import table_schema
 class ScoreRow(TypedDict):
     """one kept clip, scored, or damaged in its tar: then it has neither score nor embeddings"""
 
-    model: Annotated[str, "name of the coincidence model"]
     clip_id: Annotated[str, "the clip"]
     video_id: Annotated[str, "the video it was cut from"]
     score: Annotated[float | None, "probability that sound and picture belong together, 0 to 1", pa.float32()]
@@ -18,4 +17,4 @@ class ScoreRow(TypedDict):
     visual_embedding: Annotated[list[float] | None, "unit vector of the picture", pa.list_(pa.float16())]
 
 
-SCORES = table_schema("scores", version=2, row=ScoreRow)
+SCORES = table_schema("scores", version=3, row=ScoreRow, partitions={"model": "name of the coincidence model"})

@@ -10,7 +10,6 @@ from schemas.fields import table_schema
 class SelectionRow(TypedDict):
     """one clip of the corpus, with the decision on it"""
 
-    selection: Annotated[str, "name of the selection"]
     clip_id: Annotated[str, "the clip"]
     video_id: Annotated[str, "the video it was cut from"]
     part: Annotated[str, "the part whose tar holds it"]
@@ -21,6 +20,6 @@ class SelectionRow(TypedDict):
     label: Annotated[str | None, "label, where the clip has one"]
 
 
-SELECTIONS = table_schema("selections", version=1, row=SelectionRow)
+SELECTIONS = table_schema("selections", version=2, row=SelectionRow, partitions={"selection": "name of the selection"})
 # Reasons that speak of the whole video. Other refused clips may still be drawn for what people labelled them as.
 VIDEO_REASONS = ("license", "near_duplicate")

@@ -8,7 +8,6 @@ from schemas.fields import table_schema
 class UsageRow(TypedDict):
     """one part of one stage, as the worker that finished it measured it"""
 
-    stage: Annotated[str, "the command that made the part, such as shard"]
     part: Annotated[str, "the part, such as 00042"]
     host: Annotated[str, "name of the machine"]
     cpu_s: Annotated[float, "CPU time of the worker and of its ended children", "s"]
@@ -17,4 +16,9 @@ class UsageRow(TypedDict):
     finished: Annotated[str, "when, UTC, ISO 8601"]
 
 
-USAGE = table_schema("usage", version=1, row=UsageRow)
+USAGE = table_schema(
+    "usage",
+    version=2,
+    row=UsageRow,
+    partitions={"stage": "the command that made the part and the name of what it made, as in shard-base"},
+)

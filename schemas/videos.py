@@ -64,4 +64,4 @@ class VideoRow(TypedDict):
     detail: Annotated[str | None, "the decoder's last words, or what was found and expected"]
 
 
-VIDEOS = table_schema("videos", version=3, row=VideoRow)
+VIDEOS = table_schema("videos", version=3, row=VideoRow, partitions={"spec": "the clip spec that it was cut by"})

@@ -18,7 +18,8 @@ from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.media.sandbox import ffmpeg_path
 from pipeline.storage import s3
-from pipeline.storage.workspace import COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import COLLECTION_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from pipeline.synthetic.planning import WorldConfig
 from pipeline.synthetic.rendering import render_scene
 from pipeline.synthetic.truth import write_labels

@@ -14,7 +14,8 @@ from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import DataError
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import NUM_READERS, ClipSet, prefetch, step_rng
 from tests.helpers.clips import load_split
 
@@ -130,7 +131,7 @@ def test_the_cache_keeps_no_more_than_it_has_room_for(world: World, clips: ClipS
 def test_a_tar_that_is_damaged_is_an_error_that_names_it(damage: str, workspace: Workspace) -> None:
     clips = load_split(workspace, "train", SplittingConfig())
     row = clips.rows.slice(len(clips) - 1).to_pylist()[0]
-    uri = workspace.uri(CLIPS_FOLDER, f"{row['part']}.tar")
+    uri = workspace.tar_uri(CLIPS_FOLDER, row["part"])
     if damage == "truncated":
         files.commit_bytes(uri, files.read_bytes(uri)[: row["tar_offset"] + row["tar_bytes"] // 2])
     else:
@@ -162,14 +163,14 @@ def test_clips_read_at_once_are_those_read_one_by_one_in_the_order_asked_for(
 def test_a_clip_that_cannot_be_decoded_is_an_error_that_names_it_and_what_to_delete(workspace: Workspace) -> None:
     clips = load_split(workspace, "train", SplittingConfig())
     row = clips.rows.slice(2, 1).to_pylist()[0]
-    uri = workspace.uri(CLIPS_FOLDER, f"{row['part']}.tar")
+    uri = workspace.tar_uri(CLIPS_FOLDER, row["part"])
     data = bytearray(files.read_bytes(uri))
     data[data.index(b"fLaC", row["tar_offset"])] ^= 1
     files.commit_bytes(uri, bytes(data))
     with pytest.raises(DataError) as caught:
         clips.read_many(range(4))
     assert str(caught.value).startswith(f"{uri}: {row['clip_id']}: LibsndfileError")
-    assert f"Delete {workspace.uri(VIDEOS_FOLDER, row['part'])}.parquet and run" in str(caught.value)
+    assert f"Delete {workspace.part_uri(VIDEOS_FOLDER, row['part'])} and run" in str(caught.value)
 
 
 def test_a_row_that_points_at_another_clip_is_an_error_that_names_both(world: World, clips: ClipSet) -> None:

@@ -12,7 +12,8 @@ import pytest
 from pipeline.reports.best_and_worst import EXTREMES, Extreme, show_extremes
 from pipeline.reports.querying import query
 from pipeline.reports.reporting import make_report
-from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.scores import SCORES
@@ -29,7 +30,7 @@ def scored(workspace: Workspace) -> Workspace:
         rows = []
         for clip in workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist():
             score = numbers[clip["video_id"]] / 100 + (0.2, 0.4, 0.0, 0.2)[int(clip["start_s"])]
-            ids = {"model": "m", "clip_id": clip["clip_id"], "video_id": clip["video_id"]}
+            ids = {"clip_id": clip["clip_id"], "video_id": clip["video_id"]}
             rows.append(ids | {"score": score, "audio_embedding": [], "visual_embedding": []})
         rows[0]["score"] = float("nan")
         workspace.commit("scores/m", part, from_rows(rows, SCORES, part), SCORES)
@@ -48,7 +49,7 @@ def members(workspace: Workspace) -> dict[str, bytes]:
     """Every member of every tar by its name."""
     found = {}
     for part in workspace.parts(CLIPS_FOLDER):
-        with tarfile.open(workspace.uri(CLIPS_FOLDER, f"{part}.tar")) as tar:
+        with tarfile.open(workspace.tar_uri(CLIPS_FOLDER, part)) as tar:
             found |= {header.name: tar.extractfile(header).read() for header in tar}  # type: ignore[union-attr]
     return found
 
@@ -77,7 +78,7 @@ def test_each_list_has_ten_videos_once_each_by_their_own_best_or_worst_clip(scor
 def test_of_equal_scores_the_first_names_are_shown_and_another_model_has_lists_of_its_own(scored: Workspace) -> None:
     for part in scored.parts("scores/m"):
         table = scored.read("scores/m", part, SCORES)
-        same = {"model": pa.array(["n"] * len(table)), "score": pa.array([0.5] * len(table), pa.float32())}
+        same = {"score": pa.array([0.5] * len(table), pa.float32())}
         for name, column in same.items():
             table = table.set_column(table.column_names.index(name), SCORES.field(name), column)
         scored.commit("scores/n", part, table, SCORES)
@@ -96,10 +97,10 @@ def test_pictures_and_sound_are_the_bytes_of_the_clips_tar(scored: Workspace) ->
 
 
 def test_a_clip_that_does_not_decode_is_listed_and_not_shown(scored: Workspace) -> None:
-    tar = Path(scored.uri(CLIPS_FOLDER, "00001.tar"))
+    tar = Path(scored.tar_uri(CLIPS_FOLDER, "00001"))
     frame = members(scored)[f"{videos(scored)[-1]}_00001000.0.jpg"]
     tar.write_bytes(tar.read_bytes().replace(frame, b"<script>alert(1)</script>".ljust(len(frame))))
-    Path(scored.uri(CLIPS_FOLDER, "00000.tar")).unlink()
+    Path(scored.tar_uri(CLIPS_FOLDER, "00000")).unlink()
     found = extremes(scored)
     assert len(found) == 20
     assert (found[0].frames, found[0].sound) == ((), "")

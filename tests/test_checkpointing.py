@@ -11,7 +11,7 @@ from torch import nn
 
 from pipeline.errors import DataError
 from pipeline.storage import files
-from pipeline.storage.workspace import TRAINING_FOLDER, Workspace
+from pipeline.storage.workspace import Workspace
 from pipeline.training.checkpointing import TrainState, load_weights
 from pipeline.training.tensorboard import FILE_NAME
 from schemas.reports import TRAINING
@@ -58,8 +58,8 @@ def test_everything_comes_back(place: str, tmp_path: Path, request: pytest.Fixtu
     assert torch.equal(restored.weight, best)
     assert files.exists(workspace.uri(FOLDER, "tensorboard", FILE_NAME))
     again.finish(1.0)
-    (row,) = workspace.read(TRAINING_FOLDER, "m", TRAINING).to_pylist()
-    assert (row["model"], row["metric"], row["value"]) == ("m", "loss", 0.25)
+    (row,) = workspace.read("training/m", "m", TRAINING).to_pylist()
+    assert (row["metric"], row["value"]) == ("loss", 0.25)
     assert workspace.is_finished(FOLDER)
 
 

@@ -6,7 +6,8 @@ from conftest import World
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
-from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from pipeline.training.clipsets import count_videos, load_clips
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
@@ -56,7 +57,7 @@ def decide(workspace: Workspace) -> dict[str, dict]:
         for clip in workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist():
             place = int(clip["start_s"])
             row = {name: clip[name] for name in ("clip_id", "video_id", "part")}
-            row |= {"selection": "s", "kept": place in (0, 2), "reason": "kept", "split": splits[clip["video_id"]]}
+            row |= {"kept": place in (0, 2), "reason": "kept", "split": splits[clip["video_id"]]}
             row |= {"score": 0.5, "label": "on_screen" if place in (1, 2) else None}
             decided.append(row)
         workspace.commit("selections/s", part, from_rows(decided, SELECTIONS, part), SELECTIONS)
@@ -85,9 +86,9 @@ def test_a_selected_clip_that_is_no_longer_cut_is_left_out(workspace: Workspace)
 
 def test_a_selection_or_clips_that_are_not_there_are_named_with_their_folder(tmp_path: object) -> None:
     empty = Workspace(str(tmp_path))
-    with pytest.raises(ConfigError, match="/clips: nothing there yet"):
+    with pytest.raises(ConfigError, match="/clips/base: nothing there yet"):
         load_split(empty, "train", SplittingConfig())
-    with pytest.raises(ConfigError, match="/selections/s: "):
+    with pytest.raises(ConfigError, match="/selection=s: "):
         load_clips(empty, "s", "train")
 
 

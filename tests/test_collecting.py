@@ -14,7 +14,8 @@ from pipeline.collection.listing import list_videos
 from pipeline.collection.merging import video_id
 from pipeline.errors import ConfigError, DataError
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.selections import SELECTIONS
@@ -56,16 +57,14 @@ def test_a_collection_that_grew_keeps_its_parts_and_adds_new_ones(tmp_path: Path
     config = CollectingConfig(videos_per_part=2)
     fill(videos, ["m.mp4", "n.mp4", "o.mp4"])
     plan(workspace, str(videos), config)
-    before = {
-        part: files.read_bytes(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet")) for part in ids_by_part(workspace)
-    }
+    before = {part: files.read_bytes(workspace.part_uri(COLLECTION_FOLDER, part)) for part in ids_by_part(workspace)}
     fill(videos, ["a.mp4", "z.mp4"])
     planned = plan(workspace, str(videos), config)
     assert (planned.num_new, planned.num_retried, planned.changed) == (2, 0, ())
     after = ids_by_part(workspace)
     assert [sorted(after)[-1], after["00002"]] == ["00002", [video_id("a.mp4"), video_id("z.mp4")]]
     for part, data in before.items():
-        assert files.read_bytes(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet")) == data
+        assert files.read_bytes(workspace.part_uri(COLLECTION_FOLDER, part)) == data
     assert plan(workspace, str(videos), config).num_new == 0
     assert ids_by_part(workspace) == after
 
@@ -105,7 +104,7 @@ def test_parts_that_a_crash_left_out_are_planned_as_if_nothing_had_happened(tmp_
     planned = ids_by_part(workspace)
     assert len(planned) == 5
     for part in lost:  # they are committed several at a time, so any of the last may be missing
-        files.delete(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet"))
+        files.delete(workspace.part_uri(COLLECTION_FOLDER, part))
     plan(workspace, str(videos), CollectingConfig(videos_per_part=2))
     assert ids_by_part(workspace) == planned
 
@@ -202,7 +201,7 @@ def cut(workspace: Workspace, part: str, ends: dict[str, str]) -> None:
         clips += [
             sample(CLIPS, clip_id=f"{name}_{i}", video_id=name, part=part, outcome=outcome) for i in range(num_clips)
         ]
-    files.commit_bytes(workspace.uri(CLIPS_FOLDER, f"{part}.tar"), part.encode())
+    files.commit_bytes(workspace.tar_uri(CLIPS_FOLDER, part), part.encode())
     workspace.commit(CLIPS_FOLDER, part, from_rows(clips, CLIPS, part), CLIPS)
     workspace.commit(VIDEOS_FOLDER, part, from_rows(videos, VIDEOS, part), VIDEOS)
 
@@ -221,7 +220,7 @@ def check_books(workspace: Workspace) -> dict[str, str]:
             assert [row["video_id"] for row in clips] == [
                 row["video_id"] for row in videos for _ in range(row["num_clips"])
             ]
-            assert files.read_bytes(workspace.uri(CLIPS_FOLDER, f"{part}.tar")) == part.encode()
+            assert files.read_bytes(workspace.tar_uri(CLIPS_FOLDER, part)) == part.encode()
     return {name.partition("-")[0]: part for name, part in parts.items()}
 
 
@@ -342,7 +341,7 @@ def test_a_part_whose_table_was_removed_to_cut_it_anew_does_not_stop_a_retry_tha
     with pytest.raises(Crash):
         plan(workspace, videos, PER_PART, retry=["timeout"])
     monkeypatch.setattr(collecting, "_take_out", take_out)
-    files.delete(workspace.uri(folder, "00000.parquet"))
+    files.delete(workspace.part_uri(folder, "00000"))
     plan(workspace, videos, PER_PART)
     cut(workspace, "00000", ENDS)
     assert check_books(workspace) == before | {"c": "00003"}
@@ -354,7 +353,7 @@ def test_the_loss_of_a_collection_whose_part_is_cut_is_refused_and_changes_nothi
     lost: str, rejected: tuple[Workspace, str]
 ) -> None:
     workspace, videos = rejected
-    files.delete(workspace.uri(COLLECTION_FOLDER, f"{lost}.parquet"))
+    files.delete(workspace.part_uri(COLLECTION_FOLDER, lost))
     left = list(files.list_files(workspace.root))
     with pytest.raises(DataError, match=f"collection/{lost}.parquet: missing, though part {lost} is cut"):
         plan(workspace, videos, PER_PART)

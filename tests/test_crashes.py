@@ -17,8 +17,9 @@ from pipeline.clips.sharding import ShardPart
 from pipeline.collection.collecting import plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.storage import files
+from pipeline.storage.layout import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.locking import claim
-from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.workspace import Workspace
 from tests.helpers.kills import SETTINGS, Kill, content, disturb, make_videos, shard
 
 NUM_VIDEOS = 16
@@ -90,7 +91,8 @@ def test_between_any_two_commits_of_a_part_a_crash_costs_nothing(
 ) -> None:
     workspace = Workspace(shutil.copytree(undisturbed.root, str(tmp_path / "root")))
     for name in lost:
-        files.delete(workspace.uri(*{"tar": ("clips", "00000.tar")}.get(name, (name, "00000.parquet"))))
+        place = workspace.tar_uri if name == "tar" else workspace.part_uri
+        files.delete(place("clips/base" if name == "tar" else f"{name}/base", "00000"))
     assert reconcile(workspace).num_videos < reconcile(undisturbed).num_videos
     cut(collection, workspace)
     assert content(workspace.root) == content(undisturbed.root)
@@ -103,7 +105,7 @@ def test_a_second_driver_on_one_root_stops_and_changes_nothing(
     with claim(undisturbed, CLIPS_FOLDER):
         assert earshot_shard(collection, undisturbed) == 2
     output = capfd.readouterr().err
-    assert output.startswith(f"earshot: {undisturbed.root}/clips: process {os.getpid()} ")
+    assert output.startswith(f"earshot: {undisturbed.root}/clips/base: process {os.getpid()} ")
     assert output.count("\n") == 1
     assert content(undisturbed.root) == before
 

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import COMMANDS, load
+from pipeline.storage.workspace import Workspace
+from schemas.clips import CLIPS
+from tests.helpers.format_page import PAGE, snippets, with_tables
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/cluster.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/cluster.md", "docs/format.md")
 
 
 def earshot_lines(page: str) -> list[str]:
@@ -46,3 +49,20 @@ def test_the_readme_has_a_row_for_every_room() -> None:
     rows = re.findall(r"^\| ((?:`[a-z]+/` ?)+)\|", (ROOT / "README.md").read_text(), re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([a-z]+)/`", row)}
     assert named == {path.parent.name for path in ROOT.glob("pipeline/*/__init__.py")}
+
+
+def test_the_tables_of_the_format_page_are_those_of_the_schemas() -> None:
+    assert PAGE.read_text() == with_tables(PAGE.read_text()), "python -m tests.helpers.format_page writes them anew"
+
+
+@pytest.mark.parametrize("tool", [tool for tool in snippets(PAGE.read_text()) if tool != "Ray Data"])
+def test_every_way_to_read_a_workspace_that_the_format_page_shows_finds_all_kept_clips(
+    workspace: Workspace, tool: str
+) -> None:
+    rows = workspace.read_all("clips/base", CLIPS, ["clip_id", "outcome"]).to_pylist()
+    kept = {row["clip_id"] for row in rows if row["outcome"] == "kept"}
+    assert len(kept) == 48
+    found = {"root": workspace.root}
+    exec(snippets(PAGE.read_text())[tool], found)
+    keys = found["keys"] if "keys" in found else list(found["kept"]["clip_id"])
+    assert sorted(str(key) for key in keys) == sorted(kept)

@@ -14,7 +14,8 @@ from pipeline.selection.embeddings import to_column
 from pipeline.selection.leakage import audit
 from pipeline.selection.representatives import choose_represented
 from pipeline.storage import files
-from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
 from schemas.scores import SCORES
@@ -60,7 +61,6 @@ def write(workspace: Workspace, corpus: Corpus, splits: dict[str, str] | None = 
         clips = np.concatenate(list(videos.values())) if videos else np.zeros((0, 2, SIZE), np.float16)
         is_there = np.isfinite(clips).all(axis=(1, 2))
         columns = {
-            "model": pa.array(["m"] * len(names), pa.string()),
             "clip_id": pa.array([clip for _, clip in names], pa.string()),
             "video_id": pa.array([name for name, _ in names], pa.string()),
             "score": pa.array(np.full(len(names), 0.5, np.float32), mask=~is_there),
@@ -218,7 +218,7 @@ def use(place: Workspace, name: str) -> None:
         rows = []
         for video in place.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist():
             group = found.get(video["video_id"], {"split": video["split"]})
-            row = {"selection": name, "clip_id": f"{video['video_id']}_00000000", "video_id": video["video_id"]}
+            row = {"clip_id": f"{video['video_id']}_00000000", "video_id": video["video_id"]}
             row |= {"part": part, "split": group["split"], "kept": video["video_id"] not in refused}
             rows.append(row | {"reason": "near_duplicate" if video["video_id"] in refused else "kept"})
         place.commit(f"selections/{name}", part, from_rows(rows, SELECTIONS, part), SELECTIONS)
@@ -257,7 +257,7 @@ def test_a_run_that_was_killed_between_two_parts_ends_as_if_it_had_not_been(lost
     whole = find(place)
     assert len({row["group_id"] for row in whole.values()}) == 4
     for part in lost:
-        files.local_path(place.uri("duplicates/s", f"{part}.parquet")).unlink()
+        files.local_path(place.part_uri("duplicates/s", part)).unlink()
     assert find(place) == whole
 
 

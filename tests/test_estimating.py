@@ -19,7 +19,8 @@ from pipeline.estimate.stratified_sampling import Range, Stratum, draw
 from pipeline.estimate.usage import Metered, usage_folder
 from pipeline.formatting import format_number
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.usage import USAGE
 from schemas.videos import COLLECTION
 
@@ -158,10 +159,10 @@ def test_what_cutting_took_is_counted_from_its_tables_tars_and_usage(metered: Wo
 
 
 def test_parts_that_are_not_cut_and_their_leftovers_are_not_counted(workspace: Workspace) -> None:
-    Path(workspace.uri(VIDEOS_FOLDER, "00001.parquet")).unlink()  # the last file of a part: it is not finished
+    Path(workspace.part_uri(VIDEOS_FOLDER, "00001")).unlink()  # the last file of a part: it is not finished
     took = actual(workspace)
     assert (took["parts"], took["videos"], took["clips"]) == (1, 6, 24)
-    assert took["tar_bytes"] == Path(workspace.uri(CLIPS_FOLDER, "00000.tar")).stat().st_size
+    assert took["tar_bytes"] == Path(workspace.tar_uri(CLIPS_FOLDER, "00000")).stat().st_size
     assert actual(Workspace(workspace.uri("elsewhere")))["parts"] == 0
 
 

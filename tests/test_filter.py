@@ -3,7 +3,6 @@
 import collections
 import json
 import os
-import shutil
 import signal
 from pathlib import Path
 
@@ -23,7 +22,9 @@ from pipeline.errors import ConfigError
 from pipeline.hashing import hash_bytes
 from pipeline.selection.materializing import MaterializePart, MaterializingConfig, plan_shards
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.lineage import places
+from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
@@ -45,7 +46,7 @@ def scored(workspace: Workspace) -> Workspace:
         videos = workspace.read(VIDEOS_FOLDER, part, VIDEOS)["video_id"].to_pylist()
         content = {video: 0 if i == 0 else 1 + 10 * number + i for i, video in enumerate(videos)}
         rows = np.eye(32, dtype=np.float16)[[content[video] for video in clips["video_id"].to_pylist()]]
-        columns = {"model": ["m"] * len(clips), "clip_id": clips["clip_id"], "video_id": clips["video_id"]}
+        columns = {"clip_id": clips["clip_id"], "video_id": clips["video_id"]}
         columns |= {"score": rng.random(len(clips)).astype(np.float32)}
         columns |= {f"{side}_embedding": pa.array(list(rows)) for side in ("audio", "visual")}
         workspace.commit("scores/m", part, pa.table(columns, schema=SCORES), SCORES)
@@ -58,8 +59,10 @@ def selected(workspace: Workspace) -> list[dict]:
     return workspace.read_all("selections/s", SELECTIONS).to_pylist()
 
 
-def content(folder: str) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.name != "_stage.json"}
+def content(workspace: Workspace, stage: str) -> dict[str, bytes]:
+    """Bytes of the parts of a stage: of its table, and of its tars if it has any."""
+    entries = [entry for place in places(workspace, stage)[:2] for entry in files.list_files(place)]
+    return {entry.uri: files.read_bytes(entry.uri) for entry in entries if "/usage/" not in entry.uri}
 
 
 @pytest.fixture
@@ -87,13 +90,13 @@ def test_a_selection_has_its_number_of_clips_its_facts_and_one_of_two_uploads(
     assert "; 1 videos are represented by another upload; audit" in output
     assert "1 groups of duplicates" in output
 
-    before = content(session.workspace.uri("selections/s"))
+    before = content(session.workspace, "selections/s")
     find(session, "s", "m")
     select(session, "s", "m")
     output = capfd.readouterr().out
     assert "duplicates: nothing to do, every part is compared; 1 groups of uploads" in output
     assert "nothing to do, every clip is decided; audit of the whole workspace: " in output
-    assert content(session.workspace.uri("selections/s")) == before
+    assert content(session.workspace, "selections/s") == before
 
 
 def test_a_selection_that_keeps_nothing_says_so_and_what_refused_most(
@@ -132,17 +135,17 @@ def test_shards_end_the_same_after_a_kill_and_a_selection_that_grew_is_refused(
     find(session, "s", "m")
     select(session, "s", "m")
     materialize(session, "s")
-    before = content(workspace.uri("materialized/s"))
+    before = content(workspace, "materialized/s")
     assert "15 clips in" in capfd.readouterr().out
     shard = workspace.parts("materialized/s")[0]
-    for name in (f"{shard}.parquet", f"{shard}.tar"):
-        files.local_path(workspace.uri("materialized/s", name)).unlink()
+    for uri in (workspace.part_uri("materialized/s", shard), workspace.tar_uri("materialized/s", shard)):
+        files.delete(uri)
     materialize(session, "s")
-    assert content(workspace.uri("materialized/s")) == before
+    assert content(workspace, "materialized/s") == before
     materialize(session, "s")
     assert "nothing to do, every shard is written" in capfd.readouterr().out
 
-    files.local_path(workspace.uri("selections/s", "00001.parquet")).rename(workspace.uri("selections/s", "later"))
+    files.local_path(workspace.part_uri("selections/s", "00001")).rename(workspace.uri("later"))
     with pytest.raises(ConfigError, match="selections/s parts"):
         materialize(session, "s")
 
@@ -152,33 +155,33 @@ def test_a_worker_that_dies_while_it_writes_a_shard_costs_no_clip(session: Sessi
     find(session, "s", "m")
     select(session, "s", "m")
     materialize(session, "s")
-    folder, mark = Path(workspace.uri("materialized/s")), tmp_path / "killed"
-    before = content(str(folder))
-    shutil.rmtree(folder)
+    mark, before = tmp_path / "killed", content(workspace, "materialized/s")
+    for uri in before:
+        files.delete(uri)
     plan = plan_shards(workspace, "s", MaterializingConfig(clips_per_shard=4), session.seed)
 
     def write(shard: str) -> dict[str, int]:
         if not mark.exists():
             mark.touch()
-            folder.mkdir()
-            (folder / f"{shard}.tar").write_bytes(before[f"{shard}.tar"][:5000])
+            uri = workspace.tar_uri("materialized/s", shard)
+            Path(uri).write_bytes(before[uri][:5000])
             os.kill(os.getpid(), signal.SIGKILL)
         return MaterializePart(workspace, "s", plan, session.seed)(shard)
 
     done = dict(map_parts(write, list(plan.shards), FILTERING))
     assert sum(counts["clips"] for counts in done.values()) == 15
     assert mark.exists()
-    assert content(str(folder)) == before
+    assert content(workspace, "materialized/s") == before
 
 
 def test_a_killed_selection_goes_on_with_its_thresholds_though_clips_have_arrived(session: Session) -> None:
     workspace = session.workspace
-    later = files.local_path(workspace.uri("scores/m", "00001.parquet"))
+    later = files.local_path(workspace.part_uri("scores/m", "00001"))
     hidden = later.rename(later.with_suffix(".later"))
     find(session, "s", "m")
     select(session, "s", "m")
     first = selected(workspace)
-    files.local_path(workspace.uri("selections/s", "00000.parquet")).unlink()
+    files.local_path(workspace.part_uri("selections/s", "00000")).unlink()
     hidden.rename(later)
     find(session, "s", "m")
     select(session, "s", "m")
@@ -187,7 +190,7 @@ def test_a_killed_selection_goes_on_with_its_thresholds_though_clips_have_arrive
 
 def test_parts_that_arrive_later_are_held_against_the_first_run(session: Session) -> None:
     workspace = session.workspace
-    later = files.local_path(workspace.uri("scores/m", "00001.parquet"))
+    later = files.local_path(workspace.part_uri("scores/m", "00001"))
     later.rename(later.with_suffix(".later"))
     find(session, "s", "m")
     select(session, "s", "m")
@@ -205,8 +208,8 @@ def test_parts_that_arrive_later_are_held_against_the_first_run(session: Session
 
 def test_a_selection_waits_for_the_labels_of_parts_that_arrived(session: Session) -> None:
     workspace = session.workspace
-    workspace.begin("labels", {}, {})
-    workspace.commit("labels", workspace.parts(CLIPS_FOLDER)[0], LABELS.empty_table(), LABELS)
+    workspace.begin("labels/base", {}, {})
+    workspace.commit("labels/base", workspace.parts(CLIPS_FOLDER)[0], LABELS.empty_table(), LABELS)
     last = workspace.parts(CLIPS_FOLDER)[1]
     find(session, "s", "m")
     message = f"1 parts of scores/m are missing, first {last}."
@@ -217,19 +220,19 @@ def test_a_selection_waits_for_the_labels_of_parts_that_arrived(session: Session
 
 def test_a_selection_waits_for_the_duplicates_that_its_settings_ask_for(session: Session) -> None:
     workspace = session.workspace
-    with pytest.raises(ConfigError, match="duplicates/s: nothing there yet"):
+    with pytest.raises(ConfigError, match="selection=s: nothing there yet"):
         select(session, "s", "m")
-    later = files.local_path(workspace.uri("scores/m", "00001.parquet"))
+    later = files.local_path(workspace.part_uri("scores/m", "00001"))
     hidden = later.rename(later.with_suffix(".later"))
     find(session, "s", "m")
     hidden.rename(later)
-    with pytest.raises(ConfigError, match=r"duplicates/s: 1 parts of scores/m are missing, first 00001\.") as refusal:
+    with pytest.raises(ConfigError, match=r"selection=s: 1 parts of scores/m are missing, first 00001\.") as refusal:
         select(session, "s", "m")
     assert explain(refusal.value, "filter").endswith(
         f"Run `earshot duplicates --name s --root {workspace.root}` first."
     )
     other = open_session(workspace.root, "tiny", ["duplicates.similarity=0.9"], seed=1)
-    with pytest.raises(ConfigError, match=r"duplicates/s: found with .*0.95.* expected .*0.9"):
+    with pytest.raises(ConfigError, match=r"selection=s: found with .*0.95.* expected .*0.9"):
         select(other, "s", "m")
     with pytest.raises(ConfigError, match=r"duplicates.similarity = none: expected a cosine"):
         find(open_session(workspace.root, "tiny", seed=1), "t", "m")
@@ -256,17 +259,17 @@ def test_labelling_tells_coverage_agreement_and_where_the_conflicts_are(
     # half of the pairs agree; three of four votes are on_screen: (0.5 - 0.625) / (1 - 0.625)
     assert "Fleiss kappa -0.333 (observed 0.500, chance 0.625) over 8 clips" in output
     assert f"conflicts: 4 clips, first {videos[0]}_00000000, " in output
-    facts = workspace.stage("labels")
+    facts = workspace.stage("labels/base")
     assert (facts["num_judged"], facts["num_conflicts"], round(facts["fleiss_kappa"], 3)) == (10, 4, -0.333)
     assert facts["settings"]["labels"] == "my_onscreen_unanimous_clips.csv, votes.csv"
     assert facts["settings"]["content"]["votes.csv"] == hash_bytes((tmp_path / "votes.csv").read_bytes())
     again = ["label", "--root", workspace.root, "--set", "labeling.min_raters=2"]
-    stage_file = Path(workspace.uri("labels", "_stage.json"))
+    stage_file = Path(workspace.record_uri("labels/base"))
     finished, begun = stage_file.read_bytes(), {name: facts[name] for name in facts if name != "finished"}
     stage_file.write_text(json.dumps({name: begun[name] for name in begun if name not in ("num_judged", "num_kept")}))
     assert main([*again, *files[2:], *files[:2]]) == 0  # as after a kill between the last part and the end
     assert "nothing to do" in capfd.readouterr().out
-    assert json.loads(finished) | {"finished": 0} == workspace.stage("labels") | {"finished": 0}
+    assert json.loads(finished) | {"finished": 0} == workspace.stage("labels/base") | {"finished": 0}
     assert main([*again, *files[2:]]) == 2
     assert "holds work of other settings or inputs" in capfd.readouterr().err
 
@@ -285,11 +288,11 @@ def test_without_scores_the_rules_that_need_none_decide_and_those_that_do_are_re
         settings = ["filtering.keep_fraction=1", setting]
         name, _, value = setting.partition("=")
         with pytest.raises(
-            ConfigError, match=rf"scores/coincidence: nothing there yet, .* {name} = {value} \("
+            ConfigError, match=rf"scores/model=coincidence: nothing there yet, .* {name} = {value} \("
         ) as error:
             select(open_session(workspace.root, "tiny", settings, seed=1), "s")
         assert "earshot score --model coincidence" in explain(error.value, "filter")
-    with pytest.raises(ConfigError, match="scores/m: nothing there yet"):
+    with pytest.raises(ConfigError, match="scores/model=m: nothing there yet"):
         select(open_session(workspace.root, "tiny", ["filtering.keep_fraction=1"], seed=1), "s", "m")
     settings = ["filtering.keep_fraction=1", "filtering.licenses=CC0", "filtering.max_silent_fraction=0.5"]
     select(open_session(workspace.root, "tiny", settings, seed=1), "s")

@@ -15,7 +15,8 @@ from pipeline.selection.cutoffs import compute_cutoffs, find_candidates, load_or
 from pipeline.selection.deciding import DecidePart, summarize
 from pipeline.selection.filtering import ClipRules, FilteringConfig, check_values
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
@@ -33,7 +34,6 @@ def write_scores(workspace: Workspace, scores: dict[str, float]) -> None:
     for part in workspace.parts(CLIPS_FOLDER):
         clips = [row for row in workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist() if row["clip_id"] in scores]
         columns = {
-            "model": pa.array(["m"] * len(clips), pa.string()),
             "clip_id": pa.array([row["clip_id"] for row in clips], pa.string()),
             "video_id": pa.array([row["video_id"] for row in clips], pa.string()),
             "score": pa.array([scores[row["clip_id"]] for row in clips], pa.float32()),
@@ -169,7 +169,6 @@ def test_every_clip_has_the_decision_that_the_rules_give_it(
         assert row["kept"] == (row["reason"] == "kept")
         assert row["score"] == scores.get(row["clip_id"])
         assert row["label"] == labels.get(row["clip_id"])
-        assert row["selection"] == "s"
 
 
 def test_there_is_one_decision_for_every_clip_that_was_planned(workspace: Workspace, scores: dict[str, float]) -> None:
@@ -287,7 +286,7 @@ def test_labels_play_no_role_where_there_are_none(workspace: Workspace, scores: 
 
 
 def test_the_same_inputs_give_the_same_bytes(workspace: Workspace, scores: dict[str, float]) -> None:
-    uris = [workspace.uri("selections/s", f"{part}.parquet") for part in workspace.parts(CLIPS_FOLDER)]
+    uris = [workspace.part_uri("selections/s", part) for part in workspace.parts(CLIPS_FOLDER)]
     config = FilteringConfig(max_clips_per_video=1)
     decide(workspace, config)
     first = [files.read_bytes(uri) for uri in uris]

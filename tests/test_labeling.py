@@ -18,7 +18,8 @@ from pipeline.labels.labeling import (
     summarize_labels,
 )
 from pipeline.labels.ratings import read_judgements
-from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from pipeline.synthetic.planning import plan_scene
 from schemas.clips import CLIPS
 from schemas.fields import from_rows

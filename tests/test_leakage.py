@@ -7,7 +7,8 @@ import pytest
 from pipeline.errors import DataError
 from pipeline.selection.leakage import audit
 from pipeline.storage import files
-from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
 from schemas.materialized import MATERIALIZED
@@ -19,7 +20,7 @@ from schemas.videos import VIDEOS
 def select(place: Workspace, name: str, part: str, *clips: tuple[str, str, str, str | None]) -> None:
     """A part of a selection: (video, split, reason, label) of each clip."""
     rows = [
-        {"selection": name, "clip_id": f"{video}_{i:08d}", "video_id": video, "part": part, "kept": reason == "kept"}
+        {"clip_id": f"{video}_{i:08d}", "video_id": video, "part": part, "kept": reason == "kept"}
         | {"reason": reason, "split": split, "label": label}
         for i, (video, split, reason, label) in enumerate(clips)
     ]
@@ -33,7 +34,7 @@ def group(place: Workspace, name: str, part: str, group_id: str, *videos: str) -
 
 
 def mix(place: Workspace, name: str, first: str, sound: str, second: str | None, split: str) -> None:
-    row = {"mixtures": name, "example_id": "on_mom_00000", "eval_set": "on_mom", "kind": "NOn", "split": split}
+    row = {"example_id": "on_mom_00000", "eval_set": "on_mom", "kind": "NOn", "split": split}
     row |= {"first_clip_id": first, "sound_clip_id": sound, "second_clip_id": second}
     row |= {"label_source": "coincidence", "part": "on_mom-00000"}
     place.commit(f"mixtures/{name}", "on_mom-00000", from_rows([row], MIXTURES, "here"), MIXTURES)
@@ -189,7 +190,7 @@ def test_a_model_that_began_before_an_earlier_part_was_cut_is_named_if_a_copy_th
     place: Workspace,
 ) -> None:
     place.begin("models/m", {"selection": None, "splitting": {"validate_fraction": 0.1, "test_fraction": 0.1}}, {})
-    files.commit_bytes(place.uri("models/m", "parts.json"), b'["00001"]')
+    files.commit_bytes(place.record_uri("models/m", "parts"), b'["00001"]')
     cut(place, "00001", ("d", "train", "x", "/d"))
     cut(place, "00000", ("c", "test", "other", "/c"))
     audit(place)

@@ -22,12 +22,12 @@ from pipeline.models.tdcn import TDCNConfig
 from pipeline.models.towers import CoincidenceConfig
 from pipeline.selection.scoring import ScorePart
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, Workspace, report_folder
+from pipeline.storage.layout import CLIPS_FOLDER
+from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet, step_rng
 from pipeline.training.clipsets import load_selected, load_splits
 from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext, TrainingConfig
-from schemas.fields import table_name
 from schemas.reports import SUMMARY
 from tests.helpers import loudness_learner
 from tests.helpers.line_learner import Interrupted
@@ -150,12 +150,11 @@ def test_a_killed_training_ends_with_the_same_weights_and_the_model_has_rows_of_
         evaluation(part)  # checks the rows against their schemas
     assert evaluation.pending() == []
     for schema in evaluation.tables:
-        rows = workspace.read_all(report_folder("m", table_name(schema)), schema)
+        rows = workspace.read_all(evaluation.table(schema), schema)
         assert len(rows) > 0
-        assert set(rows["model"].to_pylist()) == {"m"}
     summary = evaluation.summarise()
-    commit_summary(workspace, "m", summary)
-    assert len(workspace.read_all(report_folder("m", "summary"), SUMMARY)) == len(summary)
+    commit_summary(evaluation, summary)
+    assert len(workspace.read_all(evaluation.table(SUMMARY), SUMMARY)) == len(summary)
     measured = {(row["eval_set"], row["metric"]) for row in summary}
     measured |= {("validation", metric) for metric in workspace.stage("models/m")["figures"]}
     assert {(headline.eval_set, headline.metric) for headline in evaluation.headlines} <= measured

@@ -22,7 +22,7 @@ def test_a_learner_of_one_file_trains_and_is_evaluated_queried_and_reported(
     monkeypatch.setitem(LEARNERS, "loudness", ENTRY)
     for name in [name for name in sys.modules if name.partition(".")[0] == "jobs"]:
         monkeypatch.delitem(sys.modules, name)  # what a new process would import, with the new entry
-    workspace.begin("clips", {}, {})
+    workspace.begin("clips/base", {}, {})
     root = ("--root", workspace.root)
 
     code, out, _ = earshot("train", "--help")

@@ -12,21 +12,21 @@ from pipeline.storage.workspace import Workspace
 
 # stage -> its inputs: the graph of `earshot run`, with a second coincidence model that only has scores
 STAGES = {
-    "clips": [],
-    "labels": [],
-    "models/c": ["clips"],
-    "models/d": ["clips"],
+    "clips/base": [],
+    "labels/base": [],
+    "models/c": ["clips/base"],
+    "models/d": ["clips/base"],
     "scores/c": ["models/c"],
     "scores/d": ["models/d"],
     "duplicates/s": ["scores/c"],
-    "selections/s": ["clips", "scores/c", "labels", "duplicates/s"],
+    "selections/s": ["clips/base", "scores/c", "labels/base", "duplicates/s"],
     "materialized/s": ["selections/s", "selections/s parts"],
     "mixtures/m": ["selections/s"],
-    "models/separation": ["clips", "selections/s", "models/c"],
-    "reports/model=separation": ["mixtures/m", "models/separation"],
-    "reports/model=c": ["scores/c"],
+    "models/separation": ["clips/base", "selections/s", "models/c"],
+    "reports/separation/m": ["mixtures/m", "models/separation"],
+    "reports/c/-": ["scores/c"],
 }
-BESIDE = ["training/c.parquet", "usage/score-c/00000.parquet", "usage/filter-s/00000.parquet", "earshot.json", "report"]
+BESIDE = ["training/c", "usage/score-c", "usage/filter-s", "videos/base", "collection", "usage/shard"]
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -35,8 +35,15 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
     workspace = Workspace(str(root))
     for folder, inputs in STAGES.items():
         workspace.begin(folder, {}, dict.fromkeys(inputs, "1"))
-        files.commit_bytes(workspace.uri(folder, "00000.parquet"), b"rows")
-    for name in BESIDE:
+        kind, _, name = folder.partition("/")
+        table = f"summary/{name}" if kind == "reports" else folder
+        is_model = kind == "models"
+        files.commit_bytes(
+            workspace.uri(folder, "model.pt") if is_model else workspace.part_uri(table, "00000"), b"rows"
+        )
+    for partition in BESIDE:
+        files.commit_bytes(workspace.part_uri(partition, "00000"), b"rows")
+    for name in ("earshot.json", "report.html"):
         files.commit_bytes(workspace.uri(name), b"{}")
     return workspace
 
@@ -48,13 +55,14 @@ def found(workspace: Workspace) -> set[str]:
 def test_everything_follows_from_clips_and_only_a_report_from_mixtures(place: Workspace) -> None:
     stages = list_stages(place)
     assert stages.keys() == STAGES.keys()
-    assert set(dependents(stages, "clips")) == STAGES.keys() - {"clips"}
-    assert dependents(stages, "mixtures/m") == ["reports/model=separation"]
+    assert set(dependents(stages, "collection")) == STAGES.keys()
+    assert set(dependents(stages, "clips/base")) == STAGES.keys() - {"clips/base"}
+    assert dependents(stages, "mixtures/m") == ["reports/separation/m"]
     assert dependents(stages, "scores/d") == []
-    selection = {"materialized/s", "mixtures/m", "models/separation", "reports/model=separation"}
+    selection = {"materialized/s", "mixtures/m", "models/separation", "reports/separation/m"}
     assert set(dependents(stages, "selections/s")) == selection
     assert set(dependents(stages, "duplicates/s")) == {"selections/s", *selection}
-    assert set(dependents(stages, "labels")) == {"selections/s", *selection}
+    assert set(dependents(stages, "labels/base")) == {"selections/s", *selection}
 
 
 def test_a_model_is_not_trained_again_while_others_are_made_from_it(place: Workspace) -> None:
@@ -66,7 +74,7 @@ def test_a_model_is_not_trained_again_while_others_are_made_from_it(place: Works
 
 def test_the_records_are_the_last_of_a_stages_files(place: Workspace) -> None:
     names = [files.relative(uri, place.root) for uri in list_outputs(place, "models/c")]
-    assert names == ["training/c.parquet", "models/c/00000.parquet", "models/c/_stage.json"]
+    assert names == ["models/c/model.pt", "tables/training/model=c/00000.parquet", "stages/models/c.json"]
 
 
 def test_clean_lists_and_then_removes_exactly_what_follows(
@@ -78,17 +86,16 @@ def test_clean_lists_and_then_removes_exactly_what_follows(
     assert "nothing is removed yet" in capsys.readouterr().out
     assert found(place) == before
     assert main([*arguments, "--yes"]) == 0
-    kept = {"clips", "labels", "models/d", "scores/d"}
-    expected = {name for name in before if name.rpartition("/")[0] in kept} | {"earshot.json", "report"}
+    names = ("base", "collection/", "shard", "models/d", "scores/d", "model=d", "earshot.json", "report.html")
+    expected = {path for path in before if any(name in path for name in names)}
+    assert len(expected) == 2 * len(("clips/base", "labels/base", "models/d", "scores/d")) + len(BESIDE[3:]) + 2
     assert {name for name in found(place) if not name.startswith(".locks")} == expected
     assert main([*arguments, "--yes"]) == 2
-    assert "Expected one of clips, models/d" in capsys.readouterr().err
+    assert "Expected one of collection, clips/base, labels/base, models/d, scores/d" in capsys.readouterr().err
 
 
-def test_clean_from_clips_starts_the_workspace_over(tmp_path: Path) -> None:
-    workspace = Workspace(str(tmp_path))
-    workspace.begin("clips", {}, {})
-    for name in ("earshot.json", "collection/00000.parquet", "videos/00000.parquet", "world/videos/a.mp4"):
-        files.commit_bytes(workspace.uri(name), b"{}")
-    assert main(["clean", "--root", str(tmp_path), "--from", "clips", "--yes"]) == 0
-    assert {name for name in found(workspace) if not name.startswith(".locks")} == {"world/videos/a.mp4"}
+def test_clean_from_the_collection_starts_the_workspace_over(place: Workspace, tmp_path: Path) -> None:
+    files.commit_bytes(place.uri("world/videos/a.mp4"), b"a user's own")
+    assert main(["clean", "--root", place.root, "--from", "collection", "--yes"]) == 0
+    left = {name for name in found(place) if not name.startswith((".locks", "logs"))}
+    assert left == {"report.html", "world/videos/a.mp4"}

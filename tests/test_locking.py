@@ -27,7 +27,7 @@ DRIVER = """
     import subprocess, sys, time
     from pipeline.storage.workspace import Workspace
     from pipeline.storage.locking import claim
-    with claim(Workspace(sys.argv[1]), "clips"):
+    with claim(Workspace(sys.argv[1]), "clips/base"):
         child = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL)
         print(child.pid, flush=True)
         time.sleep(60)
@@ -69,10 +69,10 @@ def driver(workspace: Workspace) -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 
 def lease(workspace: Workspace) -> str:
-    return workspace.uri(".locks", "clips.json")
+    return workspace.uri(".locks", "clips/base.json")
 
 
-def is_free(workspace: Workspace, folder: str = "clips") -> bool:
+def is_free(workspace: Workspace, folder: str = "clips/base") -> bool:
     try:
         with claim(workspace, folder):
             return True
@@ -82,9 +82,9 @@ def is_free(workspace: Workspace, folder: str = "clips") -> bool:
 
 def test_a_second_driver_stops_and_names_the_first(workspace: Workspace) -> None:
     with driver(workspace) as (first, _):
-        with pytest.raises(ConfigError) as error, claim(workspace, "clips"):
+        with pytest.raises(ConfigError) as error, claim(workspace, "clips/base"):
             pass
-        assert f"{workspace.root}/clips: process {first.pid} on " in str(error.value)
+        assert f"{workspace.root}/clips/base: process {first.pid} on " in str(error.value)
         assert is_free(workspace, "scores/coincidence")
 
 
@@ -101,7 +101,7 @@ def test_a_killed_driver_holds_nothing_though_its_child_lives(workspace: Workspa
 def test_a_driver_that_ends_lets_go(workspace: Workspace, error: Exception | None) -> None:
     for _ in range(2):
         try:
-            with claim(workspace, "clips"):
+            with claim(workspace, "clips/base"):
                 assert not is_free(workspace)
                 if error is not None:
                     raise error
@@ -110,16 +110,16 @@ def test_a_driver_that_ends_lets_go(workspace: Workspace, error: Exception | Non
 
 
 def test_a_lock_is_neither_a_part_nor_a_file_of_its_folder(workspace: Workspace) -> None:
-    with claim(workspace, "clips"):
-        assert workspace.parts("clips") == []
-        assert list(files.list_files(workspace.uri("clips"))) == []
+    with claim(workspace, "clips/base"):
+        assert workspace.parts("clips/base") == []
+        assert list(files.list_files(workspace.uri("clips/base"))) == []
 
 
 def test_a_root_that_cannot_be_written_to_is_the_users_mistake(tmp_path: Path) -> None:
     (tmp_path / "root").write_text("a file")
     with (
-        pytest.raises(ConfigError, match=r"root/clips: cannot be written to"),
-        claim(Workspace(f"{tmp_path}/root"), "clips"),
+        pytest.raises(ConfigError, match=r"root/clips/base: cannot be written to"),
+        claim(Workspace(f"{tmp_path}/root"), "clips/base"),
     ):
         pass
 
@@ -131,9 +131,9 @@ def test_where_files_cannot_be_locked_the_run_goes_on_with_a_warning(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with claim(Workspace(str(tmp_path)), "clips"):
+    with claim(Workspace(str(tmp_path)), "clips/base"):
         pass
-    assert f"{tmp_path}/clips: this filesystem cannot lock" in capsys.readouterr().err
+    assert f"{tmp_path}/clips/base: this filesystem cannot lock" in capsys.readouterr().err
 
 
 def elsewhere(**changes: Any) -> bytes:
@@ -144,7 +144,7 @@ def elsewhere(**changes: Any) -> bytes:
 @pytest.mark.usefixtures("hasty")
 def test_a_lease_that_nobody_renews_is_taken_over_and_the_wait_is_announced(bucket: Workspace, capsys: Any) -> None:
     files.commit_bytes(lease(bucket), elsewhere())
-    with claim(bucket, "clips"):
+    with claim(bucket, "clips/base"):
         assert json.loads(files.read_bytes(lease(bucket)))["pid"] == os.getpid()
     assert not files.exists(lease(bucket))
     output = capsys.readouterr().err
@@ -154,9 +154,9 @@ def test_a_lease_that_nobody_renews_is_taken_over_and_the_wait_is_announced(buck
 
 @pytest.mark.usefixtures("hasty")
 def test_a_lease_that_another_machine_renews_is_respected(bucket: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    with claim(bucket, "clips"):
+    with claim(bucket, "clips/base"):
         monkeypatch.setattr(locking, "_machine", lambda: "another boot")
-        with pytest.raises(ConfigError, match=f"process {os.getpid()} on "), claim(bucket, "clips"):
+        with pytest.raises(ConfigError, match=f"process {os.getpid()} on "), claim(bucket, "clips/base"):
             pass
         assert json.loads(files.read_bytes(lease(bucket)))["pid"] == os.getpid()
 
@@ -181,7 +181,7 @@ def test_of_two_that_watch_a_lease_die_the_second_leaves_the_firsts_alone(
     monkeypatch.setattr(locking, "EXPIRE_S", 0.2)
     monkeypatch.setattr(files, "delete_if", delete_if)
     files.commit_bytes(lease(bucket), elsewhere())
-    with pytest.raises(ConfigError, match="process 8 on 'far'"), claim(bucket, "clips"):
+    with pytest.raises(ConfigError, match="process 8 on 'far'"), claim(bucket, "clips/base"):
         pass
     assert files.read_bytes(lease(bucket)) == elsewhere(pid=8)
 
@@ -222,7 +222,7 @@ def test_a_driver_that_ignores_interrupts_is_terminated_when_its_lease_was_taken
         time.sleep(60)
 
     try:
-        with pytest.raises(SystemExit), claim(bucket, "clips"):
+        with pytest.raises(SystemExit), claim(bucket, "clips/base"):
             work()
     finally:
         signal.signal(signal.SIGINT, before[0])
@@ -239,14 +239,14 @@ def test_a_driver_whose_lease_was_taken_over_stops(bucket: Workspace, taken: byt
             files.commit_bytes(lease(bucket), taken)
         time.sleep(60)
 
-    with pytest.raises(ConfigError, match=r"clips: .* is at work on it"), claim(bucket, "clips"):
+    with pytest.raises(ConfigError, match=r"clips/base: .* is at work on it"), claim(bucket, "clips/base"):
         work()
     assert files.exists(lease(bucket)) == (taken is not None)  # the other's is left alone
 
 
 @pytest.mark.usefixtures("hasty")
 def test_an_interrupt_by_hand_stays_an_interrupt(bucket: Workspace) -> None:
-    with pytest.raises(KeyboardInterrupt), claim(bucket, "clips"):
+    with pytest.raises(KeyboardInterrupt), claim(bucket, "clips/base"):
         raise KeyboardInterrupt
     assert not files.exists(lease(bucket))
 
@@ -265,7 +265,7 @@ def test_a_store_that_does_not_answer_for_a_while_costs_no_lease(
             raise EndpointConnectionError(endpoint_url=uri)
         return read(uri)
 
-    with claim(bucket, "clips"):
+    with claim(bucket, "clips/base"):
         monkeypatch.setattr(files, "read_bytes", read_bytes)
         while json.loads(read(lease(bucket)))["renewals"] < 2:
             time.sleep(0.05)
@@ -280,7 +280,7 @@ def test_a_store_that_is_gone_at_the_end_does_not_hide_why_the_run_failed(
         raise EndpointConnectionError(endpoint_url=uri)
 
     monkeypatch.setattr(files, "read_bytes", read_bytes)  # which a fresh lease does not need
-    with pytest.raises(RuntimeError, match="half way"), claim(bucket, "clips"):
+    with pytest.raises(RuntimeError, match="half way"), claim(bucket, "clips/base"):
         raise RuntimeError("half way")
 
 

@@ -14,7 +14,8 @@ from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
 from pipeline.evaluation.match_evaluation import MatchEvaluation, draw_others
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
@@ -29,7 +30,6 @@ def write_embeddings(workspace: Workspace, audio: np.ndarray, visual: np.ndarray
         clips = workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist()
         places = [videos.index(clip["video_id"]) for clip in clips]
         columns = {
-            "model": pa.array(["c"] * len(clips), pa.string()),
             "clip_id": pa.array([clip["clip_id"] for clip in clips], pa.string()),
             "video_id": pa.array([clip["video_id"] for clip in clips], pa.string()),
             "score": pa.array([0.5] * len(clips), pa.float32()),
@@ -84,12 +84,12 @@ def test_the_other_sound_is_of_another_video_and_of_each_alike() -> None:
 def test_a_summary_is_written_once_all_clips_are_scored_and_again_when_more_is_known(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    session, report = Session(workspace, preset("tiny"), 0, None), "reports/model=c"
+    session, report = Session(workspace, preset("tiny"), 0, None), "reports/c/-"
     workspace.begin("models/c", {"learner": "coincidence", "splitting": SplittingConfig()}, {})
     evaluate(session, "c", "default")
     assert "Run `earshot score --model c --root " in capsys.readouterr().out
     write_embeddings(workspace, np.eye(12), np.eye(12))
-    files.delete(workspace.uri("scores/c", "00001.parquet"))
+    files.delete(workspace.part_uri("scores/c", "00001"))
     workspace.begin("scores/c", {}, {"models/c": "one"})
     evaluate(session, "c", "default")
     assert "Run `earshot score --model c --root " in capsys.readouterr().out
@@ -116,10 +116,11 @@ def test_a_summary_is_written_once_all_clips_are_scored_and_again_when_more_is_k
     evaluate(session, "c", "default")
     assert "match_auc 1 of 32 (held_out_pairs)" in capsys.readouterr().out
 
-    shutil.rmtree(workspace.uri("scores/c"))
+    shutil.rmtree(workspace.table("scores/c"))
+    files.delete(workspace.record_uri("scores/c"))
     workspace.begin("scores/c", {}, {"models/c": "trained anew"})
     write_embeddings(workspace, np.eye(12), np.eye(12))
-    with pytest.raises(ConfigError, match=r"reports/model=c: holds work of other"):
+    with pytest.raises(ConfigError, match=r"summary/model=c/mixtures=-: holds work of other"):
         evaluate(session, "c", "default")
 
 

@@ -10,7 +10,8 @@ from pipeline.clips.tars import read_sequence
 from pipeline.errors import DataError
 from pipeline.selection.materializing import MaterializePart, MaterializingConfig, Plan, _deal, plan_shards
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
@@ -31,7 +32,7 @@ def kept(workspace: Workspace) -> dict[str, str]:
         for clip in workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist():
             row = {name: clip[name] for name in ("clip_id", "video_id", "part")}
             is_kept = clip["start_s"] < 3
-            row |= {"selection": "s", "kept": is_kept, "reason": "kept" if is_kept else "low_score"}
+            row |= {"kept": is_kept, "reason": "kept" if is_kept else "low_score"}
             rows.append(row | {"split": splits[clip["video_id"]], "score": 0.5})
             if is_kept:
                 found[clip["clip_id"]] = splits[clip["video_id"]]
@@ -49,8 +50,9 @@ def materialize(workspace: Workspace, seed: int = 0) -> Plan:
 
 
 def content(workspace: Workspace) -> dict[str, bytes]:
-    folder = Path(workspace.uri("materialized/s"))
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    folders = (workspace.uri("materialized/s"), workspace.table("materialized/s"))
+    entries = [entry for folder in folders for entry in files.list_files(folder)]
+    return {files.relative(entry.uri, workspace.root): files.read_bytes(entry.uri) for entry in entries}
 
 
 def test_every_kept_clip_is_in_one_shard_of_its_split_with_its_bytes(
@@ -69,7 +71,7 @@ def test_every_kept_clip_is_in_one_shard_of_its_split_with_its_bytes(
     for part in workspace.parts("materialized/s"):
         keys = workspace.read("materialized/s", part, MATERIALIZED)["clip_id"].to_pylist()
         assert len(keys) <= 6
-        assert [key for key, _ in read_sequence(Path(workspace.uri("materialized/s", f"{part}.tar")), keys)] == keys
+        assert [key for key, _ in read_sequence(Path(workspace.tar_uri("materialized/s", part)), keys)] == keys
 
 
 def test_a_shard_that_a_killed_worker_did_not_finish_has_the_same_bytes(
@@ -79,8 +81,8 @@ def test_a_shard_that_a_killed_worker_did_not_finish_has_the_same_bytes(
     before = content(workspace)
     assert len(before) == 2 * (3 + 2 + 2)  # 15, 9 and 12 clips of the splits, 6 in a shard
     folder = Path(workspace.uri("materialized/s"))
-    (folder / "train-00001.parquet").unlink()  # the tar alone is no finished part
-    (folder / "test-00000.parquet").unlink()
+    Path(workspace.part_uri("materialized/s", "train-00001")).unlink()  # the tar alone is no finished part
+    Path(workspace.part_uri("materialized/s", "test-00000")).unlink()
     (folder / "test-00000.tar").write_bytes(b"half")
     materialize(workspace)
     assert content(workspace) == before
@@ -151,13 +153,13 @@ def test_a_tar_that_is_not_the_one_its_rows_describe_is_refused(workspace: Works
     with pytest.raises(DataError, match="which is not the clip its rows describe"):
         MaterializePart(workspace, "s", plan, 0)(shard)
     assert workspace.parts("materialized/s") == []
-    assert not files.exists(workspace.uri("materialized/s", f"{shard}.tar"))
+    assert not files.exists(workspace.tar_uri("materialized/s", shard))
 
 
 def test_a_selection_of_clips_that_are_gone_is_refused(workspace: Workspace, kept: dict[str, str]) -> None:
     rows = workspace.read(CLIPS_FOLDER, "00001", CLIPS).to_pylist()
     workspace.commit(CLIPS_FOLDER, "00001", from_rows(rows[1:], CLIPS, "here"), CLIPS)
-    with pytest.raises(DataError, match=r"selections/s/00001.* keeps clips that clips/00001 does not hold"):
+    with pytest.raises(DataError, match=r"selection=s/00001.* keeps clips that clips/base/00001 does not hold"):
         plan_shards(workspace, "s", CONFIG, 0)
 
 
@@ -166,13 +168,9 @@ def test_shards_in_a_bucket_have_the_bytes_of_those_on_a_disk(
 ) -> None:
     materialize(workspace)
     remote = Workspace(f"{s3_bucket}/materializing")
-    for folder in (CLIPS_FOLDER, "selections/s"):
-        for entry in files.list_files(workspace.uri(folder)):
-            uri = remote.uri(folder, files.relative(entry.uri, workspace.uri(folder)))
+    for entry in files.list_files(workspace.root):
+        if "materialized" not in entry.uri:
+            uri = remote.uri(files.relative(entry.uri, workspace.root))
             files.commit_bytes(uri, files.read_bytes(entry.uri))
     materialize(remote)
-    found = {
-        files.relative(entry.uri, remote.uri("materialized/s")): files.read_bytes(entry.uri)
-        for entry in files.list_files(remote.uri("materialized/s"))
-    }
-    assert found == content(workspace)
+    assert content(remote) == content(workspace)

@@ -15,7 +15,8 @@ from pipeline.clips.splitting import SplittingConfig
 from pipeline.clips.tars import read_sequence
 from pipeline.evaluation.mixing import EVAL_SETS, MixingConfig, MixPart, plan_mixtures
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.mixtures import MIXTURES
@@ -36,7 +37,7 @@ def select(workspace: Workspace, is_labelled: bool) -> dict[str, dict]:
             number = int(clip["video_id"].split("-")[0].removeprefix("world_"))
             row = {name: clip[name] for name in ("clip_id", "video_id", "part")}
             label = ("on_screen", "off_screen")[number % 2] if is_labelled else None
-            row |= {"selection": "s", "kept": clip["start_s"] < 3, "reason": "kept", "score": 0.5, "label": label}
+            row |= {"kept": clip["start_s"] < 3, "reason": "kept", "score": 0.5, "label": label}
             decided.append(row | {"split": splits[clip["video_id"]]})
         workspace.commit("selections/s", part, from_rows(decided, SELECTIONS, part), SELECTIONS)
         rows += decided
@@ -50,7 +51,7 @@ class Mixed:
         self.workspace = workspace
         self.clips = select(workspace, is_labelled)
         source = "labels.csv" if is_labelled else None
-        planned = plan_mixtures(workspace, "m", "s", config, seed, source)
+        planned = plan_mixtures(workspace, "s", config, seed, source)
         work = MixPart(workspace, "m", "s", config, planned)
         self.counts = {part: work(part)["examples"] for part in planned}
         self.rows = workspace.read_all("mixtures/m", MIXTURES).to_pylist()
@@ -62,7 +63,7 @@ class Mixed:
         found: dict[str, dict[str, bytes]] = {}
         for part in self.counts:
             keys = [row["example_id"] for row in self.rows if row["part"] == part]
-            found |= read_sequence(files.local_path(self.workspace.uri("mixtures/m", f"{part}.tar")), keys)
+            found |= read_sequence(files.local_path(self.workspace.tar_uri("mixtures/m", part)), keys)
         return found
 
     def files(self) -> dict[str, bytes]:
@@ -187,7 +188,7 @@ def test_labels_of_one_kind_only_are_not_enough_and_coincidence_decides(workspac
     for part in workspace.parts("selections/s"):
         rows = [row | {"label": "on_screen"} for row in workspace.read("selections/s", part, SELECTIONS).to_pylist()]
         workspace.commit("selections/s", part, from_rows(rows, SELECTIONS, part), SELECTIONS)
-    planned = plan_mixtures(workspace, "m", "s", CONFIG, 0, "labels.csv")
+    planned = plan_mixtures(workspace, "s", CONFIG, 0, "labels.csv")
     assert {example.row["label_source"] for examples in planned.values() for example in examples} == {"coincidence"}
 
 
@@ -198,5 +199,5 @@ def test_one_video_makes_single_on_screen_mixtures_only(workspace: Workspace, wo
         rows = workspace.read("selections/s", part, SELECTIONS).to_pylist()
         rows = [row | {"kept": row["kept"] and (row["split"] != "test" or row["video_id"] == alone)} for row in rows]
         workspace.commit("selections/s", part, from_rows(rows, SELECTIONS, part), SELECTIONS)
-    planned = plan_mixtures(workspace, "m", "s", CONFIG, 0, None)
+    planned = plan_mixtures(workspace, "s", CONFIG, 0, None)
     assert list(planned) == ["on_single-00000"]

@@ -21,7 +21,7 @@ from pipeline.models.separator import SeparationConfig
 from pipeline.models.tdcn import TDCNConfig
 from pipeline.models.towers import CoincidenceConfig
 from pipeline.storage import files
-from pipeline.storage.workspace import Workspace, report_folder
+from pipeline.storage.workspace import Workspace
 from pipeline.training.clipsets import load_clips
 from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext, TrainingConfig
@@ -61,22 +61,21 @@ def evaluated(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspa
 
 def test_every_frozen_example_has_its_row_and_a_row_per_source(evaluated: Workspace) -> None:
     mixtures = evaluated.read_all("mixtures/m", MIXTURES).to_pylist()
-    examples = evaluated.read_all(report_folder("s", "examples"), EXAMPLES).to_pylist()
-    sources = evaluated.read_all(report_folder("s", "sources"), SOURCES).to_pylist()
+    examples = evaluated.read_all("examples/s/m", EXAMPLES).to_pylist()
+    sources = evaluated.read_all("sources/s/m", SOURCES).to_pylist()
     names = sorted((row["eval_set"], row["example_id"]) for row in mixtures)
     assert len(names) == 4 * 4  # four test videos, a clip of each, in four sets
     assert sorted((row["eval_set"], row["example_id"]) for row in examples) == names
     num_sources = CONFIG.model.num_sources
     expected = sorted((*name, source) for name in names for source in range(num_sources))
     assert sorted((row["eval_set"], row["example_id"], row["source"]) for row in sources) == expected
-    assert {row["model"] for row in examples + sources} == {"s"}
 
 
 def test_the_input_of_a_row_is_the_si_snr_of_the_mixture_against_its_first_sound(evaluated: Workspace) -> None:
     mixtures = {row["example_id"]: row for row in evaluated.read_all("mixtures/m", MIXTURES).to_pylist()}
     clips = load_clips(evaluated, "all", "test")
     numbers = {clips.clip_id(number): number for number in range(len(clips))}
-    rows = evaluated.read_all(report_folder("s", "examples"), EXAMPLES).to_pylist()
+    rows = evaluated.read_all("examples/s/m", EXAMPLES).to_pylist()
     for row in rows:
         mixture = mixtures[row["example_id"]]
         assert (row["osr_db"] is None) == (row["si_snr_db"] is not None) == row["eval_set"].startswith("on")
@@ -89,12 +88,12 @@ def test_the_input_of_a_row_is_the_si_snr_of_the_mixture_against_its_first_sound
 
 
 def test_evaluating_again_in_other_batches_changes_last_digits_only(evaluated: Workspace) -> None:
-    before = evaluated.read_all(report_folder("s", "examples"), EXAMPLES).to_pylist()
+    before = evaluated.read_all("examples/s/m", EXAMPLES).to_pylist()
     evaluate = OnScreenEvaluation(evaluated, "s", "m")
     evaluate.batch_size = 3
     for part in evaluated.parts("mixtures/m"):
         evaluate(part)
-    after = evaluated.read_all(report_folder("s", "examples"), EXAMPLES).to_pylist()
+    after = evaluated.read_all("examples/s/m", EXAMPLES).to_pylist()
     for first, second in zip(before, after, strict=True):
         assert first["example_id"] == second["example_id"]
         for name in ("si_snr_db", "osr_db"):
@@ -107,8 +106,7 @@ def figures(rows: list[dict]) -> dict[tuple[str, str], dict]:
 
 def write_reports(workspace: Workspace, examples: list[dict], sources: list[dict]) -> None:
     for table, rows, schema in (("examples", examples, EXAMPLES), ("sources", sources, SOURCES)):
-        rows = [{"model": "r"} | row for row in rows]
-        workspace.commit(report_folder("r", table), "x-00000", from_rows(rows, schema, "here"), schema)
+        workspace.commit(f"{table}/r/m", "x-00000", from_rows(rows, schema, "here"), schema)
 
 
 def test_figures_are_the_medians_of_their_set(tmp_path: Path) -> None:
@@ -120,7 +118,7 @@ def test_figures_are_the_medians_of_their_set(tmp_path: Path) -> None:
     ]
     examples += [{"eval_set": "off_mom", "example_id": f"b{i}", "osr_db": v} for i, v in enumerate([1.0, 8.0])]
     write_reports(workspace, examples, [])
-    found = figures(OnScreenEvaluation(workspace, "r").summarise())
+    found = figures(OnScreenEvaluation(workspace, "r", "m").summarise())
     expected = {
         ("on_mom", "median_si_snr_db"): (4.0, 3),
         ("on_mom", "median_si_snr_input_db"): (0.5, 4),
@@ -134,8 +132,8 @@ def test_figures_are_the_medians_of_their_set(tmp_path: Path) -> None:
     for key, (value, n) in expected.items():
         assert (found[key]["value"], found[key]["n"]) == (value, n)
     assert not any(key[0].startswith("off") and "si_snr" in key[1] for key in found)
-    commit_summary(workspace, "r", list(found.values()))
-    assert workspace.read(report_folder("r", "summary"), "00000", SUMMARY).num_rows == len(found)
+    commit_summary(OnScreenEvaluation(workspace, "r", "m"), list(found.values()))
+    assert workspace.read("summary/r/m", "00000", SUMMARY).num_rows == len(found)
 
 
 def test_the_area_under_the_curve_is_sklearns_with_powers_as_weights(tmp_path: Path) -> None:
@@ -147,7 +145,7 @@ def test_the_area_under_the_curve_is_sklearns_with_powers_as_weights(tmp_path: P
         for i, (p, w, t) in enumerate(zip(probability, weight, truth, strict=True))
     ]
     write_reports(workspace, [], sources)
-    row = figures(OnScreenEvaluation(workspace, "r").summarise())["all", "auc_roc"]
+    row = figures(OnScreenEvaluation(workspace, "r", "m").summarise())["all", "auc_roc"]
     assert row["value"] == pytest.approx(roc_auc_score(truth, probability, sample_weight=weight))
     assert row["n"] == 50
 
@@ -159,7 +157,7 @@ def test_a_model_that_is_not_there_is_refused(workspace: Workspace) -> None:
 
 def test_examples_are_committed_last_because_they_make_a_part_finished(evaluated: Workspace) -> None:
     times = [
-        files.local_path(evaluated.uri(report_folder("s", table), "on_mom-00000.parquet")).stat().st_mtime_ns
+        files.local_path(evaluated.part_uri(f"{table}/s/m", "on_mom-00000")).stat().st_mtime_ns
         for table in ("sources", "examples")
     ]
     assert times == sorted(times)

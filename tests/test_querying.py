@@ -4,8 +4,8 @@ import pytest
 from pipeline.errors import ConfigError, DataError
 from pipeline.reports.querying import describe, query, query_all, tables
 from pipeline.storage import files
-from pipeline.storage.workspace import Workspace, report_folder
-from schemas.fields import from_rows, table_name
+from pipeline.storage.workspace import Workspace
+from schemas.fields import from_rows, partition_columns, table_name
 from schemas.reports import SUMMARY
 from schemas.scores import SCORES
 from schemas.videos import VIDEOS
@@ -17,13 +17,12 @@ def video_row(video_id, outcome="kept", part="00000", **facts):
 
 
 def commit_videos(workspace, part, rows):
-    workspace.commit("videos", part, from_rows(rows, VIDEOS, part), VIDEOS)
+    workspace.commit("videos/base", part, from_rows(rows, VIDEOS, part), VIDEOS)
 
 
 def commit_scores(workspace, model, part, scores):
     rows = [
         {
-            "model": model,
             "clip_id": f"{part}_{i}",
             "video_id": part,
             "score": score,
@@ -43,8 +42,8 @@ def workspace(tmp_path):
     commit_videos(workspace, "00001", [video_row("c", part="00001", duration_s=2.5)])
     for model, scores in (("one", [0.25, 0.75]), ("two", [1.0])):
         commit_scores(workspace, model, "00000", scores)
-    figure = {"model": "m", "eval_set": "on_mom", "metric": "median_si_snr_db", "value": 7.0, "unit": "dB", "n": 3}
-    workspace.commit(report_folder("m", "summary"), "00000", from_rows([figure], SUMMARY, "m"), SUMMARY)
+    figure = {"eval_set": "on_mom", "metric": "median_si_snr_db", "value": 7.0, "unit": "dB", "n": 3}
+    workspace.commit("summary/m/top", "00000", from_rows([figure], SUMMARY, "m"), SUMMARY)
     return workspace
 
 
@@ -60,16 +59,25 @@ def test_a_table_in_several_folders_is_one_view(workspace):
     assert first == [{"audio_embedding": [0.5, -0.25]}]
 
 
-def test_the_folder_name_run_does_not_become_a_column_or_replace_one(workspace):
-    assert query(workspace, "FROM summary").to_pylist() == [
-        {"model": "m", "eval_set": "on_mom", "metric": "median_si_snr_db", "value": 7.0, "unit": "dB", "n": 3}
-    ]
+def test_the_values_in_a_path_are_columns_of_the_view(workspace):
+    where = {"model": "m", "mixtures": "top"}
+    figure = {"eval_set": "on_mom", "metric": "median_si_snr_db", "value": 7.0, "unit": "dB", "n": 3}
+    assert query(workspace, "FROM summary").to_pylist() == [where | figure]
+    assert query(workspace, "FROM summary WHERE mixtures = 'default'").to_pylist() == []
 
 
-@pytest.mark.parametrize("schema", [schema for schema, _ in tables()], ids=table_name)
+def test_a_part_in_a_folder_that_is_no_partition_is_named(workspace):
+    files.commit_bytes(workspace.part_uri("tables", "summary", "model=m", "x"), b"moved here by hand")
+    with pytest.raises(
+        DataError, match=r"summary/model=m/x\.parquet: expected a path below summary/ of model, mixtures"
+    ):
+        query(workspace, "FROM summary")
+
+
+@pytest.mark.parametrize("schema", tables(), ids=table_name)
 def test_every_view_has_the_columns_of_its_schema_whether_its_stage_has_run_or_not(workspace, schema):
     found = query(workspace, f"SELECT * FROM {table_name(schema)} LIMIT 0")
-    assert found.column_names == schema.names
+    assert found.column_names == [*partition_columns(schema), *schema.names]
     for field in schema:
         # Arrow's half floats come back as floats: DuckDB has none
         wanted = pa.list_(pa.float32()) if field.type == pa.list_(pa.float16()) else field.type
@@ -90,8 +98,8 @@ def test_pivots_and_joins_of_views_are_queries(workspace):
 def test_wrong_sql_says_what_is_wrong_and_which_views_there_are(workspace):
     with pytest.raises(ConfigError, match="outcom") as caught:
         query(workspace, "SELECT outcom FROM videos")
-    assert "videos: video_id, uri, part" in str(caught.value)
-    assert "summary: model, eval_set, metric" in str(caught.value)
+    assert "videos: spec, video_id, uri, part" in str(caught.value)
+    assert "summary: model, mixtures, eval_set, metric" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +117,7 @@ def test_wrong_sql_says_what_is_wrong_and_which_views_there_are(workspace):
     ],
 )
 def test_a_query_is_one_select_and_changes_nothing(workspace, sql):
-    part = workspace.uri("videos", "00000.parquet")
+    part = workspace.part_uri("videos/base", "00000")
     before = files.read_bytes(part)
     with pytest.raises(ConfigError, match="expected one SELECT"):
         query(workspace, sql.format(part=part.replace("'", "''"), root=workspace.root.replace("'", "''")))
@@ -132,7 +140,7 @@ def test_a_query_reads_nothing_but_the_views(workspace, sql):
 
 
 def test_a_damaged_part_is_named(workspace):
-    part = workspace.uri("videos", "00001.parquet")
+    part = workspace.part_uri("videos/base", "00001")
     files.commit_bytes(part, files.read_bytes(part)[:200])
     with pytest.raises(DataError, match=r"00001\.parquet"):
         query(workspace, "SELECT count(*) FROM videos")
@@ -142,12 +150,12 @@ def test_a_damaged_part_is_named(workspace):
 def test_a_part_of_another_version_is_named_with_both_versions(workspace):
     other = SCORES.with_metadata({**SCORES.metadata, b"version": b"99"})
     workspace.commit("scores/three", "00000", other.empty_table(), other)
-    with pytest.raises(DataError, match=r"scores/three/00000.*version 99.*version 2"):
+    with pytest.raises(DataError, match=r"scores/model=three/00000.*version 99.*version 3"):
         query(workspace, "SELECT * FROM scores")
 
 
 def test_an_unfinished_part_is_not_read(workspace):
-    folder = files.local_path(workspace.uri("videos"))
+    folder = files.local_path(workspace.table("videos/base"))
     (folder / ".tmp-half.parquet").write_bytes(b"half a file")
     assert query(workspace, "SELECT count(*) AS n FROM videos").to_pylist() == [{"n": 3}]
 
@@ -166,8 +174,8 @@ def test_parts_in_s3_are_queried_like_local_ones(s3_bucket):
     commit_scores(workspace, "one", "00000", [0.5])
     found = query(workspace, "SELECT video_id FROM videos WHERE (SELECT min(score) FROM scores) = 0.5 ORDER BY 1")
     assert found.column("video_id").to_pylist() == ["a", "b", "c"]
-    files.commit_bytes(workspace.uri("videos", "00001.parquet"), b"PAR1 and nothing else")
-    with pytest.raises(DataError, match=r"s3://.*querying/videos/00001\.parquet"):
+    files.commit_bytes(workspace.part_uri("videos/base", "00001"), b"PAR1 and nothing else")
+    with pytest.raises(DataError, match=r"s3://.*querying/tables/videos/spec=base/00001\.parquet"):
         query(workspace, "FROM videos")
 
 
@@ -184,12 +192,12 @@ def test_several_queries_read_each_part_once(s3_bucket, monkeypatch):
         "n": [{"n": 2}],
         "both": [{"score": 0.5}, {"score": 0.5}],
     }
-    assert sorted(read) == [workspace.uri("scores/one/00000.parquet"), workspace.uri("videos/00000.parquet")]
+    assert sorted(read) == [workspace.part_uri("scores/one", "00000"), workspace.part_uri("videos/base", "00000")]
 
 
 def test_describe_lists_every_column_with_its_unit_and_doc():
     columns = describe()
-    assert len(columns) == sum(len(schema) for schema, _ in tables())
+    assert len(columns) == sum(len(schema) + len(partition_columns(schema)) for schema in tables())
     (*about, doc) = next(row for row in columns if row[:2] == ("videos", "duration_s"))
     assert about == ["videos", "duration_s", "double", "s"]
     assert doc.startswith("decoded duration")

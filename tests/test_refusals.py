@@ -14,7 +14,8 @@ from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.errors import UnreadError
 from pipeline.storage import files, s3
-from pipeline.storage.workspace import COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import COLLECTION_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.videos import VIDEOS
 
 SPEC = ClipSpec(clip_s=1.0, frame_height=32, frame_width=32)

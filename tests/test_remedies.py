@@ -13,7 +13,7 @@ from pipeline.errors import ConfigError, DataError
 
 
 def missing(folder: str, root: str = "ws", **facts: str) -> str:
-    return explain(ConfigError(f"{folder}: nothing there yet.", "missing", folder=folder, root=root, **facts), "run")
+    return explain(ConfigError(f"{folder}: nothing there yet.", "missing", stage=folder, root=root, **facts), "run")
 
 
 def test_missing_work_is_named_with_the_command_that_makes_it() -> None:
@@ -41,19 +41,19 @@ def test_a_suggested_command_exists_and_has_its_options(folder: str) -> None:
     [
         ("selections/s", "filter", "--name"),
         ("scores/c", "score", "--model"),
-        ("clips", "shard", "--root"),
+        ("clips/base", "shard", "--root"),
         ("selections/default", "run", "--root"),  # run has no --name
         ("scores/coincidence", "demo", "--root"),
     ],
 )
 def test_a_refusal_names_an_option_that_the_command_has(folder: str, command: str, option: str) -> None:
-    error = ConfigError("it holds other work.", "refused", folder=folder, root="ws")
+    error = ConfigError("it holds other work.", "refused", stage=folder, root="ws")
     assert f"it holds other work. Use another {option}, or " in explain(error, command)
     assert f"{option[2:]}" in inspect.signature(load(command).callback).parameters
 
 
 def test_a_model_that_others_were_made_from_is_named_with_the_command_that_lists_them() -> None:
-    error = ConfigError("it would be made anew.", "stale", folder="models/c", root="my ws")
+    error = ConfigError("it would be made anew.", "stale", stage="models/c", root="my ws")
     assert explain(error, "train").endswith("first: `earshot clean --from models/c --root 'my ws'` lists them.")
 
 

@@ -8,7 +8,7 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.reports.charts import BOTTOM, LEFT, RIGHT, TOP, Scale, bar_chart, line_chart
 from pipeline.reports.reporting import make_report
-from pipeline.storage.workspace import TRAINING_FOLDER, Workspace, report_folder
+from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.reports import SUMMARY, TRAINING
@@ -27,20 +27,20 @@ def rows_of(schema, rows):
     return from_rows(rows, schema, "test")
 
 
-def commit_run(workspace, run, figures):
+def commit_run(workspace, run, figures, sets="default"):
     rows = [
-        {"model": run, "eval_set": eval_set, "metric": metric, "value": value, "unit": unit, "n": n}
+        {"eval_set": eval_set, "metric": metric, "value": value, "unit": unit, "n": n}
         for eval_set, metric, value, unit, n in figures
     ]
-    workspace.commit(report_folder(run, "summary"), "00000", rows_of(SUMMARY, rows), SUMMARY)
+    workspace.commit(f"summary/{run}/{sets}", "00000", rows_of(SUMMARY, rows), SUMMARY)
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
     """Ten videos, seven clips, one selection, two models with their summaries and curves."""
     workspace = Workspace(str(tmp_path_factory.mktemp("reporting")))
-    workspace.begin("clips", {"hop_s": 1.0}, {})
-    workspace.finish("clips")
+    workspace.begin("clips/base", {"hop_s": 1.0}, {})
+    workspace.finish("clips/base")
     workspace.begin("models/coincidence", {"learner": "coincidence"}, {})
     workspace.begin("models/separation", {"learner": "separation", "steps": 3}, {})
     videos = [
@@ -48,32 +48,32 @@ def workspace(tmp_path_factory):
         for i, outcome in enumerate(OUTCOMES)
     ]
     videos[-1] |= {"uri": f"/videos/{EVIL}.mp4", "detail": EVIL + STEERING}
-    workspace.commit("videos", "00000", rows_of(VIDEOS, videos), VIDEOS)
+    workspace.commit("videos/base", "00000", rows_of(VIDEOS, videos), VIDEOS)
     clips, scores, selections = [], [], []
     for i, score in enumerate(SCORES_OF_CLIPS):
         ids = {"clip_id": f"c{i}", "video_id": f"v{i}"}
         span = {"start_s": 0.0, "duration_s": 5.0, "part": "00000", "num_frames": 5, "outcome": "kept"}
         clips.append(ids | span)
-        scores.append(ids | {"model": "coincidence", "score": score, "audio_embedding": [], "visual_embedding": []})
+        scores.append(ids | {"score": score, "audio_embedding": [], "visual_embedding": []})
         verdict = {"kept": score > 0.5, "reason": "kept" if score > 0.5 else "low_score", "split": "train"}
-        selections.append(ids | verdict | {"selection": "default", "part": "00000", "score": score})
+        selections.append(ids | verdict | {"part": "00000", "score": score})
     for clip in NO_NUMBER:
         ids = {"clip_id": clip, "video_id": "v0"}
-        model = {"model": "coincidence", "score": math.nan, "audio_embedding": [], "visual_embedding": []}
+        model = {"score": math.nan, "audio_embedding": [], "visual_embedding": []}
         scores.append(ids | model)
         verdict = {"kept": False, "reason": "not_scored", "split": "train", "score": math.nan}
-        selections.append(ids | verdict | {"selection": "default", "part": "00000"})
-    workspace.commit("clips", "00000", rows_of(CLIPS, clips), CLIPS)
+        selections.append(ids | verdict | {"part": "00000"})
+    workspace.commit("clips/base", "00000", rows_of(CLIPS, clips), CLIPS)
     workspace.commit("scores/coincidence", "00000", rows_of(SCORES, scores), SCORES)
     workspace.commit("selections/default", "00000", rows_of(SELECTIONS, selections), SELECTIONS)
     curve = [(100, "train", 4.0), (200, "train", 1.0), (100, "validate", 3.0), (200, "validate", None)]
     curve += [(300, "train", math.nan)]
     training = [
-        {"model": "separation", "step": step, "split": split, "metric": "loss", "value": value, "elapsed_s": 1.0}
+        {"step": step, "split": split, "metric": "loss", "value": value, "elapsed_s": 1.0}
         for step, split, value in curve
     ]
-    workspace.commit(TRAINING_FOLDER, "separation", rows_of(TRAINING, training), TRAINING)
-    commit_run(workspace, "coincidence", [("held_out_pairs", "match_auc", 0.8125, "1", 1200)])
+    workspace.commit("training/separation", "separation", rows_of(TRAINING, training), TRAINING)
+    commit_run(workspace, "coincidence", [("held_out_pairs", "match_auc", 0.8125, "1", 1200)], "-")
     commit_run(
         workspace,
         "separation",
@@ -155,10 +155,12 @@ def test_the_page_holds_the_same_figures(report, page):
     for figure in report.figures:
         _, *cells = figure.cells()
         assert any(row[2:] == cells for row in page.rows if len(row) == 6), figure
-    header = next(row for row in page.rows if row[:2] == ["model", "set"])
-    on_mom = dict(zip(header, next(row for row in page.rows if row[:2] == ["separation", "on_mom"]), strict=True))
+    header = next(row for row in page.rows if row[:3] == ["model", "mixtures", "set"])
+    on_mom = dict(
+        zip(header, next(row for row in page.rows if row[:3] == ["separation", "default", "on_mom"]), strict=True)
+    )
     assert (on_mom["SI-SNR"], on_mom["oracle"], on_mom["OSR"], on_mom["n"]) == ("6.2 dB", "9.0 dB", "", "40")
-    future = dict(zip(header, next(row for row in page.rows if row[1] == "future"), strict=True))
+    future = dict(zip(header, next(row for row in page.rows if row[2:3] == ["future"]), strict=True))
     assert future["new_metric"] == "3.000"
 
 
@@ -216,9 +218,9 @@ def test_the_page_refers_to_nothing_outside(text):
 
 
 def test_provenance_names_every_stage_its_hash_and_what_is_unfinished(workspace, page):
-    clips, model = workspace.stage("clips"), workspace.stage("models/separation")
+    clips, model = workspace.stage("clips/base"), workspace.stage("models/separation")
     rows = {row[0]: row[1:] for row in page.rows if len(row) == 5}
-    assert rows["clips"] == [clips["hash"], clips["code_version"], clips["started"], clips["finished"]]
+    assert rows["clips/base"] == [clips["hash"], clips["code_version"], clips["started"], clips["finished"]]
     assert rows["models/separation"][0] == model["hash"]
     assert rows["models/separation"][-1] == "not yet"
 
@@ -227,7 +229,7 @@ def test_a_workspace_that_was_only_cut_has_a_page_too(tmp_path):
     workspace = Workspace(str(tmp_path))
     with pytest.raises(ConfigError, match="no stage has run there"):
         make_report(workspace)
-    workspace.commit("videos", "00000", VIDEOS.empty_table(), VIDEOS)
+    workspace.commit("videos/base", "00000", VIDEOS.empty_table(), VIDEOS)
     found = make_report(workspace)
     text = found.page
     assert "Nothing has been evaluated yet" in text

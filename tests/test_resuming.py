@@ -12,7 +12,8 @@ from jobs.train import train_model
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
 from pipeline.training.clipsets import begun_with, describe
 from pipeline.training.loop import train
@@ -20,7 +21,6 @@ from pipeline.training.protocols import LocalContext
 from tests.helpers.clips import load_split
 from tests.helpers.line_learner import FOLDER, Interrupted, LineLearner, curve, run
 
-PART_FILES = ((CLIPS_FOLDER, "00001.parquet"), (CLIPS_FOLDER, "00001.tar"), (VIDEOS_FOLDER, "00001.parquet"))
 SETTINGS = [
     *(f"coincidence.model.{field}" for field in ("frame_size=32", "embedding_dim=16")),
     *(f"coincidence.training.{field}" for field in ("num_steps=2", "batch_size=3", "validate_every=1")),
@@ -91,10 +91,19 @@ def test_all_figures_of_a_model_are_of_its_best_step_and_of_its_own_last_word(wo
     assert first["validate_word"] == 7.0
 
 
+def part_files(workspace: Workspace) -> list[str]:
+    """Those of the second part of clips."""
+    return [
+        workspace.part_uri(CLIPS_FOLDER, "00001"),
+        workspace.tar_uri(CLIPS_FOLDER, "00001"),
+        workspace.part_uri(VIDEOS_FOLDER, "00001"),
+    ]
+
+
 def test_a_part_that_a_run_began_with_and_that_is_gone_is_named(workspace: Workspace) -> None:
     assert begun_with(workspace, FOLDER, CLIPS_FOLDER) == ["00000", "00001"]
-    files.delete(workspace.uri(*PART_FILES[0]))
-    with pytest.raises(ConfigError, match=r"began with part 00001, which is no longer in .*/clips"):
+    files.delete(part_files(workspace)[0])
+    with pytest.raises(ConfigError, match=r"began with part 00001, which is no longer in .*/clips/spec=base"):
         begun_with(workspace, FOLDER, CLIPS_FOLDER)
 
 
@@ -108,12 +117,12 @@ def test_what_was_added_meanwhile_is_left_to_another_model_and_that_is_said(
     session: Session, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workspace = session.workspace
-    added = {names: files.read_bytes(workspace.uri(*names)) for names in PART_FILES}
-    for names in PART_FILES:
-        files.delete(workspace.uri(*names))
+    added = {uri: files.read_bytes(uri) for uri in part_files(workspace)}
+    for uri in added:
+        files.delete(uri)
     begun_with(workspace, "models/m", CLIPS_FOLDER)  # as a run does that is then killed
-    for names, data in added.items():
-        files.commit_bytes(workspace.uri(*names), data)
+    for uri, data in added.items():
+        files.commit_bytes(uri, data)
     for name in ("m", "m", "all"):
         train_model(session, "coincidence", name, None, workers=0)
     output = capsys.readouterr().out.splitlines()
@@ -132,7 +141,7 @@ def test_a_separation_model_asks_for_the_trained_towers_before_it_claims_a_folde
     other = open_session(session.workspace.root, "tiny", settings)
     for folder in ("selections/s", "models/coincidence"):
         session.workspace.begin(folder, {"learner": "coincidence"}, {})
-    files.commit_bytes(session.workspace.uri("selections/s", "00000.parquet"), b"")
+    files.commit_bytes(session.workspace.part_uri("selections/s", "00000"), b"")
     with pytest.raises(ConfigError, match="models/coincidence: not trained yet"):
         train_model(other, "separation", "separation", "s", workers=0)
     assert not session.workspace.has_stage("models/separation")
@@ -151,6 +160,6 @@ def test_steps_of_an_earlier_run_do_not_count_for_the_time_that_is_left(
 
 def test_the_parts_file_names_parts_and_no_path(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path / "root"))
-    files.commit_bytes(workspace.uri("models/m", "parts.json"), b'["../../outside"]')
+    files.commit_bytes(workspace.record_uri("models/m", "parts"), b'["../../outside"]')
     with pytest.raises(ConfigError, match="no longer in"):
         begun_with(workspace, "models/m", CLIPS_FOLDER)

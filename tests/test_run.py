@@ -16,7 +16,7 @@ from jobs.cli import COMMANDS
 from jobs.console.session import open_session
 from jobs.run import run
 from pipeline.reports.querying import query
-from pipeline.storage.workspace import Workspace, report_folder
+from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.reports import EXAMPLES
 from tests.helpers.command import earshot
@@ -50,10 +50,10 @@ def finished(world: World, ray_session: None, tmp_path_factory: pytest.TempPathF
 
 def test_every_video_has_a_row_and_every_kept_clip_decodes_with_plain_webdataset(finished: Workspace) -> None:
     assert query(finished, "SELECT count(*) AS n FROM videos").to_pylist() == [{"n": 12}]
-    kept = {row["clip_id"] for row in finished.read_all("clips", CLIPS).to_pylist() if row["outcome"] == "kept"}
+    kept = {row["clip_id"] for row in finished.read_all("clips/base", CLIPS).to_pylist() if row["outcome"] == "kept"}
     found = set()
-    for part in finished.parts("clips"):
-        for sample in webdataset.WebDataset(finished.uri("clips", f"{part}.tar"), shardshuffle=False):
+    for part in finished.parts("clips/base"):
+        for sample in webdataset.WebDataset(finished.tar_uri("clips/base", part), shardshuffle=False):
             waveform, rate_hz = soundfile.read(io.BytesIO(sample["flac"]))
             assert (len(waveform), rate_hz) == (32_000, 16_000)
             assert sample["0.jpg"][:2] == b"\xff\xd8"
@@ -110,11 +110,11 @@ def test_a_second_run_schedules_no_work_and_says_so(
 
 
 def test_a_lost_part_is_made_again_with_the_same_rows(finished: Workspace, world: World) -> None:
-    folder = report_folder("separation", "examples")
+    folder = "examples/separation/default"
     part = finished.parts(folder)[0]
     before = finished.read(folder, part, EXAMPLES)
-    os.remove(finished.uri(folder, f"{part}.parquet"))
-    stage = Path(finished.uri("reports/model=separation", "_stage.json"))
+    os.remove(finished.part_uri(folder, part))
+    stage = Path(finished.record_uri("reports/separation/default"))
     record = json.loads(stage.read_text())
     del record["finished"]
     stage.write_text(json.dumps(record))

@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.storage.layout import EVALUATION, PARTITIONS
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
-from schemas.fields import SchemaError, check, from_rows, table_name, table_schema
+from schemas.fields import SchemaError, check, from_rows, partition_columns, table_name, table_schema
 from schemas.labels import LABELS
 from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
@@ -29,12 +30,14 @@ PROMISED = {
     "detail",
     "clips": "clip_id video_id start_s duration_s part outcome rms_db peak_db loudness_lufs silent_fraction "
     "clipped_fraction luma motion frozen_fraction",
-    "scores": "clip_id video_id score",
-    "selections": "clip_id kept reason split",
-    "mixtures": "example_id eval_set kind first_clip_id second_clip_id",
-    "examples": "model eval_set example_id si_snr_db si_snr_input_db osr_db",
-    "sources": "model eval_set example_id source probability weight on_screen",
-    "summary": "model eval_set metric value unit n",
+    "scores": "model clip_id video_id score",
+    "selections": "selection clip_id kept reason split",
+    "materialized": "selection clip_id part",
+    "duplicates": "selection video_id group_id",
+    "mixtures": "mixtures example_id eval_set kind first_clip_id second_clip_id",
+    "examples": "model mixtures eval_set example_id si_snr_db si_snr_input_db osr_db",
+    "sources": "model mixtures eval_set example_id source probability weight on_screen",
+    "summary": "model mixtures eval_set metric value unit n",
     "usage": "stage part cpu_s wall_s peak_bytes",
 }
 
@@ -105,7 +108,16 @@ def test_table_names_are_different_and_each_says_what_one_row_is() -> None:
 
 @pytest.mark.parametrize("schema", TABLES, ids=table_name)
 def test_columns_promised_to_users_exist(schema: pa.Schema) -> None:
-    assert set(PROMISED.get(table_name(schema), "").split()) <= set(schema.names)
+    columns = {*partition_columns(schema), *schema.names}
+    assert set(PROMISED.get(table_name(schema), "").split()) <= columns
+
+
+def test_partition_columns_are_those_of_the_paths_and_in_no_file() -> None:
+    for schema in TABLES:
+        columns = partition_columns(schema)
+        assert tuple(columns) == PARTITIONS.get(table_name(schema), EVALUATION)
+        assert all(len(doc.split()) >= 3 for doc in columns.values())
+        assert not columns.keys() & set(schema.names)
 
 
 def test_every_promised_table_exists() -> None:
@@ -113,7 +125,7 @@ def test_every_promised_table_exists() -> None:
 
 
 def test_keys_that_join_tables_have_one_type_everywhere() -> None:
-    for key in ("video_id", "clip_id", "example_id", "part", "split", "model", "eval_set"):
+    for key in ("video_id", "clip_id", "example_id", "part", "split", "eval_set"):
         assert len({str(schema.field(key).type) for schema in TABLES if key in schema.names}) == 1
 
 

@@ -28,7 +28,8 @@ from pipeline.learners.matching import MatchingConfig
 from pipeline.models.towers import CoincidenceConfig
 from pipeline.selection.scoring import ScorePart
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER
+from pipeline.storage.workspace import Workspace
 from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext, TrainingConfig
 from schemas.clips import CLIPS
@@ -70,7 +71,6 @@ def test_every_clip_has_a_row_with_what_the_model_says_of_it_alone(trained: Work
     rows = score(trained, batch_size=7)
     clips = trained.read(CLIPS_FOLDER, "00000", CLIPS).to_pylist()
     assert [(row["clip_id"], row["video_id"]) for row in rows] == [(c["clip_id"], c["video_id"]) for c in clips]
-    assert {row["model"] for row in rows} == {"c"}
     learner, model = load_model(trained, "c", "coincidence")
     whole = load_split(trained, "train", SplittingConfig())
     numbers = {whole.clip_id(number): number for number in range(len(whole))}
@@ -97,9 +97,9 @@ def test_the_batch_size_changes_scores_in_their_last_digits_only(trained: Worksp
 
 def test_scoring_twice_writes_the_same_bytes(trained: Workspace) -> None:
     score(trained)
-    first = files.read_bytes(trained.uri("scores/c", "00000.parquet"))
+    first = files.read_bytes(trained.part_uri("scores/c", "00000"))
     score(trained)
-    assert files.read_bytes(trained.uri("scores/c", "00000.parquet")) == first
+    assert files.read_bytes(trained.part_uri("scores/c", "00000")) == first
 
 
 def test_a_part_without_kept_clips_has_an_empty_table(trained: Workspace, tmp_path: object) -> None:
@@ -107,7 +107,7 @@ def test_a_part_without_kept_clips_has_an_empty_table(trained: Workspace, tmp_pa
     rows = workspace.read(CLIPS_FOLDER, "00001", CLIPS).to_pylist()
     rows = [row | {"outcome": "silent", "tar_offset": None, "tar_bytes": None} for row in rows]
     workspace.commit(CLIPS_FOLDER, "00001", from_rows(rows, CLIPS, "here"), CLIPS)
-    with files.building(workspace.uri(CLIPS_FOLDER, "00001.tar")) as path, TarWriter(path):
+    with files.building(workspace.tar_uri(CLIPS_FOLDER, "00001")) as path, TarWriter(path):
         pass
     assert score(workspace, "00001") == []
     assert workspace.parts("scores/c")[-1] == "00001"
@@ -118,7 +118,7 @@ def test_a_clip_that_cannot_be_decoded_has_a_row_without_a_score_and_costs_no_ot
 ) -> None:
     whole, workspace = score(trained), copy_of(trained, f"{tmp_path}/copy")
     clips = workspace.read(CLIPS_FOLDER, "00000", CLIPS).to_pylist()
-    uri = workspace.uri(CLIPS_FOLDER, "00000.tar")
+    uri = workspace.tar_uri(CLIPS_FOLDER, "00000")
     data = bytearray(files.read_bytes(uri))
 
     def damage(clip: dict, magic: bytes) -> None:
@@ -141,7 +141,7 @@ def test_a_clip_that_cannot_be_decoded_has_a_row_without_a_score_and_costs_no_ot
         if clip not in (clips[3], clips[5]):
             damage(clip, b"fLaC")
     with pytest.raises(
-        DataError, match=rf"00000\.tar: {clips[0]['clip_id']}: .* Delete .*videos/00000\.parquet and run"
+        DataError, match=rf"00000\.tar: {clips[0]['clip_id']}: .* Delete .*videos/spec=base/00000\.parquet and run"
     ):
         ScorePart(workspace, "c")("00000")
 
@@ -149,9 +149,9 @@ def test_a_clip_that_cannot_be_decoded_has_a_row_without_a_score_and_costs_no_ot
 def test_a_truncated_tar_is_an_error_and_leaves_no_scores(trained: Workspace, tmp_path: object) -> None:
     workspace = copy_of(trained, f"{tmp_path}/copy")
     last = workspace.read(CLIPS_FOLDER, "00001", CLIPS).to_pylist()[-1]
-    uri = workspace.uri(CLIPS_FOLDER, "00001.tar")
+    uri = workspace.tar_uri(CLIPS_FOLDER, "00001")
     files.commit_bytes(uri, files.read_bytes(uri)[: last["tar_offset"]])  # at a block, between two samples
-    with pytest.raises(DataError, match=r"00001\.tar: .* Delete .*/videos/00001\.parquet and run"):
+    with pytest.raises(DataError, match=r"00001\.tar: .* Delete .*/videos/spec=base/00001\.parquet and run"):
         score(workspace, "00001")
     assert "00001" not in workspace.parts("scores/c")
 
@@ -162,9 +162,9 @@ def test_a_model_that_is_not_trained_or_of_another_shape_is_refused(trained: Wor
     for use in (lambda: ScorePart(workspace, "new")("00000"), lambda: check_model(workspace, "new", "coincidence")):
         with pytest.raises(ConfigError, match="not trained yet"):
             use()
-    stage = json.loads(files.read_bytes(workspace.uri("models/c", "_stage.json")))
+    stage = json.loads(files.read_bytes(workspace.record_uri("models/c")))
     stage["settings"]["coincidence"]["model"]["embedding_dim"] = 32
-    files.commit_bytes(workspace.uri("models/c", "_stage.json"), json.dumps(stage).encode())
+    files.commit_bytes(workspace.record_uri("models/c"), json.dumps(stage).encode())
     with pytest.raises(DataError, match="does not fit"):
         ScorePart(workspace, "c")("00000")
 
@@ -178,7 +178,7 @@ def test_a_model_trained_anew_under_its_name_is_another_input_of_its_scores(trai
     sets = [load_split(workspace, split, SplittingConfig()) for split in ("validate", "train")]  # on other clips
     train(CoincidenceLearner(CONFIG), *sets, workspace, "models/c", 0, LocalContext())
     assert workspace.stage("models/c")["hash"] == trained.stage("models/c")["hash"]
-    with pytest.raises(ConfigError, match=r"scores/c: .*models/c: "):
+    with pytest.raises(ConfigError, match=r"scores/model=c: .*models/c: "):
         workspace.begin("scores/c", {}, check_model(workspace, "c", "coincidence"))
 
 
@@ -197,7 +197,7 @@ def test_a_worker_that_dies_while_it_scores_costs_no_clip(trained: Workspace, tm
     whole = {part: score(trained, part) for part in parts}
     killed, work = tmp_path / "killed", ScorePart(trained, "c")
     for part in parts:
-        files.delete(trained.uri("scores/c", f"{part}.parquet"))
+        files.delete(trained.part_uri("scores/c", part))
 
     def scored(part: str) -> dict[str, int]:
         if not killed.exists():

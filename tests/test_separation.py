@@ -16,7 +16,7 @@ from pipeline.learners.separation import Recipe, SeparationLearner, SeparationLe
 from pipeline.models.separator import SeparationConfig, SeparationOutput
 from pipeline.models.tdcn import TDCNConfig
 from pipeline.models.towers import CoincidenceConfig
-from pipeline.storage.workspace import CLIPS_FOLDER
+from pipeline.storage.layout import CLIPS_FOLDER
 from pipeline.training.batching import ClipSet, step_rng
 from tests.helpers.clips import load_split
 

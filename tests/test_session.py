@@ -1,7 +1,6 @@
 """A command's session: which settings hold, and how parts are handed out. Without Ray."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from jobs.console.remedies import explain
 from jobs.console.session import Session, open_session
 from pipeline.errors import ConfigError
 from pipeline.storage import files
-from pipeline.storage.workspace import SETTINGS_FILE, STAGE_FILE
+from pipeline.storage.layout import SETTINGS_FILE
 from schemas.usage import USAGE
 
 
@@ -21,7 +20,7 @@ def root(tmp_path: Path) -> str:
     session = open_session(str(tmp_path), settings=["filtering.min_score=0.5", "filtering.top_clips=9"], seed=3)
     session.workspace.begin("selections/s", {"filtering": session.config.filtering, "seed": 3}, {})
     other = open_session(str(tmp_path))
-    with other.begin("clips", {}, {}):
+    with other.begin("clips/base", {}, {}):
         return str(tmp_path)
 
 
@@ -98,15 +97,15 @@ def test_a_stage_of_another_version_is_refused_until_its_folder_is_another_or_re
         with session.begin(f"selections/{name}", {"filtering": session.config.filtering}, {}):
             pass
 
-    of_another_version(root, f"selections/s/{STAGE_FILE}")
-    with pytest.raises(ConfigError, match=r"selections/s: filtering.colour: no such field in this version") as unread:
+    of_another_version(root, "stages/selections/s.json")
+    with pytest.raises(ConfigError, match=r"selection=s: filtering.colour: no such field in this version") as unread:
         select("s")
     with pytest.raises(ConfigError, match=r"filtering.colour: red there, None asked for") as refused:
         select("s", "tiny")
     for caught in (unread, refused):
         assert "Use another --name, or remove that folder" in explain(caught.value, "filter")
     select("other")
-    shutil.rmtree(Path(root, "selections/s"))
+    Path(root, "stages/selections/s.json").unlink()
     select("s")
 
 
@@ -142,8 +141,8 @@ def test_short_work_is_handed_out_together_and_every_part_is_done_and_measured(
     )
     assert counts == {"last": 1, "n": 130}
     assert batches[1:] == [f"{part}*16" for part in parts]
-    costs = session.workspace.read_all("usage/filter-s", USAGE, ["stage", "part"]).to_pylist()
-    assert costs == [{"stage": "filter-s", "part": part} for part in parts]
+    costs = session.workspace.read_all("usage/filter-s", USAGE, ["part"]).to_pylist()
+    assert costs == [{"part": part} for part in parts]
 
 
 def test_the_gauges_and_the_bar_know_what_has_been_counted_so_far(
@@ -165,10 +164,10 @@ def test_the_root_is_not_touched_by_opening_it(tmp_path: Path) -> None:
 
 
 def test_settings_of_every_stage_are_compared_before_any_work(root: str) -> None:
-    folders = ("clips", "selections/s", "selections/other")
+    folders = ("clips/base", "selections/s", "selections/other")
     open_session(root).check(*folders)  # it goes on with its own settings
     open_session(root, settings=["filtering.top_clips=9"]).check(*folders)
-    with pytest.raises(ConfigError, match=r"selections/s: .*filtering.top_clips: 9 there, 8 asked for"):
+    with pytest.raises(ConfigError, match=r"selection=s: .*filtering.top_clips: 9 there, 8 asked for"):
         open_session(root, settings=["filtering.top_clips=8"]).check(*folders)
     with pytest.raises(ConfigError, match="seed: 3 there, 4 asked for"):
         open_session(root, seed=4).check(*folders)

@@ -59,7 +59,7 @@ def test_it_ends_with_a_count_of_every_video_and_clip(collection: Path, tmp_path
     assert code == 0, err
     output = "shard: 3 new; 3 videos (1 kept, 1 too_short, 1 unreadable), 0.00 h; 2 clips (2 kept)"
     output += "; 1 train, 0 validate, 0 test"
-    assert out == f"{output} -> {tmp_path}/root/clips\n"
+    assert out == f"{output} -> {tmp_path}/root/clips/base\n"
 
 
 def test_a_collection_that_has_grown_is_cut_where_it_is_new_and_a_changed_video_is_reported(
@@ -104,7 +104,7 @@ def test_missing_media_is_reported_as_coverage(collection: Path, tmp_path: Path)
 
 
 def test_a_second_driver_stops_and_names_the_first(collection: Path, tmp_path: Path) -> None:
-    with claimed(str(tmp_path / "root"), "clips") as pid:
+    with claimed(str(tmp_path / "root"), "clips/base") as pid:
         code, _, err = shard(collection, tmp_path / "root")
         assert (code, f"process {pid}" in err) == (2, True), err
     assert shard(collection, tmp_path / "root")[0] == 0
@@ -133,7 +133,7 @@ def _hold(root: str, folder: str, ready: object, done: object) -> None:
 
 def test_ray_data_and_tar_read_the_clips(collection: Path, tmp_path: Path) -> None:
     shard(collection, tmp_path / "root")
-    tar = tmp_path / "root" / "clips" / "00000.tar"
+    tar = tmp_path / "root" / "clips" / "base" / "00000.tar"
     kept = (
         query(Workspace(str(tmp_path / "root")), "SELECT clip_id FROM clips ORDER BY 1").column("clip_id").to_pylist()
     )

@@ -28,7 +28,8 @@ from pipeline.media.decoding import Decoding
 from pipeline.media.ffmpeg_log import MediaInfo
 from pipeline.media.streams import Frame
 from pipeline.storage import files, s3
-from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.videos import COLLECTION, VIDEOS, CollectionRow
 
@@ -68,7 +69,7 @@ class Cut:
 
     def samples(self) -> dict[str, dict[str, Any]]:
         """What plain webdataset finds in the tar."""
-        tar = self.workspace.uri(CLIPS_FOLDER, "00000.tar")
+        tar = self.workspace.tar_uri(CLIPS_FOLDER, "00000")
         return {
             sample["__key__"]: sample for sample in webdataset.WebDataset(tar, shardshuffle=False, empty_check=False)
         }
@@ -266,7 +267,7 @@ def test_a_picture_that_stands_still_is_frozen_and_one_that_moves_is_not(
 
 def test_every_row_says_where_its_sample_lies(make_media: MakeMedia, cut: Callable[..., Cut]) -> None:
     result = cut(steady(make_media, 5.0), steady(make_media, 3.0))
-    tar = result.workspace.uri(CLIPS_FOLDER, "00000.tar")
+    tar = result.workspace.tar_uri(CLIPS_FOLDER, "00000")
     for clip in result.clips:
         key, members = parse_sample(files.read_bytes(tar, clip["tar_offset"], clip["tar_bytes"]), tar, "it")
         assert key == clip["clip_id"]
@@ -475,7 +476,7 @@ def test_each_spec_has_its_own_clips_frames_and_outcomes(several: Callable[..., 
         assert [clip["start_s"] for clip in first] == [*np.arange(0, 9 - spec.clip_s + 0.05, spec.hop_s)]
         suffix = "" if name == BASE else f"_{name}"
         assert all(clip["clip_id"] == f"{clip['video_id']}_{clip['start_s'] * 1000:08.0f}{suffix}" for clip in clips)
-        tar = workspace.uri(clips_folder, "00000.tar")
+        tar = workspace.tar_uri(clips_folder, "00000")
         samples = {found["__key__"]: found for found in webdataset.WebDataset(tar, shardshuffle=False)}
         for clip in first:
             sample = samples[clip["clip_id"]]

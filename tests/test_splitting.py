@@ -17,7 +17,8 @@ from pipeline.clips.splitting import (
     split_of,
 )
 from pipeline.errors import ConfigError
-from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
 from schemas.videos import VIDEOS

@@ -122,8 +122,9 @@ def test_a_tar_cut_within_a_block_is_an_error(tmp_path: Path, tar: Path) -> None
     cut = tmp_path / "cut.tar"
     for length in (100, BLOCK + 100, 3 * BLOCK + 1):
         cut.write_bytes(tar.read_bytes()[:length])
-        with pytest.raises(DataError, match=r"^s3://b/w/clips/7\.tar: .* Delete s3://b/w/videos/7\.parquet and run"):
-            list(read_sequence(cut, list(SAMPLES), "s3://b/w/clips/7.tar"))
+        remedy = r"Delete s3://b/w/tables/videos/spec=base/7\.parquet and run"
+        with pytest.raises(DataError, match=rf"^s3://b/w/clips/base/7\.tar: .* {remedy}"):
+            list(read_sequence(cut, list(SAMPLES), "s3://b/w/clips/base/7.tar"))
 
 
 @pytest.mark.parametrize(
@@ -140,8 +141,9 @@ def test_bytes_that_are_not_one_whole_sample_are_an_error(tar: Path) -> None:
     data = tar.read_bytes()
     first = sum(padded(len(content)) for content in next(iter(SAMPLES.values())).values())
     for wrong in (data[: first + padded(600)], data[:BLOCK], data[100 : first + 100], b"", b"\0" * BLOCK):
-        with pytest.raises(DataError, match=r"x/clips/00042\.tar: it: .* Delete x/videos/00042\.parquet and run"):
-            parse_sample(wrong, "x/clips/00042.tar", "it")
+        remedy = r"Delete x/tables/videos/spec=base/00042\.parquet and run"
+        with pytest.raises(DataError, match=rf"x/clips/base/00042\.tar: it: .* {remedy}"):
+            parse_sample(wrong, "x/clips/base/00042.tar", "it")
 
 
 def test_a_damaged_header_is_an_error_wherever_in_the_sample_it_is(tar: Path) -> None:
@@ -150,10 +152,9 @@ def test_a_damaged_header_is_an_error_wherever_in_the_sample_it_is(tar: Path) ->
     for suffix in sorted(SAMPLES["clip-0_0000"]):
         damaged = bytearray(data[:length])
         damaged[place + 148] ^= 1  # of its checksum
-        with pytest.raises(
-            DataError, match=r"mixtures/clips/on-00042\.tar: it: .* Delete mixtures/clips/on-00042\.par"
-        ):
-            parse_sample(bytes(damaged), "mixtures/clips/on-00042.tar", "it")
+        remedy = r"Delete x/tables/mixtures/mixtures=clips/on-00042\.par"
+        with pytest.raises(DataError, match=rf"x/mixtures/clips/on-00042\.tar: it: .* {remedy}"):
+            parse_sample(bytes(damaged), "x/mixtures/clips/on-00042.tar", "it")
         place += padded(len(SAMPLES["clip-0_0000"][suffix]))
 
 
@@ -176,7 +177,7 @@ def test_a_sample_decodes_to_what_was_encoded_frames_in_the_order_of_their_numbe
     members |= {"flac": encode_flac(samples, 16000), "second.flac": encode_flac(samples[::-1].copy(), 16000)}
     facts = {"frame_times_s": list(range(12)), "duration_s": 0.0125, "sample_rate_hz": 16000}
     members["json"] = json.dumps(facts).encode()
-    clip = decode_sample("key", members, "x/clips/00042.tar")
+    clip = decode_sample("key", members, "x/clips/base/00042.tar")
     assert clip.frames.shape == (12, 3, 16, 24)  # 10.jpg is after 9.jpg
     assert np.abs(clip.frames.mean(axis=(1, 2, 3)) - 20 * np.arange(12)).max() < 1
     expected = [0.0, 2.0**-15, -(2.0**-15), 1 - 2.0**-15, -1.0] * 40
@@ -198,7 +199,7 @@ def test_a_member_that_is_damaged_missing_or_of_another_length_is_an_error_that_
     members = {f"{k}.jpg": simplejpeg.encode_jpeg(grey, quality=95) for k in range(12)}
     members |= {"flac": encode_flac(tone, 16000), "second.flac": encode_flac(tone, 16000)}
     members["json"] = json.dumps(facts).encode()
-    decode_sample("key", members, "x/clips/00042.tar")
+    decode_sample("key", members, "x/clips/base/00042.tar")
     for damaged in (
         {name: data for name, data in members.items() if name != "11.jpg"},
         {name: data for name, data in members.items() if name != "json"},
@@ -212,8 +213,10 @@ def test_a_member_that_is_damaged_missing_or_of_another_length_is_an_error_that_
         members | {"json": b"[]"},
         members | {"json": b"\xff"},
     ):
-        with pytest.raises(DataError, match=r"^x/clips/00042\.tar: key: .* Delete x/videos/00042\.parquet and run"):
-            decode_sample("key", damaged, "x/clips/00042.tar")
+        with pytest.raises(
+            DataError, match=r"^x/clips/base/00042\.tar: key: .* Delete x/tables/videos/spec=base/00042"
+        ):
+            decode_sample("key", damaged, "x/clips/base/00042.tar")
 
 
 def test_flac_is_16_bit_mono_at_the_given_rate() -> None:

@@ -49,7 +49,7 @@ def test_cpu_time_of_the_work_and_of_its_children_is_counted_and_waiting_is_not(
     assert found["cpu_s"] <= spent_s  # reading and writing the row is not the part's
     assert found["cpu_s"] == pytest.approx(0 if part == "waits" else BURN_S, abs=0.2)
     assert found["wall_s"] >= BURN_S * 0.9
-    assert (found["stage"], found["part"], found["host"]) == ("shard", part, platform.node())
+    assert (found["part"], found["host"]) == (part, platform.node())
     age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(found["finished"])
     assert datetime.timedelta(0) <= age < datetime.timedelta(minutes=5)
 
@@ -74,13 +74,13 @@ def test_a_part_that_fails_has_no_row_and_its_error_goes_on(tmp_path: Path) -> N
 
 def test_it_travels_to_a_worker(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path))
-    work = pickle.loads(pickle.dumps(Metered(workspace, "score/coincidence", burn)))  # noqa: S301  our own bytes
+    work = pickle.loads(pickle.dumps(Metered(workspace, "score-coincidence", burn)))  # noqa: S301  our own bytes
     assert work("waits") == {"part": "waits"}
-    assert row(workspace, "score/coincidence", "waits")["stage"] == "score/coincidence"
+    assert row(workspace, "score-coincidence", "waits")["part"] == "waits"
 
 
 def test_rows_lie_in_a_bucket_as_they_do_on_disk_and_outside_the_stage_s_folder(s3_bucket: str) -> None:
     workspace = Workspace(f"{s3_bucket}/metered")
     Metered(workspace, "shard", burn)("waits")
     (entry,) = files.list_files(workspace.root)
-    assert files.relative(entry.uri, workspace.root) == "usage/shard/waits.parquet"
+    assert files.relative(entry.uri, workspace.root) == "tables/usage/stage=shard/waits.parquet"

@@ -28,7 +28,7 @@ SENTENCES = {
 def remedy(error: EarshotError, command: str) -> str:
     """The sentence to add to the error's message when `command` met it; "" where the message says what to do."""
     if error.topic in ("missing", "refused", "stale"):
-        folder, root = error.facts["folder"], shlex.quote(error.facts["root"])
+        folder, root = error.facts["stage"], shlex.quote(error.facts["root"])
         kind, _, name = folder.partition("/")
         if error.topic == "missing":
             make = COMMAND_FOR.get(kind, "earshot run --collection COLLECTION")

@@ -27,12 +27,14 @@ from pipeline.estimate.usage import Metered
 from pipeline.formatting import format_counts
 from pipeline.hashing import as_dict
 from pipeline.storage import files
+from pipeline.storage.layout import CLIPS_FOLDER, SETTINGS_FILE
+from pipeline.storage.lineage import places
 from pipeline.storage.locking import claim
-from pipeline.storage.workspace import CLIPS_FOLDER, SETTINGS_FILE, Workspace, workspace_at
+from pipeline.storage.workspace import Workspace, workspace_at
 
 R = TypeVar("R")
 Note = Callable[[Mapping[str, float], float], str]
-MAX_NAMED = 5  # settings of a folder that are named: a folder of another preset differs in dozens
+MAX_NAMED = 5  # settings of a stage that are named: a stage of another preset differs in dozens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,69 +49,70 @@ class Session:
     """This command's --set; None where the whole config was given: by --preset, or in code."""
     is_seed_given: bool = True
 
-    def resume(self, folder: str) -> "Session":
-        """This session with the settings and the seed that a stage's folder was begun with, if it was.
+    def resume(self, stage: str) -> "Session":
+        """This session with the settings and the seed that a stage was begun with, if it was.
 
-        What was given now goes before: then `begin` refuses the folder, and says what differs. Without this, every
+        What was given now goes before: then `begin` refuses the stage, and says what differs. Without this, every
         repeat of `filter --name top --set filtering.top_clips=9` would have to name all its settings again. A line on
-        stderr names what is taken from the folder and would be another value without it.
+        stderr names what is taken from its record and would be another value without it.
 
         Args:
-            folder: the stage's folder, such as scores/coincidence.
+            stage: such as scores/coincidence.
         Raises:
-            ConfigError: the folder was begun by a version with other fields, or what is given now does not fit it.
+            ConfigError: it was begun by a version with other fields, or what is given now does not fit it.
         """
-        resumed = self._resumed(folder)
+        resumed = self._resumed(stage)
         if resumed != self:
             before = set(_settings(self))
             own = [setting for setting in _settings(resumed) if setting not in before]
             more = f" and {len(own) - MAX_NAMED} more" if len(own) > MAX_NAMED else ""
-            text = f"{folder}: goes on with its own {', '.join(own[:MAX_NAMED])}{more}"
+            text = f"{stage}: goes on with its own {', '.join(own[:MAX_NAMED])}{more}"
             print(printable(text), file=sys.stderr, flush=True)
         return resumed
 
-    def check(self, *folders: str) -> None:
+    def check(self, *stages: str) -> None:
         """Refuse before any work what `begin` would refuse later: stages that were begun with other settings.
 
         Raises:
-            ConfigError: a folder holds work of other settings, or of a version with other fields.
+            ConfigError: one holds work of other settings, or of a version with other fields.
         """
-        for folder in filter(self.workspace.has_stage, folders):
-            stage = self.workspace.stage(folder)
-            session = self if folder == CLIPS_FOLDER else self._resumed(folder)  # clips are the root's own
+        for stage in filter(self.workspace.has_stage, stages):
+            record = self.workspace.stage(stage)
+            session = self if stage == CLIPS_FOLDER else self._resumed(stage)  # clips are the root's own
             config = as_dict(session.config) | {"seed": session.seed}
-            wanted = {name: config.get(name, value) for name, value in stage["settings"].items()}
-            self.workspace.check_same(folder, wanted, stage["inputs"])
+            wanted = {name: config.get(name, value) for name, value in record["settings"].items()}
+            self.workspace.check_same(stage, wanted, record["inputs"])
 
-    def _resumed(self, folder: str) -> "Session":
-        if not self.workspace.has_stage(folder):
+    def _resumed(self, stage: str) -> "Session":
+        if not self.workspace.has_stage(stage):
             return self
-        stored, config = self.workspace.stage(folder)["settings"], self.config
+        stored, config = self.workspace.stage(stage)["settings"], self.config
         if self.given is not None:
             whole = {name: stored.get(name, value) for name, value in as_dict(config).items()}
-            refusal = {"topic": "refused", "folder": folder, "root": self.workspace.root}
-            config = override(_restored(whole, self.workspace.uri(folder), refusal), self.given)
+            refusal = {"topic": "refused", "stage": stage, "root": self.workspace.root}
+            config = override(_restored(whole, self.workspace.place(stage), refusal), self.given)
         seed = self.seed if self.is_seed_given else stored.get("seed", self.seed)
         return dataclasses.replace(self, config=config, seed=seed)
 
     @contextmanager
-    def begin(self, folder: str, config: Any, inputs: dict[str, str]) -> Iterator[None]:
-        """Claim a stage's folder while the block runs; the first one also stores this session's settings.
+    def begin(self, stage: str, config: Any, inputs: dict[str, str]) -> Iterator[None]:
+        """Claim a stage while the block runs; the first one also stores this session's settings.
 
         See `Workspace.begin` for the arguments.
 
         Raises:
-            ConfigError: the root cannot be written to, the folder holds work of another config or of other inputs, or
+            ConfigError: the root cannot be written to, the stage holds work of another config or of other inputs, or
                 another command is at work in it.
         """
         uri = self.workspace.uri(SETTINGS_FILE)
         is_new = not files.exists(uri)
         if is_new:
             files.check_writable(self.workspace.root)
-        with claim(self.workspace, folder):
+        with claim(self.workspace, stage):
             keep_in(self.workspace.root)
-            files.store_at(self.workspace.root).remove_unfinished(self.workspace.uri(folder))
-            self.workspace.begin(folder, config, inputs)
+            for place in places(self.workspace, stage):
+                files.store_at(place).remove_unfinished(place)
+            self.workspace.begin(stage, config, inputs)
             if is_new:
                 settings = as_dict(self.config) | {"seed": self.seed}
                 files.commit_bytes(uri, json.dumps(settings, indent=1).encode())
@@ -170,9 +173,9 @@ class Session:
                 publish(stage, done, len(parts), per_part_s * (len(parts) - done), counts)
                 advance(1, note(counts, elapsed_s))
 
-    def done(self, stage: str, facts: str, folder: str) -> None:
+    def done(self, command: str, facts: str, stage: str) -> None:
         """The command's last line: what was done, and where it lies."""
-        print(f"{stage}: {facts} -> {self.workspace.uri(folder)}", flush=True)
+        print(f"{command}: {facts} -> {self.workspace.place(stage)}", flush=True)
 
 
 def open_session(

@@ -18,7 +18,8 @@ from pipeline.clips.tars import END_BYTES
 from pipeline.errors import DataError
 from pipeline.formatting import format_counts
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import COLLECTION_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.videos import COLLECTION, VIDEOS
 
@@ -49,24 +50,25 @@ class Totals:
         return f"{videos}, {self.video_s / 3600:.2f} h; {clips}"
 
 
-def reconcile(workspace: Workspace) -> Totals:
-    """Count everything that is finished, and check that it adds up. Memory: 60 bytes a video, nothing for a clip.
+def reconcile(workspace: Workspace, spec: str = "base") -> Totals:
+    """Count what is finished of a clip spec, and check that it adds up. Memory: 60 bytes a video, nothing for a clip.
 
     Raises:
         DataError: a part lacks a file, is damaged, or its tables and its tar disagree; the message names the file and
             says what to do.
     """
-    planned, finished = workspace.parts(COLLECTION_FOLDER), workspace.parts(VIDEOS_FOLDER)
+    planned, finished = workspace.parts(COLLECTION_FOLDER), workspace.parts(f"videos/{spec}")
     for part in sorted(set(finished) - set(planned)):
-        uri = workspace.uri(COLLECTION_FOLDER, f"{part}.parquet")
+        uri = workspace.part_uri(COLLECTION_FOLDER, part)
         raise DataError(f"{uri}: missing, though the part is cut. Put it back, or begin anew in another root.")
-    sizes = {entry.uri: entry.size_bytes for entry in files.list_files(workspace.uri(CLIPS_FOLDER))}
+    places = (workspace.uri(f"clips/{spec}"), workspace.table(f"clips/{spec}"))
+    sizes = {entry.uri: entry.size_bytes for place in places for entry in files.list_files(place)}
     videos: collections.Counter[str] = collections.Counter()
     clips: collections.Counter[str] = collections.Counter()
     video_s, tar_bytes, ids = 0.0, 0, []
     with ThreadPoolExecutor(NUM_READERS) as pool:
         try:
-            for found in pool.map(lambda part: _check_part(workspace, part, sizes), finished):
+            for found in pool.map(lambda part: _check_part(workspace, spec, part, sizes), finished):
                 videos.update(found.videos)
                 clips.update(found.clips)
                 video_s += found.video_s
@@ -97,25 +99,23 @@ class _Part:
     video_ids: pa.ChunkedArray
 
 
-def _check_part(workspace: Workspace, part: str, sizes: dict[str, int]) -> _Part:
+def _check_part(workspace: Workspace, spec: str, part: str, sizes: dict[str, int]) -> _Part:
     """Counts of one finished part, if its collection, videos, clips and tar agree."""
-    tar, table = (workspace.uri(CLIPS_FOLDER, f"{part}.{suffix}") for suffix in ("tar", "parquet"))
-    done = workspace.uri(VIDEOS_FOLDER, f"{part}.parquet")
+    tar, table = workspace.tar_uri(f"clips/{spec}", part), workspace.part_uri(f"clips/{spec}", part)
+    done = workspace.part_uri(f"videos/{spec}", part)
     remedy = f"Delete {done}: the next run cuts this part anew."
     for uri in (table, tar):
         if uri not in sizes:
             raise DataError(f"{uri}: missing, though the part counts as finished. {remedy}")
     planned = workspace.read(COLLECTION_FOLDER, part, COLLECTION, ["video_id"]).column("video_id")
-    videos = workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "duration_s", "num_clips", "outcome"])
-    clips = workspace.read(CLIPS_FOLDER, part, CLIPS, ["video_id", "tar_offset", "tar_bytes", "outcome"])
+    videos = workspace.read(f"videos/{spec}", part, VIDEOS, ["video_id", "duration_s", "num_clips", "outcome"])
+    clips = workspace.read(f"clips/{spec}", part, CLIPS, ["video_id", "tar_offset", "tar_bytes", "outcome"])
     if not videos.column("video_id").equals(planned):
-        raise DataError(
-            f"{done}: {len(videos)} rows are not the {len(planned)} videos of {COLLECTION_FOLDER}/. {remedy}"
-        )
+        raise DataError(f"{done}: {len(videos)} rows are not the {len(planned)} videos of its collection. {remedy}")
     num_clips = videos.column("num_clips").to_numpy()
     owners = planned.take(np.repeat(np.arange(len(planned)), num_clips))  # of each clip that the videos' rows promise
     if not clips.column("video_id").equals(owners):
-        raise DataError(f"{table}: {len(clips)} rows are not the {len(owners)} clips of {VIDEOS_FOLDER}/. {remedy}")
+        raise DataError(f"{table}: {len(clips)} rows are not the {len(owners)} clips of its videos. {remedy}")
     expected = _tar_bytes(clips, table, remedy)
     if sizes[tar] != expected:
         damage = "The tar is truncated." if sizes[tar] < expected else "This is not the tar of that table."
@@ -148,4 +148,4 @@ def _check_unique(workspace: Workspace, video_ids: pa.ChunkedArray, found: str) 
     if pc.count_distinct(video_ids).as_py() < len(video_ids):
         counts = pc.value_counts(video_ids)
         name = counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"].as_py()
-        raise DataError(f"{workspace.uri(COLLECTION_FOLDER)}: video {name} is in {found}")
+        raise DataError(f"{workspace.table(COLLECTION_FOLDER)}: video {name} is in {found}")

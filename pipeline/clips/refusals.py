@@ -9,7 +9,8 @@ from typing import Any
 
 from pipeline.errors import DataError, UnreadError
 from pipeline.storage import files
-from pipeline.storage.workspace import COLLECTION_FOLDER, Workspace
+from pipeline.storage.layout import COLLECTION_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.videos import COLLECTION
 
 MAX_PROBES = 20  # videos tried, of 30 ms each: more than any run of archived ones that happens to begin each part

@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.clip_specs import BASE, ClipSpec
+from pipeline.clip_specs import ClipSpec
 from pipeline.clips.cutting import Clip, ShardingConfig, SpecCutting
 from pipeline.clips.refusals import check_store
 from pipeline.clips.tars import TarWriter
@@ -27,7 +27,8 @@ from pipeline.media.decoding import Decoding
 from pipeline.media.ffmpeg_log import MediaInfo
 from pipeline.media.streams import Frame
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import COLLECTION_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.videos import COLLECTION, VIDEOS, CollectionRow
@@ -55,7 +56,7 @@ class ShardPart:
         with contextlib.ExitStack() as stack:
             made = {}
             for name in self._specs:
-                path = stack.enter_context(files.building(self._workspace.uri(self._folders(name)[0], f"{part}.tar")))
+                path = stack.enter_context(files.building(self._workspace.tar_uri(f"clips/{name}", part)))
                 made[name] = _SpecPart(stack.enter_context(TarWriter(path)), part)
             for video in self._workspace.read(COLLECTION_FOLDER, part, COLLECTION).to_pylist():
                 cutting = Cutting(video, self._specs, self._config)
@@ -65,18 +66,13 @@ class ShardPart:
                     of_spec.add_video(cutting.video_row(name, part))
             check_store(self._workspace, part, next(iter(made.values())).videos)
         for name, of_spec in made.items():
-            clips_folder, videos_folder = self._folders(name)
-            self._workspace.commit(clips_folder, part, of_spec.clips(), CLIPS)
-            self._workspace.commit(videos_folder, part, from_rows(of_spec.videos, VIDEOS, part), VIDEOS)
+            self._workspace.commit(f"clips/{name}", part, of_spec.clips(), CLIPS)
+            self._workspace.commit(f"videos/{name}", part, from_rows(of_spec.videos, VIDEOS, part), VIDEOS)
         first = next(iter(made.values())).videos
         counts = collections.Counter(f"videos {row['outcome']}" for row in first)
         for of_spec in made.values():
             counts.update({f"clips {outcome}": count for outcome, count in of_spec.outcomes.items()})
         return {"video_s": sum(row["duration_s"] or 0.0 for row in first), **counts}
-
-    def _folders(self, spec: str) -> tuple[str, str]:
-        """The folders of a spec's tars and clips, and of its videos."""
-        return (CLIPS_FOLDER, VIDEOS_FOLDER) if spec == BASE else (f"{CLIPS_FOLDER}/{spec}", f"{VIDEOS_FOLDER}/{spec}")
 
 
 class _SpecPart:

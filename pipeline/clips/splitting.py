@@ -19,7 +19,8 @@ import numpy as np
 
 from pipeline.config import Share, config_dataclass
 from pipeline.formatting import format_number
-from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.videos import SPLITS, VIDEOS
 

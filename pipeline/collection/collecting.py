@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 from pipeline.config import Count, config_dataclass
 from pipeline.errors import ConfigError, DataError, MissingError, did_you_mean
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.outcomes import REJECTED
@@ -142,10 +143,10 @@ def _whole_parts(workspace: Workspace) -> list[str]:
     num_whole = next((index for index, part in enumerate(parts) if int(part) != index), len(parts))
     cut = sorted(set(workspace.parts(VIDEOS_FOLDER)) - set(parts[:num_whole]), key=int)
     if cut:
-        uri = workspace.uri(COLLECTION_FOLDER, f"{num_whole:05d}.parquet")
+        uri = workspace.part_uri(COLLECTION_FOLDER, f"{num_whole:05d}")
         raise DataError(f"{uri}: missing, though part {cut[0]} is cut. Put it back, or begin anew in another root.")
     for part in parts[num_whole:]:
-        files.delete(workspace.uri(COLLECTION_FOLDER, f"{part}.parquet"))
+        files.delete(workspace.part_uri(COLLECTION_FOLDER, part))
     return parts[:num_whole]
 
 

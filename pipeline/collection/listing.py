@@ -20,7 +20,7 @@ from pipeline.collection.published_lists import MEDIA, SPLIT_OF, is_list, read_l
 from pipeline.collection.tables import SUFFIXES, find_tables, table_rows
 from pipeline.errors import ConfigError
 from pipeline.storage import files
-from pipeline.storage.workspace import SETTINGS_FILE
+from pipeline.storage.layout import SETTINGS_FILE
 from schemas.videos import CollectionRow
 
 EXPECTED = "Expected a folder of videos, an s3:// prefix, or a .csv or .parquet table with a column `uri`."

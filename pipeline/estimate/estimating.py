@@ -21,7 +21,8 @@ from pipeline.errors import DataError
 from pipeline.estimate.stratified_sampling import Range, Stratum, add_sizes, total
 from pipeline.estimate.usage import cpu_s, usage_folder
 from pipeline.storage import files
-from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.usage import USAGE
 from schemas.videos import VIDEOS, CollectionRow
 

@@ -21,7 +21,7 @@ USAGE_FOLDER = "usage"
 
 
 def usage_folder(stage: str) -> str:
-    """The folder of a stage's rows. A stage with several results in a root names each: `score/coincidence`."""
+    """The folder of a stage's rows. A stage with several results in a root names each: `score-coincidence`."""
     return f"{USAGE_FOLDER}/{stage}"
 
 
@@ -48,7 +48,6 @@ class Metered(Generic[R]):
         began_s, before_s = time.monotonic(), cpu_s()
         result = self._work(part)
         row = {
-            "stage": self._stage,
             "part": part,
             "host": platform.node(),
             "cpu_s": cpu_s() - before_s,

@@ -11,7 +11,8 @@ from typing import Any, ClassVar, NamedTuple
 import pyarrow as pa
 
 from pipeline.learners.loading import check_model, learner_of
-from pipeline.storage.workspace import Workspace, report_folder
+from pipeline.storage.layout import NO_MIXTURES, report_table
+from pipeline.storage.workspace import Workspace
 from schemas.fields import from_rows, table_name
 from schemas.reports import SUMMARY, SummaryRow
 
@@ -50,10 +51,13 @@ class Evaluation:
     columns: ClassVar[Mapping[str, str]] = {}
     """Title of each metric's column in the report's table of all figures, in order."""
     source: str
-    """Folder whose parts are evaluated; {model} and {mixtures} become the names of these."""
+    """Stage whose parts are evaluated; {model} and {mixtures} become the names of these."""
 
     def __init__(self, workspace: Workspace, model: str, mixtures: str = "default", seed: int = 0) -> None:
         self.workspace, self.model, self.seed = workspace, model, seed
+        sets = mixtures if "{mixtures}" in self.source else NO_MIXTURES
+        self.stage = f"reports/{model}/{sets}"
+        """Of this evaluation: one for each model and frozen sets."""
         self.source = self.source.format(model=model, mixtures=mixtures)
 
     def missing(self) -> str:
@@ -74,6 +78,10 @@ class Evaluation:
         trained = check_model(self.workspace, self.model, learner_of(self.workspace, self.model))
         return {self.source: self.workspace.stage(self.source)["hash"]} | trained
 
+    def table(self, schema: pa.Schema) -> str:
+        """The partition of one of its tables that holds its rows."""
+        return report_table(self.stage, table_name(schema))
+
     def facts(self) -> Row:
         """What the finished report's record also keeps; once that differs, the summary is made again."""
         return {}
@@ -82,10 +90,10 @@ class Evaluation:
         """Parts of the source that have no rows yet."""
         if not self.tables:
             return []
-        return self.workspace.pending(self.source, report_folder(self.model, table_name(self.tables[0])))
+        return self.workspace.pending(self.source, self.table(self.tables[0]))
 
     def evaluate(self, part: str) -> dict[str, list[Row]]:
-        """Rows of each of `tables` for one part, but for the column `model`. Runs on a worker."""
+        """Rows of each of `tables` for one part. Runs on a worker."""
         raise NotImplementedError
 
     def summarise(self) -> list[SummaryRow]:
@@ -97,15 +105,14 @@ class Evaluation:
         rows = self.evaluate(part)
         for schema in reversed(self.tables):
             name = table_name(schema)
-            tagged = [{"model": self.model} | row for row in rows[name]]
-            self.workspace.commit(report_folder(self.model, name), part, from_rows(tagged, schema, part), schema)
+            self.workspace.commit(self.table(schema), part, from_rows(rows[name], schema, part), schema)
         return {name: len(rows[name])}
 
     def summary_row(self, eval_set: str, metric: str, value: float | None, unit: str, n: int) -> SummaryRow:
         """A row of `summary`: a figure over `n` examples; None where they have no value."""
-        return {"model": self.model, "eval_set": eval_set, "metric": metric, "value": value, "unit": unit, "n": n}
+        return {"eval_set": eval_set, "metric": metric, "value": value, "unit": unit, "n": n}
 
 
-def commit_summary(workspace: Workspace, model: str, rows: list[SummaryRow]) -> None:
-    """Write a model's summary."""
-    workspace.commit(report_folder(model, "summary"), "00000", from_rows(rows, SUMMARY, model), SUMMARY)
+def commit_summary(evaluation: Evaluation, rows: list[SummaryRow]) -> None:
+    """Write the summary of an evaluation."""
+    evaluation.workspace.commit(evaluation.table(SUMMARY), "00000", from_rows(rows, SUMMARY, evaluation.stage), SUMMARY)

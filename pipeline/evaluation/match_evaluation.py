@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pipeline.evaluation.evaluating import VALIDATION, Evaluation, Headline, Row
 from pipeline.hashing import hash_json
 from pipeline.selection.embeddings import to_matrix
-from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
 from schemas.reports import SummaryRow
 from schemas.scores import SCORES
 

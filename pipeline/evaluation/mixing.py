@@ -61,9 +61,9 @@ class Example:
 
 
 def plan_mixtures(
-    workspace: Workspace, name: str, selection: str, config: MixingConfig, seed: int, label_source: str | None
+    workspace: Workspace, selection: str, config: MixingConfig, seed: int, label_source: str | None
 ) -> dict[str, list[Example]]:
-    """Examples of the mixtures `name` by part, a function of the selection and the seed.
+    """Examples by part, a function of the selection and the seed.
 
     A set whose clips are missing has no part. `label_source` is the name of the label file that the workspace's labels
     come from, None if it has none.
@@ -79,7 +79,7 @@ def plan_mixtures(
         )
         for i, example in enumerate(examples):
             part = f"{eval_set}-{i // config.examples_per_part:05d}"
-            facts = {"mixtures": name, "example_id": f"{eval_set}_{i:05d}", "eval_set": eval_set, "split": config.split}
+            facts = {"example_id": f"{eval_set}_{i:05d}", "eval_set": eval_set, "split": config.split}
             planned.setdefault(part, []).append(dataclasses.replace(example, row=example.row | facts))
     return planned
 
@@ -147,7 +147,7 @@ class MixPart:
             self._clips = load_clips(self._workspace, self._selection, self._config.split)
         folder, clips = f"mixtures/{self._name}", self._clips
         rows = []
-        with files.building(self._workspace.uri(folder, f"{part}.tar")) as path, TarWriter(path) as tar:
+        with files.building(self._workspace.tar_uri(folder, part)) as path, TarWriter(path) as tar:
             for example in self._planned[part]:
                 row = example.row | {"part": part}
                 first, sound = clips.raw(example.first), clips.read(example.sound)

@@ -23,7 +23,6 @@ from pipeline.clips.tars import read_sequence
 from pipeline.evaluation.evaluating import Evaluation, Headline, Row
 from pipeline.learners.loading import load_model
 from pipeline.storage import files
-from pipeline.storage.workspace import report_folder
 from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, SOURCES, SummaryRow
 
@@ -64,7 +63,7 @@ class OnScreenEvaluation(Evaluation):
         """Rows of `examples` and `sources`."""
         learner, model = self._loaded = self._loaded or load_model(self.workspace, self.model, "separation")
         keys = self.workspace.read(self.source, part, MIXTURES, ["example_id"]).column("example_id").to_pylist()
-        uri, eval_set = self.workspace.uri(self.source, f"{part}.tar"), part.rpartition("-")[0]
+        uri, eval_set = self.workspace.tar_uri(self.source, part), part.rpartition("-")[0]
         rows: dict[str, list[Row]] = {"examples": [], "sources": []}
         with files.local_copy(uri) as path:
             batch: list[Clip] = []
@@ -78,8 +77,8 @@ class OnScreenEvaluation(Evaluation):
 
     def summarise(self) -> list[SummaryRow]:
         """Medians of `examples`, the area of `sources`."""
-        examples = self.workspace.read_all(report_folder(self.model, "examples"), EXAMPLES)
-        sources = self.workspace.read_all(report_folder(self.model, "sources"), SOURCES)
+        examples = self.workspace.read_all(self.table(EXAMPLES), EXAMPLES)
+        sources = self.workspace.read_all(self.table(SOURCES), SOURCES)
         rows = []
         for eval_set in ("on_single", "off_single", "on_mom", "off_mom"):
             chosen = examples.filter(pc.equal(examples["eval_set"], eval_set))

@@ -22,7 +22,8 @@ from pipeline.errors import ConfigError
 from pipeline.formatting import format_difference
 from pipeline.labels.ratings import Judgements, check_contradictions, codes, where
 from pipeline.metrics.agreement import Agreement, fleiss_kappa
-from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.labels import LABELS

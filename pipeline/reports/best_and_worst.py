@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from pipeline.clips.samples import decode_sample
 from pipeline.errors import DataError
-from pipeline.storage.workspace import CLIPS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER
+from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import NUM_READERS, ClipSet, prefetch
 
 NUM_EXTREMES = 10  # of each end

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from pipeline.evaluation.evaluating import VALIDATION
 from pipeline.formatting import format_figure, format_number
 from pipeline.learners import LEARNERS
+from pipeline.storage.layout import NO_MIXTURES
 
 
 class Figure(NamedTuple):
@@ -36,7 +37,7 @@ def list_figures(summary: Sequence[Mapping[str, Any]], stages: Sequence[Mapping[
 
     Args:
         summary: rows of the table `summary`.
-        stages: each stage's record, with its `folder`, by the time it began.
+        stages: each stage's record, by the time it began.
     """
     return [figure for stage in stages for figure in _of_stage(stage, summary)]
 
@@ -47,12 +48,15 @@ def column_titles() -> dict[str, str]:
 
 
 def _of_stage(stage: Mapping[str, Any], summary: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:
-    kind, _, name = stage["folder"].partition("/")
+    kind, _, name = stage["stage"].partition("/")
     if kind == "models" and stage["settings"]["learner"] in LEARNERS:
         validated = stage.get("figures", {}).items()
         rows = [{"eval_set": VALIDATION, "metric": m, "value": v, "unit": "1", "n": None} for m, v in validated]
-        rows += [dict(row) for row in summary if row["model"] == name]
         yield from _of_model(name, stage["settings"]["learner"], rows)
+        for mixtures in dict.fromkeys(row["mixtures"] for row in summary if row["model"] == name):
+            rows = [dict(row) for row in summary if (row["model"], row["mixtures"]) == (name, mixtures)]
+            on = "" if mixtures in ("default", NO_MIXTURES) else f" on {mixtures}"
+            yield from _of_model(f"{name}{on}", stage["settings"]["learner"], rows)
     if kind == "labels" and "num_kept" in stage:
         coverage = stage["num_judged"] / max(stage["num_kept"], 1)
         conflicts = stage["num_conflicts"] / max(stage["num_judged"], 1)
@@ -66,7 +70,7 @@ def _of_stage(stage: Mapping[str, Any], summary: Sequence[Mapping[str, Any]]) ->
         yield Figure(f"selection {name}", "clips kept, of all that were planned", kept, "1", None, "", count)
 
 
-def _of_model(model: str, learner: str, rows: list[dict[str, Any]]) -> Iterator[Figure]:
+def _of_model(of: str, learner: str, rows: list[dict[str, Any]]) -> Iterator[Figure]:
     """The headlines of its learner that are among the rows."""
     for eval_set, metric, text, baseline, baseline_of in LEARNERS[learner].evaluation().headlines:
         found = {row["metric"]: row for row in rows if row["eval_set"] == eval_set}
@@ -74,4 +78,4 @@ def _of_model(model: str, learner: str, rows: list[dict[str, Any]]) -> Iterator[
             values = {name: row["value"] for name, row in found.items()}
             beside = baseline(values) if callable(baseline) else baseline
             row = found[metric]
-            yield Figure(model, text.format(**values), row["value"], row["unit"], beside, baseline_of, row["n"])
+            yield Figure(of, text.format(**values), row["value"], row["unit"], beside, baseline_of, row["n"])

@@ -1,7 +1,7 @@
 """SQL over the workspace's Parquet: one view per table, with every part of it, read by DuckDB.
 
-A view has the columns and types of its schema, also where the stage behind it has not run (it is empty then), so a
-query never fails for lack of work. Parts on S3 of the tables that the query names are downloaded first.
+A view has the partition columns and the columns of its schema, also where the stage behind it has not run (it is empty
+then), so a query never fails for lack of work. Parts on S3 of the tables that the query names are downloaded first.
 
 Design note: a query cannot write, not even beside the parts. A part is finished work, and `COPY` over one would change
 it behind its hash. So a query is one SELECT, and once the views are made, DuckDB opens no other file.
@@ -9,11 +9,10 @@ it behind its hash. So a query is one SELECT, and once the views are made, DuckD
 
 import concurrent.futures
 import contextlib
-import posixpath
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -22,10 +21,11 @@ import pyarrow.parquet as pq
 from pipeline.errors import ConfigError, DataError
 from pipeline.learners import LEARNERS
 from pipeline.storage import files
+from pipeline.storage.layout import TABLES
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
-from schemas.fields import SchemaError, check, table_name
+from schemas.fields import SchemaError, check, partition_columns, table_name
 from schemas.labels import LABELS
 from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
@@ -35,38 +35,28 @@ from schemas.selections import SELECTIONS
 from schemas.usage import USAGE
 from schemas.videos import COLLECTION, VIDEOS
 
-# Schema of each table that is no learner's own, and where its parts lie, in the order of the data's flow.
+# The tables that are no learner's own, in the order of the data's flow.
 SHARED_TABLES = (
-    (COLLECTION, "collection/*.parquet"),
-    (VIDEOS, "videos/*.parquet"),
-    (CLIPS, "clips/*.parquet"),
-    (SCORES, "scores/*/*.parquet"),
-    (LABELS, "labels/*.parquet"),
-    (DUPLICATES, "duplicates/*/*.parquet"),
-    (SELECTIONS, "selections/*/*.parquet"),
-    (MATERIALIZED, "materialized/*/*.parquet"),
-    (MIXTURES, "mixtures/*/*.parquet"),
-    (TRAINING, "training/*.parquet"),
-    (SUMMARY, "reports/model=*/summary/*.parquet"),
-    (USAGE, "usage/*/*.parquet"),
+    *(COLLECTION, VIDEOS, CLIPS, SCORES, LABELS, DUPLICATES, SELECTIONS),
+    *(MATERIALIZED, MIXTURES, TRAINING, SUMMARY, USAGE),
 )
 NUM_DOWNLOADS = 16  # at once: a part takes 50 ms of waiting and hardly any work
 READ_ONLY = ("SELECT", "MULTI")  # DuckDB's names; MULTI is a PIVOT, which asks for its columns first
 
 
-def tables() -> list[tuple[pa.Schema, str]]:
-    """Schema of every table and the pattern of its parts' paths: the shared ones, then those of the evaluations."""
-    own = [schema for entry in LEARNERS.values() for schema in entry.evaluation().tables]
-    return [*SHARED_TABLES, *((schema, f"reports/model=*/{table_name(schema)}/*.parquet") for schema in own)]
+def tables() -> list[pa.Schema]:
+    """The schema of every table: the shared ones, then those of the evaluations."""
+    return [*SHARED_TABLES, *(schema for entry in LEARNERS.values() for schema in entry.evaluation().tables)]
 
 
 def describe() -> list[tuple[str, str, str, str, str]]:
     """(view, column, type, unit, doc) of every column of every view, in the order of the data's flow."""
-    return [
-        (table_name(schema), item.name, str(item.type), _text(item, b"unit"), _text(item, b"doc"))
-        for schema, _ in tables()
-        for item in schema
-    ]
+    rows = []
+    for schema in tables():
+        view = table_name(schema)
+        rows += [(view, name, "string", "", doc) for name, doc in partition_columns(schema).items()]
+        rows += [(view, item.name, str(item.type), _text(item, b"unit"), _text(item, b"doc")) for item in schema]
+    return rows
 
 
 def query(workspace: Workspace, sql: str) -> pa.Table:
@@ -88,10 +78,10 @@ def query_all(workspace: Workspace, queries: Mapping[str, str]) -> dict[str, pa.
         contextlib.ExitStack() as copies,
         duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}) as database,
     ):
-        for schema, pattern in tables():
+        for schema in tables():
             # only tables named in the SQL are listed; a name that occurs by chance costs only its listing
             named = re.search(rf"\b{table_name(schema)}\b", text, re.IGNORECASE)
-            parts = list(_parts(workspace, pattern)) if named else []
+            parts = _parts(workspace, table_name(schema)) if named else {}
             paths |= _create_view(database, schema, parts, Path(folder), copies)
         if not any(paths.values()):
             _require_stage(workspace)
@@ -121,34 +111,54 @@ def _distinct_names(table: pa.Table) -> pa.Table:
     return table.rename_columns(names)
 
 
-def _parts(workspace: Workspace, pattern: str) -> Iterator[str]:
-    """Addresses of a table's parts, in order."""
-    for entry in files.list_files(workspace.uri(pattern.partition("/")[0])):
-        if PurePosixPath(files.relative(entry.uri, workspace.root)).match(pattern):
-            yield entry.uri
+def _parts(workspace: Workspace, table: str) -> dict[tuple[str, ...], list[str]]:
+    """Addresses of a table's parts, in order, by the values of its partition columns."""
+    uri = workspace.uri(TABLES, table)
+    parts: dict[tuple[str, ...], list[str]] = {}
+    for entry in files.list_files(uri):
+        *folders, name = files.relative(entry.uri, uri).split("/")
+        if name.endswith(".parquet"):
+            parts.setdefault(tuple(folder.partition("=")[2] for folder in folders), []).append(entry.uri)
+    return parts
 
 
 def _create_view(
-    database: duckdb.DuckDBPyConnection, schema: pa.Schema, parts: list[str], folder: Path, copies: contextlib.ExitStack
+    database: duckdb.DuckDBPyConnection,
+    schema: pa.Schema,
+    parts: Mapping[tuple[str, ...], list[str]],
+    folder: Path,
+    copies: contextlib.ExitStack,
 ) -> dict[str, str]:
-    """Make the view of one table; return the files it reads, local path to address ("" if the file is no part)."""
-    name = table_name(schema)
-    # DuckDB takes names and types from the first file: one without rows, which every view has
+    """Make the view of one table; return the files it reads, local path to address ("" if the file is no part).
+
+    A partition's values are written into its SELECT, because the copy of an object has another path.
+    """
+    name, keys = table_name(schema), list(partition_columns(schema))
+    # Without rows: a table without parts is a view too. It is the first file of every list, because of a list of one
+    # DuckDB 2.0 believes Parquet's statistics, which leave NaN out: NOT isnan(score) let NaN pass.
     first = folder / f"{name}.parquet"
     pq.write_table(schema.empty_table(), first)
-
-    with concurrent.futures.ThreadPoolExecutor(NUM_DOWNLOADS) as pool:
-        local = list(pool.map(lambda uri: str(copies.enter_context(files.local_copy(uri))), parts))
-    # one part of each folder is enough: one stage wrote them all
-    for uri, path in {posixpath.dirname(uri): (uri, path) for uri, path in zip(parts, local, strict=True)}.values():
-        try:
-            check(pq.read_schema(path).empty_table(), schema, uri)
+    read, selects = {str(first): ""}, [_select_from([str(first)], schema, dict.fromkeys(keys, ""))]
+    for values, uris in parts.items():
+        if len(values) != len(keys):
+            raise DataError(f"{uris[0]}: expected a path below {name}/ of {', '.join(keys)}. Move it away.")
+        with concurrent.futures.ThreadPoolExecutor(NUM_DOWNLOADS) as pool:
+            local = list(pool.map(lambda uri: str(copies.enter_context(files.local_copy(uri))), uris))
+        try:  # one part of each partition is enough: one stage wrote them all
+            check(pq.read_schema(local[0]).empty_table(), schema, uris[0])
         except (pa.ArrowInvalid, SchemaError) as error:
-            raise DataError(f"{uri}: {error}") from error
-    columns = ", ".join(f'"{column}"' for column in schema.names)
-    paths = _literal([str(first), *local])
-    database.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM read_parquet({paths}, hive_partitioning = false)")
-    return {str(first): ""} | dict(zip(local, parts, strict=True))
+            raise DataError(f"{uris[0]}: {error}") from error
+        selects.append(_select_from([str(first), *local], schema, dict(zip(keys, values, strict=True))))
+        read |= dict(zip(local, uris, strict=True))
+    database.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(selects)}")
+    return read
+
+
+def _select_from(paths: list[str], schema: pa.Schema, values: Mapping[str, str]) -> str:
+    """The SELECT over one partition's parts, with the values of its partition columns first."""
+    columns = [f'{_literal(value)} AS "{key}"' for key, value in values.items()]
+    columns += [f'"{column}"' for column in schema.names]
+    return f"SELECT {', '.join(columns)} FROM read_parquet({_literal(paths)}, hive_partitioning = false)"
 
 
 def _lock(database: duckdb.DuckDBPyConnection, paths: list[str], folder: str) -> None:
@@ -173,15 +183,14 @@ def _literal(value: str | list[str]) -> str:
 
 def _require_stage(workspace: Workspace) -> None:
     """Raise a ConfigError if there is no stage's file below the root."""
-    tops = dict.fromkeys(pattern.partition("/")[0] for _, pattern in tables())
-    if not any(True for top in tops for _ in files.list_files(workspace.uri(top))):  # stops at the first file
-        raise ConfigError(f"root {workspace.root}: no stage has run there.", "missing", folder="", root=workspace.root)
+    if not any(True for _ in files.list_files(workspace.uri(TABLES))):  # stops at the first file
+        raise ConfigError(f"root {workspace.root}: no stage has run there.", "missing", stage="", root=workspace.root)
 
 
 def _views() -> str:
     """The end of an error message: one line per view, with its columns."""
     return "Views and their columns:\n" + "\n".join(
-        f"  {table_name(schema)}: {', '.join(schema.names)}" for schema, _ in tables()
+        f"  {table_name(schema)}: {', '.join([*partition_columns(schema), *schema.names])}" for schema in tables()
     )
 
 

@@ -5,9 +5,7 @@ been cut. The page loads nothing from elsewhere and runs no script (`page.html`)
 are untrusted: every text is escaped, and control characters are replaced.
 """
 
-import json
 import math
-import posixpath
 from typing import Any, NamedTuple
 
 import jinja2
@@ -17,9 +15,9 @@ from pipeline.formatting import format_figure, format_number
 from pipeline.reports.best_and_worst import EXTREMES, Extreme, show_extremes
 from pipeline.reports.charts import Chart, bar_chart, line_chart
 from pipeline.reports.headline_metrics import Figure, column_titles, list_figures
-from pipeline.reports.querying import query_all, tables
-from pipeline.storage import files
-from pipeline.storage.workspace import STAGE_FILE, Workspace
+from pipeline.reports.querying import query_all
+from pipeline.storage.lineage import list_stages
+from pipeline.storage.workspace import Workspace
 
 MAX_REJECTS = 50
 NUM_BINS = 20
@@ -43,7 +41,7 @@ def make_report(workspace: Workspace) -> Report:
     """
     found = query_all(workspace, QUERIES | COUNTS)
     rows = {name: table.to_pylist() for name, table in found.items() if name in QUERIES}
-    stages = _stages(workspace)
+    stages = list(list_stages(workspace).values())
     figures, extremes = list_figures(rows["summary"], stages), show_extremes(workspace, found["extremes"])
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.reports", ""),
@@ -58,7 +56,7 @@ def make_report(workspace: Workspace) -> Report:
         figures=figures,
         all_figures=_pivot(rows["summary"]),
         counts={name: _counts(found[name]) for name in COUNTS},
-        audits={stage["folder"]: stage["audit"] for stage in stages if "audit" in stage},
+        audits={stage["stage"]: stage["audit"] for stage in stages if "audit" in stage},
         histograms=_histograms(rows["scores"]),
         selected=_selected(rows["selected"]),
         extremes=_by_end(extremes),
@@ -81,7 +79,7 @@ COUNTS = {
 BIN = f"least({NUM_BINS - 1}, floor(score * {NUM_BINS}))::INT AS bin"
 IS_NUMBER = "score IS NOT NULL AND NOT isnan(score)"  # else least() would put it into the last bin
 QUERIES = {
-    "summary": "SELECT * FROM summary ORDER BY model, eval_set",
+    "summary": "SELECT * FROM summary ORDER BY model, mixtures, eval_set",
     "scores": f"SELECT model, {BIN}, count(*) AS n FROM scores WHERE {IS_NUMBER} GROUP BY ALL ORDER BY model, bin",
     "selected": f"""
         SELECT selection, {BIN}, count(*) AS scored, count(*) FILTER (kept) AS kept
@@ -111,18 +109,18 @@ def _by_end(extremes: list[Extreme]) -> dict[str, list[Extreme]]:
 
 
 def _pivot(summary: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Column names, and a row per model and set: model, set, a figure per metric, and the largest n, as text."""
+    """Column names, and a row per model, mixtures and set: these, a figure per metric, and the largest n, as text."""
     present: set[str] = {row["metric"] for row in summary}
     titles = column_titles()
     metrics = [name for name in titles if name in present] + sorted(present - titles.keys())
-    groups: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    groups: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
     for row in summary:
-        groups.setdefault((row["model"], row["eval_set"]), {})[row["metric"]] = row
+        groups.setdefault((row["model"], row["mixtures"], row["eval_set"]), {})[row["metric"]] = row
     rows = []
-    for (model, eval_set), found in groups.items():
+    for names, found in groups.items():
         values = [format_figure(found[name]["value"], found[name]["unit"]) if name in found else "" for name in metrics]
-        rows.append([model, eval_set, *values, format_number(max(row["n"] for row in found.values()))])
-    return ["model", "set", *(titles.get(name, name) for name in metrics), "n"], rows
+        rows.append([*names, *values, format_number(max(row["n"] for row in found.values()))])
+    return ["model", "mixtures", "set", *(titles.get(name, name) for name in metrics), "n"], rows
 
 
 def _histograms(rows: list[dict[str, Any]]) -> dict[str, Chart]:
@@ -163,17 +161,6 @@ def _curves(rows: list[dict[str, Any]]) -> dict[str, dict[str, Chart]]:
         model: {metric: line_chart(lines, "step", metric) for metric, lines in series[model].items()}
         for model in sorted(series)
     }
-
-
-def _stages(workspace: Workspace) -> list[dict[str, Any]]:
-    """The records (`_stage.json`) of all stages with their folders, in the order in which the stages began."""
-    stages = []
-    for top in dict.fromkeys([*(pattern.partition("/")[0] for _, pattern in tables()), "models"]):
-        for entry in files.list_files(workspace.uri(top)):
-            if posixpath.basename(entry.uri) == STAGE_FILE:
-                folder = posixpath.dirname(files.relative(entry.uri, workspace.root))
-                stages.append(json.loads(files.read_bytes(entry.uri)) | {"folder": folder})
-    return sorted(stages, key=lambda stage: (stage["started"], stage["folder"]))
 
 
 def _printable(value: Any) -> Any:

@@ -18,7 +18,6 @@ from pipeline.config import config_dataclass, from_dict
 from pipeline.selection.filtering import ClipRules
 from pipeline.storage import files
 
-CUTOFFS_FILE = "_cutoffs.json"
 PARTS_AT_ONCE = 500  # merged at a time: 17 MB of candidates where no cap applies
 
 R = TypeVar("R")
@@ -67,7 +66,7 @@ def load_or_compute(rules: ClipRules, each: Each) -> Cutoffs:
     a growing collection are compared with the cutoffs of the first run.
     """
     workspace, config = rules.workspace, rules.config
-    uri = workspace.uri(f"selections/{rules.name}", CUTOFFS_FILE)
+    uri = workspace.record_uri(f"selections/{rules.name}", "cutoffs")
     if files.exists(uri):
         return from_dict(Cutoffs, json.loads(files.read_bytes(uri)))
     parts, score_cutoff = workspace.parts(rules.source), config.min_score

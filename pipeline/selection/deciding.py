@@ -44,8 +44,7 @@ class DecidePart:
         kept = reasons == ""
         reasons[kept] = "kept"
         columns = {name: clips[name] for name in ("clip_id", "video_id", "part", "split", "score", "label")}
-        columns |= {"selection": pa.array([rules.name] * len(clips), pa.string()), "kept": pa.array(kept)}
-        columns |= {"reason": pa.array(reasons, pa.string())}
+        columns |= {"kept": pa.array(kept), "reason": pa.array(reasons, pa.string())}
         decided = pa.table(columns).select(SELECTIONS.names).cast(SELECTIONS)
         rules.workspace.commit(f"selections/{rules.name}", part, decided, SELECTIONS)
         return collections.Counter(reasons.tolist())

@@ -26,7 +26,8 @@ from pipeline.selection.cutoffs import Each
 from pipeline.selection.duplicate_groups import Links, Video, alone, group_rows, merge_settled
 from pipeline.selection.embeddings import to_matrix
 from pipeline.selection.neighbours import near_pairs, neighbour_distances
-from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
 from schemas.scores import SCORES

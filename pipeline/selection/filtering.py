@@ -30,7 +30,8 @@ from pydantic import Field
 from pipeline.clips.splitting import SplittingConfig, part_splits, shared_splits
 from pipeline.config import Count, Share, config_dataclass
 from pipeline.errors import ConfigError
-from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
 from schemas.labels import LABELS, Label
@@ -97,7 +98,7 @@ def check_values(workspace: Workspace, config: FilteringConfig) -> str:
     """
     if config.labels and not workspace.has_stage(LABELS_FOLDER):
         message = f"filtering.labels = {', '.join(config.labels)}: nothing is labelled."
-        raise ConfigError(message, "missing", folder=LABELS_FOLDER, root=workspace.root)
+        raise ConfigError(message, "missing", stage=LABELS_FOLDER, root=workspace.root)
     counts: collections.Counter[str | None] = collections.Counter()
     for part in workspace.parts(VIDEOS_FOLDER) if config.licenses else []:
         counts.update(workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["license"])["license"].to_pylist())

@@ -20,8 +20,8 @@ from pipeline.clips.splitting import SplittingConfig, duplicate_groups, part_spl
 from pipeline.config import from_dict
 from pipeline.errors import DataError
 from pipeline.storage import files
-from pipeline.storage.workspace import VIDEOS_FOLDER, Workspace
-from pipeline.training.clipsets import PARTS_FILE
+from pipeline.storage.layout import VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
 from schemas.selections import SELECTIONS, VIDEO_REASONS
@@ -89,14 +89,14 @@ def _check_shares(workspace: Workspace) -> None:
     for (other, expected), (folder, splitting) in itertools.pairwise(known.items()):
         if splitting != expected:
             raise DataError(
-                f"{workspace.uri(folder)}: made with {splitting}, {other} with {expected}. What one trains on is "
+                f"{workspace.place(folder)}: made with {splitting}, {other} with {expected}. What one trains on is "
                 "the other's test. Remove one of them and what was made from it, and make it with the same splitting."
             )
 
 
 def _check_begun(workspace: Workspace, folder: str, splitting: SplittingConfig) -> None:
     """Raise a DataError if a copy in an earlier part, cut since a model began, moved a video that it trained on."""
-    uri, cut = workspace.uri(folder, PARTS_FILE), workspace.parts(VIDEOS_FOLDER)
+    uri, cut = workspace.record_uri(folder, "parts"), workspace.parts(VIDEOS_FOLDER)
     begun = json.loads(files.read_bytes(uri)) if files.exists(uri) else []
     if begun == cut[: len(begun)]:  # later parts change no split of earlier ones
         return
@@ -149,7 +149,7 @@ def _check_copies(workspace: Workspace, selection: str) -> None:
     for wrong, what in ((~is_kept, f"are none that {source} keeps, or in another split"), (counts > 1, "are repeated")):
         if wrong.any():
             raise DataError(
-                f"{workspace.uri(folder)}: {wrong.sum()} of {len(hashes)} clips {what}. Remove the folder, and "
+                f"{workspace.place(folder)}: {wrong.sum()} of {len(hashes)} clips {what}. Remove the folder, and "
                 "materialize the selection again."
             )
 

@@ -20,7 +20,8 @@ from pipeline.clips.tars import TarWriter, parse_sample
 from pipeline.config import Count, config_dataclass
 from pipeline.errors import DataError
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.materialized import MATERIALIZED
@@ -84,7 +85,7 @@ def _kept(workspace: Workspace, folder: str, part: str) -> pa.Table:
     joined = decided.join(places, "clip_id", join_type="inner").sort_by("clip_id")
     if len(joined) != len(decided) or joined["tar_offset"].null_count:
         raise DataError(
-            f"{workspace.uri(folder, part)}.parquet: keeps clips that {CLIPS_FOLDER}/{part} does not hold. The clips "
+            f"{workspace.part_uri(folder, part)}: keeps clips that {CLIPS_FOLDER}/{part} does not hold. The clips "
             "were made again since: remove the selection and filter again."
         )
     return joined
@@ -122,10 +123,10 @@ class MaterializePart:
         folder, plan = f"materialized/{self._selection}", self._plan
         split, places = shard.rpartition("-")[0], plan.shards[shard]
         rows: list[dict[str, Any]] = []
-        with files.building(self._workspace.uri(folder, f"{shard}.tar")) as path, TarWriter(path) as tar:
+        with files.building(self._workspace.tar_uri(folder, shard)) as path, TarWriter(path) as tar:
             for number in range(places.start, places.stop):
                 source = plan.sources[plan.source[number]]
-                uri = self._workspace.uri(CLIPS_FOLDER, f"{source}.tar")
+                uri = self._workspace.tar_uri(CLIPS_FOLDER, source)
                 offset, length = int(plan.offset[number]), int(plan.length[number])
                 key, members = parse_sample(files.read_bytes(uri, offset, length), uri, f"offset {offset}")
                 if _hash(self._seed, key) != plan.hashes[number]:

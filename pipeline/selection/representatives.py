@@ -15,8 +15,6 @@ from pipeline.selection.filtering import ClipRules
 from pipeline.storage import files
 from schemas.duplicates import DUPLICATES
 
-REPRESENTED_FILE = "_represented.json"
-
 
 def load_or_choose(rules: ClipRules, each: Each) -> frozenset[str]:
     """video_id of every video that another upload represents; chosen for new parts, and stored beside the selection.
@@ -24,7 +22,7 @@ def load_or_choose(rules: ClipRules, each: Each) -> frozenset[str]:
     `rules` have no represented videos yet; `each` runs the pass that counts the clips which pass them.
     """
     workspace, folder = rules.workspace, f"duplicates/{rules.name}"
-    uri = workspace.uri(f"selections/{rules.name}", REPRESENTED_FILE)
+    uri = workspace.record_uri(f"selections/{rules.name}", "represented")
     stored = json.loads(files.read_bytes(uri)) if files.exists(uri) else {"parts": [], "represented": []}
     parts, represented = workspace.parts(folder), frozenset(stored["represented"])
     if pending := sorted(set(parts) - set(stored["parts"])):

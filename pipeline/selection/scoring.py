@@ -20,7 +20,8 @@ from pipeline.learners.loading import load_model
 from pipeline.models.towers import CoincidenceModel
 from pipeline.selection.embeddings import to_column
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER
+from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import prefetch, read_ahead
 from schemas.clips import CLIPS
 from schemas.scores import SCORES
@@ -61,7 +62,6 @@ class ScorePart:
         scores = np.zeros(len(kept), np.float32)
         scores[is_scored] = scored
         columns = {
-            "model": pa.array([self._name] * len(kept), pa.string()),
             "clip_id": pa.array(kept.keys(), pa.string()),
             "video_id": pa.array(kept.values(), pa.string()),
             "score": pa.array(scores, mask=~is_scored),
@@ -72,7 +72,7 @@ class ScorePart:
         return {"clips": len(kept) - len(errors), "damaged": len(errors)}
 
     def _batches(self, part: str, keys: list[str]) -> Iterator[list[Decoded]]:
-        uri = self._workspace.uri(CLIPS_FOLDER, f"{part}.tar")
+        uri = self._workspace.tar_uri(CLIPS_FOLDER, part)
 
         def decode(sample: tuple[str, dict[str, bytes]]) -> Decoded:
             key, members = sample

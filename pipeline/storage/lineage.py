@@ -1,62 +1,83 @@
 """What was made from what: the stages that follow from a stage, by the inputs in their records, and their files."""
 
+import json
 from typing import Any
 
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, LABELS_FOLDER, SETTINGS_FILE, STAGE_FILE, Workspace
-
-# What a stage writes beside its own folder, by the folder's first name; {name} is the rest.
-BESIDE = {
-    CLIPS_FOLDER: ("collection", "videos", "usage/shard", SETTINGS_FILE),
-    "models": ("training/{name}.parquet",),
-    "scores": ("usage/score-{name}",),
-    LABELS_FOLDER: ("usage/label",),
-    "selections": tuple(f"usage/{step}-{{name}}" for step in ("count", "survey", "rank", "filter")),
-    "duplicates": ("usage/compare-{name}", "usage/match-{name}"),
-    "materialized": ("usage/materialize-{name}",),
-    "mixtures": ("usage/mix-{name}",),
-    "reports": ("usage/evaluate-{name}",),
-}
+from pipeline.storage.layout import (
+    BESIDE,
+    CLIPS_FOLDER,
+    COLLECTION_FOLDER,
+    MEDIA,
+    PARTITIONS,
+    SETTINGS_FILE,
+    STAGES,
+    TABLES,
+    report_table,
+    stage_of_record,
+    table_folder,
+)
+from pipeline.storage.workspace import Workspace
 
 
 def list_stages(workspace: Workspace) -> dict[str, dict[str, Any]]:
-    """The record of every stage that has begun, by its folder."""
-    uris = (entry.uri for kind in BESIDE for entry in files.list_files(workspace.uri(kind)))
-    found = (files.relative(uri, workspace.root) for uri in uris if uri.endswith(f"/{STAGE_FILE}"))
-    return {folder: workspace.stage(folder) for folder in (name.removesuffix(f"/{STAGE_FILE}") for name in found)}
+    """The record of every stage that has begun, by its name, in the order in which they began."""
+    records = {}
+    for entry in files.list_files(workspace.uri(STAGES)):
+        if stage := stage_of_record(files.relative(entry.uri, workspace.root)):
+            records[stage] = json.loads(files.read_bytes(entry.uri))
+    return dict(sorted(records.items(), key=lambda item: (item[1]["started"], item[0])))
 
 
-def dependents(stages: dict[str, dict[str, Any]], folder: str) -> list[str]:
-    """Folders of the stages that were made from a stage, directly or not; the nearest first."""
-    found = [folder]
+def dependents(stages: dict[str, dict[str, Any]], stage: str) -> list[str]:
+    """The stages that were made from a stage, directly or not; the nearest first."""
+    found = [stage]
     for source in found:  # grows on the way
         found += [other for other in stages if other not in found and _is_made_from(other, stages[other], source)]
     return found[1:]
 
 
-def _is_made_from(folder: str, record: dict[str, Any], source: str) -> bool:
-    """Whether a stage has another as input; not all are recorded: clips are under everything, mixtures take labels."""
-    unrecorded = source == CLIPS_FOLDER or (source == LABELS_FOLDER and folder.startswith("mixtures/"))
+def _is_made_from(stage: str, record: dict[str, Any], source: str) -> bool:
+    """Whether a stage has another as input.
+
+    Not all inputs are recorded: clips follow from the collection, most stages from the clips of `base`, and mixtures
+    take labels.
+    """
+    if stage.startswith("clips/"):
+        return source == COLLECTION_FOLDER
+    unrecorded = source == CLIPS_FOLDER or (source.startswith("labels/") and stage.startswith("mixtures/"))
     return unrecorded or source in {name.partition(" ")[0] for name in record["inputs"]}
 
 
-def list_outputs(workspace: Workspace, folder: str) -> list[str]:
+def places(workspace: Workspace, stage: str) -> list[str]:
+    """Addresses of the folders that a stage writes to, but for those of an evaluation's tables."""
+    kind, _, name = stage.partition("/")
+    partitions = [stage] if kind in PARTITIONS else []
+    partitions += [partition.format(name=name.replace("/", "-")) for partition in BESIDE.get(kind, ())]
+    media = [workspace.uri(stage)] if kind in MEDIA or kind == "models" else []
+    return media + [workspace.table(partition) for partition in partitions]
+
+
+def list_outputs(workspace: Workspace, stage: str) -> list[str]:
     """Addresses of all files that a stage wrote; the records that say so are the last."""
-    kind, _, name = folder.partition("/")
-    places = [workspace.uri(place.format(name=name)) for place in BESIDE.get(kind, ())]
-    beside = [uri for place in places for uri in ([place] if files.exists(place) else _below(place))]
-    return sorted(beside + _below(workspace.uri(folder)), key=lambda uri: uri.endswith((STAGE_FILE, SETTINGS_FILE)))
+    found = [uri for place in places(workspace, stage) for uri in _below(place)]
+    if stage.startswith("reports/"):  # the tables of its learner
+        ending = table_folder(report_table(stage, "x")).partition("/x/")[2]
+        found += [uri for uri in _below(workspace.uri(TABLES)) if f"/{ending}/" in uri]
+    records = [workspace.record_uri(stage, what) for what in ("cutoffs", "represented", "parts", "")]
+    records += [workspace.uri(SETTINGS_FILE)] if stage == COLLECTION_FOLDER else []
+    return sorted(found) + [uri for uri in records if files.exists(uri)]
 
 
-def check_unused(workspace: Workspace, folder: str) -> None:
+def check_unused(workspace: Workspace, stage: str) -> None:
     """Refuse to make a stage again that others were made from: they would not fit what it will hold.
 
     Raises:
         ConfigError: such stages are there; the topic is `stale`.
     """
-    if users := dependents(list_stages(workspace), folder):
+    if users := dependents(list_stages(workspace), stage):
         found = f"would be made anew, but {', '.join(users)} were made from what it held before."
-        raise workspace.error(folder, found, "stale")
+        raise workspace.error(stage, found, "stale")
 
 
 def _below(uri: str) -> list[str]:

@@ -50,7 +50,7 @@ def claim(workspace: Workspace, folder: str) -> Iterator[None]:
     """
     uri = workspace.uri(LOCKS_FOLDER, f"{folder}.json")
     lock = _flock if files.store_at(uri).is_local else _lease
-    with lock(uri, workspace.uri(folder)):
+    with lock(uri, workspace.place(folder)):
         yield
 
 

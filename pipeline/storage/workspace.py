@@ -1,8 +1,8 @@
-"""The workspace: where each stage's parts are, which are still missing, and what made them.
+"""The workspace: the parts of tables and tars that are there, which are still missing, and what made them.
 
 A part on disk is finished work, so resume, retry and progress depend on one fact: which parts are pending. Every stage
-folder has a `_stage.json` with its settings, named as in `PipelineConfig`, the hash of settings and inputs, and the
-versions that wrote it.
+has a record with its settings, named as in `PipelineConfig`, the hash of settings and inputs, and the versions that
+wrote it. Where all of it lies is said in `layout.py`.
 """
 
 import datetime
@@ -17,16 +17,10 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.hashing import as_dict, hash_json
-from pipeline.storage import files
+from pipeline.storage import files, layout
+from pipeline.storage.layout import SETTINGS_FILE
 from schemas.fields import SchemaError, check, table_name
 
-COLLECTION_FOLDER = "collection"
-CLIPS_FOLDER = "clips"
-VIDEOS_FOLDER = "videos"
-LABELS_FOLDER = "labels"
-TRAINING_FOLDER = "training"
-STAGE_FILE = "_stage.json"
-SETTINGS_FILE = "earshot.json"  # in every root: marks it as one
 LIBRARIES = ("torch", "ray", "pyarrow", "numpy", "soundfile", "simplejpeg")
 
 
@@ -37,17 +31,42 @@ class Workspace:
     root: str
 
     def uri(self, *names: str) -> str:
-        """The address of a file or folder of the workspace."""
+        """The address of a file or folder below the root."""
         return files.join(self.root, *names)
 
-    def names(self, kind: str) -> list[str]:
-        """Names of the folders in a folder that holds several: of the selections, the models, and so on; sorted."""
-        uri = self.uri(kind)
-        return sorted({files.relative(entry.uri, uri).partition("/")[0] for entry in files.list_files(uri)})
+    def table(self, partition: str) -> str:
+        """The address of the folder of a table's partition, such as clips/base."""
+        return self.uri(layout.table_folder(partition))
 
-    def parts(self, folder: str) -> list[str]:
-        """Names of the finished parts of a stage's folder, sorted."""
-        uri = self.uri(folder)
+    def place(self, stage: str) -> str:
+        """The address of what a stage makes, for people: its media or weights, else its table."""
+        kind, _, report = stage.partition("/")
+        if kind in layout.MEDIA or kind not in {*layout.PARTITIONS, "reports"}:
+            return self.uri(stage)
+        return self.table(f"summary/{report}" if kind == "reports" else stage)
+
+    def part_uri(self, partition: str, part: str) -> str:
+        """The address of one part of a table's partition."""
+        return files.join(self.table(partition), f"{part}.parquet")
+
+    def tar_uri(self, stage: str, part: str) -> str:
+        """The address of a stage's tar."""
+        return self.uri(stage, f"{part}.tar")
+
+    def record_uri(self, stage: str, what: str = "") -> str:
+        """The address of a stage's record, or of what else it has to remember, such as its cutoffs."""
+        return self.uri(layout.STAGES, f"{stage}{what and '.'}{what}.json")
+
+    def names(self, kind: str) -> list[str]:
+        """Names of what there is of a kind, such as selections or models, with a record or with parts; sorted."""
+        records, table = self.uri(layout.STAGES, kind), self.uri(layout.TABLES, kind)
+        found = {files.relative(entry.uri, records).partition(".")[0] for entry in files.list_files(records)}
+        folders = {files.relative(entry.uri, table).partition("/")[0] for entry in files.list_files(table)}
+        return sorted(found | {folder.rpartition("=")[2] for folder in folders})
+
+    def parts(self, partition: str) -> list[str]:
+        """Names of the finished parts of a table's partition, sorted."""
+        uri = self.table(partition)
         names = (files.relative(entry.uri, uri) for entry in files.list_files(uri))
         return [name.removesuffix(".parquet") for name in names if name.endswith(".parquet") and "/" not in name]
 
@@ -56,24 +75,24 @@ class Workspace:
         finished = set(self.parts(target))
         return [part for part in self.parts(source) if part not in finished]
 
-    def require(self, folder: str) -> list[str]:
-        """The parts of a folder that another stage must have written.
+    def require(self, partition: str) -> list[str]:
+        """The parts of a table that another stage must have written.
 
         Raises:
             ConfigError: there are none; the topic is `missing`.
         """
-        parts = self.parts(folder)
+        parts = self.parts(partition)
         if not parts:
-            raise self.error(folder, "nothing there yet.")
+            raise self.error(partition, "nothing there yet.")
         return parts
 
-    def read(self, folder: str, part: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
+    def read(self, partition: str, part: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
         """One part of a table, checked against its schema.
 
         Raises:
             DataError: the file is damaged or of another schema or version.
         """
-        uri = self.uri(folder, f"{part}.parquet")
+        uri = self.part_uri(partition, part)
         try:
             # an open file, because pyarrow takes a path for an address and knows none that is not UTF-8
             with files.local_copy(uri) as path, path.open("rb") as file:
@@ -83,82 +102,81 @@ class Workspace:
         except (pa.ArrowInvalid, OSError, SchemaError) as error:
             raise DataError(f"{uri}: {error}") from error
 
-    def read_all(self, folder: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
+    def read_all(self, partition: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
         """Every part of a table, in order; an empty table where there is none."""
         wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns], schema.metadata)
-        tables = [self.read(folder, part, schema, columns) for part in self.parts(folder)]
+        tables = [self.read(partition, part, schema, columns) for part in self.parts(partition)]
         return pa.concat_tables(tables) if tables else wanted.empty_table()
 
-    def commit(self, folder: str, part: str, table: pa.Table, schema: pa.Schema) -> str:
+    def commit(self, partition: str, part: str, table: pa.Table, schema: pa.Schema) -> str:
         """Write one part of a table in one atomic step, and return its address."""
-        uri = self.uri(folder, f"{part}.parquet")
+        uri = self.part_uri(partition, part)
         checked = check(table, schema, f"{table_name(schema)} part {part}")
         with files.building(uri) as path, path.open("wb") as file:
             pq.write_table(checked, file, compression="zstd", write_page_checksum=True)
         return uri
 
-    def begin(self, folder: str, settings: Any, inputs: dict[str, str]) -> str:
-        """Claim a folder for its settings and inputs; return the hash of both, which names its future content.
+    def begin(self, stage: str, settings: Any, inputs: dict[str, str]) -> str:
+        """Claim a stage for its settings and inputs; return the hash of both, which names its future content.
 
         Args:
-            folder: the stage's folder, such as scores/coincidence.
+            stage: such as scores/coincidence.
             settings: configs and plain JSON types, by their name in `PipelineConfig`, for later commands to reuse.
-            inputs: hash of each stage it reads, by folder.
+            inputs: hash of each stage it reads, by stage.
         Raises:
-            ConfigError: the folder already holds work of other settings or inputs.
+            ConfigError: the stage already holds work of other settings or inputs.
         """
-        stage = self.check_same(folder, settings, inputs)
-        if self.has_stage(folder):
-            return stage["hash"]
+        made_from = self.check_same(stage, settings, inputs)
+        if self.has_stage(stage):
+            return made_from["hash"]
         versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
-        record = stage | {
-            "stage": folder,
+        record = made_from | {
+            "stage": stage,
             "code_version": importlib.metadata.version("earshot"),
             "libraries": versions | {"python": platform.python_version()},
             "started": _now(),
         }
-        self._write_stage(folder, record)
-        return stage["hash"]
+        self._write_stage(stage, record)
+        return made_from["hash"]
 
-    def check_same(self, folder: str, settings: Any, inputs: dict[str, str]) -> dict[str, Any]:
+    def check_same(self, stage: str, settings: Any, inputs: dict[str, str]) -> dict[str, Any]:
         """Settings, inputs and their hash, as a stage's record holds them. For the arguments and errors see `begin`."""
         plain = as_dict(settings)
-        stage = {"settings": plain, "inputs": inputs, "hash": hash_json({"settings": plain, "inputs": inputs})}
-        found = self.stage(folder) if self.has_stage(folder) else stage
-        if found["hash"] != stage["hash"]:
-            raise self.error(
-                folder, f"holds work of other settings or inputs ({_differences(found, stage)}).", "refused"
-            )
-        return stage
+        asked = {"settings": plain, "inputs": inputs, "hash": hash_json({"settings": plain, "inputs": inputs})}
+        found = self.stage(stage) if self.has_stage(stage) else asked
+        if found["hash"] != asked["hash"]:
+            changes = _differences(found, asked)
+            raise self.error(stage, f"holds work of other settings or inputs ({changes}).", "refused")
+        return asked
 
-    def finish(self, folder: str, **facts: Any) -> None:
-        """Record that every part of a folder is there, with facts worth keeping (counts, hashes of content)."""
-        self._write_stage(folder, self.stage(folder) | {"finished": _now()} | facts)
+    def finish(self, stage: str, **facts: Any) -> None:
+        """Record that every part of a stage is there, with facts worth keeping (counts, hashes of content)."""
+        self._write_stage(stage, self.stage(stage) | {"finished": _now()} | facts)
 
-    def is_finished(self, folder: str) -> bool:
-        """Whether `finish` was called for the folder."""
-        return self.has_stage(folder) and "finished" in self.stage(folder)
+    def is_finished(self, stage: str) -> bool:
+        """Whether `finish` was called for the stage."""
+        return self.has_stage(stage) and "finished" in self.stage(stage)
 
-    def has_stage(self, folder: str) -> bool:
-        """Whether a stage has begun in the folder."""
-        return files.exists(self.uri(folder, STAGE_FILE))
+    def has_stage(self, stage: str) -> bool:
+        """Whether a stage has begun."""
+        return files.exists(self.record_uri(stage))
 
-    def stage(self, folder: str) -> dict[str, Any]:
-        """What made the folder: settings, inputs, hash, versions, times.
+    def stage(self, stage: str) -> dict[str, Any]:
+        """The record of a stage: settings, inputs, hash, versions, times.
 
         Raises:
-            ConfigError: no stage has begun there; the topic is `missing`.
+            ConfigError: it has not begun; the topic is `missing`.
         """
-        if not self.has_stage(folder):
-            raise self.error(folder, "nothing there yet.")
-        return json.loads(files.read_bytes(self.uri(folder, STAGE_FILE)))
+        if not self.has_stage(stage):
+            raise self.error(stage, "nothing there yet.")
+        return json.loads(files.read_bytes(self.record_uri(stage)))
 
-    def error(self, folder: str, found: str, topic: str = "missing", **facts: str) -> ConfigError:
-        """The error that a stage's folder is `found` to be of no use; the topic names what to do (`errors.py`)."""
-        return ConfigError(f"{self.uri(folder)}: {found}", topic, folder=folder, root=self.root, **facts)
+    def error(self, stage: str, found: str, topic: str = "missing", **facts: str) -> ConfigError:
+        """The error that a stage's work is `found` to be of no use; the topic names what to do (`errors.py`)."""
+        return ConfigError(f"{self.place(stage)}: {found}", topic, stage=stage, root=self.root, **facts)
 
-    def _write_stage(self, folder: str, record: dict[str, Any]) -> None:
-        files.commit_bytes(self.uri(folder, STAGE_FILE), json.dumps(record, indent=1, sort_keys=True).encode())
+    def _write_stage(self, stage: str, record: dict[str, Any]) -> None:
+        files.commit_bytes(self.record_uri(stage), json.dumps(record, indent=1, sort_keys=True).encode())
 
 
 def workspace_at(root: str) -> Workspace:
@@ -180,16 +198,13 @@ def open_workspace(root: str) -> Workspace:
 
 def damaged_tar(uri: str, found: str) -> DataError:
     """The error for a tar that does not match its part's rows: where, `found` (a sentence), and what to do."""
-    folder, _, part = uri.removesuffix(".tar").rpartition("/")
-    root, _, kind = folder.rpartition("/")
-    # the table that marks a part as finished: for clips/00042 that of its videos, for a shard test-00042 its own
-    record = files.join(root, VIDEOS_FOLDER if kind == CLIPS_FOLDER and "-" not in part else kind, f"{part}.parquet")
-    return DataError(f"{uri}: {found} Delete {record} and run the command that made it: it makes the part again.")
-
-
-def report_folder(run: str, table: str) -> str:
-    """The folder of a model's rows of one report table."""
-    return f"reports/model={run}/{table}"
+    root, *place = uri.rsplit("/", 3)
+    if len(place) < 3 or place[0] not in layout.MEDIA:
+        return DataError(f"{uri}: {found}")
+    kind, name, file = place
+    # the table that marks a part as finished: for clips that of their videos, for a shard its own
+    done = Workspace(root).part_uri(f"{'videos' if kind == 'clips' else kind}/{name}", file.removesuffix(".tar"))
+    return DataError(f"{uri}: {found} Delete {done} and run the command that made it: it makes the part again.")
 
 
 def _now() -> str:

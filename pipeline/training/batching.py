@@ -109,7 +109,7 @@ class ClipSet:
         return decode_sample(self.clip_id(number), self.raw(number), self._tar(number))
 
     def _tar(self, number: int) -> str:
-        return self._workspace.uri(self._folder, f"{self.rows.column('part')[int(number)].as_py()}.tar")
+        return self._workspace.tar_uri(self._folder, self.rows.column("part")[int(number)].as_py())
 
 
 def step_rng(seed: int, *position: int) -> np.random.Generator:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pipeline.errors import ConfigError, DataError
 from pipeline.hashing import hash_bytes
 from pipeline.storage import files
-from pipeline.storage.workspace import TRAINING_FOLDER, Workspace
+from pipeline.storage.workspace import Workspace
 from pipeline.training.protocols import Context
 from pipeline.training.tensorboard import FILE_NAME, event_file
 from schemas.fields import SchemaError, from_rows
@@ -174,9 +174,9 @@ class TrainState:
     def note(self, split: str, metrics: dict[str, float], of_best: bool = False) -> None:
         """Add figures to the curve: of this step, or of the step that the best weights are from."""
         step = self.best_step if of_best else self.step
-        model, elapsed_s = self._name, self.elapsed_s
+        elapsed_s = self.elapsed_s
         self.curve += [
-            {"model": model, "step": step, "split": split, "elapsed_s": elapsed_s, "metric": name, "value": value}
+            {"step": step, "split": split, "elapsed_s": elapsed_s, "metric": name, "value": value}
             for name, value in metrics.items()
         ]
 
@@ -209,7 +209,7 @@ class TrainState:
     def finish(self, clips_per_s: float) -> None:
         """Write the model, of the best weights, and the whole curve, and declare the folder finished.
 
-        `_stage.json` gets the hash of the model's bytes as `content`, what it has learned from as `clips`, and the best
+        The record gets the hash of the model's bytes as `content`, what it has learned from as `clips`, and the best
         step with its `figures`.
         """
         with files.building(self._workspace.uri(self._folder, "model.pt")) as path:
@@ -232,7 +232,9 @@ class TrainState:
         started = self._workspace.stage(self._folder)["started"]
         uri = self._workspace.uri(self._folder, "tensorboard", FILE_NAME)
         files.commit_bytes(uri, event_file(self.curve, started))
-        self._workspace.commit(TRAINING_FOLDER, self._name, from_rows(self.curve, TRAINING, self._name), TRAINING)
+        self._workspace.commit(
+            f"training/{self._name}", self._name, from_rows(self.curve, TRAINING, self._name), TRAINING
+        )
 
 
 def _format(clips: dict[str, dict[str, Any]]) -> str:

@@ -13,13 +13,13 @@ import pyarrow.compute as pc
 from pipeline.clips.splitting import SplittingConfig, part_splits, shared_splits
 from pipeline.errors import ConfigError
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER
+from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
 from schemas.clips import CLIPS
 from schemas.selections import SELECTIONS, VIDEO_REASONS
 
 PLACE = ["clip_id", "video_id", "part", "tar_offset", "tar_bytes"]
-PARTS_FILE = "parts.json"
 # Parts read at once: most of the time goes to waiting for an object store, 2 500 parts one by one take minutes.
 NUM_READERS = 16
 
@@ -102,14 +102,14 @@ def begun_with(workspace: Workspace, folder: str, source: str, is_finished: bool
     Raises:
         ConfigError: one of them is gone, and the run has not finished.
     """
-    uri, there = workspace.uri(folder, PARTS_FILE), workspace.parts(source)
+    uri, there = workspace.record_uri(folder, "parts"), workspace.parts(source)
     if not files.exists(uri):
         files.commit_bytes(uri, json.dumps(there).encode())
     parts = json.loads(files.read_bytes(uri))
     gone = sorted(set(parts) - set(there))
     if gone and not is_finished:
         raise ConfigError(
-            f"{uri}: began with part {gone[0]}, which is no longer in {workspace.uri(source)}. Bring it back, or "
+            f"{uri}: began with part {gone[0]}, which is no longer in {workspace.table(source)}. Bring it back, or "
             f"remove {workspace.uri(folder)} to begin anew."
         )
     return parts

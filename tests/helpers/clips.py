@@ -1,7 +1,8 @@
 """The clips of one split."""
 
 from pipeline.clips.splitting import SplittingConfig
-from pipeline.storage.workspace import CLIPS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER
+from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
 from pipeline.training.clipsets import load_splits
 

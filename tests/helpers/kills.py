@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.storage import files
-from pipeline.storage.workspace import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from tests.helpers.media import ffmpeg
 
 PROJECT = Path(__file__).parent.parent
@@ -73,11 +74,10 @@ def shard(collection: Path, root: str) -> list[str]:
 def content(root: str) -> str:
     """sha256 over the names and bytes of all parts."""
     total = hashlib.sha256()
-    for folder in (COLLECTION_FOLDER, CLIPS_FOLDER, VIDEOS_FOLDER):
+    for folder in ("clips", "tables/collection", "tables/clips", "tables/videos"):
         for entry in files.list_files(files.join(root, folder)):
-            if not entry.uri.endswith("/_stage.json"):  # it holds times
-                data = files.read_bytes(entry.uri)
-                total.update(f"{files.relative(entry.uri, root)} {len(data)}\n".encode() + data)
+            data = files.read_bytes(entry.uri)
+            total.update(f"{files.relative(entry.uri, root)} {len(data)}\n".encode() + data)
     return total.hexdigest()
 
 

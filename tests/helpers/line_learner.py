@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.clips.splitting import SplittingConfig
-from pipeline.storage.workspace import TRAINING_FOLDER, Workspace
+from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
 from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext, TrainingConfig
@@ -68,5 +68,5 @@ def run(
 
 
 def curve(workspace: Workspace, name: str = "line") -> list[dict]:
-    rows = workspace.read(TRAINING_FOLDER, name, TRAINING).to_pylist()
-    return [{key: value for key, value in row.items() if key not in ("elapsed_s", "model")} for row in rows]
+    rows = workspace.read(f"training/{name}", name, TRAINING).to_pylist()
+    return [{key: value for key, value in row.items() if key != "elapsed_s"} for row in rows]

@@ -13,23 +13,22 @@ from pipeline.config import config_dataclass
 from pipeline.evaluation.evaluating import VALIDATION, Evaluation, Headline, Row
 from pipeline.learners import Entry
 from pipeline.learners.loading import load_model
-from pipeline.storage.workspace import CLIPS_FOLDER, report_folder
+from pipeline.storage.layout import CLIPS_FOLDER
 from pipeline.training.batching import ClipSet
 from pipeline.training.clipsets import load_splits
 from pipeline.training.protocols import Batch, Learner, TrainingConfig
 from schemas.fields import table_schema
-from schemas.reports import SummaryRow
+from schemas.reports import EVALUATED, SummaryRow
 
 
 class LoudnessRow(TypedDict):
     """one test clip, classified by one model"""
 
-    model: Annotated[str, "name of the model"]
     clip_id: Annotated[str, "the clip"]
     is_right: Annotated[bool, "whether the model finds it loud where it is, and else not"]
 
 
-LOUDNESS = table_schema("loudness", version=1, row=LoudnessRow)
+LOUDNESS = table_schema("loudness", version=1, row=LoudnessRow, partitions=EVALUATED)
 
 
 @config_dataclass
@@ -85,7 +84,7 @@ class LoudnessEvaluation(Evaluation):
         return {"loudness": rows}
 
     def summarise(self) -> list[SummaryRow]:
-        rows = self.workspace.read_all(report_folder(self.model, "loudness"), LOUDNESS).to_pylist()
+        rows = self.workspace.read_all(self.table(LOUDNESS), LOUDNESS).to_pylist()
         accuracy = sum(row["is_right"] for row in rows) / len(rows) if rows else None
         return [self.summary_row("test", "accuracy", accuracy, "1", len(rows))]
 
