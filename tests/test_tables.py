@@ -1,7 +1,9 @@
 """Tables: columns by their usual names, the others carried, and what Spark writes."""
 
 import datetime
+import decimal
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +119,37 @@ def test_a_column_that_describes_spans_is_left_out_and_said(tmp_path: Path, capf
     (row,) = list_videos(table_of(tmp_path, f"uri,box,few\n{rows}"))
     assert json.loads(row["extra"] or "") == {"few": [str(i) for i in range(10)]}
     assert "list.csv: more than 10 values of one video, left out: 'box'\n" in capfd.readouterr().err
+
+
+def test_decimals_and_categories_are_numbers_and_text(tmp_path: Path) -> None:
+    columns = {
+        "uri": pa.array(["a.mp4"]).dictionary_encode(),
+        "start_s": pa.array([decimal.Decimal("1.50")]),
+        "author": pa.array([7]),
+        "price": pa.array([decimal.Decimal("0.10")]),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "list.parquet")
+    (row,) = list_videos(str(tmp_path / "list.parquet"))
+    assert (row["uri"], row["author"], row["spans"]) == (f"{tmp_path}/a.mp4", "7", spans((1.5, None)))
+    assert json.loads(row["extra"] or "") == {"price": "0.10"}
+
+
+def test_embedded_media_is_not_read(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    media = [{"bytes": os.urandom(50_000), "path": "a.mp4"}]
+    pq.write_table(pa.table({"uri": ["a.mp4"], "clip": media, "title": ["T"]}), tmp_path / "list.parquet")
+    (row,) = list_videos(str(tmp_path / "list.parquet"))
+    assert row["extra"] == '{"title": "T"}'
+    assert "list.parquet: large, not carried: 'clip'" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("start_s", "expected"), [(float("nan"), spans((0, 5))), (1.5, spans((1.5, 5)))])
+def test_nan_is_a_gap(start_s: float, expected: list[dict[str, Any]], tmp_path: Path) -> None:
+    pq.write_table(pa.table({"uri": ["a.mp4"], "start_s": [start_s], "end_s": [5.0]}), tmp_path / "list.parquet")
+    (row,) = list_videos(str(tmp_path / "list.parquet"))
+    assert row["spans"] == expected
+
+
+def test_an_infinite_start_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"uri": ["a.mp4"], "start_s": [float("inf")]}), tmp_path / "list.parquet")
+    with pytest.raises(ConfigError, match="row 1: start_s = inf"):
+        list(list_videos(str(tmp_path / "list.parquet")))

@@ -33,6 +33,7 @@ NAMES = {
 }
 SUFFIXES = (".csv", ".parquet")
 BATCH_ROWS = 10_000  # of a Parquet table in memory at once
+LARGE_BYTES = 10_000  # a row, of a column that is not read
 MAX_NAMED = 10  # columns in a message
 
 
@@ -143,7 +144,7 @@ def _named(given: dict[str, Any], columns: dict[str, str], where: str, said: set
     return row | {"extra": extra}
 
 
-def _value(value: Any, name: str, where: str) -> str | int | float | None:
+def _value(value: Any, name: str, where: str) -> Any:
     """A value of one of NAMES: text or a number.
 
     Raises:
@@ -151,8 +152,10 @@ def _value(value: Any, name: str, where: str) -> str | int | float | None:
     """
     if value == "":
         return None
-    found = _text(value) if isinstance(value, bytes) else value
-    if (found is None and value is not None) or not isinstance(found, str | int | float | None):
+    if isinstance(value, float):
+        return None if math.isnan(value) else value  # a gap, as pandas has it
+    found = _json(value)
+    if (found is None and isinstance(value, bytes)) or isinstance(found, list | dict):
         raise ConfigError(f"{where}: {name} is {str(value)[:80]!r}, expected text or a number.")
     return found
 
@@ -199,8 +202,23 @@ def _parquet_rows(path: Path, where: str) -> Iterator[list[Any]]:
     try:
         with path.open("rb") as file:
             table = pq.ParquetFile(file)
-            yield table.schema_arrow.names
-            for batch in table.iter_batches(BATCH_ROWS):
+            large = _large_columns(table.metadata)
+            names = [name for name in table.schema_arrow.names if name not in large]
+            if large:
+                print(f"{where}: large, not carried: {', '.join(map(repr, large))}", file=sys.stderr, flush=True)
+            yield names
+            for batch in table.iter_batches(BATCH_ROWS, columns=names):
                 yield from map(list, zip(*(column.to_pylist() for column in batch.columns), strict=True))
     except (pa.ArrowException, OSError) as error:
         raise ConfigError(f"{where}: not a readable table ({error}).") from error
+
+
+def _large_columns(metadata: pq.FileMetaData) -> list[str]:
+    """Columns of more than LARGE_BYTES a row, such as embedded media: a batch of them would fill the memory."""
+    sizes: dict[str, int] = {}
+    for group in range(metadata.num_row_groups):
+        for number in range(metadata.num_columns):
+            column = metadata.row_group(group).column(number)
+            name = column.path_in_schema.partition(".")[0]
+            sizes[name] = sizes.get(name, 0) + column.total_uncompressed_size
+    return [name for name, size in sizes.items() if size > LARGE_BYTES * max(metadata.num_rows, 1)]
