@@ -10,13 +10,14 @@ from conftest import World
 from pipeline.clips.splitting import (
     SplittingConfig,
     count_splits,
+    cut_parts,
     duplicate_groups,
     find_copies,
     part_splits,
     shared_splits,
     split_of,
 )
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, MissingError
 from pipeline.storage.layout import VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.duplicates import DUPLICATES
@@ -136,3 +137,15 @@ def test_splits_are_counted_with_copies_and_those_that_leave_their_prescribed_sp
     found = count_splits(workspace, config)
     assert str(found) == "3 train, 0 validate, 1 test"
     assert (found.copies, found.num_moved) == ([("/a", "/c", "/d")], 1)
+
+
+def test_splits_are_the_same_whichever_clip_spec_a_part_was_cut_by(tmp_path: Path) -> None:
+    workspace, config = Workspace(str(tmp_path)), SplittingConfig()
+    write_videos(workspace, "00001", ("b", "train", "x", "/b"))
+    facts = {"part": "00000", "num_clips": 1, "outcome": "kept", "uri": "/a"}
+    rows = [facts | {"video_id": "a", "split": "test", "content_hash": "x"}]
+    workspace.commit("videos/events", "00000", from_rows(rows, VIDEOS, "here"), VIDEOS)
+    assert cut_parts(workspace) == ["00000", "00001"]
+    assert splits_of(workspace, config, cut_parts(workspace)) == {"a": "test", "b": "test"}
+    with pytest.raises(MissingError):
+        part_splits(workspace, "00002", config, {})

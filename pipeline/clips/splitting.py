@@ -9,15 +9,17 @@ that of the earliest part with one of them, whatever the collection prescribes f
 later change no split of earlier ones.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from pipeline.config import Share, config_dataclass
+from pipeline.errors import MissingError
 from pipeline.formatting import format_number
 from pipeline.storage.layout import VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
@@ -66,6 +68,23 @@ def group_split(splits: Iterable[str]) -> str:
     return min(splits, key=SPLITS.index)
 
 
+def cut_parts(workspace: Workspace) -> list[str]:
+    """The parts that are cut by any clip spec, in order: splits are by video, the same for all specs."""
+    found = (part for spec in workspace.names("videos") for part in workspace.parts(f"videos/{spec}"))
+    return sorted(set(found), key=int)
+
+
+def _read_videos(workspace: Workspace, part: str, columns: list[str]) -> list[dict[str, Any]]:
+    """Rows of a part's videos as `base` has them, else as the first other spec that it is cut by."""
+    try:
+        return workspace.read(VIDEOS_FOLDER, part, VIDEOS, columns).to_pylist()
+    except MissingError:
+        for spec in workspace.names("videos"):
+            with contextlib.suppress(MissingError):
+                return workspace.read(f"videos/{spec}", part, VIDEOS, columns).to_pylist()
+        raise
+
+
 def part_splits(
     workspace: Workspace, part: str, config: SplittingConfig, shared: Mapping[str, str], only_kept: bool = False
 ) -> dict[str, str]:
@@ -74,7 +93,7 @@ def part_splits(
     Args:
         only_kept: leave out videos that gave no clip.
     """
-    rows = workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "split", "outcome"]).to_pylist()
+    rows = _read_videos(workspace, part, ["video_id", "split", "outcome"])
     return {
         row["video_id"]: shared.get(row["video_id"]) or split_of(row["video_id"], config, row["split"])
         for row in rows
@@ -113,7 +132,7 @@ def find_copies(workspace: Workspace, parts: Sequence[str]) -> list[list[Copy]]:
 
 
 def _read_copies(workspace: Workspace, part: str) -> list[Copy]:
-    rows = workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "split", *KEYS]).to_pylist()
+    rows = _read_videos(workspace, part, ["video_id", "split", *KEYS])
     return [Copy(row["video_id"], part, row["split"], tuple(filter(None, map(row.get, KEYS)))) for row in rows]
 
 
@@ -152,7 +171,7 @@ class Splits:
 
 def count_splits(workspace: Workspace, config: SplittingConfig) -> Splits:
     """The splits of all videos that gave clips, and which of them are copies."""
-    parts = workspace.parts(VIDEOS_FOLDER)
+    parts = cut_parts(workspace)
     groups = find_copies(workspace, parts)
     shared = _splits_of(groups, config)
     counts = dict.fromkeys(SPLITS, 0)
@@ -188,7 +207,7 @@ def duplicate_groups(workspace: Workspace) -> dict[str, str]:
     What one selection found holds for all: groups of two selections that share a video are one. A group is named after
     its smallest video_id.
     """
-    copies = find_copies(workspace, workspace.parts(VIDEOS_FOLDER))
+    copies = find_copies(workspace, cut_parts(workspace))
     links = [(group[0].video_id, row.video_id) for group in copies for row in group]
     for selection in workspace.names("duplicates"):
         rows = workspace.read_all(f"duplicates/{selection}", DUPLICATES, ["video_id", "group_id"])

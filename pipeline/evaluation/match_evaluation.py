@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pipeline.evaluation.evaluating import VALIDATION, Evaluation, Headline, Row
 from pipeline.hashing import hash_json
 from pipeline.selection.embeddings import to_matrix
-from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.layout import CLIPS_FOLDER
 from schemas.reports import SummaryRow
 from schemas.scores import SCORES
 
@@ -89,10 +89,10 @@ class MatchEvaluation(Evaluation):
 
     def _test_scores(self) -> pa.Table:
         """Scored clips of the test videos that have no upload in another split."""
-        from pipeline.clips.splitting import duplicate_groups, part_splits, shared_splits
+        from pipeline.clips.splitting import cut_parts, duplicate_groups, part_splits, shared_splits
 
         splits: dict[str, str] = {}
-        splitting, parts = self._splitting(), self.workspace.parts(VIDEOS_FOLDER)
+        splitting, parts = self._splitting(), cut_parts(self.workspace)
         shared = shared_splits(self.workspace, splitting, parts)
         for part in parts:
             splits |= part_splits(self.workspace, part, splitting, shared)

@@ -19,14 +19,13 @@ import numpy as np
 import pyarrow.compute as pc
 from pydantic import Field
 
-from pipeline.clips.splitting import SplittingConfig, find_copies, part_splits, shared_splits
+from pipeline.clips.splitting import SplittingConfig, cut_parts, find_copies, part_splits, shared_splits
 from pipeline.config import config_dataclass
 from pipeline.hashing import as_dict
 from pipeline.selection.cutoffs import Each
 from pipeline.selection.duplicate_groups import Links, Video, alone, group_rows, merge_settled
 from pipeline.selection.embeddings import to_matrix
 from pipeline.selection.neighbours import near_pairs, neighbour_distances
-from pipeline.storage.layout import VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
@@ -240,7 +239,7 @@ def find_duplicates(
     decided = set(workspace.parts(folder))
     known = {row["video_id"]: row for row in workspace.read_all(folder, DUPLICATES).to_pylist()}
     scored = workspace.parts(f"scores/{model}")
-    shared = shared_splits(workspace, splitting, workspace.parts(VIDEOS_FOLDER))
+    shared = shared_splits(workspace, splitting, cut_parts(workspace))
     found = each("compare", lambda part: read_videos(workspace, model, splitting, part, shared), scored)
     ordered = sorted(itertools.chain.from_iterable(found), key=lambda video: video.video_id)
     plan = plan_comparison(ordered, similarity, decided)
@@ -261,7 +260,7 @@ def find_duplicates(
 def _copies(workspace: Workspace, videos: list[Video]) -> list[tuple[int, int]]:
     """Pairs of numbers of videos that are copies of each other, which together join all copies of one content."""
     number_of = {video.video_id: number for number, video in enumerate(videos)}
-    groups = find_copies(workspace, workspace.parts(VIDEOS_FOLDER))
+    groups = find_copies(workspace, cut_parts(workspace))
     numbers = (sorted(number_of[row.video_id] for row in group if row.video_id in number_of) for group in groups)
     return [pair for same in numbers for pair in itertools.pairwise(same)]
 

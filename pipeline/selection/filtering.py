@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from pipeline.clips.splitting import SplittingConfig, part_splits, shared_splits
+from pipeline.clips.splitting import SplittingConfig, cut_parts, part_splits, shared_splits
 from pipeline.config import Count, Share, config_dataclass
 from pipeline.errors import ConfigError
 from pipeline.storage.layout import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER
@@ -129,7 +129,7 @@ class ClipRules:
 
     def __post_init__(self) -> None:
         self._has_labels = self.workspace.has_stage(LABELS_FOLDER)
-        self._shared = shared_splits(self.workspace, self.splitting, self.workspace.parts(VIDEOS_FOLDER))
+        self._shared = shared_splits(self.workspace, self.splitting, cut_parts(self.workspace))
 
     @property
     def source(self) -> str:

@@ -16,11 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.clips.splitting import SplittingConfig, duplicate_groups, part_splits, shared_splits
+from pipeline.clips.splitting import SplittingConfig, cut_parts, duplicate_groups, part_splits, shared_splits
 from pipeline.config import from_dict
 from pipeline.errors import DataError
 from pipeline.storage import files
-from pipeline.storage.layout import VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
@@ -96,7 +95,7 @@ def _check_shares(workspace: Workspace) -> None:
 
 def _check_begun(workspace: Workspace, folder: str, splitting: SplittingConfig) -> None:
     """Raise a DataError if a copy in an earlier part, cut since a model began, moved a video that it trained on."""
-    uri, cut = workspace.record_uri(folder, "parts"), workspace.parts(VIDEOS_FOLDER)
+    uri, cut = workspace.record_uri(folder, "parts"), cut_parts(workspace)
     begun = json.loads(files.read_bytes(uri)) if files.exists(uri) else []
     if begun == cut[: len(begun)]:  # later parts change no split of earlier ones
         return
