@@ -1,6 +1,7 @@
 """Cutting: as many clips as arithmetic says, each with its own sound and frames, and a reason for what is not kept."""
 
 import collections
+import errno
 import hashlib
 import io
 import itertools
@@ -526,3 +527,14 @@ def test_a_videos_row_has_the_other_columns_of_the_collection(
     result = cut(steady(make_media, 2.0), tmp_path / "gone.mkv", columns="title,licence", values="Ü 1,CC0")
     assert [json.loads(row["extra"]) for row in result.videos] == [{"title": "Ü 1"}] * 2
     assert {row["license"] for row in result.videos} == {"CC0"}
+
+
+def test_a_file_of_which_the_disk_cannot_give_all_keeps_the_clips_of_what_it_gives(
+    make_media: MakeMedia, cut: Callable[..., Cut], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(hashlib, "file_digest", fail)
+    (video,) = cut(steady(make_media, 2.0)).videos
+    assert (video["outcome"], video["content_hash"]) == ("kept", None)
