@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cluster.resources import SHARDING
 from jobs.console.session import open_session
-from jobs.shard import format_cutting
+from jobs.console.shard_notes import format_cutting
 from pipeline.clips.reconciling import reconcile
 from pipeline.collection.collecting import plan_parts
 from pipeline.collection.listing import list_videos

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.console.options import DEFAULT_PRESET, Collection, Media, Preset, Set
+from jobs.console.options import DEFAULT_PRESET, Clips, Collection, Media, Preset, Set
 from jobs.console.progress import printable, progress_bar
 
 PRICES = str(importlib.resources.files("cluster") / "prices.toml")
@@ -21,6 +21,7 @@ def command(
     deadline: Annotated[
         str | None, typer.Option(help="Print how many cores finish in this time, such as 90m, 6h or 2d.")
     ] = None,
+    clips: Clips = None,
     prices: Annotated[
         str | None, typer.Option(help="Your price table. Default: the examples of cluster/prices.toml.")
     ] = None,
@@ -48,6 +49,7 @@ def command(
     from pipeline.estimate.pricing import read_prices
     from pipeline.estimate.stratified_sampling import draw
 
+    specs = list(dict.fromkeys(clips or [BASE]))
     price_table = read_prices(prices or PRICES)
     deadline_hours = parse_hours(deadline) if deadline is not None else None
     session = open_session(root, preset, settings) if root else None
@@ -55,9 +57,9 @@ def command(
     videos = list_videos(collection, session.workspace.root if session else None, media)
     strata = draw(((video["video_id"], video["size_bytes"], video) for video in videos), sample)
     with progress_bar("plan", sum(len(stratum.sampled) for stratum in strata)) as advance:
-        probes = probe_all(strata, {BASE: config.clips.base}, config.sharding, advance)
+        probes = probe_all(strata, {spec: getattr(config.clips, spec) for spec in specs}, config.sharding, advance)
     found = estimate(strata, probes, config.collecting.videos_per_part)
-    took = actual(session.workspace) if session else {}
+    took = actual(session.workspace, specs) if session else {}
     show(["", "estimate", "range (95 %)", *(["actual"] if took else [])], table(found, took, price_table))
     print("\n".join(map(printable, str(found).splitlines())))
     print(f"Prices: {printable(price_table.source)}.")

@@ -14,6 +14,7 @@ class ClipRow(TypedDict):
     video_id: Annotated[str, "the video it was cut from"]
     start_s: Annotated[float, "start of the span on the video's clock", "s"]
     duration_s: Annotated[float, "length of the span", "s"]
+    unique_s: Annotated[float | None, "seconds that no earlier kept clip of its video holds; null if rejected", "s"]
     part: Annotated[str, "the part whose tar holds it, such as 00042"]
     tar_offset: Annotated[int | None, "where its first tar header begins", "bytes"]
     tar_bytes: Annotated[int | None, "bytes from there to the end of its last member", "bytes"]

@@ -16,6 +16,7 @@ class SelectionRow(TypedDict):
     kept: Annotated[bool, "whether the clip belongs to the selection"]
     reason: Annotated[str, "kept, or the first rule that refused it: see pipeline/selection/filtering.py"]
     split: Annotated[str, "train, validate or test: one for a video and for all uploads of its content"]
+    unique_s: Annotated[float | None, "seconds that no earlier kept clip of its video holds; null if not kept", "s"]
     score: Annotated[float | None, "coincidence score, where the clip has one", pa.float32()]
     label: Annotated[str | None, "label, where the clip has one"]
 

@@ -57,7 +57,7 @@ def metered(workspace: Workspace, world: World) -> Workspace:
 @pytest.mark.parametrize("is_folder", [True, False])
 def test_an_estimate_from_all_videos_is_what_cutting_them_made(is_folder: bool, world: World) -> None:
     ranges = of(str(world.folder / "videos") if is_folder else world.collection, 12).ranges
-    took = actual(world.workspace)
+    took = actual(world.workspace, [BASE])
     for name in ("videos", "usable_videos", "clips"):
         assert ranges[name] == (took[name],) * 3
     assert ranges["clips"].value == 48
@@ -147,7 +147,7 @@ def test_a_video_in_a_bucket_is_probed_as_on_disk_and_its_size_is_found(world: W
 
 
 def test_what_cutting_took_is_counted_from_its_tables_tars_and_usage(metered: Workspace, world: World) -> None:
-    took = actual(metered)
+    took = actual(metered, [BASE])
     tars = sum(path.stat().st_size for path in Path(metered.uri(CLIPS_FOLDER)).glob("*.tar"))
     assert took.pop("video_hours") == pytest.approx(12 * 5 / 3600, rel=0.02)
     took.pop("read_bytes", None)
@@ -155,15 +155,15 @@ def test_what_cutting_took_is_counted_from_its_tables_tars_and_usage(metered: Wo
     assert took == {"videos": 12, "usable_videos": 12, "clips": 48, "tar_bytes": tars, "parts": 2}
     Metered(metered, "shard", ShardPart(metered, {BASE: world.spec}, ShardingConfig()))("00001")
     spent = (metered.read(usage_folder("shard"), part, USAGE).column("cpu_s")[0].as_py() for part in ("00000", "00001"))
-    assert actual(metered)["cpu_hours"] == pytest.approx(sum(spent) / 3600)
+    assert actual(metered, [BASE])["cpu_hours"] == pytest.approx(sum(spent) / 3600)
 
 
 def test_parts_that_are_not_cut_and_their_leftovers_are_not_counted(workspace: Workspace) -> None:
     Path(workspace.part_uri(VIDEOS_FOLDER, "00001")).unlink()  # the last file of a part: it is not finished
-    took = actual(workspace)
+    took = actual(workspace, [BASE])
     assert (took["parts"], took["videos"], took["clips"]) == (1, 6, 24)
     assert took["tar_bytes"] == Path(workspace.tar_uri(CLIPS_FOLDER, "00000")).stat().st_size
-    assert actual(Workspace(workspace.uri("elsewhere")))["parts"] == 0
+    assert actual(Workspace(workspace.uri("elsewhere")), [BASE])["parts"] == 0
 
 
 def test_the_command_prints_ranges_cost_and_cores_and_writes_nothing(
@@ -200,7 +200,7 @@ def test_the_command_puts_the_users_prices_and_the_actual_figures_beside_the_est
     assert rows["clips"] == ["48", "", "48"]
     assert rows["parts"] == ["2", "", "2"]
     assert rows["CPU time"][2] == "-"  # of one part of two
-    gigabytes = actual(metered)["tar_bytes"] / 1e9
+    gigabytes = actual(metered, [BASE])["tar_bytes"] / 1e9
     assert rows["EUR per month of storage"][2] == format_number(1000 * gigabytes)
     assert "EUR for cores" not in rows
     assert "Prices: our own." in output

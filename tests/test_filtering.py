@@ -12,7 +12,7 @@ from conftest import World
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
 from pipeline.selection.cutoffs import compute_cutoffs, find_candidates, load_or_compute
-from pipeline.selection.deciding import DecidePart, summarize
+from pipeline.selection.deciding import DecidePart, summarize, unique_seconds
 from pipeline.selection.filtering import ClipRules, FilteringConfig, check_values
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER
@@ -350,3 +350,15 @@ def test_labels_cannot_be_asked_for_before_there_are_any(workspace: Workspace) -
 def test_a_config_out_of_range_is_refused(wrong: dict) -> None:
     with pytest.raises(ConfigError, match=f"^{next(iter(wrong))} = "):
         FilteringConfig(**wrong)
+
+
+def test_unique_seconds_add_up_to_the_length_of_what_is_kept_however_clips_overlap() -> None:
+    # two videos of 5 s clips every second: the first keeps 0, 1, 2 and 10 s, the second 0 and 4 s
+    starts = [2.0, 0.0, 1.0, 3.0, 10.0, 0.0, 4.0]
+    videos, kept = ["a"] * 5 + ["b"] * 2, np.array([True, True, True, False, True, True, True])
+    clips = pa.table({"video_id": videos, "start_s": starts, "duration_s": [5.0] * 7})
+    unique = unique_seconds(clips, kept)
+    assert unique.tolist() == [1.0, 5.0, 1.0, 0.0, 5.0, 5.0, 4.0]
+    assert unique[:5].sum() == (7 - 0) + (15 - 10)
+    assert unique[5:].sum() == 9.0
+    assert unique_seconds(clips, np.zeros(7, bool)).tolist() == [0.0] * 7

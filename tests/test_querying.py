@@ -67,7 +67,7 @@ def test_the_values_in_a_path_are_columns_of_the_view(workspace):
 
 
 def test_a_part_in_a_folder_that_is_no_partition_is_named(workspace):
-    files.commit_bytes(workspace.part_uri("tables", "summary", "model=m", "x"), b"moved here by hand")
+    files.commit_bytes(workspace.uri("tables", "summary", "model=m", "x.parquet"), b"moved here by hand")
     with pytest.raises(
         DataError, match=r"summary/model=m/x\.parquet: expected a path below summary/ of model, mixtures"
     ):

@@ -166,7 +166,7 @@ def test_the_page_holds_the_same_figures(report, page):
 
 def test_counts_are_those_of_the_rows(page):
     for outcome in set(OUTCOMES):
-        assert [outcome, str(OUTCOMES.count(outcome))] in page.rows
+        assert ["base", outcome, str(OUTCOMES.count(outcome))] in page.rows
     kept = sum(score > 0.5 for score in SCORES_OF_CLIPS)
     assert ["default", "train", "kept", str(kept)] in page.rows
     assert ["default", "train", "low_score", str(len(SCORES_OF_CLIPS) - kept)] in page.rows

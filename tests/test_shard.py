@@ -13,7 +13,7 @@ import pytest
 import ray
 import soundfile
 
-from jobs.shard import format_cutting
+from jobs.console.shard_notes import format_cutting
 from pipeline.reports.querying import query
 from pipeline.storage.locking import claim
 from pipeline.storage.workspace import Workspace
@@ -50,7 +50,8 @@ def outcomes(root: Path) -> dict[str, str]:
 
 
 def parts_of(root: Path) -> dict[str, tuple[int, float]]:
-    files = (path for folder in ("collection", "clips", "videos") for path in (root / folder).glob("0*"))
+    tables = (path for name in ("collection", "clips", "videos") for path in (root / "tables" / name).rglob("0*"))
+    files = [*tables, *(root / "clips").rglob("0*")]
     return {str(path): (path.stat().st_size, path.stat().st_mtime) for path in files}
 
 
@@ -93,6 +94,35 @@ def test_rejects_of_a_reason_are_cut_again_when_asked(collection: Path, tmp_path
     assert shard(collection, root, "--retry", "unreadable")[0] == 0  # there are none left, as on most nights
     code, _, err = shard(collection, root, "--retry", "tiemout")
     assert (code, "tiemout" in err) == (2, True), err
+
+
+def test_clip_specs_cut_later_or_together_have_the_same_bytes_and_are_retried_together(
+    collection: Path, tmp_path: Path
+) -> None:
+    (collection / "b.mkv").unlink()
+    small = [option for name in ("height", "width") for option in ("--set", f"clips.speech.frame_{name}=16")]
+    roots = {name: tmp_path / name for name in ("together", "later")}
+    code, out, err = shard(collection, roots["together"], *small, "--clips", "base", "--clips", "speech")
+    assert code == 0, err
+    assert "base: 2 videos (1 kept, 1 unreadable), 0.00 h; 2 clips (2 kept)" in out
+    assert "speech: 2 videos (1 kept, 1 unreadable), 0.00 h; 1 clips (1 kept)" in out  # 2 of 3 s, every 2 s
+    for spec in ("speech", "base"):
+        assert shard(collection, roots["later"], *small, "--clips", spec)[0] == 0
+    together, later = (
+        {path.relative_to(root): path.read_bytes() for path in map(Path, parts_of(root))} for root in roots.values()
+    )
+    assert {str(path) for path in together if path.suffix == ".tar"} == {
+        f"clips/{spec}/00000.tar" for spec in ("base", "speech")
+    }
+    assert together == later
+    ids = query(Workspace(str(roots["later"])), "SELECT clip_id FROM clips WHERE spec = 'speech'")["clip_id"]
+    assert [name[-16:] for name in ids.to_pylist()] == ["_00000000_speech"]
+
+    shutil.copy(collection / "a.mkv", collection / "c.mkv")  # the file is good by now
+    code, out, err = shard(collection, roots["later"], "--clips", "base", "--clips", "speech", "--retry", "unreadable")
+    assert code == 0, err
+    assert out.count("2 videos (2 kept)") == 2
+    assert shard(collection, roots["later"], *small, "--clips", "evnts")[0] == 2
 
 
 def test_missing_media_is_reported_as_coverage(collection: Path, tmp_path: Path) -> None:

@@ -527,6 +527,10 @@ def test_a_videos_row_has_the_other_columns_of_the_collection(
     result = cut(steady(make_media, 2.0), tmp_path / "gone.mkv", columns="title,licence", values="Ü 1,CC0")
     assert [json.loads(row["extra"]) for row in result.videos] == [{"title": "Ü 1"}] * 2
     assert {row["license"] for row in result.videos} == {"CC0"}
+    (sample,) = result.samples().values()  # attribution travels with the clip
+    facts, video = json.loads(sample["json"]), result.videos[0]
+    assert (facts["uri"], facts["license"], facts["author"]) == (video["uri"], "CC0", None)
+    assert facts["extra"] == {"title": "Ü 1"}
 
 
 def test_a_file_of_which_the_disk_cannot_give_all_keeps_the_clips_of_what_it_gives(
@@ -538,3 +542,8 @@ def test_a_file_of_which_the_disk_cannot_give_all_keeps_the_clips_of_what_it_giv
     monkeypatch.setattr(hashlib, "file_digest", fail)
     (video,) = cut(steady(make_media, 2.0)).videos
     assert (video["outcome"], video["content_hash"]) == ("kept", None)
+
+
+def test_the_seconds_of_clips_that_overlap_are_counted_once(make_media: MakeMedia, cut: Callable[..., Cut]) -> None:
+    result = cut(steady(make_media, 5.0))  # four clips of 2 s, every second
+    assert [clip["unique_s"] for clip in result.clips] == [2.0, 1.0, 1.0, 1.0]

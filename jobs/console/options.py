@@ -59,6 +59,15 @@ Media = Annotated[
     str | None,
     typer.Option(help="Where relative addresses of a table lie. Default: beside it; a published list's: its bucket."),
 ]
+SPECS = ("base", "events", "segmentation", "speech")
+Clips = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--clips",
+        help=f"Clip spec to cut: {', '.join(SPECS)}. Repeatable. Default: base.",
+        callback=one_of("--clips", SPECS),
+    ),
+]
 Preset = Annotated[
     str | None,
     typer.Option(help=f"One of {', '.join(PRESET_NAMES)}. Default: the root's, else tiny.", callback=check_preset),

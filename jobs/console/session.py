@@ -81,6 +81,8 @@ class Session:
             session = self if stage == CLIPS_FOLDER else self._resumed(stage)  # clips are the root's own
             config = as_dict(session.config) | {"seed": session.seed}
             wanted = {name: config.get(name, value) for name, value in record["settings"].items()}
+            if "clips" in wanted:  # a record holds its own clip spec alone
+                wanted["clips"] = {spec: config["clips"][spec] for spec in record["settings"]["clips"]}
             self.workspace.check_same(stage, wanted, record["inputs"])
 
     def _resumed(self, stage: str) -> "Session":

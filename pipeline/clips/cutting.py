@@ -88,6 +88,7 @@ class SpecCutting:
         self._next: Plan | None = next(self._plans)
         self._sound = SoundBuffer()
         self._frames: FrameBuffer[EncodedFrame] = FrameBuffer(spec)
+        self._covered_s = -math.inf  # end of the last kept clip
         self._info = MediaInfo()
         self._reason: str | None = None
         self._detail: str | None = None
@@ -225,8 +226,13 @@ class SpecCutting:
         self.outcomes[row["outcome"]] += 1
         if row["outcome"] != "kept":
             return Clip(self._name, row, None)
+        end_s = plan.start_s + spec.clip_s
+        row["unique_s"] = round(end_s - max(plan.start_s, min(end_s, self._covered_s)), 6)
+        self._covered_s = max(end_s, self._covered_s)
         facts = {name: row[name] for name in ("clip_id", "video_id", "start_s", "duration_s")}
         facts |= {"sample_rate_hz": spec.sample_rate_hz, "frame_times_s": [round(frame[0], 6) for frame in frames]}
+        facts |= {name: self._video.get(name) for name in ("uri", "license", "author")}
+        facts |= {"extra": json.loads(self._video.get("extra") or "null")}  # attribution travels with the clip
         members = {f"{k}.jpg": frame[1] for k, frame in enumerate(frames)}
         padded = np.pad(samples, (0, spec.num_samples - len(samples)))
         members["flac"] = encode_flac(padded, spec.sample_rate_hz)

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from pipeline.config import Count, config_dataclass
 from pipeline.errors import ConfigError, DataError, MissingError, did_you_mean
 from pipeline.storage import files
-from pipeline.storage.layout import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.layout import COLLECTION_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
@@ -141,7 +141,8 @@ def _whole_parts(workspace: Workspace) -> list[str]:
     """
     parts = sorted(workspace.parts(COLLECTION_FOLDER), key=int)
     num_whole = next((index for index, part in enumerate(parts) if int(part) != index), len(parts))
-    cut = sorted(set(workspace.parts(VIDEOS_FOLDER)) - set(parts[:num_whole]), key=int)
+    of_specs = (workspace.parts(f"videos/{spec}") for spec in workspace.names("videos"))
+    cut = sorted(set(itertools.chain.from_iterable(of_specs)) - set(parts[:num_whole]), key=int)
     if cut:
         uri = workspace.part_uri(COLLECTION_FOLDER, f"{num_whole:05d}")
         raise DataError(f"{uri}: missing, though part {cut[0]} is cut. Put it back, or begin anew in another root.")
@@ -167,17 +168,18 @@ def _read_known(workspace: Workspace, parts: Sequence[str]) -> tuple[dict[str, _
 
 
 def _rejected(workspace: Workspace, retry: Sequence[str], known: dict[str, _Known]) -> set[str]:
-    """The videos whose outcome is in `retry`, and which have not moved since."""
+    """The videos whose outcome for a clip spec is in `retry`, which gave no clip for any, and have not moved since."""
     found: set[str] = set()
-    parts = workspace.parts(VIDEOS_FOLDER)
+    kept: set[str] = set()
+    cut = [(spec, part) for spec in workspace.names("videos") for part in workspace.parts(f"videos/{spec}")]
     with ThreadPoolExecutor(NUM_THREADS) as pool:
-        tables = pool.map(lambda part: workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "outcome"]), parts)
-        for part, table in zip(parts, tables, strict=True):
-            chosen = table.filter(pc.is_in(table.column("outcome"), pa.array(retry, pa.string())))
-            for video_id in chosen.column("video_id").to_pylist():
-                if video_id in known and known[video_id].part == part:
-                    found.add(video_id)
-    return found
+        columns = ["video_id", "outcome"]
+        tables = pool.map(lambda place: workspace.read(f"videos/{place[0]}", place[1], VIDEOS, columns), cut)
+        for (_, part), table in zip(cut, tables, strict=True):
+            for row in table.filter(pc.is_in(table.column("outcome"), pa.array([*retry, "kept"]))).to_pylist():
+                if row["video_id"] in known and known[row["video_id"]].part == part:
+                    (kept if row["outcome"] == "kept" else found).add(row["video_id"])
+    return found - kept
 
 
 def _has_changed(before: _Known, row: CollectionRow) -> bool:
@@ -225,7 +227,9 @@ def _take_out(workspace: Workspace, moved: dict[str, set[str]]) -> None:
     if not moved:
         return
     tables = [(f"{SELECTIONS_FOLDER}/{name}", SELECTIONS) for name in workspace.names(SELECTIONS_FOLDER)]
-    tables += [(CLIPS_FOLDER, CLIPS), (VIDEOS_FOLDER, VIDEOS), (COLLECTION_FOLDER, COLLECTION)]
+    for spec in workspace.names("videos"):
+        tables += [(f"clips/{spec}", CLIPS), (f"videos/{spec}", VIDEOS)]
+    tables += [(COLLECTION_FOLDER, COLLECTION)]
 
     def from_part(part: str) -> None:
         for folder, schema in tables:

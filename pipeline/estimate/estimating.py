@@ -21,7 +21,6 @@ from pipeline.errors import DataError
 from pipeline.estimate.stratified_sampling import Range, Stratum, add_sizes, total
 from pipeline.estimate.usage import cpu_s, usage_folder
 from pipeline.storage import files
-from pipeline.storage.layout import VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.usage import USAGE
 from schemas.videos import VIDEOS, CollectionRow
@@ -144,25 +143,28 @@ def estimate(strata: Sequence[Stratum], probes: Sequence[Sequence[Probe]], video
     return Estimate(ranges, list(itertools.chain(*probes)))
 
 
-def actual(workspace: Workspace) -> dict[str, float]:
+def actual(workspace: Workspace, specs: Sequence[str]) -> dict[str, float]:
     """The quantities of an `Estimate` that `earshot shard` has reached in a workspace, summed over its finished parts.
+
+    Videos are those of the first clip spec, clips and their bytes those of all.
 
     Without CPU hours unless every part has a row of usage, without read bytes unless every video's size is known.
 
     Raises:
         DataError: the workspace is damaged.
     """
-    stock, folder = reconcile(workspace), usage_folder("shard")
-    parts = workspace.parts(VIDEOS_FOLDER)
+    stocks, folder = [reconcile(workspace, spec) for spec in specs], usage_folder("shard")
+    stock, videos = stocks[0], f"videos/{specs[0]}"
+    parts = workspace.parts(videos)
     quantities = {
         "videos": stock.num_videos,
         "usable_videos": stock.videos_by_outcome.get("kept", 0),
         "video_hours": stock.video_s / 3600,
-        "clips": stock.num_kept,
-        "tar_bytes": stock.tar_bytes,
+        "clips": sum(each.num_kept for each in stocks),
+        "tar_bytes": sum(each.tar_bytes for each in stocks),
         "parts": len(parts),
     }
-    columns = [workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["size_bytes"]).column("size_bytes") for part in parts]
+    columns = [workspace.read(videos, part, VIDEOS, ["size_bytes"]).column("size_bytes") for part in parts]
     sizes = [size for column in columns for size in column.to_pylist()]
     if None not in sizes:
         quantities["read_bytes"] = sum(sizes)

@@ -165,6 +165,10 @@ def _members(first: dict[str, bytes], sound: Clip, second: Clip | None, row: dic
     members["first.flac"] = encode_flac(sound.waveform, rate_hz)
     if second is not None:
         members["second.flac"] = encode_flac(second.waveform, rate_hz)
-    facts = row | {"sample_rate_hz": rate_hz, "frame_times_s": json.loads(first["json"])["frame_times_s"]}
+    seen = json.loads(first["json"])
+    sources = [seen, sound.facts, *([second.facts] if second else [])]
+    names = ("clip_id", "uri", "license", "author", "extra")
+    facts = row | {"sample_rate_hz": rate_hz, "frame_times_s": seen["frame_times_s"]}
+    facts |= {"sources": [{name: source.get(name) for name in names} for source in sources]}  # attribution
     members["json"] = json.dumps(facts, sort_keys=True).encode()
     return members

@@ -69,8 +69,16 @@ def make_report(workspace: Workspace) -> Report:
 
 
 COUNTS = {
-    "Videos": "SELECT outcome, count(*) AS n FROM videos GROUP BY ALL ORDER BY n DESC, outcome",
-    "Clips": "SELECT outcome, count(*) AS n FROM clips GROUP BY ALL ORDER BY n DESC, outcome",
+    "Videos": "SELECT spec, outcome, count(*) AS n FROM videos GROUP BY ALL ORDER BY spec, n DESC, outcome",
+    "Clips": "SELECT spec, outcome, count(*) AS n FROM clips GROUP BY ALL ORDER BY spec, n DESC, outcome",
+    # clips overlap: the sum of their lengths would count a second up to five times
+    "Hours of clips": "SELECT spec, sum(unique_s) / 3600 AS hours FROM clips GROUP BY ALL ORDER BY spec",
+    "Hours of selections": """
+        SELECT selection, split, coalesce(license, '-') AS license, sum(unique_s) / 3600 AS hours
+        FROM (FROM selections WHERE kept) JOIN (SELECT video_id, license FROM collection) USING (video_id)
+        GROUP BY 1, 2, 3
+        ORDER BY selection, list_position(['train', 'validate', 'test'], split), hours DESC, license
+    """,
     "Selections": """
         SELECT selection, split, reason, count(*) AS n FROM selections GROUP BY selection, split, reason
         ORDER BY selection, list_position(['train', 'validate', 'test'], split), n DESC, reason

@@ -45,9 +45,27 @@ class DecidePart:
         reasons[kept] = "kept"
         columns = {name: clips[name] for name in ("clip_id", "video_id", "part", "split", "score", "label")}
         columns |= {"kept": pa.array(kept), "reason": pa.array(reasons, pa.string())}
+        columns |= {"unique_s": pa.array(unique_seconds(clips, kept), mask=~kept)}
         decided = pa.table(columns).select(SELECTIONS.names).cast(SELECTIONS)
         rules.workspace.commit(f"selections/{rules.name}", part, decided, SELECTIONS)
         return collections.Counter(reasons.tolist())
+
+
+def unique_seconds(clips: pa.Table, kept: np.ndarray) -> np.ndarray:
+    """[n] seconds of each kept clip that no earlier kept clip of its video holds; 0 for the others.
+
+    Their sum over any rows of whole videos is the length of what is kept, however clips overlap.
+    """
+    videos = clips["video_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    starts, lengths = clips["start_s"].to_numpy(), clips["duration_s"].to_numpy()
+    order = np.lexsort((starts, videos))
+    order = order[kept[order]]
+    ends = starts[order] + lengths[order]
+    is_first = np.diff(videos[order], prepend=-1) != 0
+    before = np.where(is_first, -np.inf, np.concatenate([[-np.inf], ends])[: len(ends)])
+    unique = np.zeros(len(clips))
+    unique[order] = np.round(ends - np.minimum(ends, np.maximum(starts[order], before)), 6)
+    return unique
 
 
 def summarize(workspace: Workspace, name: str) -> dict[str, Any]:

@@ -158,7 +158,7 @@ class ClipRules:
     def _read(self, part: str) -> pa.Table:
         """The columns that the rules need; embeddings, which are most of the bytes, are never read."""
         workspace, config = self.workspace, self.config
-        columns = ["clip_id", "video_id", "part", "outcome", *_measures(config)]
+        columns = ["clip_id", "video_id", "part", "outcome", "start_s", "duration_s", *_measures(config)]
         clips = workspace.read(CLIPS_FOLDER, part, CLIPS, columns).sort_by("clip_id")
         scores = SCORES.empty_table().select(["clip_id", "score"])
         if self.model is not None:
