@@ -11,7 +11,6 @@ import pytest
 from jobs.cli import main
 from jobs.console.overrides import override
 from jobs.console.presets import preset
-from pipeline.clip_specs import BASE
 from pipeline.clips.reconciling import reconcile
 from pipeline.clips.sharding import ShardPart
 from pipeline.collection.collecting import plan_parts
@@ -20,7 +19,7 @@ from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.locking import claim
 from pipeline.storage.workspace import Workspace
-from tests.helpers.kills import SETTINGS, Kill, content, disturb, make_videos, shard
+from tests.helpers.kills import SETTINGS, SPECS, Kill, content, disturb, make_videos, shard
 
 NUM_VIDEOS = 16
 
@@ -38,8 +37,9 @@ def cut(collection: Path, workspace: Workspace) -> Workspace:
     """Cut what is missing in this process, a part after the other: no Ray, no second worker, no crash."""
     config = override(preset("tiny"), list(SETTINGS))
     plan_parts(workspace, list_videos(str(collection)), config.collecting)
-    for part in workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER):
-        ShardPart(workspace, {BASE: config.clips.base}, config.sharding)(part)
+    pending = {part for spec in SPECS for part in workspace.pending(COLLECTION_FOLDER, f"videos/{spec}")}
+    for part in sorted(pending):
+        ShardPart(workspace, {spec: getattr(config.clips, spec) for spec in SPECS}, config.sharding)(part)
     return workspace
 
 

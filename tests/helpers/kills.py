@@ -26,7 +26,12 @@ SETTINGS = (
     "clips.base.clip_s=2",
     "clips.base.frame_height=32",
     "clips.base.frame_width=32",
+    "clips.events.clip_s=1",
+    "clips.events.hop_s=1",
+    "clips.events.frame_height=16",
+    "clips.events.frame_width=16",
 )
+SPECS = ("base", "events")  # cut from one decoding
 # How the command line of each begins, in /proc.
 VICTIMS = {"worker": b"ray::_run", "raylet": b"raylet"}
 LIMIT_S = 300.0  # a command that takes longer hangs
@@ -68,6 +73,7 @@ def make_videos(folder: Path, num_videos: int) -> None:
 def shard(collection: Path, root: str) -> list[str]:
     """The command that is disturbed."""
     options = [option for setting in SETTINGS for option in ("--set", setting)]
+    options += [option for spec in SPECS for option in ("--clips", spec)]
     return [sys.executable, "-m", "jobs.cli", "shard", "--collection", str(collection), "--root", root, *options]
 
 
