@@ -57,7 +57,7 @@ def main() -> None:
         workspace.finish("models/m", content="untrained")
         rows = workspace.read("clips/base", "00000", CLIPS).to_pylist()
         keys = [row["clip_id"] for row in rows if row["outcome"] == "kept"]
-        path = Path(workspace.tar_uri("clips", "00000"))
+        path = Path(workspace.tar_uri("clips/base", "00000"))
         samples = itertools.islice(read_sequence(path, keys), BATCH_SIZE)
         clips = [decode_sample(*sample, str(path)) for sample in samples]
         frames, waveforms = stack_frames(clips), stack_waveforms([clip.waveform for clip in clips])

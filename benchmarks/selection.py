@@ -40,7 +40,7 @@ def main() -> None:
         began = time.perf_counter()
         with concurrent.futures.ProcessPoolExecutor() as pool:
             list(pool.map(generate, [folder] * num_parts, range(num_parts), chunksize=10))
-        for name in ("clips", "scores/m"):
+        for name in ("clips/base", "scores/m"):
             workspace.begin(name, {}, {})
         num_clips = num_parts * VIDEOS_PER_PART * CLIPS_PER_VIDEO
         print(f"generated {num_clips} clips in {time.perf_counter() - began:.0f} s", flush=True)
