@@ -19,7 +19,7 @@ class ClipRow(TypedDict):
     tar_offset: Annotated[int | None, "where its first tar header begins", "bytes"]
     tar_bytes: Annotated[int | None, "bytes from there to the end of its last member", "bytes"]
     num_frames: Annotated[int, "frames kept", pa.int32()]
-    rms_db: Annotated[float | None, "level of the sound, floor -120", "dBFS"]
+    rms_db: Annotated[float | None, "level of the sound above 22 Hz, floor -120: a constant offset has none", "dBFS"]
     peak_db: Annotated[float | None, "largest sample, floor -120", "dBFS"]
     loudness_lufs: Annotated[float | None, "integrated loudness (BS.1770-4), floor -70", "LUFS"]
     silent_fraction: Annotated[float | None, "share of 20 ms blocks below -60 dBFS"]

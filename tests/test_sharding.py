@@ -318,6 +318,13 @@ def test_what_is_quieter_than_the_limit_is_silent(
     assert result.clips[0]["rms_db"] == pytest.approx(peak_db - 3.01, abs=0.5)
 
 
+def test_a_constant_offset_is_silent_and_the_video_says_how_quiet(
+    make_media: MakeMedia, cut: Callable[..., Cut]
+) -> None:
+    (video,) = cut(make_media("offset.mkv", *picture(2), *sound(2, "0.03"), *EXACT)).videos
+    assert (video["outcome"], video["detail"]) == ("silent", "no clip above -120.0 dBFS, expected at least -60.")
+
+
 @pytest.mark.parametrize("error", [DataError("AccessDenied"), EndpointConnectionError(endpoint_url="http://far")])
 def test_a_video_that_could_not_be_asked_for_is_not_missing_and_its_part_stays_to_be_cut(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -363,8 +370,7 @@ def test_every_video_has_one_row_whatever_becomes_of_it(
         assert video["num_clips"] == len(clips)
         assert (video["outcome"] == "kept") == any(clip["outcome"] == "kept" for clip in clips)
         assert (video["license"], video["part"]) == ("CC0", "00000")
-        if video["outcome"] not in ("kept", "silent"):
-            assert video["detail"]
+        assert (video["outcome"] == "kept") == (video["detail"] is None)
     kept = result.videos[0]
     assert (kept["width"], kept["height"], kept["frame_rate_hz"]) == (32, 32, 20.0)
     assert (kept["video_codec"], kept["audio_codec"]) == ("h264", "pcm_s16le")

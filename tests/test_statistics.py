@@ -69,6 +69,23 @@ def test_shares_of_silence_and_of_clipping_are_counted() -> None:
     assert sound_levels(clipped, RATE_HZ)["clipped_fraction"] == pytest.approx(2 / 3, abs=0.01)
 
 
+def test_a_constant_offset_has_no_level() -> None:
+    for offset in (0.03, -0.9):
+        still = np.full(5 * RATE_HZ, round(offset * 32768), np.int16)
+        still[RATE_HZ : 2 * RATE_HZ] = 0  # a gap: two steps, which are no sound either
+        levels = sound_levels(still, RATE_HZ)
+        assert (levels["rms_db"], levels["silent_fraction"]) == (-120.0, 1.0)
+        moved = np.round(32768 * (offset + sine(500, 0.05))).astype(np.int16)
+        assert sound_levels(moved, RATE_HZ)["rms_db"] == pytest.approx(20 * np.log10(0.05) - 3.01, abs=0.01)
+
+
+@pytest.mark.parametrize(("hz", "lost_db"), [(100, 0.0), (50, 0.0), (22.15, 3.01), (5, 14.9)])
+def test_what_lies_below_hearing_hardly_counts(hz: float, lost_db: float) -> None:
+    # a block's mean has sinc(f T)^2 of the power at frequency f: 1/2 at f T = 0.443
+    levels = sound_levels(np.round(32768 * sine(hz, 0.5)).astype(np.int16), RATE_HZ)
+    assert levels["rms_db"] == pytest.approx(20 * np.log10(0.5) - 3.01 - lost_db, abs=0.1)
+
+
 def test_nothing_is_said_of_no_sound_and_no_picture() -> None:
     assert sound_levels(np.zeros(0, np.int16), RATE_HZ) == {}
     assert picture_levels([]) == {"luma": None, "motion": None, "frozen_fraction": None}

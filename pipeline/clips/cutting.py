@@ -43,7 +43,7 @@ class ShardingConfig:
     """How clips are cut and which are rejected; their lengths and sizes are the clip spec's."""
 
     min_rms_db: float = -60.0
-    """Clips quieter than this (dBFS) are rejected as silent. Nothing can be learnt from silence."""
+    """Clips quieter than this (dBFS, constant offset left out) are rejected as silent: nothing can be learnt of them."""
     max_padding_s: NonNegativeFloat = 0.1
     """Sound missing at a clip's end up to this length is filled with silence; more rejects the clip as short_audio."""
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 90
@@ -92,6 +92,7 @@ class SpecCutting:
         self._info = MediaInfo()
         self._reason: str | None = None
         self._detail: str | None = None
+        self._loudest_db = -math.inf
         self.outcomes: collections.Counter[str] = collections.Counter()
         self.is_done = False
         """Whether all that the collection prescribes is cut: what is decoded later changes nothing."""
@@ -145,6 +146,9 @@ class SpecCutting:
             outcome = self._reason
         elif self.outcomes:
             outcome = self.outcomes.most_common(1)[0][0]
+            if outcome == "silent":
+                heard = f"no clip above {self._loudest_db:.1f} dBFS, expected at least {self._config.min_rms_db:g}."
+                detail = " | ".join(filter(None, (detail, heard)))
         else:
             outcome = "too_short"
             detail = f"{self._duration_s():.3f} s, expected at least {self._spec.clip_s:g} s."
@@ -223,6 +227,7 @@ class SpecCutting:
             row["outcome"] = "no_frame"
         elif row["rms_db"] < self._config.min_rms_db:
             row["outcome"] = "silent"
+            self._loudest_db = max(self._loudest_db, row["rms_db"])
         self.outcomes[row["outcome"]] += 1
         if row["outcome"] != "kept":
             return Clip(self._name, row, None)

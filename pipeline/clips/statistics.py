@@ -1,4 +1,8 @@
-"""Statistics of a clip's sound and picture, for filters: level, silence, clipping, brightness, motion."""
+"""Statistics of a clip's sound and picture, for filters: level, silence, clipping, brightness, motion.
+
+Design note: a level is that of what can be heard. It is the power within blocks of 20 ms, less each block's mean: a
+constant offset has none, and below 22 Hz, where hearing ends, half is left out.
+"""
 
 import itertools
 import math
@@ -20,20 +24,22 @@ def sound_levels(samples: np.ndarray, rate_hz: int) -> dict[str, float | None]:
         samples: [n] int16, mono.
         rate_hz: their sample rate.
     Returns:
-        {} for no samples; else `rms_db` and `peak_db` in dBFS (a square wave of full scale is 0, floor -120),
-        `loudness_lufs` (BS.1770-4, floor -70), `silent_fraction`, the share of whole blocks of 20 ms below -60 dBFS
-        (None for less than one block), and `clipped_fraction`, the share of samples at either end of the range.
+        {} for no samples; else `rms_db`, the level above 22 Hz, and `peak_db`, the largest sample, in dBFS (a square
+        wave of full scale is 0, floor -120), `loudness_lufs` (BS.1770-4, floor -70), `silent_fraction`, the share of
+        whole blocks of 20 ms below -60 dBFS (None for less than one block), and `clipped_fraction`, the share of
+        samples at either end of the range.
     """
     if not len(samples):
         return {}
     waveform = samples / FULL_SCALE
-    power = np.square(waveform)
     block = round(SILENCE_BLOCK_S * rate_hz)
-    blocks = power[: len(power) // block * block].reshape(-1, block).mean(axis=1)
+    whole = len(waveform) // block * block
+    blocks = waveform[:whole].reshape(-1, block).var(axis=1)
+    rest = waveform[whole:].var() if whole < len(waveform) else 0.0
     limit = 10 ** (SILENCE_DB / 10)
     return {
-        "rms_db": _decibel(float(power.mean())),
-        "peak_db": _decibel(float(power.max())),
+        "rms_db": _decibel(float(blocks.sum() * block + rest * (len(waveform) - whole)) / len(waveform)),
+        "peak_db": _decibel(float(np.abs(waveform).max()) ** 2),
         "loudness_lufs": integrated_loudness(waveform, rate_hz),
         "silent_fraction": float(np.mean(blocks < limit)) if len(blocks) else None,
         "clipped_fraction": float(np.mean((samples == FULL_SCALE - 1) | (samples == -FULL_SCALE))),
