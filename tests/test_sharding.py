@@ -1,6 +1,7 @@
 """Cutting: as many clips as arithmetic says, each with its own sound and frames, and a reason for what is not kept."""
 
 import collections
+import dataclasses
 import errno
 import hashlib
 import io
@@ -20,7 +21,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.clips.cutting import ShardingConfig, SpecCutting
-from pipeline.clips.sharding import Cutting, ShardPart
+from pipeline.clips.sharding import Cutting, Restart, ShardPart
 from pipeline.clips.tars import parse_sample
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
@@ -438,6 +439,16 @@ SPECS = {
 }
 
 
+def sparse(make_media: MakeMedia, half_s: float = 4.0, name: str = "sparse.mkv") -> Path:
+    """Every picture is one that another refers to, then 16 in a row are not: at 20 fps a gap of 0.85 s."""
+    first = make_media(f"dense_{name}", *picture(half_s), *EXACT, "-bf", "0")
+    params = "bframes=16:b-adapt=0:b-pyramid=none:keyint=100:scenecut=0"
+    second = make_media(f"skipped_{name}", *picture(4.0), *EXACT, "-preset", "fast", "-x264-params", params)
+    (first.parent / f"{name}.txt").write_text(f"file {first.name}\nfile {second.name}\n")
+    both = ("-f", "concat", "-i", f"{name}.txt")
+    return make_media(name, *both, *sound(half_s + 4.0), "-c:v", "copy", "-c:a", "pcm_s16le")
+
+
 def folders(name: str) -> tuple[str, str]:
     return (CLIPS_FOLDER, VIDEOS_FOLDER) if name == BASE else (f"clips/{name}", f"videos/{name}")
 
@@ -449,7 +460,9 @@ def several(make_media: MakeMedia, tmp_path: Path) -> Callable[..., Workspace]:
     (tmp_path / "cut.mkv").write_bytes(busy[: len(busy) * 6 // 10])
     late = make_media("late_sound.mkv", *picture(5), "-itsoffset", "1.3", *sound(4), *EXACT, "-bf", "2")
     steady_s = [steady(make_media, duration_s) for duration_s in (9.0, 1.5)]
-    rows = [*(f"{path},," for path in (*steady_s, tmp_path / "cut.mkv", late, tmp_path / "gone.mkv"))]
+    rows = [
+        *(f"{path},," for path in (*steady_s, tmp_path / "cut.mkv", late, tmp_path / "gone.mkv", sparse(make_media)))
+    ]
     rows += [f"{steady(make_media, 5.0)},{span}" for span in ("0.25,2.5", "1,4.3")]
     (tmp_path / "list.csv").write_text("\n".join(["uri,start_s,end_s", *rows]) + "\n")
     made: list[int] = []
@@ -503,6 +516,46 @@ def test_each_spec_has_its_own_clips_frames_and_outcomes(several: Callable[..., 
     assert outcomes["base"][:2] == ["kept", "too_short"]
     assert outcomes["speech"][:2] == ["kept", "kept"]  # 1.5 s are too short for 2 s, and enough for 1 s
     assert {tuple(of_spec[4:5]) for of_spec in outcomes.values()} == {("missing",)}
+
+
+# --- pictures that are left out ---
+
+
+def test_where_pictures_lie_too_far_apart_every_one_is_decoded(
+    make_media: MakeMedia, cut: Callable[..., Cut], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.clips.sharding.ROWS_AT_ONCE", 2)
+    spec = ClipSpec(clip_s=2.0, frame_rate_hz=4.0, **SMALL)
+    paths = steady(make_media, 3.0), sparse(make_media), steady(make_media, 5.0)
+    fast, exact = (cut(*paths, spec=each) for each in (spec, dataclasses.replace(spec, exact_frames=True)))
+    # `steady` has no pictures that no other refers to
+    assert files_of(fast.workspace)["clips/00000.tar"] == files_of(exact.workspace)["clips/00000.tar"]
+    assert [(row["clip_id"], row["tar_offset"]) for row in fast.clips] == [
+        (row["clip_id"], row["tar_offset"]) for row in exact.clips
+    ]
+    assert fast.counts == exact.counts
+    for sample in fast.samples().values():
+        facts = json.loads(sample["json"])
+        np.testing.assert_allclose(facts["frame_times_s"], facts["start_s"] + np.arange(8) / 4, atol=0.051)
+
+
+def test_a_gap_after_the_last_span_does_not_matter(make_media: MakeMedia) -> None:
+    path = sparse(make_media)
+    for end_s, restarts in ((3.0, 0), (6.0, 1)):
+        items = list(Cutting(span_of(path, 0.0, end_s), {BASE: SPECS[BASE]}, ShardingConfig()))
+        assert sum(isinstance(item, Restart) for item in items) == restarts
+
+
+@pytest.mark.parametrize(("num_between", "restarts"), [(1, 0), (2, 1)])
+def test_a_picture_may_stand_in_for_those_an_eighth_of_a_second_around_it(
+    num_between: int, restarts: int, make_media: MakeMedia
+) -> None:
+    params = f"bframes={num_between}:b-adapt=0:b-pyramid=none:scenecut=0"
+    path = make_media(
+        f"between_{num_between}.mkv", *picture(4), *sound(4), *EXACT, "-preset", "fast", "-x264-params", params
+    )  # at 20 fps 0.1 s and 0.15 s
+    items = list(Cutting(span_of(path, 0.0, 4.0), {BASE: SPECS[BASE]}, ShardingConfig()))
+    assert sum(isinstance(item, Restart) for item in items) == restarts
 
 
 def test_a_frame_offset_of_a_whole_frame_is_refused() -> None:

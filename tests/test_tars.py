@@ -242,3 +242,14 @@ def test_a_pickle_in_a_tar_is_handed_over_as_bytes_and_never_run(tmp_path: Path)
     assert not (tmp_path / "canary").exists()
     pickle.loads(data)  # noqa: S301  the canary works
     assert (tmp_path / "canary").exists()
+
+
+def test_what_is_truncated_leaves_no_trace(tmp_path: Path) -> None:
+    with TarWriter(tmp_path / "plain.tar") as plain, TarWriter(tmp_path / "again.tar") as again:
+        for tar in (plain, again):
+            tar.add("a", {"flac": b"1" * 700})
+        begun = again.size_bytes
+        again.add("b", {"flac": b"2" * 70_000, "json": b"{}"})
+        again.truncate(begun)
+        assert plain.add("c", {"json": b"{}"}) == again.add("c", {"json": b"{}"}) == (begun, 1024)
+    assert (tmp_path / "plain.tar").read_bytes() == (tmp_path / "again.tar").read_bytes()

@@ -12,6 +12,7 @@ other specs are cut from the same decoding. So its bytes are the same cut alone,
 
 import collections
 import dataclasses
+import functools
 import itertools
 import json
 import math
@@ -43,7 +44,7 @@ class ShardingConfig:
     """How clips are cut and which are rejected; their lengths and sizes are the clip spec's."""
 
     min_rms_db: float = -60.0
-    """Clips quieter than this (dBFS, constant offset left out) are rejected as silent: nothing can be learnt of them."""
+    """Clips quieter than this (dBFS, a constant offset left out) are rejected as silent: they hold nothing to learn."""
     max_padding_s: NonNegativeFloat = 0.1
     """Sound missing at a clip's end up to this length is filled with silence; more rejects the clip as short_audio."""
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 90
@@ -110,7 +111,7 @@ class SpecCutting:
         while self._next is not None and self._is_complete(self._next):
             yield self._clip(self._next)
         # at the same point however fast the decoder is: the rest need not be read
-        if self._next is None and min(self._sound_end_s(), self._frames.last_s) >= self._last_end_s():
+        if self._next is None and min(self._sound_end_s(), self._frames.last_s) >= self.last_end_s:
             self.is_done, self._info = True, dataclasses.replace(info)  # without the decoder's last words
 
     def finish(self, info: MediaInfo, error: ClipError | None) -> Iterator[Clip]:
@@ -175,9 +176,10 @@ class SpecCutting:
             frame_s = 1 / rate_hz if rate_hz and rate_hz >= 1 else 0.0
             least_s = self._frames.last_s + frame_s
             picture_s = max(least_s, min(self._info.duration_s or 0.0, least_s + 1 / self._spec.frame_rate_hz))
-        return min(max(self._sound_end_s(), picture_s), self._last_end_s())
+        return min(max(self._sound_end_s(), picture_s), self.last_end_s)
 
-    def _last_end_s(self) -> float:
+    @functools.cached_property
+    def last_end_s(self) -> float:
         """End of the last span that the collection prescribes; inf where it prescribes none."""
         ends = (span["end_s"] for span in self._video.get("spans") or ())
         return max((math.inf if end_s is None else end_s for end_s in ends), default=math.inf)

@@ -11,8 +11,9 @@ sample rate. Others are decoded one after the other, because a spec's bytes may 
 
 import collections
 import contextlib
+import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from pipeline.clips.cutting import Clip, ShardingConfig, SpecCutting
 from pipeline.clips.refusals import check_store
 from pipeline.clips.tars import TarWriter
 from pipeline.errors import ClipError, MissingError, RefusedError
-from pipeline.media.decoding import Decoding
+from pipeline.media.decoding import Decoding, SkippedPicturesError
 from pipeline.media.ffmpeg_log import MediaInfo
 from pipeline.media.streams import Frame
 from pipeline.storage import files
@@ -34,6 +35,13 @@ from schemas.fields import from_rows
 from schemas.videos import COLLECTION, VIDEOS, CollectionRow
 
 ROWS_AT_ONCE = 500  # of clips are turned into columns: as dicts, the 7 000 of a two-hour video take 30 MB
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Restart:
+    """A video is cut anew, with every picture decoded: its clips of these specs that came before do not count."""
+
+    specs: Sequence[str]
 
 
 class ShardPart:
@@ -60,10 +68,14 @@ class ShardPart:
                 made[name] = _SpecPart(stack.enter_context(TarWriter(path)), part)
             for video in self._workspace.read(COLLECTION_FOLDER, part, COLLECTION).to_pylist():
                 cutting = Cutting(video, self._specs, self._config)
-                for clip in cutting:
-                    made[clip.spec].add_clip(clip)
+                for item in cutting:
+                    if isinstance(item, Restart):
+                        for name in item.specs:
+                            made[name].drop_video()
+                    else:
+                        made[item.spec].add_clip(item)
                 for name, of_spec in made.items():
-                    of_spec.add_video(cutting.video_row(name, part))
+                    of_spec.add_video(cutting.video_row(name, part), cutting.outcomes(name))
             check_store(self._workspace, part, next(iter(made.values())).videos)
         for name, of_spec in made.items():
             self._workspace.commit(f"clips/{name}", part, of_spec.clips(), CLIPS)
@@ -82,18 +94,26 @@ class _SpecPart:
         self._tar, self._part = tar, part
         self._rows: list[dict[str, Any]] = []
         self._tables = [CLIPS.empty_table()]
+        self._begun = self._tar.size_bytes, 1  # where the video's samples and tables begin
         self.videos: list[dict[str, Any]] = []
         self.outcomes: collections.Counter[str] = collections.Counter()
 
     def add_clip(self, clip: Clip) -> None:
         self._rows.append(clip.write(self._tar) | {"part": self._part})
-        self.outcomes[clip.row["outcome"]] += 1
         if len(self._rows) == ROWS_AT_ONCE:
             self._fold()
 
-    def add_video(self, row: dict[str, Any]) -> None:
+    def drop_video(self) -> None:
+        size_bytes, num_tables = self._begun
+        self._tar.truncate(size_bytes)
+        del self._tables[num_tables:]
+        self._rows.clear()
+
+    def add_video(self, row: dict[str, Any], outcomes: Mapping[str, int]) -> None:
         self.videos.append(row)
+        self.outcomes.update(outcomes)
         self._fold()
+        self._begun = self._tar.size_bytes, len(self._tables)
 
     def clips(self) -> pa.Table:
         return pa.concat_tables(self._tables).combine_chunks()
@@ -105,14 +125,23 @@ class _SpecPart:
 
 
 class Cutting:
-    """One video by several clip specs: iterate for its clips, then call `video_row` for each spec."""
+    """One video by several clip specs: iterate for its clips, then call `video_row` for each spec.
+
+    Pictures that no other refers to are left out, unless a spec wants exact frames. Where those that are decoded lie
+    more than 0.125 s apart, the specs of that decoding begin anew, with every picture: a `Restart` comes before that.
+    """
 
     def __init__(self, video: CollectionRow, specs: Mapping[str, ClipSpec], config: ShardingConfig) -> None:
         self._video, self._specs, self._config = video, specs, config
-        self._cuttings = {name: SpecCutting(video, name, spec, config) for name, spec in specs.items()}
         self._content_hash: str | None = None
+        self._cuttings: dict[str, SpecCutting] = {}
+        self._begin(list(specs))
 
-    def __iter__(self) -> Iterator[Clip]:
+    def _begin(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._cuttings[name] = SpecCutting(self._video, name, self._specs[name], self._config)
+
+    def __iter__(self) -> Iterator[Clip | Restart]:
         error: ClipError | None = None
         try:
             with files.local_copy(self._video["uri"]) as path:
@@ -120,7 +149,12 @@ class Cutting:
                 with contextlib.suppress(OSError), path.open("rb") as file:
                     self._content_hash = hashlib.file_digest(file, "sha256").hexdigest()
                 for names in share_decoding(self._specs):
-                    yield from self._cut(path, names)
+                    try:
+                        yield from self._cut(path, names)
+                    except SkippedPicturesError:
+                        self._begin(names)
+                        yield Restart(names)
+                        yield from self._cut(path, names, every_picture=True)
         except ClipError as caught:
             error = caught
         except MissingError as caught:
@@ -139,11 +173,13 @@ class Cutting:
         """Clips of a spec by outcome, once iteration has ended."""
         return self._cuttings[spec].outcomes
 
-    def _cut(self, path: Path, names: list[str]) -> Iterator[Clip]:
+    def _cut(self, path: Path, names: list[str], every_picture: bool = False) -> Iterator[Clip]:
         """The clips of specs that share a decoding."""
         cuttings = {name: self._cuttings[name] for name in names}
         specs = {name: self._specs[name] for name in names}
-        decoding = Decoding(path, specs, self._config.video_limit_s, self._config.max_duration_s)
+        end_s = max(cutting.last_end_s for cutting in cuttings.values())
+        limits = (self._config.video_limit_s, self._config.max_duration_s)
+        decoding = Decoding(path, specs, *limits, end_s, every_picture)
         error: ClipError | None = None
         try:
             with contextlib.closing(iter(decoding)) as items:

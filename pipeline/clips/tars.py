@@ -6,6 +6,7 @@ not fit a header, and takes a further one (pax, POSIX.1-2001): names come from a
 """
 
 import io
+import os
 import re
 import tarfile
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ class TarWriter:
     """Writes samples to a local file. Use it inside `storage.building`: an error then leaves no tar at all."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._tar = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115  closed by __exit__
 
     def add(self, key: str, members: dict[str, bytes]) -> tuple[int, int]:
@@ -39,6 +41,18 @@ class TarWriter:
             self._tar.addfile(header, io.BytesIO(members[suffix]))
         self._tar.members.clear()  # type: ignore[attr-defined]  # else it keeps every header: 4 kB per clip
         return offset, self._tar.offset - offset
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the samples so far."""
+        return self._tar.offset
+
+    def truncate(self, size_bytes: int) -> None:
+        """Drop the samples from this offset on."""
+        assert self._tar.fileobj is not None
+        self._tar.fileobj.seek(size_bytes)  # writes what is buffered
+        os.truncate(self._path, size_bytes)
+        self._tar.offset = size_bytes
 
     def __enter__(self) -> "TarWriter":
         return self

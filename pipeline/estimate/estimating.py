@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.cutting import ShardingConfig
 from pipeline.clips.reconciling import reconcile
-from pipeline.clips.sharding import Cutting
+from pipeline.clips.sharding import Cutting, Restart
 from pipeline.errors import DataError
 from pipeline.estimate.stratified_sampling import Range, Stratum, add_sizes, total
 from pipeline.estimate.usage import cpu_s, usage_folder
@@ -85,7 +85,12 @@ def probe(video: CollectionRow, specs: Mapping[str, ClipSpec], config: ShardingC
             path = stack.enter_context(files.local_copy(video["uri"]))
             address, size_bytes = files.to_uri(path), path.stat().st_size
         cutting = Cutting(video | {"uri": address, "size_bytes": size_bytes}, specs, config)
-        kept = [[len(data) for data in clip.members.values()] for clip in cutting if clip.members is not None]
+        kept: list[tuple[str, list[int]]] = []
+        for item in cutting:
+            if isinstance(item, Restart):
+                kept = [(spec, sizes) for spec, sizes in kept if spec not in item.specs]
+            elif item.members is not None:
+                kept.append((item.spec, [len(data) for data in item.members.values()]))
     row = cutting.video_row(next(iter(specs)), "")
     return Probe(
         uri=video["uri"],
@@ -94,7 +99,7 @@ def probe(video: CollectionRow, specs: Mapping[str, ClipSpec], config: ShardingC
         duration_s=row["duration_s"] or 0.0,
         num_kept=len(kept),
         # a tar member is a header of 512 bytes and its content in whole blocks of 512
-        tar_bytes=sum(512 + math.ceil(size / 512) * 512 for size in itertools.chain(*kept)),
+        tar_bytes=sum(512 + math.ceil(size / 512) * 512 for _, sizes in kept for size in sizes),
         cpu_s=cpu_s() - before_s,
         wall_s=time.monotonic() - began_s,
     )

@@ -19,7 +19,7 @@ from torch import nn
 
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.errors import ClipError
-from pipeline.media.decoding import Decoding
+from pipeline.media.decoding import Decoding, SkippedPicturesError
 from pipeline.media.frame_buffer import FrameBuffer
 from pipeline.media.muxing import write_mp4s
 from pipeline.media.sound_buffer import SoundBuffer
@@ -77,14 +77,23 @@ def separate_video(uri: str, out: str, spec: ClipSpec, model: nn.Module, limit_s
         names = [f"{stem}.{kind}" for kind in ("flac", "mp4") for stem in STEMS]
         made = [stack.enter_context(files.building(files.join(out, name))) for name in names]
         decoding = Decoding(path, {BASE: spec}, limit_s)
-        blocks = stitch(windows(decoding, spec), spec, lambda window: estimate_window(model, window, spec))
-        num_samples, power = _write_stems(made[:2], spec, blocks)
+        try:
+            num_samples, power = _separate(decoding, spec, model, made[:2])
+        except SkippedPicturesError:
+            decoding = Decoding(path, {BASE: spec}, limit_s, every_picture=True)
+            num_samples, power = _separate(decoding, spec, model, made[:2])
         video_copied = write_mp4s(path, decoding.choice, made[:2], made[2:], limit_s)
     return Separated(
         duration_s=num_samples / spec.sample_rate_hz,
         on_screen_share=float(power[0] / power.sum()) if power.sum() else None,
         video_copied=video_copied,
     )
+
+
+def _separate(decoding: Decoding, spec: ClipSpec, model: nn.Module, stems: list[Path]) -> tuple[int, np.ndarray]:
+    """Write both stems of what is decoded; return their length in samples and the [2] sums of squares."""
+    blocks = stitch(windows(decoding, spec), spec, lambda window: estimate_window(model, window, spec))
+    return _write_stems(stems, spec, blocks)
 
 
 def windows(items: Iterable[np.ndarray | Frame], spec: ClipSpec) -> Iterator[Window]:

@@ -19,6 +19,8 @@ from pipeline.media.stream_choice import StreamChoice
 INPUT = "file:input"
 MAX_STREAMS = 64  # a real file has 2 to 30 (languages, subtitles, a phone's metadata); each costs memory
 MAX_BLOCK_BYTES = 2**30  # one allocation of the child
+# Half a tick of the fastest spec that is not exact: a fixed number, so that it does not matter which specs are cut.
+MAX_GAP_S = 0.125
 # Writes a line per frame, before the frame: its time in the stream's time base as `pts`.
 PRINT = "metadata=print:key=k:direct=1:file='pipe\\:{}'"
 MARK = "metadata=add:key=k:value=v"  # what has no metadata is not printed
@@ -29,16 +31,25 @@ class Pipes:
     """File descriptors of the child, beside stdout for the sound and stderr; of frames one per clip spec."""
 
     sound_times: int
+    gaps: int
     frames: tuple[int, ...]
     frame_times: tuple[int, ...]
 
     def __iter__(self) -> Iterator[int]:
-        return iter((self.sound_times, *self.frames, *self.frame_times))
+        return iter((self.sound_times, self.gaps, *self.frames, *self.frame_times))
 
 
-def decode_command(path: Path, specs: Sequence[ClipSpec], choice: StreamChoice, pipes: Pipes) -> list[str]:
-    """The command that decodes a file once: 16-bit mono sound to stdout, RGB frames of each spec and times to pipes."""
-    skip = {} if specs[0].exact_frames else {"skip_frame": "noref", "skip_loop_filter": "all"}
+def decode_command(
+    path: Path, specs: Sequence[ClipSpec], choice: StreamChoice, pipes: Pipes, every_picture: bool
+) -> list[str]:
+    """The command that decodes a file once: 16-bit mono sound to stdout, RGB frames of each spec and times to pipes.
+
+    Unless every picture is decoded, those that no other refers to are left out.
+    """
+    skip = {} if every_picture else {"skip_frame": "noref", "skip_loop_filter": "all"}
+    filters = [_picture_filters(spec, times) for spec, times in zip(specs, pipes.frame_times, strict=True)]
+    if not every_picture:
+        filters[0] = f"split[all][shown];[all]{_gap_filters(pipes.gaps)};[shown]{filters[0]}"
     source = ffmpeg.input(
         INPUT,
         protocol_whitelist="file",
@@ -52,12 +63,12 @@ def decode_command(path: Path, specs: Sequence[ClipSpec], choice: StreamChoice, 
         ffmpeg.output(
             source[choice.picture],
             f"pipe:{frames}",
-            vf=_picture_filters(spec, times),
+            vf=chain,
             format="rawvideo",
             pix_fmt="rgb24",
             fps_mode="passthrough",
         )
-        for spec, frames, times in zip(specs, pipes.frames, pipes.frame_times, strict=True)
+        for chain, frames in zip(filters, pipes.frames, strict=True)
     ]
     audio = ffmpeg.output(
         source[choice.sound],
@@ -95,3 +106,9 @@ def _picture_filters(spec: ClipSpec, times: int) -> str:
     else:
         fit = f"scale={size}"
     return f"{chosen},{fit},settb=1/1000000,{MARK},{PRINT.format(times)},setpts=N"
+
+
+def _gap_filters(times: int) -> str:
+    """Where decoded pictures lie more than MAX_GAP_S apart, a line goes to `times`: the earlier one's time."""
+    start = f"if(gt(T-PREV_INT,{MAX_GAP_S}),PREV_INPTS,NAN)"
+    return f"settb=1/1000000,setpts='{start}',select='not(isnan(pts))',{MARK},{PRINT.format(times)},nullsink"

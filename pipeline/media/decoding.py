@@ -19,6 +19,7 @@ Design note: stderr is parsed, because the streams are described there; a second
 
 import contextlib
 import itertools
+import math
 import os
 import selectors
 import signal
@@ -36,11 +37,15 @@ from pipeline.media.decode_command import Pipes, decode_command
 from pipeline.media.ffmpeg_log import DecoderLog, MediaInfo
 from pipeline.media.sandbox import ffmpeg_child
 from pipeline.media.stream_choice import FIRST, choose_streams, needs_choice
-from pipeline.media.streams import Frame, PlacedSound, TimedFrames
+from pipeline.media.streams import Frame, Gaps, PlacedSound, TimedFrames
 
 MAX_DURATION_S = 12 * 3600.0
 CHUNK_BYTES = 2**20
 SIGNALLED = 255  # ffmpeg's exit code after a signal that ends it: SIGXCPU, no other is sent to it
+
+
+class SkippedPicturesError(Exception):
+    """Pictures that are decoded lie too far apart to stand in for those left out: decode every picture instead."""
 
 
 class Decoding:
@@ -55,8 +60,11 @@ class Decoding:
         max_duration_s: what lies later than this on the file's clock is left out, and decoding ends once both sound
             and picture have passed it: a small file whose time stamps jump far ahead would otherwise yield endless
             silence.
+        end_s: what is later is decoded and not needed.
+        every_picture: decode every picture, also where the specs do not ask for it.
     Raises (while iterating):
         ClipError: nothing could be decoded. Reasons: no_video, no_audio, unreadable, timeout, killed.
+        SkippedPicturesError: without `every_picture`, and not if the specs ask for it.
     """
 
     def __init__(
@@ -65,11 +73,15 @@ class Decoding:
         specs: Mapping[str, ClipSpec],
         limit_s: float = 3600.0,
         max_duration_s: float = MAX_DURATION_S,
+        end_s: float = math.inf,
+        every_picture: bool = False,
     ) -> None:
         if len({(spec.exact_frames, spec.sample_rate_hz) for spec in specs.values()}) != 1:
             raise ValueError(f"{list(specs)}: expected specs alike in exact_frames and sample_rate_hz.")
         self._path, self._specs, self._limit_s, self._max_duration_s = path, specs, limit_s, max_duration_s
         self._cpu_s = int(limit_s) + 1
+        self._end_s = min(end_s, max_duration_s)
+        self._every_picture = every_picture or next(iter(specs.values())).exact_frames
         self._deadline = 0.0
         self.choice = FIRST
         """The streams that are decoded: known once the first item has come."""
@@ -89,10 +101,10 @@ class Decoding:
     def _decode(self) -> Generator[np.ndarray | Frame, None, bool]:
         """Run one child; return False if its list of streams shows that others, or another downmix, are wanted."""
         with contextlib.ExitStack() as stack:
-            ours, theirs = zip(*(_pipe(stack) for _ in range(1 + 2 * len(self._specs))), strict=True)
+            ours, theirs = zip(*(_pipe(stack) for _ in range(2 + 2 * len(self._specs))), strict=True)
             pipes = self._pipes(theirs)
             specs = list(self._specs.values())
-            command = decode_command(self._path.absolute(), specs, self.choice, pipes)
+            command = decode_command(self._path.absolute(), specs, self.choice, pipes, self._every_picture)
             child = stack.enter_context(
                 ffmpeg_child(
                     command,
@@ -116,8 +128,8 @@ class Decoding:
         return self.choice == FIRST and needs_choice(self._log.streams.values())
 
     def _pipes(self, ends: Sequence[BinaryIO]) -> Pipes:
-        sound_times, *others = (end.fileno() for end in ends)
-        return Pipes(sound_times, tuple(others[::2]), tuple(others[1::2]))
+        sound_times, gaps, *others = (end.fileno() for end in ends)
+        return Pipes(sound_times, gaps, tuple(others[::2]), tuple(others[1::2]))
 
     def _read(self, child: subprocess.Popen, pipes: Pipes) -> Generator[np.ndarray | Frame, None, bool]:
         """What the child decodes; return whether it was left before its end, because no more is wanted."""
@@ -125,6 +137,8 @@ class Decoding:
         assert child.stderr is not None
         sound = PlacedSound(next(iter(self._specs.values())).sample_rate_hz, self._max_duration_s)
         pictures = [TimedFrames(name, spec, self._max_duration_s) for name, spec in self._specs.items()]
+        gaps = Gaps(self._end_s)
+        os.set_blocking(pipes.gaps, False)
         with selectors.DefaultSelector() as selector:
             for fd, add in (
                 (child.stderr.fileno(), self._log.add),
@@ -145,6 +159,11 @@ class Decoding:
                         key.data(data)
                     else:
                         selector.unregister(key.fd)
+                # after the frames: the line of a gap is written before those of the frames that follow it
+                with contextlib.suppress(BlockingIOError):
+                    gaps.add(os.read(pipes.gaps, CHUNK_BYTES))
+                if gaps.found:
+                    raise SkippedPicturesError
                 if not self._log.is_listed:
                     continue
                 if self._is_wrong_choice():

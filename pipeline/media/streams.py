@@ -133,6 +133,25 @@ def is_gap(chunk: np.ndarray) -> bool:
     return chunk.strides == (0,)
 
 
+class Gaps:
+    """Where the decoded pictures lie too far apart: lines as those of `TimedFrames`, the time of the earlier picture.
+
+    Args:
+        end_s: gaps that begin from this time on do not matter.
+    """
+
+    def __init__(self, end_s: float) -> None:
+        self._end_s, self._rest = end_s, b""
+        self.found = False
+        """Whether there is one before the end."""
+
+    def add(self, data: bytes) -> None:
+        """Take in lines, in any pieces."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in filter(None, map(LINE.match, lines)):
+            self.found |= line.group(1) != b"NOPTS" and int(line.group(1)) / 1e6 < self._end_s
+
+
 class TimedFrames:
     """Frames put together from their pixels and their times: lines such as `frame:3 pts:120000`, in microseconds.
 

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.errors import ClipError
-from pipeline.media.decoding import Decoding
+from pipeline.media.decoding import Decoding, SkippedPicturesError
 from pipeline.media.ffmpeg_log import MediaInfo
 from pipeline.media.streams import Frame
 
@@ -27,13 +27,13 @@ TONE = "sine=frequency=1000:sample_rate=44100:duration=5"
 def decode(path: Path, spec: ClipSpec = BY_25, limit_s: float = 60.0) -> tuple[np.ndarray, list[Frame], MediaInfo]:
     """All of a file: [T] float in [-1, 1), frames, and what the container says."""
     decoding = Decoding(path, {BASE: spec}, limit_s)
-    sound, frames = [np.zeros(0, np.int16)], []
-    for item in decoding:
-        if isinstance(item, Frame):
-            frames.append(item)
-        else:
-            sound.append(item)
-    return np.concatenate(sound) / 32768, frames, decoding.info
+    try:
+        items = list(decoding)
+    except SkippedPicturesError:
+        decoding = Decoding(path, {BASE: spec}, limit_s, every_picture=True)
+        items = list(decoding)
+    sound = [np.zeros(0, np.int16), *(item for item in items if not isinstance(item, Frame))]
+    return np.concatenate(sound) / 32768, [item for item in items if isinstance(item, Frame)], decoding.info
 
 
 def reason(path: Path, limit_s: float = 60.0) -> str:
