@@ -46,7 +46,8 @@ def decode_command(
 
     Unless every picture is decoded, those that no other refers to are left out.
     """
-    skip = {} if every_picture else {"skip_frame": "noref", "skip_loop_filter": "all"}
+    skip = {} if specs[0].exact_frames else {"skip_loop_filter": "all"}
+    skip |= {} if every_picture else {"skip_frame": "noref"}
     filters = [_picture_filters(spec, times) for spec, times in zip(specs, pipes.frame_times, strict=True)]
     if not every_picture:
         filters[0] = f"split[all][shown];[all]{_gap_filters(pipes.gaps)};[shown]{filters[0]}"

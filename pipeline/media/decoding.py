@@ -41,6 +41,9 @@ from pipeline.media.streams import Frame, Gaps, PlacedSound, TimedFrames
 
 MAX_DURATION_S = 12 * 3600.0
 CHUNK_BYTES = 2**20
+PAUSE_S = (
+    0.002  # between reads: the child writes 100 to 300 short lines per second of video, each of which would wake us
+)
 SIGNALLED = 255  # ffmpeg's exit code after a signal that ends it: SIGXCPU, no other is sent to it
 
 
@@ -153,6 +156,7 @@ class Decoding:
                 if remaining <= 0:
                     notes = (f"not decoded within {self._limit_s:g} s", self._log.last_errors())
                     raise ClipError("timeout", " | ".join(filter(None, notes)))
+                time.sleep(PAUSE_S)
                 for key, _ in selector.select(remaining):
                     data = os.read(key.fd, CHUNK_BYTES)
                     if data:
