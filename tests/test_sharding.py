@@ -529,7 +529,7 @@ def test_where_pictures_lie_too_far_apart_every_one_is_decoded(
     paths = steady(make_media, 3.0), sparse(make_media), steady(make_media, 5.0)
     fast, exact = (cut(*paths, spec=each) for each in (spec, dataclasses.replace(spec, exact_frames=True)))
     # `steady` has no pictures that no other refers to
-    assert files_of(fast.workspace)["clips/00000.tar"] == files_of(exact.workspace)["clips/00000.tar"]
+    assert files_of(fast.workspace)["clips/base/00000.tar"] == files_of(exact.workspace)["clips/base/00000.tar"]
     assert [(row["clip_id"], row["tar_offset"]) for row in fast.clips] == [
         (row["clip_id"], row["tar_offset"]) for row in exact.clips
     ]
