@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
+import pandas
+import polars
+import pyarrow.dataset
 import pytest
 import soundfile
 import webdataset
@@ -59,6 +63,26 @@ def test_every_video_has_a_row_and_every_kept_clip_decodes_with_plain_webdataset
             assert sample["0.jpg"][:2] == b"\xff\xd8"
             found.add(sample["__key__"])
     assert found == kept
+
+
+def test_every_table_is_opened_by_pandas_polars_duckdb_and_pyarrow_as_a_folder(finished: Workspace) -> None:
+    names = sorted(path.name for path in Path(finished.uri("tables")).iterdir())
+    assert len(names) == 12  # all but duplicates and materialized, which the preset does not ask for
+    for name in names:
+        folder = finished.uri("tables", name)
+        rows = query(finished, f"FROM {name}")
+        columns = set(rows.column_names)
+        frames = {
+            "pandas": pandas.read_parquet(folder),
+            "polars": polars.scan_parquet(folder, hive_partitioning=True).collect(),
+            "duckdb": duckdb.sql(
+                f"FROM read_parquet('{folder}/**/*.parquet', hive_partitioning = true)"
+            ).to_arrow_table(),
+            "pyarrow": pyarrow.dataset.dataset(folder, partitioning="hive").to_table(),
+        }
+        for tool, frame in frames.items():
+            found = getattr(frame, "column_names", None) or frame.columns
+            assert (len(frame), set(found)) == (len(rows), columns), (name, tool)
 
 
 def test_every_view_answers(finished: Workspace) -> None:
