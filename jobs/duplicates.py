@@ -1,4 +1,4 @@
-"""Find uploads of the same content: scores/<model>/00042 -> duplicates/<name>/00042."""
+"""Find uploads of the same content: scores/<model> -> duplicates/<name>."""
 
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -14,8 +14,8 @@ PARTS_PER_TASK = {"compare": 16, "match": 1}  # to read one part's embeddings ta
 def find(session: Session, name: Name = "default", model: Scorer = "coincidence") -> None:
     """Find videos that are uploads of the same content, for a selection of the same name.
 
-    Reads scores/<model>/ and videos/. Writes duplicates/<name>/: the group and the split of every video that shares at
-    least half of its clips, or of the other's, with another video.
+    Reads the tables scores and videos. Writes the table duplicates: the group and the split of every video that shares
+    at least half of its clips, or of the other's, with another video.
 
     Example: earshot duplicates --root my_workspace --name strict --set duplicates.similarity=0.9
     """

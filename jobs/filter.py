@@ -16,8 +16,8 @@ PARTS_PER_TASK = 16  # to decide on a part takes 10 ms, as long as to start a ta
 def select(session: Session, name: Name = "default", model: Model = None) -> None:
     """Decide which clips train and evaluate the next model.
 
-    Reads clips/, scores/<model>/ and labels/ if there are any, and duplicates/<name>/ if duplicates.similarity is set.
-    Writes selections/<name>/: for every clip whether it is kept, the first rule that refused it, and its split. Ends
+    Reads the tables clips, scores and labels if there are any, and duplicates if duplicates.similarity is set. Writes
+    the table selections: for every clip whether it is kept, the first rule that refused it, and its split. Ends
     with an audit: no video, and no group of uploads of the same content, is in two splits.
 
     Example: earshot filter --root my_workspace --name strict --set filtering.min_score=0.9

@@ -9,8 +9,8 @@ from pipeline.hashing import hash_json
 def materialize(session: Session, selection: Selection = "default") -> None:
     """Copy the kept clips of a selection into shuffled shards, for trainers that read tars in sequence.
 
-    Reads selections/<selection>/ and clips/. Writes materialized/<selection>/: tars of each split, in which clips of
-    one video are far apart. Ends with the audit of `earshot filter`.
+    Reads the selection and its clips. Writes materialized/<selection>/: tars of each split, in which clips of one video
+    are far apart, and the table materialized. Ends with the audit of `earshot filter`.
 
     Example: earshot materialize --root my_workspace --selection strict
     """

@@ -8,7 +8,7 @@ from pipeline.formatting import format_counts
 def mix(session: Session, name: Name = "default", selection: Selection = "default") -> None:
     """Freeze evaluation sets of held-out videos: on_single, off_single, on_mom and off_mom.
 
-    Reads clips/ and selections/<selection>/. Writes mixtures/<name>/: tars of examples, and one row per example.
+    Reads the selection and its clips. Writes mixtures/<name>/ (tars of examples) and the table mixtures.
 
     Example: earshot mix --root my_workspace --set mixing.max_examples=500
     """

@@ -39,9 +39,8 @@ def run(
 ) -> None:
     """Run every stage in order on a collection. What is finished is not done again.
 
-    Reads the collection, and labels if given. Writes collection/, clips/, videos/, labels/, scores/, duplicates/,
-    selections/, mixtures/, models/, training/, usage/, reports/ and report.html to the root. Without labels, evaluation
-    sets come from the selection, and their label_source is `coincidence`.
+    Reads the collection, and labels if given. Writes tables/, clips/, mixtures/, models/, stages/ and report.html to
+    the root. Without labels, evaluation sets come from the selection, and their label_source is `coincidence`.
 
     Example: earshot run --collection my_videos --root my_workspace --preset tiny
     """

@@ -10,7 +10,7 @@ from pipeline.formatting import format_counts
 def score(session: Session, model: Scorer = "coincidence") -> None:
     """Score how well each clip's sound and picture belong together.
 
-    Reads clips/ and models/<model>/. Writes scores/<model>/: a probability and two embeddings per kept clip.
+    Reads clips and models/<model>/. Writes the table scores: a probability and two embeddings per kept clip.
 
     Example: earshot score --root my_workspace
     """

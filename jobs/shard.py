@@ -1,4 +1,4 @@
-"""Cut every video of a collection that has no clips yet: collection/00042 -> clips/00042.tar, clips, videos."""
+"""Cut every video of a collection that has no clips yet: collection -> clips/<spec>, clips and videos."""
 
 import collections
 import contextlib
@@ -65,16 +65,14 @@ def shard(
             session.map("shard", work, parts, needs, note=format_cutting)
         totals, splits = {name: reconcile(workspace, name) for name in specs}, count_splits(workspace, config.splitting)
         for name in specs:
-            if pending[name] or not workspace.is_finished(
-                f"clips/{name}"
-            ):  # it may have been killed after its last part
-                workspace.finish(f"clips/{name}")
+            stage = f"clips/{name}"
+            if pending[name] or not workspace.is_finished(stage):  # it may have been killed after its last part
+                workspace.finish(stage)
         print_notes(planned, splits)
         news = format_counts({"new": planned.num_new, "retried": planned.num_retried}) or "went on"
         ended = "; ".join(f"{name}: {of}" if len(specs) > 1 else str(of) for name, of in totals.items())
-        session.done(
-            "shard", f"{news if lacking else 'nothing to do'}; {ended}; {splits}", f"clips/{next(iter(specs))}"
-        )
+        news = news if lacking else "nothing to do"
+        session.done("shard", f"{news}; {ended}; {splits}", f"clips/{next(iter(specs))}")
         if not any(of.num_kept for of in totals.values()):
             first, root = next(iter(totals.values())), shlex.quote(workspace.root)
             raise DataError(

@@ -32,8 +32,8 @@ def train_model(
 ) -> None:
     """Train a model.
 
-    Reads clips/, and as the learner needs them a selection and the model that it builds on. Writes models/<name>/
-    (model.pt with the weights that validate best, checkpoint.pt to go on from) and training/<name>.parquet (the curve).
+    Reads clips, and as the learner needs them a selection and the model that it builds on. Writes models/<name>/
+    (model.pt with the weights that validate best, checkpoint.pt to go on from) and the table training (the curve).
     Run it again to go on after it was stopped; parts that were added meanwhile are left to another --name.
 
     Example: earshot train coincidence --root my_workspace --set coincidence.training.num_steps=2000
