@@ -24,8 +24,8 @@ Labels = Annotated[list[str], typer.Option(help=LABELS_HELP)]
 def label(session: Session, labels: Labels) -> None:
     """Label clips as on-screen, off-screen, mixed or quiet.
 
-    Reads label files and clips. Writes the table labels: one row per clip that is judged, with the label that all its raters
-    gave it, or `conflict`, or `too_few_raters` (labeling.min_raters).
+    Reads label files and clips. Writes the table labels: one row per clip that is judged, with the label that all its
+    raters gave it, or `conflict`, or `too_few_raters` (labeling.min_raters).
 
     Example: earshot label --root my_workspace --labels votes.csv --labels more_votes.parquet
     """
