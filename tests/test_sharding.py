@@ -34,9 +34,11 @@ from pipeline.storage.layout import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLD
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.videos import COLLECTION, VIDEOS, CollectionRow
+from tests.helpers.films import flip_time
 
 RATE_HZ = 16000
 SPEC = ClipSpec(clip_s=2.0, frame_height=32, frame_width=32, exact_frames=True)
+SMALL = {"frame_height": 32, "frame_width": 32}
 LAVFI = ("-f", "lavfi", "-i")
 EXACT = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "pcm_s16le")
 MakeMedia = Callable[..., Path]
@@ -427,9 +429,25 @@ def test_a_workspace_in_a_bucket_holds_the_same_bytes(
     assert files_of(remote) == files_of(local.workspace)
 
 
+# --- wrong time stamps ---
+
+
+@pytest.mark.parametrize(("track", "number"), [(1, 30), (1, 99), (2, 40)])
+def test_one_wrong_time_stamp_neither_adds_nor_spoils_a_clip(
+    track: int, number: int, make_media: MakeMedia, cut: Callable[..., Cut]
+) -> None:
+    path = make_media("stamps.mkv", *picture(5), *sound(5), *EXACT, "-bf", "0")
+    damaged = flip_time(path, track, number, bit=14)  # 16 s
+    spec = ClipSpec(clip_s=2.0, **SMALL)
+    clips, found = (cut(file, spec=spec) for file in (path, damaged))
+    assert found.outcomes == clips.outcomes == ["kept"] * 4
+    for (key, sample), other in zip(found.samples().items(), clips.samples().values(), strict=True):
+        assert sample["flac"] == other["flac"], key
+        assert_shows_its_time(sample, json.loads(sample["json"]))
+
+
 # --- several clip specs ---
 
-SMALL = {"frame_height": 32, "frame_width": 32}
 SPECS = {
     "base": ClipSpec(clip_s=2.0, **SMALL),
     "events": ClipSpec(clip_s=4.0, hop_s=4.0, frame_rate_hz=4.0, **SMALL),
