@@ -11,7 +11,7 @@ from pipeline.clip_specs import BASE
 from pipeline.media.decoding import Decoding
 from pipeline.media.muxing import write_mp4s
 from pipeline.media.stream_choice import DOWNMIX, FIRST, ListedStream, downmix_of
-from tests.helpers.films import BY_1, CLOCK, H264, LAVFI, RATE_HZ, decode
+from tests.helpers.films import BEEP, BY_1, CLOCK, FLASH, H264, LAVFI, RATE_HZ, decode
 
 WHITE = "color=white:s=32x32:r=25:d=0.04"
 
@@ -128,3 +128,36 @@ def test_channels_without_a_layout_are_heard_as_their_mean(num_channels: int, ma
 def test_only_a_sound_whose_channels_have_no_known_place_is_their_mean(layout: str, downmix: str) -> None:
     assert downmix_of(ListedStream(0, "Audio", "pcm_s16le", f", 48000 Hz, {layout}, s16, 768 kb/s")) == downmix
     assert FIRST.downmix == DOWNMIX
+
+
+# --- joined pieces ---
+
+
+@pytest.mark.parametrize("gap_s", [0, 4])
+def test_pieces_of_a_broadcast_are_joined_without_holes(gap_s: int, make_media: MakeMedia, tmp_path: Path) -> None:
+    offsets_s = [number * (4 + gap_s) for number in range(3)]
+    pieces = [
+        make_media(f"piece_{at_s}.ts", *LAVFI, FLASH, *LAVFI, BEEP, *H264, "-g", "25", "-output_ts_offset", str(at_s))
+        for at_s in offsets_s
+    ]
+    (tmp_path / "joined.ts").write_bytes(b"".join(piece.read_bytes() for piece in pieces))
+    sound, frames, _ = decode(tmp_path / "joined.ts")
+    assert len(sound) / RATE_HZ == pytest.approx(12.0, abs=0.1)
+    assert len(frames) == 300
+    is_white = np.array([frame.pixels.mean() > 128 for frame in frames])
+    flashes_s = [frames[k].time_s for k in np.flatnonzero(np.diff(is_white.astype(int)) == 1) + 1]
+    for number, flash_s in enumerate(flashes_s):
+        assert flash_s == pytest.approx(4 * number + 2, abs=0.1)
+        assert np.abs(sound[round((flash_s - 0.5) * RATE_HZ) : round((flash_s - 0.04) * RATE_HZ)]).max() < 0.1
+        assert np.abs(sound[round((flash_s + 0.04) * RATE_HZ) : round((flash_s + 0.1) * RATE_HZ)]).max() > 0.4
+
+
+@pytest.mark.parametrize("chosen", ["not(mod(n,50))", "lt(t,1)+gt(t,3)"])
+def test_a_hole_between_the_pictures_of_a_broadcast_stays(chosen: str, make_media: MakeMedia) -> None:
+    path = make_media(
+        f"holes_{len(chosen)}.ts", *LAVFI, f"{CLOCK},select='{chosen}'", *tone(1000), *H264, "-fps_mode", "vfr"
+    )
+    sound, frames, _ = decode(path)
+    shown_s = [frame.pixels.mean() * 219 / 255 / 40 for frame in frames]
+    np.testing.assert_allclose(shown_s, [frame.time_s for frame in frames], atol=0.1)
+    assert len(sound) / RATE_HZ == pytest.approx(5.0, abs=0.1)

@@ -58,6 +58,7 @@ def decode_command(
         max_streams=MAX_STREAMS,
         max_pixels=MAX_PIXELS,
         threads=1,
+        dts_delta_threshold=choice.max_jump_s,
         **skip,
     )
     pictures = [

@@ -86,6 +86,7 @@ class Decoding:
         self._end_s = min(end_s, max_duration_s)
         self._every_picture = every_picture or next(iter(specs.values())).exact_frames
         self._deadline = 0.0
+        self._has_chosen = False
         self.choice = FIRST
         """The streams that are decoded: known once the first item has come."""
         self.info = MediaInfo()
@@ -96,7 +97,6 @@ class Decoding:
         self._deadline = time.monotonic() + self._limit_s
         if (yield from self._decode()):
             return
-        self.choice = choose_streams(self._path.absolute(), self._log.streams.values(), self._limit_s)
         self.info = MediaInfo(detail=self.choice.note)
         self._log = DecoderLog(self.info, self._path.absolute(), self.choice)
         yield from self._decode()
@@ -121,14 +121,19 @@ class Decoding:
             for end in theirs:
                 end.close()
             is_over = yield from self._read(child, self._pipes(ours))
-            if self._is_wrong_choice():
+            if self._log.choice != self.choice:
                 return False
             self._raise_for_exit(0 if is_over else child.wait())
             return True
 
     def _is_wrong_choice(self) -> bool:
-        """Whether the list of streams asks for a choice that has not been made."""
-        return self.choice == FIRST and needs_choice(self._log.streams.values())
+        """Whether other streams are to be decoded, once their list is known; it is looked at once."""
+        if not self._has_chosen:
+            self._has_chosen = True
+            streams, is_broadcast = self._log.streams.values(), self._log.is_broadcast
+            if needs_choice(streams, is_broadcast):
+                self.choice = choose_streams(self._path.absolute(), streams, is_broadcast, self._limit_s)
+        return self._log.choice != self.choice
 
     def _pipes(self, ends: Sequence[BinaryIO]) -> Pipes:
         sound_times, gaps, *others = (end.fileno() for end in ends)

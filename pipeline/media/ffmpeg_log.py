@@ -38,7 +38,7 @@ class DecoderLog:
     SOUND = re.compile(r", (\d+) Hz")
 
     def __init__(self, info: MediaInfo, path: Path, choice: StreamChoice) -> None:
-        self._info, self._choice = info, choice
+        self._info, self.choice = info, choice
         self._programme: int | None = None
         self.streams: dict[int, ListedStream] = {}
         """Pictures and sounds of the file, by index."""
@@ -46,6 +46,7 @@ class DecoderLog:
         self._rest = b""
         # the last two of each part of ffmpeg, because their threads come in any order: mostly a cause and its effect
         self._errors: dict[str, collections.deque[str]] = {}
+        self.is_broadcast = False
         self.is_listed = False
         """Whether the list of the file's streams has ended."""
         self.has_input = False
@@ -75,6 +76,7 @@ class DecoderLog:
                 said.append(text)
             return
         self.has_input |= text.startswith("Input #0")
+        self.is_broadcast |= text.startswith("Input #0, mpegts")
         self.is_listed |= text.startswith(("Output #", "Stream mapping"))
         duration = self.DURATION.match(text)
         if duration and self._info.duration_s is None:
@@ -94,14 +96,14 @@ class DecoderLog:
     def _describe(self, stream: ListedStream) -> None:
         """Take over what is said of the stream, if it is one that is decoded: the first of its kind, or the chosen."""
         rest = stream.facts
-        if stream.kind == "Audio" and self._choice.sound in (str(stream.index), FIRST.sound):
+        if stream.kind == "Audio" and self.choice.sound in (str(stream.index), FIRST.sound):
             if self._info.audio_codec is not None:
                 return
             self._info.audio_codec, self._info.audio_layout = stream.codec, audio_layout(rest)
             sound = self.SOUND.search(rest)
             if sound:
                 self._info.audio_rate_hz = int(sound.group(1))
-        elif stream.kind == "Video" and self._choice.picture in (str(stream.index), FIRST.picture):
+        elif stream.kind == "Video" and self.choice.picture in (str(stream.index), FIRST.picture):
             if self._info.video_codec is not None or stream.is_cover:
                 return
             self._info.video_codec = stream.codec

@@ -47,7 +47,8 @@ def mux_command(video: Path, choice: StreamChoice, sounds: list[Path], made: lis
         copy: take the picture's stream as it is; else encode it as H.264.
     """
     limits = {"protocol_whitelist": "file,pipe", "threads": 1}
-    source = ffmpeg.input(f"file:{video}", format_whitelist=DEMUXERS, max_pixels=MAX_PIXELS, **limits)
+    jump = {"dts_delta_threshold": choice.max_jump_s}
+    source = ffmpeg.input(f"file:{video}", format_whitelist=DEMUXERS, max_pixels=MAX_PIXELS, **limits, **jump)
     picture: dict[str, Any] = {"vcodec": "copy"}
     if not copy:  # H.264 in 4:2:0 wants even sides
         picture = {"vcodec": "libx264", "pix_fmt": "yuv420p", "vf": "scale=trunc(iw/2)*2:trunc(ih/2)*2", "crf": 20}

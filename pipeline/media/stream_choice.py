@@ -29,6 +29,7 @@ from pipeline.media.sandbox import DEMUXERS, ffmpeg_child, ffmpeg_path
 
 CHUNK_BYTES = 2**20
 MIN_PACKETS = 3
+MIN_HOLE_S = 1.0
 MIN_SHARE = 0.5  # of the longest stream's time
 SPECIAL = re.compile(
     r"\((comment|hearing impaired|visual impaired|descriptions|karaoke|clean effects|attached pic|still image|"
@@ -38,7 +39,7 @@ SPECIAL = re.compile(
 DOWNMIX = "mono|c0<FC+0.7071*FL+0.7071*FR+0.7071*DL+0.7071*DR+0.5*SL+0.5*SR+0.5*BL+0.5*BR+0.5*BC"
 PLACES = set(re.findall(r"[A-Z]{2}", DOWNMIX))
 NO_LAYOUT = re.compile(r"(\d+) channels(?: \((.*)\))?$")
-PACKET = re.compile(rb"(\d+), *-?\d+, *(-?\d+), *(\d+),")
+PACKET = re.compile(rb"(\d+), *(-?\d+), *-?\d+, *(\d+),")
 TIME_BASE = re.compile(rb"#tb (\d+): (\d+)/(\d+)")
 
 
@@ -56,6 +57,8 @@ class ListedStream:
     num_packets: int = 0
     span_s: float = 0.0
     """From its first packet's time to its last one's end."""
+    holes_s: list[tuple[float, float]] = field(default_factory=list)
+    """Start and end of the times without a packet that are longer than MIN_HOLE_S."""
 
     @property
     def is_default(self) -> bool:
@@ -83,6 +86,8 @@ class StreamChoice:
     picture: str = "V:0"
     sound: str = "a:0"
     downmix: str = DOWNMIX
+    max_jump_s: float = 10.0
+    """Where the times of a broadcast jump farther, they go on as if they did not; 10 is ffmpeg's own."""
     note: str | None = None
     """What was chosen of what; None where the file has one picture and one sound."""
 
@@ -90,28 +95,33 @@ class StreamChoice:
 FIRST = StreamChoice()
 
 
-def needs_choice(streams: Iterable[ListedStream]) -> bool:
-    """Whether FIRST may be wrong: several pictures or sounds, or a sound whose channels have no places."""
+def needs_choice(streams: Iterable[ListedStream], is_broadcast: bool) -> bool:
+    """Whether FIRST may be wrong: several pictures or sounds, a sound whose channels have no places, a broadcast."""
     pictures, sounds = _by_kind(streams)
     if not pictures or not sounds:
         return False
+    if is_broadcast:  # it may be joined of pieces
+        return True
     return len(pictures) + len(sounds) > 2 or downmix_of(sounds[0]) != DOWNMIX
 
 
-def choose_streams(path: Path, streams: Iterable[ListedStream], limit_s: float) -> StreamChoice:
+def choose_streams(path: Path, streams: Iterable[ListedStream], is_broadcast: bool, limit_s: float) -> StreamChoice:
     """The best pair of a file whose list of streams needs a choice.
 
     Args:
         path: the file.
         streams: its list; where it shows several, number and span of the packets are filled in.
+        is_broadcast: whether it is an MPEG-TS, which may be joined of pieces.
         limit_s: limit of wall and CPU time for reading the packets.
     Raises:
         ClipError: they were not read in time (timeout).
     """
     pictures, sounds = _by_kind(streams)
-    if len(pictures) == len(sounds) == 1:
+    if len(pictures) == len(sounds) == 1 and not is_broadcast:
         return StreamChoice(downmix=downmix_of(sounds[0]))
     _survey(path, [*pictures, *sounds], limit_s)
+    if len(pictures) == len(sounds) == 1:
+        return StreamChoice(downmix=downmix_of(sounds[0]), max_jump_s=_max_jump_s(pictures[0], sounds[0]))
     longest_s = max(stream.span_s for stream in (*pictures, *sounds))
 
     def rank(pair: tuple[ListedStream, ListedStream]) -> tuple[float, ...]:
@@ -123,7 +133,21 @@ def choose_streams(path: Path, streams: Iterable[ListedStream], limit_s: float) 
 
     picture, sound = max(itertools.product(pictures, sounds), key=rank)  # of equals, the first
     note = f"picture {picture} of {', '.join(map(str, pictures))}; sound {sound} of {', '.join(map(str, sounds))}"
-    return StreamChoice(str(picture.index), str(sound.index), downmix_of(sound), f"streams: {note}")
+    max_jump_s = _max_jump_s(picture, sound) if is_broadcast else FIRST.max_jump_s
+    return StreamChoice(str(picture.index), str(sound.index), downmix_of(sound), max_jump_s, f"streams: {note}")
+
+
+def _max_jump_s(picture: ListedStream, sound: ListedStream) -> float:
+    """MIN_HOLE_S where picture and sound have holes and all at the same times: pieces with other clocks were joined.
+
+    ffmpeg closes such holes stream by stream. A hole in one stream alone, such as between the pictures of a slide show,
+    must stay, or the other would no longer be in time with it.
+    """
+    pairs = list(zip(picture.holes_s, sound.holes_s, strict=False))
+    alike = len(picture.holes_s) == len(sound.holes_s) and all(
+        abs(a - b) < MIN_HOLE_S for of_picture, of_sound in pairs for a, b in zip(of_picture, of_sound, strict=True)
+    )
+    return MIN_HOLE_S if pairs and alike else FIRST.max_jump_s
 
 
 def downmix_of(sound: ListedStream) -> str:
@@ -160,7 +184,10 @@ def _survey(path: Path, streams: Sequence[ListedStream], limit_s: float) -> None
 
 
 def _count_packets(child: subprocess.Popen, streams: Sequence[ListedStream], limit_s: float) -> None:
-    """Read lines `#tb stream: unit` and `stream, dts, pts, duration, size, checksum`, in units of the time base."""
+    """Read lines `#tb stream: unit` and `stream, dts, pts, duration, size, checksum`, in units of the time base.
+
+    The time is that of decoding: those of showing come in another order.
+    """
     assert child.stdout is not None
     deadline, rest = time.monotonic() + limit_s, b""
     units_s: dict[int, float] = {}
@@ -175,7 +202,11 @@ def _count_packets(child: subprocess.Popen, streams: Sequence[ListedStream], lim
                 units_s[int(unit[1])] = int(unit[2]) / int(unit[3])
             elif packet := PACKET.match(line):
                 number, start, duration = map(int, packet.groups())
-                streams[number].num_packets += 1
-                since_first = start - first.setdefault(number, start)
-                streams[number].span_s = (since_first + duration) * units_s[number]
+                stream, unit_s = streams[number], units_s[number]
+                begin_s = first.setdefault(number, start) * unit_s
+                end_s, start_s = begin_s + stream.span_s, start * unit_s
+                if stream.num_packets and start_s - end_s > MIN_HOLE_S:
+                    stream.holes_s.append((end_s, start_s))
+                stream.num_packets += 1
+                stream.span_s = start_s + duration * unit_s - begin_s
     raise ClipError("timeout", f"its streams were not read within {limit_s:g} s.")
