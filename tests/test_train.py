@@ -16,7 +16,8 @@ from cluster.faults import MAX_TRAINING_FAILURES, PartError
 from cluster.training import RayContext, cpus_per_worker, fit
 from jobs import train
 from jobs.console.session import open_session
-from pipeline.storage.workspace import CLIPS_FOLDER, VIDEOS_FOLDER, Workspace
+from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
 from schemas.fields import from_rows
 from schemas.videos import VIDEOS
 
