@@ -1,8 +1,8 @@
 """Counts of videos and clips from the tables of a collection, and the proof that none was lost on the way.
 
-One pass over `collection/`, `videos/` and `clips/`, a part at a time: videos in = rows out, planned clips = kept +
-rejected, and each tar ends exactly where its last kept clip says. No tar is opened: its size, which the listing gives,
-shows whether it was cut short.
+One pass over the tables `collection`, `videos` and `clips` of a clip spec, a part at a time: videos in = rows out,
+planned clips = kept + rejected, and each tar ends exactly where its last kept clip says. No tar is opened: its size,
+which the listing gives, shows whether it was cut short.
 """
 
 import collections

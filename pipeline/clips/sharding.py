@@ -1,9 +1,9 @@
 """Video -> clips: each video is decoded once for all clip specs that share a decoding, and each clip is written to the
 WebDataset tar of its part and spec when complete.
 
-In: one part of `collection/`. Out, for each clip spec: a tar, a row of `schemas.clips` per planned clip, and last a row
-of `schemas.videos` per video: the part counts as finished for a spec when these exist. Overlapping clips share each
-frame's encoded bytes. A video whose decoding fails half way keeps the clips before that point.
+In: one part of the table `collection`. Out, for each clip spec: a tar, a row of `schemas.clips` per planned clip, and
+last a row of `schemas.videos` per video: the part counts as finished for a spec when these exist. Overlapping clips
+share each frame's encoded bytes. A video whose decoding fails half way keeps the clips before that point.
 
 Design note: specs share a decoding if they are alike in which frames are decoded (`exact_frames`) and in the sound's
 sample rate. Others are decoded one after the other, because a spec's bytes may not depend on what is cut beside it.

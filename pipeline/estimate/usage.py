@@ -1,6 +1,6 @@
 """CPU time, wall time and memory of a stage's work on each part, as one row of `schemas.usage` per part.
 
-The rows have a folder of their own, `usage/<stage>/`, because measurements differ from run to run and results must not.
+The rows have a table of their own, `usage`, because measurements differ from run to run and results must not.
 A part has no row if its worker died after the result was written and before the row was.
 """
 

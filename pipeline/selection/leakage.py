@@ -125,7 +125,8 @@ def _uses(workspace: Workspace) -> Iterator[tuple[str, str, str]]:
         for place, rows in _parts(workspace, f"mixtures/{name}", MIXTURES, columns):
             for column in columns[:3]:
                 clips = rows.filter(pc.is_valid(rows[column]))
-                videos = pc.replace_substring_regex(clips[column], "_[0-9]+$", "")  # clip_id: <video_id>_<ms>
+                # clip_id: <video_id>_<ms>, and _<spec> but for base
+                videos = pc.replace_substring_regex(clips[column], "_[0-9]+(_[a-z]+)?$", "")
                 yield from _distinct(place, pa.table({"video_id": videos, "split": clips["split"]}))
 
 
