@@ -4,8 +4,10 @@ import dataclasses
 
 import pytest
 
+from jobs.console.options import SPECS
 from jobs.console.overrides import list_settings, override
 from jobs.console.presets import PRESETS, PipelineConfig, check_together, preset
+from pipeline.clip_specs import ClipSpecs
 from pipeline.errors import ConfigError
 
 
@@ -51,3 +53,7 @@ def test_other_towers_are_refused_unless_separation_starts_from_another_model() 
     with pytest.raises(ConfigError, match="separation starts from the coincidence model's towers"):
         check_together(config)
     check_together(override(config, ["separation.first_model=towers"]))
+
+
+def test_the_clip_specs_that_the_command_line_knows_are_those_of_the_config() -> None:
+    assert tuple(ClipSpecs.__pydantic_fields__) == SPECS

@@ -3,12 +3,13 @@
 The media is untrusted: the child runs in `media.sandbox`, has one decoding thread, may open nothing but the file itself
 (protocol and demuxer whitelists), and has limits of wall time, streams, pixels and duration. What is taken of a file:
 
-- The first picture stream that is no cover picture, and the first sound stream. Others are not decoded.
+- One picture and one sound that belong together: where a file has several, `stream_choice.py` says which.
 - Times: those of the file, its earliest stream at 0; edit lists and start offsets kept. Each frame carries its own time
   stamp; sound is placed by its time stamps, and what is missing is silence. Rotation and pixel aspect are applied.
 - Channels: ITU-R BS.775 to mono, C + 0.71 (L + R) + 0.5 (Ls + Rs), divided by the sum of the weights of the channels
   there are, so that it cannot clip: stereo is (L + R) / 2, and 5.1 is 0.29 C + 0.21 (L + R) + 0.15 (Ls + Rs). LFE is
-  left out, and the stream's own downmix values are ignored. Channels without a place in a room are silent.
+  left out, and the stream's own downmix values are ignored. Sound none of whose
+  channels has a known place is heard as the mean of its channels.
 - Colours: 8 bits per channel from any depth, range and matrix. HDR is not tone-mapped: white comes out grey (PQ's 203
   nits as 146 of 255, HLG's as 176). Mapping would cost 1 to 2 CPU seconds per file, and would need the
   file's colour metadata before decoding.
@@ -41,9 +42,8 @@ from pipeline.media.streams import Frame, Gaps, PlacedSound, TimedFrames
 
 MAX_DURATION_S = 12 * 3600.0
 CHUNK_BYTES = 2**20
-PAUSE_S = (
-    0.002  # between reads: the child writes 100 to 300 short lines per second of video, each of which would wake us
-)
+# Between reads: the child writes 100 to 300 short lines per second of video, and each would wake this process.
+PAUSE_S = 0.002
 SIGNALLED = 255  # ffmpeg's exit code after a signal that ends it: SIGXCPU, no other is sent to it
 
 
