@@ -25,6 +25,7 @@ from ray.train.torch import TorchTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import Tensor, nn
 
+from cluster.board import Board
 from cluster.faults import MAX_TRAINING_FAILURES, PartError
 from cluster.gathering import gather_rows
 from cluster.mapping import check_alive, grows
@@ -77,23 +78,6 @@ class RayContext:
         ray.train.report({"step": step, **metrics})
 
 
-class _ProgressActor:
-    """Where rank 0 leaves its last report, and any rank what no restart can mend, for the driver to read."""
-
-    def __init__(self) -> None:
-        self._last: tuple[int, dict[str, float]] = (0, {})
-        self._error: Exception | None = None
-
-    def refuse(self, error: Exception) -> None:
-        self._error = error
-
-    def put(self, step: int, metrics: dict[str, float]) -> None:
-        self._last = (step, metrics)
-
-    def read(self) -> tuple[Exception | None, tuple[int, dict[str, float]]]:
-        return self._error, self._last
-
-
 def fit(
     loop: Callable[[RayContext, dict[str, Any]], None],
     job: dict[str, Any],
@@ -121,7 +105,7 @@ def fit(
     scaling = _scaling(num_workers)
     # beside the driver, which needs it: another node may be taken away
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    board = ray.remote(_ProgressActor).options(num_cpus=0, scheduling_strategy=here).remote()
+    board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
 
     def on_worker(config: dict[str, Any]) -> None:
         try:
