@@ -4,9 +4,13 @@ ROOT ?= workspace
 SEED ?= 0
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
-# Every worker imports torch and Ray. Where Python may not write bytecode, each would compile them anew, 5 to 10 s: on 2
-# cores the tests took 462 s so, 255 s with it. All cores at once take 40 s; some packages hold files of Python 2.
+# Tests and Ray start some eighty processes: without bytecode each would compile what it imports, 5 to 10 s for torch and
+# Ray. All cores at once compile the libraries in 40 s; some hold files of Python 2.
+export PYTHONDONTWRITEBYTECODE :=
 COMPILE := $(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
+
+# Two processes, of which one runs all that needs Ray (tests/conftest.py).
+PARALLEL := --numprocesses 2
 
 .PHONY: setup demo test quick check format bench clean
 
@@ -27,10 +31,10 @@ demo: .venv/runs  ## a synthetic world, the whole pipeline on it, and what it re
 	$(BIN)/earshot demo --root $(ROOT) --seed $(SEED)
 
 test: setup  ## all tests, five to ten minutes on 2 cores
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 quick: setup  ## the tests without Ray, other processes, ffmpeg, an object store or a training: one to two minutes
-	$(BIN)/python -m pytest -m "not (ray or processes or media or s3 or training)"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not (ray or processes or media or s3 or training)"
 
 check: setup  ## format, lint and types, exactly as CI runs them
 	$(BIN)/ruff format --check .

@@ -7,9 +7,11 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.clips.cutting import ShardingConfig
@@ -50,6 +52,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marks |= {"s3"} if "[s3" in item.name else set()  # a fixture asked for by name shows nowhere else
         for mark in sorted(marks | {MARK_OF_MODULE.get(item.path.stem, "")} - {""}):
             item.add_marker(mark)
+
+
+class RayInOneProcess(LoadScopeScheduling):
+    """Of several pytest processes one runs all modules that need Ray, first since they take longest, and so starts the
+    only Ray; the other modules go one by one to whichever process is free."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return "ray" if "ray_session" in Path(module).read_text() else module
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> RayInOneProcess:
+    return RayInOneProcess(config, log)
 
 
 @pytest.fixture(scope="session")

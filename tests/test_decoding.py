@@ -140,7 +140,7 @@ def given(*times_s: float, end_s: float = 0.0) -> list[float]:
     """Which of frames with these times are given, as whole milliseconds."""
     frames = TimedFrames(BASE, ClipSpec(frame_height=1, frame_width=1), end_s=100.0)
     frames.add(bytes(3 * len(times_s)))
-    frames.add_times(b"".join(b"frame:0 pts:%d\nk=v\n" % round(time_s * 1e6) for time_s in times_s))
+    frames.times.add(b"".join(b"frame:0 pts:%d\nk=v\n" % round(time_s * 1e6) for time_s in times_s))
     return [frame.time_s for frame in [*frames.take(), *frames.finish(end_s)]]
 
 
@@ -167,8 +167,8 @@ def placed(*packets: tuple[int | None, int], end_s: float = 1000.0) -> list[int]
     sound = PlacedSound(100, end_s)
     for number, (time, length) in enumerate(packets, 1):
         sound.add(np.full(length, number, "<i2").tobytes())
-        text = "NOPTS" if time is None else str(time)
-        sound.add_times(f"frame:0 pts:{text}\nk=v\nframe:0 pts:{length}\nk=v\n".encode())
+        sound.times.add(f"frame:0 pts:{'NOPTS' if time is None else time}\nk=v\n".encode())
+        sound.lengths.add(b"frame:0 pts:%d\nk=v\n" % length)
     return np.concatenate([*sound.take(), *sound.finish(), np.zeros(0, np.int16)]).tolist()
 
 
@@ -197,8 +197,8 @@ def test_sound_beyond_the_end_is_left_out_and_a_long_gap_takes_no_memory() -> No
     assert placed((0, 10), (95, 10), (105, 10), end_s=1.0) == [1] * 10 + [0] * 85 + [2] * 5
     sound = PlacedSound(100, 1e9)
     sound.add(bytes(2 * 30))
-    times = (0, 10, 10**10, 10, 10**10 + 10, 10)
-    sound.add_times(b"".join(b"frame:0 pts:%d\nk=v\n" % number for number in times))
+    sound.times.extend((0, 10**10, 10**10 + 10))
+    sound.lengths.extend((10, 10, 10))
     assert [len(chunk) for chunk in sound.finish()] == [10, 10**10 - 10, 20]
 
 

@@ -186,7 +186,11 @@ def test_the_child_runs_under_limits_and_without_this_process_environment(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "swordfish")
     path = make_media("clock.mp4", *LAVFI, CLOCK, *LAVFI, TONE, *H264, "-bf", "2", "-g", "12")
     before = set(children())
-    decoding = iter(Decoding(path, {BASE: ClipSpec(frame_rate_hz=25, frame_width=256, frame_height=256)}, limit_s=77))
+    decoding = iter(
+        Decoding(
+            path, {BASE: ClipSpec(frame_rate_hz=25, frame_width=256, frame_height=256, exact_frames=True)}, limit_s=77
+        )
+    )
     next(decoding)  # its pipes fill, and it waits
     (child,) = set(children()) - before
     limits = Path(f"/proc/{child}/limits").read_text()
@@ -229,7 +233,7 @@ def test_a_file_that_keeps_the_decoder_waiting_is_a_timeout_and_leaves_no_proces
 def test_a_decoder_that_dies_leaves_what_came_before_and_a_word(end: signal.Signals, make_media: MakeMedia) -> None:
     path = make_media("clock.mp4", *LAVFI, CLOCK, *LAVFI, TONE, *H264, "-bf", "2", "-g", "12")
     before = set(children())
-    decoding = Decoding(path, {BASE: ClipSpec(frame_rate_hz=25, frame_width=256, frame_height=256)})
+    decoding = Decoding(path, {BASE: ClipSpec(frame_rate_hz=25, frame_width=256, frame_height=256, exact_frames=True)})
     items = iter(decoding)
     while not isinstance(next(items), Frame):
         pass

@@ -20,7 +20,7 @@ import webdataset
 from botocore.exceptions import EndpointConnectionError
 
 from pipeline.clip_specs import BASE, ClipSpec
-from pipeline.clips.cutting import ShardingConfig, SpecCutting
+from pipeline.clips.cutting import Clip, ShardingConfig, SpecCutting
 from pipeline.clips.sharding import Cutting, Restart, ShardPart
 from pipeline.clips.tars import parse_sample
 from pipeline.collection.collecting import CollectingConfig, plan_parts
@@ -564,16 +564,27 @@ def test_a_gap_after_the_last_span_does_not_matter(make_media: MakeMedia) -> Non
         assert sum(isinstance(item, Restart) for item in items) == restarts
 
 
-@pytest.mark.parametrize(("num_between", "restarts"), [(1, 0), (2, 1)])
-def test_a_picture_may_stand_in_for_those_an_eighth_of_a_second_around_it(
-    num_between: int, restarts: int, make_media: MakeMedia
+@pytest.mark.parametrize(
+    ("num_between", "anew"), [(1, []), (2, ["events"]), (9, ["events"]), (10, ["base", "events", "segmentation"])]
+)
+def test_a_picture_may_stand_in_for_those_that_are_half_a_tick_from_it(
+    num_between: int, anew: list[str], make_media: MakeMedia
 ) -> None:
     params = f"bframes={num_between}:b-adapt=0:b-pyramid=none:scenecut=0"
     path = make_media(
         f"between_{num_between}.mkv", *picture(4), *sound(4), *EXACT, "-preset", "fast", "-x264-params", params
-    )  # at 20 fps 0.1 s and 0.15 s
-    items = list(Cutting(span_of(path, 0.0, 4.0), {BASE: SPECS[BASE]}, ShardingConfig()))
-    assert sum(isinstance(item, Restart) for item in items) == restarts
+    )  # at 20 fps 0.1, 0.15, 0.5 and 0.55 s apart, at 1 and 4 ticks per s
+    specs = {name: SPECS[name] for name in ("base", "events", "segmentation")}
+    items = list(Cutting(span_of(path, 0.0, 4.0), specs, ShardingConfig()))
+    assert [item.specs for item in items if isinstance(item, Restart)] == [anew] * bool(anew)
+    alone = {
+        name: list(Cutting(span_of(path, 0.0, 4.0), {name: spec}, ShardingConfig())) for name, spec in specs.items()
+    }
+    for name, of_spec in alone.items():
+        begin = items.index(Restart(anew)) if name in anew else 0
+        assert [item for item in items[begin:] if isinstance(item, Clip) and item.spec == name] == [
+            item for item in of_spec[of_spec.index(Restart([name])) if name in anew else 0 :] if isinstance(item, Clip)
+        ]
 
 
 def test_a_frame_offset_of_a_whole_frame_is_refused() -> None:

@@ -13,7 +13,7 @@ import collections
 import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,7 @@ class Cutting:
     """One video by several clip specs: iterate for its clips, then call `video_row` for each spec.
 
     Pictures that no other refers to are left out, unless a spec wants exact frames. Where those that are decoded lie
-    more than 0.125 s apart, the specs of that decoding begin anew, with every picture: a `Restart` comes before that.
+    more than half a tick of a spec apart, that spec begins anew, with every picture: a `Restart` comes before that.
     """
 
     def __init__(self, video: CollectionRow, specs: Mapping[str, ClipSpec], config: ShardingConfig) -> None:
@@ -149,12 +149,11 @@ class Cutting:
                 with contextlib.suppress(OSError), path.open("rb") as file:
                     self._content_hash = hashlib.file_digest(file, "sha256").hexdigest()
                 for names in share_decoding(self._specs):
-                    try:
-                        yield from self._cut(path, names)
-                    except SkippedPicturesError:
-                        self._begin(names)
-                        yield Restart(names)
-                        yield from self._cut(path, names, every_picture=True)
+                    skipped = yield from self._cut(path, names)
+                    if skipped:
+                        self._begin(skipped)
+                        yield Restart(skipped)
+                        yield from self._cut(path, skipped, every_picture=True)
         except ClipError as caught:
             error = caught
         except MissingError as caught:
@@ -173,8 +172,10 @@ class Cutting:
         """Clips of a spec by outcome, once iteration has ended."""
         return self._cuttings[spec].outcomes
 
-    def _cut(self, path: Path, names: list[str], every_picture: bool = False) -> Iterator[Clip]:
-        """The clips of specs that share a decoding."""
+    def _cut(
+        self, path: Path, names: Sequence[str], every_picture: bool = False
+    ) -> Generator[Clip | Restart, None, list[str]]:
+        """The clips of specs that share a decoding; return those that want every picture, whose clips do not count."""
         cuttings = {name: self._cuttings[name] for name in names}
         specs = {name: self._specs[name] for name in names}
         end_s = max(cutting.last_end_s for cutting in cuttings.values())
@@ -184,6 +185,8 @@ class Cutting:
         try:
             with contextlib.closing(iter(decoding)) as items:
                 for item in items:
+                    for name in decoding.skipped & cuttings.keys():
+                        del cuttings[name]
                     of_item = [cuttings[item.spec]] if isinstance(item, Frame) else cuttings.values()
                     for cutting in of_item:
                         yield from cutting.add(item, decoding.info)
@@ -191,8 +194,12 @@ class Cutting:
                         break
         except ClipError as caught:
             error = caught
-        for cutting in cuttings.values():
-            yield from cutting.finish(decoding.info, error)
+        except SkippedPicturesError:
+            return list(names)
+        for name in names:
+            if name not in decoding.skipped:
+                yield from self._cuttings[name].finish(decoding.info, error)
+        return [name for name in names if name in decoding.skipped]
 
 
 def share_decoding(specs: Mapping[str, ClipSpec]) -> Iterable[list[str]]:

@@ -19,24 +19,27 @@ from pipeline.media.stream_choice import StreamChoice
 INPUT = "file:input"
 MAX_STREAMS = 64  # a real file has 2 to 30 (languages, subtitles, a phone's metadata); each costs memory
 MAX_BLOCK_BYTES = 2**30  # one allocation of the child
-# Half a tick of the fastest spec that is not exact: a fixed number, so that it does not matter which specs are cut.
-MAX_GAP_S = 0.125
-# Writes a line per frame, before the frame: its time in the stream's time base as `pts`.
-PRINT = "metadata=print:key=k:direct=1:file='pipe\\:{}'"
+# Writes a line per frame: its time in the stream's time base as `pts`.
+PRINT = "metadata=print:key=k:file='pipe\\:{}'"
+PRINT_AT_ONCE = f"{PRINT}:direct=1"  # before the frame
 MARK = "metadata=add:key=k:value=v"  # what has no metadata is not printed
+# The lines of sound, written at once, would cost the child 5 %. ffmpeg holds 32 kB of them back, as it does with the
+# samples: with so many letters beside each, both are about 1 s.
+PADDING = "v" * 700
 
 
 @dataclass(frozen=True, slots=True)
 class Pipes:
-    """File descriptors of the child, beside stdout for the sound and stderr; of frames one per clip spec."""
+    """File descriptors of the child, beside stdout for the sound and stderr: one of each kind per clip spec."""
 
     sound_times: int
-    gaps: int
+    sound_lengths: int
     frames: tuple[int, ...]
     frame_times: tuple[int, ...]
+    gaps: tuple[int, ...]
 
     def __iter__(self) -> Iterator[int]:
-        return iter((self.sound_times, self.gaps, *self.frames, *self.frame_times))
+        return iter((self.sound_times, self.sound_lengths, *self.frames, *self.frame_times, *self.gaps))
 
 
 def decode_command(
@@ -50,7 +53,8 @@ def decode_command(
     skip |= {} if every_picture else {"skip_frame": "noref"}
     filters = [_picture_filters(spec, times) for spec, times in zip(specs, pipes.frame_times, strict=True)]
     if not every_picture:
-        filters[0] = f"split[all][shown];[all]{_gap_filters(pipes.gaps)};[shown]{filters[0]}"
+        found = [_gap_filters(spec, times) for spec, times in zip(specs, pipes.gaps, strict=True)]
+        filters = [f"split[all][shown];[all]{gaps};[shown]{each}" for gaps, each in zip(found, filters, strict=True)]
     source = ffmpeg.input(
         INPUT,
         protocol_whitelist="file",
@@ -75,7 +79,7 @@ def decode_command(
     audio = ffmpeg.output(
         source[choice.sound],
         "pipe:1",
-        af=_sound_filters(specs[0], choice, pipes.sound_times),
+        af=_sound_filters(specs[0], choice, pipes),
         acodec="pcm_s16le",
         format="s16le",
     )
@@ -87,10 +91,11 @@ def decode_command(
     return [f"file:{path}" if argument == INPUT else argument for argument in command.compile(cmd=ffmpeg_path())]
 
 
-def _sound_filters(spec: ClipSpec, choice: StreamChoice, times: int) -> str:
-    """From decoded to resampled sound; two lines per packet go to `times`: its time and its length in samples."""
-    printed = f"a{MARK},a{PRINT.format(times)},asetpts=NB_SAMPLES,a{PRINT.format(times)},asetpts=N"
-    return f"pan={choice.downmix},aresample={spec.sample_rate_hz},{printed}"
+def _sound_filters(spec: ClipSpec, choice: StreamChoice, pipes: Pipes) -> str:
+    """From decoded to resampled sound; a line per packet goes to each pipe: its time, and its length in samples."""
+    times, lengths = (f"a{PRINT.format(pipe)}" for pipe in (pipes.sound_times, pipes.sound_lengths))
+    resampled = f"pan={choice.downmix},aresample={spec.sample_rate_hz}"
+    return f"{resampled},a{MARK}{PADDING},{times},asetpts=NB_SAMPLES,{lengths},asetpts=N"
 
 
 def _picture_filters(spec: ClipSpec, times: int) -> str:
@@ -107,10 +112,10 @@ def _picture_filters(spec: ClipSpec, times: int) -> str:
         fit = f"scale=iw*sar:ih,setsar=1,scale={size}:force_original_aspect_ratio=decrease,pad={size}:-1:-1"
     else:
         fit = f"scale={size}"
-    return f"{chosen},{fit},settb=1/1000000,{MARK},{PRINT.format(times)},setpts=N"
+    return f"{chosen},{fit},settb=1/1000000,{MARK},{PRINT_AT_ONCE.format(times)},setpts=N"
 
 
-def _gap_filters(times: int) -> str:
-    """Where decoded pictures lie more than MAX_GAP_S apart, a line goes to `times`: the earlier one's time."""
-    start = f"if(gt(T-PREV_INT,{MAX_GAP_S}),PREV_INPTS,NAN)"
-    return f"settb=1/1000000,setpts='{start}',select='not(isnan(pts))',{MARK},{PRINT.format(times)},nullsink"
+def _gap_filters(spec: ClipSpec, times: int) -> str:
+    """Where decoded pictures lie more than half a tick apart, a line goes to `times`: the earlier one's time."""
+    start = f"if(gt(T-PREV_INT,{0.5 / spec.frame_rate_hz}),PREV_INPTS,NAN)"
+    return f"settb=1/1000000,setpts='{start}',select='not(isnan(pts))',{MARK},{PRINT_AT_ONCE.format(times)},nullsink"

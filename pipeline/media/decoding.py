@@ -48,7 +48,7 @@ SIGNALLED = 255  # ffmpeg's exit code after a signal that ends it: SIGXCPU, no o
 
 
 class SkippedPicturesError(Exception):
-    """Pictures that are decoded lie too far apart to stand in for those left out: decode every picture instead."""
+    """For no spec do the pictures that are decoded lie close enough to stand in for those left out: decode all."""
 
 
 class Decoding:
@@ -67,7 +67,7 @@ class Decoding:
         every_picture: decode every picture, also where the specs do not ask for it.
     Raises (while iterating):
         ClipError: nothing could be decoded. Reasons: no_video, no_audio, unreadable, timeout, killed.
-        SkippedPicturesError: without `every_picture`, and not if the specs ask for it.
+        SkippedPicturesError: all specs are `skipped`.
     """
 
     def __init__(
@@ -89,6 +89,9 @@ class Decoding:
         self._has_chosen = False
         self.choice = FIRST
         """The streams that are decoded: known once the first item has come."""
+        self.skipped: set[str] = set()
+        """Specs for which pictures that are decoded lie more than half a tick apart: they want every picture, and none
+        of their frames is given any more."""
         self.info = MediaInfo()
         self._log = DecoderLog(self.info, path.absolute(), self.choice)
         self.num_frames = 0
@@ -104,7 +107,7 @@ class Decoding:
     def _decode(self) -> Generator[np.ndarray | Frame, None, bool]:
         """Run one child; return False if its list of streams shows that others, or another downmix, are wanted."""
         with contextlib.ExitStack() as stack:
-            ours, theirs = zip(*(_pipe(stack) for _ in range(2 + 2 * len(self._specs))), strict=True)
+            ours, theirs = zip(*(_pipe(stack) for _ in range(2 + 3 * len(self._specs))), strict=True)
             pipes = self._pipes(theirs)
             specs = list(self._specs.values())
             command = decode_command(self._path.absolute(), specs, self.choice, pipes, self._every_picture)
@@ -136,8 +139,8 @@ class Decoding:
         return self._log.choice != self.choice
 
     def _pipes(self, ends: Sequence[BinaryIO]) -> Pipes:
-        sound_times, gaps, *others = (end.fileno() for end in ends)
-        return Pipes(sound_times, gaps, tuple(others[::2]), tuple(others[1::2]))
+        times, lengths, *others = (end.fileno() for end in ends)
+        return Pipes(times, lengths, *(tuple(others[kind::3]) for kind in range(3)))
 
     def _read(self, child: subprocess.Popen, pipes: Pipes) -> Generator[np.ndarray | Frame, None, bool]:
         """What the child decodes; return whether it was left before its end, because no more is wanted."""
@@ -145,15 +148,17 @@ class Decoding:
         assert child.stderr is not None
         sound = PlacedSound(next(iter(self._specs.values())).sample_rate_hz, self._max_duration_s)
         pictures = [TimedFrames(name, spec, self._max_duration_s) for name, spec in self._specs.items()]
-        gaps = Gaps(self._end_s)
-        os.set_blocking(pipes.gaps, False)
+        gaps = {name: Gaps(self._end_s) for name in self._specs}
+        for fd in pipes.gaps:
+            os.set_blocking(fd, False)
         with selectors.DefaultSelector() as selector:
             for fd, add in (
                 (child.stderr.fileno(), self._log.add),
                 (child.stdout.fileno(), sound.add),
-                (pipes.sound_times, sound.add_times),
                 *((fd, picture.add) for fd, picture in zip(pipes.frames, pictures, strict=True)),
-                *((fd, picture.add_times) for fd, picture in zip(pipes.frame_times, pictures, strict=True)),
+                (pipes.sound_times, sound.times.add),
+                (pipes.sound_lengths, sound.lengths.add),
+                *((fd, picture.times.add) for fd, picture in zip(pipes.frame_times, pictures, strict=True)),
             ):
                 selector.register(fd, selectors.EVENT_READ, add)
             while selector.get_map():
@@ -169,9 +174,11 @@ class Decoding:
                     else:
                         selector.unregister(key.fd)
                 # after the frames: the line of a gap is written before those of the frames that follow it
-                with contextlib.suppress(BlockingIOError):
-                    gaps.add(os.read(pipes.gaps, CHUNK_BYTES))
-                if gaps.found:
+                for fd, of_spec in zip(pipes.gaps, gaps.values(), strict=True):
+                    with contextlib.suppress(BlockingIOError):
+                        of_spec.add(os.read(fd, CHUNK_BYTES))
+                self.skipped |= {name for name, of_spec in gaps.items() if of_spec.found}
+                if len(self.skipped) == len(self._specs):
                     raise SkippedPicturesError
                 if not self._log.is_listed:
                     continue
@@ -190,7 +197,8 @@ class Decoding:
     def _counted(self, frames: Iterable[Iterator[Frame]]) -> Iterator[Frame]:
         for frame in itertools.chain.from_iterable(frames):
             self.num_frames += 1
-            yield frame
+            if frame.spec not in self.skipped:
+                yield frame
 
     def _raise_for_exit(self, code: int) -> None:
         """Raise the reason why nothing could be decoded, if nothing was."""

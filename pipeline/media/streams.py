@@ -28,12 +28,26 @@ class Frame:
     pixels: np.ndarray
 
 
+class Numbers(collections.deque[int]):
+    """The numbers of a pipe's lines such as `frame:3 pts:120000`; NO_TIME where there is none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rest = b""
+
+    def add(self, data: bytes) -> None:
+        """Take in lines, in any pieces; others are passed over."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for found in filter(None, map(LINE.match, lines)):
+            self.append(NO_TIME if found.group(1) == b"NOPTS" else int(found.group(1)))
+
+
 class PlacedSound:
     """Sound placed by its time stamps: silence in the gaps, and samples that would overlap are left out.
 
     ffmpeg can do so itself (`aresample=async`), but it holds a gap's whole silence in memory (3 GB for an hour of
     48 kHz stereo), slips when it cannot, and begins at 0 again when the sound's format changes on the way, as it does
-    in broadcasts. The lines are those of `TimedFrames`, two per packet: its time, and its length in samples.
+    in broadcasts.
 
     A time stamp is untrusted. A packet that would leave a gap or overlap is placed once the next one has come: by its
     stamp if the next one lies after it, else where the one before ended. So one wrong stamp moves nothing.
@@ -44,8 +58,9 @@ class PlacedSound:
     """
 
     def __init__(self, rate_hz: int, end_s: float) -> None:
-        self._data, self._rest = bytearray(), b""
-        self._numbers: collections.deque[int] = collections.deque()  # time, length, time, length, ...
+        self._data = bytearray()
+        self.times, self.lengths = Numbers(), Numbers()
+        """Of each packet, in samples."""
         self._doubted: tuple[int, np.ndarray] | None = None
         self._is_first = True
         self._rate_hz, self._last = rate_hz, round(end_s * rate_hz)
@@ -62,12 +77,6 @@ class PlacedSound:
     def add(self, data: bytes) -> None:
         """Take in samples, 16-bit little-endian."""
         self._data += data
-
-    def add_times(self, data: bytes) -> None:
-        """Take in lines of times, in any pieces."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for found in filter(None, map(LINE.match, lines)):
-            self._numbers.append(NO_TIME if found.group(1) == b"NOPTS" else int(found.group(1)))
 
     def take(self) -> Iterator[np.ndarray]:
         """The complete sound, contiguous from time 0 on: few chunks [n] int16. Gaps are chunks of their own."""
@@ -90,8 +99,8 @@ class PlacedSound:
             yield from self._settle(NO_TIME)
 
     def _placed(self) -> Iterator[np.ndarray]:
-        while len(self._numbers) > 1 and len(self._data) >= 2 * self._numbers[1]:
-            start, length = self._numbers.popleft(), self._numbers.popleft()
+        while self.times and self.lengths and len(self._data) >= 2 * self.lengths[0]:
+            start, length = self.times.popleft(), self.lengths.popleft()
             samples = np.frombuffer(bytes(self._data[: 2 * length]), dtype="<i2")
             del self._data[: 2 * length]
             if self._doubted is not None:
@@ -134,26 +143,26 @@ def is_gap(chunk: np.ndarray) -> bool:
 
 
 class Gaps:
-    """Where the decoded pictures lie too far apart: lines as those of `TimedFrames`, the time of the earlier picture.
+    """Where the decoded pictures lie too far apart: lines with the time of the earlier picture, in microseconds.
 
     Args:
         end_s: gaps that begin from this time on do not matter.
     """
 
     def __init__(self, end_s: float) -> None:
-        self._end_s, self._rest = end_s, b""
+        self._end_s, self._starts = end_s, Numbers()
         self.found = False
         """Whether there is one before the end."""
 
     def add(self, data: bytes) -> None:
         """Take in lines, in any pieces."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in filter(None, map(LINE.match, lines)):
-            self.found |= line.group(1) != b"NOPTS" and int(line.group(1)) / 1e6 < self._end_s
+        self._starts.add(data)
+        while self._starts:
+            self.found |= NO_TIME < self._starts.popleft() < self._end_s * 1e6
 
 
 class TimedFrames:
-    """Frames put together from their pixels and their times: lines such as `frame:3 pts:120000`, in microseconds.
+    """Frames put together from their pixels and their times.
 
     A time stamp is untrusted. A frame is given once the next one has come: frames come in the order of time, so one
     that is later than those after it, or earlier than those around it, has a wrong time and is left out.
@@ -167,9 +176,9 @@ class TimedFrames:
     def __init__(self, name: str, spec: ClipSpec, end_s: float) -> None:
         self._name, self._end_s = name, end_s
         self._shape = (spec.frame_height, spec.frame_width, 3)
-        self._data, self._rest = bytearray(), b""
-        self._times: collections.deque[float] = collections.deque()
-        self._last_s = 0.0
+        self._data, self._last_s = bytearray(), 0.0
+        self.times = Numbers()
+        """Of each frame, in microseconds."""
         self._held: list[Frame] = []  # one, or two of which the second has the earlier time
         self._given_s = -math.inf
         self._num_beyond = 0
@@ -183,21 +192,16 @@ class TimedFrames:
         """Take in pixels, RGB."""
         self._data += data
 
-    def add_times(self, data: bytes) -> None:
-        """Take in lines of times, in any pieces."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for found in filter(None, map(LINE.match, lines)):
-            if found.group(1) != b"NOPTS":  # a frame without a time has that of the one before
-                self._last_s = int(found.group(1)) / 1e6
-            self._times.append(self._last_s)
-
     def take(self) -> Iterator[Frame]:
         """The frames whose pixels and times have both come, and whose time is confirmed by the next."""
         size = math.prod(self._shape)
-        while self._times and len(self._data) >= size:
+        while self.times and len(self._data) >= size:
             pixels = np.frombuffer(bytes(self._data[:size]), dtype=np.uint8)
             del self._data[:size]
-            frame = Frame(self._name, self._times.popleft(), pixels.reshape(self._shape))
+            time_us = self.times.popleft()
+            if time_us != NO_TIME:  # a frame without a time has that of the one before
+                self._last_s = time_us / 1e6
+            frame = Frame(self._name, self._last_s, pixels.reshape(self._shape))
             self._num_beyond = self._num_beyond + 1 if frame.time_s >= self._end_s else 0
             if self._given_s < frame.time_s < self._end_s:
                 yield from self._order(frame)
