@@ -25,10 +25,10 @@ from ray.train.torch import TorchTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import Tensor, nn
 
-from cluster.board import Board
 from cluster.faults import MAX_TRAINING_FAILURES, PartError
 from cluster.gathering import gather_rows
 from cluster.mapping import check_alive, grows
+from cluster.progress import ProgressActor
 
 POLL_S = 0.5
 NO_RESTARTS = FailureConfig(max_failures=0, max_preemption_failures=0)
@@ -37,11 +37,11 @@ NO_RESTARTS = FailureConfig(max_failures=0, max_preemption_failures=0)
 class RayContext:
     """The loop's view of one training process."""
 
-    def __init__(self, board: Any) -> None:
+    def __init__(self, progress: Any) -> None:
         context = ray.train.get_context()
         self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
         self.device = ray.train.torch.get_device()
-        self._board = board
+        self._progress = progress
 
     def share_gradients(self, model: nn.Module) -> None:
         """Replace the gradient of every parameter that learns by its mean over the workers, in one transfer."""
@@ -72,9 +72,9 @@ class RayContext:
         return dict(zip(names, (total[:-1] / total[-1]).tolist(), strict=True))
 
     def report(self, step: int, metrics: dict[str, float]) -> None:
-        """Tell Ray Train (all ranks meet here) and the driver's progress bar."""
+        """Report a step to Ray Train, where all ranks wait for each other, and to the driver's progress bar."""
         if self.rank == 0:
-            self._board.put.remote(step, metrics)
+            self._progress.put.remote(step, metrics)
         ray.train.report({"step": step, **metrics})
 
 
@@ -105,14 +105,14 @@ def fit(
     scaling = _scaling(num_workers)
     # beside the driver, which needs it: another node may be taken away
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
+    progress = ray.remote(ProgressActor).options(num_cpus=0, scheduling_strategy=here).remote()
 
     def on_worker(config: dict[str, Any]) -> None:
         try:
-            loop(RayContext(board), config)
+            loop(RayContext(progress), config)
         except fatal as error:
             if not isinstance(error, transient):
-                ray.get(board.refuse.remote(error))
+                ray.get(progress.refuse.remote(error))
             raise  # the others may be waiting for this process: Ray Train ends them too
 
     failures = furthest = 0
@@ -121,8 +121,8 @@ def fit(
             with tempfile.TemporaryDirectory(prefix="earshot-train-") as folder:
                 run = RunConfig(name=name, storage_path=folder, failure_config=NO_RESTARTS)
                 trainer = TorchTrainer(on_worker, train_loop_config=job, scaling_config=scaling, run_config=run)
-                failed = _wait(trainer, board, on_report)
-            error, (step, _) = ray.get(board.read.remote())
+                failed = _wait(trainer, progress, on_report)
+            error, (step, _) = ray.get(progress.read.remote())
             if error is not None:
                 raise error
             if failed is None:
@@ -137,7 +137,7 @@ def fit(
         raise PartError(name, error) from error
     finally:
         if ray.is_initialized():
-            ray.kill(board)
+            ray.kill(progress)
 
 
 def _scaling(num_workers: int | None) -> ScalingConfig:
@@ -184,7 +184,7 @@ def cpus_per_worker(nodes: Sequence[dict[str, float]], count: int, is_growing: b
 
 
 def _wait(
-    trainer: TorchTrainer, board: Any, on_report: Callable[[int, dict[str, float]], None]
+    trainer: TorchTrainer, progress: Any, on_report: Callable[[int, dict[str, float]], None]
 ) -> ray.train.TrainingFailedError | None:
     """Start the processes, pass their reports on until they have ended, and return how they failed, if they did.
 
@@ -206,7 +206,7 @@ def _wait(
         while waiting.is_alive():
             waiting.join(POLL_S)
             check_alive()
-            _, last = ray.get(board.read.remote())
+            _, last = ray.get(progress.read.remote())
             if last != seen:
                 seen = last
                 on_report(*last)

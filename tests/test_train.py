@@ -62,11 +62,11 @@ def test_two_workers_share_gradients_and_figures_outlive_a_kill_and_end_where_no
 def test_failures_without_a_further_step_end_the_run_with_their_cause(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = [5, 6, 7, *[8] * MAX_TRAINING_FAILURES]
 
-    def die(trainer: TorchTrainer, board: Any, on_report: Any) -> ray.train.TrainingFailedError | None:
+    def die(trainer: TorchTrainer, progress: Any, on_report: Any) -> ray.train.TrainingFailedError | None:
         """As if a worker died after each of the steps in turn, and once more without a further one."""
         if not steps:
             return ray.train.WorkerGroupError("", {0: OSError("the disk is full")})
-        ray.get(board.put.remote(steps.pop(0), {"loss": 1.0}))
+        ray.get(progress.put.remote(steps.pop(0), {"loss": 1.0}))
         return ray.train.WorkerGroupError("", {0: ConnectionError("the node is gone")})
 
     monkeypatch.setattr("cluster.training._wait", die)

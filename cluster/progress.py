@@ -1,8 +1,8 @@
-"""The actor of one training between its processes and the driver. It imports nothing, so that it starts at once."""
+"""The actor between the processes of a training and the driver. It imports nothing, so that it starts at once."""
 
 
-class Board:
-    """Where rank 0 leaves its last report, and any rank what no restart can mend, for the driver to read."""
+class ProgressActor:
+    """Holds the last report of rank 0, and an error of any rank that a restart would repeat, until the driver asks."""
 
     def __init__(self) -> None:
         self._last: tuple[int, dict[str, float]] = (0, {})
