@@ -112,7 +112,7 @@ def shared_options(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; give its exit code: 2 if what was asked for cannot be done, and nothing was; 1 if it failed."""
+    """Run a command; give its exit code: 2 if what was asked for cannot be done as it is, 1 if doing it failed."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -129,19 +129,23 @@ def _run(arguments: list[str]) -> int:
             print("earshot: stopped. The same command goes on from here.", file=sys.stderr)
         return end.code if isinstance(end.code, int) else FAILURE_EXIT
     except (ConfigError, ConnectionError) as error:
-        print(f"earshot: {explain(error, command)}", file=sys.stderr)
+        _print_error(explain(error, command))
         return CONFIG_EXIT
     except (EarshotError, PartError, _schema_error()) as error:  # evaluated only for an error that is none of those
-        print(f"earshot: {explain(error, command)}", file=sys.stderr)
+        _print_error(explain(error, command))
         return FAILURE_EXIT
     except _remote_errors() as error:
-        print(
-            f"earshot: s3: {error}. Check AWS_ENDPOINT_URL, credentials and the bucket's name; for a published list, "
-            "the network, --media, or EARSHOT_PUBLIC_ENDPOINT_URL.",
-            file=sys.stderr,
+        _print_error(
+            f"s3: {error}. Check AWS_ENDPOINT_URL, credentials and the bucket's name; for a published list, the "
+            "network, --media, or EARSHOT_PUBLIC_ENDPOINT_URL."
         )
         return CONFIG_EXIT
     return 0
+
+
+def _print_error(text: str) -> None:
+    """Print a message, in which names that others gave may stand."""
+    print("earshot: " + "\n".join(map(progress.printable, text.split("\n"))), file=sys.stderr)
 
 
 def _schema_error() -> type[Exception]:

@@ -1,7 +1,10 @@
 """Answers of SQL queries over the workspace's tables, as a table, CSV or JSON lines."""
 
+import csv
+import io
 import json
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -37,10 +40,21 @@ def command(
         return
     table = query(workspace, sql)
     if format == "json":
-        print("\n".join(json.dumps(row, default=str) for row in table.to_pylist()))
+        print("\n".join(json.dumps(_without_nan(row), default=str) for row in table.to_pylist()))
     elif format == "csv":
-        print(table.to_pandas().to_csv(index=False), end="")
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([table.column_names, *map(dict.values, table.to_pylist())])
+        print(text.getvalue(), end="")
     else:
         show(table.column_names, [list(row.values()) for row in table.slice(0, MAX_ROWS).to_pylist()])
         if len(table) > MAX_ROWS:
             print(f"{len(table)} rows, the first {MAX_ROWS} shown. --format csv prints all.")
+
+
+def _without_nan(value: Any) -> Any:
+    """A value as JSON has it: null for a number that is none."""
+    if isinstance(value, dict):
+        return {name: _without_nan(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -19,11 +19,11 @@ def test_what_is_printed_and_a_traceback_are_kept_and_a_bar_is_not(
         print(f"\x1b[2K{3} of 9", file=sys.stderr, end="\r")
         print(1 / 0)
 
-    with pytest.raises(ZeroDivisionError), recording(["score", "--root", "my ws"]):
+    with pytest.raises(ZeroDivisionError), recording(["score", "--root", "my ws", "v\udcff"]):  # no UTF-8
         run()
     (log,) = tmp_path.glob("logs/*.log")
     lines = log.read_text().splitlines()
-    assert lines[:3] == ["earshot score --root 'my ws'", "before", "after"]
+    assert lines[:3] == ["earshot score --root 'my ws' 'v\\udcff'", "before", "after"]
     assert lines[-1] == "ZeroDivisionError: division by zero"
     assert "3 of 9" not in log.read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["logs"]

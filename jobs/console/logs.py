@@ -25,9 +25,13 @@ class Log:
             return
         self.text += text
         if self.path is not None:
-            with contextlib.suppress(OSError), self.path.open("a") as file:  # a full disk must not hide the message
+            with contextlib.suppress(OSError), self._append() as file:  # a full disk must not hide the message
                 file.write(self.text)
             self.text = ""
+
+    def _append(self) -> TextIO:
+        assert self.path is not None
+        return self.path.open("a", encoding="utf-8", errors="backslashreplace")  # names of files may be no UTF-8
 
     def open(self, root: str) -> None:
         """Write to a new file of a local workspace; an object store keeps no log, as objects do not grow."""

@@ -3,9 +3,10 @@
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+from jobs.console.progress import printable
 from pipeline.formatting import format_number
 
 
@@ -15,7 +16,7 @@ def cell(value: Any) -> str:
         return "-"
     if isinstance(value, list) and len(value) > 4:
         return f"[{', '.join(cell(item) for item in value[:3])}, ... {len(value)}]"
-    return format_number(value, digits=6) if isinstance(value, float) else str(value)
+    return format_number(value, digits=6) if isinstance(value, float) else printable(str(value))
 
 
 def show(names: list[str], rows: list[list[Any]]) -> None:
@@ -27,7 +28,7 @@ def show(names: list[str], rows: list[list[Any]]) -> None:
         for row in texts:
             print("\n".join(f"{name or 'what'}: {text}" for name, text in zip(names, row, strict=True)), end="\n\n")
         return
-    table = Table(*names)
+    table = Table(*(Column(Text(printable(name))) for name in names))  # as text: [/a] would be taken for markup
     for row in texts:
         table.add_row(*(Text(text) for text in row))
     Console(width=max(80, width)).print(table)
