@@ -196,7 +196,7 @@ def test_the_child_runs_under_limits_and_without_this_process_environment(
     limits = Path(f"/proc/{child}/limits").read_text()
     environment = Path(f"/proc/{child}/environ").read_bytes()
     decoding.close()
-    expected = {"file size": 0, "core file size": 0, "open files": 32, "address space": 4 * 2**30}
+    expected = {"file size": 0, "core file size": 0, "open files": 128, "address space": 4 * 2**30}
     for name, amount in expected.items():
         assert re.search(rf"^Max {name} +{amount} +{amount} ", limits, re.MULTILINE), name
     assert re.search(r"^Max cpu time +78 +83 ", limits, re.MULTILINE)

@@ -587,6 +587,15 @@ def test_a_picture_may_stand_in_for_those_that_are_half_a_tick_from_it(
         ]
 
 
+def test_all_specs_share_one_decoding(make_media: MakeMedia) -> None:
+    """Each has three pipes, and ffmpeg may open so many files and no more."""
+    path = steady(make_media, 9.0)
+    specs = {str(number): ClipSpec(clip_s=2.0, hop_s=1.0 + number, **SMALL) for number in range(8)}
+    cutting = Cutting(span_of(path, 0.0, 9.0), specs, ShardingConfig())
+    found = collections.Counter(item.spec for item in cutting if isinstance(item, Clip) and item.members)
+    assert found == {str(number): 1 + int(7 / (1 + number)) for number in range(8)}
+
+
 def test_a_frame_offset_of_a_whole_frame_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"frame_offset_s = 0\.25: expected less than 0\.25 s"):
         ClipSpec(frame_rate_hz=4.0, frame_offset_s=0.25)

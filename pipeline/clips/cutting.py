@@ -152,7 +152,8 @@ class SpecCutting:
                 detail = " | ".join(filter(None, (detail, heard)))
         else:
             outcome = "too_short"
-            detail = f"{self._duration_s():.3f} s, expected at least {self._spec.clip_s:g} s."
+            found = f"{self._duration_s():.3f} s, expected at least {self._spec.clip_s:g} s."
+            detail = " | ".join(filter(None, (detail, found)))
         facts = {"duration_s": self._duration_s() or None, "num_clips": self.outcomes.total(), "outcome": outcome}
         return known | info | facts | {"part": part, "detail": detail}
 

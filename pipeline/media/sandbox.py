@@ -24,7 +24,7 @@ DEMUXERS = (
 )
 MAX_PIXELS = 8192 * 8192  # a larger picture is an attack or a panorama: 200 MB for one decoded frame
 MEMORY_BYTES = 4 * 2**30  # address space; 4k HEVC takes about 1 GB of it
-MAX_OPEN_FILES = 32  # decoding uses 6, writing two mp4s 10
+MAX_OPEN_FILES = 128  # decoding by n clip specs uses 10 + 6 n (ffmpeg opens each pipe anew), writing two mp4s 10
 ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # no credentials, no proxies, no FFREPORT
 
 
