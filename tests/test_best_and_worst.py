@@ -12,12 +12,12 @@ import pytest
 from pipeline.reports.best_and_worst import EXTREMES, Extreme, show_extremes
 from pipeline.reports.querying import query
 from pipeline.reports.reporting import make_report
-from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.layout import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.scores import SCORES
-from schemas.videos import VIDEOS
+from schemas.videos import COLLECTION, VIDEOS
 
 EVIL = '"><img src=x onerror=alert(1)>.mp4'
 
@@ -34,6 +34,8 @@ def scored(workspace: Workspace) -> Workspace:
             rows.append(ids | {"score": score, "audio_embedding": [], "visual_embedding": []})
         rows[0]["score"] = float("nan")
         workspace.commit("scores/m", part, from_rows(rows, SCORES, part), SCORES)
+        # cut by another spec too: a video's second row doubles no clip
+        workspace.commit("videos/events", part, workspace.read(VIDEOS_FOLDER, part, VIDEOS), VIDEOS)
     return workspace
 
 
@@ -109,9 +111,9 @@ def test_a_clip_that_does_not_decode_is_listed_and_not_shown(scored: Workspace) 
 
 
 def test_the_page_shows_them_from_data_alone_whatever_the_videos_are_called(scored: Workspace) -> None:
-    rows = scored.read(VIDEOS_FOLDER, "00001", VIDEOS).to_pylist()
+    rows = scored.read(COLLECTION_FOLDER, "00001", COLLECTION).to_pylist()
     rows[-1]["uri"] = f"/videos/{EVIL}"
-    scored.commit(VIDEOS_FOLDER, "00001", from_rows(rows, VIDEOS, "here"), VIDEOS)
+    scored.commit(COLLECTION_FOLDER, "00001", from_rows(rows, COLLECTION, "here"), COLLECTION)
     report = make_report(scored)
     assert report.extremes[0].video == EVIL
     assert "onerror=alert" in report.page

@@ -36,7 +36,7 @@ EXTREMES = f"""
         FROM scores JOIN (FROM places WHERE place <= {NUM_EXTREMES}) USING (model, video_id, score) GROUP BY ALL
     )
     SELECT chosen.*, uri, start_s, loudness_lufs, clips.part, tar_offset, tar_bytes
-    FROM chosen JOIN clips USING (clip_id) JOIN videos ON videos.video_id = chosen.video_id
+    FROM chosen JOIN clips USING (clip_id) JOIN collection ON collection.video_id = chosen.video_id
     ORDER BY model, which, place
 """
 

@@ -96,7 +96,9 @@ QUERIES = {
     "extremes": EXTREMES,
     "training": "SELECT * FROM training ORDER BY model, metric, split, step",
     "rejects": f"""
-        SELECT video_id, uri, outcome, detail, count(*) OVER () AS total FROM videos WHERE outcome <> 'kept'
+        SELECT video_id, uri, arg_min(outcome, spec) AS outcome, arg_min(detail, spec) AS detail,
+            count(*) OVER () AS total
+        FROM videos GROUP BY video_id, uri HAVING NOT bool_or(outcome = 'kept')
         ORDER BY outcome, video_id LIMIT {MAX_REJECTS}
     """,
 }
