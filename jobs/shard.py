@@ -38,17 +38,26 @@ def shard(
 
     Example: earshot shard --collection my_videos --root my_workspace --clips base --clips events
     """
+    from pipeline.clip_specs import BASE
     from pipeline.clips.reconciling import reconcile
     from pipeline.clips.sharding import ShardPart
     from pipeline.clips.splitting import count_splits
     from pipeline.collection.collecting import plan_parts
     from pipeline.collection.listing import list_videos
+    from pipeline.storage import files
     from pipeline.storage.layout import COLLECTION_FOLDER
+    from pipeline.storage.lineage import places
+    from pipeline.storage.locking import claim
 
-    workspace, config = session.workspace, session.config
-    specs = {spec: getattr(config.clips, spec) for spec in clips or ["base"]}
+    workspace, config, specs = session.workspace, session.config, {}
+    for name in clips or [BASE]:
+        config = session.resume(f"clips/{name}").config
+        specs[name] = getattr(config.clips, name)
     videos = list_videos(collection, workspace.root, media)  # a collection that is not there leaves no trace
     with contextlib.ExitStack() as stages:
+        stages.enter_context(claim(workspace, COLLECTION_FOLDER))  # other specs of it may not be cut meanwhile
+        for place in places(workspace, COLLECTION_FOLDER):
+            files.store_at(place).remove_unfinished(place)
         for name, spec in specs.items():
             settings = {"clips": {name: spec}, "sharding": config.sharding}
             stages.enter_context(session.begin(f"clips/{name}", settings, {}))
@@ -62,7 +71,7 @@ def shard(
         needs = dataclasses.replace(SHARDING, limit_s=limit_s)
         for names, parts in lacking.items():
             work = ShardPart(workspace, {name: specs[name] for name in names}, config.sharding)
-            session.map("shard", work, parts, needs, note=format_cutting)
+            session.map(f"shard {' '.join(names)}", work, parts, needs, note=format_cutting)
         totals, splits = {name: reconcile(workspace, name) for name in specs}, count_splits(workspace, config.splitting)
         for name in specs:
             stage = f"clips/{name}"

@@ -48,9 +48,12 @@ def train_model(
     session = session.resume(folder)
     workspace, config = session.workspace, getattr(session.config, learner)
     built = LEARNERS[learner].learner()(config)
-    source = CLIPS_FOLDER if built.reads == "clips" else f"selections/{selection}"
-    num_parts = [len(workspace.require(read)) for read in (CLIPS_FOLDER, source)][-1]
-    inputs = {read: workspace.stage(read)["hash"] for read in (CLIPS_FOLDER, source)}
+    clips = f"clips/{built.clip_spec}"
+    if built.reads == "selection" and clips != CLIPS_FOLDER:
+        raise ConfigError(f"{learner}: reads a selection of {clips}; selections are of {CLIPS_FOLDER} alone.")
+    source = clips if built.reads == "clips" else f"selections/{selection}"
+    num_parts = [len(workspace.require(read)) for read in (clips, source)][-1]
+    inputs = {read: workspace.stage(read)["hash"] for read in (clips, source)}
     for model, of_learner in built.builds_on().items():
         inputs |= check_model(workspace, model, of_learner)
     job: dict[str, Any] = {"learner": learner, learner: as_dict(config), "splitting": as_dict(session.config.splitting)}
@@ -68,7 +71,7 @@ def train_model(
             return
         if of_all:
             print(f"{stage}: begun{of_all}", flush=True)
-        _check_validation(session, stage, job["selection"], parts)
+        _check_validation(session, stage, job["selection"], built.clip_spec, parts)
         job |= {"root": workspace.root, "folder": folder, "parts": parts}
         with progress_bar(stage, config.training.num_steps) as advance:
             _fit(session, job, name, workers, advance)
@@ -76,12 +79,12 @@ def train_model(
         session.done(stage, f"{steps}, {_format_record(learner, workspace.stage(folder))}", folder)
 
 
-def _check_validation(session: Session, stage: str, selection: str | None, parts: list[str]) -> None:
+def _check_validation(session: Session, stage: str, selection: str | None, spec: str, parts: list[str]) -> None:
     """Warn if the best weights would be chosen on no video or one."""
     from pipeline.training.clipsets import count_videos
 
     splitting = session.config.splitting
-    count = count_videos(session.workspace, "validate", selection, splitting, parts, enough=2)
+    count = count_videos(session.workspace, "validate", selection, splitting, parts, spec, enough=2)
     if count < 2:
         print(
             f"{stage}: WARNING: the best weights are chosen on {count} videos, because no more are in the split "

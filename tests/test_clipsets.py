@@ -94,7 +94,9 @@ def test_a_selection_or_clips_that_are_not_there_are_named_with_their_folder(tmp
 
 def test_videos_of_a_split_are_counted_up_to_what_is_enough(world: World, workspace: Workspace) -> None:
     parts, splitting = workspace.parts(CLIPS_FOLDER), SplittingConfig()
-    counts = [count_videos(workspace, split, None, splitting, parts, 4) for split in ("train", "validate", "test")]
+    counts = [
+        count_videos(workspace, split, None, splitting, parts, "base", 4) for split in ("train", "validate", "test")
+    ]
     assert counts == [4, 3, 4]
     decide(workspace)
-    assert count_videos(workspace, "validate", "s", splitting, parts, 9) == 3
+    assert count_videos(workspace, "validate", "s", splitting, parts, "base", 9) == 3

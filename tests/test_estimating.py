@@ -50,7 +50,7 @@ def cells(output: str) -> dict[str, list[str]]:
 @pytest.fixture
 def metered(workspace: Workspace, world: World) -> Workspace:
     """The world's workspace, its first part cut again with its usage, its second without."""
-    Metered(workspace, "shard", ShardPart(workspace, {BASE: world.spec}, ShardingConfig()))("00000")
+    Metered(workspace, "shard-base", ShardPart(workspace, {BASE: world.spec}, ShardingConfig()))("00000")
     return workspace
 
 
@@ -153,8 +153,10 @@ def test_what_cutting_took_is_counted_from_its_tables_tars_and_usage(metered: Wo
     took.pop("read_bytes", None)
     # no CPU hours: the usage of one part of two is not the whole
     assert took == {"videos": 12, "usable_videos": 12, "clips": 48, "tar_bytes": tars, "parts": 2}
-    Metered(metered, "shard", ShardPart(metered, {BASE: world.spec}, ShardingConfig()))("00001")
-    spent = (metered.read(usage_folder("shard"), part, USAGE).column("cpu_s")[0].as_py() for part in ("00000", "00001"))
+    Metered(metered, "shard-base", ShardPart(metered, {BASE: world.spec}, ShardingConfig()))("00001")
+    spent = (
+        metered.read(usage_folder("shard-base"), part, USAGE).column("cpu_s")[0].as_py() for part in ("00000", "00001")
+    )
     assert actual(metered, [BASE])["cpu_hours"] == pytest.approx(sum(spent) / 3600)
 
 

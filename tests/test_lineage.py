@@ -26,7 +26,7 @@ STAGES = {
     "reports/separation/m": ["mixtures/m", "models/separation"],
     "reports/c/-": ["scores/c"],
 }
-BESIDE = ["training/c", "usage/score-c", "usage/filter-s", "videos/base", "collection", "usage/shard"]
+BESIDE = ["training/c", "usage/score-c", "usage/filter-s", "videos/base", "collection", "usage/shard-base"]
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -63,6 +63,7 @@ def test_everything_follows_from_clips_and_only_a_report_from_mixtures(place: Wo
     assert set(dependents(stages, "selections/s")) == selection
     assert set(dependents(stages, "duplicates/s")) == {"selections/s", *selection}
     assert set(dependents(stages, "labels/base")) == {"selections/s", *selection}
+    assert dependents(stages, "labels/bsae") == []  # of a mistyped name nothing is removed
 
 
 def test_a_model_is_not_trained_again_while_others_are_made_from_it(place: Workspace) -> None:

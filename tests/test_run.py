@@ -107,7 +107,7 @@ def test_every_view_answers(finished: Workspace) -> None:
     usage = query(
         finished, "SELECT stage, count(*) AS n, min(cpu_s) > 0 AS measured FROM usage GROUP BY ALL"
     ).to_pylist()
-    parts = {"shard": 2, "score-coincidence": 2, "label": 2, "survey-default": 2, "filter-default": 2}
+    parts = {"shard-base": 2, "score-coincidence": 2, "label": 2, "survey-default": 2, "filter-default": 2}
     assert {row["stage"]: row["n"] for row in usage if row["stage"] in parts} == parts
     assert all(row["measured"] for row in usage)
 

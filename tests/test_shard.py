@@ -125,6 +125,22 @@ def test_clip_specs_cut_later_or_together_have_the_same_bytes_and_are_retried_to
     assert shard(collection, roots["later"], *small, "--clips", "evnts")[0] == 2
 
 
+def test_a_spec_goes_on_with_the_settings_it_was_begun_with_and_no_two_are_cut_at_once(
+    collection: Path, tmp_path: Path
+) -> None:
+    root, small = tmp_path / "root", [f"clips.events.{name}=16" for name in ("frame_height", "frame_width")]
+    given = [option for setting in (*small, "clips.events.clip_s=2") for option in ("--set", setting)]
+    assert shard(collection, root)[0] == 0
+    assert shard(collection, root, *given, "--clips", "events")[0] == 0
+    code, out, err = shard(collection, root, "--clips", "events")
+    assert code == 0, err
+    assert "shard: nothing to do; 3 videos (1 kept, 1 too_short, 1 unreadable)" in out
+    usage = query(Workspace(str(root)), "SELECT DISTINCT stage FROM usage ORDER BY 1")["stage"].to_pylist()
+    assert usage == ["shard-base", "shard-events"]
+    with claim(Workspace(str(root)), "collection"):
+        assert shard(collection, root, "--clips", "events", "--retry", "unreadable")[0] == 2
+
+
 def test_missing_media_is_reported_as_coverage(collection: Path, tmp_path: Path) -> None:
     table = tmp_path / "list.csv"
     table.write_text("uri\nvideos/a.mkv\nvideos/gone.mkv\nvideos/lost.mkv\nvideos/b.mkv\n")

@@ -146,6 +146,11 @@ def test_splits_are_the_same_whichever_clip_spec_a_part_was_cut_by(tmp_path: Pat
     rows = [facts | {"video_id": "a", "split": "test", "content_hash": "x"}]
     workspace.commit("videos/events", "00000", from_rows(rows, VIDEOS, "here"), VIDEOS)
     assert cut_parts(workspace) == ["00000", "00001"]
+    assert str(count_splits(workspace, config)) == "0 train, 0 validate, 2 test"
+    facts = {"part": "00001", "num_clips": 0, "outcome": "too_short", "uri": "/b"}
+    rows = [facts | {"video_id": "b", "split": "test", "content_hash": "x"}]
+    workspace.commit("videos/events", "00001", from_rows(rows, VIDEOS, "here"), VIDEOS)
+    assert str(count_splits(workspace, config)) == "0 train, 0 validate, 2 test"  # `base` keeps it
     assert splits_of(workspace, config, cut_parts(workspace)) == {"a": "test", "b": "test"}
     with pytest.raises(MissingError):
         part_splits(workspace, "00002", config, {})

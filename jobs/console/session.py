@@ -52,9 +52,9 @@ class Session:
     def resume(self, stage: str) -> "Session":
         """This session with the settings and the seed that a stage was begun with, if it was.
 
-        What was given now goes before: then `begin` refuses the stage, and says what differs. Without this, every
-        repeat of `filter --name top --set filtering.top_clips=9` would have to name all its settings again. A line on
-        stderr names what is taken from its record and would be another value without it.
+        What the command line gives now is kept: where it differs, `begin` refuses the stage and says how. Without this,
+        every repeat of `filter --name top --set filtering.top_clips=9` would have to name all its settings again. A
+        line on stderr names what is taken from its record and would be another value without it.
 
         Args:
             stage: such as scores/coincidence.
@@ -91,6 +91,7 @@ class Session:
         stored, config = self.workspace.stage(stage)["settings"], self.config
         if self.given is not None:
             whole = {name: stored.get(name, value) for name, value in as_dict(config).items()}
+            whole["clips"] = as_dict(config.clips) | stored.get("clips", {})  # a record holds its own clip spec alone
             refusal = {"topic": "refused", "stage": stage, "root": self.workspace.root}
             config = override(_restored(whole, self.workspace.place(stage), refusal), self.given)
         seed = self.seed if self.is_seed_given else stored.get("seed", self.seed)

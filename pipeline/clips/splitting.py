@@ -11,6 +11,7 @@ later change no split of earlier ones.
 
 import contextlib
 import hashlib
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -68,10 +69,18 @@ def group_split(splits: Iterable[str]) -> str:
     return min(splits, key=SPLITS.index)
 
 
+def cut_specs(workspace: Workspace) -> dict[str, list[str]]:
+    """The clip specs that each part is cut by, the parts in order."""
+    found: dict[str, list[str]] = {}
+    for spec in workspace.names("videos"):
+        for part in workspace.parts(f"videos/{spec}"):
+            found.setdefault(part, []).append(spec)
+    return dict(sorted(found.items(), key=lambda item: int(item[0])))
+
+
 def cut_parts(workspace: Workspace) -> list[str]:
     """The parts that are cut by any clip spec, in order: splits are by video, the same for all specs."""
-    found = (part for spec in workspace.names("videos") for part in workspace.parts(f"videos/{spec}"))
-    return sorted(set(found), key=int)
+    return list(cut_specs(workspace))
 
 
 def _read_videos(workspace: Workspace, part: str, columns: list[str]) -> list[dict[str, Any]]:
@@ -86,18 +95,21 @@ def _read_videos(workspace: Workspace, part: str, columns: list[str]) -> list[di
 
 
 def part_splits(
-    workspace: Workspace, part: str, config: SplittingConfig, shared: Mapping[str, str], only_kept: bool = False
+    workspace: Workspace, part: str, config: SplittingConfig, shared: Mapping[str, str], kept_by: str | None = None
 ) -> dict[str, str]:
     """The split of each video of a part: by itself, or in `shared`, the splits of copies from `shared_splits`.
 
     Args:
-        only_kept: leave out videos that gave no clip.
+        kept_by: a clip spec; leave out videos that gave no clip of it.
     """
-    rows = _read_videos(workspace, part, ["video_id", "split", "outcome"])
+    columns = ["video_id", "split", "outcome"]
+    if kept_by is None:
+        rows = _read_videos(workspace, part, columns)
+    else:
+        read = workspace.read(f"videos/{kept_by}", part, VIDEOS, columns).to_pylist()
+        rows = [row for row in read if row["outcome"] == "kept"]
     return {
-        row["video_id"]: shared.get(row["video_id"]) or split_of(row["video_id"], config, row["split"])
-        for row in rows
-        if row["outcome"] == "kept" or not only_kept
+        row["video_id"]: shared.get(row["video_id"]) or split_of(row["video_id"], config, row["split"]) for row in rows
     }
 
 
@@ -170,13 +182,18 @@ class Splits:
 
 
 def count_splits(workspace: Workspace, config: SplittingConfig) -> Splits:
-    """The splits of all videos that gave clips, and which of them are copies."""
-    parts = cut_parts(workspace)
-    groups = find_copies(workspace, parts)
+    """The splits of all videos that gave clips of any clip spec, and which of them are copies."""
+    specs = cut_specs(workspace)
+    groups = find_copies(workspace, list(specs))
     shared = _splits_of(groups, config)
     counts = dict.fromkeys(SPLITS, 0)
+
+    def kept(part: str) -> dict[str, str]:
+        of_specs = (part_splits(workspace, part, config, shared, kept_by=spec) for spec in specs[part])
+        return dict(itertools.chain.from_iterable(found.items() for found in of_specs))
+
     with ThreadPoolExecutor(NUM_READERS) as pool:
-        for found in pool.map(lambda part: part_splits(workspace, part, config, shared, only_kept=True), parts):
+        for found in pool.map(kept, specs):
             for split in found.values():
                 counts[split] += 1
     moved = [row for group in groups for row in group if row.split not in (None, shared[row.video_id])]

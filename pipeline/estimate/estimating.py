@@ -19,8 +19,9 @@ from pipeline.clips.reconciling import reconcile
 from pipeline.clips.sharding import Cutting, Restart
 from pipeline.errors import DataError
 from pipeline.estimate.stratified_sampling import Range, Stratum, add_sizes, total
-from pipeline.estimate.usage import cpu_s, usage_folder
+from pipeline.estimate.usage import USAGE_FOLDER, cpu_s, usage_folder
 from pipeline.storage import files
+from pipeline.storage.layout import CUTTING
 from pipeline.storage.workspace import Workspace
 from schemas.usage import USAGE
 from schemas.videos import VIDEOS, CollectionRow
@@ -153,12 +154,13 @@ def actual(workspace: Workspace, specs: Sequence[str]) -> dict[str, float]:
 
     Videos are those of the first clip spec, clips and their bytes those of all.
 
-    Without CPU hours unless every part has a row of usage, without read bytes unless every video's size is known.
+    Without CPU hours unless every part was cut by these clip specs alone, without read bytes unless every video's size
+    is known.
 
     Raises:
         DataError: the workspace is damaged.
     """
-    stocks, folder = [reconcile(workspace, spec) for spec in specs], usage_folder("shard")
+    stocks = [reconcile(workspace, spec) for spec in specs]
     stock, videos = stocks[0], f"videos/{specs[0]}"
     parts = workspace.parts(videos)
     quantities = {
@@ -173,7 +175,19 @@ def actual(workspace: Workspace, specs: Sequence[str]) -> dict[str, float]:
     sizes = [size for column in columns for size in column.to_pylist()]
     if None not in sizes:
         quantities["read_bytes"] = sum(sizes)
-    if set(parts) <= set(workspace.parts(folder)):
-        spent_s = (workspace.read(folder, part, USAGE, ["cpu_s"]).column("cpu_s")[0].as_py() for part in parts)
-        quantities["cpu_hours"] = sum(spent_s) / 3600
+    spent_s = _spent_s(workspace, specs, parts)
+    if spent_s is not None:
+        quantities["cpu_hours"] = spent_s / 3600
     return quantities
+
+
+def _spent_s(workspace: Workspace, specs: Sequence[str], parts: Sequence[str]) -> float | None:
+    """CPU seconds of cutting the parts by these clip specs and no others; None where they were not measured so."""
+    spent_s, lacking = 0.0, {part: set(specs) for part in parts}
+    for name in workspace.names(USAGE_FOLDER):
+        group = set(name.removeprefix(CUTTING).split("-"))
+        if name.startswith(CUTTING) and group <= set(specs):
+            for part in lacking.keys() & workspace.parts(usage_folder(name)):
+                spent_s += workspace.read(usage_folder(name), part, USAGE, ["cpu_s"]).column("cpu_s")[0].as_py()
+                lacking[part] -= group
+    return None if any(lacking.values()) else spent_s

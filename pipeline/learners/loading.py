@@ -89,11 +89,12 @@ def train_job(context: Any, job: dict[str, Any]) -> None:
     from pipeline.training.loop import train
 
     workspace, splits = Workspace(job["root"]), ("train", "validate")
+    learner = build(job["learner"], job[job["learner"]])
     if job["selection"] is None:
-        clips = load_splits(workspace, splits, from_dict(SplittingConfig, job["splitting"]), job["parts"])
+        splitting = from_dict(SplittingConfig, job["splitting"])
+        clips = load_splits(workspace, splits, splitting, job["parts"], learner.clip_spec)
     else:
         clips = load_selected(workspace, job["selection"], splits, job["parts"])
-    learner = build(job["learner"], job[job["learner"]])
     train(learner, clips[0], clips[1], workspace, job["folder"], job["seed"], context)
 
 

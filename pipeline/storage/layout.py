@@ -18,6 +18,7 @@ COLLECTION_FOLDER, TRAINING = "collection", "training"
 CLIPS_FOLDER, VIDEOS_FOLDER, LABELS_FOLDER = "clips/base", "videos/base", "labels/base"
 SETTINGS_FILE = "earshot.json"  # in every root: marks it as one
 STAGES, TABLES = "stages", "tables"
+CUTTING = "shard-"  # begins the usage of cutting, whose name ends in the clip specs: shard-base-events
 NO_MIXTURES = "-"  # partition of a model that is evaluated on no frozen sets; no name begins with -
 
 # Partition columns of each table, in the order of the names. The tables of evaluations have those of EVALUATION.
@@ -31,9 +32,10 @@ PARTITIONS: dict[str, tuple[str, ...]] = {
 }
 EVALUATION = ("model", "mixtures")
 MEDIA = ("clips", "materialized", "mixtures")  # stages that write tars beside their table
-# Partitions that a stage writes beside the one of its own name, by its kind; {name} is the rest of its name.
+# Partitions that a stage writes beside the one of its own name, by its kind; {name} is the rest of its name, a * at the
+# end any name that begins so.
 BESIDE = {
-    COLLECTION_FOLDER: ("usage/shard",),
+    COLLECTION_FOLDER: (f"usage/{CUTTING}*",),  # of each group of clip specs that was cut together
     "clips": ("videos/{name}",),
     "models": ("training/{name}",),
     "scores": ("usage/score-{name}",),

@@ -8,6 +8,7 @@ from pipeline.storage.layout import (
     BESIDE,
     CLIPS_FOLDER,
     COLLECTION_FOLDER,
+    LABELS_FOLDER,
     MEDIA,
     PARTITIONS,
     SETTINGS_FILE,
@@ -45,7 +46,7 @@ def _is_made_from(stage: str, record: dict[str, Any], source: str) -> bool:
     """
     if stage.startswith("clips/"):
         return source == COLLECTION_FOLDER
-    unrecorded = source == CLIPS_FOLDER or (source.startswith("labels/") and stage.startswith("mixtures/"))
+    unrecorded = source == CLIPS_FOLDER or (source == LABELS_FOLDER and stage.startswith("mixtures/"))
     return unrecorded or source in {name.partition(" ")[0] for name in record["inputs"]}
 
 
@@ -53,7 +54,12 @@ def places(workspace: Workspace, stage: str) -> list[str]:
     """Addresses of the folders that a stage writes to, but for those of an evaluation's tables."""
     kind, _, name = stage.partition("/")
     partitions = [stage] if kind in PARTITIONS else []
-    partitions += [partition.format(name=name.replace("/", "-")) for partition in BESIDE.get(kind, ())]
+    for partition in BESIDE.get(kind, ()):
+        table, _, begin = partition.format(name=name.replace("/", "-")).partition("/")
+        if begin.endswith("*"):
+            partitions += [f"{table}/{found}" for found in workspace.names(table) if found.startswith(begin[:-1])]
+        else:
+            partitions.append(f"{table}/{begin}")
     media = [workspace.uri(stage)] if kind in MEDIA or kind == "models" else []
     return media + [workspace.table(partition) for partition in partitions]
 

@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.clip_specs import BASE
 from pipeline.clips.splitting import SplittingConfig, part_splits, shared_splits
 from pipeline.errors import ConfigError
 from pipeline.storage import files
@@ -25,19 +26,19 @@ NUM_READERS = 16
 
 
 def load_splits(
-    workspace: Workspace, splits: Sequence[str], splitting: SplittingConfig, parts: Sequence[str]
+    workspace: Workspace, splits: Sequence[str], splitting: SplittingConfig, parts: Sequence[str], spec: str = BASE
 ) -> list[ClipSet]:
-    """Every kept clip of each of the splits, of these parts of clips."""
+    """Every kept clip of a clip spec of each of the splits, of these parts of clips."""
     shared = shared_splits(workspace, splitting, parts)
 
     def read(part: str) -> pa.Table:
         by_video = part_splits(workspace, part, splitting, shared)
-        clips = workspace.read(CLIPS_FOLDER, part, CLIPS, [*PLACE, "outcome"])
+        clips = workspace.read(f"clips/{spec}", part, CLIPS, [*PLACE, "outcome"])
         of_clip = pa.array([by_video[video] for video in clips["video_id"].to_pylist()], pa.string())
         kept = pc.equal(clips["outcome"], "kept")
         return clips.select(PLACE).append_column("split", of_clip).filter(kept)
 
-    return _load(workspace, splits, read, parts)
+    return _load(workspace, f"clips/{spec}", splits, read, parts)
 
 
 def load_clips(workspace: Workspace, selection: str, split: str) -> ClipSet:
@@ -67,7 +68,7 @@ def load_selected(workspace: Workspace, selection: str, splits: Sequence[str], p
             """
             return database.sql(sql, params={"barred": list(VIDEO_REASONS)}).to_arrow_table()
 
-    return _load(workspace, splits, read, parts)
+    return _load(workspace, CLIPS_FOLDER, splits, read, parts)
 
 
 def count_videos(
@@ -76,14 +77,16 @@ def count_videos(
     selection: str | None,
     splitting: SplittingConfig,
     parts: Sequence[str],
+    spec: str,
     enough: int,
 ) -> int:
-    """How many videos a split has to draw from, counted up to `enough`; from a selection, or from all clips if None."""
+    """How many videos a split has to draw from, counted up to `enough`: from a selection, or if it is None from all
+    clips of a clip spec."""
     found: set[str] = set()
     shared = shared_splits(workspace, splitting, parts) if selection is None else {}
     for part in parts:
         if selection is None:
-            splits = part_splits(workspace, part, splitting, shared, only_kept=True)
+            splits = part_splits(workspace, part, splitting, shared, kept_by=spec)
             found.update(video for video, other in splits.items() if other == split)
         else:
             rows = workspace.read(f"selections/{selection}", part, SELECTIONS, ["video_id", "kept", "split"])
@@ -126,10 +129,10 @@ def describe(clips: ClipSet) -> dict[str, Any]:
 
 
 def _load(
-    workspace: Workspace, splits: Sequence[str], read: Callable[[str], pa.Table], parts: Sequence[str]
+    workspace: Workspace, folder: str, splits: Sequence[str], read: Callable[[str], pa.Table], parts: Sequence[str]
 ) -> list[ClipSet]:
     """The clips of each split, among the rows that `read` returns for each part, in the order of the parts."""
     with concurrent.futures.ThreadPoolExecutor(NUM_READERS) as pool:
         rows = pa.concat_tables(pool.map(read, parts))
     of_split = [rows.filter(pc.equal(rows["split"], split)).drop_columns("split") for split in splits]
-    return [ClipSet(workspace, CLIPS_FOLDER, clips) for clips in of_split]
+    return [ClipSet(workspace, folder, clips) for clips in of_split]
