@@ -18,14 +18,12 @@ from jobs.train import Workers, train_model
 
 # Of every stage that has settings of its own.
 FOLDERS = (
-    *(
-        "clips/base",
-        "models/coincidence",
-        "labels/base",
-        "duplicates/default",
-        "selections/default",
-        "mixtures/default",
-    ),
+    "clips/base",
+    "models/coincidence",
+    "labels/base",
+    "duplicates/default",
+    "selections/default",
+    "mixtures/default",
     "models/separation",
 )
 

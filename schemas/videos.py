@@ -50,8 +50,8 @@ class VideoRow(TypedDict):
     height: Annotated[int | None, "coded height", "pixels", pa.int32()]
     pixel_format: Annotated[str | None, "how the codec stores a pixel, such as yuv420p10le"]
     frame_rate_hz: Annotated[float | None, "average frame rate the container states", "Hz"]
-    video_codec: Annotated[str | None, "codec of the first real video stream"]
-    audio_codec: Annotated[str | None, "codec of the first audio stream"]
+    video_codec: Annotated[str | None, "codec of the picture that was decoded"]
+    audio_codec: Annotated[str | None, "codec of the sound that was decoded"]
     audio_rate_hz: Annotated[int | None, "its sample rate", "Hz", pa.int32()]
     audio_layout: Annotated[str | None, "its channels: mono, stereo, 5.1(side), ..."]
     license: Annotated[str | None, "licence as the collection states it"]
@@ -61,7 +61,7 @@ class VideoRow(TypedDict):
     content_hash: Annotated[str | None, "sha256 of the file, in hex; null if it could not be read"]
     num_clips: Annotated[int, "clips planned from it, kept or not", pa.int32()]
     outcome: Annotated[str, f"kept, or why no clip came of it: {', '.join(REJECTED)}"]
-    detail: Annotated[str | None, "the decoder's last words, or what was found and expected"]
+    detail: Annotated[str | None, "the decoder's last messages, or what was found and expected"]
 
 
 VIDEOS = table_schema("videos", version=3, row=VideoRow, partitions={"spec": "the clip spec that it was cut by"})

@@ -60,7 +60,7 @@ class RayInOneProcess(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
-        return "ray" if "ray_session" in Path(module).read_text() else module
+        return "ray" if "ray_session" in (Path(__file__).parent.parent / module).read_text() else module
 
 
 @pytest.hookimpl(optionalhook=True)

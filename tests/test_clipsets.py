@@ -4,11 +4,14 @@ import pyarrow as pa
 import pytest
 from conftest import World
 
+from pipeline.clip_specs import ClipSpec
+from pipeline.clips.cutting import ShardingConfig
+from pipeline.clips.sharding import ShardPart
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
 from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
-from pipeline.training.clipsets import count_videos, load_clips
+from pipeline.training.clipsets import count_videos, load_clips, load_splits
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.selections import SELECTIONS
@@ -30,6 +33,17 @@ def test_a_split_holds_the_kept_clips_of_its_videos_and_no_others(split: str, wo
     clips = load_split(world.workspace, split, SplittingConfig())
     assert sorted(set(clips.rows["video_id"].to_pylist())) == sorted(world.video_ids[split])
     assert len(clips) == 4 * len(world.video_ids[split])
+
+
+def test_clips_of_another_spec_are_drawn_by_its_name(workspace: Workspace) -> None:
+    spec = ClipSpec(clip_s=4.0, hop_s=4.0, frame_height=16, frame_width=16)
+    ShardPart(workspace, {"events": spec}, ShardingConfig())("00000")
+    (clips,) = load_splits(workspace, ("train",), SplittingConfig(), ["00000"], "events")
+    base = load_splits(workspace, ("train",), SplittingConfig(), ["00000"])[0]
+    assert len(clips) == clips.num_videos == base.num_videos  # one of 4 s in 5 s
+    assert all(name.endswith("_events") for name in clips.rows["clip_id"].to_pylist())
+    assert clips.read(0).frames.shape == (4, 3, 16, 16)
+    assert count_videos(workspace, "train", None, SplittingConfig(), ["00000"], "events", 99) == clips.num_videos
 
 
 def test_a_clip_that_was_not_cut_is_in_no_set(workspace: Workspace) -> None:

@@ -16,6 +16,7 @@ from cluster.faults import MAX_TRAINING_FAILURES, PartError
 from cluster.training import RayContext, cpus_per_worker, fit
 from jobs import train
 from jobs.console.session import open_session
+from pipeline.errors import ConfigError
 from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.fields import from_rows
@@ -116,6 +117,16 @@ def test_a_crowd_of_workers_is_refused_with_how_many_fit_unless_nodes_join_on_de
     with pytest.raises(ConnectionError, match=re.escape(f"--workers {count}: each needs {room}")):
         cpus_per_worker(nodes, count, is_growing=False)
     assert cpus_per_worker(nodes, count, is_growing=True) == 1
+
+
+def test_a_learner_reads_the_clips_that_it_names(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace.begin(CLIPS_FOLDER, {}, {})
+    monkeypatch.setattr("pipeline.learners.coincidence.CoincidenceLearner.clip_spec", "events")
+    with pytest.raises(ConfigError, match="clips/events"):
+        train.train_model(open_session(workspace.root, "tiny"), "coincidence", workers=0)
+    monkeypatch.setattr("pipeline.learners.separation.SeparationLearner.clip_spec", "events")
+    with pytest.raises(ConfigError, match="reads a selection of clips/events; selections are of clips/base alone"):
+        train.train_model(open_session(workspace.root, "tiny"), "separation", workers=0)
 
 
 @pytest.mark.parametrize("left", [0, 1, 2])

@@ -112,13 +112,13 @@ class SpecCutting:
             yield self._clip(self._next)
         # at the same point however fast the decoder is: the rest need not be read
         if self._next is None and min(self._sound_end_s(), self._frames.last_s) >= self.last_end_s:
-            self.is_done, self._info = True, dataclasses.replace(info)  # without the decoder's last words
+            self.is_done, self._info = True, dataclasses.replace(info)  # without the decoder's last messages
 
     def finish(self, info: MediaInfo, error: ClipError | None) -> Iterator[Clip]:
         """The clips that end with the video, and a row for each span that it does not reach.
 
         Args:
-            info: what the container states, and the decoder's last words.
+            info: what the container states, and the decoder's last messages.
             error: why decoding ended before the video did, if so: what was decoded before is still good.
         """
         if not self.is_done:

@@ -30,7 +30,7 @@ PADDING = "v" * 700
 
 @dataclass(frozen=True, slots=True)
 class Pipes:
-    """File descriptors of the child, beside stdout for the sound and stderr: one of each kind per clip spec."""
+    """File descriptors of the child, beside stdout for the sound and stderr; of frames and gaps one per clip spec."""
 
     sound_times: int
     sound_lengths: int

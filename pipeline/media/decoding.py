@@ -42,7 +42,7 @@ from pipeline.media.streams import Frame, Gaps, PlacedSound, TimedFrames
 
 MAX_DURATION_S = 12 * 3600.0
 CHUNK_BYTES = 2**20
-# Between reads: the child writes 100 to 300 short lines per second of video, and each would wake this process.
+# Between reads: the child writes a line for each frame, and each would wake this process.
 PAUSE_S = 0.002
 SIGNALLED = 255  # ffmpeg's exit code after a signal that ends it: SIGXCPU, no other is sent to it
 

@@ -26,7 +26,7 @@ from pipeline.storage.localfiles import Skipped, matches, scratch, unfinished
 
 S3 = "s3://"
 PUBLIC_BUCKETS = {"multimedia-commons": "us-west-2"}  # bucket -> region: open to anybody, the media of YFCC100M
-# boto repeats a request, not a body that breaks off: that many requests per file, with 0.5, 1, 2 and 4 s between them.
+# boto repeats a request, not a body that breaks off: that many requests per file, at most 0.5, 1, 2 and 4 s apart.
 READ_ATTEMPTS = 5
 FIRST_WAIT_S = 0.5
 CHUNK_BYTES = 2**20
