@@ -13,10 +13,9 @@ import ffmpeg
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.media.frame_buffer import TICK_SLACK_S
-from pipeline.media.sandbox import DEMUXERS, MAX_PIXELS, ffmpeg_path
+from pipeline.media.sandbox import DEMUXERS, MAX_PIXELS, compile_command
 from pipeline.media.stream_choice import StreamChoice
 
-INPUT = "file:input"
 MAX_STREAMS = 64  # a real file has 2 to 30 (languages, subtitles, a phone's metadata); each costs memory
 MAX_BLOCK_BYTES = 2**30  # one allocation of the child
 # Writes a line per frame: its time in the stream's time base as `pts`.
@@ -56,7 +55,7 @@ def decode_command(
         found = [_gap_filters(spec, times) for spec, times in zip(specs, pipes.gaps, strict=True)]
         filters = [f"split[all][shown];[all]{gaps};[shown]{each}" for gaps, each in zip(found, filters, strict=True)]
     source = ffmpeg.input(
-        INPUT,
+        "file:input",
         protocol_whitelist="file",
         format_whitelist=DEMUXERS,
         max_streams=MAX_STREAMS,
@@ -87,8 +86,7 @@ def decode_command(
         "-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info", "-filter_threads", "1",
         "-max_alloc", str(MAX_BLOCK_BYTES),
     )  # fmt: skip
-    # the path comes last, because ffmpeg-python cannot hold one that is not UTF-8
-    return [f"file:{path}" if argument == INPUT else argument for argument in command.compile(cmd=ffmpeg_path())]
+    return compile_command(command, {"input": path})
 
 
 def _sound_filters(spec: ClipSpec, choice: StreamChoice, pipes: Pipes) -> str:

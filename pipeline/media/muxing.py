@@ -9,7 +9,7 @@ from typing import Any
 import ffmpeg
 
 from pipeline.errors import ClipError
-from pipeline.media.sandbox import DEMUXERS, MAX_PIXELS, ffmpeg_child, ffmpeg_path
+from pipeline.media.sandbox import DEMUXERS, MAX_PIXELS, compile_command, ffmpeg_child
 from pipeline.media.stream_choice import StreamChoice
 
 LOG_BYTES = 500
@@ -48,19 +48,19 @@ def mux_command(video: Path, choice: StreamChoice, sounds: list[Path], made: lis
     """
     limits = {"protocol_whitelist": "file,pipe", "threads": 1}
     jump = {"dts_delta_threshold": choice.max_jump_s}
-    source = ffmpeg.input(f"file:{video}", format_whitelist=DEMUXERS, max_pixels=MAX_PIXELS, **limits, **jump)
+    source = ffmpeg.input("file:video", format_whitelist=DEMUXERS, max_pixels=MAX_PIXELS, **limits, **jump)
     picture: dict[str, Any] = {"vcodec": "copy"}
     if not copy:  # H.264 in 4:2:0 wants even sides
         picture = {"vcodec": "libx264", "pix_fmt": "yuv420p", "vf": "scale=trunc(iw/2)*2:trunc(ih/2)*2", "crf": 20}
     # An MPEG-TS begins at the first of the streams in use: without its sound, a late picture would move to the front.
     outputs = [ffmpeg.output(source[choice.sound], "-", format="null", acodec="copy")]
-    for sound, path in zip(sounds, made, strict=True):
-        track = ffmpeg.input(f"file:{sound}", format="flac", **limits)
+    for number in range(len(made)):
+        track = ffmpeg.input(f"file:sound{number}", format="flac", **limits)
         outputs.append(
             ffmpeg.output(
                 source[choice.picture],
                 track["a:0"],
-                f"file:{path}",
+                f"file:made{number}",
                 format="mp4",
                 acodec="aac",
                 movflags="+faststart",
@@ -68,7 +68,10 @@ def mux_command(video: Path, choice: StreamChoice, sounds: list[Path], made: lis
             )
         )
     command = ffmpeg.merge_outputs(*outputs).global_args("-hide_banner", "-nostdin", "-nostats", "-v", "error", "-y")
-    return command.compile(cmd=ffmpeg_path())
+    paths = {
+        f"{name}{number}": path for name, of in (("sound", sounds), ("made", made)) for number, path in enumerate(of)
+    }
+    return compile_command(command, {"video": video, **paths})
 
 
 def _run(command: list[str], limit_s: float, max_bytes: int) -> str | None:

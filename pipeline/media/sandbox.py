@@ -10,8 +10,9 @@ import os
 import resource
 import signal
 import subprocess
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
 
 import imageio_ffmpeg
 
@@ -42,6 +43,15 @@ def ffmpeg_path() -> str:
         return imageio_ffmpeg.get_ffmpeg_exe()
     except RuntimeError:  # no binary for this platform in the wheel, and none on the PATH
         raise ConfigError("no ffmpeg found. Install ffmpeg, or set EARSHOT_FFMPEG to its path.") from None
+
+
+def compile_command(stream: Any, paths: Mapping[str, Path]) -> list[str]:
+    """The command of an ffmpeg-python stream, with the paths put in where `file:<name>` stands for one.
+
+    They are put in last, because ffmpeg-python cannot hold one that is not UTF-8.
+    """
+    named = {f"file:{name}": f"file:{path.absolute()}" for name, path in paths.items()}
+    return [named.get(argument, argument) for argument in stream.compile(cmd=ffmpeg_path())]
 
 
 @contextlib.contextmanager
