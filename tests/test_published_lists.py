@@ -57,6 +57,11 @@ def test_a_list_is_whole_if_it_has_as_many_rows_as_were_published(num_rows: int,
     assert len(read(tmp_path / "mine.csv", header + SAMPLE * num_rows)) == num_rows
 
 
+def test_a_list_is_known_by_its_first_rows_whatever_their_size(tmp_path: Path) -> None:
+    (tmp_path / "clips.csv").write_text(f"{'x' * 200_000}.mp4,0,5\n")
+    assert is_list("clips.csv", tmp_path / "clips.csv")
+
+
 def test_a_list_streams(tmp_path: Path) -> None:
     (tmp_path / "clips.csv").write_text(SAMPLE + "x" * 300_000)  # what follows could not be read
     assert next(read_list("here", "clips.csv", tmp_path / "clips.csv")) == (PATHS[0], 12.0, 17.0)
@@ -74,7 +79,8 @@ def test_a_list_streams(tmp_path: Path) -> None:
         ("a.mp4,nan,5\n", "row 1: nan s to 5 s"),
         (",0,5\n", "row 1: no path"),
         ("a.mp4,0,5,b.mp4,0,5\n", "a list of mixtures of mixtures"),
-        ("a.mp4,0,5\n" + "x" * 200_000, "after row 1: not a CSV file"),
+        ("a.mp4,0,5\n" + "x" * 200_000, "row 2: 1 columns, expected path, start, end"),
+        ('a.mp4,0,5\n"b.mp4,0,5\n', "after row 1: not a CSV file in UTF-8 (a quote in the row that begins in line 2"),
     ],
 )
 def test_a_wrong_row_is_refused_by_its_number(text: str, says: str, tmp_path: Path) -> None:

@@ -142,6 +142,28 @@ def test_embedded_media_is_not_read(tmp_path: Path, capfd: pytest.CaptureFixture
     assert "list.parquet: large, not carried: 'clip'" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_values_of_more_than_10_kb_are_not_carried_and_said_once(
+    suffix: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    transcripts = ["x" * 10_000, "x" * 10_001, "\u00fc" * 5001, "x" * 200_000] + ["short"] * 96
+    uris = [f"{number}.mp4" for number in range(100)]
+    if suffix == "csv":
+        text = "".join(f"{uri},{text},T\n" for uri, text in zip(uris, transcripts, strict=True))
+        (tmp_path / "list.csv").write_text(f"uri,transcript,title\n{text}")
+    else:
+        pq.write_table(
+            pa.table({"uri": uris, "transcript": transcripts, "title": ["T"] * 100}), tmp_path / "list.parquet"
+        )
+    extras = [json.loads(row["extra"] or "") for row in list_videos(str(tmp_path / f"list.{suffix}"))]
+    assert extras[0] == {"transcript": "x" * 10_000, "title": "T"}
+    assert extras[1:4] == [{"title": "T"}] * 3
+    assert extras[4:] == [{"transcript": "short", "title": "T"}] * 96
+    says = f"list.{suffix}, row 2: 'transcript' has values of more than 10000 bytes: these are not carried.\n"
+    err = capfd.readouterr().err
+    assert err.count("not carried") == err.count(says) == 1
+
+
 @pytest.mark.parametrize(("start_s", "expected"), [(float("nan"), spans((0, 5))), (1.5, spans((1.5, 5)))])
 def test_nan_is_a_gap(start_s: float, expected: list[dict[str, Any]], tmp_path: Path) -> None:
     pq.write_table(pa.table({"uri": ["a.mp4"], "start_s": [start_s], "end_s": [5.0]}), tmp_path / "list.parquet")

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.collection.csv_rows import csv_rows
 from pipeline.errors import ConfigError
 from schemas.videos import SPLITS
 
@@ -51,8 +52,8 @@ def is_list(uri: str, path: Path) -> bool:
     """
     if not uri.endswith(".csv"):
         return False
-    with contextlib.suppress(UnicodeDecodeError, csv.Error), path.open(encoding="utf-8-sig", newline="") as file:
-        first, second = (*itertools.islice(csv.reader(file), 2), [], [])[:2]
+    with contextlib.suppress(UnicodeDecodeError, csv.Error), contextlib.closing(csv_rows(path)) as rows:
+        first, second = (*itertools.islice(rows, 2), [], [])[:2]
         is_table = not {"uri", "start_s", "end_s"}.isdisjoint(first)
         return not is_table and (posixpath.basename(uri) in ROWS or _is_clip(first) or _is_clip(second))
     return False
@@ -92,29 +93,28 @@ def read_list(where: str, uri: str, path: Path) -> Iterator[tuple[str, float, fl
         raise _mixtures(where)
     index, num_rows = 0, 0
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for index, row in enumerate(csv.reader(file)):
-                if not row:
+        for index, row in enumerate(csv_rows(path)):
+            if not row:
+                continue
+            if len(row) >= 6:
+                raise _mixtures(where)
+            if len(row) != 3:
+                raise ConfigError(f"{where}, row {index + 1}: {len(row)} columns, expected path, start, end.")
+            try:
+                start_s, end_s = float(row[1]), float(row[2])
+            except ValueError:
+                if index == 0:  # a header
                     continue
-                if len(row) >= 6:
-                    raise _mixtures(where)
-                if len(row) != 3:
-                    raise ConfigError(f"{where}, row {index + 1}: {len(row)} columns, expected path, start, end.")
-                try:
-                    start_s, end_s = float(row[1]), float(row[2])
-                except ValueError:
-                    if index == 0:  # a header
-                        continue
-                    raise ConfigError(f"{where}, row {index + 1}: {row[1:]}, expected two numbers.") from None
-                if not row[0]:
-                    raise ConfigError(f"{where}, row {index + 1}: no path. Give one, or remove the row.")
-                if not 0 <= start_s < end_s < math.inf:
-                    raise ConfigError(
-                        f"{where}, row {index + 1}: {start_s:g} s to {end_s:g} s, expected a start of 0 or more and an "
-                        "end after it."
-                    )
-                num_rows += 1
-                yield row[0], start_s, end_s
+                raise ConfigError(f"{where}, row {index + 1}: {row[1:]}, expected two numbers.") from None
+            if not row[0]:
+                raise ConfigError(f"{where}, row {index + 1}: no path. Give one, or remove the row.")
+            if not 0 <= start_s < end_s < math.inf:
+                raise ConfigError(
+                    f"{where}, row {index + 1}: {start_s:g} s to {end_s:g} s, expected a start of 0 or more and an "
+                    "end after it."
+                )
+            num_rows += 1
+            yield row[0], start_s, end_s
     except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{where}, after row {index + 1}: not a CSV file in UTF-8 ({error}).") from error
     if num_rows != ROWS.get(name, num_rows):

@@ -8,6 +8,7 @@ column was taken for which, what is carried and what cannot be.
 import contextlib
 import csv
 import datetime
+import json
 import math
 import sys
 import urllib.parse
@@ -18,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.collection.csv_rows import csv_rows
 from pipeline.errors import ConfigError
 from pipeline.storage import files
 
@@ -33,7 +35,8 @@ NAMES = {
 }
 SUFFIXES = (".csv", ".parquet")
 BATCH_ROWS = 10_000  # of a Parquet table in memory at once
-LARGE_BYTES = 10_000  # a row, of a column that is not read
+LARGE_BYTES = 10_000  # a value that is not carried, or the mean of a Parquet column that is not read
+MAX_BYTES = 1 << 17  # a value of one of NAMES
 MAX_NAMED = 10  # columns in a message
 
 
@@ -135,20 +138,35 @@ def _named(given: dict[str, Any], columns: dict[str, str], where: str, said: set
     row = {column: _value(given.pop(name), name, where) for column, name in columns.items()}
     extra = {}
     for name, value in given.items():
-        if isinstance(value, bytes) and _text(value) is None:
-            if name not in said:
-                said.add(name)
-                print(f"{where}: {name!r} holds bytes that are no text: not carried.", file=sys.stderr, flush=True)
-        elif (kept := _json(value)) not in (None, ""):
+        kept = _json(value)
+        if kept is None and isinstance(value, bytes):
+            _say_left_out(f"{name!r} holds bytes that are no text: not carried.", where, said)
+        elif _size_bytes(kept) > LARGE_BYTES:
+            _say_left_out(f"{name!r} has values of more than {LARGE_BYTES} bytes: these are not carried.", where, said)
+        elif kept not in (None, ""):
             extra[name] = kept
     return row | {"extra": extra}
+
+
+def _say_left_out(message: str, where: str, said: set[str]) -> None:
+    """Print once what is not carried of a column, with the first row of which that is true."""
+    if message not in said:
+        said.add(message)
+        print(f"{where}: {message}", file=sys.stderr, flush=True)
+
+
+def _size_bytes(value: Any) -> int:
+    """Bytes of a text, list or dict as JSON has it, without the quotes; 0 for a number."""
+    if isinstance(value, list | dict):
+        value = json.dumps(value, ensure_ascii=False)
+    return len(value.encode()) if isinstance(value, str) else 0
 
 
 def _value(value: Any, name: str, where: str) -> Any:
     """A value of one of NAMES: text or a number.
 
     Raises:
-        ConfigError: it is neither, or bytes that are no text.
+        ConfigError: it is neither, bytes that are no text, or larger than MAX_BYTES.
     """
     if value == "":
         return None
@@ -157,6 +175,11 @@ def _value(value: Any, name: str, where: str) -> Any:
     found = _json(value)
     if (found is None and isinstance(value, bytes)) or isinstance(found, list | dict):
         raise ConfigError(f"{where}: {name} is {str(value)[:80]!r}, expected text or a number.")
+    if _size_bytes(found) > MAX_BYTES:
+        raise ConfigError(
+            f"{where}: {name} has {_size_bytes(found)} bytes, expected {MAX_BYTES} or less. Mend the row, or give the "
+            "column another name."
+        )
     return found
 
 
@@ -185,14 +208,13 @@ def _json(value: Any) -> Any:
 def _csv_rows(path: Path, where: str) -> Iterator[list[Any]]:
     """The header and the rows of a CSV as text: no type is guessed, so the id 007 does not become 7."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file)
-            header = next(lines, [])
-            yield header
-            for index, row in enumerate(filter(None, lines)):
-                if len(row) != len(header):
-                    raise ConfigError(f"{where}, row {index + 1}: {len(row)} columns, expected {len(header)}.")
-                yield row
+        lines = csv_rows(path)
+        header = next(lines, [])
+        yield header
+        for index, row in enumerate(filter(None, lines)):
+            if len(row) != len(header):
+                raise ConfigError(f"{where}, row {index + 1}: {len(row)} columns, expected {len(header)}.")
+            yield row
     except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{where}: not a readable table ({error}).") from error
 

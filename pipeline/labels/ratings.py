@@ -11,6 +11,7 @@ A rater may judge a span only once: otherwise three raters without names would c
 are kept as columns: 600 000 of them take 18 MB, and 500 MB as Python objects.
 """
 
+import contextlib
 import csv
 import posixpath
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from pipeline.collection.csv_rows import csv_rows
 from pipeline.collection.published_lists import NUM_RATERS, list_verdict, read_list
 from pipeline.errors import ConfigError
 from pipeline.hashing import hash_bytes
@@ -163,8 +165,8 @@ def _header(path: Path, is_parquet: bool, here: str) -> list[str]:
         if is_parquet:
             with path.open("rb") as file:
                 return pq.read_schema(file).names
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            return next(filter(None, csv.reader(text)), [])
+        with contextlib.closing(csv_rows(path)) as rows:
+            return next(filter(None, rows), [])
     except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(here, error) from error
 
