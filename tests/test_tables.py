@@ -57,6 +57,26 @@ def test_a_column_of_the_exact_name_goes_before_another_usual_one_which_is_carri
     assert "takes 'creator' as author; carries 'url' in `extra`" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("header", ["url,{}", "{},url"])
+@pytest.mark.parametrize("name", ["path", "file_path", "file", "file_name", "filename", "video"])
+def test_a_file_goes_before_the_page_that_it_was_downloaded_from(header: str, name: str, tmp_path: Path) -> None:
+    values = {"url": "https://youtube.com/x", name: "a.mp4"}
+    columns = header.format(name)
+    text = f"{columns}\n{','.join(values[column] for column in columns.split(','))}\n"
+    (row,) = list_videos(table_of(tmp_path, text))
+    assert row["uri"] == f"{tmp_path}/a.mp4"
+    assert json.loads(row["extra"] or "") == {"url": "https://youtube.com/x"}
+
+
+def test_a_url_alone_is_the_address_and_refused_where_no_store_can_read_it(tmp_path: Path) -> None:
+    assert [row["uri"] for row in list_videos(table_of(tmp_path, "url\ns3://b/a.mp4\nc.mp4\n"))] == [
+        "s3://b/a.mp4",
+        f"{tmp_path}/c.mp4",
+    ]
+    with pytest.raises(ConfigError, match=r"row 1: https://youtube.com/x; expected a path, file:// or s3://"):
+        list_videos(table_of(tmp_path, "url\nhttps://youtube.com/x\n"))
+
+
 def test_other_columns_are_carried_as_json_and_values_that_differ_between_rows_as_a_list(tmp_path: Path) -> None:
     columns = {
         "uri": ["a.mp4", "a.mp4", "b.mp4"],

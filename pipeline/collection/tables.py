@@ -23,9 +23,10 @@ from pipeline.collection.csv_rows import csv_rows
 from pipeline.errors import ConfigError
 from pipeline.storage import files
 
-# Usual names of each column; where a table has several of them, the first counts and the others are carried.
+# Usual names of each column; where a table has several of them, the first counts and the others are carried. `url` is
+# the last: beside another it is the page that a downloaded video is from.
 NAMES = {
-    "uri": ("uri", "path", "file_path", "file", "file_name", "filename", "url", "video"),
+    "uri": ("uri", "path", "file_path", "file", "file_name", "filename", "video", "url"),
     "video_id": ("video_id",),
     "start_s": ("start_s", "start_seconds", "start"),
     "end_s": ("end_s", "end_seconds", "end"),
