@@ -1,4 +1,4 @@
-"""Tables: columns by their usual names, the others carried, and what Spark writes."""
+"""Tables: columns by their usual names, and the others carried."""
 
 import datetime
 import decimal
@@ -13,10 +13,9 @@ import pytest
 
 from pipeline.collection.listing import list_videos
 from pipeline.errors import ConfigError
-from pipeline.storage import files
 from schemas.fields import from_rows
 from schemas.videos import COLLECTION
-from tests.helpers.collections import fill, spans, table_of
+from tests.helpers.collections import spans, table_of
 
 
 def test_strings_of_parquet_without_the_mark_of_strings_are_text(tmp_path: Path) -> None:
@@ -101,32 +100,6 @@ def test_bytes_that_are_no_text_are_said_not_to_be_carried(tmp_path: Path, capfd
     pq.write_table(pa.table(columns), tmp_path / "list.parquet")
     assert [row["extra"] for row in list_videos(str(tmp_path / "list.parquet"))] == [None, None]
     assert capfd.readouterr().err.count("'thumbnail' holds bytes that are no text: not carried") == 1
-
-
-@pytest.mark.parametrize("place", ["local", "s3"])
-def test_a_folder_of_parquet_files_as_spark_writes_it_is_one_table(place: str, tmp_path: Path, s3_bucket: str) -> None:
-    folder = str(tmp_path) if place == "local" else f"{s3_bucket}/{tmp_path.name}"
-    for number, (name, uris) in enumerate((("split=train", ["a.mp4", "b.mp4"]), ("split=test", ["c.mp4"]))):
-        with files.building(f"{folder}/list/{name}/part-{number:05d}.snappy.parquet") as path:
-            pq.write_table(pa.table({"uri": uris, "licence": ["CC0"] * len(uris)}), path)
-    for name in ("_SUCCESS", "._SUCCESS.crc", "_metadata"):
-        files.commit_bytes(f"{folder}/list/{name}", b"x")
-    rows = list(list_videos(f"{folder}/list"))
-    found = [(row["uri"], row["split"], row["license"]) for row in rows]
-    names = [("c.mp4", "test"), ("a.mp4", "train"), ("b.mp4", "train")]
-    assert found == [(f"{folder}/{name}", split, "CC0") for name, split in names]
-    assert rows == list(list_videos(f"{folder}/list/"))
-
-
-def test_a_folder_of_videos_with_a_table_among_them_is_a_folder_of_videos(tmp_path: Path) -> None:
-    fill(tmp_path, ["a.parquet", "b.mp4"])
-    assert [row["uri"] for row in list_videos(str(tmp_path))] == [f"{tmp_path}/a.parquet", f"{tmp_path}/b.mp4"]
-
-
-def test_a_delta_table_is_refused_because_its_files_hold_deleted_rows(tmp_path: Path) -> None:
-    fill(tmp_path, ["_delta_log/0.json", "part-0.parquet"])
-    with pytest.raises(ConfigError, match=r"a Delta table. Give an export"):
-        list(list_videos(str(tmp_path)))
 
 
 def test_a_table_with_start_s_is_no_published_list(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """A collection -> one row per video, each with a stable id.
 
-A collection is a folder, an s3:// prefix, a table (`tables.py`) or a published clip list (`published_lists.py`). A
-video is its resolved address (`addresses.py`): rows of a table that spell one address in several ways, or have one
-`video_id`, are one video with several spans (`merging.py`).
+A collection is a folder, an s3:// prefix, a table (`table_files.py`, `tables.py`) or a published clip list
+(`published_lists.py`). A video is its resolved address (`addresses.py`): rows of a table that spell one address in
+several ways, or have one `video_id`, are one video with several spans (`merging.py`).
 
 A video's id depends only on its address below the collection, so it stays when the collection moves. Files and folders
 whose names begin with a dot are left out: trash, snapshots and versions. A link to a folder, a link to nowhere or a
@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from pipeline.collection.addresses import Resolver
 from pipeline.collection.merging import Listed, group_list, group_table, video_id
 from pipeline.collection.published_lists import MEDIA, SPLIT_OF, is_list, read_list
-from pipeline.collection.tables import SUFFIXES, find_tables, table_rows
+from pipeline.collection.table_files import SUFFIXES, find_tables
+from pipeline.collection.tables import table_rows
 from pipeline.errors import ConfigError
 from pipeline.storage import files
 from pipeline.storage.layout import SETTINGS_FILE
@@ -93,9 +94,14 @@ def _from_files(collection: str, root: str | None) -> Iterator[CollectionRow]:
 
 def _from_table(collection: str, uris: list[str], media: str | None) -> Iterator[CollectionRow]:
     where, is_published = f"collection {collection}", False
-    if len(uris) == 1:
+    if uris[0].endswith(".csv"):
         with files.local_copy(uris[0]) as path:
             is_published = is_list(uris[0], path)
+    if is_published and len(uris) > 1:
+        raise ConfigError(
+            f"{where}: {len(uris)} files, of which {posixpath.basename(uris[0])} is a list of path, start, end without "
+            "names of columns; expected one list, or a table. Give one of the files, or name the columns in each."
+        )
     base = media or (MEDIA if is_published else posixpath.dirname(files.absolute(collection)))
     resolve = Resolver(files.absolute(base, follow_links=True))
     if is_published:

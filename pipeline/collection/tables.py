@@ -1,11 +1,10 @@
 """The rows of a collection's table, by the names that Earshot has for their columns.
 
-A table is CSV, Parquet, or a folder of Parquet files as Spark writes it. Columns are taken by their usual names
-(NAMES), whatever their case. Other columns are carried along as one JSON object, and messages on stderr say which
-column was taken for which, what is carried and what cannot be.
+A table is CSV or Parquet, in one file or several (`table_files.py`). Columns are taken by their usual names (NAMES),
+whatever their case. Other columns are carried along as one JSON object, and messages on stderr say which column was
+taken for which, what is carried and what cannot be.
 """
 
-import contextlib
 import csv
 import datetime
 import json
@@ -34,38 +33,10 @@ NAMES = {
     "author": ("author", "creator", "uploader"),
     "split": ("split",),
 }
-SUFFIXES = (".csv", ".parquet")
 BATCH_ROWS = 10_000  # of a Parquet table in memory at once
 LARGE_BYTES = 10_000  # a value that is not carried, or the mean of a Parquet column that is not read
 MAX_BYTES = 1 << 17  # a value of one of NAMES
 MAX_NAMED = 10  # columns in a message
-
-
-def find_tables(collection: str) -> list[str]:
-    """The files of a table: itself, or those of a folder that holds nothing but Parquet; [] for videos.
-
-    Files whose names begin with `.` or `_`, such as `_SUCCESS`, count for nothing.
-
-    Raises:
-        ConfigError: a folder with a Delta log, whose Parquet files are not all of the table.
-    """
-    if collection.endswith(SUFFIXES) and files.exists(collection):
-        return [collection]
-    if not files.store_at(collection).has_folder(collection):
-        return []
-    found: list[str] = []
-    folder = files.absolute(collection, follow_links=True)
-    with contextlib.suppress(PermissionError):  # the listing of the videos says so
-        for entry in files.list_files(folder, skipped=files.Skipped()):
-            names = files.relative(entry.uri, folder).split("/")
-            if names[0] == "_delta_log":
-                raise ConfigError(f"collection {collection}: a Delta table. Give an export of it as Parquet or CSV.")
-            if any(name.startswith("_") for name in names):
-                continue
-            if not entry.uri.endswith(".parquet"):
-                return []
-            found.append(entry.uri)
-    return found
 
 
 def table_rows(collection: str, uris: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -82,6 +53,8 @@ def table_rows(collection: str, uris: Iterable[str]) -> Iterator[tuple[str, dict
         with files.local_copy(uri) as path:
             rows = _parquet_rows(path, where) if uri.endswith(".parquet") else _csv_rows(path, where)
             header = next(rows)
+            if not header and uri != collection:  # Spark writes an empty file for a part without rows
+                continue
             constants = _constants(uri, collection)
             columns = _columns([*header, *constants], where)
             _say(where, columns, [*header, *constants], said)
