@@ -177,6 +177,32 @@ def test_a_collection_that_moved_has_not_changed(tmp_path: Path) -> None:
     plan(workspace, str(fill(tmp_path / "here", ["a.mp4"])), CollectingConfig())
     planned = plan(workspace, str(fill(tmp_path / "there", ["a.mp4"])), CollectingConfig())
     assert (planned.num_new, planned.changed) == (0, ())
+    assert (planned.num_elsewhere, planned.elsewhere) == (1, (f"{tmp_path}/here/a.mp4", f"{tmp_path}/there/a.mp4"))
+
+
+def test_an_unrelated_table_of_the_same_names_is_reported_as_elsewhere(tmp_path: Path) -> None:
+    workspace, config = Workspace(str(tmp_path / "workspace")), CollectingConfig()
+    for name, num_videos in (("A", 3), ("B", 5)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "list.csv").write_text("uri\n" + "".join(f"clip_{i}.mp4\n" for i in range(num_videos)))
+    for _ in range(2):
+        planned = plan(workspace, str(tmp_path / "A" / "list.csv"), config)
+        assert (planned.num_elsewhere, planned.elsewhere) == (0, None)
+    for num_new in (2, 0):  # for as long as it is so
+        planned = plan(workspace, str(tmp_path / "B" / "list.csv"), config)
+        assert (planned.num_new, planned.changed, planned.gone) == (num_new, (), ())
+        assert planned.num_elsewhere == 3
+        assert planned.elsewhere == (f"{tmp_path}/A/clip_0.mp4", f"{tmp_path}/B/clip_0.mp4")
+
+
+def test_a_video_that_is_listed_another_way_is_not_elsewhere(tmp_path: Path) -> None:
+    videos, workspace = fill(tmp_path / "videos", ["a.mp4", "b.mp4"]), Workspace(str(tmp_path / "workspace"))
+    plan(workspace, str(videos), CollectingConfig())
+    (tmp_path / "link").symlink_to(videos)
+    (tmp_path / "list.csv").write_text(f"uri\nlink/a.mp4\nfile://{videos}/./b.mp4\n")
+    for collection in (tmp_path / "list.csv", tmp_path / "link"):
+        planned = plan(workspace, str(collection), CollectingConfig())
+        assert (planned.num_new, planned.num_elsewhere, planned.gone) == (0, 0, ())
 
 
 # --- retries ---

@@ -54,6 +54,7 @@ TESTED_BY = {
     "pipeline.clips.cutting": "test_sharding",
     "pipeline.clips.samples": "test_tars",
     "pipeline.clips.loudness": "test_statistics",
+    "pipeline.collection.known_videos": "test_collecting",
     "pipeline.evaluation.evaluating": "test_learner_contract",
     "pipeline.media.decode_command": "test_decoding",
     "pipeline.media.sound_buffer": "test_frame_buffer",

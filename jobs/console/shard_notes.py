@@ -26,12 +26,19 @@ def format_cutting(counts: Mapping[str, float], elapsed_s: float) -> str:
 
 
 def print_notes(planned: "Planned", splits: "Splits") -> None:
-    """Name videos that have changed, that are gone from the collection, and that are copies of others."""
+    """Name videos that have changed, that are elsewhere or gone, and that are copies of others."""
     _say(
         planned.changed,
         "changed since they were listed first, and left as they were cut: {} videos (another file, or other spans)",
         " To cut one anew, give it another name.",
     )
+    if planned.elsewhere is not None:
+        then, now = map(printable, planned.elsewhere)
+        print(
+            f"shard: {planned.num_elsewhere} videos are at other addresses than when they were cut, such as {then}, "
+            f"now {now}: taken for moved, and left as they were cut. If they are other videos, use another root.",
+            file=sys.stderr,
+        )
     _say(planned.gone, "no longer in the collection, and kept as they were cut: {} videos")
     copies = [uri for group in splits.copies for uri in group]
     moved = f" {splits.num_moved} of them leave their prescribed split." if splits.num_moved else ""

@@ -12,11 +12,11 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.collection.known_videos import Known, Listing, hash_spans
 from pipeline.config import Count, config_dataclass
 from pipeline.errors import ConfigError, DataError, MissingError, did_you_mean
 from pipeline.storage import files
@@ -26,7 +26,7 @@ from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.outcomes import REJECTED
 from schemas.selections import SELECTIONS
-from schemas.videos import COLLECTION, VIDEOS, CollectionRow, Span
+from schemas.videos import COLLECTION, VIDEOS, CollectionRow
 
 # Requests in flight: an object store answers one in 30 ms, and 200 k videos have 2 500 parts.
 NUM_THREADS = 8
@@ -55,17 +55,11 @@ class Planned:
     either listing was a table."""
     gone: tuple[str, ...]
     """Addresses of known videos that the listing no longer has. They keep their clips."""
-
-
-class _Known(NamedTuple):
-    """A video as the workspace knows it."""
-
-    part: str
-    uri: str
-    size_bytes: int | None
-    revision: str | None
-    spans: int
-    """Hash of its spans, valid in this process: the spans of 4.8 M rows would take much memory."""
+    num_elsewhere: int
+    """Known videos whose address is another than the one they got their part with. A collection may move; but an id
+    depends on the address below the collection alone, so they may be other videos of the same names."""
+    elsewhere: tuple[str, str] | None
+    """The address then and now of the first of them."""
 
 
 def plan_parts(
@@ -96,39 +90,30 @@ def plan_parts(
     leaving: dict[str, set[str]] = collections.defaultdict(set)
     for video_id in again:
         leaving[known[video_id].part].add(video_id)
-    id_at = {before.uri: video_id for video_id, before in known.items()}
-    seen: set[str] = set()
-    changed: list[str] = []
-    is_related = not known
+    listing = Listing(known, again)
 
     def new_rows() -> Iterator[CollectionRow]:
-        nonlocal is_related
-        for row in videos:
-            if row["video_id"] not in known and (same := id_at.get(row["uri"])) and same not in seen:
-                row = row | {"video_id": same}  # listed another way: from a table instead of its folder
-            if row["video_id"] in seen:
-                raise ConfigError(f"{row['uri']}: two videos have the id {row['video_id']}. Give this one another.")
-            seen.add(row["video_id"])
-            before = known.get(row["video_id"])
-            is_related = is_related or before is not None
-            if before is None or row["video_id"] in again:
-                yield row
-            elif _has_changed(before, row):
-                changed.append(row["uri"])
+        yield from listing.new_rows(videos)
         for part, ids in sorted(leaving.items()):  # retried videos that are no longer listed
-            yield from _select(workspace.read(COLLECTION_FOLDER, part, COLLECTION), ids - seen).to_pylist()
+            yield from _select(workspace.read(COLLECTION_FOLDER, part, COLLECTION), ids - listing.seen).to_pylist()
 
-    _commit_parts(workspace, new_rows(), config.videos_per_part, len(parts), lambda: is_related)
-    gone = tuple(before.uri for video_id, before in known.items() if video_id not in seen)
-    if not is_related:
+    _commit_parts(workspace, new_rows(), config.videos_per_part, len(parts), lambda: listing.is_related)
+    gone = tuple(before.uri for video_id, before in known.items() if video_id not in listing.seen)
+    if not listing.is_related:
         raise ConfigError(
-            f"root {workspace.root}: none of its {len(known)} videos, such as {gone[0]}, is among the {len(seen)} of "
-            "this collection. A root holds one collection, which may grow: give the one that it was made from, a table "
-            "of both, or another root."
+            f"root {workspace.root}: none of its {len(known)} videos, such as {gone[0]}, is among the "
+            f"{len(listing.seen)} of this collection. A root holds one collection, which may grow: give the one that "
+            "it was made from, a table of both, or another root."
         )
     _take_out(workspace, leaving)
-    num_new = len(seen - known.keys())
-    return Planned(num_new=num_new, num_retried=len(again), changed=tuple(changed), gone=gone)
+    return Planned(
+        num_new=len(listing.seen - known.keys()),
+        num_retried=len(again),
+        changed=tuple(listing.changed),
+        gone=gone,
+        num_elsewhere=listing.num_elsewhere,
+        elsewhere=listing.elsewhere,
+    )
 
 
 def _whole_parts(workspace: Workspace) -> list[str]:
@@ -151,10 +136,10 @@ def _whole_parts(workspace: Workspace) -> list[str]:
     return parts[:num_whole]
 
 
-def _read_known(workspace: Workspace, parts: Sequence[str]) -> tuple[dict[str, _Known], dict[str, set[str]]]:
+def _read_known(workspace: Workspace, parts: Sequence[str]) -> tuple[dict[str, Known], dict[str, set[str]]]:
     """Every video's latest part and how it was listed; and by part, the videos that are in a later one too."""
     names = ["video_id", "uri", "size_bytes", "revision", "spans"]
-    known: dict[str, _Known] = {}
+    known: dict[str, Known] = {}
     moved: dict[str, set[str]] = collections.defaultdict(set)
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         tables = pool.map(lambda part: workspace.read(COLLECTION_FOLDER, part, COLLECTION, names), parts)
@@ -162,12 +147,12 @@ def _read_known(workspace: Workspace, parts: Sequence[str]) -> tuple[dict[str, _
             for row in table.to_pylist():
                 if row["video_id"] in known:
                     moved[known[row["video_id"]].part].add(row["video_id"])
-                facts = row["uri"], row["size_bytes"], row["revision"], _hash_spans(row["spans"])
-                known[row["video_id"]] = _Known(part, *facts)
+                facts = row["uri"], row["size_bytes"], row["revision"], hash_spans(row["spans"])
+                known[row["video_id"]] = Known(part, *facts)
     return known, moved
 
 
-def _rejected(workspace: Workspace, retry: Sequence[str], known: dict[str, _Known]) -> set[str]:
+def _rejected(workspace: Workspace, retry: Sequence[str], known: dict[str, Known]) -> set[str]:
     """The videos whose outcome for a clip spec is in `retry`, which gave no clip for any, and have not moved since."""
     found: set[str] = set()
     kept: set[str] = set()
@@ -180,19 +165,6 @@ def _rejected(workspace: Workspace, retry: Sequence[str], known: dict[str, _Know
                 if row["video_id"] in known and known[row["video_id"]].part == part:
                     (kept if row["outcome"] == "kept" else found).add(row["video_id"])
     return found - kept
-
-
-def _has_changed(before: _Known, row: CollectionRow) -> bool:
-    """Whether a video has other spans, or its file differs in what is known of it both times."""
-    pairs: list[tuple[Any, Any]] = [(before.size_bytes, row["size_bytes"])]
-    if before.uri == row["uri"]:  # a copy has its own time of change
-        pairs.append((before.revision, row["revision"]))
-    is_other = any(old != new for old, new in pairs if None not in (old, new))
-    return is_other or before.spans != _hash_spans(row["spans"])
-
-
-def _hash_spans(spans: list[Span] | None) -> int:
-    return hash(None if spans is None else tuple((span["start_s"], span["end_s"]) for span in spans))
 
 
 def _commit_parts(
