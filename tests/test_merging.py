@@ -21,6 +21,40 @@ def test_one_file_by_four_spellings_is_one_video_with_all_spans(tmp_path: Path) 
     assert row["spans"] == spans(*((i, i + 1) for i in range(4)))
 
 
+@pytest.mark.parametrize(
+    ("splits", "expected"),
+    [
+        (["", "", "", ""], None),
+        (["test", "test", "test", "test"], "test"),
+        (["", "", "validate", ""], "validate"),
+        (["train", "", "", "train"], "train"),
+    ],
+)
+def test_one_file_by_four_spellings_is_one_video_in_the_split_that_its_rows_agree_on(
+    splits: list[str], expected: str | None, tmp_path: Path
+) -> None:
+    fill(tmp_path, ["a.mp4", "b.mp4"])
+    spellings = ["a.mp4", "./a.mp4", f"{tmp_path}/a.mp4", f"file://{tmp_path}/a.mp4"]
+    rows = "".join(f"{spelling},{split}\n" for spelling, split in zip(spellings, splits, strict=True))
+    found = list(list_videos(table_of(tmp_path, f"uri,split\n{rows}b.mp4,train\n")))
+    assert [(row["uri"], row["split"], row["spans"]) for row in found] == [
+        (f"{tmp_path}/a.mp4", expected, None),
+        (f"{tmp_path}/b.mp4", "train", None),
+    ]
+
+
+def test_one_file_by_four_spellings_in_three_splits_is_refused_with_the_file_both_splits_and_both_rows(
+    tmp_path: Path,
+) -> None:
+    spellings = ["a.mp4,train", "./a.mp4,test", f"{tmp_path}/a.mp4,validate", f"file://{tmp_path}/a.mp4,test"]
+    with pytest.raises(ConfigError) as caught:
+        list_videos(table_of(tmp_path, "uri,split\n" + "\n".join(spellings)))
+    assert str(caught.value) == (
+        f"collection {tmp_path}/list.csv, row 2: split `test`, but `train` in row 1, another row of the same video "
+        f"{tmp_path}/a.mp4. Give it one split."
+    )
+
+
 @pytest.mark.parametrize("spelling", ["v/a.mp4", "./v/a.mp4", "v//a.mp4", "{}/v/a.mp4", "file://{}/v/a.mp4"])
 def test_an_address_that_is_spelt_in_one_way_keeps_the_id_of_that_spelling(spelling: str, tmp_path: Path) -> None:
     address = spelling.format(tmp_path)

@@ -189,7 +189,7 @@ def _agree(video: Listed, name: str, text: str | None, before: str | None, where
     if None not in (text, before) and text != before:
         raise ConfigError(
             f"{where}: {name} `{text}`, but `{before}` in {_other_row(where_before, where)}, another row of the same "
-            f"video {video.uri}. Give it one."
+            f"video {video.uri}. Give it one {name}."
         )
 
 
