@@ -17,6 +17,8 @@ from jobs.console.shard_notes import format_cutting
 from pipeline.reports.querying import query
 from pipeline.storage.locking import claim
 from pipeline.storage.workspace import Workspace
+from schemas.fields import from_rows
+from schemas.videos import VIDEOS
 from tests.helpers.command import earshot
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -137,7 +139,16 @@ def test_a_spec_goes_on_with_the_settings_it_was_begun_with_and_no_two_are_cut_a
     assert "shard: nothing to do; 3 videos (1 kept, 1 too_short, 1 unreadable)" in out
     usage = query(Workspace(str(root)), "SELECT DISTINCT stage FROM usage ORDER BY 1")["stage"].to_pylist()
     assert usage == ["shard-base", "shard-events"]
-    with claim(Workspace(str(root)), "collection"):
+    code, out, err = shard(collection, root, "--clips", "events", "--retry", "too_short")
+    assert (code, "shard: 1 retried; 3 videos" in out) == (0, True), err
+    workspace = Workspace(str(root))
+    part = "00000"
+    rows = workspace.read("videos/events", part, VIDEOS).to_pylist()
+    rows[0] |= {"outcome": "killed"}  # of a.mkv, which `base` keeps
+    workspace.commit("videos/events", part, from_rows(rows, VIDEOS, part), VIDEOS)
+    code, out, err = shard(collection, root, "--clips", "events", "--retry", "killed")
+    assert "not cut again: 1 videos, of which another clip spec has clips, such as " in err, (code, err)
+    with claim(workspace, "collection"):
         assert shard(collection, root, "--clips", "events", "--retry", "unreadable")[0] == 2
 
 

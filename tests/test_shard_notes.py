@@ -10,7 +10,9 @@ NONE = Splits(num_videos={"train": 3, "validate": 0, "test": 0}, copies=[], num_
 
 
 def planned(num_elsewhere: int, elsewhere: tuple[str, str] | None) -> Planned:
-    return Planned(num_new=2, num_retried=0, changed=(), gone=(), num_elsewhere=num_elsewhere, elsewhere=elsewhere)
+    return Planned(
+        num_new=2, num_retried=0, not_retried=(), changed=(), gone=(), num_elsewhere=num_elsewhere, elsewhere=elsewhere
+    )
 
 
 def test_videos_at_other_addresses_are_counted_and_one_is_named_then_and_now(

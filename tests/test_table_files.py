@@ -31,13 +31,14 @@ def test_a_folder_as_spark_writes_it_is_one_table(
     name: str, suffix: str, place: str, tmp_path: Path, s3_bucket: str
 ) -> None:
     folder = str(tmp_path) if place == "local" else f"{s3_bucket}/{tmp_path.name}"
-    for number, (split, uris) in enumerate((("train", ["a.mp4", "b.mp4"]), ("test", ["c.mp4"]))):
+    of_split = {"train": ["a.mp4", "b.mp4"], "test": ["c.mp4"], "__HIVE_DEFAULT_PARTITION__": ["d.mp4"]}
+    for number, (split, uris) in enumerate(of_split.items()):
         put(f"{folder}/{name}/split={split}/part-{number:05d}.{suffix}", uris)
     for mark in MARKS:
         files.commit_bytes(f"{folder}/{name}/{mark}", b"x")
     rows = list(list_videos(f"{folder}/{name}"))
     found = [(row["uri"], row["split"], row["license"]) for row in rows]
-    names = [("c.mp4", "test"), ("a.mp4", "train"), ("b.mp4", "train")]
+    names = [("d.mp4", None), ("c.mp4", "test"), ("a.mp4", "train"), ("b.mp4", "train")]
     assert found == [(f"{folder}/{name}", split, "CC0") for name, split in names]
     assert rows == list(list_videos(f"{folder}/{name}/"))
 

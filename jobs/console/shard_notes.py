@@ -26,7 +26,7 @@ def format_cutting(counts: Mapping[str, float], elapsed_s: float) -> str:
 
 
 def print_notes(planned: "Planned", splits: "Splits") -> None:
-    """Name videos that have changed, that are elsewhere or gone, and that are copies of others."""
+    """Name videos that have changed, that are elsewhere or gone or not retried, and that are copies of others."""
     _say(
         planned.changed,
         "changed since they were listed first, and left as they were cut: {} videos (another file, or other spans)",
@@ -39,6 +39,7 @@ def print_notes(planned: "Planned", splits: "Splits") -> None:
             f"now {now}: taken for moved, and left as they were cut. If they are other videos, use another root.",
             file=sys.stderr,
         )
+    _say(planned.not_retried, "not cut again: {} videos, of which another clip spec has clips")
     _say(planned.gone, "no longer in the collection, and kept as they were cut: {} videos")
     copies = [uri for group in splits.copies for uri in group]
     moved = f" {splits.num_moved} of them leave their prescribed split." if splits.num_moved else ""

@@ -49,6 +49,9 @@ class Planned:
     """Videos that were not seen before."""
     num_retried: int
     """Rejected ones that got a new part."""
+    not_retried: tuple[str, ...]
+    """Addresses of those that ended in an outcome of `retry` for one clip spec and gave clips of another: these clips
+    hold them in their part."""
     changed: tuple[str, ...]
     """Addresses of videos that have changed since they got their part, which they keep: another size or revision at the
     same address, another size at another address, or other spans. A table has no sizes, so only spans are compared if
@@ -85,7 +88,7 @@ def plan_parts(
             raise ConfigError(f"retry {outcome}: {why}. Expected one of {', '.join(REJECTED)}.{near}")
     parts = _whole_parts(workspace)
     known, moved = _read_known(workspace, parts)
-    again = _rejected(workspace, retry, known) if retry else set()
+    again, held = _rejected(workspace, retry, known) if retry else (set(), set())
     _take_out(workspace, moved)
     leaving: dict[str, set[str]] = collections.defaultdict(set)
     for video_id in again:
@@ -109,6 +112,7 @@ def plan_parts(
     return Planned(
         num_new=len(listing.seen - known.keys()),
         num_retried=len(again),
+        not_retried=tuple(known[video_id].uri for video_id in sorted(held)),
         changed=tuple(listing.changed),
         gone=gone,
         num_elsewhere=listing.num_elsewhere,
@@ -152,8 +156,9 @@ def _read_known(workspace: Workspace, parts: Sequence[str]) -> tuple[dict[str, K
     return known, moved
 
 
-def _rejected(workspace: Workspace, retry: Sequence[str], known: dict[str, Known]) -> set[str]:
-    """The videos whose outcome for a clip spec is in `retry`, which gave no clip for any, and have not moved since."""
+def _rejected(workspace: Workspace, retry: Sequence[str], known: dict[str, Known]) -> tuple[set[str], set[str]]:
+    """The videos whose outcome for a clip spec is in `retry` and that have not moved since: those that gave no clip of
+    any spec, and the others."""
     found: set[str] = set()
     kept: set[str] = set()
     cut = [(spec, part) for spec in workspace.names("videos") for part in workspace.parts(f"videos/{spec}")]
@@ -164,7 +169,7 @@ def _rejected(workspace: Workspace, retry: Sequence[str], known: dict[str, Known
             for row in table.filter(pc.is_in(table.column("outcome"), pa.array([*retry, "kept"]))).to_pylist():
                 if row["video_id"] in known and known[row["video_id"]].part == part:
                     (kept if row["outcome"] == "kept" else found).add(row["video_id"])
-    return found - kept
+    return found - kept, found & kept
 
 
 def _commit_parts(

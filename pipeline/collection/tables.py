@@ -34,6 +34,7 @@ NAMES = {
     "split": ("split",),
 }
 BATCH_ROWS = 10_000  # of a Parquet table in memory at once
+NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 LARGE_BYTES = 10_000  # a value that is not carried, or the mean of a Parquet column that is not read
 MAX_BYTES = 1 << 17  # a value of one of NAMES
 MAX_NAMED = 10  # columns in a message
@@ -68,7 +69,7 @@ def _constants(uri: str, collection: str) -> dict[str, Any]:
     """`{"split": "train"}` of a file below `split=train/`."""
     names = files.relative(uri, files.absolute(collection, follow_links=True)).split("/")[:-1]
     pairs = (name.partition("=") for name in names if "=" in name)
-    return {name: urllib.parse.unquote(value) for name, _, value in pairs}
+    return {name: None if value == NULL_PARTITION else urllib.parse.unquote(value) for name, _, value in pairs}
 
 
 def _columns(header: list[str], where: str) -> dict[str, str]:
