@@ -6,9 +6,9 @@ inside every Parquet file, so a file explains itself.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 import pyarrow as pa
 
@@ -17,6 +17,28 @@ COLUMN_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa
 
 class SchemaError(Exception):
     """A table that is not what its schema says; the message names the table, the field and both types."""
+
+
+class Key(NamedTuple):
+    """A key of a TypedDict, as its annotation describes it."""
+
+    name: str
+    kind: Any
+    """Python type of its value, None left out."""
+    is_nullable: bool
+    texts: list[str]
+    """What the value means, and where it has one its unit."""
+    column_type: pa.DataType | None
+    """Of the table's column, where it is not COLUMN_TYPES[kind]."""
+
+
+def describe_keys(row: type) -> Iterator[Key]:
+    """Every key of a TypedDict whose annotations say what each means; see `table_schema`."""
+    for name, hint in get_type_hints(row, include_extras=True).items():
+        kinds = get_args(hint.__origin__) if type(None) in get_args(hint.__origin__) else (hint.__origin__,)
+        texts = [about for about in hint.__metadata__ if isinstance(about, str)]
+        column_type = next((about for about in hint.__metadata__ if not isinstance(about, str)), None)
+        yield Key(name, kinds[0], len(kinds) > 1, texts, column_type)
 
 
 def table_schema(name: str, version: int, row: type, partitions: Mapping[str, str] = MappingProxyType({})) -> pa.Schema:
@@ -28,12 +50,10 @@ def table_schema(name: str, version: int, row: type, partitions: Mapping[str, st
     engines read.
     """
     columns = []
-    for column, hint in get_type_hints(row, include_extras=True).items():
-        kinds = get_args(hint.__origin__) if type(None) in get_args(hint.__origin__) else (hint.__origin__,)
-        texts = [about for about in hint.__metadata__ if isinstance(about, str)]
-        (column_type,) = set(hint.__metadata__) - set(texts) or {COLUMN_TYPES[kinds[0]]}
-        metadata = dict(zip(("doc", "unit"), texts, strict=False))
-        columns.append(pa.field(column, column_type, nullable=len(kinds) > 1, metadata=metadata))
+    for key in describe_keys(row):
+        column_type = COLUMN_TYPES[key.kind] if key.column_type is None else key.column_type
+        metadata = dict(zip(("doc", "unit"), key.texts, strict=False))
+        columns.append(pa.field(key.name, column_type, nullable=key.is_nullable, metadata=metadata))
     facts = {"table": name, "version": str(version), "row": row.__doc__, "partitions": json.dumps(dict(partitions))}
     return pa.schema(columns, metadata=facts)
 

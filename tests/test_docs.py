@@ -9,7 +9,7 @@ import pytest
 from jobs.cli import COMMANDS, load
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
-from tests.helpers.format_page import PAGE, snippets, with_tables
+from tests.helpers.format_page import PAGE, snippets, with_schemas
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/cluster.md", "docs/format.md")
@@ -51,8 +51,8 @@ def test_the_readme_has_a_row_for_every_room() -> None:
     assert named == {path.parent.name for path in ROOT.glob("pipeline/*/__init__.py")}
 
 
-def test_the_tables_of_the_format_page_are_those_of_the_schemas() -> None:
-    assert PAGE.read_text() == with_tables(PAGE.read_text()), "python -m tests.helpers.format_page writes them anew"
+def test_the_tables_and_the_json_of_the_format_page_are_those_of_the_schemas() -> None:
+    assert PAGE.read_text() == with_schemas(PAGE.read_text()), "python -m tests.helpers.format_page writes them anew"
 
 
 @pytest.mark.parametrize("tool", [tool for tool in snippets(PAGE.read_text()) if tool != "Ray Data"])

@@ -20,9 +20,10 @@ from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.mixtures import MIXTURES
+from schemas.samples import ExampleFacts
 from schemas.selections import SELECTIONS
 from schemas.videos import VIDEOS
-from tests.helpers.clips import load_split
+from tests.helpers.clips import assert_described, load_split
 
 CONFIG = MixingConfig(max_clips_per_video=3, moms_per_clip=2, examples_per_part=5)
 
@@ -165,6 +166,12 @@ def test_an_example_holds_the_frames_and_the_sounds_of_its_clips(mixed: Mixed) -
         facts = json.loads(members["json"])
         assert {name: facts[name] for name in row} == row
         assert facts["frame_times_s"] == json.loads(frames["json"])["frame_times_s"]
+        assert_described(facts, ExampleFacts)
+        of_roles = [row[f"{role}_clip_id"] for role in ("first", "sound", "second")]
+        for clip_id, source in zip(filter(None, of_roles), facts["sources"], strict=True):
+            clip = json.loads(clips.raw(numbers[clip_id])["json"])
+            assert source == {name: clip[name] for name in ("clip_id", "uri", "license", "author", "extra")}
+            assert source["license"] == "CC0"  # as the world's collection says
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_other_examples(

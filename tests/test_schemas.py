@@ -11,15 +11,24 @@ import pytest
 from pipeline.storage.layout import EVALUATION, PARTITIONS
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
-from schemas.fields import SchemaError, check, from_rows, partition_columns, table_name, table_schema
+from schemas.fields import (
+    SchemaError,
+    check,
+    describe_keys,
+    from_rows,
+    partition_columns,
+    table_name,
+    table_schema,
+)
 from schemas.labels import LABELS
 from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, SOURCES, SUMMARY, TRAINING
+from schemas.samples import SAMPLES, ClipFacts, ExampleFacts, SourceFacts
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
 from schemas.usage import USAGE
-from schemas.videos import COLLECTION, VIDEOS, Span
+from schemas.videos import COLLECTION, SPAN, VIDEOS, Span
 
 TABLES = (COLLECTION, VIDEOS, CLIPS, USAGE, SCORES, LABELS, DUPLICATES, SELECTIONS, MATERIALIZED, MIXTURES)
 TABLES += (EXAMPLES, SOURCES, SUMMARY, TRAINING)
@@ -39,6 +48,12 @@ PROMISED = {
     "sources": "model mixtures eval_set example_id source probability weight on_screen",
     "summary": "model mixtures eval_set metric value unit n",
     "usage": "stage part cpu_s wall_s peak_bytes",
+}
+PROMISED_JSON = {
+    ClipFacts: "clip_id video_id start_s duration_s sample_rate_hz frame_times_s uri license author extra",
+    ExampleFacts: "example_id eval_set kind first_clip_id sound_clip_id second_clip_id split label_source part "
+    "sample_rate_hz frame_times_s sources",
+    SourceFacts: "clip_id uri license author extra",
 }
 
 
@@ -110,6 +125,21 @@ def test_table_names_are_different_and_each_says_what_one_row_is() -> None:
 def test_columns_promised_to_users_exist(schema: pa.Schema) -> None:
     columns = {*partition_columns(schema), *schema.names}
     assert set(PROMISED.get(table_name(schema), "").split()) <= columns
+
+
+def test_keys_of_spans_and_of_the_json_in_tars_are_those_promised_to_users() -> None:
+    assert [item.name for item in SPAN] == ["start_s", "end_s"]
+    assert {facts: {key.name for key in describe_keys(facts)} for facts in SAMPLES} == {
+        facts: set(names.split()) for facts, names in PROMISED_JSON.items()
+    }
+
+
+@pytest.mark.parametrize("facts", SAMPLES)
+def test_every_key_of_the_json_in_tars_says_what_it_means_and_in_which_unit(facts: type) -> None:
+    for key in describe_keys(facts):
+        assert len(key.texts[0].split()) >= 2, key.name
+        unit = next((unit for suffix, unit in UNITS.items() if key.name.endswith(suffix)), None)
+        assert key.texts[1:] == ([] if unit is None else [unit]), key.name
 
 
 def test_partition_columns_are_those_of_the_paths_and_in_no_file() -> None:

@@ -33,7 +33,9 @@ from pipeline.storage import files, s3
 from pipeline.storage.layout import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
+from schemas.samples import ClipFacts
 from schemas.videos import COLLECTION, VIDEOS, CollectionRow
+from tests.helpers.clips import assert_described
 from tests.helpers.films import flip_time
 
 RATE_HZ = 16000
@@ -628,6 +630,7 @@ def test_a_videos_row_has_the_other_columns_of_the_collection(
     facts, video = json.loads(sample["json"]), result.videos[0]
     assert (facts["uri"], facts["license"], facts["author"]) == (video["uri"], "CC0", None)
     assert facts["extra"] == {"title": "Ü 1"}
+    assert_described(facts, ClipFacts)
 
 
 def test_a_file_of_which_the_disk_cannot_give_all_keeps_the_clips_of_what_it_gives(

@@ -34,6 +34,7 @@ from pipeline.media.ffmpeg_log import MediaInfo
 from pipeline.media.frame_buffer import FrameBuffer
 from pipeline.media.sound_buffer import SoundBuffer
 from pipeline.media.streams import Frame
+from schemas.samples import ClipFacts
 from schemas.videos import CollectionRow
 
 EncodedFrame = tuple[float, bytes, np.ndarray]  # its time, JPEG, and a small grey picture of it in 0 to 1
@@ -237,10 +238,18 @@ class SpecCutting:
         end_s = plan.start_s + spec.clip_s
         row["unique_s"] = round(end_s - max(plan.start_s, min(end_s, self._covered_s)), 6)
         self._covered_s = max(end_s, self._covered_s)
-        facts = {name: row[name] for name in ("clip_id", "video_id", "start_s", "duration_s")}
-        facts |= {"sample_rate_hz": spec.sample_rate_hz, "frame_times_s": [round(frame[0], 6) for frame in frames]}
-        facts |= {name: self._video.get(name) for name in ("uri", "license", "author")}
-        facts |= {"extra": json.loads(self._video.get("extra") or "null")}  # attribution travels with the clip
+        facts: ClipFacts = {
+            "clip_id": row["clip_id"],
+            "video_id": video_id,
+            "start_s": plan.start_s,
+            "duration_s": spec.clip_s,
+            "sample_rate_hz": spec.sample_rate_hz,
+            "frame_times_s": [round(frame[0], 6) for frame in frames],
+            "uri": self._video["uri"],  # attribution travels with the clip
+            "license": self._video["license"],
+            "author": self._video["author"],
+            "extra": json.loads(self._video.get("extra") or "null"),
+        }
         members = {f"{k}.jpg": frame[1] for k, frame in enumerate(frames)}
         padded = np.pad(samples, (0, spec.num_samples - len(samples)))
         members["flac"] = encode_flac(padded, spec.sample_rate_hz)

@@ -17,7 +17,7 @@ Mixtures are added without any gain; each is stored as its parts, so that no sum
 import dataclasses
 import itertools
 import json
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -29,7 +29,8 @@ from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet, step_rng
 from pipeline.training.clipsets import load_clips
 from schemas.fields import from_rows
-from schemas.mixtures import MIXTURES
+from schemas.mixtures import MIXTURES, MixtureRow
+from schemas.samples import ExampleFacts, SourceFacts
 
 EVAL_SETS = ("on_single", "off_single", "on_mom", "off_mom")
 
@@ -149,7 +150,7 @@ class MixPart:
         rows = []
         with files.building(self._workspace.tar_uri(folder, part)) as path, TarWriter(path) as tar:
             for example in self._planned[part]:
-                row = example.row | {"part": part}
+                row = cast(MixtureRow, example.row | {"part": part})
                 first, sound = clips.raw(example.first), clips.read(example.sound)
                 second = None if example.second is None else clips.read(example.second)
                 tar.add(row["example_id"], _members(first, sound, second, row))
@@ -158,7 +159,7 @@ class MixPart:
         return {"examples": len(rows)}
 
 
-def _members(first: dict[str, bytes], sound: Clip, second: Clip | None, row: dict[str, Any]) -> dict[str, bytes]:
+def _members(first: dict[str, bytes], sound: Clip, second: Clip | None, row: MixtureRow) -> dict[str, bytes]:
     """The first clip's frames as they are, the sounds as FLAC, and what is known of them as JSON."""
     members = {name: data for name, data in first.items() if name.endswith(".jpg")}
     rate_hz = sound.facts["sample_rate_hz"]
@@ -166,9 +167,13 @@ def _members(first: dict[str, bytes], sound: Clip, second: Clip | None, row: dic
     if second is not None:
         members["second.flac"] = encode_flac(second.waveform, rate_hz)
     seen = json.loads(first["json"])
-    sources = [seen, sound.facts, *([second.facts] if second else [])]
-    names = ("clip_id", "uri", "license", "author", "extra")
-    facts = row | {"sample_rate_hz": rate_hz, "frame_times_s": seen["frame_times_s"]}
-    facts |= {"sources": [{name: source.get(name) for name in names} for source in sources]}  # attribution
+    clips = [seen, sound.facts, *([second.facts] if second else [])]
+    sources = [{name: clip.get(name) for name in SourceFacts.__annotations__} for clip in clips]  # attribution
+    facts: ExampleFacts = {
+        **row,
+        "sample_rate_hz": rate_hz,
+        "frame_times_s": seen["frame_times_s"],
+        "sources": cast(list[SourceFacts], sources),
+    }
     members["json"] = json.dumps(facts, sort_keys=True).encode()
     return members

@@ -1,12 +1,22 @@
-"""The tables in docs/format.md, from the schemas: `python -m tests.helpers.format_page` writes them anew."""
+"""What docs/format.md takes from the schemas: `python -m tests.helpers.format_page` writes it anew."""
 
 from pathlib import Path
+from typing import Any
 
 from pipeline.reports.querying import tables
-from schemas.fields import partition_columns, table_name
+from schemas.fields import describe_keys, partition_columns, table_name
+from schemas.mixtures import MixtureRow
+from schemas.samples import SAMPLES, ExampleFacts, SourceFacts
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "format.md"
-BEGIN, END = "<!-- tables: from the schemas -->\n", "<!-- end of tables -->\n"
+JSON_TYPES = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    list[float]: "list of numbers",
+    list[SourceFacts]: "list of objects",
+    dict[str, Any]: "object",
+}
 
 
 def describe_tables() -> str:
@@ -24,15 +34,38 @@ def describe_tables() -> str:
         for item in schema:
             unit = (item.metadata.get(b"unit") or b"").decode()
             null = ", or null" if item.nullable else ""
-            lines.append(f"| `{item.name}` | {item.type}{null} | {unit} | {item.metadata[b'doc'].decode()} |")
+            lines.append(f"| `{item.name}` | {item.type}{null} | {unit} | {_text(item.metadata[b'doc'].decode())} |")
         sections.append("\n".join(lines).replace("list<element: ", "list<").replace("list<item: ", "list<"))
     return "\n\n".join(sections) + "\n"
 
 
-def with_tables(page: str) -> str:
-    """The page with its tables as they are now."""
-    before, _, rest = page.partition(BEGIN)
-    return before + BEGIN + "\n" + describe_tables() + "\n" + END + rest.partition(END)[2]
+def describe_samples() -> str:
+    """A table per kind of JSON: each key with its type, unit and meaning."""
+    sections = []
+    for facts in SAMPLES:  # of an example without its row, which the table describes
+        lines = [f"The JSON of {facts.__doc__}:", "", "| key | type | unit | meaning |", "|---|---|---|---|"]
+        for key in describe_keys(facts):
+            if facts is ExampleFacts and key.name in MixtureRow.__annotations__:
+                continue
+            null = ", or null" if key.is_nullable else ""
+            doc, unit = (*key.texts, "")[:2]
+            lines.append(f"| `{key.name}` | {JSON_TYPES[key.kind]}{null} | {unit} | {_text(doc)} |")
+        sections.append("\n".join(lines))
+    return "\n\n".join(sections) + "\n"
+
+
+def _text(doc: str) -> str:
+    """A doc as Markdown: `<video_id>` would be taken for HTML, and not be shown."""
+    return doc.replace("<", r"\<")
+
+
+def with_schemas(page: str) -> str:
+    """The page with its tables and samples as they are now."""
+    for name, text in (("samples", describe_samples()), ("tables", describe_tables())):
+        begin, end = f"<!-- {name}: from the schemas -->\n", f"<!-- end of {name} -->\n"
+        before, _, rest = page.partition(begin)
+        page = f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}"
+    return page
 
 
 def snippets(page: str) -> dict[str, str]:
@@ -42,4 +75,4 @@ def snippets(page: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(with_tables(PAGE.read_text()))
+    PAGE.write_text(with_schemas(PAGE.read_text()))
