@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import ray
 import soundfile
+from conftest import World
 
 from jobs.console.shard_notes import format_cutting
 from pipeline.reports.querying import query
@@ -20,6 +21,7 @@ from pipeline.storage.workspace import Workspace
 from schemas.fields import from_rows
 from schemas.videos import VIDEOS
 from tests.helpers.command import earshot
+from tests.helpers.format_page import run_snippet
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 LAVFI = ("-f", "lavfi", "-i")
@@ -201,6 +203,12 @@ def test_ray_data_and_tar_read_the_clips(collection: Path, tmp_path: Path) -> No
         assert (len(waveform), rate_hz) == (32_000, 16_000)
     listed = subprocess.run(["tar", "--list", "--file", tar], capture_output=True, text=True, check=True).stdout.split()
     assert listed == [f"{key}.{name}" for key in kept for name in ("0.jpg", "1.jpg", "flac", "json")]
+
+
+def test_what_the_format_page_shows_for_ray_data_finds_all_kept_clips(world: World) -> None:
+    rows = query(world.workspace, "SELECT clip_id FROM clips WHERE outcome = 'kept' ORDER BY 1")
+    assert rows.num_rows == 12 * 4
+    assert sorted(run_snippet("Ray Data", world.workspace.root)["keys"]) == rows["clip_id"].to_pylist()
 
 
 def test_progress_shows_videos_hours_per_minute_clips_and_rejects() -> None:

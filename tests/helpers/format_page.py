@@ -74,5 +74,12 @@ def snippets(page: str) -> dict[str, str]:
     return {heading.partition("\n")[0]: code.partition("```")[0] for heading, _, code in sections if code}
 
 
+def run_snippet(tool: str, root: str) -> dict[str, Any]:
+    """The variables of the page's block for a tool, once it has run on a workspace as it stands."""
+    found = {"root": root}
+    exec(snippets(PAGE.read_text())[tool], found)
+    return found
+
+
 if __name__ == "__main__":
     PAGE.write_text(with_schemas(PAGE.read_text()))
