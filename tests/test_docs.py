@@ -9,7 +9,8 @@ import pytest
 from jobs.cli import COMMANDS, load
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
-from tests.helpers.format_page import PAGE, snippets, with_schemas
+from schemas.videos import VIDEOS
+from tests.helpers.format_page import PAGE, run_snippet, snippets, with_schemas
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/cluster.md", "docs/format.md")
@@ -55,14 +56,23 @@ def test_the_tables_and_the_json_of_the_format_page_are_those_of_the_schemas() -
     assert PAGE.read_text() == with_schemas(PAGE.read_text()), "python -m tests.helpers.format_page writes them anew"
 
 
-@pytest.mark.parametrize("tool", [tool for tool in snippets(PAGE.read_text()) if tool != "Ray Data"])
+@pytest.mark.parametrize("tool", [tool for tool in snippets(PAGE.read_text()) if tool != "Ray Data"])  # test_shard.py
 def test_every_way_to_read_a_workspace_that_the_format_page_shows_finds_all_kept_clips(
     workspace: Workspace, tool: str
 ) -> None:
     rows = workspace.read_all("clips/base", CLIPS, ["clip_id", "outcome"]).to_pylist()
     kept = {row["clip_id"] for row in rows if row["outcome"] == "kept"}
     assert len(kept) == 48
-    found = {"root": workspace.root}
-    exec(snippets(PAGE.read_text())[tool], found)
+    found = run_snippet(tool, workspace.root)
     keys = found["keys"] if "keys" in found else list(found["kept"]["clip_id"])
     assert sorted(str(key) for key in keys) == sorted(kept)
+
+
+def test_what_the_format_page_shows_for_hugging_face_gives_each_clips_attribution(workspace: Workspace) -> None:
+    videos = {row["video_id"]: row for row in workspace.read_all("videos/base", VIDEOS).to_pylist()}
+    samples = list(run_snippet("Hugging Face datasets", workspace.root)["found"])
+    assert len(samples) == 48
+    for sample in samples:
+        video = videos[sample["json"]["video_id"]]
+        assert sample["json"]["clip_id"] == sample["__key__"]
+        assert (sample["json"]["uri"], sample["json"]["license"]) == (video["uri"], "CC0")
