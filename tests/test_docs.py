@@ -1,19 +1,71 @@
-"""README, guide and CONTRIBUTING: their commands parse, and the files and folders that they name exist."""
+"""README, guide and CONTRIBUTING: their commands parse, and the files and folders that they name exist.
+
+And docs/format.md: what it says of tables and tars is so, in a workspace with two clip specs and two selections.
+"""
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
+from conftest import World
 
 from jobs.cli import COMMANDS, load
+from pipeline.clip_specs import ClipSpec
+from pipeline.clips.cutting import ShardingConfig
+from pipeline.clips.sharding import ShardPart
+from pipeline.storage.layout import COLLECTION_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
+from schemas.duplicates import DUPLICATES
+from schemas.fields import from_rows
+from schemas.materialized import MATERIALIZED
 from schemas.videos import VIDEOS
 from tests.helpers.format_page import PAGE, run_snippet, snippets, with_schemas
+from tests.helpers.readers import open_with_each
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/cluster.md", "docs/format.md")
+EVENTS = ClipSpec(clip_s=1.0, frame_height=16, frame_width=16)  # five of each video of 5 s
+
+
+@pytest.fixture(scope="module")
+def workspace(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The world, cut by a second clip spec too, and rows of two selections, all in two parts. Read it only."""
+    workspace = Workspace(str(tmp_path_factory.mktemp("docs") / "workspace"))
+    shutil.copytree(world.workspace.root, workspace.root)
+    cut = ShardPart(workspace, {"events": EVENTS}, ShardingConfig())
+    for part in workspace.parts(COLLECTION_FOLDER):
+        cut(part)
+        for selection in ("first", "second"):
+            _commit_rows(workspace, selection, part)
+    return workspace
+
+
+def _commit_rows(workspace: Workspace, selection: str, part: str) -> None:
+    """A video that is a copy, and a clip in a shuffled shard."""
+    video_id = f"{selection}_{part}"
+    copy = {
+        "video_id": video_id,
+        "group_id": video_id,
+        "split": "train",
+        "can_represent": True,
+        "linked_video_ids": [],
+        "like_video_id": "other",
+        "shared_fraction": 1.0,
+    }
+    workspace.commit(f"duplicates/{selection}", part, from_rows([copy], DUPLICATES, part), DUPLICATES)
+    clip = {
+        "clip_id": f"{video_id}_00000000",
+        "video_id": video_id,
+        "split": "train",
+        "part": part,
+        "tar_offset": 0,
+        "tar_bytes": 512,
+        "source_part": part,
+    }
+    workspace.commit(f"materialized/{selection}", part, from_rows([clip], MATERIALIZED, part), MATERIALIZED)
 
 
 def earshot_lines(page: str) -> list[str]:
@@ -76,3 +128,28 @@ def test_what_the_format_page_shows_for_hugging_face_gives_each_clips_attributio
         video = videos[sample["json"]["video_id"]]
         assert sample["json"]["clip_id"] == sample["__key__"]
         assert (sample["json"]["uri"], sample["json"]["license"]) == (video["uri"], "CC0")
+
+
+@pytest.mark.parametrize(
+    ("table", "partition", "key", "num_rows"),
+    [
+        ("clips", "spec", "clip_id", {"base": 12 * 4, "events": 12 * 5}),
+        ("videos", "spec", "video_id", {"base": 12, "events": 12}),
+        ("duplicates", "selection", "video_id", {"first": 2, "second": 2}),
+        ("materialized", "selection", "clip_id", {"first": 2, "second": 2}),
+    ],
+)
+def test_a_table_of_several_partitions_is_opened_whole_with_their_values_as_a_column(
+    workspace: Workspace, table: str, partition: str, key: str, num_rows: dict[str, int]
+) -> None:
+    schema = {"clips": CLIPS, "videos": VIDEOS, "duplicates": DUPLICATES, "materialized": MATERIALIZED}[table]
+    expected = [
+        (value, name)
+        for value, count in num_rows.items()
+        for name in workspace.read_all(f"{table}/{value}", schema, [key])[key].to_pylist()
+    ]
+    assert len(expected) == sum(num_rows.values()) == len(set(expected))
+    for tool, found in open_with_each(workspace.uri("tables", table)).items():
+        assert set(found.column_names) == {partition, *schema.names}, tool
+        rows = zip(found[partition].to_pylist(), found[key].to_pylist(), strict=True)
+        assert sorted(rows) == sorted(expected), tool
