@@ -15,6 +15,7 @@ from jobs.cli import COMMANDS, load
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.cutting import ShardingConfig
 from pipeline.clips.sharding import ShardPart
+from pipeline.reports.querying import query
 from pipeline.storage.layout import COLLECTION_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
@@ -153,3 +154,15 @@ def test_a_table_of_several_partitions_is_opened_whole_with_their_values_as_a_co
         assert set(found.column_names) == {partition, *schema.names}, tool
         rows = zip(found[partition].to_pylist(), found[key].to_pylist(), strict=True)
         assert sorted(rows) == sorted(expected), tool
+
+
+def test_clips_meet_their_videos_row_by_id_and_spec(workspace: Workspace) -> None:
+    join = re.findall(r"`(FROM clips JOIN .*?)`", PAGE.read_text())
+    assert join == ["FROM clips JOIN videos USING (video_id, spec)"]
+    found = query(
+        workspace, f"SELECT spec, clip_id, count(*) AS n, any_value(num_clips) AS of_video {join[0]} GROUP BY ALL"
+    )
+    assert found.num_rows == 12 * (4 + 5)
+    assert {(row["spec"], row["of_video"], row["n"]) for row in found.to_pylist()} == {("base", 4, 1), ("events", 5, 1)}
+    by_id_alone = query(workspace, "SELECT count(*) AS n FROM clips JOIN videos USING (video_id)")
+    assert by_id_alone.to_pylist() == [{"n": 2 * found.num_rows}]
