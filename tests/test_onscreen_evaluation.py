@@ -20,6 +20,7 @@ from pipeline.metrics.si_snr import si_snr
 from pipeline.models.separator import SeparationConfig
 from pipeline.models.tdcn import TDCNConfig
 from pipeline.models.towers import CoincidenceConfig
+from pipeline.reports.querying import query
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from pipeline.training.clipsets import load_clips
@@ -98,6 +99,37 @@ def test_evaluating_again_in_other_batches_changes_last_digits_only(evaluated: W
         assert first["example_id"] == second["example_id"]
         for name in ("si_snr_db", "osr_db"):
             assert first[name] == (None if second[name] is None else pytest.approx(second[name], abs=0.05))
+
+
+def reported(workspace: Workspace, mixtures: str) -> dict[str, bytes]:
+    """Every file of the tables of the model's evaluation on these sets."""
+    folders = [workspace.table(f"{table}/s/{mixtures}") for table in ("examples", "sources", "summary")]
+    return {entry.uri: files.read_bytes(entry.uri) for folder in folders for entry in files.list_files(folder)}
+
+
+def test_a_model_that_is_evaluated_on_a_second_set_keeps_its_rows_of_the_first(evaluated: Workspace) -> None:
+    first = OnScreenEvaluation(evaluated, "s", "m")
+    commit_summary(first, first.summarise())
+    before = reported(evaluated, "m")
+    assert len(before) == 2 * len(evaluated.parts("mixtures/m")) + 1
+    select_and_mix(evaluated, "n", MixingConfig(max_examples=1))  # one example per set
+    second = OnScreenEvaluation(evaluated, "s", "n")
+    for part in evaluated.parts("mixtures/n"):
+        second(part)
+    commit_summary(second, second.summarise())
+    assert reported(evaluated, "m") == before
+    sql = "SELECT mixtures, count(DISTINCT eval_set) AS sets, count(*) AS n FROM {} GROUP BY 1 ORDER BY 1"
+    num_sources = CONFIG.model.num_sources
+    expected = {"examples": (4 * 4, 4), "sources": (4 * 4 * num_sources, 4 * num_sources)}
+    for table, (of_first, of_second) in expected.items():
+        assert query(evaluated, sql.format(table)).to_pylist() == [
+            {"mixtures": "m", "sets": 4, "n": of_first},
+            {"mixtures": "n", "sets": 4, "n": of_second},
+        ]
+    figure = (
+        "SELECT mixtures, n FROM summary WHERE eval_set = 'on_mom' AND metric = 'median_si_snr_input_db' ORDER BY 1"
+    )
+    assert query(evaluated, figure).to_pylist() == [{"mixtures": "m", "n": 4}, {"mixtures": "n", "n": 1}]
 
 
 def figures(rows: list[dict]) -> dict[tuple[str, str], dict]:
