@@ -422,15 +422,6 @@ def test_a_second_run_writes_the_same_bytes(make_media: MakeMedia, cut: Callable
     assert files_of(first.workspace) == files_of(second.workspace)
 
 
-def test_a_workspace_in_a_bucket_holds_the_same_bytes(
-    make_media: MakeMedia, cut: Callable[..., Cut], s3_bucket: str, tmp_path: Path
-) -> None:
-    local = cut(steady(make_media, 3.0))
-    remote = Workspace(f"{s3_bucket}/{tmp_path.name}")
-    Cut(remote, tmp_path / "list_1.csv", SPEC, ShardingConfig())
-    assert files_of(remote) == files_of(local.workspace)
-
-
 # --- wrong time stamps ---
 
 
@@ -503,6 +494,23 @@ def test_a_specs_bytes_are_the_same_alone_together_and_later(several: Callable[.
     assert alone == files_of(several(list(SPECS)))
     assert alone == files_of(several(["events"], ["low", "base"], ["speech", "segmentation"]))
     assert len(alone) == 1 + 3 * len(SPECS)  # the collection's part, and of each spec a tar and two tables
+
+
+@pytest.mark.parametrize(
+    "groups", [[["base", "events", "speech"]], [["speech"], ["events"], ["base"]]], ids=["together", "later"]
+)
+def test_a_workspace_in_a_bucket_holds_the_same_bytes(
+    groups: list[list[str]], make_media: MakeMedia, s3_bucket: str, tmp_path: Path
+) -> None:
+    (tmp_path / "list.csv").write_text(f"uri\n{steady(make_media, 5.0)}\n{tmp_path}/gone.mkv\n")
+    local, remote = Workspace(str(tmp_path / "local")), Workspace(f"{s3_bucket}/{tmp_path.name}")
+    for workspace, of_workspace in ((local, [["base", "events", "speech"]]), (remote, groups)):
+        plan_parts(workspace, list_videos(str(tmp_path / "list.csv")), CollectingConfig())
+        for names in of_workspace:  # base and events share a decoding, speech has its own
+            ShardPart(workspace, {name: SPECS[name] for name in names}, ShardingConfig())("00000")
+    found = files_of(remote)
+    assert found == files_of(local)
+    assert len(found) == 1 + 3 * 3  # the collection's part, and of each spec a tar and two tables
 
 
 def test_each_spec_has_its_own_clips_frames_and_outcomes(several: Callable[..., Workspace]) -> None:
