@@ -1,9 +1,11 @@
 """Exactly once: SIGKILL to the driver, a worker and Ray's raylet, then the same command again, gives the same bytes."""
 
+import contextlib
 import os
 import shutil
 import signal
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,11 @@ from pipeline.storage.workspace import Workspace
 from tests.helpers.kills import SETTINGS, SPECS, Kill, content, disturb, make_videos, shard
 
 NUM_VIDEOS = 16
+# What a part's commits write, in their order: a crash loses one of them and all that follow, whichever specs are cut.
+COMMITS = ("clips/events.tar", "clips/base.tar", "clips/base", "videos/base", "clips/events", "videos/events")
+CUT = (("base",), ("events",), SPECS)
+OF_SPECS = [[name for name in COMMITS if any(spec in name for spec in specs)] for specs in CUT]
+WINDOWS = sorted({tuple(commits[first:]) for commits in OF_SPECS for first in range(len(commits))})
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc, needs taskset")
 
@@ -37,9 +44,10 @@ def cut(collection: Path, workspace: Workspace) -> Workspace:
     """Cut what is missing in this process, a part after the other: no Ray, no second worker, no crash."""
     config = override(preset("tiny"), list(SETTINGS))
     plan_parts(workspace, list_videos(str(collection)), config.collecting)
-    pending = {part for spec in SPECS for part in workspace.pending(COLLECTION_FOLDER, f"videos/{spec}")}
-    for part in sorted(pending):
-        ShardPart(workspace, {spec: getattr(config.clips, spec) for spec in SPECS}, config.sharding)(part)
+    pending = {spec: workspace.pending(COLLECTION_FOLDER, f"videos/{spec}") for spec in SPECS}
+    for part in sorted(set().union(*pending.values())):
+        lacking = {spec: getattr(config.clips, spec) for spec in SPECS if part in pending[spec]}
+        ShardPart(workspace, lacking, config.sharding)(part)
     return workspace
 
 
@@ -85,15 +93,45 @@ def test_what_one_worker_left_in_a_bucket_when_its_driver_was_killed_becomes_the
     assert reconcile(workspace) == reconcile(undisturbed)
 
 
-@pytest.mark.parametrize("lost", [("videos",), ("videos", "clips"), ("videos", "clips", "tar")])
+def address(workspace: Workspace, name: str) -> str:
+    """Of a file of COMMITS, of the first part."""
+    stage, _, tar = name.partition(".")
+    return workspace.tar_uri(stage, "00000") if tar else workspace.part_uri(stage, "00000")
+
+
+def lose(undisturbed: Workspace, root: Path, names: Iterable[str]) -> Workspace:
+    """A copy that lacks these files of its first part."""
+    workspace = Workspace(shutil.copytree(undisturbed.root, str(root)))
+    for name in names:
+        files.delete(address(workspace, name))
+    return workspace
+
+
+def test_a_part_is_committed_tars_first_and_each_specs_videos_after_its_clips(
+    collection: Path, undisturbed: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = lose(undisturbed, tmp_path / "root", COMMITS)
+    building, committed = files.building, []
+
+    @contextlib.contextmanager
+    def watched(uri: str) -> Iterator[Path]:
+        with building(uri) as path:
+            yield path
+        committed.append(uri)
+
+    monkeypatch.setattr(files, "building", watched)
+    cut(collection, workspace)
+    assert committed == [address(workspace, name) for name in COMMITS]
+
+
+@pytest.mark.parametrize("lost", WINDOWS, ids="+".join)
 def test_between_any_two_commits_of_a_part_a_crash_costs_nothing(
     collection: Path, undisturbed: Workspace, tmp_path: Path, lost: tuple[str, ...]
 ) -> None:
-    workspace = Workspace(shutil.copytree(undisturbed.root, str(tmp_path / "root")))
-    for name in lost:
-        place = workspace.tar_uri if name == "tar" else workspace.part_uri
-        files.delete(place("clips/base" if name == "tar" else f"{name}/base", "00000"))
-    assert reconcile(workspace).num_videos < reconcile(undisturbed).num_videos
+    workspace = lose(undisturbed, tmp_path / "root", lost)
+    for spec in SPECS:
+        whole, found = (reconcile(place, spec).num_videos for place in (undisturbed, workspace))
+        assert (found < whole) == (f"videos/{spec}" in lost)
     cut(collection, workspace)
     assert content(workspace.root) == content(undisturbed.root)
 
