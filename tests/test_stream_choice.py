@@ -1,5 +1,6 @@
 """Which streams are decoded: a picture and a sound that belong together, and how channels without places are heard."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import soundfile
 from conftest import MakeMedia
 
 from pipeline.clip_specs import BASE
+from pipeline.errors import ClipError
 from pipeline.media.decoding import Decoding
 from pipeline.media.muxing import write_mp4s
 from pipeline.media.stream_choice import DOWNMIX, FIRST, ListedStream, downmix_of
@@ -96,6 +98,69 @@ def test_a_sound_of_a_second_is_not_taken_before_one_that_lasts(make_media: Make
 def test_usual_files_have_no_choice(make_media: MakeMedia) -> None:
     path = make_media("usual.mkv", *LAVFI, CLOCK, *tone(1000), *H264)
     assert decode(path, BY_1)[2].detail is None
+
+
+# --- streams without a decoder ---
+
+
+def hide(path: Path, made: Path, entry: bytes, config: bytes, code: bytes, hidden: Sequence[int]) -> Path:
+    """A copy of an mp4 in which some of the tracks with a sample entry, by number, claim to be of another codec."""
+    data = path.read_bytes()
+    start = data.index(b"stsd")
+    tracks = data[start:]
+    for word, other in ((entry, code), (config, b"free")):
+        first, *rest = tracks.split(word)
+        tracks = first + b"".join((other if k in hidden else word) + after for k, after in enumerate(rest))
+    made.write_bytes(data[:start] + tracks)
+    return made
+
+
+def hide_sounds(path: Path, made: Path, hidden: Sequence[int]) -> Path:
+    return hide(path, made, b"mp4a", b"esds", b"apac", hidden)
+
+
+@pytest.mark.parametrize(
+    ("tones", "default", "hidden", "heard"),
+    [
+        ((500, 2000), 0, [0], 1),
+        ((500, 600, 2000), 0, [0, 1], 2),
+        ((500, 2000, 600), 0, [0], 1),
+        ((2000, 500), 1, [1], 0),  # the first can be decoded, the one that is chosen cannot
+    ],
+)
+def test_a_sound_that_no_decoder_knows_gives_way_to_one_that_can_be_heard(
+    tones: tuple[int, ...], default: int, hidden: list[int], heard: int, make_media: MakeMedia, tmp_path: Path
+) -> None:
+    words = [word for hz in tones for word in tone(hz)]
+    flags = [word for k in range(len(tones)) for word in (f"-disposition:a:{k}", "default" if k == default else "0")]
+    streams = maps(*map(str, range(1 + len(tones))))
+    name = f"sounds_{'_'.join(map(str, tones))}.mp4"
+    path = make_media(name, *LAVFI, CLOCK, *words, *streams, *H264, *flags)
+    sound, frames, info = decode(hide_sounds(path, tmp_path / "hidden.mp4", hidden), BY_1)
+    assert heard_hz(sound) == 2000
+    assert len(frames) == 5
+    codecs = ["apple_apac" if k in hidden else "aac" for k in range(len(tones))]
+    of_sounds = ", ".join(f"{1 + k} {codec}" for k, codec in enumerate(codecs))
+    chosen = f"streams: picture 0 h264 of 0 h264; sound {1 + heard} aac of {of_sounds}"
+    assert (info.audio_codec, info.detail) == ("aac", f"{chosen}; no decoder for apple_apac")
+
+
+def test_a_picture_of_an_unknown_codec_gives_way_to_one_that_can_be_seen(make_media: MakeMedia, tmp_path: Path) -> None:
+    streams = maps("0", "1", "2")
+    path = make_media("films.mp4", *LAVFI, "color=white:s=32x32:r=25:d=5", *LAVFI, CLOCK, *tone(1000), *streams, *H264)
+    _, frames, info = decode(hide(path, tmp_path / "hidden.mp4", b"avc1", b"avcC", b"zzzz", [0]), BY_1)
+    assert frames[0].pixels.mean() < 10  # CLOCK begins dark
+    assert info.detail == "streams: picture 1 h264 of 0 none, 1 h264; sound 2 aac of 2 aac; no decoder for none"
+
+
+def test_where_no_stream_can_be_decoded_the_reason_names_the_codec(make_media: MakeMedia, tmp_path: Path) -> None:
+    path = make_media("one_sound.mp4", *LAVFI, CLOCK, *tone(1000), *H264)
+    for made, codec in (
+        (hide_sounds(path, tmp_path / "sound.mp4", [0]), "apple_apac"),
+        (hide(path, tmp_path / "picture.mp4", b"avc1", b"avcC", b"zzzz", [0]), "none"),
+    ):
+        with pytest.raises(ClipError, match=f"unreadable: .*no decoder found for: {codec}"):
+            decode(made, BY_1)
 
 
 # --- channels without places ---

@@ -87,6 +87,7 @@ class Decoding:
         self._every_picture = every_picture or next(iter(specs.values())).exact_frames
         self._deadline = 0.0
         self._has_chosen = False
+        self._no_decoder: set[str] = set()
         self.choice = FIRST
         """The streams that are decoded: known once the first item has come."""
         self.skipped: set[str] = set()
@@ -98,11 +99,9 @@ class Decoding:
 
     def __iter__(self) -> Generator[np.ndarray | Frame, None, None]:
         self._deadline = time.monotonic() + self._limit_s
-        if (yield from self._decode()):
-            return
-        self.info = MediaInfo(detail=self.choice.note)
-        self._log = DecoderLog(self.info, self._path.absolute(), self.choice)
-        yield from self._decode()
+        while not (yield from self._decode()):  # at most once for the choice, and once for each codec without a decoder
+            self.info = MediaInfo(detail=self.choice.note)
+            self._log = DecoderLog(self.info, self._path.absolute(), self.choice)
 
     def _decode(self) -> Generator[np.ndarray | Frame, None, bool]:
         """Run one child; return False if its list of streams shows that others, or another downmix, are wanted."""
@@ -124,6 +123,8 @@ class Decoding:
             for end in theirs:
                 end.close()
             is_over = yield from self._read(child, self._pipes(ours))
+            if self._log.no_decoder:
+                self._choose_decodable()
             if self._log.choice != self.choice:
                 return False
             self._raise_for_exit(0 if is_over else child.wait())
@@ -135,8 +136,17 @@ class Decoding:
             self._has_chosen = True
             streams, is_broadcast = self._log.streams.values(), self._log.is_broadcast
             if needs_choice(streams, is_broadcast):
-                self.choice = choose_streams(self._path.absolute(), streams, is_broadcast, self._limit_s)
+                chosen = choose_streams(self._path.absolute(), streams, is_broadcast, self._limit_s)
+                self.choice = chosen or self.choice
         return self._log.choice != self.choice
+
+    def _choose_decodable(self) -> None:
+        """Choose others than those that ffmpeg could not decode, if there are any."""
+        self._has_chosen = True
+        self._no_decoder |= self._log.no_decoder
+        streams, path = self._log.streams.values(), self._path.absolute()
+        chosen = choose_streams(path, streams, self._log.is_broadcast, self._limit_s, self._no_decoder)
+        self.choice = chosen or self.choice
 
     def _pipes(self, ends: Sequence[BinaryIO]) -> Pipes:
         times, lengths, *others = (end.fileno() for end in ends)

@@ -36,6 +36,7 @@ class DecoderLog:
     RATE = re.compile(r"([\d.]+)(k?) fps")
     PIXELS = re.compile(r"^(?: \([^)]*\))*, (?!none)(\w+)")  # after the profile and the container's tag
     SOUND = re.compile(r", (\d+) Hz")
+    NO_DECODER = re.compile(r"Decoding requested, but no decoder found for: (\w+)")
 
     def __init__(self, info: MediaInfo, path: Path, choice: StreamChoice) -> None:
         self._info, self.choice = info, choice
@@ -46,6 +47,8 @@ class DecoderLog:
         self._rest = b""
         # the last two of each part of ffmpeg, because their threads come in any order: mostly a cause and its effect
         self._errors: dict[str, collections.deque[str]] = {}
+        self.no_decoder: set[str] = set()
+        """Codecs of streams that were to be decoded, and that ffmpeg has no decoder for: it ends before it begins."""
         self.is_broadcast = False
         self.is_listed = False
         """Whether the list of the file's streams has ended."""
@@ -70,6 +73,10 @@ class DecoderLog:
         if found["level"] in ("error", "fatal", "panic"):
             if text.startswith("Error opening input file"):  # says no more than the others, and holds the path
                 return
+            if missing := self.NO_DECODER.match(text):
+                self.no_decoder.add(missing[1])
+            elif text.startswith("Codec AVOption skip_frame") and self._info.video_codec:  # no picture can be decoded
+                text = f"no decoder found for: {self._info.video_codec}"
             said = self._errors.setdefault(found["part"] or "", collections.deque(maxlen=2))
             text = text.strip().replace(self._name, "the file")
             if text not in said:

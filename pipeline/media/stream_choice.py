@@ -10,6 +10,9 @@ decoding, says how many each stream has and what time they span. The best pair c
    impaired hearing or sight, by the container's dispositions.
 5. The container marks the picture, then the sound, as default.
 6. The sound spans most time, in whole seconds. Of equals, the first.
+
+A stream of which ffmpeg says that it has no decoder for it (an iPhone's spatial sound, `apac`) is left out, and the
+choice is made again among the others.
 """
 
 import itertools
@@ -18,7 +21,7 @@ import re
 import select
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +31,7 @@ from pipeline.errors import ClipError
 from pipeline.media.sandbox import DEMUXERS, ffmpeg_child, ffmpeg_path
 
 CHUNK_BYTES = 2**20
+KINDS = ("Video", "Audio")
 MIN_PACKETS = 3
 MIN_HOLE_S = 1.0
 MIN_SHARE = 0.5  # of the longest stream's time
@@ -105,23 +109,41 @@ def needs_choice(streams: Iterable[ListedStream], is_broadcast: bool) -> bool:
     return len(pictures) + len(sounds) > 2 or downmix_of(sounds[0]) != DOWNMIX
 
 
-def choose_streams(path: Path, streams: Iterable[ListedStream], is_broadcast: bool, limit_s: float) -> StreamChoice:
-    """The best pair of a file whose list of streams needs a choice.
+def choose_streams(
+    path: Path, streams: Iterable[ListedStream], is_broadcast: bool, limit_s: float, no_decoder: Collection[str] = ()
+) -> StreamChoice | None:
+    """The best pair of a file whose list of streams needs a choice; None where no pair is left.
 
     Args:
         path: the file.
         streams: its list; where it shows several, number and span of the packets are filled in.
         is_broadcast: whether it is an MPEG-TS, which may be joined of pieces.
         limit_s: limit of wall and CPU time for reading the packets.
+        no_decoder: codecs whose streams are left out.
     Raises:
         ClipError: they were not read in time (timeout).
     """
-    pictures, sounds = _by_kind(streams)
-    if len(pictures) == len(sounds) == 1 and not is_broadcast:
-        return StreamChoice(downmix=downmix_of(sounds[0]))
-    _survey(path, [*pictures, *sounds], limit_s)
-    if len(pictures) == len(sounds) == 1:
-        return StreamChoice(downmix=downmix_of(sounds[0]), max_jump_s=_max_jump_s(pictures[0], sounds[0]))
+    streams = list(streams)
+    pictures, sounds = _by_kind(streams, no_decoder)
+    if not pictures or not sounds:
+        return None
+    is_single = len(pictures) == len(sounds) == 1
+    if not is_single or is_broadcast:
+        _survey(path, [*pictures, *sounds], limit_s)
+    picture, sound = _best_pair(pictures, sounds)
+    max_jump_s = _max_jump_s(picture, sound) if is_broadcast else FIRST.max_jump_s
+    if is_single and not no_decoder:
+        return StreamChoice(downmix=downmix_of(sound), max_jump_s=max_jump_s)
+    films = [stream for stream in streams if not stream.is_cover]
+    of_pictures, of_sounds = (", ".join(str(each) for each in films if each.kind == kind) for kind in KINDS)
+    note = f"streams: picture {picture} of {of_pictures}; sound {sound} of {of_sounds}"
+    if no_decoder:
+        note += f"; no decoder for {', '.join(sorted(no_decoder))}"
+    return StreamChoice(str(picture.index), str(sound.index), downmix_of(sound), max_jump_s, note)
+
+
+def _best_pair(pictures: Sequence[ListedStream], sounds: Sequence[ListedStream]) -> tuple[ListedStream, ListedStream]:
+    """The pair that comes first in the order of this module's docstring."""
     longest_s = max(stream.span_s for stream in (*pictures, *sounds))
 
     def rank(pair: tuple[ListedStream, ListedStream]) -> tuple[float, ...]:
@@ -131,10 +153,7 @@ def choose_streams(path: Path, streams: Iterable[ListedStream], is_broadcast: bo
         main = [not found.is_special for found in pair]
         return (alike, *lasts, *main, picture.is_default, sound.is_default, round(sound.span_s))
 
-    picture, sound = max(itertools.product(pictures, sounds), key=rank)  # of equals, the first
-    note = f"picture {picture} of {', '.join(map(str, pictures))}; sound {sound} of {', '.join(map(str, sounds))}"
-    max_jump_s = _max_jump_s(picture, sound) if is_broadcast else FIRST.max_jump_s
-    return StreamChoice(str(picture.index), str(sound.index), downmix_of(sound), max_jump_s, f"streams: {note}")
+    return max(itertools.product(pictures, sounds), key=rank)  # of equals, the first
 
 
 def _max_jump_s(picture: ListedStream, sound: ListedStream) -> float:
@@ -164,11 +183,13 @@ def audio_layout(facts: str) -> str | None:
     return found[1] if found else None
 
 
-def _by_kind(streams: Iterable[ListedStream]) -> tuple[list[ListedStream], list[ListedStream]]:
-    """Pictures that are no covers, and sounds, whose codec is known."""
-    known = [stream for stream in streams if stream.codec != "none"]
-    pictures = [stream for stream in known if stream.kind == "Video" and not stream.is_cover]
-    return pictures, [stream for stream in known if stream.kind == "Audio"]
+def _by_kind(
+    streams: Iterable[ListedStream], no_decoder: Collection[str] = ()
+) -> tuple[list[ListedStream], list[ListedStream]]:
+    """Pictures that are no covers, and sounds, whose codec is known and has a decoder."""
+    known = [stream for stream in streams if stream.codec not in ("none", *no_decoder) and not stream.is_cover]
+    pictures, sounds = ([stream for stream in known if stream.kind == kind] for kind in KINDS)
+    return pictures, sounds
 
 
 def _survey(path: Path, streams: Sequence[ListedStream], limit_s: float) -> None:
