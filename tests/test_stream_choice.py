@@ -13,6 +13,7 @@ from pipeline.errors import ClipError
 from pipeline.media.decoding import Decoding
 from pipeline.media.muxing import write_mp4s
 from pipeline.media.stream_choice import DOWNMIX, FIRST, ListedStream, downmix_of
+from pipeline.media.streams import Frame
 from tests.helpers.films import BEEP, BY_1, CLOCK, FLASH, H264, LAVFI, RATE_HZ, decode
 
 WHITE = "color=white:s=32x32:r=25:d=0.04"
@@ -68,6 +69,22 @@ def test_a_single_picture_that_no_flag_marks_is_not_the_film(make_media: MakeMed
     assert info.video_codec == "h264"
     assert frames[0].pixels.mean() < 10  # CLOCK begins dark
     assert info.detail == "streams: picture 1 h264 of 0 mjpeg, 1 h264; sound 2 aac of 2 aac"
+
+
+@pytest.mark.parametrize(("still_hz", "film_hz", "chosen"), [("1/10", 25, 1), ("1", 25, 1), ("1", 5, 0)])
+def test_pictures_ten_times_as_rare_as_the_films_are_not_the_film_though_they_last(
+    still_hz: str, film_hz: int, chosen: int, make_media: MakeMedia
+) -> None:
+    flags = ("-c:v:0", "mjpeg", "-pix_fmt:v:0", "yuvj420p", "-disposition:v:1", "0")
+    stills, film = f"color=white:s=32x32:r={still_hz}:d=40", f"color=black:s=32x32:r={film_hz}:d=40"
+    path = make_media(
+        f"chapters_{film_hz}_{len(still_hz)}.mp4", *LAVFI, stills, *LAVFI, film, *tone(1000, 40.0),
+        *maps("0", "1", "2"), *H264, *flags,
+    )  # fmt: skip
+    decoding = Decoding(path, {BASE: BY_1}, every_picture=True)
+    first = next(item for item in decoding if isinstance(item, Frame))
+    assert decoding.choice.picture == str(chosen)
+    assert (first.pixels.mean() < 10) == bool(chosen)
 
 
 @pytest.mark.parametrize(

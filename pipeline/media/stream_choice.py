@@ -4,8 +4,9 @@ Most files have one of each, and nothing is chosen. Where ffmpeg's list shows se
 decoding, says how many each stream has and what time they span. The best pair comes first in this order:
 
 1. Both are of one programme of a broadcast: one programme's sound does not belong to another's picture.
-2. The picture lasts: three packets or more that span half of the longest stream. A thumbnail is one JPEG.
-3. The sound lasts likewise.
+2. The picture lasts and moves: three packets or more that span half of the longest stream, and per second a tenth or
+   more of those of the fastest picture that lasts. A thumbnail is one JPEG; chapters have one each.
+3. The sound lasts likewise, at any rate of packets.
 4. The picture is neither a still image nor part of another picture, the sound no commentary and not for people with
    impaired hearing or sight, by the container's dispositions.
 5. The container marks the picture, then the sound, as default.
@@ -35,6 +36,7 @@ KINDS = ("Video", "Audio")
 MIN_PACKETS = 3
 MIN_HOLE_S = 1.0
 MIN_SHARE = 0.5  # of the longest stream's time
+MIN_RATE_SHARE = 0.1  # of the fastest picture's rate: films are 10 to 60 Hz, chapters' thumbnails 1 Hz and less
 SPECIAL = re.compile(
     r"\((comment|hearing impaired|visual impaired|descriptions|karaoke|clean effects|attached pic|still image|"
     r"timed thumbnails|dependent)\)"
@@ -63,6 +65,11 @@ class ListedStream:
     """From its first packet's time to its last one's end."""
     holes_s: list[tuple[float, float]] = field(default_factory=list)
     """Start and end of the times without a packet that are longer than MIN_HOLE_S."""
+
+    @property
+    def packet_rate_hz(self) -> float:
+        """Packets per second of its span; 0 where all come at one time."""
+        return self.num_packets / self.span_s if self.span_s > 0 else 0.0
 
     @property
     def is_default(self) -> bool:
@@ -144,14 +151,19 @@ def choose_streams(
 
 def _best_pair(pictures: Sequence[ListedStream], sounds: Sequence[ListedStream]) -> tuple[ListedStream, ListedStream]:
     """The pair that comes first in the order of this module's docstring."""
-    longest_s = max(stream.span_s for stream in (*pictures, *sounds))
+    min_span_s = MIN_SHARE * max(stream.span_s for stream in (*pictures, *sounds))
+
+    def lasts(stream: ListedStream) -> bool:
+        return stream.num_packets >= MIN_PACKETS and stream.span_s >= min_span_s
+
+    min_rate_hz = MIN_RATE_SHARE * max((stream.packet_rate_hz for stream in pictures if lasts(stream)), default=0.0)
 
     def rank(pair: tuple[ListedStream, ListedStream]) -> tuple[float, ...]:
         picture, sound = pair
         alike = picture.programmes == sound.programmes or bool(picture.programmes & sound.programmes)
-        lasts = [found.num_packets >= MIN_PACKETS and found.span_s >= MIN_SHARE * longest_s for found in pair]
+        moves = lasts(picture) and picture.packet_rate_hz >= min_rate_hz
         main = [not found.is_special for found in pair]
-        return (alike, *lasts, *main, picture.is_default, sound.is_default, round(sound.span_s))
+        return (alike, moves, lasts(sound), *main, picture.is_default, sound.is_default, round(sound.span_s))
 
     return max(itertools.product(pictures, sounds), key=rank)  # of equals, the first
 
