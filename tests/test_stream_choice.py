@@ -1,6 +1,8 @@
 """Which streams are decoded: a picture and a sound that belong together, and how channels without places are heard."""
 
+import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +10,15 @@ import pytest
 import soundfile
 from conftest import MakeMedia
 
-from pipeline.clip_specs import BASE
+from pipeline.clip_specs import BASE, ClipSpec
+from pipeline.clips.cutting import Clip, ShardingConfig
+from pipeline.clips.sharding import Cutting
 from pipeline.errors import ClipError
 from pipeline.media.decoding import Decoding
 from pipeline.media.muxing import write_mp4s
 from pipeline.media.stream_choice import DOWNMIX, FIRST, ListedStream, downmix_of
 from pipeline.media.streams import Frame
+from schemas.videos import CollectionRow
 from tests.helpers.films import BEEP, BY_1, CLOCK, FLASH, H264, LAVFI, RATE_HZ, decode
 
 WHITE = "color=white:s=32x32:r=25:d=0.04"
@@ -215,23 +220,69 @@ def test_only_a_sound_whose_channels_have_no_known_place_is_their_mean(layout: s
 # --- joined pieces ---
 
 
-@pytest.mark.parametrize("gap_s", [0, 4])
-def test_pieces_of_a_broadcast_are_joined_without_holes(gap_s: int, make_media: MakeMedia, tmp_path: Path) -> None:
-    offsets_s = [number * (4 + gap_s) for number in range(3)]
+@pytest.mark.parametrize(
+    "offsets_s",
+    [
+        (0, 4, 8),
+        (0, 8, 16),
+        (0, 0, 0),
+        (100, 0, 50),
+        (8, 6, 4),  # each begins before the one before has ended
+        (95437, 95441, 95445),  # the clock of 33 bits at 90 kHz begins anew at 95443.7 s, amid the second piece
+    ],
+)
+def test_pieces_of_a_broadcast_are_joined_without_holes(
+    offsets_s: tuple[int, ...], make_media: MakeMedia, tmp_path: Path
+) -> None:
     pieces = [
         make_media(f"piece_{at_s}.ts", *LAVFI, FLASH, *LAVFI, BEEP, *H264, "-g", "25", "-output_ts_offset", str(at_s))
         for at_s in offsets_s
     ]
-    (tmp_path / "joined.ts").write_bytes(b"".join(piece.read_bytes() for piece in pieces))
-    sound, frames, _ = decode(tmp_path / "joined.ts")
+    path = tmp_path / "joined.ts"
+    path.write_bytes(b"".join(piece.read_bytes() for piece in pieces))
+    sound, frames, _ = decode(path)
     assert len(sound) / RATE_HZ == pytest.approx(12.0, abs=0.1)
     assert len(frames) == 300
     is_white = np.array([frame.pixels.mean() > 128 for frame in frames])
     flashes_s = [frames[k].time_s for k in np.flatnonzero(np.diff(is_white.astype(int)) == 1) + 1]
-    for number, flash_s in enumerate(flashes_s):
-        assert flash_s == pytest.approx(4 * number + 2, abs=0.1)
+    assert flashes_s == pytest.approx([2, 6, 10], abs=0.1)
+    for flash_s in flashes_s:
         assert np.abs(sound[round((flash_s - 0.5) * RATE_HZ) : round((flash_s - 0.04) * RATE_HZ)]).max() < 0.1
         assert np.abs(sound[round((flash_s + 0.04) * RATE_HZ) : round((flash_s + 0.1) * RATE_HZ)]).max() > 0.4
+    assert clip_starts_s(path) == list(range(11))
+
+
+def clip_starts_s(path: Path) -> list[float]:
+    """Starts of the clips of 2 s that a file's sound and picture fill, silent ones included."""
+    video = CollectionRow(
+        video_id="v", uri=str(path), size_bytes=None, revision=None, license=None, author=None, split=None, spans=None
+    )
+    spec = ClipSpec(clip_s=2.0, frame_height=32, frame_width=32)
+    clips = [clip for clip in Cutting(video, {BASE: spec}, ShardingConfig()) if isinstance(clip, Clip)]
+    # where clocks jump ahead, the container claims to be longer, and a clip after the end is planned: short of audio
+    return [clip.row["start_s"] for clip in clips if clip.row["outcome"] in ("kept", "silent")]
+
+
+def test_a_broadcast_whose_clock_begins_anew_stays_in_time(make_media: MakeMedia) -> None:
+    at_s = 2**33 / 90_000 - 1.4 - 2.5  # ffmpeg's muxer adds 1.4 s: after 2.5 s of 4 the 33 bits are full
+    path = make_media("wrap.ts", *LAVFI, FLASH, *LAVFI, BEEP, *H264, "-bf", "2", "-output_ts_offset", f"{at_s:.3f}")
+    stamps = picture_stamps(path.read_bytes())
+    assert len(stamps) == 100
+    assert min(stamps) < 2**20
+    assert max(stamps) > 2**33 - 2**20
+    sound, frames, _ = decode(path)
+    assert len(frames) == 100
+    (flash_s,) = [b.time_s for a, b in pairwise(frames) if a.pixels.mean() < 128 < b.pixels.mean()]
+    assert flash_s == pytest.approx(2.0, abs=0.1)
+    assert np.flatnonzero(np.abs(sound) > 0.1)[0] / RATE_HZ == pytest.approx(flash_s, abs=0.04)
+    assert clip_starts_s(path) == [0, 1, 2]
+
+
+def picture_stamps(data: bytes) -> list[int]:
+    """Times of showing of an MPEG-TS's pictures: 33 bits in 5 bytes, with marker bits between."""
+    starts = [found.end() for found in re.finditer(rb"\x00\x00\x01\xe0..[\x80-\xbf][\x80-\xff].", data, re.DOTALL)]
+    found = [data[start : start + 5] for start in starts]
+    return [(b[0] & 14) << 29 | b[1] << 22 | (b[2] & 254) << 14 | b[3] << 7 | b[4] >> 1 for b in found]
 
 
 @pytest.mark.parametrize("chosen", ["not(mod(n,50))", "lt(t,1)+gt(t,3)"])
