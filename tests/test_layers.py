@@ -201,7 +201,7 @@ def test_only_media_and_the_synthetic_world_start_another_program() -> None:
     importers = {name: path for name, path in modules(*PACKAGES).items() if not is_below(name, "pipeline.synthetic")}
     found = {line.partition(" ")[0] for line in violations(importers, "subprocess", "ffmpeg", "imageio_ffmpeg")}
     assert found == {
-        f"pipeline.media.{name}" for name in ("decode_command", "decoding", "muxing", "sandbox", "stream_choice")
+        f"pipeline.media.{name}" for name in ("decode_command", "decoding", "muxing", "packets", "sandbox")
     }, found
 
 

@@ -567,6 +567,40 @@ def test_where_pictures_lie_too_far_apart_every_one_is_decoded(
         np.testing.assert_allclose(facts["frame_times_s"], facts["start_s"] + np.arange(8) / 4, atol=0.051)
 
 
+def ends_skipped(make_media: MakeMedia, sound_s: float = 4.85) -> Path:
+    """All pictures up to 4.0 s are decoded, and none of the 16 that follow: the one that they refer to is cut off."""
+    listed = sparse(make_media).with_suffix(".mkv.txt").name
+    drop = ("-c:v", "copy", "-c:a", "pcm_s16le", "-bsf:v", "noise=drop='gte(pts*tb,4.84)'")
+    return make_media(f"ends_skipped_{sound_s}.mkv", "-f", "concat", "-i", listed, *sound(sound_s), *drop)
+
+
+def restarts_and_times(path: Path, spec: ClipSpec, end_s: float = 60.0) -> tuple[int, list[float]]:
+    """How often a file is cut anew, and the times of the frames of the clips that count."""
+    items = list(Cutting(span_of(path, 0.0, end_s), {BASE: spec}, ShardingConfig()))
+    anew = [k for k, item in enumerate(items) if isinstance(item, Restart)]
+    clips = [item for item in items[anew[-1] + 1 if anew else 0 :] if isinstance(item, Clip) and item.members]
+    return len(anew), [time_s for clip in clips for time_s in json.loads(clip.members["json"])["frame_times_s"]]
+
+
+def test_pictures_left_out_at_the_end_are_decoded_if_a_tick_is_theirs(make_media: MakeMedia) -> None:
+    spec = ClipSpec(clip_s=0.5, hop_s=0.5, frame_rate_hz=4.0, **SMALL)
+    path = ends_skipped(make_media)
+    restarts, times_s = restarts_and_times(path, spec)
+    assert restarts == 1
+    np.testing.assert_allclose(times_s, np.arange(18) / 4, atol=0.001)
+    assert restarts_and_times(path, spec, end_s=4.0)[0] == 0
+    by_1 = ClipSpec(clip_s=1.0, hop_s=1.0, **SMALL)  # tick 4 has its picture, and there is none at 5 s
+    assert restarts_and_times(path, by_1) == (0, pytest.approx([0, 1, 2, 3], abs=0.001))
+
+
+def test_a_picture_that_ends_before_the_sound_is_not_cut_anew(make_media: MakeMedia) -> None:
+    spec = ClipSpec(clip_s=0.5, hop_s=0.5, frame_rate_hz=4.0, **SMALL)
+    path = make_media("short_picture.mkv", *picture(2), *sound(5), *EXACT)
+    restarts, times_s = restarts_and_times(path, spec)
+    assert restarts == 0
+    np.testing.assert_allclose(times_s, np.minimum(np.arange(20) / 4, 1.75), atol=0.001)
+
+
 def test_a_gap_after_the_last_span_does_not_matter(make_media: MakeMedia) -> None:
     path = sparse(make_media)
     for end_s, restarts in ((3.0, 0), (6.0, 1)):

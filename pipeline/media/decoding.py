@@ -36,6 +36,8 @@ from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError
 from pipeline.media.decode_command import Pipes, decode_command
 from pipeline.media.ffmpeg_log import DecoderLog, MediaInfo
+from pipeline.media.frame_buffer import TICK_SLACK_S, first_old_tick_s
+from pipeline.media.packets import read_packets
 from pipeline.media.sandbox import ffmpeg_child
 from pipeline.media.stream_choice import FIRST, choose_streams, needs_choice
 from pipeline.media.streams import Frame, Gaps, PlacedSound, TimedFrames
@@ -44,6 +46,7 @@ MAX_DURATION_S = 12 * 3600.0
 CHUNK_BYTES = 2**20
 # Between reads: the child writes a line for each frame, and each would wake this process.
 PAUSE_S = 0.002
+ROUNDING_S = 0.01  # of the length that ffmpeg's list states
 SIGNALLED = 255  # ffmpeg's exit code after a signal that ends it: SIGXCPU, no other is sent to it
 
 
@@ -91,11 +94,12 @@ class Decoding:
         self.choice = FIRST
         """The streams that are decoded: known once the first item has come."""
         self.skipped: set[str] = set()
-        """Specs for which pictures that are decoded lie more than half a tick apart: they want every picture, and none
-        of their frames is given any more."""
+        """Specs for which pictures that are decoded lie more than half a tick apart, or end so long before the file's:
+        they want every picture, and none of their frames is given any more."""
         self.info = MediaInfo()
         self._log = DecoderLog(self.info, path.absolute(), self.choice)
         self.num_frames = 0
+        self._last_s: dict[str, float] = {}  # of each spec, its last frame's time
 
     def __iter__(self) -> Generator[np.ndarray | Frame, None, None]:
         self._deadline = time.monotonic() + self._limit_s
@@ -202,11 +206,35 @@ class Decoding:
         yield from sound.finish()
         end_s = max(self.info.duration_s or 0.0, sound.end_s)
         yield from self._counted(picture.finish(end_s) for picture in pictures)
+        if not is_over and not self._every_picture:
+            self._skip_early_ends(end_s)
         return is_over
+
+    def _skip_early_ends(self, end_s: float) -> None:
+        """Skip specs with a tick whose own picture, at the end, was left out, and the last one is half a tick too old.
+
+        Args:
+            end_s: where the file ends by its sound or its container. Only if that is a picture after such a tick, the
+                packets say whether the picture does not simply end before the sound.
+        """
+        rate_hz = self.info.frame_rate_hz or 0.0
+        reach_s = min(end_s + ROUNDING_S - (1 / rate_hz if rate_hz >= 1 else 0.0), self._end_s)
+        old_s = {name: first_old_tick_s(self._specs[name], last_s) for name, last_s in self._last_s.items()}
+        old_s = {name: tick_s for name, tick_s in old_s.items() if name not in self.skipped and tick_s < reach_s}
+        if not old_s:
+            return
+        streams = self.choice.picture, self.choice.sound
+        packets = read_packets(self._path.absolute(), streams, self._limit_s, self.choice.max_jump_s)
+        shown_s = (packet.shown_s for packet in packets if packet.stream == 0)
+        last_s = max((at_s for at_s in shown_s if at_s < self._end_s), default=0.0)
+        self.skipped |= {name for name, tick_s in old_s.items() if tick_s <= last_s + TICK_SLACK_S}
+        if len(self.skipped) == len(self._specs):
+            raise SkippedPicturesError
 
     def _counted(self, frames: Iterable[Iterator[Frame]]) -> Iterator[Frame]:
         for frame in itertools.chain.from_iterable(frames):
             self.num_frames += 1
+            self._last_s[frame.spec] = frame.time_s
             if frame.spec not in self.skipped:
                 yield frame
 

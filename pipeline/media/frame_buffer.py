@@ -22,6 +22,17 @@ TICK_SLACK_S = 0.001  # frame times are rounded by containers: 0.9996 s is tick 
 MAX_LEAD_S = 120.0
 
 
+def first_old_tick_s(spec: ClipSpec, last_s: float) -> float:
+    """The first tick that shows a frame more than half a tick old, if the last one is of `last_s`, in seconds.
+
+    >>> first_old_tick_s(ClipSpec(frame_rate_hz=4.0), 1.0), first_old_tick_s(ClipSpec(frame_rate_hz=4.0), 1.2)
+    (1.25, 1.5)
+    """
+    tick = math.floor((last_s + TICK_SLACK_S - spec.frame_offset_s) * spec.frame_rate_hz) + 1
+    ticks_s = ((tick + later) / spec.frame_rate_hz + spec.frame_offset_s for later in range(2))
+    return next(tick_s for tick_s in ticks_s if tick_s - last_s > 0.5 / spec.frame_rate_hz)
+
+
 class FrameBuffer(Generic[T]):
     """Frames by tick, each as a value of the caller's choice.
 

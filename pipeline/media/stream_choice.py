@@ -17,21 +17,13 @@ choice is made again among the others.
 """
 
 import itertools
-import os
 import re
-import select
-import subprocess
-import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import ffmpeg
+from pipeline.media.packets import read_packets
 
-from pipeline.errors import ClipError
-from pipeline.media.sandbox import DEMUXERS, ffmpeg_child, ffmpeg_path
-
-CHUNK_BYTES = 2**20
 KINDS = ("Video", "Audio")
 MIN_PACKETS = 3
 MIN_HOLE_S = 1.0
@@ -45,8 +37,6 @@ SPECIAL = re.compile(
 DOWNMIX = "mono|c0<FC+0.7071*FL+0.7071*FR+0.7071*DL+0.7071*DR+0.5*SL+0.5*SR+0.5*BL+0.5*BR+0.5*BC"
 PLACES = set(re.findall(r"[A-Z]{2}", DOWNMIX))
 NO_LAYOUT = re.compile(r"(\d+) channels(?: \((.*)\))?$")
-PACKET = re.compile(rb"(\d+), *(-?\d+), *-?\d+, *(\d+),")
-TIME_BASE = re.compile(rb"#tb (\d+): (\d+)/(\d+)")
 
 
 @dataclass(slots=True)
@@ -205,41 +195,13 @@ def _by_kind(
 
 
 def _survey(path: Path, streams: Sequence[ListedStream], limit_s: float) -> None:
-    """Fill in number and span of each stream's packets. A file that breaks off is surveyed up to there."""
-    source = ffmpeg.input(f"file:{path}", protocol_whitelist="file", format_whitelist=DEMUXERS)
-    chosen = [source[str(stream.index)] for stream in streams]
-    output = ffmpeg.output(*chosen, "pipe:1", codec="copy", format="framecrc")
-    command = output.global_args("-hide_banner", "-nostdin", "-nostats", "-v", "quiet").compile(cmd=ffmpeg_path())
-    with ffmpeg_child(
-        command, cpu_s=int(limit_s) + 1, max_file_bytes=0, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as child:
-        _count_packets(child, streams, limit_s)
-
-
-def _count_packets(child: subprocess.Popen, streams: Sequence[ListedStream], limit_s: float) -> None:
-    """Read lines `#tb stream: unit` and `stream, dts, pts, duration, size, checksum`, in units of the time base.
-
-    The time is that of decoding: those of showing come in another order.
-    """
-    assert child.stdout is not None
-    deadline, rest = time.monotonic() + limit_s, b""
-    units_s: dict[int, float] = {}
-    first: dict[int, int] = {}
-    while select.select([child.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
-        data = os.read(child.stdout.fileno(), CHUNK_BYTES)
-        if not data:
-            return
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            if unit := TIME_BASE.match(line):
-                units_s[int(unit[1])] = int(unit[2]) / int(unit[3])
-            elif packet := PACKET.match(line):
-                number, start, duration = map(int, packet.groups())
-                stream, unit_s = streams[number], units_s[number]
-                begin_s = first.setdefault(number, start) * unit_s
-                end_s, start_s = begin_s + stream.span_s, start * unit_s
-                if stream.num_packets and start_s - end_s > MIN_HOLE_S:
-                    stream.holes_s.append((end_s, start_s))
-                stream.num_packets += 1
-                stream.span_s = start_s + duration * unit_s - begin_s
-    raise ClipError("timeout", f"its streams were not read within {limit_s:g} s.")
+    """Fill in number, span and holes of each stream's packets, by the times of decoding: they come in that order."""
+    first_s: dict[int, float] = {}
+    for packet in read_packets(path, [str(stream.index) for stream in streams], limit_s):
+        stream = streams[packet.stream]
+        begin_s = first_s.setdefault(packet.stream, packet.decoded_s)
+        end_s = begin_s + stream.span_s
+        if stream.num_packets and packet.decoded_s - end_s > MIN_HOLE_S:
+            stream.holes_s.append((end_s, packet.decoded_s))
+        stream.num_packets += 1
+        stream.span_s = packet.decoded_s + packet.duration_s - begin_s
