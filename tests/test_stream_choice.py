@@ -1,6 +1,8 @@
 """Which streams are decoded: a picture and a sound that belong together, and how channels without places are heard."""
 
+import os
 import re
+import shutil
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -50,6 +52,19 @@ def test_a_picture_has_the_sound_of_its_own_programme(make_media: MakeMedia) -> 
     assert heard_hz(sound) == 1000
     assert len(frames) >= 5
     assert info.detail == "streams: picture 1 h264 of 1 h264; sound 2 mp2 of 0 mp2, 2 mp2"
+
+
+def test_a_name_that_is_no_utf8_is_a_name_like_others(make_media: MakeMedia, tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/v\xff.ts"))
+    shutil.copy(broadcast(make_media), path)
+    sound, frames, info = decode(path, BY_1)
+    assert (heard_hz(sound), len(frames)) == (1000, len(decode(broadcast(make_media), BY_1)[1]))
+    soundfile.write(tmp_path / "sound.flac", np.zeros(5 * RATE_HZ), RATE_HZ)
+    made = Path(os.fsdecode(os.fsencode(tmp_path) + b"/w\xff.mp4"))
+    decoding = Decoding(path, {BASE: BY_1})
+    assert list(decoding)
+    assert write_mp4s(path, decoding.choice, [tmp_path / "sound.flac"], [made], limit_s=60)
+    assert decode(made, BY_1)[2].video_codec == info.video_codec == "h264"
 
 
 def test_what_is_written_has_the_picture_that_is_decoded(make_media: MakeMedia, tmp_path: Path) -> None:

@@ -13,11 +13,9 @@ import ffmpeg
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.media.frame_buffer import TICK_SLACK_S
-from pipeline.media.sandbox import DEMUXERS, MAX_PIXELS, compile_command
+from pipeline.media.sandbox import LIMITS, QUIET, compile_command
 from pipeline.media.stream_choice import StreamChoice
 
-MAX_STREAMS = 64  # a real file has 2 to 30 (languages, subtitles, a phone's metadata); each costs memory
-MAX_BLOCK_BYTES = 2**30  # one allocation of the child
 # Writes a line per frame: its time in the stream's time base as `pts`.
 PRINT = "metadata=print:key=k:file='pipe\\:{}'"
 PRINT_AT_ONCE = f"{PRINT}:direct=1"  # before the frame
@@ -54,16 +52,7 @@ def decode_command(
     if not every_picture:
         found = [_gap_filters(spec, times) for spec, times in zip(specs, pipes.gaps, strict=True)]
         filters = [f"split[all][shown];[all]{gaps};[shown]{each}" for gaps, each in zip(found, filters, strict=True)]
-    source = ffmpeg.input(
-        "file:input",
-        protocol_whitelist="file",
-        format_whitelist=DEMUXERS,
-        max_streams=MAX_STREAMS,
-        max_pixels=MAX_PIXELS,
-        threads=1,
-        dts_delta_threshold=choice.max_jump_s,
-        **skip,
-    )
+    source = ffmpeg.input("file:input", dts_delta_threshold=choice.max_jump_s, **LIMITS, **skip)
     pictures = [
         ffmpeg.output(
             source[choice.picture],
@@ -82,10 +71,8 @@ def decode_command(
         acodec="pcm_s16le",
         format="s16le",
     )
-    command = ffmpeg.merge_outputs(audio, *pictures).global_args(
-        "-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info", "-filter_threads", "1",
-        "-max_alloc", str(MAX_BLOCK_BYTES),
-    )  # fmt: skip
+    command = ffmpeg.merge_outputs(audio, *pictures)
+    command = command.global_args(*QUIET, "-loglevel", "repeat+level+info", "-filter_threads", "1")
     return compile_command(command, {"input": path})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import ffmpeg
 
 from pipeline.errors import ClipError
-from pipeline.media.sandbox import DEMUXERS, MAX_PIXELS, compile_command, ffmpeg_child
+from pipeline.media.sandbox import LIMITS, QUIET, compile_command, ffmpeg_child
 from pipeline.media.stream_choice import StreamChoice
 
 LOG_BYTES = 500
@@ -46,16 +46,14 @@ def mux_command(video: Path, choice: StreamChoice, sounds: list[Path], made: lis
         made: where the mp4s go.
         copy: take the picture's stream as it is; else encode it as H.264.
     """
-    limits = {"protocol_whitelist": "file,pipe", "threads": 1}
-    jump = {"dts_delta_threshold": choice.max_jump_s}
-    source = ffmpeg.input("file:video", format_whitelist=DEMUXERS, max_pixels=MAX_PIXELS, **limits, **jump)
+    source = ffmpeg.input("file:video", dts_delta_threshold=choice.max_jump_s, **LIMITS)
     picture: dict[str, Any] = {"vcodec": "copy"}
     if not copy:  # H.264 in 4:2:0 wants even sides
         picture = {"vcodec": "libx264", "pix_fmt": "yuv420p", "vf": "scale=trunc(iw/2)*2:trunc(ih/2)*2", "crf": 20}
     # An MPEG-TS begins at the first of the streams in use: without its sound, a late picture would move to the front.
     outputs = [ffmpeg.output(source[choice.sound], "-", format="null", acodec="copy")]
     for number in range(len(made)):
-        track = ffmpeg.input(f"file:sound{number}", format="flac", **limits)
+        track = ffmpeg.input(f"file:sound{number}", format="flac", protocol_whitelist="file", threads=1)
         outputs.append(
             ffmpeg.output(
                 source[choice.picture],
@@ -67,7 +65,7 @@ def mux_command(video: Path, choice: StreamChoice, sounds: list[Path], made: lis
                 **picture,
             )
         )
-    command = ffmpeg.merge_outputs(*outputs).global_args("-hide_banner", "-nostdin", "-nostats", "-v", "error", "-y")
+    command = ffmpeg.merge_outputs(*outputs).global_args(*QUIET, "-v", "error", "-y")
     paths = {
         f"{name}{number}": path for name, of in (("sound", sounds), ("made", made)) for number, path in enumerate(of)
     }

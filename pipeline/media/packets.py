@@ -12,7 +12,7 @@ from typing import NamedTuple
 import ffmpeg
 
 from pipeline.errors import ClipError
-from pipeline.media.sandbox import DEMUXERS, ffmpeg_child, ffmpeg_path
+from pipeline.media.sandbox import LIMITS, QUIET, compile_command, ffmpeg_child
 
 CHUNK_BYTES = 2**20
 PACKET = re.compile(rb"(\d+), *(-?\d+), *(-?\d+), *(\d+),")
@@ -40,11 +40,9 @@ def read_packets(path: Path, streams: Sequence[str], limit_s: float, max_jump_s:
     Raises:
         ClipError: they were not read in time (timeout).
     """
-    source = ffmpeg.input(
-        f"file:{path}", protocol_whitelist="file", format_whitelist=DEMUXERS, dts_delta_threshold=max_jump_s
-    )
+    source = ffmpeg.input("file:input", dts_delta_threshold=max_jump_s, **LIMITS)
     output = ffmpeg.output(*(source[stream] for stream in streams), "pipe:1", codec="copy", format="framecrc")
-    command = output.global_args("-hide_banner", "-nostdin", "-nostats", "-v", "quiet").compile(cmd=ffmpeg_path())
+    command = compile_command(output.global_args(*QUIET, "-v", "quiet"), {"input": path})
     with ffmpeg_child(
         command, cpu_s=int(limit_s) + 1, max_file_bytes=0, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as child:

@@ -1,7 +1,7 @@
 """Where ffmpeg runs: in a child process that may open the given file alone, under limits, without this one's secrets.
 
 The media is untrusted. The limits of memory, CPU time, file size and open files hold for the whole child; the commands
-(`decoding`, `muxing`) add ffmpeg's own: demuxers and protocols by whitelist, pixels, streams, one decoding thread.
+(`decode_command`, `packets`, `muxing`) add ffmpeg's own, LIMITS and QUIET.
 """
 
 import contextlib
@@ -24,6 +24,16 @@ DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,ogg,asf,gif,wav,flac,mp3,h264,hevc"
 )
 MAX_PIXELS = 8192 * 8192  # a larger picture is an attack or a panorama: 200 MB for one decoded frame
+MAX_STREAMS = 64  # a real file has 2 to 30 (languages, subtitles, a phone's metadata); each costs memory
+# Of an untrusted file, for ffmpeg.input; and of a whole command, beside the size of one allocation.
+LIMITS = {
+    "protocol_whitelist": "file",
+    "format_whitelist": DEMUXERS,
+    "max_streams": MAX_STREAMS,
+    "max_pixels": MAX_PIXELS,
+    "threads": 1,
+}
+QUIET = ("-hide_banner", "-nostdin", "-nostats", "-max_alloc", str(2**30))
 MEMORY_BYTES = 4 * 2**30  # address space; 4k HEVC takes about 1 GB of it
 MAX_OPEN_FILES = 128  # decoding by n clip specs uses 10 + 6 n (ffmpeg opens each pipe anew), writing two mp4s 10
 ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # no credentials, no proxies, no FFREPORT
