@@ -20,7 +20,7 @@ from pipeline.storage.layout import VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from tests.helpers.media import ffmpeg
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parent.parent.parent  # its code runs, also where another checkout is the installed one
 SETTINGS = (
     "collecting.videos_per_part=2",
     "clips.base.clip_s=2",
