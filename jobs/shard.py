@@ -55,12 +55,12 @@ def shard(
         specs[name] = getattr(config.clips, name)
     videos = list_videos(collection, workspace.root, media)  # a collection that is not there leaves no trace
     with contextlib.ExitStack() as stages:
-        stages.enter_context(claim(workspace, COLLECTION_FOLDER))  # other specs of it may not be cut meanwhile
-        for place in places(workspace, COLLECTION_FOLDER):
-            files.store_at(place).remove_unfinished(place)
         for name, spec in specs.items():
             settings = {"clips": {name: spec}, "sharding": config.sharding}
             stages.enter_context(session.begin(f"clips/{name}", settings, {}))
+        stages.enter_context(claim(workspace, COLLECTION_FOLDER))  # other specs of it may not be cut meanwhile
+        for place in places(workspace, COLLECTION_FOLDER):
+            files.store_at(place).remove_unfinished(place)
         planned = plan_parts(workspace, videos, config.collecting, retry or ())
         pending = {name: set(workspace.pending(COLLECTION_FOLDER, f"videos/{name}")) for name in specs}
         lacking = collections.defaultdict(list)  # parts by the specs that they lack: these are cut from one decoding
