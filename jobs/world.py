@@ -22,7 +22,7 @@ def render(config: "WorldConfig", out: str, address: str | None) -> None:
     from pipeline.synthetic.truth import write_labels
 
     folder = Path(out).absolute()
-    claim(config, folder)
+    claim_folder(config, folder)
     finished = {path.stem for path in (folder / "videos").glob("world_*")}
     parts = [f"{index:05d}" for index in range(config.num_videos) if f"world_{index:05d}" not in finished]
     if parts:
@@ -38,7 +38,7 @@ def render(config: "WorldConfig", out: str, address: str | None) -> None:
     print(f"world: {found} -> {folder / 'videos'}, labels -> {labels}", flush=True)
 
 
-def claim(config: "WorldConfig", folder: Path) -> None:
+def claim_folder(config: "WorldConfig", folder: Path) -> None:
     """Make the folder, or make sure that it holds this very world (of any number of videos)."""
     record, asked = folder / "world.json", as_dict(config)
     try:

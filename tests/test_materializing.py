@@ -8,7 +8,7 @@ import pytest
 from pipeline.clips.splitting import hash_text
 from pipeline.clips.tars import read_sequence
 from pipeline.errors import DataError
-from pipeline.selection.materializing import MaterializePart, MaterializingConfig, Plan, _deal, plan_shards
+from pipeline.selection.materializing import MaterializePart, MaterializingConfig, ShardPlan, _deal, plan_shards
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
@@ -40,7 +40,7 @@ def kept(workspace: Workspace) -> dict[str, str]:
     return found
 
 
-def materialize(workspace: Workspace, seed: int = 0) -> Plan:
+def materialize(workspace: Workspace, seed: int = 0) -> ShardPlan:
     plan = plan_shards(workspace, "s", CONFIG, seed)
     work = MaterializePart(workspace, "s", plan, seed)
     finished = workspace.parts("materialized/s")

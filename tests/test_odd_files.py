@@ -15,7 +15,7 @@ import soundfile
 import webdataset
 
 from pipeline.clip_specs import BASE, ClipSpec
-from pipeline.clips.cutting import Clip, ShardingConfig
+from pipeline.clips.cutting import CutClip, ShardingConfig
 from pipeline.clips.sharding import Cutting, Restart, ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
@@ -37,7 +37,7 @@ def cases(shared_media: Path) -> Path:
     return folder
 
 
-def cut(path: Path) -> tuple[list[Clip], dict[str, Any]]:
+def cut(path: Path) -> tuple[list[CutClip], dict[str, Any]]:
     """The clips that count, and the video's row."""
     video = CollectionRow(
         video_id="v", uri=str(path), size_bytes=None, revision=None, license=None, author=None, split=None, spans=None
@@ -45,7 +45,7 @@ def cut(path: Path) -> tuple[list[Clip], dict[str, Any]]:
     cutting = Cutting(video, {BASE: ClipSpec()}, ShardingConfig())
     items = list(cutting)
     last = max((k for k, item in enumerate(items) if isinstance(item, Restart)), default=-1)
-    return [item for item in items[last + 1 :] if isinstance(item, Clip)], cutting.video_row(BASE, "00000")
+    return [item for item in items[last + 1 :] if isinstance(item, CutClip)], cutting.video_row(BASE, "00000")
 
 
 @pytest.mark.parametrize(

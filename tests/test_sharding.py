@@ -20,7 +20,7 @@ import webdataset
 from botocore.exceptions import EndpointConnectionError
 
 from pipeline.clip_specs import BASE, ClipSpec
-from pipeline.clips.cutting import Clip, ShardingConfig, SpecCutting
+from pipeline.clips.cutting import CutClip, ShardingConfig, SpecCutting
 from pipeline.clips.sharding import Cutting, Restart, ShardPart
 from pipeline.clips.tars import parse_sample
 from pipeline.collection.collecting import CollectingConfig, plan_parts
@@ -578,7 +578,7 @@ def restarts_and_times(path: Path, spec: ClipSpec, end_s: float = 60.0) -> tuple
     """How often a file is cut anew, and the times of the frames of the clips that count."""
     items = list(Cutting(span_of(path, 0.0, end_s), {BASE: spec}, ShardingConfig()))
     anew = [k for k, item in enumerate(items) if isinstance(item, Restart)]
-    clips = [item for item in items[anew[-1] + 1 if anew else 0 :] if isinstance(item, Clip) and item.members]
+    clips = [item for item in items[anew[-1] + 1 if anew else 0 :] if isinstance(item, CutClip) and item.members]
     return len(anew), [time_s for clip in clips for time_s in json.loads(clip.members["json"])["frame_times_s"]]
 
 
@@ -625,10 +625,15 @@ def test_a_picture_may_stand_in_for_those_that_are_half_a_tick_from_it(
         name: list(Cutting(span_of(path, 0.0, 4.0), {name: spec}, ShardingConfig())) for name, spec in specs.items()
     }
     for name, of_spec in alone.items():
-        begin = items.index(Restart(anew)) if name in anew else 0
-        assert [item for item in items[begin:] if isinstance(item, Clip) and item.spec == name] == [
-            item for item in of_spec[of_spec.index(Restart([name])) if name in anew else 0 :] if isinstance(item, Clip)
+        begins = [
+            found.index(Restart(list(names))) if name in anew else 0
+            for found, names in ((items, anew), (of_spec, [name]))
         ]
+        together, by_itself = (
+            [item for item in found[begin:] if isinstance(item, CutClip) and item.spec == name]
+            for found, begin in zip((items, of_spec), begins, strict=True)
+        )
+        assert together == by_itself
 
 
 def test_all_specs_share_one_decoding(make_media: MakeMedia) -> None:
@@ -636,7 +641,7 @@ def test_all_specs_share_one_decoding(make_media: MakeMedia) -> None:
     path = steady(make_media, 9.0)
     specs = {str(number): ClipSpec(clip_s=2.0, hop_s=1.0 + number, **SMALL) for number in range(8)}
     cutting = Cutting(span_of(path, 0.0, 9.0), specs, ShardingConfig())
-    found = collections.Counter(item.spec for item in cutting if isinstance(item, Clip) and item.members)
+    found = collections.Counter(item.spec for item in cutting if isinstance(item, CutClip) and item.members)
     assert found == {str(number): 1 + int(7 / (1 + number)) for number in range(8)}
 
 

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from pipeline.clip_specs import ClipSpec
-from pipeline.clips.spans import Plan, plan_clips
+from pipeline.clips.spans import PlannedClip, plan_clips
 
 SPEC = ClipSpec()  # 5 s every 1 s
 
@@ -18,7 +18,7 @@ def starts(*spans: tuple[float, float | None], spec: ClipSpec = SPEC, most: int 
 
 def test_without_spans_there_is_one_every_hop_and_no_end() -> None:
     plans = itertools.islice(plan_clips(None, ClipSpec(hop_s=2.0), 0.1), 1000)
-    assert list(plans) == [Plan(2.0 * index, is_certain=False) for index in range(1000)]
+    assert list(plans) == [PlannedClip(2.0 * index, is_certain=False) for index in range(1000)]
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_a_clip_that_several_spans_ask_for_is_planned_once() -> None:
 def test_spans_come_in_order_of_their_start_and_an_open_one_has_no_end() -> None:
     assert starts((100.0, 105.0), (7.25, None), (2.0, 7.0), most=4) == [2.0, 7.25, 8.25, 9.25]
     first = next(plan_clips([{"start_s": 7.25, "end_s": None}], SPEC, 0.1))
-    assert first == Plan(7.25, is_certain=True, span_end_s=math.inf)
+    assert first == PlannedClip(7.25, is_certain=True, span_end_s=math.inf)

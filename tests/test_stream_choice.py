@@ -13,7 +13,7 @@ import soundfile
 from conftest import MakeMedia
 
 from pipeline.clip_specs import BASE, ClipSpec
-from pipeline.clips.cutting import Clip, ShardingConfig
+from pipeline.clips.cutting import CutClip, ShardingConfig
 from pipeline.clips.sharding import Cutting
 from pipeline.errors import ClipError
 from pipeline.media.decoding import Decoding
@@ -273,7 +273,7 @@ def clip_starts_s(path: Path) -> list[float]:
         video_id="v", uri=str(path), size_bytes=None, revision=None, license=None, author=None, split=None, spans=None
     )
     spec = ClipSpec(clip_s=2.0, frame_height=32, frame_width=32)
-    clips = [clip for clip in Cutting(video, {BASE: spec}, ShardingConfig()) if isinstance(clip, Clip)]
+    clips = [clip for clip in Cutting(video, {BASE: spec}, ShardingConfig()) if isinstance(clip, CutClip)]
     # where clocks jump ahead, the container claims to be longer, and a clip after the end is planned: short of audio
     return [clip.row["start_s"] for clip in clips if clip.row["outcome"] in ("kept", "silent")]
 

@@ -44,7 +44,7 @@ class Log:
             self.add("")
 
 
-class Copy:
+class Tee:
     """A stream of the terminal whose text goes to the log too."""
 
     def __init__(self, terminal: TextIO, log: Log) -> None:
@@ -72,8 +72,8 @@ def recording(arguments: list[str]) -> Iterator[None]:
     """Record what the block prints, and the traceback of an error that it does not handle itself."""
     global _log
     _log = Log(f"earshot {shlex.join(arguments)}\n")
-    out: Any = Copy(sys.stdout, _log)
-    err: Any = Copy(sys.stderr, _log)
+    out: Any = Tee(sys.stdout, _log)
+    err: Any = Tee(sys.stderr, _log)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             yield

@@ -25,7 +25,7 @@ from pydantic import Field, NonNegativeFloat
 
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.clips.samples import encode_flac
-from pipeline.clips.spans import Plan, milliseconds, plan_clips
+from pipeline.clips.spans import PlannedClip, milliseconds, plan_clips
 from pipeline.clips.statistics import picture_levels, sound_levels
 from pipeline.clips.tars import TarWriter
 from pipeline.config import Positive, config_dataclass
@@ -57,7 +57,7 @@ class ShardingConfig:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Clip:
+class CutClip:
     """One planned span: its row, and its tar members if it is kept."""
 
     spec: str
@@ -87,7 +87,7 @@ class SpecCutting:
     def __init__(self, video: CollectionRow, name: str, spec: ClipSpec, config: ShardingConfig) -> None:
         self._video, self._name, self._spec, self._config = video, name, spec, config
         self._plans = plan_clips(video.get("spans"), spec, config.max_padding_s)
-        self._next: Plan | None = next(self._plans)
+        self._next: PlannedClip | None = next(self._plans)
         self._sound = SoundBuffer()
         self._frames: FrameBuffer[EncodedFrame] = FrameBuffer(spec)
         self._covered_s = -math.inf  # end of the last kept clip
@@ -99,7 +99,7 @@ class SpecCutting:
         self.is_done = False
         """Whether all that the collection prescribes is cut: what is decoded later changes nothing."""
 
-    def add(self, item: np.ndarray | Frame, info: MediaInfo) -> Iterator[Clip]:
+    def add(self, item: np.ndarray | Frame, info: MediaInfo) -> Iterator[CutClip]:
         """Take in a chunk of sound [n] int16 or a frame of this spec; yield the clips that are complete."""
         if self.is_done:
             return
@@ -115,7 +115,7 @@ class SpecCutting:
         if self._next is None and min(self._sound_end_s(), self._frames.last_s) >= self.last_end_s:
             self.is_done, self._info = True, dataclasses.replace(info)  # without the decoder's last messages
 
-    def finish(self, info: MediaInfo, error: ClipError | None) -> Iterator[Clip]:
+    def finish(self, info: MediaInfo, error: ClipError | None) -> Iterator[CutClip]:
         """The clips that end with the video, and a row for each span that it does not reach.
 
         Args:
@@ -134,7 +134,7 @@ class SpecCutting:
                 self._next = next(self._plans, None)
         starts = sorted(span["start_s"] for span in self._video.get("spans") or () if span["start_s"] > duration_s)
         for _, same in itertools.groupby(starts, key=milliseconds):
-            yield self._describe(Plan(next(same), is_certain=True), self._sound.span(0, 0), [])
+            yield self._describe(PlannedClip(next(same), is_certain=True), self._sound.span(0, 0), [])
 
     def video_row(self, part: str) -> dict[str, Any]:
         """The video's row of `schemas.videos.VIDEOS`, after `finish`."""
@@ -163,7 +163,7 @@ class SpecCutting:
         small = frame.pixels[::4, ::4].mean(axis=2, dtype=np.float32) / 255
         self._frames.add(frame.time_s, (frame.time_s, jpeg, small))
 
-    def _ends_by(self, plan: Plan, end_s: float) -> bool:
+    def _ends_by(self, plan: PlannedClip, end_s: float) -> bool:
         return plan.start_s + self._spec.clip_s <= end_s + self._config.max_padding_s
 
     def _sound_end_s(self) -> float:
@@ -186,14 +186,14 @@ class SpecCutting:
         ends = (span["end_s"] for span in self._video.get("spans") or ())
         return max((math.inf if end_s is None else end_s for end_s in ends), default=math.inf)
 
-    def _is_complete(self, plan: Plan) -> bool:
+    def _is_complete(self, plan: PlannedClip) -> bool:
         """Whether no later sound or frame can change this clip."""
         end_s = plan.start_s + self._spec.clip_s
         if self._sound_end_s() < end_s and not self._frames.leads(end_s):
             return False
         return self._frames.is_complete(plan.start_s) or self._sound.leads(end_s, self._spec.sample_rate_hz)
 
-    def _clip(self, plan: Plan) -> Clip:
+    def _clip(self, plan: PlannedClip) -> CutClip:
         """The planned clip. Afterwards `_next` is the following one, and what no later clip needs is dropped."""
         samples = self._sound.span(round(plan.start_s * self._spec.sample_rate_hz), self._spec.num_samples)
         frames = [frame for frame in self._frames.shown(plan.start_s) if frame is not None]
@@ -208,7 +208,7 @@ class SpecCutting:
         self._sound.drop_before(round(self._next.start_s * self._spec.sample_rate_hz))
         self._frames.drop_before(self._next.start_s)
 
-    def _describe(self, plan: Plan, samples: np.ndarray, frames: list[EncodedFrame]) -> Clip:
+    def _describe(self, plan: PlannedClip, samples: np.ndarray, frames: list[EncodedFrame]) -> CutClip:
         """A clip's row, and its members if it is kept."""
         spec, video_id = self._spec, self._video["video_id"]
         missing_s = (spec.num_samples - len(samples)) / spec.sample_rate_hz
@@ -234,7 +234,7 @@ class SpecCutting:
             self._loudest_db = max(self._loudest_db, row["rms_db"])
         self.outcomes[row["outcome"]] += 1
         if row["outcome"] != "kept":
-            return Clip(self._name, row, None)
+            return CutClip(self._name, row, None)
         end_s = plan.start_s + spec.clip_s
         row["unique_s"] = round(end_s - max(plan.start_s, min(end_s, self._covered_s)), 6)
         self._covered_s = max(end_s, self._covered_s)
@@ -254,4 +254,4 @@ class SpecCutting:
         padded = np.pad(samples, (0, spec.num_samples - len(samples)))
         members["flac"] = encode_flac(padded, spec.sample_rate_hz)
         members["json"] = json.dumps(facts, sort_keys=True).encode()
-        return Clip(self._name, row, members)
+        return CutClip(self._name, row, members)

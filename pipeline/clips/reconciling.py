@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from pipeline.clips.tars import END_BYTES
 from pipeline.errors import DataError
-from pipeline.formatting import format_counts
+from pipeline.formatting import format_counts, format_number
 from pipeline.storage import files
 from pipeline.storage.layout import COLLECTION_FOLDER
 from pipeline.storage.workspace import Workspace
@@ -45,8 +45,8 @@ class Totals:
         """Where every video and every clip ended, the coverage of missing media included."""
         missing = self.videos_by_outcome.get("missing", 0)
         coverage = f", media found for {1 - missing / self.num_videos:.1%}" if missing else ""
-        videos = f"{self.num_videos} videos ({format_counts(self.videos_by_outcome)}{coverage})"
-        clips = f"{self.num_clips} clips ({format_counts(self.clips_by_outcome) or 'none'})"
+        videos = f"{format_number(self.num_videos)} videos ({format_counts(self.videos_by_outcome)}{coverage})"
+        clips = f"{format_number(self.num_clips)} clips ({format_counts(self.clips_by_outcome) or 'none'})"
         return f"{videos}, {self.video_s / 3600:.2f} h; {clips}"
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.clip_specs import ClipSpec
-from pipeline.clips.cutting import Clip, ShardingConfig, SpecCutting
+from pipeline.clips.cutting import CutClip, ShardingConfig, SpecCutting
 from pipeline.clips.refusals import check_store
 from pipeline.clips.tars import TarWriter
 from pipeline.errors import ClipError, MissingError, RefusedError
@@ -98,7 +98,7 @@ class _SpecPart:
         self.videos: list[dict[str, Any]] = []
         self.outcomes: collections.Counter[str] = collections.Counter()
 
-    def add_clip(self, clip: Clip) -> None:
+    def add_clip(self, clip: CutClip) -> None:
         self._rows.append(clip.write(self._tar) | {"part": self._part})
         if len(self._rows) == ROWS_AT_ONCE:
             self._fold()
@@ -141,7 +141,7 @@ class Cutting:
         for name in names:
             self._cuttings[name] = SpecCutting(self._video, name, self._specs[name], self._config)
 
-    def __iter__(self) -> Iterator[Clip | Restart]:
+    def __iter__(self) -> Iterator[CutClip | Restart]:
         error: ClipError | None = None
         try:
             with files.local_copy(self._video["uri"]) as path:
@@ -174,7 +174,7 @@ class Cutting:
 
     def _cut(
         self, path: Path, names: Sequence[str], every_picture: bool = False
-    ) -> Generator[Clip | Restart, None, list[str]]:
+    ) -> Generator[CutClip | Restart, None, list[str]]:
         """The clips of specs that share a decoding; return those that want every picture, whose clips do not count."""
         cuttings = {name: self._cuttings[name] for name in names}
         specs = {name: self._specs[name] for name in names}

@@ -11,7 +11,7 @@ from schemas.videos import Span
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PlannedClip:
     """One clip to cut."""
 
     start_s: float
@@ -20,7 +20,7 @@ class Plan:
     span_end_s: float = math.inf
 
 
-def plan_clips(spans: list[Span] | None, spec: ClipSpec, max_padding_s: float) -> Iterator[Plan]:
+def plan_clips(spans: list[Span] | None, spec: ClipSpec, max_padding_s: float) -> Iterator[PlannedClip]:
     """The clips of a video in order of their start, each start once; without an end where a span has none.
 
     Args:
@@ -33,7 +33,7 @@ def plan_clips(spans: list[Span] | None, spec: ClipSpec, max_padding_s: float) -
     for _, same in itertools.groupby(merged, key=lambda plan: milliseconds(plan.start_s)):
         first, *others = same
         is_certain = first.is_certain or any(plan.is_certain for plan in others)
-        yield Plan(first.start_s, is_certain, max(plan.span_end_s for plan in (first, *others)))
+        yield PlannedClip(first.start_s, is_certain, max(plan.span_end_s for plan in (first, *others)))
 
 
 def milliseconds(start_s: float) -> int:
@@ -41,14 +41,14 @@ def milliseconds(start_s: float) -> int:
     return round(start_s * 1000)
 
 
-def _of_grid(spec: ClipSpec) -> Iterator[Plan]:
-    return (Plan(index * spec.hop_s, is_certain=False) for index in itertools.count())
+def _of_grid(spec: ClipSpec) -> Iterator[PlannedClip]:
+    return (PlannedClip(index * spec.hop_s, is_certain=False) for index in itertools.count())
 
 
-def _of_span(span: Span, spec: ClipSpec, max_padding_s: float) -> Iterator[Plan]:
+def _of_span(span: Span, spec: ClipSpec, max_padding_s: float) -> Iterator[PlannedClip]:
     end_s = math.inf if span["end_s"] is None else span["end_s"]
     for index in itertools.count():
         start_s = span["start_s"] + index * spec.hop_s
         if index and start_s + spec.clip_s > end_s + max_padding_s:
             return
-        yield Plan(start_s, is_certain=index == 0, span_end_s=end_s)
+        yield PlannedClip(start_s, is_certain=index == 0, span_end_s=end_s)

@@ -102,5 +102,5 @@ def _picture_filters(spec: ClipSpec, times: int) -> str:
 
 def _gap_filters(spec: ClipSpec, times: int) -> str:
     """Where decoded pictures lie more than half a tick apart, a line goes to `times`: the earlier one's time."""
-    start = f"if(gt(T-PREV_INT,{0.5 / spec.frame_rate_hz}),PREV_INPTS,NAN)"
+    start = f"if(gt(T-PREV_INT,{0.5 / spec.frame_rate_hz + TICK_SLACK_S}),PREV_INPTS,NAN)"
     return f"settb=1/1000000,setpts='{start}',select='not(isnan(pts))',{MARK},{PRINT_AT_ONCE.format(times)},nullsink"

@@ -38,7 +38,7 @@ class MaterializingConfig:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Plan:
+class ShardPlan:
     """The place of every kept clip, in shuffled order, 28 bytes each; names of clips are read from the tars."""
 
     sources: list[str]
@@ -55,7 +55,7 @@ class Plan:
     """[n] uint64 hash of seed and clip_id, by which a clip is recognised."""
 
 
-def plan_shards(workspace: Workspace, selection: str, config: MaterializingConfig, seed: int) -> Plan:
+def plan_shards(workspace: Workspace, selection: str, config: MaterializingConfig, seed: int) -> ShardPlan:
     """The shard and place of each kept clip, a function of the selection and the seed. Reads one part at a time."""
     folder = f"selections/{selection}"
     sources = workspace.require(folder)
@@ -74,7 +74,7 @@ def plan_shards(workspace: Workspace, selection: str, config: MaterializingConfi
         first, end = map(int, np.searchsorted(split[order], [index, index + 1]))
         for i, start in enumerate(range(first, end, config.clips_per_shard)):
             shards[f"{name}-{i:05d}"] = slice(start, min(start + config.clips_per_shard, end))
-    return Plan(sources, shards, source[order], offset[order], length[order], hashes[order])
+    return ShardPlan(sources, shards, source[order], offset[order], length[order], hashes[order])
 
 
 def _kept(workspace: Workspace, folder: str, part: str) -> pa.Table:
@@ -111,7 +111,7 @@ def _fraction(hashes: np.ndarray, number: int) -> np.ndarray:
 class MaterializePart:
     """Writes one shard."""
 
-    def __init__(self, workspace: Workspace, selection: str, plan: Plan, seed: int) -> None:
+    def __init__(self, workspace: Workspace, selection: str, plan: ShardPlan, seed: int) -> None:
         self._workspace, self._selection, self._plan, self._seed = workspace, selection, plan, seed
 
     def __call__(self, shard: str) -> dict[str, int]:
