@@ -25,7 +25,7 @@ DEMUXERS = (
 )
 MAX_PIXELS = 8192 * 8192  # a larger picture is an attack or a panorama: 200 MB for one decoded frame
 MAX_STREAMS = 64  # a real file has 2 to 30 (languages, subtitles, a phone's metadata); each costs memory
-# Of an untrusted file, for ffmpeg.input; and of a whole command, beside the size of one allocation.
+# Options of ffmpeg.input for an untrusted file.
 LIMITS = {
     "protocol_whitelist": "file",
     "format_whitelist": DEMUXERS,
@@ -33,6 +33,7 @@ LIMITS = {
     "max_pixels": MAX_PIXELS,
     "threads": 1,
 }
+# Options of every command; no allocation may be larger than 1 GiB.
 QUIET = ("-hide_banner", "-nostdin", "-nostats", "-max_alloc", str(2**30))
 MEMORY_BYTES = 4 * 2**30  # address space; 4k HEVC takes about 1 GB of it
 MAX_OPEN_FILES = 128  # decoding by n clip specs uses 10 + 6 n (ffmpeg opens each pipe anew), writing two mp4s 10
@@ -56,7 +57,7 @@ def ffmpeg_path() -> str:
 
 
 def compile_command(stream: Any, paths: Mapping[str, Path]) -> list[str]:
-    """The command of an ffmpeg-python stream, with the paths put in where `file:<name>` stands for one.
+    """The command of an ffmpeg-python stream, with each `file:<name>` replaced by the path of that name.
 
     They are put in last, because ffmpeg-python cannot hold one that is not UTF-8.
     """

@@ -75,7 +75,7 @@ def snippets(page: str) -> dict[str, str]:
 
 
 def run_snippet(tool: str, root: str) -> dict[str, Any]:
-    """The variables of the page's block for a tool, once it has run on a workspace as it stands."""
+    """The variables of the page's block for a tool, once it has run unchanged on a workspace."""
     found = {"root": root}
     exec(snippets(PAGE.read_text())[tool], found)
     return found
