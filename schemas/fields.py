@@ -97,13 +97,14 @@ def check(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
             raise SchemaError(f"{where}: field `{name}.{item.name}` is {column.type}, expected {item.type}.")
         if not item.nullable and column.null_count:
             raise SchemaError(f"{where}: field `{name}.{item.name}` has {column.null_count} nulls, expected none.")
-    return table.select(schema.names).cast(schema)
+    return pa.Table.from_arrays([table.column(name) for name in schema.names], schema=schema)
 
 
 def from_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema, where: str) -> pa.Table:
     """A checked table from one dict per row; a missing nullable field becomes null."""
+    names = set(schema.names)
     for row in rows:
-        for key in row.keys() - set(schema.names):
+        for key in row.keys() - names:
             raise SchemaError(f"{where}: a row has `{key}`, which table `{table_name(schema)}` does not know.")
     try:
         table = pa.Table.from_pylist(rows, schema=schema)

@@ -132,9 +132,8 @@ def group_table(collection: str, rows: Iterable[tuple[str, dict[str, Any]]], res
     named: dict[str, Listed] = {}  # by the id that a row gives
     left_out: set[str] = set()
     for where, row in rows:
-        address, given, *texts = (
-            None if row.get(name) is None else str(row[name]) for name in ("uri", "video_id", *TEXTS)
-        )
+        values = [row.get(name) for name in ("uri", "video_id", *TEXTS)]
+        address, given, *texts = [None if value is None else str(value) for value in values]
         if address is None:
             raise ConfigError(f"{where}: no uri. Give one, or remove the row.")
         uri = _resolved(address, resolve, where)
@@ -146,9 +145,10 @@ def group_table(collection: str, rows: Iterable[tuple[str, dict[str, Any]]], res
         if given is not None:
             _name(video, given, where, named)
         for place, (name, text) in enumerate(zip(TEXTS, texts, strict=True)):
-            _agree(video, name, text, video.texts[place], where, video.wheres[place])
-            if text is not None and video.texts[place] is None:
-                video.texts[place], video.wheres[place] = text, where
+            if text is not None:
+                _agree(video, name, text, video.texts[place], where, video.wheres[place])
+                if video.texts[place] is None:
+                    video.texts[place], video.wheres[place] = text, where
         if texts[-1] not in (None, *SPLITS):
             raise ConfigError(f"{where}: split `{texts[-1]}`, expected one of {SPLITS}.")
         video.add_span(_span(row, where))

@@ -111,16 +111,16 @@ def _say(where: str, columns: dict[str, str], header: list[str], said: set[str])
 def _named(given: dict[str, Any], columns: dict[str, str], where: str, said: set[str]) -> dict[str, Any]:
     """A row by the names of NAMES, with `extra`."""
     row = {column: _value(given.pop(name), name, where) for column, name in columns.items()}
-    extra = {}
+    extra = row["extra"] = {}
     for name, value in given.items():
-        kept = _json(value)
+        kept = value if isinstance(value, str) else _json(value)
         if kept is None and isinstance(value, bytes):
             _say_left_out(f"{name!r} holds bytes that are no text: not carried.", where, said)
         elif _size_bytes(kept) > LARGE_BYTES:
             _say_left_out(f"{name!r} has values of more than {LARGE_BYTES} bytes: these are not carried.", where, said)
         elif kept not in (None, ""):
             extra[name] = kept
-    return row | {"extra": extra}
+    return row
 
 
 def _say_left_out(message: str, where: str, said: set[str]) -> None:
@@ -134,7 +134,9 @@ def _size_bytes(value: Any) -> int:
     """Bytes of a text, list or dict as JSON has it, without the quotes; 0 for a number."""
     if isinstance(value, list | dict):
         value = json.dumps(value, ensure_ascii=False)
-    return len(value.encode()) if isinstance(value, str) else 0
+    if not isinstance(value, str):
+        return 0
+    return len(value) if value.isascii() else len(value.encode())
 
 
 def _value(value: Any, name: str, where: str) -> Any:
@@ -143,8 +145,8 @@ def _value(value: Any, name: str, where: str) -> Any:
     Raises:
         ConfigError: it is neither, bytes that are no text, or larger than MAX_BYTES.
     """
-    if value == "":
-        return None
+    if isinstance(value, str) and len(value) <= MAX_BYTES // 4:  # nearly all, and each takes time
+        return value or None
     if isinstance(value, float):
         return None if math.isnan(value) else value  # a gap, as pandas has it
     found = _json(value)
