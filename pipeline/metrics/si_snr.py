@@ -25,8 +25,7 @@ Le Roux et al. 2019, "SDR - half-baked or well done?", arXiv:1811.02508 (the sam
 import torch
 from torch import Tensor
 
-CAP_DB = 80.0
-"""Limit of every value: 16-bit rounding noise lies 81 dB below sound at a usual level, -20 dB of full scale."""
+from pipeline.metrics.signal_products import CAP_DB
 
 
 def validate(reference: Tensor, estimate: Tensor, name: str = "reference") -> None:
