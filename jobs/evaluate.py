@@ -1,11 +1,14 @@
 """Evaluate models as their learners say: frozen sets, or scores -> reports/model=<model>/."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cluster.resources import EVALUATING
 from jobs.console.options import Session, named, with_session
 from jobs.console.remedies import explain
-from pipeline.formatting import format_counts
+from pipeline.formatting import format_counts, format_figure
+
+if TYPE_CHECKING:
+    from schemas.reports import SummaryRow
 
 
 def evaluate(
@@ -53,11 +56,15 @@ def _evaluate(session: Session, model: str, mixtures: str) -> None:
         rows = evaluation.summarise()
         commit_summary(evaluation, rows)
         workspace.finish(report, **facts)
-        first = {(headline.eval_set, headline.metric) for headline in evaluation.headlines}
-        found = [row for row in rows if (row["eval_set"], row["metric"]) in first and row["value"] is not None]
+        found = {(row["eval_set"], row["metric"]): row for row in rows if row["value"] is not None}
         text = [format_counts(counts)] if counts else []
-        text += [f"{row['metric']} {row['value']:.3g} of {row['n']} ({row['eval_set']})" for row in found[:1]]
+        text += [_say(found[of, metric]) for of, metric, *_ in evaluation.headlines if (of, metric) in found][:1]
         session.done(f"evaluate {model}", ", ".join(text) or "too few clips: nothing to compare", report)
+
+
+def _say(row: "SummaryRow") -> str:
+    value = format_figure(row["value"], row["unit"], row["low"], row["high"])
+    return f"{row['metric']} {value} of {row['n']} ({row['eval_set']})"
 
 
 command = with_session(evaluate)

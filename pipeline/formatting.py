@@ -34,17 +34,26 @@ def format_counts(counts: Mapping[str, float]) -> str:
     return ", ".join(f"{format_number(count)} {name}" for name, count in counts.items() if count)
 
 
-def format_figure(value: float | None, unit: str) -> str:
+def format_figure(value: float | None, unit: str, low: float | None = None, high: float | None = None) -> str:
     """A ratio (unit "1") with three decimals, any other figure with one decimal and its unit; `-` for None.
+
+    With its interval in brackets, where it has one.
 
     >>> format_figure(8.117, "dB"), format_figure(-0.04, "dB"), format_figure(0.5, "1"), format_figure(None, "dB")
     ('8.1 dB', '0.0 dB', '0.500', '-')
+    >>> format_figure(8.117, "dB", 6.5, 9.96), format_figure(0.5, "1", 0.25, 0.75)
+    ('8.1 dB [6.5, 10.0]', '0.500 [0.250, 0.750]')
     """
     if value is None:
         return "-"
     decimals = 3 if unit == "1" else 1
-    rounded = round(value, decimals) + 0.0  # -0.0 becomes 0.0
-    return f"{rounded:.{decimals}f}" + ("" if unit == "1" else f" {unit}")
+    text, *bounds = (
+        f"{round(number, decimals) + 0.0:.{decimals}f}"  # -0.0 becomes 0.0
+        for number in (value, low, high)
+        if number is not None
+    )
+    interval = f" [{', '.join(bounds)}]" if bounds else ""
+    return text + ("" if unit == "1" else f" {unit}") + interval
 
 
 def format_difference(first: str, second: str) -> str:

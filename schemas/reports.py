@@ -17,13 +17,31 @@ class ExampleRow(TypedDict):
 
     eval_set: Annotated[str, "on_single, off_single, on_mom or off_mom"]
     example_id: Annotated[str, "the example, as in `mixtures`"]
+    video_id: Annotated[str, "the video of the first clip: examples of one video are alike"]
     si_snr_db: Annotated[float | None, "on-screen estimate against on-screen sound; on sets", "dB"]
-    si_snr_input_db: Annotated[float | None, "untouched mixture against on-screen sound; on sets", "dB"]
+    si_snr_input_db: Annotated[float | None, "untouched mixture against on-screen sound; on_mom", "dB"]
+    si_snr_improvement_db: Annotated[float | None, "si_snr_db less si_snr_input_db; on_mom", "dB"]
     si_snr_oracle_db: Annotated[float | None, "best assignment of sources instead; on_mom", "dB"]
+    snr_db: Annotated[float | None, "like si_snr_db, but a wrong level counts as noise: plain SNR; on sets", "dB"]
+    snr_gain_db: Annotated[float | None, "snr_db less that of the untouched mixture; on_mom", "dB"]
+    level_db: Annotated[float | None, "level of the on-screen estimate relative to the on-screen sound; on sets", "dB"]
     osr_db: Annotated[float | None, "off-screen suppression ratio; off sets", "dB"]
+    capi_sdri_db: Annotated[
+        float | None,
+        "CAPI-SDRi of DCASE 2026: snr_gain_db; 0 for a miss or a false alarm; null for true silence and on_single",
+        "dB",
+    ]
+    is_answered: Annotated[bool | None, "whether the on-screen estimate is above -20 dB of the mixture"]
+    num_references: Annotated[
+        int, "parts of the mixture that sound: 1 in singles, 2 in mixtures of mixtures", pa.int32()
+    ]
+    num_active_sources: Annotated[int, "separated sources above -20 dB of the quieter part (rule of FUSS)", pa.int32()]
+    power_first: Annotated[float, "mean square of the first mixture"]
+    power_second: Annotated[float, "mean square of the second mixture; 0 in singles"]
+    product_first_second: Annotated[float, "mean over time of the product of both"]
 
 
-EXAMPLES = table_schema("examples", version=3, row=ExampleRow, partitions=EVALUATED)
+EXAMPLES = table_schema("examples", version=4, row=ExampleRow, partitions=EVALUATED)
 
 
 class SourceRow(TypedDict):
@@ -32,12 +50,18 @@ class SourceRow(TypedDict):
     eval_set: Annotated[str, "on_single, off_single, on_mom or off_mom"]
     example_id: Annotated[str, "the example, as in `mixtures`"]
     source: Annotated[int, "index of the model's output, 0 to S - 1", pa.int32()]
-    probability: Annotated[float, "the model's probability that the source is on screen"]
-    weight: Annotated[float, "power of the source over the power of the mixture"]
+    probability: Annotated[float, "the model's probability that the source is on screen: the sigmoid of its logit"]
+    logit: Annotated[float, "log odds of the probability: add a shift to see another operating point"]
+    weight: Annotated[float | None, "power of the source over the power of the mixture; null in a silent mixture"]
     on_screen: Annotated[bool, "truth: the set's, or the oracle MixIT assignment's in on_mom"]
+    product_first: Annotated[float, "mean over time of the product of the source and the first mixture"]
+    product_second: Annotated[float, "mean over time of the product of the source and the second mixture"]
+    products: Annotated[
+        list[float], "mean over time of the product with each source, 0 to S - 1", pa.list_(pa.float64())
+    ]
 
 
-SOURCES = table_schema("sources", version=3, row=SourceRow, partitions=EVALUATED)
+SOURCES = table_schema("sources", version=4, row=SourceRow, partitions=EVALUATED)
 
 
 class SummaryRow(TypedDict):
@@ -48,9 +72,12 @@ class SummaryRow(TypedDict):
     value: Annotated[float | None, "the figure"]
     unit: Annotated[str, "dB, or 1 for a ratio"]
     n: Annotated[int, "examples, sources or pairs behind it"]
+    low: Annotated[float | None, "lower bound of the 95 % interval: bootstrap over videos; null where there is none"]
+    high: Annotated[float | None, "its upper bound"]
+    num_videos: Annotated[int | None, "videos behind the interval; examples of one video are not independent"]
 
 
-SUMMARY = table_schema("summary", version=3, row=SummaryRow, partitions=EVALUATED)
+SUMMARY = table_schema("summary", version=4, row=SummaryRow, partitions=EVALUATED)
 
 
 class TrainingRow(TypedDict):

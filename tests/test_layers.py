@@ -32,8 +32,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "schemas",
     ),
     "pipeline.evaluation": (
-        "pipeline", "pipeline.clips", "pipeline.learners", "pipeline.metrics", "pipeline.selection", "pipeline.storage",
-        "pipeline.training", "schemas",
+        "pipeline", "pipeline.clips", "pipeline.learners", "pipeline.losses", "pipeline.metrics", "pipeline.selection",
+        "pipeline.storage", "pipeline.training", "schemas",
     ),
     "pipeline.reports": (
         "pipeline", "pipeline.clips", "pipeline.evaluation", "pipeline.learners", "pipeline.storage",

@@ -97,7 +97,7 @@ def test_a_summary_is_written_once_all_clips_are_scored_and_again_when_more_is_k
 
     write_embeddings(workspace, np.eye(12), np.eye(12))
     evaluate(session, "c", "default")
-    assert "match_auc 1 of 32 (held_out_pairs)" in capsys.readouterr().out
+    assert "match_auc 1.000 of 32 (held_out_pairs)" in capsys.readouterr().out
     assert workspace.is_finished(report)
     assert workspace.stage(report)["inputs"] == {"scores/c": workspace.stage("scores/c")["hash"]}
     evaluate(session, "c", "default")
@@ -114,7 +114,7 @@ def test_a_summary_is_written_once_all_clips_are_scored_and_again_when_more_is_k
     uploads = [{"video_id": name} | group for name in ("gone", "gone_too")]
     workspace.commit("duplicates/s", "00000", from_rows(uploads, DUPLICATES, "00000"), DUPLICATES)
     evaluate(session, "c", "default")
-    assert "match_auc 1 of 32 (held_out_pairs)" in capsys.readouterr().out
+    assert "match_auc 1.000 of 32 (held_out_pairs)" in capsys.readouterr().out
 
     shutil.rmtree(workspace.table("scores/c"))
     files.delete(workspace.record_uri("scores/c"))

@@ -1,6 +1,5 @@
 """Evaluation of separation: a row per example and per source, and figures that are medians and areas of those rows."""
 
-import math
 import shutil
 from pathlib import Path
 
@@ -141,45 +140,92 @@ def write_reports(workspace: Workspace, examples: list[dict], sources: list[dict
         workspace.commit(f"{table}/r/m", "x-00000", from_rows(rows, schema, "here"), schema)
 
 
-def test_figures_are_the_medians_of_their_set(tmp_path: Path) -> None:
+EXAMPLE = {
+    "num_references": 2,
+    "num_active_sources": 2,
+    "power_first": 1.0,
+    "power_second": 1.0,
+    "product_first_second": 0.0,
+}
+SOURCE = {"product_first": 0.0, "product_second": 0.0, "products": [0.0]}
+
+
+def on_mom(number: int, **values: float | str | None) -> dict:
+    """A row of `examples`, of a video of its own."""
+    return EXAMPLE | {"eval_set": "on_mom", "example_id": f"a{number}", "video_id": f"v{number}"} | values
+
+
+def test_figures_are_the_medians_and_shares_of_their_set(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path))
-    on = [(3.0, 1.0, 5.0), (10.0, -1.0, 12.0), (4.0, 2.0, 4.5), (math.nan, 0.0, None)]
-    examples = [
-        {"eval_set": "on_mom", "example_id": f"a{i}", "si_snr_db": a, "si_snr_input_db": b, "si_snr_oracle_db": c}
-        for i, (a, b, c) in enumerate(on)
+    on = [(3.0, 1.0, 2.0, 5.0), (10.0, -1.0, 11.0, 12.0), (4.0, 2.0, 2.0, 4.5), (-1.0, 1.0, -2.0, 3.0)]
+    names = ("si_snr_db", "si_snr_input_db", "si_snr_improvement_db", "si_snr_oracle_db")
+    examples = [on_mom(i, **dict(zip(names, values, strict=True))) for i, values in enumerate(on)]
+    examples += [on_mom(4, num_references=0, num_active_sources=0)]  # a silent one
+    examples[0] |= {"num_active_sources": 1}
+    examples[1] |= {"num_active_sources": 4, "capi_sdri_db": 6.0}
+    off = [(1.0, True, 0.0), (8.0, True, 0.0), (30.0, False, None)]
+    examples += [
+        on_mom(5 + i) | {"eval_set": "off_mom", "osr_db": osr, "is_answered": answered, "capi_sdri_db": capi}
+        for i, (osr, answered, capi) in enumerate(off)
     ]
-    examples += [{"eval_set": "off_mom", "example_id": f"b{i}", "osr_db": v} for i, v in enumerate([1.0, 8.0])]
     write_reports(workspace, examples, [])
     found = figures(OnScreenEvaluation(workspace, "r", "m").summarise())
     expected = {
-        ("on_mom", "median_si_snr_db"): (4.0, 3),
-        ("on_mom", "median_si_snr_input_db"): (0.5, 4),
-        ("on_mom", "median_si_snr_improvement_db"): (2.0, 3),  # of 2, 11 and 2
-        ("on_mom", "median_si_snr_oracle_db"): (5.0, 3),
-        ("off_mom", "median_osr_db"): (4.5, 2),
+        ("on_mom", "median_si_snr_db"): (3.5, 4),
+        ("on_mom", "median_si_snr_input_db"): (1.0, 4),
+        ("on_mom", "median_si_snr_improvement_db"): (2.0, 4),
+        ("on_mom", "median_si_snr_oracle_db"): (4.75, 4),
+        ("on_mom", "worse_share"): (0.25, 4),
+        ("on_mom", "under_separation_share"): (0.25, 4),
+        ("on_mom", "equal_separation_share"): (0.5, 4),
+        ("on_mom", "over_separation_share"): (0.25, 4),
+        ("off_mom", "median_osr_db"): (8.0, 3),
+        ("off_mom", "false_alarm_share"): (2 / 3, 3),
+        ("all", "mean_capi_sdri_db"): (2.0, 3),  # of 6, 0 and 0: true silence is left out
         ("on_single", "median_si_snr_db"): (None, 0),
         ("off_single", "median_osr_db"): (None, 0),
         ("all", "auc_roc"): (None, 0),
     }
     for key, (value, n) in expected.items():
-        assert (found[key]["value"], found[key]["n"]) == (value, n)
+        assert (found[key]["value"], found[key]["n"]) == (pytest.approx(value) if value else value, n), key
     assert not any(key[0].startswith("off") and "si_snr" in key[1] for key in found)
+    assert ("on_single", "median_si_snr_improvement_db") not in found
+    assert (found["on_mom", "median_si_snr_db"]["low"], found["on_mom", "median_si_snr_db"]["num_videos"]) == (None, 4)
     commit_summary(OnScreenEvaluation(workspace, "r", "m"), list(found.values()))
     assert workspace.read("summary/r/m", "00000", SUMMARY).num_rows == len(found)
 
 
-def test_the_area_under_the_curve_is_sklearns_with_powers_as_weights(tmp_path: Path) -> None:
+def test_an_interval_is_that_of_videos_and_not_of_examples(tmp_path: Path) -> None:
     workspace, rng = Workspace(str(tmp_path)), np.random.default_rng(0)
-    truth = rng.random(50) < 0.5
-    probability, weight = np.clip(truth * 0.3 + 0.7 * rng.random(50), 0, 1), rng.random(50)
+    values = rng.normal(5, 2, size=40)
+    examples = [on_mom(10 * i + copy, video_id=f"v{i}", snr_db=v) for i, v in enumerate(values) for copy in range(10)]
+    write_reports(workspace, examples, [])
+    row = figures(OnScreenEvaluation(workspace, "r", "m").summarise())["on_mom", "median_snr_db"]
+    assert (row["n"], row["num_videos"]) == (400, 40)
+    # the standard error of a median of 40 is 1.25 * 2 / 40 ** 0.5 = 0.4 dB; of 400 it would be 0.13
+    assert row["low"] < row["value"] < row["high"]
+    assert row["high"] - row["low"] == pytest.approx(2 * 1.96 * 0.4, rel=0.4)
+
+
+def test_the_area_under_the_curve_is_sklearns_with_powers_as_weights_for_all_and_each_kind(tmp_path: Path) -> None:
+    workspace, rng = Workspace(str(tmp_path)), np.random.default_rng(0)
+    truth, sets = rng.random(80) < 0.5, np.array(["on_single", "on_mom", "off_single", "off_mom"] * 20)
+    probability, weight = np.clip(truth * 0.3 + 0.7 * rng.random(80), 0.01, 0.99), rng.random(80)
     sources = [
-        {"eval_set": "on_mom", "example_id": "a", "source": i, "probability": p, "weight": w, "on_screen": bool(t)}
-        for i, (p, w, t) in enumerate(zip(probability, weight, truth, strict=True))
+        SOURCE
+        | {"eval_set": s, "example_id": f"{i % 12}", "source": i, "logit": float(np.log(p / (1 - p)))}
+        | {"probability": p, "weight": w, "on_screen": bool(t)}
+        for i, (s, p, w, t) in enumerate(zip(sets, probability, weight, truth, strict=True))
     ]
-    write_reports(workspace, [], sources)
-    row = figures(OnScreenEvaluation(workspace, "r", "m").summarise())["all", "auc_roc"]
-    assert row["value"] == pytest.approx(roc_auc_score(truth, probability, sample_weight=weight))
-    assert row["n"] == 50
+    silent = sources[0] | {"weight": None, "logit": 9.0}
+    write_reports(workspace, [], [*sources, silent])
+    found = figures(OnScreenEvaluation(workspace, "r", "m").summarise())
+    for name, ending in (("all", ""), ("singles", "single"), ("moms", "mom")):
+        of = np.char.endswith(sets, ending)
+        row = found[name, "auc_roc"]
+        assert row["value"] == pytest.approx(roc_auc_score(truth[of], probability[of], sample_weight=weight[of]))
+        assert row["n"] == of.sum()
+        assert row["low"] < row["value"] < row["high"]
 
 
 def test_a_model_that_is_not_there_is_refused(workspace: Workspace) -> None:

@@ -28,10 +28,8 @@ def rows_of(schema, rows):
 
 
 def commit_run(workspace, run, figures, sets="default"):
-    rows = [
-        {"eval_set": eval_set, "metric": metric, "value": value, "unit": unit, "n": n}
-        for eval_set, metric, value, unit, n in figures
-    ]
+    names = ("eval_set", "metric", "value", "unit", "n", "low", "high")  # an interval is given for some
+    rows = [dict(zip(names, figure, strict=False)) for figure in figures]
     workspace.commit(f"summary/{run}/{sets}", "00000", rows_of(SUMMARY, rows), SUMMARY)
 
 
@@ -80,7 +78,7 @@ def workspace(tmp_path_factory):
         [
             ("on_mom", "median_si_snr_db", 6.25, "dB", 40),
             ("on_mom", "median_si_snr_input_db", 0.5, "dB", 40),
-            ("on_mom", "median_si_snr_improvement_db", 5.5, "dB", 40),
+            ("on_mom", "median_si_snr_improvement_db", 5.5, "dB", 40, 4.0, 7.25),
             ("on_mom", "median_si_snr_oracle_db", 9.0, "dB", 40),
             ("off_mom", "median_osr_db", 12.0, "dB", 38),
             ("all", "auc_roc", None, "1", 0),
@@ -142,13 +140,14 @@ def test_figures_stand_beside_chance_or_the_untouched_mixture(report):
     figures = [(row.of, row.value, row.unit, row.baseline, row.baseline_of, row.n) for row in report.figures]
     assert figures == [
         ("coincidence", 0.8125, "1", 0.5, "chance", 1200),
-        ("separation", 6.25, "dB", 0.5, "untouched mixture", 40),
         ("separation", 5.5, "dB", 0.0, "untouched mixture", 40),
+        ("separation", 6.25, "dB", 0.5, "untouched mixture", 40),
         ("separation", 9.0, "dB", 0.5, "untouched mixture", 40),
         ("separation", 12.0, "dB", 0.0, "untouched mixture", 38),
         ("separation", None, "1", 0.5, "chance", 0),
     ]
     assert report.figures[0].cells()[1:] == ("0.812", "0.500", "chance", "1 200")
+    assert report.figures[1].cells()[1:] == ("5.5 dB [4.0, 7.2]", "0.0 dB", "untouched mixture", "40")
 
 
 def test_the_page_holds_the_same_figures(report, page):
@@ -159,6 +158,7 @@ def test_the_page_holds_the_same_figures(report, page):
     on_mom = dict(
         zip(header, next(row for row in page.rows if row[:3] == ["separation", "default", "on_mom"]), strict=True)
     )
+    assert on_mom["improvement"] == "5.5 dB [4.0, 7.2]"
     assert (on_mom["SI-SNR"], on_mom["oracle"], on_mom["OSR"], on_mom["n"]) == ("6.2 dB", "9.0 dB", "", "40")
     future = dict(zip(header, next(row for row in page.rows if row[2:3] == ["future"]), strict=True))
     assert future["new_metric"] == "3.000"

@@ -44,9 +44,10 @@ PROMISED = {
     "materialized": "selection clip_id part",
     "duplicates": "selection video_id group_id",
     "mixtures": "mixtures example_id eval_set kind first_clip_id second_clip_id",
-    "examples": "model mixtures eval_set example_id si_snr_db si_snr_input_db osr_db",
-    "sources": "model mixtures eval_set example_id source probability weight on_screen",
-    "summary": "model mixtures eval_set metric value unit n",
+    "examples": "model mixtures eval_set example_id video_id si_snr_db si_snr_input_db si_snr_improvement_db "
+    "snr_db level_db osr_db",
+    "sources": "model mixtures eval_set example_id source probability logit weight on_screen",
+    "summary": "model mixtures eval_set metric value unit n low high num_videos",
     "usage": "stage part cpu_s wall_s peak_bytes",
 }
 PROMISED_JSON = {

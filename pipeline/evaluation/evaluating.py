@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import pyarrow as pa
 
 from pipeline.learners.loading import check_model, learner_of
+from pipeline.metrics.bootstrap import Interval
 from pipeline.storage.layout import NO_MIXTURES, report_table
 from pipeline.storage.workspace import Workspace
 from schemas.fields import from_rows, table_name
@@ -108,9 +109,21 @@ class Evaluation:
             self.workspace.commit(self.table(schema), part, from_rows(rows[name], schema, part), schema)
         return {name: len(rows[name])}
 
-    def summary_row(self, eval_set: str, metric: str, value: float | None, unit: str, n: int) -> SummaryRow:
+    def summary_row(
+        self, eval_set: str, metric: str, value: float | None, unit: str, n: int, interval: Interval | None = None
+    ) -> SummaryRow:
         """A row of `summary`: a figure over `n` examples; None where they have no value."""
-        return {"eval_set": eval_set, "metric": metric, "value": value, "unit": unit, "n": n}
+        low, high, num_videos = interval or (None, None, None)
+        return {
+            "eval_set": eval_set,
+            "metric": metric,
+            "value": value,
+            "unit": unit,
+            "n": n,
+            "low": low,
+            "high": high,
+            "num_videos": num_videos,
+        }
 
 
 def commit_summary(evaluation: Evaluation, rows: list[SummaryRow]) -> None:

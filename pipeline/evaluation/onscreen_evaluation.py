@@ -2,32 +2,97 @@
 
 | metric | of | meaning |
 |---|---|---|
-| median_si_snr_db, median_si_snr_input_db, median_si_snr_improvement_db | on sets | estimate; mixture; gain |
+| median_si_snr_db, median_snr_db, median_level_db | on sets | estimate: SI-SNR, plain SNR, level against the target |
+| median_si_snr_input_db, median_si_snr_improvement_db, median_snr_gain_db | on_mom | untouched mixture; gains over it |
+| worse_share | on_mom | examples whose SI-SNR is below that of the untouched mixture |
 | median_si_snr_oracle_db | on_mom | the best assignment of the sources to the two mixtures, found with the references |
 | median_osr_db | off sets | power of the mixture over power of the on-screen estimate |
-| auc_roc | all | sources' probabilities against truth, weighted by their power |
+| false_alarm_share | off sets | zero-target mixtures whose on-screen estimate is above -20 dB of the mixture |
+| mean_capi_sdri_db | all | on_mom and the off sets by the rule of DCASE 2026, `metrics/signal_products.py` |
+| under_, equal_, over_separation_share | all sets | fewer, as many or more active sources than sounding mixtures |
+| auc_roc | all, singles, moms | sources' probabilities against truth, weighted by their power |
 
 Medians, because a perfect reconstruction or an empty estimate has no finite value (AudioScope, section 4.3): the
-metrics stop at 80 dB.
+metrics stop at 80 dB. In a single mixture the input is the target, so there is no gain over it. Intervals are of
+`metrics/bootstrap.py`: whole videos are drawn, because clips of one video are alike.
 """
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.clips.samples import Clip, decode_sample
 from pipeline.clips.tars import read_sequence
 from pipeline.evaluation.evaluating import Evaluation, Headline, Row
+from pipeline.evaluation.mixing import EVAL_SETS
+from pipeline.evaluation.onscreen_rows import example_row, separate_examples, source_rows
 from pipeline.learners.loading import load_model
+from pipeline.metrics.bootstrap import bootstrap_interval
+from pipeline.metrics.detection import weighted_auc_roc
+from pipeline.metrics.signal_products import CAP_DB
 from pipeline.storage import files
 from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, SOURCES, SummaryRow
 
 MIXTURE = "untouched mixture"
 COPY = "a copy: the metric's cap"
+
+ON, OFF, MOM = ("on_single", "on_mom"), ("off_single", "off_mom"), ("on_mom",)
+
+
+def _worse(rows: Mapping[str, np.ndarray]) -> np.ndarray:
+    """1 where the estimate is worse than the untouched mixture, else 0."""
+    return _where(rows["si_snr_improvement_db"], np.less)
+
+
+def _excess(compare: np.ufunc) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:
+    """1 where the active sources less the mixtures that sound compare so with 0, else 0; NaN where none sounds."""
+
+    def values(rows: Mapping[str, np.ndarray]) -> np.ndarray:
+        references = np.where(rows["num_references"] > 0, rows["num_references"], np.nan)
+        return _where(rows["num_active_sources"] - references, compare)
+
+    return values
+
+
+def _where(values: np.ndarray, compare: np.ufunc) -> np.ndarray:
+    """1 where a value compares so with 0, else 0; NaN where it is NaN."""
+    return np.where(np.isnan(values), np.nan, compare(values, 0))
+
+
+class Figure(NamedTuple):
+    """A figure of one evaluation set, or of several together."""
+
+    metric: str
+    sets: tuple[str, ...]
+    values: str | Callable[[Mapping[str, np.ndarray]], np.ndarray]
+    """Column of `examples`, or a function of its columns, whose mean or median it is; NaN is left out."""
+    unit: str = "dB"
+
+    def statistic(self, values: np.ndarray) -> float:
+        """The median, or for a share and DCASE's score the mean; NaN without values."""
+        if not len(values):
+            return float("nan")
+        return float(np.median(values) if self.metric.startswith("median_") else np.mean(values))
+
+
+FIGURES = (
+    *(Figure(f"median_{name}_db", ON, f"{name}_db") for name in ("si_snr", "snr", "level")),
+    *(
+        Figure(f"median_{name}_db", MOM, f"{name}_db")
+        for name in ("si_snr_input", "si_snr_improvement", "snr_gain", "si_snr_oracle")
+    ),
+    Figure("worse_share", MOM, _worse, "1"),
+    Figure("median_osr_db", OFF, "osr_db"),
+    Figure("false_alarm_share", OFF, "is_answered", "1"),
+    Figure("under_separation_share", EVAL_SETS, _excess(np.less), "1"),
+    Figure("equal_separation_share", EVAL_SETS, _excess(np.equal), "1"),
+    Figure("over_separation_share", EVAL_SETS, _excess(np.greater), "1"),
+)
+DCASE = Figure("mean_capi_sdri_db", EVAL_SETS, "capi_sdri_db")
+POOLED = {"all": EVAL_SETS, "singles": ("on_single", "off_single"), "moms": ("on_mom", "off_mom")}
 
 
 def _input(figures: Mapping[str, Any]) -> float | None:
@@ -39,71 +104,105 @@ class OnScreenEvaluation(Evaluation):
 
     tables = (EXAMPLES, SOURCES)
     headlines = (
-        Headline("on_mom", "median_si_snr_db", "on-screen sound in a mixture, median SI-SNR", _input, MIXTURE),
-        Headline("on_mom", "median_si_snr_improvement_db", "its improvement, median", 0.0, MIXTURE),
-        Headline("on_mom", "median_si_snr_oracle_db", "its oracle choice of sources, median SI-SNR", _input, MIXTURE),
-        Headline("off_mom", "median_osr_db", "off-screen mixture suppressed, median OSR", 0.0, MIXTURE),
-        Headline("on_single", "median_si_snr_db", "on-screen sound alone, median SI-SNR", _input, COPY),
-        Headline("off_single", "median_osr_db", "off-screen sound alone suppressed, median OSR", 0.0, MIXTURE),
+        Headline("on_mom", "median_si_snr_improvement_db", "on-screen sound in a mixture, SI-SNRi", 0.0, MIXTURE),
+        Headline("on_mom", "worse_share", "its share of examples that get worse", 0.0, MIXTURE),
+        Headline("on_mom", "median_snr_gain_db", "its plain SNR gain", 0.0, MIXTURE),
+        Headline("on_mom", "median_si_snr_db", "its SI-SNR", _input, MIXTURE),
+        Headline("on_mom", "median_si_snr_oracle_db", "SI-SNR of the oracle choice of its sources", _input, MIXTURE),
+        Headline("on_single", "median_si_snr_db", "on-screen sound alone, SI-SNR", CAP_DB, COPY),
+        Headline("on_single", "median_level_db", "its level against the sound", 0.0, "a copy"),
+        Headline("off_mom", "median_osr_db", "off-screen mixture suppressed, OSR", 0.0, MIXTURE),
+        Headline("off_single", "median_osr_db", "off-screen sound alone suppressed, OSR", 0.0, MIXTURE),
+        Headline("all", "mean_capi_sdri_db", "mixtures and zero-target ones, CAPI-SDRi of DCASE", 0.0, MIXTURE),
         Headline("all", "auc_roc", "on-screen against off-screen sources, AUC", 0.5, "chance"),
     )
     columns: ClassVar = {
         "median_si_snr_db": "SI-SNR",
         "median_si_snr_input_db": "untouched",
         "median_si_snr_improvement_db": "improvement",
+        "worse_share": "worse",
         "median_si_snr_oracle_db": "oracle",
+        "median_snr_db": "SNR",
+        "median_snr_gain_db": "SNR gain",
+        "median_level_db": "level",
         "median_osr_db": "OSR",
+        "false_alarm_share": "false alarms",
+        "mean_capi_sdri_db": "CAPI-SDRi",
         "auc_roc": "AUC-ROC",
+        "under_separation_share": "under-separated",
+        "equal_separation_share": "equally separated",
+        "over_separation_share": "over-separated",
     }
     source = "mixtures/{mixtures}"
     batch_size = 8  # examples per forward pass: speed, memory, and the last digits of figures
-    _loaded: tuple[Any, Any] | None = None
+    _model: Any = None
 
     def evaluate(self, part: str) -> dict[str, list[Row]]:
         """Rows of `examples` and `sources`."""
-        learner, model = self._loaded = self._loaded or load_model(self.workspace, self.model, "separation")
+        if self._model is None:
+            _, self._model = load_model(self.workspace, self.model, "separation")
         keys = self.workspace.read(self.source, part, MIXTURES, ["example_id"]).column("example_id").to_pylist()
-        uri, eval_set = self.workspace.tar_uri(self.source, part), part.rpartition("-")[0]
+        uri = self.workspace.tar_uri(self.source, part)
         rows: dict[str, list[Row]] = {"examples": [], "sources": []}
         with files.local_copy(uri) as path:
             batch: list[Clip] = []
             for key, members in read_sequence(path, keys, uri):
                 batch.append(decode_sample(key, members, uri))
                 if len(batch) == self.batch_size or key == keys[-1]:
-                    for table, found in learner.evaluate(model, batch).items():
-                        rows[table] += [{"eval_set": eval_set} | row for row in found]
+                    for example, found in zip(batch, separate_examples(self._model, batch), strict=True):
+                        rows["examples"].append(example_row(example, found))
+                        rows["sources"] += source_rows(example, found)
                     batch = []
         return rows
 
     def summarise(self) -> list[SummaryRow]:
-        """Medians of `examples`, the area of `sources`."""
+        """Medians and shares of `examples`, areas of `sources`."""
         examples = self.workspace.read_all(self.table(EXAMPLES), EXAMPLES)
         sources = self.workspace.read_all(self.table(SOURCES), SOURCES)
-        rows = []
-        for eval_set in ("on_single", "off_single", "on_mom", "off_mom"):
-            chosen = examples.filter(pc.equal(examples["eval_set"], eval_set))
-            names = ("si_snr", "si_snr_input", "si_snr_oracle", "osr")
-            figures = {name: _floats(chosen[f"{name}_db"]) for name in names}
-            figures["si_snr_improvement"] = figures["si_snr"] - figures["si_snr_input"]
-            on = ("si_snr", "si_snr_input", "si_snr_improvement", "si_snr_oracle")
-            for name in on if "on_" in eval_set else ("osr",):
-                values = figures[name][np.isfinite(figures[name])]
-                if name != "si_snr_oracle" or eval_set == "on_mom":
-                    median = float(np.median(values)) if len(values) else None
-                    rows.append(self.summary_row(eval_set, f"median_{name}_db", median, "dB", len(values)))
-        rows.append(self.summary_row("all", "auc_roc", _auc(sources), "1", len(sources)))
-        return rows
+        columns = {name: _column(examples[name]) for name in EXAMPLES.names}
+        rows = [
+            self._figure_row(eval_set, figure, columns, np.isin(columns["eval_set"], (eval_set,)))
+            for eval_set in EVAL_SETS
+            for figure in FIGURES
+            if eval_set in figure.sets
+        ]
+        rows.append(self._figure_row("all", DCASE, columns, np.ones(len(examples), bool)))
+        videos = dict(zip(columns["example_id"], columns["video_id"], strict=True))
+        return rows + [self._auc_row(name, sets, sources, videos) for name, sets in POOLED.items()]
+
+    def _figure_row(
+        self, eval_set: str, figure: Figure, columns: Mapping[str, np.ndarray], chosen: np.ndarray
+    ) -> SummaryRow:
+        """A figure of the chosen examples."""
+        of_set = {name: column[chosen] for name, column in columns.items()}
+        values = of_set[figure.values] if isinstance(figure.values, str) else figure.values(of_set)
+        values, videos = (array[np.isfinite(values)] for array in (values, of_set["video_id"]))
+        interval = bootstrap_interval(lambda drawn: figure.statistic(values[drawn]), videos)
+        value = figure.statistic(values) if len(values) else None
+        return self.summary_row(eval_set, figure.metric, value, figure.unit, len(values), interval)
+
+    def _auc_row(self, name: str, sets: tuple[str, ...], sources: pa.Table, videos: Mapping[str, str]) -> SummaryRow:
+        """Power-weighted AUC-ROC of the sources of some sets; no value where all have one truth."""
+        weights = _column(sources["weight"])
+        chosen = np.isin(_column(sources["eval_set"]), sets) & np.isfinite(weights)  # no weight: a silent mixture
+        scores, truths, weights = (array[chosen] for array in (_column(sources["logit"]), _truths(sources), weights))
+        groups = np.array([videos.get(example, example) for example in _column(sources["example_id"])[chosen]])
+
+        def area(drawn: np.ndarray) -> float:
+            one_class = any(not weights[drawn][truths[drawn] == truth].any() for truth in (True, False))
+            return np.nan if one_class else weighted_auc_roc(scores[drawn], truths[drawn], weights[drawn])
+
+        value = area(np.arange(len(scores)))
+        interval = bootstrap_interval(area, groups)
+        return self.summary_row(name, "auc_roc", None if np.isnan(value) else value, "1", len(scores), interval)
 
 
-def _floats(column: pa.ChunkedArray) -> np.ndarray:
+def _column(column: pa.ChunkedArray) -> np.ndarray:
+    """A column as an array: of numbers, with NaN for null, or of texts."""
+    if pa.types.is_string(column.type):
+        return np.array(column.to_pylist(), dtype=object)
     return np.array([np.nan if value is None else value for value in column.to_pylist()], dtype=np.float64)
 
 
-def _auc(sources: pa.Table) -> float | None:
-    """Power-weighted AUC-ROC, or None where all sources have one truth."""
-    from pipeline.metrics.detection import weighted_auc_roc
-
-    truth = sources["on_screen"].to_numpy()
-    if len(truth) == 0 or truth.all() or not truth.any():
-        return None
-    return weighted_auc_roc(sources["probability"].to_numpy(), truth, sources["weight"].to_numpy())
+def _truths(sources: pa.Table) -> np.ndarray:
+    return _column(sources["on_screen"]) > 0.5

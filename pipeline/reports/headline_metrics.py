@@ -25,10 +25,14 @@ class Figure(NamedTuple):
     baseline: float | None
     baseline_of: str
     n: int | None
+    low: float | None = None
+    """Bounds of the value's 95 % interval."""
+    high: float | None = None
 
     def cells(self) -> tuple[str, str, str, str, str]:
-        """What, value with unit, baseline with unit, whose baseline, n: as text."""
-        value, baseline = format_figure(self.value, self.unit), format_figure(self.baseline, self.unit)
+        """What, value with unit and interval, baseline with unit, whose baseline, n: as text."""
+        value = format_figure(self.value, self.unit, self.low, self.high)
+        baseline = format_figure(self.baseline, self.unit)
         return self.what, value, baseline, self.baseline_of, "" if self.n is None else format_number(self.n)
 
 
@@ -78,4 +82,5 @@ def _of_model(of: str, learner: str, rows: list[dict[str, Any]]) -> Iterator[Fig
             values = {name: row["value"] for name, row in found.items()}
             beside = baseline(values) if callable(baseline) else baseline
             row = found[metric]
-            yield Figure(of, text.format(**values), row["value"], row["unit"], beside, baseline_of, row["n"])
+            what, interval = text.format(**values), (row.get("low"), row.get("high"))
+            yield Figure(of, what, row["value"], row["unit"], beside, baseline_of, row["n"], *interval)

@@ -128,9 +128,13 @@ def _pivot(summary: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
         groups.setdefault((row["model"], row["mixtures"], row["eval_set"]), {})[row["metric"]] = row
     rows = []
     for names, found in groups.items():
-        values = [format_figure(found[name]["value"], found[name]["unit"]) if name in found else "" for name in metrics]
+        values = [_cell(found[name]) if name in found else "" for name in metrics]
         rows.append([*names, *values, format_number(max(row["n"] for row in found.values()))])
     return ["model", "mixtures", "set", *(titles.get(name, name) for name in metrics), "n"], rows
+
+
+def _cell(row: dict[str, Any]) -> str:
+    return format_figure(row["value"], row["unit"], row["low"], row["high"])
 
 
 def _histograms(rows: list[dict[str, Any]]) -> dict[str, Chart]:
