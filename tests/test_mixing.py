@@ -1,22 +1,25 @@
 """Frozen sets: held-out videos only, two different videos in every mixture, and the same bytes each time."""
 
 import collections
+import dataclasses
 import io
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import soundfile
 from conftest import World
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.clips.tars import read_sequence
-from pipeline.evaluation.mixing import EVAL_SETS, MixingConfig, MixPart, plan_mixtures
+from pipeline.evaluation.mixing import EVAL_SETS, MixingConfig, MixPart, Spread, plan_mixtures
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
+from pipeline.training.batching import ClipSet
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.mixtures import MIXTURES
@@ -125,7 +128,6 @@ def test_kinds_and_labels_are_those_of_the_set(mixed: Mixed) -> None:
         assert row["kind"] == kinds[side]
         if is_labelled(mixed):
             assert mixed.clips[row["first_clip_id"]]["label"] == f"{side}_screen"
-            assert row["second_clip_id"] is None or mixed.clips[row["second_clip_id"]]["label"] == "off_screen"
         else:
             assert all(mixed.clips[row[f"{role}_clip_id"]]["kept"] for role in ("first", "sound"))
             assert row["label_source"] == "coincidence"
@@ -183,6 +185,42 @@ def test_the_same_seed_gives_the_same_bytes_and_another_other_examples(
     assert again.files() == mixed.files()
     other = Mixed(Workspace(str(tmp_path / "other")), is_labelled(mixed), seed=1)
     assert other.files() != mixed.files()
+
+
+def test_second_sounds_are_spread_over_all_clips(mixed: Mixed) -> None:
+    pool = {clip for clip, row in mixed.clips.items() if row["split"] == "test" and (is_labelled(mixed) or row["kept"])}
+    for eval_set in ("on_mom", "off_mom"):
+        seconds = [row["second_clip_id"] for row in mixed.rows if row["eval_set"] == eval_set]
+        uses = collections.Counter(dict.fromkeys(pool, 0) | collections.Counter(seconds))
+        assert uses.keys() == pool
+        # an even share, and one more where a clip's turn fell on a first clip of its own video
+        assert max(uses.values()) <= -(-len(seconds) // len(pool)) + 1
+        by_video = collections.Counter(mixed.clips[clip]["video_id"] for clip in seconds)
+        assert max(by_video.values()) - min(by_video.values()) <= 2
+
+
+def of_videos(*videos: str) -> ClipSet:
+    return ClipSet(Workspace("nowhere"), "clips/base", pa.table({"video_id": list(videos)}))
+
+
+def test_every_clip_is_used_before_one_is_used_again_and_videos_take_turns() -> None:
+    clips = of_videos("a", "b", "b", "b", "c", "c")
+    spread = Spread(clips, np.arange(1, 6), np.random.default_rng(0))
+    taken = [clip for _ in range(10) for clip in spread.take([0], 1)]
+    assert sorted(taken[:5]) == sorted(taken[5:]) == [1, 2, 3, 4, 5]
+    assert sorted(clips.video_index[taken[:2]]) == [1, 2]  # b and c, and not b twice
+    assert spread.take([4], 9) == [
+        clip for clip in spread.take([4], 9) if clip in (1, 2, 3)
+    ]  # each once, and none of c
+    assert len(set(spread.take([0], 5))) == 5
+    assert Spread(of_videos("a", "a"), np.arange(2), np.random.default_rng(0)).take([0], 3) == []
+
+
+def test_the_lists_of_audioscope_take_second_sounds_from_clips_labelled_off_screen(workspace: Workspace) -> None:
+    config = dataclasses.replace(CONFIG, second_sounds="off_screen")
+    found = Mixed(workspace, is_labelled=True, config=config)
+    labels = {found.clips[row["second_clip_id"]]["label"] for row in found.rows if row["second_clip_id"]}
+    assert labels == {"off_screen"}
 
 
 def test_a_set_stops_at_the_most_examples_that_are_wanted(workspace: Workspace) -> None:

@@ -7,10 +7,11 @@
 | on_mom | an on-screen clip | the sound of another video | the first is on screen |
 | off_mom | a clip whose sound is off screen | the sound of another video | none of it is |
 
-With labels, on-screen clips are those labelled on_screen (LOn), off-screen ones those labelled off_screen (LOff), and
-second mixtures come from off-screen ones (AudioScope's released lists). Without, on-screen clips are the selection's
-(NOn) and off-screen ones are its frames with another video's sound (SOff); `label_source` then says `coincidence`, or
-`unscored` where no model has scored the selection.
+With labels, on-screen clips are those labelled on_screen (LOn), off-screen ones those labelled off_screen (LOff).
+Without, on-screen clips are the selection's (NOn) and off-screen ones are its frames with another video's sound (SOff);
+`label_source` then says `coincidence`, or `unscored` where no model has scored the selection. Second mixtures are the
+sounds of any clips of other videos, as in the lists of AudioScopeV2: whatever is seen in its own video, a second sound
+is off screen here. Every clip is used before one is used again, and among these a clip of the video used least.
 Mixtures are added without any gain; each is stored as its parts, so that no sum clips.
 """
 
@@ -47,6 +48,9 @@ class MixingConfig:
     """Clips of one video used as first mixtures. Overlapping clips add examples that say the same."""
     moms_per_clip: Count = 5
     """Mixtures of mixtures per first clip, each with another second one."""
+    second_sounds: Literal["any", "off_screen"] = "any"
+    """any: of the split's kept and labelled clips. off_screen: with labels, of those labelled off_screen alone, as in the
+    lists of AudioScope."""
     examples_per_part: Count = 500
     """Examples in one tar."""
 
@@ -99,13 +103,16 @@ def _plan_set(
     labelled = label_source is not None and len(on) > 0 and len(off) > 0
     is_on, is_mom = eval_set.startswith("on"), eval_set.endswith("mom")
     kind = ("LOn" if is_on else "LOff") if labelled else ("NOn" if is_on else "SOff")
-    firsts, seconds = (on if is_on else off, off) if labelled else (kept, kept)
+    firsts = (on if is_on else off) if labelled else kept
+    any_sounds = np.arange(len(clips)) if labelled else kept
+    seconds = Spread(clips, off if labelled and config.second_sounds == "off_screen" else any_sounds, rng)
+    others = Spread(clips, kept, rng)
     for first in _per_video(clips, rng.permutation(firsts), config.max_clips_per_video):
-        sounds = [first] if kind != "SOff" else _others(clips, rng, kept, [first], 1)
+        sounds = [first] if kind != "SOff" else others.take([first], 1)
         if not sounds:
             continue
         sound = sounds[0]
-        for second in _others(clips, rng, seconds, [first, sound], config.moms_per_clip) if is_mom else [None]:
+        for second in seconds.take([first, sound], config.moms_per_clip) if is_mom else [None]:
             row = {
                 "kind": kind,
                 "first_clip_id": clips.clip_id(first),
@@ -128,10 +135,31 @@ def _per_video(clips: ClipSet, numbers: np.ndarray, most: int) -> list[int]:
     return chosen
 
 
-def _others(clips: ClipSet, rng: np.random.Generator, pool: np.ndarray, not_of: list[int], count: int) -> list[int]:
-    """`count` clips of the pool, or all there are, from videos that none of `not_of` is from."""
-    candidates = pool[~np.isin(clips.video_index[pool], clips.video_index[not_of])]
-    return [int(number) for number in rng.choice(candidates, min(count, len(candidates)), replace=False)]
+class Spread:
+    """Gives out the clips of a pool evenly: those used least first, of these the clip of the video used least.
+
+    What then is still equal is in an order drawn once.
+    """
+
+    def __init__(self, clips: ClipSet, pool: np.ndarray, rng: np.random.Generator) -> None:
+        self._pool = rng.permutation(pool)
+        self._videos = clips.video_index[self._pool]
+        self._video_of, self._uses = clips.video_index, np.zeros(len(pool), np.int64)
+        self._uses_of_video = np.zeros(clips.num_videos, np.int64)
+
+    def take(self, not_of: list[int], count: int) -> list[int]:
+        """`count` different clips, or all there are, from videos that none of the clips `not_of` is from."""
+        allowed = ~np.isin(self._videos, self._video_of[not_of])
+        taken = []
+        for _ in range(min(count, int(allowed.sum()))):
+            candidates = np.flatnonzero(allowed)
+            least = candidates[self._uses[candidates] == self._uses[candidates].min()]
+            place = least[np.argmin(self._uses_of_video[self._videos[least]])]  # of equals the first
+            self._uses[place] += 1
+            self._uses_of_video[self._videos[place]] += 1
+            allowed[place] = False
+            taken.append(int(self._pool[place]))
+        return taken
 
 
 class MixPart:
