@@ -73,7 +73,10 @@ def sequential(folder: str) -> Iterator[dict[str, Tensor]]:
 
     def batch(_: int) -> dict[str, Tensor]:
         clips = [decode(next(samples)) for _ in range(BATCH_SIZE)]
-        return {"frames": stack_frames(clips), "waveform": stack_waveforms([clip.waveform for clip in clips])}
+        return {
+            "frames": stack_frames([clip.frames for clip in clips]),
+            "waveform": stack_waveforms([clip.waveform for clip in clips]),
+        }
 
     yield from prefetch(batch, range(len(tars) * CLIPS_PER_TAR // BATCH_SIZE))
 

@@ -60,7 +60,8 @@ def main() -> None:
         path = Path(workspace.tar_uri("clips/base", "00000"))
         samples = itertools.islice(read_sequence(path, keys), BATCH_SIZE)
         clips = [decode_sample(*sample, str(path)) for sample in samples]
-        frames, waveforms = stack_frames(clips), stack_waveforms([clip.waveform for clip in clips])
+        frames = stack_frames([clip.frames for clip in clips])
+        waveforms = stack_waveforms([clip.waveform for clip in clips])
         each, index = torch.unique(frames.flatten(0, 1), dim=0, return_inverse=True)
         index = index.view(frames.shape[:2])
 

@@ -1,7 +1,8 @@
 """The table of contents of the whole program: every stage, in order, on one collection."""
 
+import dataclasses
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -47,7 +48,11 @@ def run(
     began = time.monotonic()
     if labels:
         read_judgements(labels)  # a label file that cannot be used is refused now, not after an hour of cutting
+    alone = dataclasses.replace(session, config=_phase_audio(session.config))
+    separator = session.config.separation.first_separator
     session.check(*FOLDERS)
+    if separator:
+        alone.check(f"models/{separator}")
     shard(session, collection, media=media)
     train_model(session, "coincidence", workers=workers)  # which sounds belong to what is on screen
     score(session)
@@ -57,11 +62,18 @@ def run(
         find(session)
     select(session)
     mix(session)  # frozen before the model that it will judge is trained
+    if separator:
+        train_model(alone, "separation", separator, workers=workers)  # on sound alone, before anything is judged
     train_model(session, "separation", workers=workers)
     for model in ("coincidence", "separation"):
         evaluate(session, model)
     report(session.workspace)
     session.done("run", f"finished in {time.monotonic() - began:.0f} s", "report.html")
+
+
+def _phase_audio(config: Any) -> Any:
+    """The config with which the separator that separation starts from is trained."""
+    return dataclasses.replace(config, separation=dataclasses.replace(config.separation, phase="audio"))
 
 
 command = with_session(run)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.losses.contrastive import info_nce
+from pipeline.losses.contrastive import info_nce, source_info_nce
 
 DIFFERENT = torch.tensor([5, 3, 9, 2, 7, 11])
 
@@ -89,3 +89,35 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     for logits, videos in ((torch.zeros(6, 4), 6), (torch.zeros(6, 6), 5), (torch.zeros(6), 6)):
         with pytest.raises(ValueError, match="one video for each matched pair"):
             info_nce(logits, torch.arange(videos))
+
+
+# --- sources ---
+
+
+def test_sources_of_one_each_have_info_nce() -> None:
+    logits = torch.randn(5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = info_nce(logits, torch.arange(5)).mean()
+    torch.testing.assert_close(source_info_nce(logits, torch.arange(5), torch.ones(5)), expected)
+
+
+def test_sources_weigh_as_their_weights_say_and_ownerless_ones_are_rivals_alone() -> None:
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(6, 3, generator=generator, dtype=torch.float64)
+    own = torch.tensor([0, 0, 1, 1, -1, -1])
+    weights = torch.tensor([0.7, 0.3, 0.5, 0.5, 0.9, 0.1], dtype=torch.float64)
+    total = 0.0
+    for row in range(4):
+        video = int(own[row])
+        picks_video = -math.log(math.exp(logits[row, video]) / sum(math.exp(logits[row, v]) for v in range(3)))
+        rivals = sum(float(weights[k]) * math.exp(logits[k, video]) for k in range(6) if own[k] != video)
+        mine = math.exp(logits[row, video])
+        total += float(weights[row]) * (picks_video - math.log(mine / (mine + rivals))) / 2
+    assert source_info_nce(logits, own, weights).item() == pytest.approx(total / 2)
+
+
+def test_sources_without_any_owner_cost_nothing() -> None:
+    logits = torch.randn(2, 2, requires_grad=True)
+    loss = source_info_nce(logits, torch.tensor([-1, -1]), torch.ones(2))
+    loss.backward()
+    assert loss.item() == 0
+    assert not logits.grad.any()

@@ -17,6 +17,7 @@ from pipeline.learners import LEARNERS, Entry
 from pipeline.learners.coincidence import CoincidenceLearnerConfig, MemoryBankConfig
 from pipeline.learners.matching import MatchingConfig
 from pipeline.learners.separation import SeparationLearnerConfig
+from pipeline.learners.verdict_calibration import CalibrationConfig
 from pipeline.models.separator import SeparationConfig
 from pipeline.models.tdcn import TDCNConfig
 from pipeline.models.towers import CoincidenceConfig
@@ -40,7 +41,13 @@ TOWERS = CoincidenceConfig(backbone="small_cnn", frame_size=32, width=0.25, embe
 COINCIDENCE = {"model": TOWERS, "training": FOUR_STEPS, "matching": MatchingConfig(num_batches=2, num_steps=5)}
 BODY = TDCNConfig(bottleneck=8, hidden=8, num_repeats=1, num_dilations=2)
 SEPARATION = SeparationLearnerConfig(
-    model=SeparationConfig(basis="stft", hop_ms=16.0, tdcn=BODY, towers=TOWERS), training=FOUR_STEPS, first_model=None
+    model=SeparationConfig(basis="stft", hop_ms=16.0, tdcn=BODY, towers=TOWERS),
+    training=FOUR_STEPS,
+    judge_both=True,
+    contrast_weight=1.0,
+    calibration=CalibrationConfig(num_examples=8),
+    first_model=None,
+    first_separator=None,
 )
 
 

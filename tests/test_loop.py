@@ -19,6 +19,7 @@ from pipeline.training.loop import train, validate
 from pipeline.training.protocols import LocalContext, TrainingConfig
 from tests.helpers.clips import load_split
 from tests.helpers.line_learner import CONFIG, FOLDER, Interrupted, LineLearner, curve, run
+from tests.helpers.two_workers import WorkerContext, Workers
 
 
 def weights(workspace: Workspace, learner: LineLearner, folder: str = FOLDER) -> dict[str, Tensor]:
@@ -238,43 +239,6 @@ def test_steps_are_reported_as_they_are_done(workspace: Workspace) -> None:
     seen: list[int] = []
     run(workspace, LineLearner(), context=LocalContext(lambda step, metrics: seen.append(step)))
     assert seen == list(range(1, 12))  # a tenth of validate_every is less than a step
-
-
-class Workers:
-    """Contexts of two threads that average their gradients, in place of processes."""
-
-    def __init__(self) -> None:
-        self._barrier = threading.Barrier(2)
-        self._values: dict[int, object] = {}
-
-    def exchange(self, rank: int, value: object) -> list:
-        self._values[rank] = value
-        self._barrier.wait(20)
-        both = [self._values[0], self._values[1]]
-        self._barrier.wait(20)
-        return both
-
-
-class WorkerContext:
-    world_size, device = 2, torch.device("cpu")
-
-    def __init__(self, rank: int, workers: Workers) -> None:
-        self.rank, self._workers = rank, workers
-
-    def share_gradients(self, model: nn.Module) -> None:
-        gradients = self._workers.exchange(self.rank, [p.grad.clone() for p in model.parameters()])
-        for parameter, *both in zip(model.parameters(), *gradients, strict=True):
-            parameter.grad = (both[0] + both[1]) / 2
-
-    def gather(self, rows: Tensor) -> Tensor:
-        return torch.cat(self._workers.exchange(self.rank, rows.detach()))
-
-    def mean(self, values: dict[str, float], weight: float = 1.0) -> dict[str, float]:
-        (one, a), (two, b) = self._workers.exchange(self.rank, (values, weight))
-        return {name: (a * one[name] + b * two[name]) / (a + b) for name in values}
-
-    def report(self, step: int, metrics: dict[str, float]) -> None:
-        """Nobody watches."""
 
 
 class ZeroLineLearner(LineLearner):

@@ -39,6 +39,7 @@ CONFIG = SeparationLearnerConfig(
     ),
     training=TrainingConfig(num_steps=1, batch_size=2, validate_every=1, num_validation_batches=1),
     first_model=None,
+    first_separator=None,
 )
 SETS = ("on_single", "off_single", "on_mom", "off_mom")
 

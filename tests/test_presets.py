@@ -30,7 +30,9 @@ def test_a_misspelt_preset_gets_the_nearest_name() -> None:
 
 
 def test_a_setting_without_its_stage_gets_every_field_that_it_could_mean() -> None:
-    says = "coincidence.training.num_steps, coincidence.matching.num_steps or separation.training.num_steps?"
+    fields = ("coincidence.training", "coincidence.matching", "separation.training", "separation.audio_training")
+    *others, last = [f"{field}.num_steps" for field in fields]
+    says = f"{', '.join(others)} or {last}?"
     with pytest.raises(ConfigError) as caught:
         override(preset("tiny"), ["num_steps=5"])
     assert str(caught.value) == f"--set num_steps=5: no field `num_steps`. Did you mean {says}"

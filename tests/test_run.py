@@ -35,7 +35,11 @@ SMALL = [
     "separation.training.num_steps=2",
     "separation.training.batch_size=2",
     "separation.training.validate_every=1",
-    "separation.crop_frames=1",
+    "separation.mixtures.crop_frames=1",
+    "separation.audio_training.num_steps=2",
+    "separation.audio_training.batch_size=2",
+    "separation.audio_training.validate_every=1",
+    "separation.calibration.num_examples=4",
     "mixing.max_clips_per_video=1",
 ]
 

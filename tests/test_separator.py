@@ -203,14 +203,13 @@ def test_towers_of_another_shape_are_refused():
         tiny().load_towers(CoincidenceModel(CoincidenceConfig(width=0.25, depth=9, frame_size=32, embedding_dim=16)))
 
 
-@pytest.mark.parametrize(("max_boost_db", "gains"), [(0.0, [1, 1, 1, 1]), (20.0, [1, 2, 10, 10])])
+@pytest.mark.parametrize(("max_boost_db", "gains"), [(0.0, [1, 1, 1, 1]), (20.0, [2, 4, 5, 10])])
 def test_sources_below_the_mixture_are_judged_at_its_level_or_max_boost_above_their_own(max_boost_db, gains):
     model, heard = tiny(max_boost_db=max_boost_db), []
-    model._separate = lambda mixture, video: levels[:, None].expand(1, 4, 4000)  # inside, mixtures have an RMS of 1
-    model.classifier.register_forward_pre_hook(lambda _, arguments: heard.append(arguments[0]))
-    levels = torch.tensor([2.0, 0.5, 0.1, 0.01])
-    model(*clip(batch=1))
-    torch.testing.assert_close(heard[0][0, :, 0], levels * torch.tensor(gains) * db_to_gain(INPUT_DB))
+    model.classifier.audio_tower.register_forward_pre_hook(lambda _, arguments: heard.append(arguments[0]))
+    levels = torch.tensor([0.5, 0.25, 0.2, 0.05])
+    model.hear(3.7 * levels[:, None].expand(1, 4, 4000))  # at whatever level the mixture is
+    torch.testing.assert_close(heard[0][:, 0], levels * torch.tensor(gains) * db_to_gain(INPUT_DB))
 
 
 @pytest.mark.parametrize("detach", [False, True])
@@ -224,7 +223,7 @@ def test_detached_sources_keep_the_verdicts_away_from_the_separator(detach):
 def test_every_parameter_gets_a_gradient():
     model = tiny(condition_on_video=True, consistency="predicted", cosine_feature=True).train()
     output = model(*clip())
-    (output.sources.square().sum() + output.logits.sum()).backward()
+    (output.sources.square().sum() + output.logits.sum() + model.classifier.contrast_scale).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
 

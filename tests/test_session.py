@@ -39,7 +39,7 @@ def test_a_stage_that_was_begun_keeps_its_settings_and_what_is_given_now_goes_be
 
 
 def test_a_model_keeps_the_settings_of_its_learner(tmp_path: Path) -> None:
-    session = open_session(str(tmp_path), settings=["separation.crop_frames=3"])
+    session = open_session(str(tmp_path), settings=["separation.mixtures.crop_frames=3"])
     job = {"learner": "separation", "separation": session.config.separation, "splitting": session.config.splitting}
     session.workspace.begin("models/m", job, {})
     resumed = open_session(str(tmp_path)).resume("models/m")

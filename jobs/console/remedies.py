@@ -14,6 +14,8 @@ COMMAND_FOR = {
     "selections": "earshot filter --name {name}",
     "mixtures": "earshot mix --name {name}",
 }
+# Settings that the command for a folder needs, where the folder has its usual name.
+SETTINGS_FOR = {"models/separator": " --set separation.phase=audio"}
 # The option that leads to another folder, where it is not --name; `run` and `demo` have only --root.
 OTHER_FOLDER = {"clips": "--root", "labels": "--root"}
 OTHER_FOLDER |= {"materialized": "--selection", "scores": "--model", "reports": "--model"}
@@ -31,7 +33,7 @@ def remedy(error: EarshotError, command: str) -> str:
         folder, root = error.facts["stage"], shlex.quote(error.facts["root"])
         kind, _, name = folder.partition("/")
         if error.topic == "missing":
-            make = COMMAND_FOR.get(kind, "earshot run --collection COLLECTION")
+            make = COMMAND_FOR.get(kind, "earshot run --collection COLLECTION") + SETTINGS_FOR.get(folder, "")
             return f"Run `{make.format(name=name, learner=error.facts.get('learner', 'LEARNER'))} --root {root}` first."
         clean = f"`earshot clean --from {folder} --root {root}`"
         if error.topic == "stale":

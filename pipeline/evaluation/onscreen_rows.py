@@ -52,7 +52,7 @@ def separate_examples(model: Any, examples: list[Clip]) -> list[Separated]:
     second = stack_waveforms([of.get("second.flac", np.zeros_like(of["first.flac"])) for of in sounds])
     references = torch.stack([first, second], dim=1).to(device)
     with torch.no_grad():
-        output = model(references.sum(dim=1), stack_frames(examples).to(device))
+        output = model(references.sum(dim=1), stack_frames([example.frames for example in examples]).to(device))
         assignment = best_assignment(references, output.sources)[:, 0]
         waveforms = torch.cat([references, output.sources], dim=1).double()
         products = waveforms @ waveforms.mT / waveforms.shape[-1]

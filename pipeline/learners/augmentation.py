@@ -1,10 +1,10 @@
 """What learners share in turning decoded clips into tensors: stacking and augmentation."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
-
-from pipeline.clips.samples import Clip
 
 MAX_SHIFT = 0.12  # of a frame's side
 COLOUR_GAIN = (0.6, 1.4)  # per channel, beside an exchange of channels: shapes stay, colours do not
@@ -12,9 +12,9 @@ MAX_SPEED = 0.15  # natural log: 0.86 to 1.16 times as fast
 MAX_GAP = 0.15  # of the sound
 
 
-def stack_frames(clips: list[Clip]) -> Tensor:
-    """[B, K, 3, H, W] float in [0, 1]."""
-    return torch.from_numpy(np.stack([clip.frames for clip in clips])).float() / 255
+def stack_frames(frames: Sequence[np.ndarray]) -> Tensor:
+    """[B, K, 3, H, W] float in [0, 1] from the uint8 frames [K, 3, H, W] of each clip."""
+    return torch.from_numpy(np.stack(frames)).float() / 255
 
 
 def stack_waveforms(waveforms: list[np.ndarray]) -> Tensor:
@@ -22,18 +22,18 @@ def stack_waveforms(waveforms: list[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(waveforms))
 
 
-def augment_frames(frames: Tensor, rngs: list[np.random.Generator]) -> Tensor:
-    """Frames [B, K, 3, H, W] shifted, mirrored and recoloured: all K of a clip alike, by the clip's own generator."""
-    out = torch.empty_like(frames)
-    height, width = frames.shape[-2:]
-    for clip, (target, rng) in enumerate(zip(out, rngs, strict=True)):
-        picture = frames[clip][:, torch.from_numpy(rng.permutation(3))]
+def augment_frames(frames: Sequence[np.ndarray], rngs: Sequence[np.random.Generator]) -> Tensor:
+    """`stack_frames`, shifted, mirrored and recoloured: all K of a clip alike, by the clip's own generator."""
+    out = torch.empty(len(frames), *frames[0].shape)
+    height, width = frames[0].shape[-2:]
+    for target, clip, rng in zip(out, frames, rngs, strict=True):
+        picture = torch.from_numpy(clip[:, rng.permutation(3)])
         if rng.random() < 0.5:
             picture = picture.flip(-1)
         dy = int(rng.integers(-round(MAX_SHIFT * height), round(MAX_SHIFT * height) + 1))
         dx = int(rng.integers(-round(MAX_SHIFT * width), round(MAX_SHIFT * width) + 1))
         gain = torch.from_numpy(rng.uniform(*COLOUR_GAIN, size=(3, 1, 1))).float()
-        target.copy_((picture.roll((dy, dx), dims=(-2, -1)) * gain).clamp_(0, 1))
+        torch.mul(picture.roll((dy, dx), dims=(-2, -1)).float() / 255, gain, out=target).clamp_(0, 1)
     return out
 
 

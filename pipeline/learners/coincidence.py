@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import Clip
-from pipeline.config import config_dataclass
+from pipeline.config import Share, config_dataclass
 from pipeline.errors import ConfigError
 from pipeline.learners.augmentation import add_gap, augment_frames, augment_waveform, stack_frames, stack_waveforms
 from pipeline.learners.matching import EmbeddedBatch, MatchingConfig, calibrate, train_matcher
+from pipeline.learners.separated_sound import separate_some
 from pipeline.losses.contrastive import info_nce
 from pipeline.losses.nce import MemoryBank, centred, log_sum_noise, nce_loss, noise_logits
 from pipeline.models.towers import CoincidenceConfig, CoincidenceModel, shared_embedding
@@ -61,6 +62,9 @@ class CoincidenceLearnerConfig:
     """Length and pace. A larger batch means more negatives, and a harder task."""
     crop: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of a clip seen in training, its frames and the sound of their time: less is faster and varies more."""
+    separated_fraction: Share = 0.0
+    """Share of training sounds that are changed into what a separator might make of them (ours): towers that are to
+    judge separated sources need it."""
     objective: Literal["info_nce", "nce"] = "info_nce"
     """What the towers learn by: the rest of the batch, or a memory of clips seen before where batches are small."""
     memory_bank: MemoryBankConfig = dataclasses.field(default_factory=MemoryBankConfig)
@@ -79,6 +83,7 @@ class CoincidenceLearnerConfig:
 TINY = CoincidenceLearnerConfig(
     model=CoincidenceConfig(backbone="small_cnn", frame_size=64, width=0.25, embedding_dim=64),
     crop=0.4,
+    separated_fraction=0.5,
     matching=MatchingConfig(num_batches=24, num_steps=1000, num_held_out_batches=8),
     training=TrainingConfig(
         num_steps=700,
@@ -149,20 +154,25 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
         seeds = rng.integers(2**63, size=len(numbers))
         chosen = list(range(len(numbers)))[rows]
         loaded = clips.read_many(numbers[chosen])
-        frames, sounds = stack_frames(loaded), [clip.waveform for clip in loaded]
-        if augment:
+        sounds = [clip.waveform for clip in loaded]
+        if not augment:
+            frames, waveform = stack_frames([clip.frames for clip in loaded]), stack_waveforms(sounds)
+        else:
             rngs = [np.random.default_rng(seeds[i]) for i in chosen]
-            spans = [self._span(frames.shape[1], rng) for rng in rngs]
-            seen = [clip[first : first + num] for clip, (first, num, _) in zip(frames, spans, strict=True)]
-            frames = augment_frames(torch.stack(seen), rngs)
+            spans = [self._span(len(clip.frames), rng) for clip, rng in zip(loaded, rngs, strict=True)]
+            seen = [clip.frames[first : first + num] for clip, (first, num, _) in zip(loaded, spans, strict=True)]
+            frames = augment_frames(seen, rngs)
             length = round(self.config.crop * len(sounds[0]))
             starts = [round(place * (len(sounds[0]) - length)) for _, _, place in spans]
             sounds = [
                 add_gap(augment_waveform(sound, start, length, rng), rng)
                 for sound, start, rng in zip(sounds, starts, rngs, strict=True)
             ]
+            waveform = stack_waveforms(sounds)
+            others = [np.delete(numbers, row) for row in chosen]
+            separate_some(waveform, clips, others, self.config.separated_fraction, self.config.model.rate_hz, rngs)
         video = torch.from_numpy(clips.video_index[numbers[chosen]].astype(np.int64))
-        batch = {"frames": frames, "waveform": stack_waveforms(sounds), "video": video}
+        batch = {"frames": frames, "waveform": waveform, "video": video}
         if self.config.objective == "nce" and augment:
             memory = self.config.memory_bank
             if memory.draw == "shared":  # the same on every worker
@@ -281,7 +291,7 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
     def _embed_frames(self, model: CoincidenceModel, clips: list[Clip], device: torch.device) -> Tensor:
         """[B, D] visual embeddings. Overlapping clips share frames, and each is looked at once: 1 in 5 at 1 s hop."""
         if not model.sees_frames_alone:
-            return model.embed_frames(stack_frames(clips).to(device))
+            return model.embed_frames(stack_frames([clip.frames for clip in clips]).to(device))
         places: dict[bytes, int] = {}
         index = [[places.setdefault(frame.tobytes(), len(places)) for frame in clip.frames] for clip in clips]
         pictures = np.stack([np.frombuffer(pixels, np.uint8) for pixels in places])

@@ -99,6 +99,8 @@ def train_job(context: Any, job: dict[str, Any]) -> None:
 
 
 def _stage(workspace: Workspace, model: str, learner: str) -> dict[str, Any]:
+    if not workspace.has_stage(f"models/{model}"):
+        raise workspace.error(f"models/{model}", "nothing there yet.", learner=learner)
     found = learner_of(workspace, model)
     if found != learner:
         raise ConfigError(f"{workspace.uri('models', model)}: a {found} model, expected a {learner} model.")

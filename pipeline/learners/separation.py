@@ -1,9 +1,12 @@
 """On-screen sound separation: mixtures of mixtures, MixIT, and a classifier that learns from MixIT's own assignment.
 
-The four kinds of first mixture (AudioScope, arXiv:2011.01143, section 3): NOn, a selected clip with its own sound;
-SOff, a selected clip's frames with another video's sound; LOn and LOff, clips that people labelled on-screen only and
-off-screen only. The second mixture is always the sound of another video. Labelled clips also come alone ("single
-mixtures": the second mixture is silent).
+Training has two phases, as published (AudioScope, arXiv:2011.01143; AudioScopeV2, arXiv:2207.10141): the separator
+alone, on sound (`phase` audio); then all of it (`phase` joint), from a separator (`start_from`) and from the
+coincidence model's towers (`first_model`).
+
+Two additions of ours teach the classifier what separated sources sound like. `judge_both` also judges the sources
+against the frames of the second mixture, to which MixIT assigned the others. `contrast_weight` trains the towers on
+them by InfoNCE: a source picks its frames among the batch's, and frames their sources.
 """
 
 import dataclasses
@@ -11,76 +14,76 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import pyarrow.compute as pc
 import torch
-from torch import Tensor
+from pydantic import NonNegativeFloat
+from torch import Tensor, nn
 
 from pipeline.clip_specs import ClipSpec
-from pipeline.clips.samples import Clip
-from pipeline.config import Count, Share, config_dataclass
+from pipeline.config import config_dataclass
 from pipeline.errors import ConfigError
-from pipeline.learners.augmentation import augment_frames, augment_waveform, stack_frames, stack_waveforms
 from pipeline.learners.coincidence import CoincidenceLearner
 from pipeline.learners.loading import rebuild
+from pipeline.learners.mixtures_of_mixtures import MixtureDrawer, MixturesConfig
+from pipeline.learners.verdict_calibration import CalibrationConfig, fit_verdicts, judge
 from pipeline.losses import onscreen_cross_entropy
+from pipeline.losses.contrastive import source_info_nce
 from pipeline.losses.mixit import all_to_first, assigned_loss, best_assignment
-from pipeline.metrics.si_snr import off_screen_suppression_ratio, si_snr
-from pipeline.models.separator import SeparationConfig, SeparationModel, on_screen_estimate
+from pipeline.models.onscreen_classifier import Heard
+from pipeline.models.separator import SeparationConfig, SeparationModel
 from pipeline.models.tdcn import TDCNConfig
+from pipeline.models.towers import TowerOutput, shared_embedding
 from pipeline.storage.workspace import Workspace
-from pipeline.training.batching import ClipSet
+from pipeline.training.batching import ClipSet, step_rng
 from pipeline.training.checkpointing import load_weights
-from pipeline.training.protocols import Batch, Learner, TrainingConfig
+from pipeline.training.protocols import Batch, Context, Learner, LocalContext, TrainingConfig
+
+CALIBRATION_STREAM = 4  # of random numbers, beside those of the loop and of coincidence
+MIN_VIDEOS = 8  # held out, to calibrate on
 
 CROSS_ENTROPIES = {
     "exact": onscreen_cross_entropy.exact_cross_entropy,
     "multiple_instance": onscreen_cross_entropy.multiple_instance_cross_entropy,
     "active_combinations": onscreen_cross_entropy.active_combinations_cross_entropy,
 }
-ON_KINDS = ("NOn", "LOn")
 
 
 @config_dataclass
 class SeparationLearnerConfig:
     """Model, objective and training of the separation learner."""
 
+    phase: Literal["joint", "audio"] = "joint"
+    """joint: all of the model learns. audio: the separator alone, from sound, for the length of `audio_training`."""
     model: SeparationConfig = dataclasses.field(default_factory=SeparationConfig)
     """Separator and classifier."""
     training: TrainingConfig = dataclasses.field(
         default_factory=lambda: TrainingConfig(num_steps=500_000, batch_size=256)
     )
     """Length and pace."""
+    audio_training: TrainingConfig = dataclasses.field(
+        default_factory=lambda: TrainingConfig(num_steps=500_000, batch_size=256)
+    )
+    """Length and pace of phase audio."""
+    mixtures: MixturesConfig = dataclasses.field(default_factory=MixturesConfig)
+    """What is mixed."""
     cross_entropy: Literal["exact", "multiple_instance", "active_combinations"] = "active_combinations"
     """How the classifier learns from the assignment: exact keeps more on-screen sound, the others suppress more."""
     classification_weight: float = 1.0
     """Weight of the classification loss (a few nats) beside the separation loss (tens of dB)."""
-    soff_fraction: Share = 0.25
-    """Share of SOff among the unlabelled examples: more suppresses off-screen sound better, and on-screen sound too."""
-    labelled_fraction: Share = 0.5
-    """Share of LOn and LOff examples, half of them single mixtures; unlabelled ones where there are no labels."""
-    loff_fraction: Share = 0.5
-    """Share of LOff among the labelled examples: more suppresses off-screen sound better, and on-screen sound too."""
+    judge_both: bool = False
+    """Also judge the sources against the second mixture's frames (ours): twice the examples from one separation."""
+    contrast_weight: NonNegativeFloat = 0.0
+    """Weight of the InfoNCE between the separated sources and the frames of both mixtures (ours)."""
     weigh_by_power: bool = False
     """Weigh each source's cross-entropy by its share of power (ours): MixIT assigns near-silent sources by chance."""
-    crop_frames: Count | None = None
-    """Train on this many consecutive frames and the sound of their time, not the whole clip. Fewer is faster."""
+    calibration: CalibrationConfig = dataclasses.field(default_factory=CalibrationConfig)
+    """How the verdicts are fitted to held-out videos after training."""
     first_model: str | None = "coincidence"
     """Coincidence model whose towers the classifier starts from; None starts from noise."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Recipe:
-    """One training example: clip numbers and what the first mixture is."""
-
-    kind: str
-    first: int
-    """Clip that gives the frames."""
-    sound: int
-    """Clip that gives the first mixture's sound: `first`, but for SOff."""
-    second: int | None
-    """Clip that gives the second mixture's sound; None in a single mixture."""
-    seed: int
-    """Of the crop and the augmentation."""
+    first_separator: str | None = "separator"
+    """Model of phase audio whose separator phase joint starts from; None starts from noise."""
+    start_from: str | None = None
+    """Separation model with the same `model` settings whose weights it starts from, instead of those of the other two:
+    to train further, on other videos or another way."""
 
 
 def source_weights(sources: Tensor) -> Tensor:
@@ -97,13 +100,17 @@ TINY = SeparationLearnerConfig(
         towers=CoincidenceLearner.presets["tiny"].model,
         cosine_feature=True,
         max_boost_db=20.0,
-        freeze_towers=True,
         detach_sources_for_classifier=True,
     ),
     cross_entropy="exact",
     weigh_by_power=True,
-    crop_frames=2,
+    judge_both=True,
+    contrast_weight=1.0,
+    mixtures=MixturesConfig(crop_frames=2),
     training=TrainingConfig(
+        num_steps=400, batch_size=12, learning_rate=2e-3, warmup_steps=20, validate_every=100, num_validation_batches=4
+    ),
+    audio_training=TrainingConfig(
         num_steps=400, batch_size=12, learning_rate=2e-3, warmup_steps=20, validate_every=100, num_validation_batches=4
     ),
 )
@@ -120,15 +127,22 @@ class SeparationLearner(Learner[SeparationModel]):
 
     def __init__(self, config: SeparationLearnerConfig) -> None:
         self.config = config
-        self.training = config.training
+        self.training = config.audio_training if config.phase == "audio" else config.training
+        self._context: Context = LocalContext()
+        self._drawers: dict[int, MixtureDrawer] = {}
 
     def model(self) -> SeparationModel:
         """A fresh separator and classifier."""
         return SeparationModel(self.config.model)
 
     def builds_on(self) -> dict[str, str]:
-        """The coincidence model whose towers the classifier starts from."""
-        return {self.config.first_model: "coincidence"} if self.config.first_model else {}
+        """The models whose weights it starts from."""
+        if self.config.start_from:
+            return {self.config.start_from: "separation"}
+        if self.config.phase == "audio":
+            return {}
+        models = {self.config.first_separator: "separation", self.config.first_model: "coincidence"}
+        return {name: learner for name, learner in models.items() if name}
 
     def check_settings(self, spec: ClipSpec, configs: Mapping[str, Any]) -> None:
         """Raises a ConfigError if the coincidence model that it starts from is configured with other towers."""
@@ -139,135 +153,163 @@ class SeparationLearner(Learner[SeparationModel]):
                 "starts from the coincidence model's towers. Set both, or name another separation.first_model."
             )
 
+    def begin(self, context: Context) -> nn.Module:
+        """Keep the context, whose workers' sources are each other's negatives."""
+        self._context = context
+        return nn.Module()
+
+    def after_step(self) -> None:
+        """There is no memory."""
+
     def initialise(self, model: SeparationModel, workspace: Workspace) -> None:
-        """Start the classifier's towers from the coincidence model.
+        """Start from the trained models that `builds_on` names.
 
         Raises:
-            ConfigError: that model has not been trained, is no coincidence model, or has towers of another shape.
+            ConfigError: such a model has not been trained, is of another learner, or of another shape.
             DataError: its file is damaged.
         """
-        if self.config.first_model is None:
-            return
-        folder = f"models/{self.config.first_model}"
-        learner: CoincidenceLearner = rebuild(workspace, self.config.first_model, "coincidence")
+        config = self.config
+        if config.start_from:
+            before = self._load(workspace, config.start_from, "model", config.model)
+            model.load_state_dict(before.state_dict())
+        elif config.phase == "joint":
+            if config.first_separator:
+                before = self._load(workspace, config.first_separator, "separator", config.model.separator)
+                model.load_separator(before)
+            if config.first_model:
+                self._start_towers(model, workspace, config.first_model)
+
+    def _load(self, workspace: Workspace, name: str, what: str, expected: Any) -> SeparationModel:
+        """A trained separation model whose settings, or those of its separator, are the expected ones."""
+        learner: SeparationLearner = rebuild(workspace, name, "separation")
+        found = learner.config.model if what == "model" else learner.config.model.separator
+        if found != expected:
+            raise ConfigError(
+                f"{workspace.uri('models', name)}: a {what} of {found}, separation.model has {expected}. Make them "
+                "equal, or start from another model."
+            )
+        model = learner.model()
+        load_weights(model, workspace, f"models/{name}")
+        return model
+
+    def _start_towers(self, model: SeparationModel, workspace: Workspace, name: str) -> None:
+        learner: CoincidenceLearner = rebuild(workspace, name, "coincidence")
         found, expected = learner.config.model.towers, self.config.model.towers.towers
         if found != expected:
             raise ConfigError(
-                f"{workspace.uri(folder)}: towers of {found}, separation.model.towers has {expected}. Train a "
+                f"{workspace.uri('models', name)}: towers of {found}, separation.model.towers has {expected}. Train a "
                 "coincidence model with these, under another name, and set separation.first_model to it."
             )
         towers = learner.model()
-        load_weights(towers, workspace, folder)
+        load_weights(towers, workspace, f"models/{name}")
         model.load_towers(towers)
 
-    def draw(self, clips: ClipSet, rng: np.random.Generator, count: int) -> list[Recipe]:
-        """`count` recipes: a function of the generator and the set alone."""
-        kept = np.flatnonzero(clips.rows.column("kept"))
-        if not len(kept):  # a small split of which only labelled clips are left
-            kept = np.arange(len(clips))
-        label = clips.rows.column("label")
-        pools = {  # by arrow: this runs at every step, over every clip of the selection
-            kind: np.flatnonzero(pc.fill_null(pc.equal(label, name), False))
-            for kind, name in (("LOn", "on_screen"), ("LOff", "off_screen"))
-        }
-        recipes = []
-        for _ in range(count):
-            labelled = rng.random() < self.config.labelled_fraction
-            wanted = "LOff" if rng.random() < self.config.loff_fraction else "LOn"
-            alone = rng.random() < 0.5
-            soff = rng.random() < self.config.soff_fraction
-            if labelled and len(pools[wanted]):
-                kind, first = wanted, int(rng.choice(pools[wanted]))
-            else:
-                # SOff takes three videos: the second sound must not be the one that belongs to the frames
-                kind = "SOff" if soff and clips.num_videos > 2 else "NOn"
-                first, alone = int(rng.choice(kept)), False
-            sound = clips.draw_other(rng, first) if kind == "SOff" else first
-            second = None if alone else clips.draw_other(rng, first, sound)
-            recipes.append(Recipe(kind, first, sound, second, int(rng.integers(2**63))))
-        return recipes
+    def drawer(self, clips: ClipSet) -> MixtureDrawer:
+        """Draws from these clips; made once for each set."""
+        return self._drawers.setdefault(id(clips), MixtureDrawer(self.config.mixtures, clips))
 
     def batch(self, clips: ClipSet, rng: np.random.Generator, count: int, rows: slice, augment: bool) -> Batch:
-        """references [B, 2, T], frames [B, K, 3, H, W], single [B] bool, on_screen [B] bool (NOn, LOn)."""
-        recipes = self.draw(clips, rng, count)[rows]
-        rngs = [np.random.default_rng(recipe.seed) for recipe in recipes]
-        wanted = {n: None for recipe in recipes for n in (recipe.first, recipe.sound, recipe.second) if n is not None}
-        loaded = dict(zip(wanted, clips.read_many(wanted), strict=True))
-        frames = stack_frames([loaded[recipe.first] for recipe in recipes])
-        total = frames.shape[1]
-        num_frames = min(self.config.crop_frames or total, total)
-        starts = [int(rng.integers(total - num_frames + 1)) for rng in rngs]
-        frames = torch.stack([picture[s : s + num_frames] for picture, s in zip(frames, starts, strict=True)])
-        references = [
-            self._references(loaded, recipe, start / total, num_frames / total, rng if augment else None)
-            for recipe, start, rng in zip(recipes, starts, rngs, strict=True)
-        ]
-        return {
-            "references": torch.stack(references),
-            "frames": augment_frames(frames, rngs) if augment else frames,
-            "single": torch.tensor([recipe.second is None for recipe in recipes]),
-            "on_screen": torch.tensor([recipe.kind in ON_KINDS for recipe in recipes]),
-        }
-
-    def _references(
-        self, loaded: dict[int, Clip], recipe: Recipe, start: float, share: float, rng: np.random.Generator | None
-    ) -> Tensor:
-        """[2, T] both mixtures of a recipe over `share` of the clip from `start` on, augmented if `rng` is given."""
-        out: list[np.ndarray] = []
-        for number in (recipe.sound, recipe.second):
-            if number is None:
-                out.append(np.zeros_like(out[0]))
-                continue
-            samples = loaded[number].waveform
-            first, length = round(start * len(samples)), round(share * len(samples))
-            whole = samples[first : first + length]
-            out.append(whole if rng is None else augment_waveform(samples, first, length, rng))
-        return stack_waveforms(out)
+        """What `MixtureDrawer.batch` makes of the rows of `count` recipes."""
+        drawer = self.drawer(clips)
+        return drawer.batch(drawer.draw(rng, count), rows, augment, with_frames=self.config.phase == "joint")
 
     def loss(self, model: SeparationModel, batch: Batch) -> dict[str, Tensor]:
-        """MixIT's separation loss (single mixtures have none) and the classification loss on its assignment."""
-        references, single, on_screen = batch["references"], batch["single"], batch["on_screen"]
-        output = model(references.sum(dim=1), batch["frames"])
-        found = best_assignment(references, output.sources)
-        assignment = torch.where(single[:, None, None], all_to_first(output.sources), found)
-        per_example = assigned_loss(references, output.sources, assignment)
+        """MixIT's separation loss (single mixtures have none) and, in phase joint, the verdicts' losses."""
+        references, mom_weight = batch["references"], batch["mom_weight"]
+        video = None
+        if self.config.phase == "joint":
+            video = model.classifier.visual_tower(batch["frames"][:, 0])
+        sources = model.separate(references.sum(dim=1), None if video is None else video.embeddings)
+        single = (mom_weight == 0)[:, None, None]
+        assignment = torch.where(single, all_to_first(sources), best_assignment(references, sources))
         # a single mixture's loss is constant: mixture consistency makes its sources add up to it
-        separation = (per_example * ~single).sum() / (~single).sum().clamp(min=1)
-        labels = assignment[:, 0] * on_screen[:, None]
-        weights = source_weights(output.sources) if self.config.weigh_by_power else None
-        classification = CROSS_ENTROPIES[self.config.cross_entropy](output.logits, labels, weights).mean()
+        separation = (assigned_loss(references, sources, assignment) * mom_weight).mean()
+        if video is None:
+            return {"loss": separation, "separation_db": separation}
+        videos = [video]
+        if self.config.judge_both or self.config.contrast_weight:
+            videos.append(model.classifier.visual_tower(batch["frames"][:, 1]))
+        heard = model.hear(sources)
+        classification = self._classify(model, heard, videos, sources, assignment, batch)
+        parts = {"separation_db": separation, "classification": classification}
         loss = separation + self.config.classification_weight * classification
-        return {"loss": loss, "separation_db": separation, "classification": classification}
+        if self.config.contrast_weight:
+            parts["contrast"] = self._contrast(model, heard, videos, sources, assignment, batch)
+            loss = loss + self.config.contrast_weight * parts["contrast"]
+        return {"loss": loss} | parts
+
+    def _classify(
+        self,
+        model: SeparationModel,
+        heard: Heard,
+        videos: list[TowerOutput],
+        sources: Tensor,
+        assignment: Tensor,
+        batch: Batch,
+    ) -> Tensor:
+        """[] mean cross-entropy of the verdicts against the first mixture's frames, or against both."""
+        weights = source_weights(sources) if self.config.weigh_by_power else None
+        total, cross_entropy = torch.zeros((), device=sources.device), CROSS_ENTROPIES[self.config.cross_entropy]
+        sides = 2 if self.config.judge_both else 1
+        for side, video in enumerate(videos[:sides]):
+            labels = assignment[:, side] * batch["on_screen"][:, side, None]
+            per_example = cross_entropy(model.classifier.judge(heard, video).logits, labels, weights)
+            total = total + (per_example if side == 0 else per_example * batch["mom_weight"]).mean()
+        return total / sides
+
+    def _contrast(
+        self,
+        model: SeparationModel,
+        heard: Heard,
+        videos: list[TowerOutput],
+        sources: Tensor,
+        assignment: Tensor,
+        batch: Batch,
+    ) -> Tensor:
+        """[] InfoNCE of all workers' sources and both mixtures' frames, equal on all of them."""
+        gather, num_sources = self._context.gather, sources.shape[1]
+        seen = torch.stack([shared_embedding(video.embeddings) for video in videos], dim=1)  # [B, 2, D]
+        number = batch["video"]  # [B, 2], -1 where there is no second mixture
+        side = (assignment[:, 1] > 0.5).long()  # [B, S] mixture that the source is from
+        root = (sources.detach().square().sum(dim=-1) + 1e-8).sqrt()
+        of_side = torch.stack([root * (side == 0), root * (side == 1)], dim=1).sum(dim=-1).clamp(min=1e-8)  # [B, 2]
+        weight = root / of_side.gather(1, side)
+        is_own = batch["on_screen"].gather(1, side)
+        all_seen, all_number = gather(seen.flatten(0, 1)), gather(number.flatten())
+        all_heard, all_weight = gather(heard.shared.flatten(0, 1)), gather(weight.flatten())
+        owner = gather(torch.where(is_own, number.gather(1, side), -1).flatten())
+        # the row's place among the videos of all workers: rows stay together, two videos and S sources each
+        column = torch.arange(len(all_seen), device=owner.device).unflatten(0, (-1, 2))
+        place = column.repeat_interleave(num_sources, dim=0).gather(1, gather(side.flatten())[:, None]).squeeze(1)
+        logits = model.classifier.contrast_scale * all_heard.float() @ all_seen.float().T
+        is_same = (owner[:, None] == all_number[None, :]) & (owner[:, None] >= 0)
+        is_same[torch.arange(len(place), device=place.device), place] = False
+        barred = is_same | (all_number < 0)[None, :]
+        return source_info_nce(logits.masked_fill(barred, -torch.inf), torch.where(owner >= 0, place, -1), all_weight)
 
     @torch.no_grad()
-    def evaluate(self, model: SeparationModel, examples: list[Clip]) -> dict[str, list[dict[str, Any]]]:
-        """Rows of the tables `examples` and `sources` for frozen examples, all of one evaluation set."""
-        device = next(model.parameters()).device
-        sounds = [example.waveforms for example in examples]
-        first = stack_waveforms([of["first.flac"] for of in sounds]).to(device)
-        second = stack_waveforms([of.get("second.flac", np.zeros_like(of["first.flac"])) for of in sounds]).to(device)
-        references, mixture = torch.stack([first, second], dim=1), first + second
-        output = model(mixture, stack_frames(examples).to(device))
-        estimate = on_screen_estimate(output)
-        assignment = best_assignment(references, output.sources)
-        probability, power = torch.sigmoid(output.logits), mixture.square().sum(dim=-1)
-        weight = output.sources.square().sum(dim=-1) / power[:, None]
-        rows: dict[str, list[dict[str, Any]]] = {"examples": [], "sources": []}
-        for i, example in enumerate(examples):
-            on, single = example.facts["eval_set"].startswith("on"), "second.flac" not in example.waveforms
-            row: dict[str, Any] = {"example_id": example.key}
-            if on:
-                row["si_snr_db"] = float(si_snr(first[i], estimate[i]))
-                row["si_snr_input_db"] = float(si_snr(first[i], mixture[i]))
-                if not single:
-                    oracle = (assignment[i, 0, :, None] * output.sources[i]).sum(dim=0)
-                    row["si_snr_oracle_db"] = float(si_snr(first[i], oracle))
-            else:
-                row["osr_db"] = float(off_screen_suppression_ratio(mixture[i], estimate[i]))
-            rows["examples"].append(row)
-            truth = torch.ones_like(assignment[i, 0]) if single else assignment[i, 0]
-            for source in range(output.sources.shape[1]):
-                row = {"example_id": example.key, "source": source, "on_screen": bool(on and truth[source] > 0.5)}
-                row |= {"probability": float(probability[i, source]), "weight": float(weight[i, source])}
-                rows["sources"].append(row)
-        return rows
+    def conclude(
+        self, model: SeparationModel, train_set: ClipSet, validation_set: ClipSet, seed: int, context: Context
+    ) -> dict[str, float]:
+        """Fit the verdicts to held-out videos; return what they reach there.
+
+        Off-screen examples are LOff and SOff in equal numbers, or SOff alone where no held-out clip has such a label.
+        """
+        osr_db = self.config.calibration.osr_db
+        if self.config.phase == "audio" or osr_db is None or validation_set.num_videos < MIN_VIDEOS:
+            return {}
+        model.eval()
+        drawer, rng = self.drawer(validation_set), step_rng(seed, CALIBRATION_STREAM)
+        off_kinds = [kind for kind in ("LOff", "SOff") if kind == "SOff" or len(drawer.pools[kind])]
+        on_kind = "LOn" if len(drawer.pools["LOn"]) else "NOn"
+        count = self.config.calibration.num_examples
+        on = judge(model, drawer, [on_kind], rng, count)
+        off = judge(model, drawer, off_kinds, rng, count)
+        scale, shift = fit_verdicts(on, off, osr_db)
+        model.classifier.calibrate(scale, shift)
+        return {
+            "calibration_scale": scale,
+            "calibration_shift": shift,
+            "calibrated_si_snr_db": float(np.median(on.si_snr_db(scale, shift))),
+            "calibrated_osr_db": float(np.median(off.suppression_db(scale, shift))),
+        }

@@ -44,3 +44,38 @@ def info_nce(logits: Tensor, video_ids: Tensor) -> Tensor:
         picks_audio = F.cross_entropy(logits, pair, reduction="none")
         picks_visual = F.cross_entropy(logits.T, pair, reduction="none")
         return (picks_audio + picks_visual) / 2
+
+
+def source_info_nce(logits: Tensor, own: Tensor, weights: Tensor) -> Tensor:
+    """InfoNCE [] in nats between separated sources and videos, of which a video may own several sources (ours).
+
+    The mean of two directions, each a mean over sources by their weights. A source picks its video among all; a video
+    picks each of its sources among that one and the sources of other videos, which count by their weights.
+
+    Args:
+        logits: [N, V] of each source with each video.
+        own: [N] number of the source's video, or -1 for a source that belongs to none: it is a negative only.
+        weights: [N] 0 or more; those of one video's sources should sum to 1, and so should those of no video's.
+    Raises:
+        ValueError: shapes that do not fit.
+
+    >>> source_info_nce(torch.eye(2), torch.arange(2), torch.ones(2))  # as info_nce: log(1 + 1 / e)
+    tensor(0.3133)
+    """
+    if logits.ndim != 2 or not own.shape == weights.shape == logits.shape[:1]:
+        raise ValueError(
+            f"logits {list(logits.shape)}, own {list(own.shape)}, weights {list(weights.shape)}: expected [N, V], [N] "
+            "and [N], one video and one weight for each source."
+        )
+    is_owned = own >= 0
+    with torch.autocast(logits.device.type, enabled=False):
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        place = own.clamp(min=0)
+        positive = logits.gather(1, place[:, None]).squeeze(1)
+        picks_video = torch.logsumexp(logits, dim=1) - positive
+        of_others = (own[:, None] != own[None, :]) & (weights > 0)  # [row, other source]
+        rivals = logits.T[place] + weights.clamp(min=torch.finfo(logits.dtype).tiny).log()  # [row, other source]
+        against = torch.logsumexp(rivals.masked_fill(~of_others, -torch.inf), dim=1)
+        picks_source = F.softplus(against - positive)
+        total = (weights * is_owned).sum().clamp(min=torch.finfo(logits.dtype).tiny)
+        return ((picks_video + picks_source) / 2 * weights * is_owned).sum() / total

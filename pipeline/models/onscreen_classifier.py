@@ -5,6 +5,7 @@ log-mel of silence, ln(0.001) everywhere: its logit depends on the video alone a
 multiplies by the source, does not care.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from pipeline.models.attention import AttentionPooling
 from pipeline.models.towers import (
+    MAX_LOGIT_SCALE,
     AudioTower,
     CoincidenceConfig,
     CoincidenceModel,
@@ -19,6 +21,8 @@ from pipeline.models.towers import (
     VisualTower,
     shared_embedding,
 )
+
+MIN_POWER = 1e-8
 
 
 class OnScreenOutput(NamedTuple):
@@ -30,11 +34,32 @@ class OnScreenOutput(NamedTuple):
     """[B, S, N] where each source looked: weights over K x cells in order k, row, column, sum 1."""
 
 
-class OnScreenClassifier(nn.Module):
-    """logit_m = dense([V_g, Z_m, R_m]): the video, the source, and the places in the video that answer to it."""
+class Heard(NamedTuple):
+    """S sources as the audio tower hears them; they can be judged against any number of videos."""
 
-    def __init__(self, towers: CoincidenceConfig, *, tanh: bool, cosine_feature: bool) -> None:
-        """`cosine_feature` adds the cosine of source and video in the towers' shared space (ours, not published)."""
+    rows: Tensor
+    """[B, S, K, D] one embedding per step of sound."""
+    share: Tensor
+    """[B, S] of the mixture's power, sum 1."""
+
+    @property
+    def shared(self) -> Tensor:
+        """[B, S, D] of length 1 in the space that the towers share."""
+        return shared_embedding(self.rows)
+
+
+class OnScreenClassifier(nn.Module):
+    """logit_m = dense([V_g, Z_m, R_m]): the video, the source, and the places in the video that answer to it.
+
+    Two features more are ours, both in units of the coincidence model's match logit, z_m = a cos(video, source) + b:
+    `cosine_feature` adds z_m, and `relative_feature` adds z_m less the mean over the clip's sources, weighted by power.
+    A published classifier sees one source at a time; ours then also knows which of them fits best. The scale and shift
+    of all logits are fitted to held-out videos after training (`calibrate`).
+    """
+
+    def __init__(
+        self, towers: CoincidenceConfig, *, tanh: bool, cosine_feature: bool, relative_feature: bool = False
+    ) -> None:
         super().__init__()
         self.frozen = False
         self.visual_tower = VisualTower(towers)
@@ -43,22 +68,50 @@ class OnScreenClassifier(nn.Module):
         self.pool_video = AttentionPooling(query_dim=dim, key_dim=dim, value_dim=dim, out_dim=dim, tanh=tanh)
         self.pool_audio = AttentionPooling(query_dim=dim, key_dim=dim, value_dim=dim, out_dim=dim, tanh=tanh)
         self.look = AttentionPooling(query_dim=dim, key_dim=local_dim, value_dim=local_dim, out_dim=dim, tanh=tanh)
-        self.cosine_feature = cosine_feature
-        self.dense = nn.Linear(3 * dim + cosine_feature, 1)
+        self.num_own = cosine_feature + relative_feature
+        self.cosine_feature, self.relative_feature = cosine_feature, relative_feature
+        self.dense = nn.Linear(3 * dim + self.num_own, 1)
+        self.log_scale = nn.Parameter(torch.tensor(-math.log(towers.temperature)))
+        self.match_scale, self.match_bias = nn.Buffer(torch.tensor(10.0)), nn.Buffer(torch.tensor(-5.0))
+        self.scale, self.shift = nn.Buffer(torch.tensor(1.0)), nn.Buffer(torch.tensor(0.0))
 
     def forward(self, sources: Tensor, video: TowerOutput) -> OnScreenOutput:
         """Judge sources [B, S, T], at the level the audio tower expects, against the visual tower's output."""
-        batch, num_sources = sources.shape[:2]
-        sound = self.audio_tower(sources.flatten(0, 1)).embeddings
+        return self.judge(self.hear(sources), video)
+
+    def hear(self, sources: Tensor, share: Tensor | None = None) -> Heard:
+        """Sources [B, S, T] through the audio tower; `share` [B, S] of power, by default their own."""
+        if share is None:
+            power = sources.detach().float().square().sum(dim=-1) + MIN_POWER
+            share = power / power.sum(dim=-1, keepdim=True)
+        return Heard(self.audio_tower(sources.flatten(0, 1)).embeddings.unflatten(0, sources.shape[:2]), share)
+
+    def judge(self, heard: Heard, video: TowerOutput) -> OnScreenOutput:
+        """Verdicts on sources against the visual tower's output for the same B clips; fp32, also under autocast."""
+        num_sources = heard.rows.shape[1]
         video_embedding = _self_attend(self.pool_video, video.embeddings).unsqueeze(1).expand(-1, num_sources, -1)
-        source_embedding = _self_attend(self.pool_audio, sound).unflatten(0, (batch, num_sources))
+        source_embedding = _self_attend(self.pool_audio, heard.rows.flatten(0, 1)).unflatten(0, heard.rows.shape[:2])
         place_embedding, attention = self.look(source_embedding, video.local, video.local)
         features = [video_embedding, source_embedding, place_embedding]
-        if self.cosine_feature:
-            seen = shared_embedding(video.embeddings).unsqueeze(1)
-            heard = shared_embedding(sound).unflatten(0, (batch, num_sources))
-            features.append((seen * heard).sum(dim=-1, keepdim=True))
-        return OnScreenOutput(self.dense(torch.cat(features, dim=-1)).squeeze(-1), attention)
+        if self.num_own:
+            cosine = (shared_embedding(video.embeddings).unsqueeze(1) * heard.shared).sum(dim=-1)
+            match = self.match_scale * cosine + self.match_bias
+            mean = (heard.share * match).sum(dim=-1, keepdim=True)
+            own = [match] * self.cosine_feature + [match - mean] * self.relative_feature
+            features.append(torch.stack(own, dim=-1))
+        with torch.autocast(heard.rows.device.type, enabled=False):
+            logits = self.dense(torch.cat(features, dim=-1).float()).squeeze(-1)
+            return OnScreenOutput(self.scale * logits + self.shift, attention)
+
+    @property
+    def contrast_scale(self) -> Tensor:
+        """Inverse temperature of the cosine between sources and frames in the contrastive loss, at most 100."""
+        return self.log_scale.clamp(0.0, math.log(MAX_LOGIT_SCALE)).exp()
+
+    def calibrate(self, scale: float, shift: float) -> None:
+        """Multiply all further logits by `scale` and add `shift`, on top of what was fitted before."""
+        self.shift.copy_(scale * self.shift + shift)
+        self.scale.mul_(scale)
 
     def freeze_towers(self) -> None:
         """Exclude the towers from training: their weights and their batch norm's statistics stay what they are."""
@@ -76,14 +129,17 @@ class OnScreenClassifier(nn.Module):
         return self
 
     def load_towers(self, model: CoincidenceModel) -> None:
-        """Start from a trained coincidence model; with cosine_feature, the first verdicts are its match logits."""
+        """Start from a trained coincidence model; with a feature of ours, the first verdicts are its match logits."""
         self.visual_tower.load_state_dict(model.visual_tower.state_dict())
         self.audio_tower.load_state_dict(model.audio_tower.state_dict())
-        if self.cosine_feature:
+        self.log_scale.data.copy_(model.log_scale)
+        self.match_scale.copy_(model.match_scale)
+        self.match_bias.copy_(model.match_bias)
+        if self.num_own:
             with torch.no_grad():
                 self.dense.weight.zero_()
-                self.dense.weight[0, -1] = model.match_scale
-                self.dense.bias.copy_(model.match_bias)
+                self.dense.weight[0, -self.num_own] = 1.0
+                self.dense.bias.zero_()
 
 
 def _self_attend(pool: AttentionPooling, rows: Tensor) -> Tensor:

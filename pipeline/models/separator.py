@@ -7,7 +7,7 @@ sources and leaves the verdicts alone.
 """
 
 from dataclasses import field
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pipeline.audio import db_to_gain, level_gain, num_samples
 from pipeline.config import Count, config_dataclass
 from pipeline.models.bases import Consistency, LearnedBasis, StftBasis, mixture_consistency
-from pipeline.models.onscreen_classifier import OnScreenClassifier
+from pipeline.models.onscreen_classifier import MIN_POWER, Heard, OnScreenClassifier
 from pipeline.models.tdcn import TDCN, TDCNConfig, glorot_
 from pipeline.models.towers import INPUT_DB, CoincidenceConfig, CoincidenceModel
 
@@ -49,6 +49,8 @@ class SeparationConfig:
     """Bound keys and queries of attention by tanh."""
     cosine_feature: bool = False
     """Show the classifier the coincidence of source and frames too (ours): it is useful from the first step."""
+    relative_feature: bool = False
+    """Show the classifier how far a source's coincidence lies above the mean of the clip's sources (ours)."""
     max_boost_db: float = 0.0
     """Raise quiet sources by at most this before they are judged (ours): the audio tower learnt from one level."""
     freeze_towers: bool = False
@@ -62,6 +64,12 @@ class SeparationConfig:
             raise ValueError(
                 f"hop_ms is {hop} samples, window_ms {window}: expected a hop of 1 sample to half a window."
             )
+
+    @property
+    def separator(self) -> dict[str, Any]:
+        """The fields that two models must share for the separator of one to start from the other's."""
+        names = ("num_sources", "basis", "num_basis", "frame_samples", "tdcn", "consistency", "condition_on_video")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def frame_samples(self) -> tuple[int, int]:
@@ -100,7 +108,12 @@ class SeparationModel(nn.Module):
         self.share = None
         if config.consistency == "predicted":
             self.share = nn.Linear(config.tdcn.bottleneck, config.num_sources, bias=False)
-        self.classifier = OnScreenClassifier(config.towers, tanh=config.tanh, cosine_feature=config.cosine_feature)
+        self.classifier = OnScreenClassifier(
+            config.towers,
+            tanh=config.tanh,
+            cosine_feature=config.cosine_feature,
+            relative_feature=config.relative_feature,
+        )
         if config.freeze_towers:
             self.classifier.freeze_towers()
 
@@ -114,12 +127,23 @@ class SeparationModel(nn.Module):
             sources, logits and attention: see SeparationOutput.
         """
         video = self.classifier.visual_tower(frames)
-        gain = level_gain(mixture, 0.0)
-        sources = self._separate(mixture * gain, video.embeddings)
-        heard = sources.detach() if self.config.detach_sources_for_classifier else sources
-        logits, attention = self.classifier(heard * db_to_gain(INPUT_DB) * self._boost(heard), video)
+        sources = self.separate(mixture, video.embeddings)
+        logits, attention = self.classifier.judge(self.hear(sources), video)
         cells = self.classifier.visual_tower.cells(*frames.shape[-2:])
-        return SeparationOutput(sources / gain.unsqueeze(1), logits, attention.unflatten(-1, (frames.shape[1], *cells)))
+        return SeparationOutput(sources, logits, attention.unflatten(-1, (frames.shape[1], *cells)))
+
+    def separate(self, mixture: Tensor, video: Tensor | None = None) -> Tensor:
+        """[B, S, T] sources that add up to the mixture [B, T]; `video` [B, K, D] is for condition_on_video."""
+        gain = level_gain(mixture, 0.0)
+        return self._separate(mixture * gain, video) / gain.unsqueeze(1)
+
+    def hear(self, sources: Tensor) -> Heard:
+        """Sources [B, S, T], that add up to the mixture, as the classifier hears them."""
+        sources = sources.detach() if self.config.detach_sources_for_classifier else sources
+        sources = sources * level_gain(sources.sum(dim=1), 0.0).unsqueeze(1)
+        power = sources.detach().square().sum(dim=-1) + MIN_POWER
+        level = db_to_gain(INPUT_DB) * self._boost(sources)
+        return self.classifier.hear(sources * level, power / power.sum(dim=-1, keepdim=True))
 
     def _boost(self, sources: Tensor) -> Tensor:
         """[B, S, 1] gain that brings quiet sources to the level of the mixture, at most `max_boost_db`; no gradient."""
@@ -137,8 +161,13 @@ class SeparationModel(nn.Module):
             raise ValueError(f"towers = {ours}: the coincidence model has {theirs}. Make them equal.")
         self.classifier.load_towers(model)
 
-    def _separate(self, mixture: Tensor, video: Tensor) -> Tensor:
-        """[B, S, T] sources of a mixture [B, T], given the embeddings [B, K, D] of its frames."""
+    def load_separator(self, model: "SeparationModel") -> None:
+        """Start the separator from that of another model with an equal `config.separator`."""
+        own = {name: value for name, value in model.state_dict().items() if not name.startswith("classifier.")}
+        self.load_state_dict(own, strict=False)
+
+    def _separate(self, mixture: Tensor, video: Tensor | None) -> Tensor:
+        """[B, S, T] sources of a mixture [B, T] of RMS 1, given the embeddings [B, K, D] of its frames."""
         with torch.autocast(mixture.device.type, enabled=False):  # what the masks multiply keeps full precision
             coefficients, features = self.basis.encode(mixture)
         core = self.tdcn(features, video)
