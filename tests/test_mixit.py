@@ -1,23 +1,15 @@
 """MixIT equals brute force on waveforms: every assignment formed, measured in float64, the smallest taken."""
 
-import itertools
 import math
 
 import pytest
 import torch
 from torch import Tensor
 
-from pipeline.losses.mixit import (
-    GRAM_CHUNK,
-    MAX_SOURCES,
-    SILENT_POWER,
-    all_to_first,
-    assigned_loss,
-    best_assignment,
-    snr_loss,
-)
+from pipeline.losses.mixit import all_to_first, assigned_loss, best_assignment
+from pipeline.losses.snr import CHUNK, snr_loss
+from tests.helpers.mixtures import BATCH, CASES, SAMPLES, brute_force, example, noise
 
-BATCH, SAMPLES = 3, 240
 TOLERANCE_DB = 1e-4
 
 
@@ -25,70 +17,6 @@ def mixit_loss(references: Tensor, estimates: Tensor) -> tuple[Tensor, Tensor]:
     """The loss [B] of the best assignment, as the separation learner computes it, and the assignment [B, 2, S]."""
     assignment = best_assignment(references, estimates)
     return assigned_loss(references, estimates, assignment), assignment
-
-
-def brute_force(references: Tensor, estimates: Tensor) -> tuple[Tensor, Tensor]:
-    """Losses [B, 2^S] of all assignments from the equation alone, and the sources [2^S, S] each gives to mixture 2."""
-    references, estimates = references.double(), estimates.double()
-    subsets = list(itertools.product((0.0, 1.0), repeat=estimates.shape[1]))
-    losses = []
-    for subset in subsets:
-        second = (estimates * torch.tensor(subset, dtype=torch.float64)[None, :, None]).sum(1)
-        loss = torch.zeros(len(references), dtype=torch.float64)
-        for mixture, remixed in ((references[:, 0], estimates.sum(1) - second), (references[:, 1], second)):
-            for example in range(len(mixture)):
-                energy = float((mixture[example] ** 2).sum())
-                if energy > SILENT_POWER * mixture.shape[1]:
-                    error = ((mixture[example] - remixed[example]) ** 2).sum() + 1e-3 * energy
-                    one_hot = torch.eye(len(references), dtype=torch.float64)[example]
-                    loss = loss + one_hot * 10 * torch.log10(error / energy)
-        losses.append(loss)
-    return torch.stack(losses, dim=1), torch.tensor(subsets)
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def example(case: str, num_sources: int) -> tuple[Tensor, Tensor]:
-    """References [B, 2, T] and estimates [B, S, T] of one kind of difficulty."""
-    levels = 10 ** (-2 * torch.rand(BATCH, num_sources, 1, generator=torch.Generator().manual_seed(1)))
-    sources = levels * noise(BATCH, num_sources, SAMPLES, seed=2)
-    owner = (torch.arange(num_sources) % 2)[None, :, None]
-    references = torch.stack([(sources * (owner == 0)).sum(1), (sources * (owner == 1)).sum(1)], dim=1)
-    references = references + 1e-3 * noise(BATCH, 2, SAMPLES, seed=6)
-    estimates = sources + 0.05 * noise(BATCH, num_sources, SAMPLES, seed=3)
-    if case == "unrelated":
-        estimates = noise(BATCH, num_sources, SAMPLES, seed=4)
-    elif case == "silent source":
-        estimates[:, num_sources // 2] = 0
-    elif case == "silent second mixture":
-        references[:, 1] = 0
-    elif case == "silent first mixture":
-        references[0, 0] = 0
-    elif case == "everything silent":
-        references, estimates = torch.zeros_like(references), torch.zeros_like(estimates)
-    elif case == "duplicate sources":
-        estimates[:, num_sources // 2 :] = estimates[:, : num_sources - num_sources // 2]
-    elif case == "cancelling sources":
-        estimates[:, -1] -= 1000 * estimates[:, 0]  # 60 dB louder alone than what remains of the two together
-        estimates[:, 0] *= 1000
-    elif case == "correlated sources":
-        estimates = torch.einsum("rs,bst->brt", noise(num_sources, num_sources, seed=5), estimates)
-    return references, estimates
-
-
-CASES = [
-    "noisy",
-    "unrelated",
-    "silent source",
-    "silent second mixture",
-    "silent first mixture",
-    "everything silent",
-    "duplicate sources",
-    "cancelling sources",
-    "correlated sources",
-]
 
 
 @pytest.mark.parametrize("num_sources", [1, 2, 4, 8])
@@ -202,7 +130,7 @@ def test_of_equal_assignments_the_lowest_number_wins_in_spite_of_rounding() -> N
 
 def test_mixtures_longer_than_one_chunk_equal_brute_force() -> None:
     # The halves ask for opposite assignments: the first half is the louder in example 0, the second in example 1.
-    first, second = noise(2, 2, GRAM_CHUNK), noise(2, 2, GRAM_CHUNK, seed=1)
+    first, second = noise(2, 2, CHUNK), noise(2, 2, CHUNK, seed=1)
     first[0], second[1] = 2 * first[0], 2 * second[1]
     references, estimates = torch.cat([first, second], dim=-1), torch.cat([first, second.flip(1)], dim=-1)
     loss, assignment = mixit_loss(references, estimates)
@@ -281,25 +209,16 @@ def test_nan_estimates_are_not_hidden() -> None:
     assert torch.isnan(mixit_loss(references, estimates)[0]).tolist() == [True, False, False]
 
 
-def test_snr_loss_is_the_negative_ratio_in_db_where_the_threshold_is_small() -> None:
-    reference = noise(2, 3, SAMPLES)
-    assert torch.allclose(snr_loss(reference, 2 * reference), torch.tensor(10 * math.log10(1.001)), atol=1e-6)
-    # A tenth of the amplitude is missing: error 1e-2, threshold 1e-3.
-    assert torch.allclose(snr_loss(reference, 0.9 * reference), torch.tensor(10 * math.log10(0.011)), atol=1e-4)
-    assert torch.allclose(snr_loss(reference, reference), torch.tensor(-30.0))
-
-
 @pytest.mark.parametrize(
     ("references", "estimates", "message"),
     [
-        ((4, 3, 9), (4, 2, 9), "exactly two mixtures"),
-        ((2, 9), (4, 2, 9), "exactly two mixtures"),
+        ((4, 1, 9), (4, 2, 9), "two mixtures or more"),
+        ((2, 9), (4, 2, 9), "two mixtures or more"),
         ((4, 2, 0), (4, 2, 0), "T >= 1"),
         ((4, 2, 9), (4, 2, 8), "expected \\[4, S, 9\\]"),
         ((4, 2, 9), (3, 2, 9), "expected \\[4, S, 9\\]"),
         ((4, 2, 9), (4, 9), "expected \\[4, S, 9\\]"),
-        ((4, 2, 9), (4, 0, 9), "0 sources: expected 1 to 16"),
-        ((4, 2, 9), (4, MAX_SOURCES + 1, 9), "17 sources: expected 1 to 16"),
+        ((4, 2, 9), (4, 0, 9), "expected S >= 1 sources"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(references: tuple, estimates: tuple, message: str) -> None:
@@ -310,5 +229,3 @@ def test_shapes_that_do_not_fit_are_refused(references: tuple, estimates: tuple,
 def test_assignment_and_waveform_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r"assignment \[4, 2, 3\]: expected \[4, 2, 5\]"):
         assigned_loss(torch.zeros(4, 2, 9), torch.zeros(4, 5, 9), torch.zeros(4, 2, 3))
-    with pytest.raises(ValueError, match="the same"):
-        snr_loss(torch.zeros(4, 9), torch.zeros(4, 1))
