@@ -73,9 +73,9 @@ def train_model(
             print(f"{stage}: begun{of_all}", flush=True)
         _check_validation(session, stage, job["selection"], built.clip_spec, parts)
         job |= {"root": workspace.root, "folder": folder, "parts": parts}
-        with progress_bar(stage, config.training.num_steps) as advance:
+        with progress_bar(stage, built.training.num_steps) as advance:
             _fit(session, job, name, workers, advance)
-        steps = f"{config.training.num_steps} steps{of_all}"
+        steps = f"{built.training.num_steps} steps{of_all}"
         session.done(stage, f"{steps}, {_format_record(learner, workspace.stage(folder))}", folder)
 
 
