@@ -49,8 +49,8 @@ class MixingConfig:
     moms_per_clip: Count = 5
     """Mixtures of mixtures per first clip, each with another second one."""
     second_sounds: Literal["any", "off_screen"] = "any"
-    """any: of the split's kept and labelled clips. off_screen: with labels, of those labelled off_screen alone, as in the
-    lists of AudioScope."""
+    """any: of the split's kept and labelled clips. off_screen: with labels, of those labelled off_screen alone, as in
+    the lists of AudioScope."""
     examples_per_part: Count = 500
     """Examples in one tar."""
 
