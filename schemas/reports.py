@@ -64,6 +64,23 @@ class SourceRow(TypedDict):
 SOURCES = table_schema("sources", version=4, row=SourceRow, partitions=EVALUATED)
 
 
+class OperatingPointRow(TypedDict):
+    """one point of a model's curve of SI-SNR against suppression: what it reaches with one shift of its logits"""
+
+    logit_shift: Annotated[float, "added to the logit of every source: higher keeps more; 0 is the model as it is"]
+    on_mom_si_snr_db: Annotated[float | None, "median SI-SNR of the on-screen estimate; on_mom", "dB"]
+    on_mom_si_snr_improvement_db: Annotated[float | None, "its median gain over the untouched mixture", "dB"]
+    on_mom_snr_gain_db: Annotated[float | None, "median gain of the plain SNR, where a wrong level is noise", "dB"]
+    on_mom_worse_share: Annotated[float | None, "share of examples whose SI-SNR is below the untouched mixture's"]
+    on_single_si_snr_db: Annotated[float | None, "median SI-SNR; on_single", "dB"]
+    on_single_level_db: Annotated[float | None, "median level of the estimate against the sound; on_single", "dB"]
+    off_mom_osr_db: Annotated[float | None, "median off-screen suppression ratio; off_mom", "dB"]
+    off_single_osr_db: Annotated[float | None, "median off-screen suppression ratio; off_single", "dB"]
+
+
+OPERATING_POINTS = table_schema("operating_points", version=1, row=OperatingPointRow, partitions=EVALUATED)
+
+
 class SummaryRow(TypedDict):
     """one figure of one model on one evaluation set"""
 

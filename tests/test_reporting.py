@@ -11,7 +11,7 @@ from pipeline.reports.reporting import make_report
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
-from schemas.reports import SUMMARY, TRAINING
+from schemas.reports import OPERATING_POINTS, SUMMARY, TRAINING
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
 from schemas.videos import VIDEOS
@@ -71,6 +71,10 @@ def workspace(tmp_path_factory):
         for step, split, value in curve
     ]
     workspace.commit("training/separation", "separation", rows_of(TRAINING, training), TRAINING)
+    points = [(-20.0, 60.0, 1.0), (-1.0, 20.0, 5.0), (0.0, 12.0, 5.5), (1.0, 6.0, None), (8.0, -0.5, 0.1)]
+    names = ("logit_shift", "off_mom_osr_db", "on_mom_si_snr_improvement_db")
+    curve = rows_of(OPERATING_POINTS, [dict(zip(names, point, strict=True)) for point in points])
+    workspace.commit("operating_points/separation/default", "00000", curve, OPERATING_POINTS)
     commit_run(workspace, "coincidence", [("held_out_pairs", "match_auc", 0.8125, "1", 1200)], "-")
     commit_run(
         workspace,
@@ -164,6 +168,15 @@ def test_the_page_holds_the_same_figures(report, page):
     assert future["new_metric"] == "3.000"
 
 
+def test_the_curve_of_suppression_is_drawn_up_to_40_db_with_a_mark_at_the_model_as_it_is(text):
+    section = text.partition("Suppression against on-screen sound: separation on default")[2].partition("<h2>")[0]
+    assert section.count("<svg") == 1  # no point has a level of on_single
+    x, y = Scale(0, 20, LEFT, RIGHT), Scale(5, 5.5, BOTTOM, TOP)
+    line, mark = re.findall(r'points="([^"]+)"', section)
+    assert line.split() == [f"{x(12)},{y(5.5)}", f"{x(20)},{y(5)}"]
+    assert mark.split() == [f"{x(12)},{y(5.5)}"]
+
+
 def test_counts_are_those_of_the_rows(page):
     for outcome in set(OUTCOMES):
         assert ["base", outcome, str(OUTCOMES.count(outcome))] in page.rows
@@ -184,7 +197,7 @@ def test_bars_are_the_histogram_of_the_scores(page):
 
 def test_a_selection_is_drawn_as_the_outline_of_all_scored_clips_and_of_the_kept_ones(page):
     kept = [score for score in SCORES_OF_CLIPS if score > 0.5]
-    outlines = [attributes["points"].split() for tag, attributes in page.tags if tag == "polyline"][:2]
+    outlines = [attributes["points"].split() for tag, attributes in page.tags if tag == "polyline"][2:4]
     most = np.histogram(SCORES_OF_CLIPS, 20, (0, 1))[0].max()
     for outline, scores in zip(outlines, (SCORES_OF_CLIPS, kept), strict=True):
         points = np.array([point.split(",") for point in outline], float)
@@ -196,7 +209,7 @@ def test_a_selection_is_drawn_as_the_outline_of_all_scored_clips_and_of_the_kept
 
 
 def test_curves_go_through_their_points_and_leave_out_what_is_no_number(page):
-    lines = [attributes["points"].split() for tag, attributes in page.tags if tag == "polyline"][2:]
+    lines = [attributes["points"].split() for tag, attributes in page.tags if tag == "polyline"][4:]
     # x: 0 to 200 steps, y: from the smallest value, 1, at the bottom to the largest, 4, at the top
     middle, third = (LEFT + RIGHT) / 2, TOP + (BOTTOM - TOP) / 3
     train = [f"{middle},{float(TOP)}", f"{float(RIGHT)},{float(BOTTOM)}"]

@@ -23,7 +23,7 @@ from schemas.fields import (
 from schemas.labels import LABELS
 from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
-from schemas.reports import EXAMPLES, SOURCES, SUMMARY, TRAINING
+from schemas.reports import EXAMPLES, OPERATING_POINTS, SOURCES, SUMMARY, TRAINING
 from schemas.samples import SAMPLES, ClipFacts, ExampleFacts, SourceFacts
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
@@ -31,7 +31,7 @@ from schemas.usage import USAGE
 from schemas.videos import COLLECTION, SPAN, VIDEOS, Span
 
 TABLES = (COLLECTION, VIDEOS, CLIPS, USAGE, SCORES, LABELS, DUPLICATES, SELECTIONS, MATERIALIZED, MIXTURES)
-TABLES += (EXAMPLES, SOURCES, SUMMARY, TRAINING)
+TABLES += (EXAMPLES, SOURCES, OPERATING_POINTS, SUMMARY, TRAINING)
 EVERY_FIELD = [(table_name(schema), item) for schema in TABLES for item in schema]
 UNITS = {"_s": "s", "_hz": "Hz", "_db": "dB", "_bytes": "bytes"}
 PROMISED = {
@@ -48,6 +48,7 @@ PROMISED = {
     "snr_db level_db osr_db",
     "sources": "model mixtures eval_set example_id source probability logit weight on_screen",
     "summary": "model mixtures eval_set metric value unit n low high num_videos",
+    "operating_points": "model mixtures logit_shift on_mom_si_snr_db on_single_level_db off_mom_osr_db",
     "usage": "stage part cpu_s wall_s peak_bytes",
 }
 PROMISED_JSON = {

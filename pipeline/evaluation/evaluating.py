@@ -48,6 +48,8 @@ class Evaluation:
 
     tables: ClassVar[tuple[pa.Schema, ...]] = ()
     """Its own, beside `summary`. The first is written last: a part that is in it is finished."""
+    derived: ClassVar[tuple[pa.Schema, ...]] = ()
+    """Tables made of all parts at the end, beside `summary`."""
     headlines: ClassVar[tuple[Headline, ...]] = ()
     columns: ClassVar[Mapping[str, str]] = {}
     """Title of each metric's column in the report's table of all figures, in order."""
@@ -101,6 +103,10 @@ class Evaluation:
         """Rows of `summary` (see `summary_row`), of all parts."""
         raise NotImplementedError
 
+    def derive(self) -> dict[str, list[Row]]:
+        """Rows of each of `derived`, of all parts."""
+        return {}
+
     def __call__(self, part: str) -> dict[str, int]:
         """Evaluate a part and write its rows; return how many the first table has."""
         rows = self.evaluate(part)
@@ -127,5 +133,9 @@ class Evaluation:
 
 
 def commit_summary(evaluation: Evaluation, rows: list[SummaryRow]) -> None:
-    """Write the summary of an evaluation."""
+    """Write the tables of an evaluation that are made of all its parts: `derived`, and the given rows of `summary`."""
+    derived = evaluation.derive()
+    for schema in evaluation.derived:
+        table = from_rows(derived[table_name(schema)], schema, evaluation.stage)
+        evaluation.workspace.commit(evaluation.table(schema), "00000", table, schema)
     evaluation.workspace.commit(evaluation.table(SUMMARY), "00000", from_rows(rows, SUMMARY, evaluation.stage), SUMMARY)

@@ -28,13 +28,14 @@ from pipeline.clips.tars import read_sequence
 from pipeline.evaluation.evaluating import Evaluation, Headline, Row
 from pipeline.evaluation.mixing import EVAL_SETS
 from pipeline.evaluation.onscreen_rows import example_row, separate_examples, source_rows
+from pipeline.evaluation.operating_points import operating_points, stored_examples
 from pipeline.learners.loading import load_model
 from pipeline.metrics.bootstrap import bootstrap_interval
 from pipeline.metrics.detection import weighted_auc_roc
 from pipeline.metrics.signal_products import CAP_DB
 from pipeline.storage import files
 from schemas.mixtures import MIXTURES
-from schemas.reports import EXAMPLES, SOURCES, SummaryRow
+from schemas.reports import EXAMPLES, OPERATING_POINTS, SOURCES, SummaryRow
 
 MIXTURE = "untouched mixture"
 COPY = "a copy: the metric's cap"
@@ -103,6 +104,7 @@ class OnScreenEvaluation(Evaluation):
     """Loads the model at its first part and keeps it."""
 
     tables = (EXAMPLES, SOURCES)
+    derived = (OPERATING_POINTS,)
     headlines = (
         Headline("on_mom", "median_si_snr_improvement_db", "on-screen sound in a mixture, SI-SNRi", 0.0, MIXTURE),
         Headline("on_mom", "worse_share", "its share of examples that get worse", 0.0, MIXTURE),
@@ -155,10 +157,18 @@ class OnScreenEvaluation(Evaluation):
                     batch = []
         return rows
 
+    def _all_rows(self) -> tuple[pa.Table, pa.Table]:
+        """All rows of `examples` and of `sources`."""
+        examples, sources = (self.workspace.read_all(self.table(schema), schema) for schema in self.tables)
+        return examples, sources
+
+    def derive(self) -> dict[str, list[Row]]:
+        """The curve of SI-SNR against suppression."""
+        return {"operating_points": operating_points(stored_examples(*self._all_rows()))}
+
     def summarise(self) -> list[SummaryRow]:
         """Medians and shares of `examples`, areas of `sources`."""
-        examples = self.workspace.read_all(self.table(EXAMPLES), EXAMPLES)
-        sources = self.workspace.read_all(self.table(SOURCES), SOURCES)
+        examples, sources = self._all_rows()
         columns = {name: _column(examples[name]) for name in EXAMPLES.names}
         rows = [
             self._figure_row(eval_set, figure, columns, np.isin(columns["eval_set"], (eval_set,)))

@@ -46,7 +46,8 @@ READ_ONLY = ("SELECT", "MULTI")  # DuckDB's names; MULTI is a PIVOT, which asks 
 
 def tables() -> list[pa.Schema]:
     """The schema of every table: the shared ones, then those of the evaluations."""
-    return [*SHARED_TABLES, *(schema for entry in LEARNERS.values() for schema in entry.evaluation().tables)]
+    evaluations = [entry.evaluation() for entry in LEARNERS.values()]
+    return [*SHARED_TABLES, *(schema for kind in evaluations for schema in (*kind.tables, *kind.derived))]
 
 
 def describe() -> list[tuple[str, str, str, str, str]]:

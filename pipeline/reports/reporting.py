@@ -21,6 +21,7 @@ from pipeline.storage.workspace import Workspace
 
 MAX_REJECTS = 50
 NUM_BINS = 20
+MAX_OSR_DB = 40.0  # of the charts: beyond, hardly anything is heard
 UNPRINTABLE = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n\r"}
 
 
@@ -61,6 +62,7 @@ def make_report(workspace: Workspace) -> Report:
         selected=_selected(rows["selected"]),
         extremes=_by_end(extremes),
         curves=_curves(rows["training"]),
+        trade_offs=_trade_offs(rows["operating_points"]),
         rejects=rows["rejects"],
         num_rejects=format_number(rows["rejects"][0]["total"] if rows["rejects"] else 0),
         stages=stages,
@@ -94,6 +96,10 @@ QUERIES = {
         FROM selections WHERE {IS_NUMBER} GROUP BY ALL ORDER BY selection, bin
     """,
     "extremes": EXTREMES,
+    "operating_points": f"""
+        SELECT * FROM operating_points WHERE off_mom_osr_db BETWEEN 0 AND {MAX_OSR_DB}
+        ORDER BY model, mixtures, logit_shift DESC
+    """,
     "training": "SELECT * FROM training ORDER BY model, metric, split, step",
     "rejects": f"""
         SELECT video_id, uri, arg_min(outcome, spec) AS outcome, arg_min(detail, spec) AS detail,
@@ -175,6 +181,26 @@ def _curves(rows: list[dict[str, Any]]) -> dict[str, dict[str, Chart]]:
         model: {metric: line_chart(lines, "step", metric) for metric, lines in series[model].items()}
         for model in sorted(series)
     }
+
+
+def _trade_offs(rows: list[dict[str, Any]]) -> dict[str, list[Chart]]:
+    """By model and frozen sets: what is kept of on-screen sound against how far off-screen sound is suppressed."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(f"{row['model']} on {row['mixtures']}", []).append(row)
+    kept = {"on_mom_si_snr_improvement_db": "on_mom SI-SNRi, dB", "on_single_level_db": "on_single level, dB"}
+    charts: dict[str, list[Chart]] = {}
+    for group, points in groups.items():
+        for column, label in kept.items():
+            found = [row for row in points if row[column] is not None]
+            lines = {
+                "all shifts": [(row["off_mom_osr_db"], row[column]) for row in found],
+                "as it is": [(row["off_mom_osr_db"], row[column]) for row in found if row["logit_shift"] == 0],
+            }
+            lines = {name: line for name, line in lines.items() if line}
+            if lines:
+                charts.setdefault(group, []).append(line_chart(lines, "off_mom OSR, dB", label))
+    return charts
 
 
 def _printable(value: Any) -> Any:
