@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.learners.verdict_calibration import JudgedMixtures, fit_verdicts
+from pipeline.learners.verdict_calibration import CalibrationConfig, JudgedMixtures, Point, fit_verdicts
 from pipeline.metrics.si_snr import off_screen_suppression_ratio, si_snr
+from pipeline.models.onscreen_classifier import OnScreenClassifier
+from pipeline.models.towers import CoincidenceConfig
 
 
 def judged(logits: torch.Tensor, sources: torch.Tensor, first: torch.Tensor) -> JudgedMixtures:
@@ -25,31 +27,65 @@ def noise() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def test_figures_from_inner_products_are_those_of_the_waveforms(noise: tuple[torch.Tensor, ...]) -> None:
     logits, sources, first = noise
-    found = judged(*noise)
-    estimate = (torch.sigmoid(1.7 * logits - 0.4)[..., None] * sources).sum(dim=1)
-    np.testing.assert_allclose(found.si_snr_db(1.7, -0.4), si_snr(first, estimate).numpy(), rtol=1e-9)
+    found, point = judged(*noise), Point(scale=1.7, shift=-0.4, relative=0.5)
+    share = sources.square().sum(dim=-1)
+    mean = (share * logits).sum(dim=1, keepdim=True) / share.sum(dim=1, keepdim=True)
+    estimate = (torch.sigmoid(1.7 * (1.5 * logits - 0.5 * mean) - 0.4)[..., None] * sources).sum(dim=1)
     mixture = sources.sum(dim=1)
+    gain = (si_snr(first, estimate) - si_snr(first, mixture)).numpy()
+    np.testing.assert_allclose(found.improvement_db(point), gain, rtol=1e-9, atol=1e-9)
     expected = off_screen_suppression_ratio(mixture, estimate).numpy()
-    np.testing.assert_allclose(found.suppression_db(1.7, -0.4), expected, rtol=1e-9)
+    np.testing.assert_allclose(found.suppression_db(point), expected, rtol=1e-9)
+    level = 10 * torch.log10(estimate.square().sum(dim=1) / first.square().sum(dim=1)).numpy()
+    np.testing.assert_allclose(found.level_db(point), level, rtol=1e-9)
+
+
+def test_the_model_judges_by_the_point_that_was_fitted() -> None:
+    torch.manual_seed(0)
+    towers = CoincidenceConfig(backbone="small_cnn", frame_size=32, width=0.25, embedding_dim=16)
+    classifier = OnScreenClassifier(towers, tanh=False, cosine_feature=True).eval()
+    sources, frames = 0.1 * torch.randn(3, 4, 8000), torch.rand(3, 2, 3, 32, 32)
+    with torch.no_grad():
+        video = classifier.visual_tower(frames)
+        raw = classifier(sources, video).logits
+        point = Point(scale=1.7, shift=-0.4, relative=0.5)
+        classifier.calibrate(*point)
+        verdicts = torch.sigmoid(classifier(sources, video).logits).numpy()
+    found = judged(raw.double(), sources.double(), sources.sum(dim=1).double())
+    estimate = (verdicts[..., None] * sources.numpy()).sum(axis=1)
+    level = 10 * np.log10(np.square(estimate).sum(axis=1) / np.square(sources.sum(dim=1).numpy()).sum(axis=1))
+    np.testing.assert_allclose(found.level_db(point), level, atol=1e-3)
 
 
 @pytest.mark.parametrize("target_db", [3.0, 13.0, 30.0])
-def test_the_fit_reaches_its_suppression_and_no_other_scale_reconstructs_better(
+def test_the_fit_reaches_its_suppression_and_no_other_point_separates_better(
     noise: tuple[torch.Tensor, ...], target_db: float
 ) -> None:
     logits, sources, first = noise
     logits[:, :2] += 2  # the first two are on screen
     on, off = judged(logits, sources, first), judged(logits - 2, sources, first)
-    scale, shift = fit_verdicts(on, off, target_db)
-    assert np.median(off.suppression_db(scale, shift)) == pytest.approx(target_db, abs=1e-3)
-    best = np.median(on.si_snr_db(scale, shift))
-    for other in (0.5, 1.0, 2.0):
-        shifts = np.linspace(-20, 20, 4001)
-        at_target = shifts[np.argmin([abs(np.median(off.suppression_db(other, b)) - target_db) for b in shifts])]
-        assert best >= np.median(on.si_snr_db(other, at_target)) - 0.01
+    point = fit_verdicts(on, off, on, CalibrationConfig(osr_db=target_db, max_loss_db=60))
+    assert np.median(off.suppression_db(point)) == pytest.approx(target_db, abs=1e-3)
+    best = np.median(on.improvement_db(point))
+    for scale, relative in ((0.5, 0.0), (1.0, 0.0), (1.0, 0.5), (2.0, 1.0)):
+        others = [Point(scale, shift, relative) for shift in np.linspace(-20, 20, 2001)]
+        at_target = min(others, key=lambda other: abs(np.median(off.suppression_db(other)) - target_db))
+        assert best >= np.median(on.improvement_db(at_target)) - 0.02
+
+
+def test_what_sounds_alone_stays_nearly_as_loud_where_the_suppression_allows_it(
+    noise: tuple[torch.Tensor, ...],
+) -> None:
+    logits, sources, first = noise
+    logits[:, :2] += 1
+    on, off, alone = judged(logits, sources, first), judged(logits - 2, sources, first), judged(logits + 1, *noise[1:])
+    free = fit_verdicts(on, off, alone, CalibrationConfig(osr_db=13, max_loss_db=60))
+    bound = fit_verdicts(on, off, alone, CalibrationConfig(osr_db=13, max_loss_db=1.0))
+    assert np.median(alone.level_db(bound)) >= max(-1.0, np.median(alone.level_db(free)))
+    assert np.median(on.improvement_db(free)) >= np.median(on.improvement_db(bound))
 
 
 def test_silent_sources_and_mixtures_have_figures() -> None:
-    silent = judged(torch.zeros(1, 2), torch.zeros(1, 2, 100), torch.zeros(1, 100))
-    assert np.isfinite(silent.suppression_db(1, 0)).all()
-    assert np.isfinite(silent.si_snr_db(1, 0)).all()
+    silent, point = judged(torch.zeros(1, 2), torch.zeros(1, 2, 100), torch.zeros(1, 100)), Point(1.0, 0.0, 1.0)
+    for figure in (silent.suppression_db, silent.improvement_db, silent.level_db):
+        assert np.isfinite(figure(point)).all()

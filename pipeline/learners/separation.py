@@ -28,7 +28,7 @@ from pipeline.learners.verdict_calibration import CalibrationConfig, fit_verdict
 from pipeline.losses import onscreen_cross_entropy
 from pipeline.losses.contrastive import source_info_nce
 from pipeline.losses.mixit import all_to_first, assigned_loss, best_assignment
-from pipeline.models.onscreen_classifier import Heard
+from pipeline.models.onscreen_classifier import UNCALIBRATED, Heard
 from pipeline.models.separator import SeparationConfig, SeparationModel
 from pipeline.models.tdcn import TDCNConfig
 from pipeline.models.towers import TowerOutput, shared_embedding
@@ -178,6 +178,8 @@ class SeparationLearner(Learner[SeparationModel]):
                 model.load_separator(before)
             if config.first_model:
                 self._start_towers(model, workspace, config.first_model)
+        if config.phase == "joint" and config.model.freeze_separator:
+            model.freeze_separator()
 
     def _load(self, workspace: Workspace, name: str, what: str, expected: Any) -> SeparationModel:
         """A trained separation model whose settings, or those of its separator, are the expected ones."""
@@ -295,21 +297,25 @@ class SeparationLearner(Learner[SeparationModel]):
 
         Off-screen examples are LOff and SOff in equal numbers, or SOff alone where no held-out clip has such a label.
         """
-        osr_db = self.config.calibration.osr_db
-        if self.config.phase == "audio" or osr_db is None or validation_set.num_videos < MIN_VIDEOS:
+        config = self.config.calibration
+        if self.config.phase == "audio" or config.osr_db is None or validation_set.num_videos < MIN_VIDEOS:
             return {}
         model.eval()
+        model.classifier.calibrate(*UNCALIBRATED)
         drawer, rng = self.drawer(validation_set), step_rng(seed, CALIBRATION_STREAM)
         off_kinds = [kind for kind in ("LOff", "SOff") if kind == "SOff" or len(drawer.pools[kind])]
-        on_kind = "LOn" if len(drawer.pools["LOn"]) else "NOn"
-        count = self.config.calibration.num_examples
-        on = judge(model, drawer, [on_kind], rng, count)
-        off = judge(model, drawer, off_kinds, rng, count)
-        scale, shift = fit_verdicts(on, off, osr_db)
-        model.classifier.calibrate(scale, shift)
-        return {
-            "calibration_scale": scale,
-            "calibration_shift": shift,
-            "calibrated_si_snr_db": float(np.median(on.si_snr_db(scale, shift))),
-            "calibrated_osr_db": float(np.median(off.suppression_db(scale, shift))),
+        on_kinds = ["LOn" if len(drawer.pools["LOn"]) else "NOn"]
+        on, off, alone = (
+            judge(model, drawer, kinds, is_alone, rng, config.num_examples)
+            for kinds, is_alone in ((on_kinds, False), (off_kinds, False), (on_kinds, True))
+        )
+        point = fit_verdicts(on, off, alone, config)
+        model.classifier.calibrate(*point)
+        reached = {
+            "improvement_db": on.improvement_db(point),
+            "osr_db": off.suppression_db(point),
+            "level_db": alone.level_db(point),
+        }
+        return {f"calibrated_{name}": float(np.median(values)) for name, values in reached.items()} | {
+            f"calibration_{name}": value for name, value in point._asdict().items()
         }

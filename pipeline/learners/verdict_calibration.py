@@ -1,15 +1,17 @@
-"""Fitting the verdicts' scale and shift to held-out videos, so that off-screen sound is suppressed by a chosen amount.
+"""Fitting the verdicts to held-out videos, so that off-screen sound is suppressed by a chosen amount.
 
-p_m = sigmoid(scale z_m + shift). For every scale there is a shift at which the median off-screen suppression ratio of
-held-out off-screen mixtures is the target; of those points the one with the best median SI-SNR of held-out on-screen
-mixtures is taken (AudioScopeV2, arXiv:2207.10141, compares models at equal suppression in the same spirit).
+p_m = sigmoid(scale (z_m + relative (z_m - mean z)) + shift), the mean over a mixture's sources weighted by power. For
+every scale and `relative` there is a shift at which the median off-screen suppression ratio of held-out off-screen
+mixtures is the target. Of those points the one with the best median SI-SNR improvement of held-out on-screen mixtures
+is taken, among those that leave on-screen sound that sounds alone nearly as loud as it was. AudioScopeV2
+(arXiv:2207.10141) compares models at equal suppression in the same spirit; `relative` is ours.
 
 Design note: all figures are functions of the sources' inner products, so one separation of each mixture is enough.
 """
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -18,7 +20,8 @@ from pipeline.config import Count, config_dataclass
 from pipeline.learners.mixtures_of_mixtures import MixtureDrawer
 from pipeline.models.separator import SeparationModel
 
-SCALES = np.geomspace(0.25, 4.0, 33)
+SCALES = np.geomspace(0.125, 8.0, 25)
+RELATIVES = (0.0, 0.25, 0.5, 1.0, 2.0)
 MAX_SHIFT = 30.0
 NUM_HALVINGS = 40
 MIN_ENERGY = 1e-20
@@ -32,8 +35,18 @@ class CalibrationConfig:
     osr_db: Annotated[float, Field(gt=0, lt=60)] | None = 13.0
     """Median off-screen suppression ratio to reach on held-out videos; None leaves the verdicts as trained. More
     suppresses off-screen sound better, and on-screen sound too."""
+    max_loss_db: Annotated[float, Field(ge=0)] = 3.0
+    """Most by which on-screen sound that sounds alone may become quieter, median, where that can be had."""
     num_examples: Count = 200
-    """Held-out mixtures of each kind: on-screen and off-screen ones."""
+    """Held-out mixtures of each kind: on-screen, off-screen, and single on-screen ones."""
+
+
+class Point(NamedTuple):
+    """How logits become verdicts."""
+
+    scale: float
+    shift: float
+    relative: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,31 +62,43 @@ class JudgedMixtures:
     energy: np.ndarray
     """[n] of the first mixture."""
 
-    def suppression_db(self, scale: float, shift: float) -> np.ndarray:
+    def suppression_db(self, point: Point) -> np.ndarray:
         """[n] power of the mixture over that of the on-screen estimate."""
-        mixture, estimate = self.gram.sum(axis=(1, 2)), self._energy(self._weights(scale, shift))
-        return 10 * np.log10(np.maximum(mixture, MIN_ENERGY) / np.maximum(estimate, MIN_ENERGY))
+        return _db(self.gram.sum(axis=(1, 2)), self._energy(self._weights(point)))
 
-    def si_snr_db(self, scale: float, shift: float) -> np.ndarray:
-        """[n] SI-SNR of the on-screen estimate to the first mixture."""
-        weights = self._weights(scale, shift)
+    def level_db(self, point: Point) -> np.ndarray:
+        """[n] power of the on-screen estimate over that of the first mixture."""
+        return _db(self._energy(self._weights(point)), self.energy)
+
+    def improvement_db(self, point: Point) -> np.ndarray:
+        """[n] SI-SNR of the on-screen estimate to the first mixture, less that of the mixture."""
+        return self._si_snr_db(self._weights(point)) - self._si_snr_db(np.ones_like(self.logits))
+
+    def _si_snr_db(self, weights: np.ndarray) -> np.ndarray:
         target = np.square((weights * self.products).sum(axis=1)) / np.maximum(self.energy, MIN_ENERGY)
-        error = self._energy(weights) - target
-        return 10 * np.log10(np.maximum(target, MIN_ENERGY) / np.maximum(error, MIN_ENERGY))
+        return _db(target, self._energy(weights) - target)
 
-    def _weights(self, scale: float, shift: float) -> np.ndarray:
-        return np.exp(-np.logaddexp(0, -(scale * self.logits + shift)))
+    def _weights(self, point: Point) -> np.ndarray:
+        power = np.einsum("nss->ns", self.gram) + MIN_ENERGY
+        mean = (power * self.logits).sum(axis=1, keepdims=True) / power.sum(axis=1, keepdims=True)
+        verdicts = point.scale * (self.logits + point.relative * (self.logits - mean)) + point.shift
+        return np.exp(-np.logaddexp(0, -verdicts))
 
     def _energy(self, weights: np.ndarray) -> np.ndarray:
         return np.einsum("ns,nst,nt->n", weights, self.gram, weights)
 
 
 def judge(
-    model: SeparationModel, drawer: MixtureDrawer, kinds: Sequence[str], rng: np.random.Generator, count: int
+    model: SeparationModel,
+    drawer: MixtureDrawer,
+    kinds: Sequence[str],
+    alone: bool,
+    rng: np.random.Generator,
+    count: int,
 ) -> JudgedMixtures:
-    """`count` mixtures of mixtures, whose first ones are of these kinds in turn, separated and judged whole."""
+    """`count` mixtures, the first ones of these kinds in turn, alone or with a second, separated and judged whole."""
     device = next(model.parameters()).device
-    recipes = [drawer.recipe(rng, kinds[i % len(kinds)], alone=False) for i in range(count)]
+    recipes = [drawer.recipe(rng, kinds[i % len(kinds)], alone) for i in range(count)]
     found = []
     for begin in range(0, count, BATCH_SIZE):
         batch = drawer.batch(recipes[begin : begin + BATCH_SIZE], slice(None), augment=False, whole=True)
@@ -86,20 +111,32 @@ def judge(
     return JudgedMixtures(*(np.concatenate(rows) for rows in zip(*found, strict=True)))
 
 
-def fit_verdicts(on: JudgedMixtures, off: JudgedMixtures, osr_db: float) -> tuple[float, float]:
-    """Scale and shift with the best median SI-SNR of `on` among those whose median suppression of `off` is `osr_db`."""
-    points = [(scale, _shift(off, scale, osr_db)) for scale in SCALES]
-    scores = [float(np.median(on.si_snr_db(*point))) for point in points]
-    return points[int(np.argmax(scores))]
+def fit_verdicts(on: JudgedMixtures, off: JudgedMixtures, alone: JudgedMixtures, config: CalibrationConfig) -> Point:
+    """The point with the best median improvement of `on` among those that the module's docstring names.
+
+    Raises:
+        ValueError: the config asks for no suppression.
+    """
+    if config.osr_db is None:
+        raise ValueError("osr_db is None, expected a suppression in dB.")
+    points = [_at_target(off, scale, relative, config.osr_db) for scale in SCALES for relative in RELATIVES]
+    gains = np.array([np.median(on.improvement_db(point)) for point in points])
+    losses = np.array([-np.median(alone.level_db(point)) for point in points])
+    is_allowed = losses <= max(config.max_loss_db, losses.min())
+    return points[int(np.argmax(np.where(is_allowed, gains, -np.inf)))]
 
 
-def _shift(off: JudgedMixtures, scale: float, osr_db: float) -> float:
+def _at_target(off: JudgedMixtures, scale: float, relative: float, osr_db: float) -> Point:
     """The shift at which the median suppression is the target; it falls as the shift grows."""
     low, high = -MAX_SHIFT, MAX_SHIFT
     for _ in range(NUM_HALVINGS):
-        middle = (low + high) / 2
-        if np.median(off.suppression_db(scale, middle)) > osr_db:
-            low = middle
+        middle = Point(scale, (low + high) / 2, relative)
+        if np.median(off.suppression_db(middle)) > osr_db:
+            low = middle.shift
         else:
-            high = middle
-    return (low + high) / 2
+            high = middle.shift
+    return Point(scale, (low + high) / 2, relative)
+
+
+def _db(power: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    return 10 * np.log10(np.maximum(power, MIN_ENERGY) / np.maximum(reference, MIN_ENERGY))

@@ -23,6 +23,7 @@ from pipeline.models.towers import (
 )
 
 MIN_POWER = 1e-8
+UNCALIBRATED = (1.0, 0.0, 0.0)  # scale, shift, relative
 
 
 class OnScreenOutput(NamedTuple):
@@ -51,15 +52,13 @@ class Heard(NamedTuple):
 class OnScreenClassifier(nn.Module):
     """logit_m = dense([V_g, Z_m, R_m]): the video, the source, and the places in the video that answer to it.
 
-    Two features more are ours, both in units of the coincidence model's match logit, z_m = a cos(video, source) + b:
-    `cosine_feature` adds z_m, and `relative_feature` adds z_m less the mean over the clip's sources, weighted by power.
-    A published classifier sees one source at a time; ours then also knows which of them fits best. The scale and shift
-    of all logits are fitted to held-out videos after training (`calibrate`).
+    `cosine_feature` adds the coincidence model's match logit, a cos(video, source) + b (ours). After training the
+    logits z_m are fitted to held-out videos (`calibrate`): scale (z_m + relative (z_m - mean of z)) + shift, where the
+    mean is over the clip's sources, weighted by power. A published classifier sees one source at a time; ours then also
+    knows which of them fits best.
     """
 
-    def __init__(
-        self, towers: CoincidenceConfig, *, tanh: bool, cosine_feature: bool, relative_feature: bool = False
-    ) -> None:
+    def __init__(self, towers: CoincidenceConfig, *, tanh: bool, cosine_feature: bool) -> None:
         super().__init__()
         self.frozen = False
         self.visual_tower = VisualTower(towers)
@@ -68,12 +67,11 @@ class OnScreenClassifier(nn.Module):
         self.pool_video = AttentionPooling(query_dim=dim, key_dim=dim, value_dim=dim, out_dim=dim, tanh=tanh)
         self.pool_audio = AttentionPooling(query_dim=dim, key_dim=dim, value_dim=dim, out_dim=dim, tanh=tanh)
         self.look = AttentionPooling(query_dim=dim, key_dim=local_dim, value_dim=local_dim, out_dim=dim, tanh=tanh)
-        self.num_own = cosine_feature + relative_feature
-        self.cosine_feature, self.relative_feature = cosine_feature, relative_feature
-        self.dense = nn.Linear(3 * dim + self.num_own, 1)
+        self.cosine_feature = cosine_feature
+        self.dense = nn.Linear(3 * dim + cosine_feature, 1)
         self.log_scale = nn.Parameter(torch.tensor(-math.log(towers.temperature)))
         self.match_scale, self.match_bias = nn.Buffer(torch.tensor(10.0)), nn.Buffer(torch.tensor(-5.0))
-        self.scale, self.shift = nn.Buffer(torch.tensor(1.0)), nn.Buffer(torch.tensor(0.0))
+        self.calibration = nn.Buffer(torch.tensor(UNCALIBRATED))
 
     def forward(self, sources: Tensor, video: TowerOutput) -> OnScreenOutput:
         """Judge sources [B, S, T], at the level the audio tower expects, against the visual tower's output."""
@@ -93,25 +91,23 @@ class OnScreenClassifier(nn.Module):
         source_embedding = _self_attend(self.pool_audio, heard.rows.flatten(0, 1)).unflatten(0, heard.rows.shape[:2])
         place_embedding, attention = self.look(source_embedding, video.local, video.local)
         features = [video_embedding, source_embedding, place_embedding]
-        if self.num_own:
+        if self.cosine_feature:
             cosine = (shared_embedding(video.embeddings).unsqueeze(1) * heard.shared).sum(dim=-1)
-            match = self.match_scale * cosine + self.match_bias
-            mean = (heard.share * match).sum(dim=-1, keepdim=True)
-            own = [match] * self.cosine_feature + [match - mean] * self.relative_feature
-            features.append(torch.stack(own, dim=-1))
+            features.append((self.match_scale * cosine + self.match_bias).unsqueeze(-1))
         with torch.autocast(heard.rows.device.type, enabled=False):
             logits = self.dense(torch.cat(features, dim=-1).float()).squeeze(-1)
-            return OnScreenOutput(self.scale * logits + self.shift, attention)
+            mean = (heard.share * logits).sum(dim=-1, keepdim=True)
+            scale, shift, relative = self.calibration
+            return OnScreenOutput(scale * (logits + relative * (logits - mean)) + shift, attention)
 
     @property
     def contrast_scale(self) -> Tensor:
         """Inverse temperature of the cosine between sources and frames in the contrastive loss, at most 100."""
         return self.log_scale.clamp(0.0, math.log(MAX_LOGIT_SCALE)).exp()
 
-    def calibrate(self, scale: float, shift: float) -> None:
-        """Multiply all further logits by `scale` and add `shift`, on top of what was fitted before."""
-        self.shift.copy_(scale * self.shift + shift)
-        self.scale.mul_(scale)
+    def calibrate(self, scale: float, shift: float, relative: float) -> None:
+        """Set how the trained logits become verdicts; UNCALIBRATED leaves them as they are."""
+        self.calibration.copy_(torch.tensor([scale, shift, relative]))
 
     def freeze_towers(self) -> None:
         """Exclude the towers from training: their weights and their batch norm's statistics stay what they are."""
@@ -129,16 +125,16 @@ class OnScreenClassifier(nn.Module):
         return self
 
     def load_towers(self, model: CoincidenceModel) -> None:
-        """Start from a trained coincidence model; with a feature of ours, the first verdicts are its match logits."""
+        """Start from a trained coincidence model; with cosine_feature, the first verdicts are its match logits."""
         self.visual_tower.load_state_dict(model.visual_tower.state_dict())
         self.audio_tower.load_state_dict(model.audio_tower.state_dict())
         self.log_scale.data.copy_(model.log_scale)
         self.match_scale.copy_(model.match_scale)
         self.match_bias.copy_(model.match_bias)
-        if self.num_own:
+        if self.cosine_feature:
             with torch.no_grad():
                 self.dense.weight.zero_()
-                self.dense.weight[0, -self.num_own] = 1.0
+                self.dense.weight[0, -1] = 1.0
                 self.dense.bias.zero_()
 
 

@@ -49,12 +49,12 @@ class SeparationConfig:
     """Bound keys and queries of attention by tanh."""
     cosine_feature: bool = False
     """Show the classifier the coincidence of source and frames too (ours): it is useful from the first step."""
-    relative_feature: bool = False
-    """Show the classifier how far a source's coincidence lies above the mean of the clip's sources (ours)."""
     max_boost_db: float = 0.0
     """Raise quiet sources by at most this before they are judged (ours): the audio tower learnt from one level."""
     freeze_towers: bool = False
     """Keep the towers as the coincidence model left them (ours): a few hundred videos would not improve them."""
+    freeze_separator: bool = False
+    """Keep the separator as phase audio left it (ours): phase joint then trains the verdicts alone, twice as fast."""
     detach_sources_for_classifier: bool = False
     """Train the separator by its separation loss only."""
 
@@ -108,12 +108,7 @@ class SeparationModel(nn.Module):
         self.share = None
         if config.consistency == "predicted":
             self.share = nn.Linear(config.tdcn.bottleneck, config.num_sources, bias=False)
-        self.classifier = OnScreenClassifier(
-            config.towers,
-            tanh=config.tanh,
-            cosine_feature=config.cosine_feature,
-            relative_feature=config.relative_feature,
-        )
+        self.classifier = OnScreenClassifier(config.towers, tanh=config.tanh, cosine_feature=config.cosine_feature)
         if config.freeze_towers:
             self.classifier.freeze_towers()
 
@@ -135,7 +130,8 @@ class SeparationModel(nn.Module):
     def separate(self, mixture: Tensor, video: Tensor | None = None) -> Tensor:
         """[B, S, T] sources that add up to the mixture [B, T]; `video` [B, K, D] is for condition_on_video."""
         gain = level_gain(mixture, 0.0)
-        return self._separate(mixture * gain, video) / gain.unsqueeze(1)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.separator_is_frozen):
+            return self._separate(mixture * gain, video) / gain.unsqueeze(1)
 
     def hear(self, sources: Tensor) -> Heard:
         """Sources [B, S, T], that add up to the mixture, as the classifier hears them."""
@@ -160,6 +156,17 @@ class SeparationModel(nn.Module):
         if ours != theirs:
             raise ValueError(f"towers = {ours}: the coincidence model has {theirs}. Make them equal.")
         self.classifier.load_towers(model)
+
+    @property
+    def separator_is_frozen(self) -> bool:
+        """Whether none of the separator's weights asks for a gradient."""
+        return not self.mask.weight.requires_grad
+
+    def freeze_separator(self) -> None:
+        """Exclude all but the classifier from training."""
+        for name, parameter in self.named_parameters():
+            if not name.startswith("classifier."):
+                parameter.requires_grad_(False)
 
     def load_separator(self, model: "SeparationModel") -> None:
         """Start the separator from that of another model with an equal `config.separator`."""
