@@ -219,7 +219,8 @@ def _codecs(scene: Scene) -> dict[str, Any]:
         return common | vp9 | {"c:a": "libopus", "b:a": f"{64 * scene.num_channels}k", "f": "webm"}
     preset = "veryfast" if scene.slow_preset else "ultrafast"
     h264 = {"c:v": "libx264", "preset": preset, "crf": 23, "movflags": "+faststart"}
-    return common | h264 | {"c:a": "aac", "b:a": f"{80 * scene.num_channels}k", "f": "mp4"}
+    aac = {"c:a": "aac", "aac_coder": "fast"}  # half the time; the default coder takes longer than the pictures
+    return common | h264 | aac | {"b:a": f"{80 * scene.num_channels}k", "f": "mp4"}
 
 
 def _gain(decibels: float) -> float:
