@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from jobs.console.options import ReadRoot
-from jobs.console.progress import printable
 
 if TYPE_CHECKING:
     from pipeline.storage.workspace import Workspace
@@ -12,17 +11,13 @@ PAGE = "report.html"
 
 
 def report(workspace: "Workspace") -> None:
-    """Print the figures with their baselines and the clips of extreme scores; write the page."""
+    """Print the figures with their baselines, and write the page."""
     from jobs.console.tables import show
     from pipeline.reports.reporting import make_report
     from pipeline.storage import files
 
     found = make_report(workspace)
     show(["model", "figure", "value", "baseline", "which is", "n"], [[row.of, *row.cells()] for row in found.figures])
-    if found.extremes:
-        names = ["model", "", "score", "video", "start_s", "loudness_lufs"]
-        rows = [[c.model, c.which, c.score, printable(c.video), c.start_s, c.loudness_lufs] for c in found.extremes]
-        show(names, rows)
     files.commit_bytes(workspace.uri(PAGE), found.page.encode())
     print(f"report: {len(found.figures)} figures -> {workspace.uri(PAGE)}", flush=True)
 
