@@ -32,6 +32,13 @@ class ExampleRow(TypedDict):
         "dB",
     ]
     is_answered: Annotated[bool | None, "whether the on-screen estimate is above -20 dB of the mixture"]
+    similarity_input: Annotated[float | None, "cosine of the picture and the mixture, by the coincidence model"]
+    similarity_estimate: Annotated[float | None, "the same of the picture and the on-screen estimate: needs no truth"]
+    attention_mass: Annotated[
+        float | None, "share of the attention on what is seen to sound; on sets of a synthetic world"
+    ]
+    attention_hit_rate: Annotated[float | None, "share of frames whose most attended cell lies on it (pointing game)"]
+    attention_chance: Annotated[float | None, "its share of the picture: what even attention reaches in both"]
     num_references: Annotated[
         int, "parts of the mixture that sound: 1 in singles, 2 in mixtures of mixtures", pa.int32()
     ]

@@ -31,16 +31,16 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "pipeline", "pipeline.clips", "pipeline.learners", "pipeline.models", "pipeline.storage", "pipeline.training",
         "schemas",
     ),
+    "pipeline.synthetic": ("pipeline", "pipeline.media", "pipeline.storage"),
     "pipeline.evaluation": (
-        "pipeline", "pipeline.clips", "pipeline.learners", "pipeline.losses", "pipeline.metrics", "pipeline.selection",
-        "pipeline.storage", "pipeline.training", "schemas",
+        "pipeline", "pipeline.clips", "pipeline.learners", "pipeline.losses", "pipeline.metrics", "pipeline.models",
+        "pipeline.selection", "pipeline.storage", "pipeline.synthetic", "pipeline.training", "schemas",
     ),
     "pipeline.reports": (
         "pipeline", "pipeline.clips", "pipeline.evaluation", "pipeline.learners", "pipeline.storage",
         "pipeline.training", "schemas",
     ),
     "pipeline.inference": ("pipeline", "pipeline.media", "pipeline.models", "pipeline.storage"),
-    "pipeline.synthetic": ("pipeline", "pipeline.media", "pipeline.storage"),
     "jobs.console": ("cluster", "pipeline", "pipeline.*"),
     "jobs": ("cluster", "jobs.console", "pipeline", "pipeline.*", "schemas"),
 }  # fmt: skip

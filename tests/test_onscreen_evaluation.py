@@ -88,6 +88,18 @@ def test_the_input_of_a_row_is_the_si_snr_of_the_mixture_against_its_first_sound
             assert row["si_snr_input_db"] == pytest.approx(float(si_snr(first, first + second)), abs=0.01)
 
 
+def test_attention_of_random_weights_on_a_rendered_world_has_the_masks_share_of_the_picture(
+    evaluated: Workspace,
+) -> None:
+    rows = evaluated.read_all("examples/s/m", EXAMPLES).to_pylist()
+    found = [row for row in rows if row["attention_chance"] is not None]
+    assert found
+    assert {row["eval_set"] for row in found} <= {"on_single", "on_mom"}
+    chance = np.mean([row["attention_chance"] for row in found])
+    assert 0 < chance < 1
+    assert np.mean([row["attention_mass"] for row in found]) == pytest.approx(chance, abs=0.1)
+
+
 def test_evaluating_again_in_other_batches_changes_last_digits_only(evaluated: Workspace) -> None:
     before = evaluated.read_all("examples/s/m", EXAMPLES).to_pylist()
     evaluate = OnScreenEvaluation(evaluated, "s", "m")

@@ -10,12 +10,16 @@ from pipeline.evaluation.onscreen_rows import example_row, separate_examples, so
 from pipeline.metrics.si_snr import si_snr
 from pipeline.metrics.signal_products import CAP_DB
 from pipeline.models.separator import SeparationOutput
+from pipeline.models.towers import CoincidenceConfig, CoincidenceModel
 
 RATE_HZ, NUM_SAMPLES = 16000, 8000
 SETS = ("on_single", "off_single", "on_mom", "off_mom")
 # Of the first and of the second mixture in each source: two sources of the first, one of the second, an empty one.
 SHARES = np.array([[0.75, 0.25, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
 LOGITS = [8.0, -1.0, -3.0, 0.0]
+
+
+TOWERS = CoincidenceModel(CoincidenceConfig(backbone="small_cnn", frame_size=32, width=0.25, embedding_dim=16)).eval()
 
 
 class KnownModel(torch.nn.Module):
@@ -25,27 +29,30 @@ class KnownModel(torch.nn.Module):
         super().__init__()
         self.sounds = torch.nn.Parameter(torch.from_numpy(np.stack(sounds)), requires_grad=False)
         self.verdicts = torch.tensor(logits)
+        self.attention = torch.rand(len(logits), 2, 2, 3, generator=torch.Generator().manual_seed(0))
+        self.attention /= self.attention.sum(dim=(1, 2, 3), keepdim=True)
 
     def forward(self, mixture: torch.Tensor, frames: torch.Tensor) -> SeparationOutput:
         sources = torch.from_numpy(SHARES.T.astype(np.float32)) @ self.sounds
         batch = len(mixture)
-        return SeparationOutput(sources.expand(batch, -1, -1), self.verdicts.expand(batch, -1), torch.empty(0))
+        return SeparationOutput(sources.expand(batch, -1, -1), self.verdicts.expand(batch, -1), self.attention[None])
 
 
 def sound(seed: int, level: float = 0.1) -> np.ndarray:
     return (level * np.random.default_rng(seed).normal(size=NUM_SAMPLES)).astype(np.float32)
 
 
-def example(eval_set: str, first: np.ndarray, second: np.ndarray | None) -> Clip:
+def example(eval_set: str, first: np.ndarray, second: np.ndarray | None, uri: str = "s3://bucket/a.mp4") -> Clip:
     sounds = {"first.flac": first} | ({} if second is None else {"second.flac": second})
     facts = {"eval_set": eval_set, "first_clip_id": "a_video_003000"}
-    return Clip(f"{eval_set}_00000", sounds, np.zeros((2, 3, 8, 8), np.uint8), facts)
+    frames = np.random.default_rng(9).integers(0, 255, (2, 3, 32, 32), np.uint8)
+    return Clip(f"{eval_set}_00000", sounds, frames, facts | {"sources": [{"uri": uri}], "frame_times_s": [0.0, 1.0]})
 
 
 def rows_of(eval_set: str, first: np.ndarray, second: np.ndarray | None) -> tuple[dict, list[dict]]:
     model = KnownModel(first, np.zeros_like(first) if second is None else second)
     clip = example(eval_set, first, second)
-    (found,) = separate_examples(model, [clip])
+    (found,) = separate_examples(model, TOWERS, [clip])
     return example_row(clip, found), source_rows(clip, found)
 
 
@@ -102,9 +109,35 @@ def test_a_silent_example_has_rows_with_nulls(eval_set: str) -> None:
     silence = np.zeros(NUM_SAMPLES, np.float32)
     row, sources = rows_of(eval_set, silence, silence if eval_set.endswith("mom") else None)
     assert present(row) == set()
-    assert row["is_answered"] is None
+    assert row["is_answered"] is row["similarity_input"] is row["similarity_estimate"] is None
     assert (row["num_references"], row["num_active_sources"]) == (0, 0)
     assert [source["weight"] for source in sources] == [None] * 4
+
+
+def test_similarity_is_the_cosine_of_the_picture_with_the_mixture_and_with_the_estimate_at_any_level() -> None:
+    first, second = sound(0), sound(1, 0.2)
+    row, _ = rows_of("on_mom", first, second)
+    p = 1 / (1 + np.exp(-np.array(LOGITS)))
+    estimate = (p[0] * 0.75 + p[1] * 0.25) * first + p[2] * second
+    frames = torch.from_numpy(example("on_mom", first, second).frames)[None] / 255
+    with torch.no_grad():
+        embedded = {
+            name: TOWERS(frames, torch.from_numpy(heard.astype(np.float32))[None])
+            for name, heard in (("similarity_input", first + second), ("similarity_estimate", 0.1 * estimate))
+        }
+    for name, (visual, audio) in embedded.items():
+        assert row[name] == pytest.approx(float((visual * audio).sum()), abs=1e-4)
+
+
+def test_attention_is_that_of_the_sources_in_the_estimate_by_their_energy_in_it() -> None:
+    first = sound(0)
+    model, p = KnownModel(first, np.zeros_like(first)), 1 / (1 + np.exp(-np.array(LOGITS)))
+    (found,) = separate_examples(model, TOWERS, [example("on_single", first, None)])
+    energy = np.array([p[0] * 0.75, p[1] * 0.25, 0, 0]) ** 2  # of two copies of the sound and two empty sources
+    expected = np.einsum("s,skhw->khw", energy / energy.sum(), model.attention.numpy())
+    np.testing.assert_allclose(found.attention, expected, atol=1e-6)
+    row, _ = rows_of("on_single", first, None)
+    assert "attention_mass" not in row  # nothing is known of what is seen to sound
 
 
 def test_silence_in_one_part_of_a_mixture_leaves_what_is_defined_without_it() -> None:
@@ -121,4 +154,4 @@ def test_outputs_that_are_not_finite_are_refused_with_the_example() -> None:
     first = sound(0)
     model = KnownModel(first, first, logits=[0.0, np.nan, 0.0, 0.0])
     with pytest.raises(DataError, match=r"on_mom_00000.*not finite"):
-        separate_examples(model, [example("on_mom", first, first)])
+        separate_examples(model, TOWERS, [example("on_mom", first, first)])

@@ -1,5 +1,6 @@
 """Every point of the curve is what the waveforms give at that shift: by the stored products, in numpy and in SQL."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +33,12 @@ class Example:
         self.sources = shares.T @ np.stack([self.first, self.second])
         self.logits = rng.normal(0, 2, NUM_SOURCES)
         sounds = {"first.flac": self.first} | ({"second.flac": self.second} if is_mom else {})
-        facts = {"eval_set": eval_set, "first_clip_id": f"v{number}_000000"}
+        facts = {"eval_set": eval_set, "first_clip_id": f"v{number}_000000", "sources": [{"uri": "s3://a/b.mp4"}]}
         self.clip = Clip(f"{eval_set}_{number}", sounds, np.zeros((1, 3, 8, 8), np.uint8), facts)
         waveforms = np.stack([self.first, self.second, *self.sources])
-        self.found = Separated(waveforms @ waveforms.T / NUM_SAMPLES, self.logits, np.zeros(NUM_SOURCES))
+        self.found = Separated(
+            waveforms @ waveforms.T / NUM_SAMPLES, self.logits, np.zeros(NUM_SOURCES), np.zeros(2), np.ones((1, 1, 1))
+        )
 
     def estimate(self, shift: float) -> torch.Tensor:
         return torch.from_numpy((1 / (1 + np.exp(-self.logits - shift))) @ self.sources)
@@ -109,23 +112,14 @@ def test_without_examples_there_is_no_curve_and_without_a_set_no_value() -> None
     assert row["off_single_osr_db"] is not None
 
 
-SQL = """
-    WITH shifted AS (SELECT *, 1 / (1 + exp(-(logit + 1.5))) AS p FROM sources),
-    estimates AS (
-        SELECT a.example_id, sum(a.p * b.p * a.products[b.source + 1]) AS power
-        FROM shifted a JOIN shifted b USING (model, mixtures, example_id) GROUP BY a.example_id
-    )
-    SELECT eval_set, median(10 * log10((power_first + power_second + 2 * product_first_second) / power)) AS osr_db
-    FROM examples JOIN estimates USING (example_id) WHERE osr_db IS NOT NULL GROUP BY eval_set
-"""
-
-
-def test_sql_over_the_tables_gives_the_same_point(tmp_path: Path) -> None:
+def test_the_sql_of_the_guide_gives_the_same_point(tmp_path: Path) -> None:
+    guide = (Path(__file__).parent.parent / "docs" / "guide.md").read_text()
+    (sql,) = re.findall(r"```sql\n(WITH shifted.*?)```", guide, re.DOTALL)
     workspace = Workspace(str(tmp_path))
     for table, schema in zip(tables(), (EXAMPLES, SOURCES), strict=True):
         name = schema.metadata[b"table"].decode()
         workspace.commit(f"{name}/m/default", "00000", table, schema)
-    found = {row["eval_set"]: row["osr_db"] for row in query(workspace, SQL).to_pylist()}
+    found = {row["eval_set"]: row["osr_db"] for row in query(workspace, sql).to_pylist()}
     row = points()[1.5]
     expected = {eval_set: row[f"{eval_set}_osr_db"] for eval_set in ("off_single", "off_mom")}
     assert found == pytest.approx(expected, abs=1e-9)

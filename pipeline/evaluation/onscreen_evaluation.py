@@ -10,6 +10,8 @@
 | false_alarm_share | off sets | zero-target mixtures whose on-screen estimate is above -20 dB of the mixture |
 | mean_capi_sdri_db | all | on_mom and the off sets by the rule of DCASE 2026, `metrics/signal_products.py` |
 | under_, equal_, over_separation_share | all sets | fewer, as many or more active sources than sounding mixtures |
+| median_similarity_input, median_similarity_gain | all sets | cosine of picture and mixture; gain of the estimate |
+| mean_attention_mass, mean_attention_hit_rate, mean_attention_chance | on sets | attention on what is seen to sound |
 | auc_roc | all, singles, moms | sources' probabilities against truth, weighted by their power |
 
 Medians, because a perfect reconstruction or an empty estimate has no finite value (AudioScope, section 4.3): the
@@ -23,17 +25,20 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from pipeline.clip_specs import BASE
 from pipeline.clips.samples import Clip, decode_sample
 from pipeline.clips.tars import read_sequence
 from pipeline.evaluation.evaluating import Evaluation, Headline, Row
 from pipeline.evaluation.mixing import EVAL_SETS
 from pipeline.evaluation.onscreen_rows import example_row, separate_examples, source_rows
 from pipeline.evaluation.operating_points import operating_points, stored_examples
-from pipeline.learners.loading import load_model
+from pipeline.evaluation.sounding_masks import sounding_masks
+from pipeline.learners.loading import check_model, load_model, rebuild, trained_models
 from pipeline.metrics.bootstrap import bootstrap_interval
 from pipeline.metrics.detection import weighted_auc_roc
 from pipeline.metrics.signal_products import CAP_DB
 from pipeline.storage import files
+from pipeline.storage.layout import CLIPS_FOLDER
 from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, OPERATING_POINTS, SOURCES, SummaryRow
 
@@ -46,6 +51,10 @@ ON, OFF, MOM = ("on_single", "on_mom"), ("off_single", "off_mom"), ("on_mom",)
 def _worse(rows: Mapping[str, np.ndarray]) -> np.ndarray:
     """1 where the estimate is worse than the untouched mixture, else 0."""
     return _where(rows["si_snr_improvement_db"], np.less)
+
+
+def _similarity_gain(rows: Mapping[str, np.ndarray]) -> np.ndarray:
+    return rows["similarity_estimate"] - rows["similarity_input"]
 
 
 def _excess(compare: np.ufunc) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:
@@ -88,6 +97,9 @@ FIGURES = (
     Figure("worse_share", MOM, _worse, "1"),
     Figure("median_osr_db", OFF, "osr_db"),
     Figure("false_alarm_share", OFF, "is_answered", "1"),
+    Figure("median_similarity_input", EVAL_SETS, "similarity_input", "1"),
+    Figure("median_similarity_gain", EVAL_SETS, _similarity_gain, "1"),
+    *(Figure(f"mean_attention_{name}", ON, f"attention_{name}", "1") for name in ("mass", "hit_rate", "chance")),
     Figure("under_separation_share", EVAL_SETS, _excess(np.less), "1"),
     Figure("equal_separation_share", EVAL_SETS, _excess(np.equal), "1"),
     Figure("over_separation_share", EVAL_SETS, _excess(np.greater), "1"),
@@ -131,28 +143,52 @@ class OnScreenEvaluation(Evaluation):
         "false_alarm_share": "false alarms",
         "mean_capi_sdri_db": "CAPI-SDRi",
         "auc_roc": "AUC-ROC",
+        "median_similarity_input": "similarity",
+        "median_similarity_gain": "similarity gain",
+        "mean_attention_mass": "attention",
+        "mean_attention_hit_rate": "pointing",
+        "mean_attention_chance": "attention by chance",
         "under_separation_share": "under-separated",
         "equal_separation_share": "equally separated",
         "over_separation_share": "over-separated",
     }
     source = "mixtures/{mixtures}"
     batch_size = 8  # examples per forward pass: speed, memory, and the last digits of figures
-    _model: Any = None
+    _models: tuple[Any, Any] | None = None
+
+    def inputs(self) -> dict[str, str]:
+        """The frozen sets, the model, and the coincidence model that compares picture and sound."""
+        first = self._coincidence_model()
+        return super().inputs() | (check_model(self.workspace, first, "coincidence") if first else {})
+
+    def _coincidence_model(self) -> str | None:
+        """The one that the model's towers started from; None if there is none, or it is gone."""
+        first = rebuild(self.workspace, self.model, "separation").config.first_model
+        return first if first in trained_models(self.workspace) else None
+
+    def _load(self) -> tuple[Any, Any]:
+        """The model, and the towers that compare picture and sound: the coincidence model's, or else its own.
+
+        Design note: the model's towers may have learnt from its own sources, and would find them similar.
+        """
+        _, model = load_model(self.workspace, self.model, "separation")
+        first = self._coincidence_model()
+        return model, load_model(self.workspace, first, "coincidence")[1] if first else model.classifier
 
     def evaluate(self, part: str) -> dict[str, list[Row]]:
         """Rows of `examples` and `sources`."""
-        if self._model is None:
-            _, self._model = load_model(self.workspace, self.model, "separation")
+        model, towers = self._models = self._models or self._load()
         keys = self.workspace.read(self.source, part, MIXTURES, ["example_id"]).column("example_id").to_pylist()
-        uri = self.workspace.tar_uri(self.source, part)
+        uri, is_stretched = self.workspace.tar_uri(self.source, part), self._is_stretched()
         rows: dict[str, list[Row]] = {"examples": [], "sources": []}
         with files.local_copy(uri) as path:
             batch: list[Clip] = []
             for key, members in read_sequence(path, keys, uri):
                 batch.append(decode_sample(key, members, uri))
                 if len(batch) == self.batch_size or key == keys[-1]:
-                    for example, found in zip(batch, separate_examples(self._model, batch), strict=True):
-                        rows["examples"].append(example_row(example, found))
+                    for example, found in zip(batch, separate_examples(model, towers, batch), strict=True):
+                        masks = sounding_masks(example) if is_stretched else None
+                        rows["examples"].append(example_row(example, found, masks))
                         rows["sources"] += source_rows(example, found)
                     batch = []
         return rows
@@ -165,6 +201,13 @@ class OnScreenEvaluation(Evaluation):
     def derive(self) -> dict[str, list[Row]]:
         """The curve of SI-SNR against suppression."""
         return {"operating_points": operating_points(stored_examples(*self._all_rows()))}
+
+    def _is_stretched(self) -> bool:
+        """Whether frames show the whole picture and nothing else, as the masks of the world's truth do."""
+        if not self.workspace.has_stage(CLIPS_FOLDER):
+            return True
+        specs = self.workspace.stage(CLIPS_FOLDER)["settings"].get("clips", {})
+        return specs.get(BASE, {}).get("fit") != "pad"
 
     def summarise(self) -> list[SummaryRow]:
         """Medians and shares of `examples`, areas of `sources`."""

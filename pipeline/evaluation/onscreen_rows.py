@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.clips.samples import Clip
 from pipeline.errors import DataError
+from pipeline.metrics.localization import attention_mass, mask_share, pointing_hit_rate
 from pipeline.metrics.signal_products import (
     ACTIVE_SHARE,
     capi_sdr_improvement_db,
@@ -22,6 +23,7 @@ from pipeline.metrics.signal_products import (
 )
 
 NUM_MIXTURES = 2
+SMALL_ENERGY = 1e-20  # of each source: in silence all count alike
 
 
 class Separated(NamedTuple):
@@ -33,11 +35,20 @@ class Separated(NamedTuple):
     """[S] log odds that the source is on screen."""
     assignment: np.ndarray
     """[S] 1 where the best assignment, found with both mixtures, gives the source to the first one, else 0."""
+    similarity: np.ndarray
+    """[2] cosine of the picture with the mixture, and with the on-screen estimate."""
+    attention: np.ndarray
+    """[K, rows, columns] where in the frames the on-screen estimate was looked for: the mean over its sources, by their
+    energy in it; sum 1."""
 
 
-def separate_examples(model: Any, examples: list[Clip]) -> list[Separated]:
+def separate_examples(model: Any, towers: Any, examples: list[Clip]) -> list[Separated]:
     """The examples, separated together by a model in evaluation mode.
 
+    Args:
+        model: the separation model.
+        towers: `pipeline.models.towers.Towers` that compare picture and sound.
+        examples: of one evaluation set.
     Raises:
         DataError: the model's outputs are not finite.
     """
@@ -45,18 +56,25 @@ def separate_examples(model: Any, examples: list[Clip]) -> list[Separated]:
 
     from pipeline.learners.augmentation import stack_frames, stack_waveforms
     from pipeline.losses.mixit import best_assignment
+    from pipeline.models.separator import on_screen_estimate
+    from pipeline.models.towers import similarity
 
     device = next(model.parameters()).device
     sounds = [example.waveforms for example in examples]
     first = stack_waveforms([of["first.flac"] for of in sounds])
     second = stack_waveforms([of.get("second.flac", np.zeros_like(of["first.flac"])) for of in sounds])
     references = torch.stack([first, second], dim=1).to(device)
+    mixture, frames = references.sum(dim=1), stack_frames([example.frames for example in examples]).to(device)
     with torch.no_grad():
-        output = model(references.sum(dim=1), stack_frames([example.frames for example in examples]).to(device))
+        output = model(mixture, frames)
         assignment = best_assignment(references, output.sources)[:, 0]
         waveforms = torch.cat([references, output.sources], dim=1).double()
         products = waveforms @ waveforms.mT / waveforms.shape[-1]
-    arrays = [array.double().cpu().numpy() for array in (products, output.logits, assignment)]
+        similarities = similarity(towers, frames, torch.stack([mixture, on_screen_estimate(output)], dim=1))
+        energy = (torch.sigmoid(output.logits).unsqueeze(-1) * output.sources).square().sum(dim=-1) + SMALL_ENERGY
+        attention = torch.einsum("bs,bskhw->bkhw", energy / energy.sum(dim=1, keepdim=True), output.attention)
+    found_tensors = (products, output.logits, assignment, similarities, attention)
+    arrays = [tensor.double().cpu().numpy() for tensor in found_tensors]
     for example, *found in zip(examples, *arrays, strict=True):
         if not all(np.isfinite(array).all() for array in found):
             raise DataError(f"{example.key}: the model's sources or logits are not finite. Train it again.")
@@ -72,8 +90,11 @@ def estimate_weights(logits: np.ndarray) -> np.ndarray:
     return np.concatenate([mixtures, 0.5 * (1 + np.tanh(0.5 * logits))], axis=-1)
 
 
-def example_row(example: Clip, found: Separated) -> dict[str, Any]:
-    """Row of the table `examples`; a figure that is not defined is null."""
+def example_row(example: Clip, found: Separated, masks: np.ndarray | None = None) -> dict[str, Any]:
+    """Row of the table `examples`; a figure that is not defined is null.
+
+    `masks` [K, H, W]: what is seen to sound in the frames, where that is known (`sounding_masks.py`).
+    """
     products, on = found.products, example.facts["eval_set"].startswith("on")
     first, second = np.eye(len(products))[:NUM_MIXTURES]
     mixture, estimate = first + second, estimate_weights(found.logits)
@@ -102,11 +123,22 @@ def example_row(example: Clip, found: Separated) -> dict[str, Any]:
         # <video_id>_<start in ms>: frozen sets are made of clips of `base`
         "video_id": example.facts["first_clip_id"].rpartition("_")[0],
         "is_answered": None if is_silent else bool(is_answered),
+        "similarity_input": None if is_silent else float(found.similarity[0]),
+        "similarity_estimate": None if is_silent else float(found.similarity[1]),
+        **(_attention_figures(found.attention, masks) if on and masks is not None and masks.any() else {}),
         "num_references": num_references,
         "num_active_sources": num_sources,
         "power_first": float(powers[0]),
         "power_second": float(powers[1]),
         "product_first_second": float(products[0, 1]),
+    }
+
+
+def _attention_figures(attention: np.ndarray, masks: np.ndarray) -> dict[str, float]:
+    return {
+        "attention_mass": attention_mass(attention, masks),
+        "attention_hit_rate": pointing_hit_rate(attention, masks),
+        "attention_chance": mask_share(masks),
     }
 
 

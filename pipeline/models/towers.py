@@ -8,7 +8,7 @@ temperature) and trains the towers; the matcher's probability, trained on frozen
 """
 
 import math
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -192,6 +192,13 @@ class CoincidenceModel(nn.Module):
         return torch.sigmoid(self.score_logit(visual, audio))
 
 
+class Towers(Protocol):
+    """What has a visual and an audio tower of one space: the coincidence model, and the classifier made from it."""
+
+    visual_tower: VisualTower
+    audio_tower: AudioTower
+
+
 class Matcher(nn.Module):
     """[z_v; z_a] -> 128 -> 1 on frozen towers: the match classifier of US11335096B2, trained after them."""
 
@@ -214,6 +221,13 @@ class Matcher(nn.Module):
 def shared_embedding(embeddings: Tensor) -> Tensor:
     """[..., D] of length 1 in the shared space, from a tower's embeddings [..., K, D]."""
     return F.normalize(embeddings.float().mean(dim=-2), dim=-1, eps=MIN_NORM)
+
+
+def similarity(towers: Towers, frames: Tensor, waveforms: Tensor) -> Tensor:
+    """[B, N] cosine of the frames [B, K, 3, H, W] of clips with N sounds each, [B, N, T] at any level."""
+    seen = shared_embedding(towers.visual_tower(frames).embeddings).unsqueeze(1)
+    heard = (waveforms * level_gain(waveforms, INPUT_DB)).flatten(0, 1)
+    return (seen * shared_embedding(towers.audio_tower(heard).embeddings).unflatten(0, waveforms.shape[:2])).sum(dim=-1)
 
 
 def _rows(local: Tensor, num_clips: int) -> Tensor:

@@ -126,7 +126,7 @@ def _by_end(extremes: list[Extreme]) -> dict[str, list[Extreme]]:
 
 def _pivot(summary: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Column names, and a row per model, mixtures and set: these, a figure per metric, and the largest n, as text."""
-    present: set[str] = {row["metric"] for row in summary}
+    present: set[str] = {row["metric"] for row in summary if row["value"] is not None}
     titles = column_titles()
     metrics = [name for name in titles if name in present] + sorted(present - titles.keys())
     groups: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}

@@ -113,7 +113,7 @@ def load_truth(folder: Path, name: str) -> Truth:
     """What is known about the video `name` (`world_00012`).
 
     Raises:
-        DataError: the truth is not there, or its masks do not fit its scene.
+        DataError: the truth is not there, damaged, or its masks do not fit its scene.
     """
     place = folder / "truth" / name
     try:
@@ -122,8 +122,13 @@ def load_truth(folder: Path, name: str) -> Truth:
             packed, shape = arrays["packed"], tuple(arrays["shape"].tolist())
     except FileNotFoundError as error:
         raise DataError(f"{place}: no truth for {name}. Render it with render_scene, or check the name.") from error
-    boxes = np.array(described["boxes"], np.int16).reshape(-1, shape[1], 4)
-    scene = TypeAdapter(Scene).validate_python(described)
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{place}: damaged: {error!r}. Render the scene again.") from error
+    try:
+        boxes = np.array(described["boxes"], np.int16).reshape(-1, shape[1], 4)
+        scene = TypeAdapter(Scene).validate_python(described)
+    except (ValueError, LookupError, TypeError) as error:
+        raise DataError(f"{place}/scene.json: no scene of a world: {error}. Render it again, or move it.") from error
     if len(packed) != -(-int(np.prod(shape)) // 8) or shape[0] != len(scene.sources):
         raise DataError(f"{place}/masks.npz: {len(packed)} bytes for masks of {shape}. Render the scene again.")
     masks = np.unpackbits(packed, count=int(np.prod(shape))).reshape(shape).astype(bool)
