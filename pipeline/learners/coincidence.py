@@ -84,10 +84,10 @@ TINY = CoincidenceLearnerConfig(
     model=CoincidenceConfig(backbone="small_cnn", frame_size=64, width=0.25, embedding_dim=64),
     crop=0.4,
     separated_fraction=0.5,
-    matching=MatchingConfig(num_batches=24, num_steps=1000, num_held_out_batches=8),
+    matching=MatchingConfig(num_batches=48, num_steps=1000, num_held_out_batches=16),
     training=TrainingConfig(
-        num_steps=700,
-        batch_size=64,
+        num_steps=1000,
+        batch_size=32,
         learning_rate=2e-3,
         warmup_steps=20,
         weight_decay=0.01,

@@ -108,10 +108,10 @@ TINY = SeparationLearnerConfig(
     contrast_weight=1.0,
     mixtures=MixturesConfig(crop_frames=2),
     training=TrainingConfig(
-        num_steps=400, batch_size=12, learning_rate=2e-3, warmup_steps=20, validate_every=100, num_validation_batches=4
+        num_steps=300, batch_size=12, learning_rate=2e-3, warmup_steps=20, validate_every=100, num_validation_batches=4
     ),
     audio_training=TrainingConfig(
-        num_steps=400, batch_size=12, learning_rate=2e-3, warmup_steps=20, validate_every=100, num_validation_batches=4
+        num_steps=300, batch_size=12, learning_rate=2e-3, warmup_steps=20, validate_every=100, num_validation_batches=4
     ),
 )
 CONTRASTIVE = SeparationConfig(towers=CoincidenceLearner.presets["contrastive"].model)

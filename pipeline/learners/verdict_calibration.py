@@ -21,7 +21,7 @@ from pipeline.learners.mixtures_of_mixtures import MixtureDrawer
 from pipeline.models.separator import SeparationModel
 
 SCALES = np.geomspace(0.125, 8.0, 25)
-RELATIVES = (0.0, 0.25, 0.5, 0.75, 1.0)
+RELATIVES = (0.0, 0.25, 0.5)  # with 1 the order of sources of different mixtures suffers: AUC 0.890 -> 0.884
 MAX_SHIFT = 30.0
 NUM_HALVINGS = 40
 MIN_ENERGY = 1e-20
