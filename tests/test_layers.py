@@ -63,7 +63,6 @@ TESTED_BY = {
     "pipeline.models.bases": "test_separator",
     "pipeline.models.onscreen_classifier": "test_separator",
     "pipeline.models.small_cnn": "test_towers",
-    "pipeline.models.tdcn": "test_separator",
     "pipeline.selection.deciding": "test_filtering",
     "pipeline.reports.charts": "test_reporting",
 }

@@ -6,11 +6,13 @@ computed otherwise, with equal results: scales are multiplied into weights inste
 through its dense layer before it is repeated to the rate of the sound.
 """
 
+import dataclasses
 import itertools
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from pipeline.config import Count, config_dataclass
 
@@ -31,6 +33,9 @@ class TDCNConfig:
     """Blocks per repeat, dilated 1, 2, 4, ...: each more doubles how far the network sees."""
     skip_residuals: bool = False
     """Also add each repeat's input to the inputs of all later repeats (as in FUSS; the MixIT release has none)."""
+    checkpoint_blocks: bool = dataclasses.field(default=False, compare=False)  # two such models are equal
+    """Keep each block's input alone for the gradients and compute the rest twice: training takes a fraction of the
+    memory (see docs/benchmarks.md) and a third more time, and its results are the same."""
 
     @property
     def reach(self) -> int:
@@ -73,7 +78,10 @@ class TDCN(nn.Module):
                 for i, earlier in enumerate(repeat_inputs):
                     core = core + self.skips[f"{i}-{repeat}"](earlier)
                 repeat_inputs.append(core)
-            core = block(core, video)
+            if self.config.checkpoint_blocks and torch.is_grad_enabled():
+                core = checkpoint(block, core, video, use_reentrant=False, preserve_rng_state=False)  # nothing is drawn
+            else:
+                core = block(core, video)
         return core
 
 
@@ -128,9 +136,34 @@ class TimeNorm(nn.Module):
         self.beta = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, L] from [B, C, L]."""
-        channels = x.shape[1]  # a group per channel is instance norm; this kernel is 3 times faster on CPU
-        return F.group_norm(x, channels, self.gamma.expand(channels), self.beta.expand(channels), NORM_EPS)
+        """[B, C, L] from [B, C, L], in the dtype of x; statistics are fp32."""
+        if x.device.type == "cpu":
+            channels = x.shape[1]  # a group per channel is instance norm; this kernel is 3 times faster on CPU
+            return F.group_norm(x, channels, self.gamma.expand(channels), self.beta.expand(channels), NORM_EPS)
+        return batched_time_norm(x, self.gamma, self.beta)
+
+
+def batched_time_norm(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    """`TimeNorm` of x [B, C, L] as a batch norm of B C channels.
+
+    CUDA's autocast runs group_norm in fp32, and so keeps a copy of its input of twice the size, 64 times at the
+    published size. It leaves batch_norm in the dtype of its input, with statistics in fp32.
+    """
+    channels = x.shape[0] * x.shape[1]
+    rows = x.reshape(1, channels, x.shape[2])
+    # not F.batch_norm, which refuses a single frame in training: its norm is beta, as on a CPU
+    normed = torch.batch_norm(
+        rows,
+        gamma.expand(channels),
+        beta.expand(channels),
+        None,
+        None,
+        True,
+        0.0,
+        NORM_EPS,
+        torch.backends.cudnn.enabled,
+    )
+    return normed.view_as(x)
 
 
 def nearest_frames(video: Tensor, length: int) -> Tensor:
