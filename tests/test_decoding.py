@@ -339,6 +339,12 @@ def test_rotation_is_applied(make_media: MakeMedia) -> None:
     (_, (upright, *_), _), (_, (rotated, *_), _) = decode(plain, BY_1), decode(turned, BY_1)
     assert upright.pixels[:, :14].min() > 200 > 50 > upright.pixels[:, 18:].max()
     np.testing.assert_allclose(rotated.pixels, np.rot90(upright.pixels), atol=40)
+    sizes = []
+    for path in (plain, turned):
+        decoding = Decoding(path, {BASE: BY_1})
+        list(decoding)
+        sizes.append((decoding.picture_size, decoding.picture_shape))
+    assert sizes == [((64, 32), 2.0), ((32, 64), 0.5)]
 
 
 COLOUR = (200, 100, 50)

@@ -67,7 +67,7 @@ def decode_command(
     audio = ffmpeg.output(
         source[choice.sound],
         "pipe:1",
-        af=_sound_filters(specs[0], choice, pipes),
+        af=sound_filters(specs[0].sample_rate_hz, pipes.sound_times, pipes.sound_lengths, choice.downmix),
         acodec="pcm_s16le",
         format="s16le",
     )
@@ -76,11 +76,18 @@ def decode_command(
     return compile_command(command, {"input": path})
 
 
-def _sound_filters(spec: ClipSpec, choice: StreamChoice, pipes: Pipes) -> str:
-    """From decoded to resampled sound; a line per packet goes to each pipe: its time, and its length in samples."""
-    times, lengths = (f"a{PRINT.format(pipe)}" for pipe in (pipes.sound_times, pipes.sound_lengths))
-    resampled = f"pan={choice.downmix},aresample={spec.sample_rate_hz}"
-    return f"{resampled},a{MARK}{PADDING},{times},asetpts=NB_SAMPLES,{lengths},asetpts=N"
+def sound_filters(rate_hz: int, times: int, lengths: int, downmix: str | None = None) -> str:
+    """From decoded to resampled sound; a line per packet goes to each pipe: its time, and its length in samples.
+
+    Args:
+        rate_hz: sample rate to resample to.
+        times: the pipe of the times.
+        lengths: the pipe of the lengths.
+        downmix: how the channels become mono; None keeps them.
+    """
+    print_times, print_lengths = (f"a{PRINT.format(pipe)}" for pipe in (times, lengths))
+    resampled = f"pan={downmix},aresample={rate_hz}" if downmix else f"aresample={rate_hz}"
+    return f"{resampled},a{MARK}{PADDING},{print_times},asetpts=NB_SAMPLES,{print_lengths},asetpts=N"
 
 
 def _picture_filters(spec: ClipSpec, times: int) -> str:

@@ -39,7 +39,7 @@ from pipeline.media.ffmpeg_log import DecoderLog, MediaInfo
 from pipeline.media.frame_buffer import TICK_SLACK_S, first_old_tick_s
 from pipeline.media.packets import read_packets
 from pipeline.media.sandbox import ffmpeg_child
-from pipeline.media.stream_choice import FIRST, choose_streams, needs_choice
+from pipeline.media.stream_choice import FIRST, StreamChoice, choose_streams, downmix_of, needs_choice
 from pipeline.media.streams import Frame, Gaps, PlacedSound, TimedFrames
 
 MAX_DURATION_S = 12 * 3600.0
@@ -133,6 +133,25 @@ class Decoding:
                 return False
             self._raise_for_exit(0 if is_over else child.wait())
             return True
+
+    @property
+    def picture_size(self) -> tuple[int, int] | None:
+        """Width and height in pixels of the picture as it is decoded: turned if it is shown so, pixels as they are."""
+        width, height = self.info.width, self.info.height
+        if width is None or height is None:
+            return None
+        return (height, width) if self._log.is_turned else (width, height)
+
+    @property
+    def picture_shape(self) -> float:
+        """Width over height of the picture as it is shown; 1 if the container states no size."""
+        width, height = self.picture_size or (1, 1)
+        return width / height * (1 / self._log.pixel_aspect if self._log.is_turned else self._log.pixel_aspect)
+
+    def sound_alone(self) -> StreamChoice:
+        """The first sound of a file that turned out to have no picture (no_video)."""
+        sounds = [stream for stream in self._log.streams.values() if stream.kind == "Audio"]
+        return StreamChoice(downmix=downmix_of(sounds[0])) if sounds else FIRST
 
     def _is_wrong_choice(self) -> bool:
         """Whether other streams are to be decoded, once their list is known; it is looked at once."""

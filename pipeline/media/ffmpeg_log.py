@@ -2,10 +2,21 @@
 
 import collections
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.media.stream_choice import FIRST, ListedStream, StreamChoice, audio_layout
+
+
+def in_one_line(messages: bytes, command: Sequence[str]) -> str | None:
+    """A command's messages without addresses and paths: equal for the same file on any machine; None for none."""
+    text = messages.decode("utf-8", "replace")
+    for argument in command:
+        if argument.startswith("file:"):
+            text = text.replace(argument, "the file")
+    lines = dict.fromkeys(re.sub(r"^\[(.*?) @ 0x[0-9a-f]+\]", r"\1:", line.strip()) for line in text.splitlines())
+    return "; ".join(filter(None, lines)) or None
 
 
 @dataclass(slots=True)
@@ -36,11 +47,18 @@ class DecoderLog:
     RATE = re.compile(r"([\d.]+)(k?) fps")
     PIXELS = re.compile(r"^(?: \([^)]*\))*, (?!none)(\w+)")  # after the profile and the container's tag
     SOUND = re.compile(r", (\d+) Hz")
+    ASPECT = re.compile(r"\bSAR (\d+):(\d+)")
+    ROTATION = re.compile(r"^ +Display ?matrix: rotation of (-?[\d.]+) degrees", re.IGNORECASE)
     NO_DECODER = re.compile(r"Decoding requested, but no decoder found for: (\w+)")
 
     def __init__(self, info: MediaInfo, path: Path, choice: StreamChoice) -> None:
         self._info, self.choice = info, choice
         self._programme: int | None = None
+        self._is_picture = False  # whether the lines are about the picture that is decoded
+        self.pixel_aspect = 1.0
+        """Width of a pixel over its height, as it is shown."""
+        self.is_turned = False
+        """Whether the picture is shown turned by a quarter: a phone's portrait."""
         self.streams: dict[int, ListedStream] = {}
         """Pictures and sounds of the file, by index."""
         self._name = f"file:{path}"
@@ -98,21 +116,26 @@ class DecoderLog:
             stream = self.streams.setdefault(int(index), ListedStream(int(index), kind, codec, facts))
             if self._programme is not None:
                 stream.programmes.add(self._programme)
-            self._describe(stream)
+            self._is_picture = self._describe(stream)
+        elif (rotation := self.ROTATION.match(text)) and self._is_picture:
+            self.is_turned = round(float(rotation[1]) / 90) % 2 == 1
 
-    def _describe(self, stream: ListedStream) -> None:
-        """Take over what is said of the stream, if it is one that is decoded: the first of its kind, or the chosen."""
+    def _describe(self, stream: ListedStream) -> bool:
+        """Take over what is said of the stream, if it is one that is decoded: the first of its kind, or the chosen.
+
+        Return whether it is the picture.
+        """
         rest = stream.facts
         if stream.kind == "Audio" and self.choice.sound in (str(stream.index), FIRST.sound):
             if self._info.audio_codec is not None:
-                return
+                return False
             self._info.audio_codec, self._info.audio_layout = stream.codec, audio_layout(rest)
             sound = self.SOUND.search(rest)
             if sound:
                 self._info.audio_rate_hz = int(sound.group(1))
         elif stream.kind == "Video" and self.choice.picture in (str(stream.index), FIRST.picture):
             if self._info.video_codec is not None or stream.is_cover:
-                return
+                return False
             self._info.video_codec = stream.codec
             size, rate, pixels = self.SIZE.search(rest), self.RATE.search(rest), self.PIXELS.match(rest)
             if pixels:
@@ -121,3 +144,7 @@ class DecoderLog:
                 self._info.width, self._info.height = int(size.group(1)), int(size.group(2))
             if rate:
                 self._info.frame_rate_hz = float(rate.group(1)) * (1000 if rate.group(2) else 1)
+            if (aspect := self.ASPECT.search(rest)) and int(aspect[1]) and int(aspect[2]):
+                self.pixel_aspect = int(aspect[1]) / int(aspect[2])
+            return True
+        return False

@@ -12,7 +12,7 @@ from pipeline.clip_specs import ClipSpec
 
 FULL_SCALE = 32768  # of 16-bit samples: they are -32768 to 32767
 CHUNK_SAMPLES = 2**16
-SILENCE = np.int16(0)
+MONO_16 = np.dtype("<i2")
 NO_TIME = -(2**62)
 LINE = re.compile(rb"frame:\d+ +pts:(-?\d+|NOPTS)")
 FAR_S = 1.0  # how long after all else a file's last picture may come
@@ -55,10 +55,11 @@ class PlacedSound:
     Args:
         rate_hz: sample rate.
         end_s: sound from this time on is left out.
+        sample: what the bytes of one time hold: a 16-bit number, or one number per channel.
     """
 
-    def __init__(self, rate_hz: int, end_s: float) -> None:
-        self._data = bytearray()
+    def __init__(self, rate_hz: int, end_s: float, sample: np.dtype = MONO_16) -> None:
+        self._data, self._sample = bytearray(), sample
         self.times, self.lengths = Numbers(), Numbers()
         """Of each packet, in samples."""
         self._doubted: tuple[int, np.ndarray] | None = None
@@ -75,11 +76,11 @@ class PlacedSound:
         return self._end / self._rate_hz
 
     def add(self, data: bytes) -> None:
-        """Take in samples, 16-bit little-endian."""
+        """Take in samples, in any pieces."""
         self._data += data
 
     def take(self) -> Iterator[np.ndarray]:
-        """The complete sound, contiguous from time 0 on: few chunks [n] int16. Gaps are chunks of their own."""
+        """The complete sound, contiguous from time 0 on: few chunks [n] of samples. Gaps are chunks of their own."""
         batch: list[np.ndarray] = []
         for samples in self._placed():
             if batch and (is_gap(samples) or sum(map(len, batch)) >= CHUNK_SAMPLES):
@@ -99,10 +100,11 @@ class PlacedSound:
             yield from self._settle(NO_TIME)
 
     def _placed(self) -> Iterator[np.ndarray]:
-        while self.times and self.lengths and len(self._data) >= 2 * self.lengths[0]:
+        while self.times and self.lengths and len(self._data) >= self._sample.itemsize * self.lengths[0]:
             start, length = self.times.popleft(), self.lengths.popleft()
-            samples = np.frombuffer(bytes(self._data[: 2 * length]), dtype="<i2")
-            del self._data[: 2 * length]
+            num_bytes = self._sample.itemsize * length
+            samples = np.frombuffer(bytes(self._data[:num_bytes]), dtype=self._sample)
+            del self._data[:num_bytes]
             if self._doubted is not None:
                 yield from self._settle(start)
             if self._is_first or abs(start - self._end) > self._max_slip:
@@ -130,7 +132,7 @@ class PlacedSound:
             return
         gap = start - self._end
         if gap > 0:
-            yield np.broadcast_to(SILENCE, gap)
+            yield np.broadcast_to(np.zeros((), self._sample.base), (gap, *self._sample.shape))
         samples = samples[max(0, -gap) : self._last - start]
         self._end += max(0, gap) + len(samples)
         if len(samples):
@@ -139,7 +141,7 @@ class PlacedSound:
 
 def is_gap(chunk: np.ndarray) -> bool:
     """Whether a chunk of sound is the silence between time stamps: a view of one zero, which takes no memory."""
-    return chunk.strides == (0,)
+    return not any(chunk.strides)
 
 
 class Gaps:
