@@ -37,14 +37,16 @@ COMMANDS = {
     "evaluate": "Measure the models on held-out clips.",
     "report": "Write one HTML page about a workspace.",
     "query": "Answer an SQL query over the tables of a workspace.",
-    "separate": "Separate the on-screen sound of one video.",
+    "separate": "Separate the on-screen sound of videos.",
     "clean": "Remove a stage's work and all that was made from it.",
     "settings": "List every field that --set can change, with its meaning.",
 }
 # What is typed after an option or in place of an argument, by its name; NUMBER or NAME for the others.
 WORDS = {
     **dict.fromkeys(("root", "out", "media"), "FOLDER"),
-    **dict.fromkeys(("labels", "prices", "video"), "FILE"),
+    **dict.fromkeys(("labels", "prices"), "FILE"),
+    **{"videos": "VIDEO", "region": "X,Y,W,H", "at": "X,Y", "span": "+FROM-TO"},
+    **dict.fromkeys(("on_screen_gain", "off_screen_gain"), "DB"),
     **{"collection": "VIDEOS", "settings": "FIELD=VALUE", "address": "ADDRESS", "retry": "REASON", "stage": "STAGE"},
     **{"sql": "SQL", "deadline": "TIME", "learner": "LEARNER"},
 }

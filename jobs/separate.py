@@ -1,50 +1,81 @@
-"""Separate one video: a model and a video -> its on-screen and off-screen sound, and the video with each."""
+"""Separate videos: a model and videos or sounds -> their on-screen and off-screen sound, and the videos with each."""
 
+import sys
+import time
 from typing import Annotated
 
 import typer
 
-from jobs.console.options import ReadRoot, named
+from jobs.console.options import named
+from jobs.console.progress import printable
+from jobs.console.separation import load_separation, summary
+from jobs.console.video_progress import VideoProgress
 from pipeline.errors import ClipError, ConfigError, DataError
+
+GAIN = typer.Option(help="Level in a third mix, remix.flac and .mp4: 0dB, -60dB, -inf.")
 
 
 def command(
-    video: Annotated[str, typer.Argument(help="A video: a path or an s3:// address.")],
-    root: ReadRoot,
-    out: Annotated[str, typer.Option(help="Folder to write to.")],
+    videos: Annotated[list[str], typer.Argument(help="Videos, sounds or folders of them: paths or s3:// addresses.")],
+    out: Annotated[str, typer.Option(help="Folder or s3:// prefix to write to; of several videos, a folder for each.")],
+    root: Annotated[str | None, typer.Option(help="Workspace with the model: a folder or s3://bucket/prefix.")] = None,
     model: Annotated[str, named("Name of the separation model.")] = "separation",
+    on_screen_gain: Annotated[str | None, GAIN] = None,
+    off_screen_gain: Annotated[str | None, GAIN] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Keep sources of this probability or more whole, others not.")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="Keep what is heard from there: x,y,w,h in pixels.")] = None,
+    at: Annotated[str | None, typer.Option(help="Keep what is heard from around a point: x,y in pixels.")] = None,
+    span: Annotated[
+        list[str] | None, typer.Option(help="Keep what sounds in these seconds: +6.3-7.0. Repeatable.")
+    ] = None,
+    stems: Annotated[bool, typer.Option("--stems", help="Write every source too: source_1.flac, ...")] = False,
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Write attention.mp4: where the model looks, laid over the picture.")
+    ] = False,
+    batch: Annotated[int | None, typer.Option(min=1, help="Windows at a time. Default: 8 on a GPU, 1 without.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run wrote.")] = False,
 ) -> None:
-    """Separate the on-screen sound of one video.
+    """Separate the on-screen sound of videos, at their own sample rate and with their channels.
 
-    Reads the video and models/<model>/. Writes on_screen.flac and off_screen.flac, which add up to the soundtrack, and
-    on_screen.mp4 and off_screen.mp4, the video with each of them.
+    Reads the videos and models/<model>/. Writes on_screen.flac and off_screen.flac, which add up to the soundtrack,
+    on_screen.mp4 and off_screen.mp4, the video with each of them, and separation.json, probabilities and gains over
+    time. A sound without a picture gives its sources. A video that cannot be separated is named, the others go on, and
+    the exit code is 1.
 
     Example: earshot separate holiday.mp4 --root my_workspace --out separated
     """
     import torch
 
-    from pipeline.clip_specs import ClipSpecs
-    from pipeline.config import from_dict
-    from pipeline.inference.separating import separate_video
-    from pipeline.learners.loading import load_model
-    from pipeline.storage import files
-    from pipeline.storage.layout import CLIPS_FOLDER
-    from pipeline.storage.workspace import open_workspace
+    from jobs.console.separate_options import parse_choice, parse_gain
+    from pipeline.inference.inputs import list_jobs
+    from pipeline.inference.separating import Options, check_free, separate_video
 
-    workspace = open_workspace(root)
-    if not files.exists(video):
-        raise ConfigError(f"{video}: no such file. Expected a video: a path or an s3:// address.")
-    spec = from_dict(ClipSpecs, workspace.stage(CLIPS_FOLDER)["settings"]["clips"]).base
-    _, network = load_model(workspace, model, "separation")
-    torch.set_grad_enabled(False)
-    try:
-        found = separate_video(video, out, spec, network)
-    except ClipError as error:
-        raise ConfigError(f"{video}: {error} Expected a video with sound.") from error
-    except DataError as error:
-        raise ConfigError(str(error)) from error
-    except OSError as error:
-        raise ConfigError(f"--out {out}: cannot be written to ({error}). Choose another folder.") from error
-    share = "silent" if found.on_screen_share is None else f"{found.on_screen_share:.0%} of the power is on screen"
-    share += "" if found.video_copied else ", picture encoded anew because mp4 does not hold its codec"
-    print(f"separate: {found.duration_s:.1f} s, {share} -> {out}/on_screen.mp4, off_screen.mp4, and .flac of each")
+    choice = parse_choice(threshold, region, at, span or [])
+    is_remixed = on_screen_gain is not None or off_screen_gain is not None
+    remix = (parse_gain(on_screen_gain or "0dB"), parse_gain(off_screen_gain or "0dB")) if is_remixed else None
+    jobs = list_jobs(videos, out)
+    spec, network = load_separation(root, model)
+    batch = batch or (8 if torch.cuda.is_available() else 1)
+    options = Options(choice=choice, remix=remix, write_sources=stems, write_attention=attention, batch_size=batch)
+    if not overwrite:
+        check_free([job.folder for job in jobs])
+    began, results = time.monotonic(), []
+    for job in jobs:
+        try:
+            if job.error is not None:
+                raise job.error
+            with VideoProgress(job.uri.rpartition("/")[2]) as report:
+                result = separate_video(job.uri, job.folder, spec, network, options, report)
+        except (ClipError, DataError) as error:
+            shown = str(error) if job.uri in str(error) else f"{job.uri}: {error}"
+            print(printable(f"earshot: {shown}".replace("\n", " ")), file=sys.stderr, flush=True)
+            continue
+        except OSError as error:
+            raise ConfigError(f"--out {out}: cannot be written to ({error}). Choose another folder.") from error
+        results.append(result)
+        print(printable(f"{job.uri}: {result} -> {job.folder}"), flush=True)
+    print(summary(results, len(jobs), time.monotonic() - began, out), flush=True)
+    if len(results) < len(jobs):
+        raise typer.Exit(1)

@@ -40,7 +40,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "pipeline", "pipeline.clips", "pipeline.evaluation", "pipeline.learners", "pipeline.storage",
         "pipeline.training", "schemas",
     ),
-    "pipeline.inference": ("pipeline", "pipeline.media", "pipeline.models", "pipeline.storage"),
+    "pipeline.inference": ("pipeline", "pipeline.media", "pipeline.storage"),
     "jobs.console": ("cluster", "pipeline", "pipeline.*"),
     "jobs": ("cluster", "jobs.console", "pipeline", "pipeline.*", "schemas"),
 }  # fmt: skip
@@ -56,7 +56,13 @@ TESTED_BY = {
     "pipeline.clips.loudness": "test_statistics",
     "pipeline.collection.known_videos": "test_collecting",
     "pipeline.evaluation.evaluating": "test_learner_contract",
+    "pipeline.inference.estimates": "test_separating",
+    "pipeline.inference.opening": "test_separating",
+    "pipeline.inference.outputs": "test_separating",
+    "pipeline.inference.recording": "test_separating",
+    "pipeline.inference.stem_writing": "test_separating",
     "pipeline.media.decode_command": "test_decoding",
+    "pipeline.media.overlay": "test_separating",
     "pipeline.media.sound_buffer": "test_frame_buffer",
     "pipeline.media.streams": "test_decoding",
     "pipeline.media.ffmpeg_log": "test_decoding",
@@ -200,7 +206,8 @@ def test_only_media_and_the_synthetic_world_start_another_program() -> None:
     importers = {name: path for name, path in modules(*PACKAGES).items() if not is_below(name, "pipeline.synthetic")}
     found = {line.partition(" ")[0] for line in violations(importers, "subprocess", "ffmpeg", "imageio_ffmpeg")}
     assert found == {
-        f"pipeline.media.{name}" for name in ("decode_command", "decoding", "muxing", "packets", "sandbox")
+        f"pipeline.media.{name}"
+        for name in ("decode_command", "decoding", "muxing", "overlay", "packets", "sandbox", "sound_decoding")
     }, found
 
 

@@ -23,12 +23,16 @@ SENTENCES = {
     "other version": "Give --preset and --set again, or use another --root.",
     "media": "Give --media, a folder or prefix with a copy of these files.",
     "workers": "Lower --workers.",
+    "overwrite": "Give --overwrite to replace it, or another --out.",
     "no workspace": "Make one with `earshot run` or `earshot shard`.",
 }
 
 
 def remedy(error: EarshotError, command: str) -> str:
     """The sentence to add to the error's message when `command` met it; "" where the message says what to do."""
+    is_missing = error.topic in ("no model", "no workspace") or error.facts.get("stage", "").startswith("models/")
+    if command == "separate" and is_missing:
+        return "`earshot demo --root my_demo` trains one in ten minutes; then give --root my_demo."
     if error.topic in ("missing", "refused", "stale"):
         folder, root = error.facts["stage"], shlex.quote(error.facts["root"])
         kind, _, name = folder.partition("/")

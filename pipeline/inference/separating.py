@@ -1,34 +1,57 @@
-"""Video -> the same video with its on-screen sound alone, and once more with the rest of the sound.
+"""One video or sound -> its on-screen sound, the rest of its sound, and the video with each.
 
-The model sees windows of one clip's length that overlap by half. The windows' on-screen estimates are cross-faded with
-weights that add up to one. The off-screen sound is the mixture minus the on-screen estimate.
+The model sees windows of one clip's length that overlap by half (`windows`), at its own rate. What it makes of them
+(`estimates`) becomes gains of the native sound (`native_rate`), and a weight per source says how much of it is kept
+(`choosing`). All of it streams: memory does not grow with the video's length, unless its container has much of the
+picture before the sound of the same time.
 
-Design note: cross-fading is sound although a separator may order its sources differently in each window. The on-screen
-estimate is a sum over all sources, each weighted by its own probability, so their order does not matter.
+Design note: spans choose sources by what they do in the whole video, so with spans all sources are written first, in
+one order (`source_order`), and the stems are mixed from these files.
 """
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import soundfile
-import torch
 from torch import nn
 
-from pipeline.clip_specs import BASE, ClipSpec
-from pipeline.errors import ClipError
-from pipeline.media.decoding import Decoding, SkippedPicturesError
-from pipeline.media.frame_buffer import FrameBuffer
-from pipeline.media.muxing import write_mp4s
-from pipeline.media.sound_buffer import SoundBuffer
-from pipeline.media.streams import FULL_SCALE, Frame
-from pipeline.models.separator import on_screen_estimate
+from pipeline.clip_specs import ClipSpec
+from pipeline.errors import ClipError, ConfigError
+from pipeline.inference import choosing
+from pipeline.inference.choosing import Choice
+from pipeline.inference.estimates import Estimate, estimates
+from pipeline.inference.native_rate import Grid, apply_gains, source_gains, stitch
+from pipeline.inference.opening import LIMIT_S, Media, open_media
+from pipeline.inference.outputs import Outputs
+from pipeline.inference.recording import Record
+from pipeline.inference.sound_files import kind_of, read_together
+from pipeline.inference.source_order import in_one_order
+from pipeline.inference.stem_writing import Blocks, with_sources_written, write_sources, write_stems
+from pipeline.inference.windows import windows
+from pipeline.media.muxing import AAC_RATES_HZ, MAX_AAC_CHANNELS, Track, write_mp4s
+from pipeline.media.overlay import write_overlay
 from pipeline.storage import files
 
-STEMS = ("on_screen", "off_screen")
-PCM24 = 2**23  # full scale of 24 bits
+STEMS, STEMS_OF_SOUND = ("on_screen", "off_screen"), ("kept", "rest")
+RECORD, OVERLAY, REMIX, SOURCE = "separation.json", "attention.mp4", "remix", "source_{}"
+Report = Callable[[str, float, float], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What is made of a video."""
+
+    choice: Choice = field(default_factory=Choice)
+    remix: tuple[float, float] | None = None
+    """Linear gains of both stems in a third one, their mixture."""
+    write_sources: bool = False
+    """Write every source as a file. Those of a sound without picture are written in any case."""
+    write_attention: bool = False
+    """Write the video with the model's attention laid over."""
+    batch_size: int = 1
+    """Windows per call of the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,174 +59,235 @@ class Separated:
     """The result of separating one video."""
 
     duration_s: float
-    """Length of its sound, and of both stems."""
-    on_screen_share: float | None
-    """Power of the on-screen stem over the power of both; None if both are silent."""
-    video_copied: bool
-    """Whether the picture's stream is the original's; False: its codec does not fit into mp4, so it is encoded anew."""
+    """Length of its sound, and of all stems."""
+    kept_share: float | None
+    """Power of the on-screen stem over the power of both; None if both are silent, or no stem was chosen."""
+    has_picture: bool
+    notes: tuple[str, ...]
+    """What is odd about the file, and what was done about it."""
+
+    def __str__(self) -> str:
+        share = [] if self.kept_share is None else [f"{self.kept_share:.0%} of the power is {self._kept()}"]
+        return "; ".join([f"{self.duration_s:.1f} s", *share, *self.notes])
+
+    def _kept(self) -> str:
+        return "on screen" if self.has_picture else "kept"
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """One input of the model."""
-
-    start: int
-    """First sample, on the video's clock."""
-    sound: np.ndarray
-    """[n] float32 in [-1, 1); n = T, less only in a video shorter than a clip."""
-    frames: np.ndarray
-    """[K, H, W, 3] uint8 RGB."""
+def check_free(folders: Sequence[str]) -> None:
+    """Raises a ConfigError if one of the folders has files that separating may write, whatever a video holds."""
+    stems = [*STEMS, *STEMS_OF_SOUND, REMIX, SOURCE.format(1)]
+    names = [RECORD, OVERLAY, *(f"{stem}.{kind}" for stem in stems for kind in ("flac", "wav", "mp4"))]
+    for folder in folders:
+        for uri in (files.join(folder, name) for name in names):
+            if files.exists(uri):
+                raise ConfigError(f"{uri}: is there already.", "overwrite")
 
 
-def separate_video(uri: str, out: str, spec: ClipSpec, model: nn.Module, limit_s: float = 3600.0) -> Separated:
-    """Write {on_screen,off_screen}.{flac,mp4} into the folder `out`: all four, or none if the video cannot be used.
+def separate_video(
+    uri: str,
+    folder: str,
+    spec: ClipSpec,
+    model: nn.Module,
+    options: Options | None = None,
+    report: Report = lambda phase, done_s, total_s: None,
+) -> Separated:
+    """Write on_screen and off_screen of a video into a folder, as sound and as video; nothing if it cannot be used.
 
-    The FLACs are 24-bit mono at the clip spec's rate and add up to the decoded sound. The mp4s hold the original
-    picture and a stem as AAC. Memory does not grow with the video's length, unless its container has much of the
-    picture before the sound of the same time.
+    The sounds are 24-bit FLAC (WAV beyond FLAC's limits) at the video's rate and with its channels, and add up to its
+    sound. The mp4s hold the original picture with each. `separation.json` has the model's probabilities and the gains
+    over time. A sound without a picture gives `source_1`, `source_2`, ... instead, and `kept` and `rest` if the choice
+    has spans.
 
     Args:
         uri: path or s3:// address of the video.
-        out: path or s3:// address of the folder.
+        folder: path or s3:// address of the folder to write to; files there are replaced.
         spec: the clip spec that the model was trained on.
         model: a SeparationModel in evaluation mode, on the device where it is to run.
-        limit_s: wall-clock limit for the decoding, and for each writing of mp4s.
+        options: what is made of it.
+        report: called with what is being done, the seconds that are done, and those in all (0 if unknown).
     Raises:
-        ClipError: the video cannot be decoded (see `pipeline.media.decoding.Decoding`) or written.
+        ClipError: the video cannot be decoded (see `pipeline.media.decoding.Decoding`) or written, or it has no such
+            region or span.
         DataError: there is no such file.
+        OSError: the folder cannot be written to.
     """
-    with contextlib.ExitStack() as stack:
-        path = stack.enter_context(files.local_copy(uri))
-        names = [f"{stem}.{kind}" for kind in ("flac", "mp4") for stem in STEMS]
-        made = [stack.enter_context(files.building(files.join(out, name))) for name in names]
-        decoding = Decoding(path, {BASE: spec}, limit_s)
-        try:
-            num_samples, power = _separate(decoding, spec, model, made[:2])
-        except SkippedPicturesError:
-            decoding = Decoding(path, {BASE: spec}, limit_s, every_picture=True)
-            num_samples, power = _separate(decoding, spec, model, made[:2])
-        video_copied = write_mp4s(path, decoding.choice, made[:2], made[2:], limit_s)
-    return Separated(
-        duration_s=num_samples / spec.sample_rate_hz,
-        on_screen_share=float(power[0] / power.sum()) if power.sum() else None,
-        video_copied=video_copied,
-    )
+    options = options or Options()
+    with Outputs(folder) as outputs, files.local_copy(uri) as path, open_media(path, spec) as media:
+        return _Separation(media, outputs, spec, model, options, report).run()
 
 
-def _separate(decoding: Decoding, spec: ClipSpec, model: nn.Module, stems: list[Path]) -> tuple[int, np.ndarray]:
-    """Write both stems of what is decoded; return their length in samples and the [2] sums of squares."""
-    blocks = stitch(windows(decoding, spec), spec, lambda window: estimate_window(model, window, spec))
-    return _write_stems(stems, spec, blocks)
+class _Separation:
+    """The work on one video."""
 
+    def __init__(
+        self, media: Media, outputs: Outputs, spec: ClipSpec, model: nn.Module, options: Options, report: Report
+    ) -> None:
+        self._media, self._outputs, self._spec, self._model = media, outputs, spec, model
+        self._options, self._report = options, report
+        self._grid = Grid(media.rate_hz, spec.sample_rate_hz)
+        self._kind = kind_of(media.rate_hz, media.num_channels)
+        self._record = Record(spec, media.has_picture)
+        self._notes: list[str] = []
+        self._chosen: list[int] | None = None
+        self._area = self._region_in_frame()
 
-def windows(items: Iterable[np.ndarray | Frame], spec: ClipSpec) -> Iterator[Window]:
-    """The windows of one video, in order, each as soon as no later sound or frame can change it.
-
-    They begin half a clip apart, and the last one ends with the sound. A video shorter than a clip has one window.
-
-    Args:
-        items: chunks of sound [n] int16 and frames, each in the order of time: what `Decoding` yields.
-        spec: lengths and rates.
-    Raises:
-        ClipError: there is no sound (no_audio).
-    """
-    rate_hz, length = spec.sample_rate_hz, spec.num_samples
-    hop = length - length // 2
-    start = 0  # of the next window
-    sound, frames = SoundBuffer(), FrameBuffer[np.ndarray](spec)
-
-    def window(start: int) -> Window:
-        samples = sound.span(start, length) / np.float32(FULL_SCALE)
-        return Window(start, samples, _shown(frames, start / rate_hz, spec))
-
-    for item in items:
-        if isinstance(item, Frame):
-            frames.add(item.time_s, item.pixels)
+    def run(self) -> Separated:
+        """Write everything."""
+        media, spans = self._media, self._options.choice.spans
+        stems: list[Track] = []
+        share = None
+        if media.sound is None:
+            stems, share = self._write_stems((chunk, chunk) for chunk in media.counted())
+        elif media.has_picture and not spans:
+            stems, share = self._write_stems(with_sources_written(self._blocks(), self._source_path, media.rate_hz))
         else:
-            sound.add(item)
-        while sound.end >= start + length and (
-            frames.is_complete(start / rate_hz) or sound.leads((start + length) / rate_hz, rate_hz)
-        ):
-            yield window(start)
-            sound.drop_before(start)  # no later window begins earlier
-            frames.drop_before(start / rate_hz)
-            start += hop
-    total = sound.end
-    if not total:
-        raise ClipError("no_audio", "the audio stream holds no sound.")
-    if start == 0 or start - hop + length < total:
-        yield from map(window, [*range(start, total - length, hop), max(0, total - length)])
+            self._check_spans(media.decoding.info.duration_s)
+            paths, powers = write_sources(self._blocks(), self._source_path, media.rate_hz, spans)
+            self._check_spans(media.duration_s)
+            if spans:
+                stems, share = self._write_stems(self._mixed(paths, powers))
+        self._notes[:0] = media.notes(self._spec)
+        if media.has_picture:
+            self._write_videos(stems)
+        else:
+            self._notes.append("no picture: the sources are written, without a verdict on which of them are on screen")
+        if self._kind == "wav":
+            self._notes.append("WAV, because FLAC holds 8 channels and 655 350 Hz at most")
+        self._write_record(share)
+        return Separated(media.duration_s, share, media.has_picture, tuple(self._notes))
 
+    def _blocks(self) -> Blocks:
+        """The native sound [n, C] and its tracks [P, n, C]: what is kept unless spans choose it, then every source."""
+        parts = estimates(self._model, windows(self._media.items, self._spec), self._spec, self._options.batch_size)
+        if self._has_source_tracks():
+            parts = in_one_order(parts)
+        overlap = len(self._grid.frames(0, self._spec.num_samples // 2))
+        position, total_s = 0, self._media.decoding.info.duration_s or 0.0
+        for native, tracks in apply_gains(self._media.counted(), stitch(map(self._gains, parts), overlap), self._grid):
+            yield native, tracks
+            position += len(native)
+            self._report("separate", position / self._media.rate_hz, total_s)
 
-def _shown(frames: FrameBuffer[np.ndarray], start_s: float, spec: ClipSpec) -> np.ndarray:
-    """[K, H, W, 3] frames of a window. Before the first frame that one is shown; without any, black."""
-    missing = frames.first()
-    if missing is None:  # no picture yet, 120 s into the sound
-        missing = np.zeros((spec.frame_height, spec.frame_width, 3), np.uint8)
-    return np.stack([missing if frame is None else frame for frame in frames.shown(start_s)])
+    def _has_source_tracks(self) -> bool:
+        return self._options.write_sources or bool(self._options.choice.spans) or not self._media.has_picture
 
+    def _gains(self, estimate: Estimate) -> tuple[range, np.ndarray]:
+        """The frames of a window, and the gains [P, L, F] of each track in them."""
+        window = estimate.window
+        frames = self._grid.frames(window.start, len(window.sound))
+        centres = self._grid.centres(frames) - window.start
+        of_sources = source_gains(window.sound, estimate.sources, centres, self._grid)
+        tracks = [of_sources] if self._has_source_tracks() else []
+        kept = None
+        if self._media.has_picture and not self._options.choice.spans:
+            kept = choosing.weights(estimate, self._options.choice.threshold, self._area)
+            tracks.insert(0, np.tensordot(kept, of_sources, 1)[None])
+        self._record.add(estimate, kept)
+        return frames, np.concatenate(tracks)
 
-def cross_fade(length: int) -> np.ndarray:
-    """[length] weights that rise from 0 to 1; the falling ones are 1 minus these, which are these reversed.
+    def _mixed(self, paths: list[Path], powers: np.ndarray) -> Blocks:
+        """The native sound and what is kept of it: the sources that sound in the spans."""
+        chosen = choosing.sounding(*powers)
+        self._chosen = [int(number) + 1 for number in np.flatnonzero(chosen)]
+        if not self._chosen:
+            self._notes.append("nothing sounds in the spans")
+        for sources in read_together(paths):
+            yield sources.sum(axis=0), sources[chosen].sum(axis=0)
 
-    >>> cross_fade(2).round(3).tolist()
-    [0.146, 0.854]
-    """
-    return np.sin(np.pi / 2 * (np.arange(length) + 0.5) / length) ** 2
+    def _write_stems(self, blocks: Blocks) -> tuple[list[Track], float | None]:
+        """Write what is kept, the rest and the remix; return them, and the share of what is kept in the power."""
+        media = self._media
+        paths = [self._outputs.file(f"{name}.{self._kind}") for name in self._stem_names()]
+        share, num_limited = write_stems(blocks, paths, media.rate_hz, media.num_channels, self._options.remix)
+        if num_limited:
+            self._notes.append(f"{num_limited} samples of the stems were beyond full scale and are limited to it")
+        if share is None and media.sound is not None:
+            self._notes.append("silent")
+        return [Track(path, self._kind, media.rate_hz, media.num_channels) for path in paths], share
 
+    def _stem_names(self) -> list[str]:
+        return [*(STEMS if self._media.has_picture else STEMS_OF_SOUND), *([REMIX] if self._options.remix else [])]
 
-def stitch(
-    parts: Iterable[Window], spec: ClipSpec, estimate: Callable[[Window], np.ndarray]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Blocks of the whole sound, in order and without gaps: mixture [n] and its on-screen estimate [n], in [-1, 1).
+    def _source_path(self, number: int) -> Path:
+        """Where a source is written: to last if it is asked for, or if there is no picture."""
+        name = f"{SOURCE.format(number)}.{self._kind}"
+        lasts = self._options.write_sources or not self._media.has_picture
+        return self._outputs.file(name) if lasts else self._outputs.work_file(name)
 
-    From one window to the next the estimate cross-fades over half a clip. The last window may begin less than half a
-    clip after the one before it; its cross-fade begins where that of a regular window would.
+    def _write_videos(self, stems: list[Track]) -> None:
+        """Write the video with each stem, and with the map laid over."""
+        media, total_s = self._media, self._media.duration_s
+        is_copied = write_mp4s(
+            media.path,
+            media.choice,
+            stems,
+            [self._outputs.file(f"{name}.mp4") for name in self._stem_names()],
+            LIMIT_S,
+            has_sound=media.sound is not None,
+            report=lambda done_s: self._report("encode", done_s, total_s),
+        )
+        if not is_copied:
+            self._notes.append("picture encoded anew, because mp4 does not hold its codec")
+        if media.num_channels > MAX_AAC_CHANNELS:
+            self._notes.append(f"{media.num_channels} channels are mixed down in the mp4s, not in the other files")
+        if media.rate_hz not in AAC_RATES_HZ:
+            self._notes.append(f"{media.rate_hz} Hz become {AAC_RATES_HZ[-1]} Hz in the mp4s, not in the other files")
+        if self._options.write_attention:
+            self._write_attention(stems[0])
 
-    Args:
-        parts: the video's windows.
-        spec: the clip spec they were cut by.
-        estimate: [n] on-screen estimate of a window's [n] sound.
-    """
-    overlap = spec.num_samples // 2
-    held_sound, held = np.zeros(0), np.zeros(0)  # the end of the window before: still to be faded
-    position = 0
-    for window in parts:
-        new_sound, new = window.sound[position - window.start :], estimate(window)[position - window.start :]
-        rise = cross_fade(len(held))
-        new = np.concatenate([held * (1 - rise) + new[: len(held)] * rise, new[len(held) :]])
-        done = max(0, len(new) - overlap)
-        yield new_sound[:done], new[:done]
-        held_sound, held = new_sound[done:], new[done:]
-        position += done
-    yield held_sound, held
+    def _write_attention(self, sound: Track) -> None:
+        """Write the video with where the model looked laid over, and the on-screen sound."""
+        media = self._media
+        size = media.decoding.picture_size
+        assert size is not None, "a decoded picture has a size"
+        maps = self._record.maps(choosing.picture_in_frame(self._spec, media.decoding.picture_shape))
+        if maps is None:
+            self._notes.append("no attention: there is no sound to look for")
+            return
+        write_overlay(
+            media.path,
+            media.choice,
+            size,
+            maps,
+            sound,
+            self._outputs.work_file("maps"),
+            self._outputs.file(OVERLAY),
+            LIMIT_S,
+            report=lambda done_s: self._report("attention", done_s, media.duration_s),
+        )
 
+    def _write_record(self, share: float | None) -> None:
+        choice, region, path = self._options.choice, self._options.choice.region, self._outputs.file(RECORD)
+        record = {
+            "duration_s": round(self._media.duration_s, 6),
+            "sample_rate_hz": self._media.rate_hz,
+            "num_channels": self._media.num_channels,
+            "files": sorted(self._outputs.names),
+            "kept_share": share if share is None else round(share, 6),
+            "threshold": choice.threshold,
+            "region": [region.x, region.y, region.width, region.height] if region else None,
+            "spans_s": [[span.start_s, span.end_s] for span in choice.spans],
+            "chosen_sources": self._chosen,
+            "notes": self._notes,
+            "windows": self._record.rows,
+        }
+        path.write_text(json.dumps(record, indent=1))
 
-@torch.inference_mode()
-def estimate_window(model: nn.Module, window: Window, spec: ClipSpec) -> np.ndarray:
-    """[n] float32 on-screen estimate of a window's [n] sound; a short window is padded with silence for the model."""
-    device = next(model.parameters()).device
-    mixture = np.zeros(spec.num_samples, np.float32)
-    mixture[: len(window.sound)] = window.sound
-    frames = torch.from_numpy(window.frames).permute(0, 3, 1, 2).float() / 255
-    output = model(torch.from_numpy(mixture)[None].to(device), frames[None].to(device))
-    return on_screen_estimate(output)[0, : len(window.sound)].cpu().numpy()
+    def _region_in_frame(self) -> tuple[float, float, float, float] | None:
+        """Where in the model's frame the region lies; None without one."""
+        region, decoding = self._options.choice.region, self._media.decoding
+        if region is None:
+            return None
+        if not self._media.has_picture or decoding.picture_size is None:
+            raise ClipError("region", "there is no picture in which it could lie.")
+        return choosing.area_in_frame(region, decoding.picture_size, decoding.picture_shape, self._spec)
 
-
-def _write_stems(
-    paths: list[Path], spec: ClipSpec, blocks: Iterable[tuple[np.ndarray, np.ndarray]]
-) -> tuple[int, np.ndarray]:
-    """Write both FLACs, limited to full scale; return their length in samples and the [2] sums of squares."""
-    num_samples, power = 0, np.zeros(2)
-    with contextlib.ExitStack() as stack:
-        files = [
-            stack.enter_context(soundfile.SoundFile(path, "w", spec.sample_rate_hz, 1, format="FLAC", subtype="PCM_24"))
-            for path in paths
-        ]
-        for mixture, on_screen in blocks:
-            num_samples += len(mixture)
-            for i, stem in enumerate((on_screen, mixture - on_screen)):
-                limited = np.clip(np.rint(stem * PCM24), -PCM24, PCM24 - 1).astype(np.int32)
-                power[i] += np.square(stem, dtype=np.float64).sum()
-                files[i].write(limited << 8)  # soundfile takes the upper 24 of 32 bits
-    return num_samples, power
+    def _check_spans(self, duration_s: float | None) -> None:
+        """Raises a ClipError for a span that ends after the video; None is a length that is not known yet."""
+        for span in self._options.choice.spans:
+            if duration_s is not None and span.end_s > duration_s + 0.01:
+                raise ClipError(
+                    "span",
+                    f"{span.start_s:g} to {span.end_s:g} s is outside the video, which lasts {duration_s:.2f} s.",
+                )

@@ -1,0 +1,52 @@
+"""What `separate` begins and ends with: the model, and the line about what was done, its speed and its memory."""
+
+import resource
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import ConfigError
+from pipeline.formatting import format_bytes, format_number
+
+if TYPE_CHECKING:
+    from pipeline.clip_specs import ClipSpec
+    from pipeline.inference.separating import Separated
+
+
+def load_separation(root: str | None, model: str) -> "tuple[ClipSpec, Any]":
+    """The clip spec that a separation model was trained on, and the network.
+
+    Raises:
+        ConfigError: there is no such model, or it is not one for separation.
+    """
+    from pipeline.clip_specs import ClipSpecs
+    from pipeline.config import from_dict
+    from pipeline.learners.loading import load_model
+    from pipeline.storage.layout import CLIPS_FOLDER
+    from pipeline.storage.workspace import open_workspace
+
+    if root is None:
+        raise ConfigError("separate needs a model, and --root was not given.", "no model")
+    workspace = open_workspace(root)
+    _, network = load_model(workspace, model, "separation")
+    spec = from_dict(ClipSpecs, workspace.stage(CLIPS_FOLDER)["settings"]["clips"]).base
+    return spec, network
+
+
+def summary(results: "list[Separated]", num_videos: int, elapsed_s: float, out: str) -> str:
+    """The last line."""
+    length_s = sum(result.duration_s for result in results)
+    shares = [(result.kept_share, result.duration_s) for result in results if result.kept_share is not None]
+    failed = f"{num_videos - len(results)} of {num_videos} failed; " if len(results) < num_videos else ""
+    facts = f"{format_number(length_s, 4)} s of sound in {format_number(elapsed_s)} s"
+    facts += f" ({length_s / elapsed_s:.1f} times real time)" if length_s else ""
+    if shares:
+        mean = sum(share * duration_s for share, duration_s in shares) / sum(duration_s for _, duration_s in shares)
+        facts += f", {mean:.0%} of the power on screen"
+    return f"separate: {failed}{facts}, peak memory {format_bytes(_peak_bytes())} -> {out}"
+
+
+def _peak_bytes() -> float:
+    """Peak memory of this process and of the largest of its children together."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return float(unit * sum(resource.getrusage(each).ru_maxrss for each in who))

@@ -1,0 +1,64 @@
+"""The files of one video's separation: put in place together once all has succeeded, and nothing of it before."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from pipeline.storage import files
+
+
+class Outputs:
+    """Files to write below a folder; a context, at whose end they are in place, or gone with the folders made for them.
+
+    Args:
+        folder: path or s3:// address.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._stack = contextlib.ExitStack()
+        self._scratch: Path | None = None
+        self.names: list[str] = []
+        """Of the files, in the order in which they were asked for."""
+
+    def __enter__(self) -> "Outputs":
+        self._stack.enter_context(_without_empty_folders(self._folder))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def file(self, name: str) -> Path:
+        """Where to write a file of that name."""
+        self.names.append(name)
+        return self._stack.enter_context(files.building(files.join(self._folder, name)))
+
+    def work_file(self, name: str) -> Path:
+        """Where to write what is not to last; on the disk that the files go to, if that is a local one."""
+        if self._scratch is None:
+            near = files.local_path(self._folder) if files.store_at(self._folder).is_local else None
+            if near is not None:
+                near.mkdir(parents=True, exist_ok=True)
+            made = tempfile.TemporaryDirectory(prefix=".tmp-", dir=near)
+            self._scratch = Path(self._stack.enter_context(made))
+        return self._scratch / name
+
+
+@contextlib.contextmanager
+def _without_empty_folders(uri: str) -> Iterator[None]:
+    """If the block fails, the local folders that it made on the way to `uri` are gone again, if they are empty."""
+    made: list[Path] = []
+    if files.store_at(uri).is_local:
+        path = files.local_path(uri).absolute()
+        made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
