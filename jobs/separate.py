@@ -56,9 +56,16 @@ def command(
     is_remixed = on_screen_gain is not None or off_screen_gain is not None
     remix = (parse_gain(on_screen_gain or "0dB"), parse_gain(off_screen_gain or "0dB")) if is_remixed else None
     jobs = list_jobs(videos, out)
-    spec, network = load_separation(root, model)
+    spec, network, has_verdicts = load_separation(root, model)
     batch = batch or (8 if torch.cuda.is_available() else 1)
-    options = Options(choice=choice, remix=remix, write_sources=stems, write_attention=attention, batch_size=batch)
+    options = Options(
+        choice=choice,
+        remix=remix,
+        write_sources=stems,
+        write_attention=attention,
+        has_verdicts=has_verdicts,
+        batch_size=batch,
+    )
     if not overwrite:
         check_free([job.folder for job in jobs])
     began, results = time.monotonic(), []

@@ -370,6 +370,13 @@ def test_what_cannot_be_decoded_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["text.mp4"]
 
 
+def test_a_model_of_sound_alone_gives_no_verdict_and_takes_spans(video: Path, tmp_path: Path) -> None:
+    with pytest.raises(ClipError, match="does not know what is on screen"):
+        separate(video, tmp_path, has_verdicts=False)
+    separate(video, tmp_path, has_verdicts=False, choice=Choice(spans=(Span(0, 1),)))
+    assert "probability" not in json.loads((tmp_path / "separation.json").read_text())["windows"][0]
+
+
 def test_a_model_that_fails_on_the_way_leaves_nothing(video: Path, tmp_path: Path) -> None:
     class Failing(BandSplit):
         def forward(self, mixture: torch.Tensor, frames: torch.Tensor) -> Any:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pipeline.inference.separating import Separated
 
 
-def load_separation(root: str | None, model: str) -> "tuple[ClipSpec, Any]":
-    """The clip spec that a separation model was trained on, and the network.
+def load_separation(root: str | None, model: str) -> "tuple[ClipSpec, Any, bool]":
+    """The clip spec that a separation model was trained on, the network, and whether it knows what is on screen.
 
     Raises:
         ConfigError: there is no such model, or it is not one for separation.
@@ -21,15 +21,14 @@ def load_separation(root: str | None, model: str) -> "tuple[ClipSpec, Any]":
     from pipeline.clip_specs import ClipSpecs
     from pipeline.config import from_dict
     from pipeline.learners.loading import load_model
-    from pipeline.storage.layout import CLIPS_FOLDER
     from pipeline.storage.workspace import open_workspace
 
     if root is None:
         raise ConfigError("separate needs a model, and --root was not given.", "no model")
     workspace = open_workspace(root)
-    _, network = load_model(workspace, model, "separation")
-    spec = from_dict(ClipSpecs, workspace.stage(CLIPS_FOLDER)["settings"]["clips"]).base
-    return spec, network
+    learner, network = load_model(workspace, model, "separation")
+    specs = from_dict(ClipSpecs, workspace.stage(f"clips/{learner.clip_spec}")["settings"]["clips"])
+    return getattr(specs, learner.clip_spec), network, learner.config.phase == "joint"
 
 
 def summary(results: "list[Separated]", num_videos: int, elapsed_s: float, out: str) -> str:

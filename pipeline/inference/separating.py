@@ -36,6 +36,10 @@ from pipeline.storage import files
 
 STEMS, STEMS_OF_SOUND = ("on_screen", "off_screen"), ("kept", "rest")
 RECORD, OVERLAY, REMIX, SOURCE = "separation.json", "attention.mp4", "remix", "source_{}"
+NO_VERDICTS = (
+    "the model was trained on sound alone and does not know what is on screen. Expected a model of phase joint, a "
+    "sound without picture, or spans."
+)
 Report = Callable[[str, float, float], None]
 
 
@@ -50,6 +54,8 @@ class Options:
     """Write every source as a file. Those of a sound without picture are written in any case."""
     write_attention: bool = False
     """Write the video with the model's attention laid over."""
+    has_verdicts: bool = True
+    """Whether the model has learnt what is on screen; one trained on sound alone has not."""
     batch_size: int = 1
     """Windows per call of the model."""
 
@@ -107,8 +113,8 @@ def separate_video(
         options: what is made of it.
         report: called with what is being done, the seconds that are done, and those in all (0 if unknown).
     Raises:
-        ClipError: the video cannot be decoded (see `pipeline.media.decoding.Decoding`) or written, or it has no such
-            region or span.
+        ClipError: the video cannot be decoded (see `pipeline.media.decoding.Decoding`) or written, it has no such
+            region or span, or the model does not know what is on screen.
         DataError: there is no such file.
         OSError: the folder cannot be written to.
     """
@@ -127,7 +133,7 @@ class _Separation:
         self._options, self._report = options, report
         self._grid = Grid(media.rate_hz, spec.sample_rate_hz)
         self._kind = kind_of(media.rate_hz, media.num_channels)
-        self._record = Record(spec, media.has_picture)
+        self._record = Record(spec, media.has_picture and options.has_verdicts)
         self._notes: list[str] = []
         self._chosen: list[int] | None = None
         self._area = self._region_in_frame()
@@ -140,6 +146,8 @@ class _Separation:
         if media.sound is None:
             stems, share = self._write_stems((chunk, chunk) for chunk in media.counted())
         elif media.has_picture and not spans:
+            if not self._options.has_verdicts:
+                raise ClipError("no_verdicts", NO_VERDICTS)
             stems, share = self._write_stems(with_sources_written(self._blocks(), self._source_path, media.rate_hz))
         else:
             self._check_spans(media.decoding.info.duration_s)
