@@ -61,6 +61,7 @@ TESTED_BY = {
     "pipeline.inference.outputs": "test_separating",
     "pipeline.inference.recording": "test_separating",
     "pipeline.inference.stem_writing": "test_separating",
+    "pipeline.inference.video_writing": "test_separating",
     "pipeline.media.decode_command": "test_decoding",
     "pipeline.media.overlay": "test_separating",
     "pipeline.media.sound_buffer": "test_frame_buffer",

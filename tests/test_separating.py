@@ -15,6 +15,7 @@ from conftest import MakeMedia
 from pipeline.errors import ClipError
 from pipeline.inference.choosing import Choice, Region, Span
 from pipeline.inference.separating import Options, Separated, separate_video
+from pipeline.media import muxing
 from pipeline.media.sandbox import ffmpeg_path
 from tests.helpers.films import BEEP, BY_25, FLASH, H264, LAVFI, decode
 from tests.helpers.separators import SPEC, BandSplit, random_model
@@ -375,6 +376,18 @@ def test_a_model_of_sound_alone_gives_no_verdict_and_takes_spans(video: Path, tm
         separate(video, tmp_path, has_verdicts=False)
     separate(video, tmp_path, has_verdicts=False, choice=Choice(spans=(Span(0, 1),)))
     assert "probability" not in json.loads((tmp_path / "separation.json").read_text())["windows"][0]
+
+
+def test_where_no_mp4_can_be_written_the_sounds_are_there_and_that_is_said(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(muxing.MP4, "format", "no_such_format")
+    result = separate(video, tmp_path, write_attention=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"on_screen.flac", "off_screen.flac", "separation.json"}
+    for note, name in zip(result.notes, ("on_screen.mp4, off_screen.mp4", "attention.mp4"), strict=True):
+        assert note.startswith(f"no {name}: ")
+        assert "no_such_format" in note
+        assert str(tmp_path) not in note
 
 
 def test_a_model_that_fails_on_the_way_leaves_nothing(video: Path, tmp_path: Path) -> None:

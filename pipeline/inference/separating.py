@@ -10,7 +10,7 @@ one order (`source_order`), and the stems are mixed from these files.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,15 +23,15 @@ from pipeline.inference import choosing
 from pipeline.inference.choosing import Choice
 from pipeline.inference.estimates import Estimate, estimates
 from pipeline.inference.native_rate import Grid, apply_gains, source_gains, stitch
-from pipeline.inference.opening import LIMIT_S, Media, open_media
+from pipeline.inference.opening import Media, open_media
 from pipeline.inference.outputs import Outputs
 from pipeline.inference.recording import Record
 from pipeline.inference.sound_files import kind_of, read_together
 from pipeline.inference.source_order import in_one_order
 from pipeline.inference.stem_writing import Blocks, with_sources_written, write_sources, write_stems
+from pipeline.inference.video_writing import Report, write_attention, write_videos
 from pipeline.inference.windows import windows
-from pipeline.media.muxing import AAC_RATES_HZ, MAX_AAC_CHANNELS, Track, write_mp4s
-from pipeline.media.overlay import write_overlay
+from pipeline.media.muxing import Track
 from pipeline.storage import files
 
 STEMS, STEMS_OF_SOUND = ("on_screen", "off_screen"), ("kept", "rest")
@@ -40,7 +40,6 @@ NO_VERDICTS = (
     "the model was trained on sound alone and does not know what is on screen. Expected a model of phase joint, a "
     "sound without picture, or spans."
 )
-Report = Callable[[str, float, float], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,8 +156,12 @@ class _Separation:
                 stems, share = self._write_stems(self._mixed(paths, powers))
         self._notes[:0] = media.notes(self._spec)
         if media.has_picture:
-            self._write_videos(stems)
-        else:
+            named = dict(zip(self._stem_names(), stems, strict=True))
+            self._notes += write_videos(media, named, self._outputs, self._report)
+        if media.has_picture and self._options.write_attention:
+            maps = self._record.maps(choosing.picture_in_frame(self._spec, media.decoding.picture_shape))
+            self._notes += write_attention(media, stems[0], maps, OVERLAY, self._outputs, self._report)
+        if not media.has_picture:
             self._notes.append("no picture: the sources are written, without a verdict on which of them are on screen")
         if self._kind == "wav":
             self._notes.append("WAV, because FLAC holds 8 channels and 655 350 Hz at most")
@@ -222,48 +225,6 @@ class _Separation:
         name = f"{SOURCE.format(number)}.{self._kind}"
         lasts = self._options.write_sources or not self._media.has_picture
         return self._outputs.file(name) if lasts else self._outputs.work_file(name)
-
-    def _write_videos(self, stems: list[Track]) -> None:
-        """Write the video with each stem, and with the map laid over."""
-        media, total_s = self._media, self._media.duration_s
-        is_copied = write_mp4s(
-            media.path,
-            media.choice,
-            stems,
-            [self._outputs.file(f"{name}.mp4") for name in self._stem_names()],
-            LIMIT_S,
-            has_sound=media.sound is not None,
-            report=lambda done_s: self._report("encode", done_s, total_s),
-        )
-        if not is_copied:
-            self._notes.append("picture encoded anew, because mp4 does not hold its codec")
-        if media.num_channels > MAX_AAC_CHANNELS:
-            self._notes.append(f"{media.num_channels} channels are mixed down in the mp4s, not in the other files")
-        if media.rate_hz not in AAC_RATES_HZ:
-            self._notes.append(f"{media.rate_hz} Hz become {AAC_RATES_HZ[-1]} Hz in the mp4s, not in the other files")
-        if self._options.write_attention:
-            self._write_attention(stems[0])
-
-    def _write_attention(self, sound: Track) -> None:
-        """Write the video with where the model looked laid over, and the on-screen sound."""
-        media = self._media
-        size = media.decoding.picture_size
-        assert size is not None, "a decoded picture has a size"
-        maps = self._record.maps(choosing.picture_in_frame(self._spec, media.decoding.picture_shape))
-        if maps is None:
-            self._notes.append("no attention: there is no sound to look for")
-            return
-        write_overlay(
-            media.path,
-            media.choice,
-            size,
-            maps,
-            sound,
-            self._outputs.work_file("maps"),
-            self._outputs.file(OVERLAY),
-            LIMIT_S,
-            report=lambda done_s: self._report("attention", done_s, media.duration_s),
-        )
 
     def _write_record(self, share: float | None) -> None:
         choice, region, path = self._options.choice, self._options.choice.region, self._outputs.file(RECORD)
