@@ -41,6 +41,7 @@ class RayContext:
         context = ray.train.get_context()
         self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
         self.device = ray.train.torch.get_device()
+        self.is_alone = self.world_size == 1
         self._progress = progress
 
     def share_gradients(self, model: nn.Module) -> None:
@@ -59,7 +60,7 @@ class RayContext:
 
     def gather(self, rows: Tensor) -> Tensor:
         """The rows of all workers in order of rank; gradients flow back to each, summed over the workers."""
-        return rows if self.world_size == 1 else gather_rows(rows)
+        return rows if self.is_alone else gather_rows(rows)
 
     def mean(self, values: dict[str, float], weight: float = 1.0) -> dict[str, float]:
         """Each value's mean over the workers, weighted by how much each of them has seen; all wait for each other."""

@@ -218,5 +218,18 @@ def test_prefetching_on_many_threads_keeps_the_order_and_makes_no_more_ahead_tha
     assert max(begun) <= 10 + 3
 
 
-def test_the_generator_of_a_step_is_numpys_of_seed_and_position() -> None:
-    assert step_rng(3, 1, 4).integers(2**63) == np.random.default_rng([3, 1, 4]).integers(2**63)
+def test_positions_of_other_lengths_and_numbers_of_more_words_have_streams_of_their_own() -> None:
+    big = 2**32
+    positions = [
+        (7,), (7, 0), (7, 0, 0), (7, 0, 0, 0), (7, 0, 0, 0, 0), (7, 1), (7, 1, 0), (7, 1, 0, 0), (0,), (0, 0),
+        (0, 0, 0), (big + 7,), (7, 1, 1), (big + 7, 1), (7, 1, 1, 0), (big + 7, 0, 0), (7, big), (7, 0, 1),
+        (0, big), (7, 0, big),
+    ]  # fmt: skip
+    drawn = {step_rng(*position).bytes(16) for position in positions}
+    assert len(drawn) == len(positions)
+    assert step_rng(7, 0).bytes(16) == step_rng(np.int64(7), np.int64(0)).bytes(16)
+
+
+@pytest.mark.parametrize(("stream", "step"), [(0, 0), (1, 0), (0, 5), (3, 2**32 - 1)])
+def test_training_and_validation_keep_the_streams_that_runs_began_with(stream: int, step: int) -> None:
+    assert step_rng(3, stream, step).bytes(16) == np.random.default_rng([3, stream, step]).bytes(16)

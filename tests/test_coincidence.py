@@ -14,6 +14,7 @@ from pipeline.learners.matching import MatchingConfig
 from pipeline.metrics.detection import matched_mismatched_auc
 from pipeline.models.towers import CoincidenceConfig
 from pipeline.training.batching import step_rng
+from pipeline.training.loop import validate
 from pipeline.training.protocols import LocalContext, TrainingConfig
 from tests.helpers.clips import load_split
 
@@ -181,3 +182,24 @@ def test_scores_are_probabilities_and_embeddings_unit_vectors(world: World) -> N
     for embeddings in (audio, visual):
         assert embeddings.shape == (5, 16)
         np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
+
+
+class Alike(LocalContext):
+    """One of eight workers that all have the same rows, as they do where there are fewer videos than workers."""
+
+    rank, world_size = 7, 8
+
+    def gather(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows if self.is_alone else rows.repeat(self.world_size, *[1] * (rows.ndim - 1))
+
+
+def test_validation_on_fewer_videos_than_workers_has_the_figure_of_one_process(world: World) -> None:
+    held_out = load_split(world.workspace, "validate", SplittingConfig())
+    assert held_out.num_videos < Alike.world_size
+    learner, eight = CoincidenceLearner(COINCIDENCE), Alike()
+    model = learner.model()
+    learner.begin(LocalContext())
+    expected = validate(learner, model, held_out, 0, LocalContext())
+    learner.begin(eight)
+    assert validate(learner, model, held_out, 0, eight) == expected
+    assert not eight.is_alone

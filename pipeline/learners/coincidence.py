@@ -104,6 +104,7 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
     """Frames and sound of a clip, pulled together; those of different videos, pushed apart."""
 
     name = "coincidence"
+    needs_whole_batch = True
     config_class = CoincidenceLearnerConfig
     presets: ClassVar = {
         "tiny": TINY,

@@ -128,6 +128,7 @@ class SeparationLearner(Learner[SeparationModel]):
     def __init__(self, config: SeparationLearnerConfig) -> None:
         self.config = config
         self.training = config.audio_training if config.phase == "audio" else config.training
+        self.needs_whole_batch = config.phase == "joint" and config.contrast_weight > 0
         self._context: Context = LocalContext()
         self._drawers: dict[int, MixtureDrawer] = {}
 

@@ -113,8 +113,15 @@ class ClipSet:
 
 
 def step_rng(seed: int, *position: int) -> np.random.Generator:
-    """The generator of one step: a function of the seed and the position alone."""
-    return np.random.default_rng([seed, *position])
+    """The generator of one step: a function of the seed and the position alone; other positions, other streams.
+
+    numpy splits numbers into words of 32 bits and fills up with zeros, so of its own accord [s], [s, 0] and [s, 0, 0]
+    are one stream, and so are [2^32 + s] and [s, 1]. The words of each number, as further entropy, keep them apart.
+    Training's (seed, stream, step) goes without, because runs began with those streams before.
+    """
+    numbers = [int(number) for number in (seed, *position)]
+    words = [max(1, -(-number.bit_length() // 32)) for number in numbers]
+    return np.random.default_rng(np.random.SeedSequence(numbers, spawn_key=() if words == [1, 1, 1] else words))
 
 
 def prefetch(make: Callable[[S], T], items: Iterable[S], num_threads: int = 1, depth: int = 2) -> Iterator[T]:

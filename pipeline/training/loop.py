@@ -10,10 +10,11 @@ weights are equal only where the GPU's kernels are deterministic; cuDNN is set t
 
 import math
 import time
+from collections.abc import Iterator
 from typing import Generic
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.storage.workspace import Workspace
@@ -41,13 +42,19 @@ def train(
         folder: the model's folder in the workspace, such as models/coincidence.
         seed: of the first weights and of every batch.
     Raises:
-        ConfigError: too few videos to train on, more workers than examples in a step, or a checkpoint of other clips.
+        ConfigError: too few videos to train on, more workers than examples in a step, a checkpoint of other clips, or
+            gradients to accumulate of a loss that needs the whole batch.
         DataError: a damaged checkpoint, or a loss, gradient or weight that is not a number: it is never kept.
     """
     if train_set.num_videos < 2:
         raise ConfigError(
             f"train {learner.name}: {train_set.num_videos} training videos, expected 2 or more. Add videos, or lower "
             "splitting.test_fraction and what the filter refuses."
+        )
+    if learner.training.accumulate > 1 and learner.needs_whole_batch:
+        raise ConfigError(
+            f"train {learner.name}: training.accumulate = {learner.training.accumulate}, expected 1, because its loss "
+            "compares all examples of a batch with each other. Lower training.batch_size, or train on more workers."
         )
     num_examples = min(learner.training.batch_size, train_set.num_videos)
     if context.world_size > num_examples:
@@ -113,12 +120,8 @@ class _Run(Generic[Model]):
         for group in self.optimiser.param_groups:
             group["lr"] = config.rate(step)
         self.model.train()
-        with half_precision(config.precision, self.context.device):
-            parts = self.learner.loss(self.model, _to(batch, self.context.device))
-        # where shares differ, the mean over workers must be the mean over examples
-        weight = self.num_rows * self.context.world_size / self.num_examples
         self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(weight * parts["loss"]).backward()
+        figures = self._backward(batch)
         self.context.share_gradients(self.model)
         self.scaler.unscale_(self.optimiser)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)
@@ -126,11 +129,25 @@ class _Run(Generic[Model]):
         self.scaler.update()
         if isinstance(self.learner, HasMemoryBank):
             self.learner.after_step()
-        figures = parts | {"gradient_norm": norm}
+        figures["gradient_norm"] = norm
         if self.scaler.is_enabled():
             is_skipped = ~norm.isfinite()
             figures |= {"gradient_norm": norm.masked_fill(is_skipped, 0.0), "skipped_fraction": is_skipped}
         self.state.add(figures)
+
+    def _backward(self, batch: Batch) -> dict[str, Tensor]:
+        """Add up the gradients of the rows, `accumulate` parts one after the other; return the figures' means."""
+        figures: dict[str, Tensor] = {}
+        for part in _parts(batch, self.config.accumulate):
+            num_rows = len(next(iter(part.values())))
+            with half_precision(self.config.precision, self.context.device):
+                values = self.learner.loss(self.model, _to(part, self.context.device))
+            # where shares differ, the mean over workers and parts must be the mean over examples
+            weight = num_rows * self.context.world_size / self.num_examples
+            self.scaler.scale(weight * values["loss"]).backward()
+            for name, value in values.items():
+                figures[name] = figures.get(name, 0.0) + value.detach() * (num_rows / self.num_rows)
+        return figures
 
     def keep(self) -> None:
         """Where it is time: report, validate, write a checkpoint. Only of steps whose figures are numbers."""
@@ -223,14 +240,27 @@ def validate(learner: Learner[Model], model: Model, clips: ClipSet, seed: int, c
     rows = slice(context.rank, None, context.world_size) if is_shared else slice(None)
     sums: dict[str, float] = {}
     count = learner.training.num_validation_batches
-    for index in range(count):
-        rng = step_rng(seed, VALIDATE_STREAM, index)
-        batch = learner.batch(clips, rng, num_examples, rows, augment=False)
-        with half_precision(learner.training.precision, context.device):
-            parts = learner.loss(model, _to(batch, context.device))
-        for name, value in parts.items():
-            sums[name] = sums.get(name, 0.0) + float(value) / count
+    was_alone, context.is_alone = context.is_alone, context.is_alone or not is_shared
+    try:
+        for index in range(count):
+            rng = step_rng(seed, VALIDATE_STREAM, index)
+            batch = learner.batch(clips, rng, num_examples, rows, augment=False)
+            with half_precision(learner.training.precision, context.device):
+                parts = learner.loss(model, _to(batch, context.device))
+            for name, value in parts.items():
+                sums[name] = sums.get(name, 0.0) + float(value) / count
+    finally:
+        context.is_alone = was_alone
     return context.mean(sums, len(range(num_examples)[rows]))
+
+
+def _parts(batch: Batch, count: int) -> Iterator[Batch]:
+    """The batch in `count` parts of its rows, or as many as it has rows; what is not by rows is whole in each."""
+    num_rows = len(next(iter(batch.values())))
+    count = min(count, num_rows)
+    for part in range(count):
+        rows = slice(num_rows * part // count, num_rows * (part + 1) // count)
+        yield {name: value[rows] if len(value) == num_rows else value for name, value in batch.items()}
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:

@@ -32,6 +32,9 @@ class TrainingConfig:
     """Optimiser steps. The learning rate falls to zero at the last one, so more steps also mean a slower fall."""
     batch_size: Count
     """Examples per step, over all workers together."""
+    accumulate: Count = 1
+    """Parts of a worker's examples that go through the network one after the other, their gradients summed: the memory
+    of one part, and the step of the whole batch but for batch norm, which sees a part at a time. 1 is fastest."""
     learning_rate: Positive = 1e-4
     """Adam's peak rate."""
     warmup_steps: NonNegativeInt = 100
@@ -49,6 +52,12 @@ class TrainingConfig:
     has it, fp16 that of an older one, with its gradients scaled."""
     num_validation_batches: Count = 8
     """Batches per validation, the same ones each time."""
+
+    def __post_init__(self) -> None:
+        if self.accumulate > self.batch_size:
+            raise ValueError(
+                f"accumulate = {self.accumulate}: expected at most batch_size, {self.batch_size}, one example a part."
+            )
 
     def rate(self, step: int) -> float:
         """Learning rate of a step: linear warm-up, then half a cosine down to zero."""
@@ -75,6 +84,8 @@ class Learner(Protocol[Model]):
     """Field of `ClipSpecs`: the lengths, rates and sizes of the clips that it reads."""
     reads: ClassVar[Literal["clips", "selection"]] = "clips"
     """All kept clips of a split; or those that a selection keeps, and labelled ones."""
+    needs_whole_batch: bool = False
+    """Its loss compares the examples of a batch with each other, so gradients of parts do not add up to the batch's."""
     training: TrainingConfig
 
     def builds_on(self) -> dict[str, str]:
@@ -132,6 +143,8 @@ class Context(Protocol):
     rank: int
     world_size: int
     device: torch.device
+    is_alone: bool
+    """Every worker has the whole batch at the moment, so rows of the others would be the same ones again."""
 
     def share_gradients(self, model: nn.Module) -> None:
         """Replace the gradient of every parameter that learns by its mean over the workers."""
@@ -142,6 +155,8 @@ class Context(Protocol):
         Where every worker then computes the same mean over all rows, the mean of the weights' gradients over the
         workers is that of one process with the whole batch. Batch norm in training is the exception: it shows rows
         only those of their own worker (see `cluster/gathering.py`), so give each worker dozens.
+
+        While `is_alone`, it is this worker's rows as they are.
         """
 
     def mean(self, values: dict[str, float], weight: float = 1.0) -> dict[str, float]:
@@ -157,7 +172,7 @@ class Context(Protocol):
 class LocalContext:
     """One process, no Ray: for training with 0 workers, tests, notebooks and machines without a cluster."""
 
-    rank, world_size = 0, 1
+    rank, world_size, is_alone = 0, 1, False
 
     def __init__(self, on_report: Callable[[int, dict[str, float]], None] | None = None) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -28,7 +28,7 @@ class Interrupted(Exception):
 class LineLearner:
     """Predicts where a clip starts from how loud its eighths are: one linear layer with dropout."""
 
-    name = "line"
+    name, needs_whole_batch = "line", False
 
     def __init__(
         self, training: TrainingConfig = CONFIG, dropout: float = 0.3, fail_at: int | None = None, sign: float = 1.0
