@@ -1,11 +1,11 @@
 """Train a learner under Ray Train: clips, or a selection -> models/<name>/."""
 
-import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
+from jobs.console.held_out import warn_of_chance, warn_of_few
 from jobs.console.options import Selection, Session, named, one_of, with_session
 from jobs.console.progress import progress_bar
 from pipeline.errors import ConfigError, DataError, UnreadError
@@ -71,36 +71,20 @@ def train_model(
             return
         if of_all:
             print(f"{stage}: begun{of_all}", flush=True)
-        _check_validation(session, stage, job["selection"], built.clip_spec, parts)
+        warn_of_few(session, stage, job["selection"], built.clip_spec, parts)
         job |= {"root": workspace.root, "folder": folder, "parts": parts}
         with progress_bar(stage, built.training.num_steps) as advance:
             _fit(session, job, name, workers, advance)
         steps = f"{built.training.num_steps} steps{of_all}"
-        session.done(stage, f"{steps}, {_format_record(learner, workspace.stage(folder))}", folder)
+        session.done(stage, f"{steps}, {_format_record(stage, learner, workspace.stage(folder))}", folder)
 
 
-def _check_validation(session: Session, stage: str, selection: str | None, spec: str, parts: list[str]) -> None:
-    """Warn if the best weights would be chosen on no video or one."""
-    from pipeline.training.clipsets import count_videos
-
-    splitting = session.config.splitting
-    count = count_videos(session.workspace, "validate", selection, splitting, parts, spec, enough=2)
-    if count < 2:
-        print(
-            f"{stage}: WARNING: the best weights are chosen on {count} videos, because no more are in the split "
-            f"validate{f' of selection {selection}' if selection else ''}. Expected a few dozen. Raise "
-            f"splitting.validate_fraction, {splitting.validate_fraction} now, before you train and filter, or "
-            "give the collection a column `split`.",
-            file=sys.stderr,
-            flush=True,
-        )
-
-
-def _format_record(learner: str, record: dict[str, Any]) -> str:
-    """Speed, best step and figures of a finished training."""
+def _format_record(stage: str, learner: str, record: dict[str, Any]) -> str:
+    """Speed, best step and figures of a finished training; warns where they are no better than chance."""
     from pipeline.evaluation.evaluating import VALIDATION
 
     headlines = LEARNERS[learner].evaluation().headlines
+    warn_of_chance(stage, headlines, record["figures"])
     shown = {headline.metric for headline in headlines if headline.eval_set == VALIDATION}
     figures = [f"{m} {value:.3g}" for m, value in record["figures"].items() if m.endswith("loss") or m in shown]
     return f"{record['clips_per_s']:.0f} clips/s; best at step {record['best_step']}: {', '.join(figures)}"

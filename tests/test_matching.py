@@ -11,10 +11,13 @@ from pipeline.errors import ConfigError
 from pipeline.learners.matching import (
     EmbeddedBatch,
     MatchingConfig,
+    auc_interval,
     calibrate,
     fit_logistic,
     train_matcher,
 )
+from pipeline.metrics.bootstrap import MIN_GROUPS, bootstrap_interval
+from pipeline.metrics.detection import matched_mismatched_auc
 from pipeline.models.towers import CoincidenceConfig, CoincidenceModel
 
 DIM = 8
@@ -200,3 +203,30 @@ def test_pairs_are_as_many_with_the_own_sound_as_with_anothers() -> None:
 def test_settings_out_of_range_are_refused(fields: dict) -> None:
     with pytest.raises(ConfigError, match=f"^{next(iter(fields))} = "):
         MatchingConfig(**fields)
+
+
+@pytest.mark.parametrize(("noise", "learnt"), [(0.5, True), (1e6, False)])
+def test_the_auc_has_an_interval_over_videos_which_includes_chance_where_nothing_was_learnt(
+    noise: float, learnt: bool
+) -> None:
+    network = model("cosine")
+    figures = calibrate(network, batches(2, noise, seed=3, size=30))
+    assert figures["num_videos"] == 60
+    low, high = figures["match_auc_low"], figures["match_auc_high"]
+    assert low < figures["match_auc"] < high
+    assert (low > 0.5) == learnt
+    again = calibrate(model("cosine"), batches(2, noise, seed=3, size=30) * 8)  # more moments of the same videos
+    assert high - low < 1.5 * (again["match_auc_high"] - again["match_auc_low"])
+    few = calibrate(model("cosine"), batches(1, noise, seed=3, size=MIN_GROUPS - 1))
+    assert "match_auc_low" not in few
+
+
+def test_the_interval_is_that_of_the_auc_of_the_pairs_of_drawn_videos() -> None:
+    rng = np.random.default_rng(0)
+    video = rng.integers(9, size=40)
+    matched, mismatched = (rng.normal(mean, 1, 40).round(1) for mean in (0.5, 0.0))  # some are equal
+
+    def auc(rows: np.ndarray) -> float:
+        return matched_mismatched_auc(matched[rows], mismatched[rows])
+
+    assert auc_interval(matched, mismatched, video) == pytest.approx(bootstrap_interval(auc, video))

@@ -21,6 +21,7 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from pipeline.config import Count, Positive, config_dataclass
+from pipeline.metrics.bootstrap import Interval, bootstrap_interval
 from pipeline.metrics.calibration import accuracy, brier_score, expected_calibration_error
 from pipeline.metrics.detection import matched_mismatched_auc
 from pipeline.metrics.retrieval import recall_at
@@ -65,9 +66,13 @@ class EmbeddedBatch:
 
         N is B less the rows for which that sound is of their own video.
         """
-        rows = torch.nonzero(self.video != self.video.roll(-shift)).flatten()
+        rows = self.rows_of_pairs(shift)
         others = (rows + shift) % len(self.video)
         return self.visual[rows].repeat(2, 1), self.audio[torch.cat([rows, others])]
+
+    def rows_of_pairs(self, shift: int) -> Tensor:
+        """[N] the rows whose pictures `pairs` takes."""
+        return torch.nonzero(self.video != self.video.roll(-shift)).flatten()
 
     def rows(self, chosen: Tensor) -> "EmbeddedBatch":
         """The moments that `chosen` [B] is True for, or numbers."""
@@ -108,6 +113,8 @@ class ScoredPairs(NamedTuple):
     """[N]"""
     label: np.ndarray
     """[N] 1 where they match, 0 where not."""
+    video: np.ndarray
+    """[N] number of the picture's video."""
     num_videos: int
     """Different videos they were made of."""
 
@@ -121,16 +128,17 @@ def calibrate(model: CoincidenceModel, batches: list[EmbeddedBatch]) -> dict[str
         batches: of two videos or more; of fewer than four, the figures are of a curve that has seen them.
     Returns:
         `match_accuracy`, `match_auc`, `match_calibration_error`, `match_brier` of the calibrated probability;
-        `cosine_auc` of the cosine alone; `<sound or picture>_recall_at_<1, 5, 10>` of the contrastive score, where
-        `sound` is the sound found for a picture, among `gallery` clips of different videos; no recall among so few that
-        it could not fail.
+        `cosine_auc` of the cosine alone; `num_videos` and, from MIN_GROUPS of them on, `match_auc_low` and
+        `match_auc_high`, the interval of the AUC over other videos (`metrics.bootstrap`);
+        `<sound or picture>_recall_at_<1, 5, 10>` of the contrastive score, where `sound` is the sound found for a
+        picture, among `gallery` clips of different videos; no recall among so few that it could not fail.
     """
     parts = [(batch.visual, batch.audio, batch.video) for batch in batches]
     moments = EmbeddedBatch(*(torch.cat(rows) for rows in zip(*parts, strict=True)))
     halves = [_score_pairs(model, half) for half in _halves(moments)]
     curves = [fit_logistic(half.logit, half.label, half.num_videos) for half in reversed(halves)]  # one alone: its own
     probability = np.concatenate([_curve(*curve, half.logit) for curve, half in zip(curves, halves, strict=True)])
-    logit, cosine, label = (np.concatenate([half[column] for half in halves]) for column in range(3))
+    logit, cosine, label, video = (np.concatenate([half[column] for half in halves]) for column in range(4))
     num_videos = sum(half.num_videos for half in halves)
     if model.matcher is not None:
         scale, bias = fit_logistic(logit, label, num_videos)
@@ -141,11 +149,15 @@ def calibrate(model: CoincidenceModel, batches: list[EmbeddedBatch]) -> dict[str
     model.match_bias.fill_(bias)
     figures = {
         "match_accuracy": accuracy(probability, label),
-        "match_auc": matched_mismatched_auc(logit[label == 1], logit[label == 0]),  # the curve keeps their order
+        "match_auc": _auc(logit, label),  # the curve keeps their order
         "match_calibration_error": expected_calibration_error(probability, label),
         "match_brier": brier_score(probability, label),
-        "cosine_auc": matched_mismatched_auc(cosine[label == 1], cosine[label == 0]),
+        "cosine_auc": _auc(cosine, label),
+        "num_videos": float(num_videos),
     }
+    interval = auc_interval(logit[label == 1], logit[label == 0], video[label == 1])
+    if interval.low is not None and interval.high is not None:
+        figures |= {"match_auc_low": interval.low, "match_auc_high": interval.high}
     return figures | _retrieval(model, moments)
 
 
@@ -171,6 +183,24 @@ def fit_logistic(logits: np.ndarray, labels: np.ndarray, num_videos: int) -> tup
     return float(slope / spread), float(height - slope * centre / spread)
 
 
+def auc_interval(matched: np.ndarray, mismatched: np.ndarray, video: np.ndarray) -> Interval:
+    """Interval of the AUC over videos, for scores [N] of N pictures with their own sound and [N] with another.
+
+    Args:
+        video: [N] number of the picture's video.
+    """
+    order = np.argsort(video, kind="stable")
+    _, first, counts = np.unique(video[order], return_index=True, return_counts=True)
+    wins = (np.sign(matched[order, None] - mismatched[None, order]) + 1) / 2
+    by_video = np.add.reduceat(np.add.reduceat(wins, first, axis=0), first, axis=1)  # [V, V], summed once for all
+
+    def auc(videos: np.ndarray) -> float:
+        drawn = np.bincount(videos, minlength=len(first))
+        return float(drawn @ by_video @ drawn) / float(drawn @ counts) ** 2
+
+    return bootstrap_interval(auc, np.arange(len(first)))
+
+
 def _halves(moments: EmbeddedBatch) -> list[EmbeddedBatch]:
     """The moments of every other video and those of the rest; all in one where a half would have a single video."""
     videos, number = moments.video.unique(return_inverse=True)
@@ -181,9 +211,10 @@ def _halves(moments: EmbeddedBatch) -> list[EmbeddedBatch]:
 
 def _score_pairs(model: CoincidenceModel, moments: EmbeddedBatch) -> ScoredPairs:
     visual, audio = moments.pairs(1)
-    columns = (model.score_logit(visual, audio), (visual * audio).sum(dim=1), _labels(len(visual)))
-    logit, cosine, label = (column.double().cpu().numpy() for column in columns)
-    return ScoredPairs(logit, cosine, label, num_videos=len(moments.video.unique()))
+    video = moments.video[moments.rows_of_pairs(1)].repeat(2)
+    columns = (model.score_logit(visual, audio), (visual * audio).sum(dim=1), _labels(len(visual)), video)
+    logit, cosine, label, number = (column.double().cpu().numpy() for column in columns)
+    return ScoredPairs(logit, cosine, label, number, num_videos=len(moments.video.unique()))
 
 
 def _retrieval(model: CoincidenceModel, moments: EmbeddedBatch) -> dict[str, float]:
@@ -207,6 +238,10 @@ def _galleries(videos: list[int], size: int) -> list[list[int]]:
             groups.append(group := {})
         group[video] = row
     return [list(group.values()) for group in groups if len(group) == size]
+
+
+def _auc(scores: np.ndarray, label: np.ndarray) -> float:
+    return matched_mismatched_auc(scores[label == 1], scores[label == 0])
 
 
 def _labels(size: int) -> Tensor:

@@ -1,0 +1,48 @@
+"""What a training is told about its held-out videos: that they are too few, or that nothing was learnt about them."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from jobs.console.options import Session
+
+if TYPE_CHECKING:
+    from pipeline.evaluation.evaluating import Headline
+
+MIN_VIDEOS = 2
+
+
+def warn_of_few(session: Session, stage: str, selection: str | None, spec: str, parts: list[str]) -> None:
+    """Warn if the best weights would be chosen on no video or one."""
+    from pipeline.training.clipsets import count_videos
+
+    splitting = session.config.splitting
+    count = count_videos(session.workspace, "validate", selection, splitting, parts, spec, enough=MIN_VIDEOS)
+    if count < MIN_VIDEOS:
+        _warn(
+            stage,
+            f"the best weights are chosen on {count} videos, because no more are in the split "
+            f"validate{f' of selection {selection}' if selection else ''}. Expected a few dozen. Raise "
+            f"splitting.validate_fraction, {splitting.validate_fraction} now, before you train and filter, or "
+            "give the collection a column `split`.",
+        )
+
+
+def warn_of_chance(stage: str, headlines: "tuple[Headline, ...]", figures: dict[str, Any]) -> None:
+    """Warn of each figure of training itself whose interval has its baseline, such as chance, in it or above it."""
+    from pipeline.evaluation.evaluating import VALIDATION
+
+    for _, metric, text, baseline, baseline_of in (row for row in headlines if row.eval_set == VALIDATION):
+        low, high = figures.get(f"{metric}_low"), figures.get(f"{metric}_high")
+        if low is None or high is None or callable(baseline) or low > baseline:
+            continue
+        _warn(
+            stage,
+            f"no better than {baseline_of} on the {figures['validate_num_videos']:.0f} held-out videos: {text}, is "
+            f"{figures[metric]:.2f}, between {low:.2f} and {high:.2f} with 95 % confidence, and {baseline_of} is "
+            f"{baseline:g}. What may help: more videos, more training steps, less augmentation where colour or pitch "
+            "tells things apart, or another preset. What is made from this model will be of no use.",
+        )
+
+
+def _warn(stage: str, message: str) -> None:
+    print(f"{stage}: WARNING: {message}", file=sys.stderr, flush=True)
