@@ -22,7 +22,7 @@ from torch import Tensor
 
 from pipeline.clips.samples import Clip, decode_sample, encode_flac
 from pipeline.clips.tars import TarWriter
-from pipeline.learners.augmentation import stack_frames, stack_waveforms
+from pipeline.learners.augmentation import STRONG, stack_frames, stack_waveforms
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER
@@ -58,7 +58,7 @@ def main() -> None:
 def ours(workspace: Workspace, rows: pa.Table, seed: int, augment: bool = False) -> Iterator[dict[str, Tensor]]:
     """Batches as the coincidence model trains on them, without a cache."""
     clips = ClipSet(workspace, CLIPS_FOLDER, rows, cache_bytes=0)
-    learner = CoincidenceLearner(CoincidenceLearnerConfig())
+    learner = CoincidenceLearner(CoincidenceLearnerConfig(augmentation=STRONG))
 
     def batch(step: int) -> dict[str, Tensor]:
         return learner.batch(clips, step_rng(seed, step), BATCH_SIZE, slice(None), augment=augment)

@@ -1,17 +1,32 @@
 """Augmentation: how far speed, gaps, shifts and colours may go, and that what belongs together is changed alike."""
 
+import dataclasses
+
 import numpy as np
+import pytest
 import torch
 
+from jobs.console.presets import preset
 from pipeline.learners.augmentation import (
-    MAX_GAP,
-    MAX_SPEED,
+    STRONG,
+    AugmentationConfig,
     add_gap,
     augment_frames,
     augment_waveform,
+    stack_frames,
 )
 
 RATE_HZ = 16000
+SPEED = AugmentationConfig(speed=STRONG.speed)
+
+
+def clips(seed: int = 0) -> np.ndarray:
+    """Frames of three clips, those of one all alike."""
+    return np.random.default_rng(seed).integers(256, size=(3, 1, 3, 16, 16), dtype=np.uint8).repeat(4, axis=1)
+
+
+def generators(count: int = 3) -> list[np.random.Generator]:
+    return [np.random.default_rng(seed) for seed in range(count)]
 
 
 def test_a_waveform_played_at_another_speed_moves_its_pitch_by_at_most_max_speed() -> None:
@@ -19,41 +34,84 @@ def test_a_waveform_played_at_another_speed_moves_its_pitch_by_at_most_max_speed
     tone = 0.3 * np.sin(2 * np.pi * 1000 * times_s)
     pitches = []
     for seed in range(40):
-        out = augment_waveform(tone, RATE_HZ // 2, RATE_HZ, np.random.default_rng(seed))
+        out = augment_waveform(tone, RATE_HZ // 2, RATE_HZ, SPEED, np.random.default_rng(seed))
         assert out.shape == (RATE_HZ,)
         pitches.append(int(np.abs(np.fft.rfft(out)).argmax()))
-    assert 1000 * np.exp(-MAX_SPEED) - 1 <= min(pitches) < 930
-    assert 1070 < max(pitches) <= 1000 * np.exp(MAX_SPEED) + 1
+    assert 1000 * np.exp(-SPEED.speed) - 1 <= min(pitches) < 930
+    assert 1070 < max(pitches) <= 1000 * np.exp(SPEED.speed) + 1
 
 
-def test_a_waveform_of_the_whole_clip_is_never_played_past_its_end() -> None:
-    ramp = np.arange(1000, dtype=np.float64)
-    for seed in range(20):
-        out = augment_waveform(ramp, 0, 1000, np.random.default_rng(seed))
-        steps = np.diff(out)
-        assert (steps > 0).all()
-        assert steps.max() <= 1 + 1e-3
+def test_a_whole_clip_is_played_faster_as_well_as_slower_and_is_silent_where_it_is_over() -> None:
+    ramp = np.arange(1.0, 1001.0)  # a sample's value is its place, and 0 is silence
+    speeds = []
+    for seed in range(40):
+        out = augment_waveform(ramp, 0, 1000, SPEED, np.random.default_rng(seed))
+        heard = np.flatnonzero(out)
+        assert len(heard) == heard[-1] - heard[0] + 1
+        steps = np.diff(out[heard])
+        assert np.ptp(steps) < 1e-3
+        speeds.append(steps.mean())
+        assert len(heard) == pytest.approx(min(1000, 999 / steps.mean()), abs=2)  # all of it, if it is faster
+        assert out[heard].min() >= 1
+    assert 1 / 1.17 < min(speeds) < 0.9
+    assert 1.1 < max(speeds) < 1.17
 
 
 def test_a_gap_silences_one_stretch_of_at_most_its_share_and_nothing_else() -> None:
     ones = np.ones(1000, dtype=np.float32)
     longest = 0
     for seed in range(200):
-        out = add_gap(ones, np.random.default_rng(seed))
+        out = add_gap(ones, 0.15, np.random.default_rng(seed))
         assert out.shape == ones.shape
         silent = np.flatnonzero(out == 0)
-        assert len(silent) <= round(MAX_GAP * 1000)
+        assert len(silent) <= 150
         assert len(silent) == 0 or silent[-1] - silent[0] + 1 == len(silent)
         longest = max(longest, len(silent))
-    assert longest > 0.8 * MAX_GAP * 1000
+    assert longest > 0.8 * 150
 
 
 def test_all_frames_of_a_clip_are_changed_alike_and_stay_in_range() -> None:
-    frames = np.random.default_rng(0).integers(256, size=(3, 1, 3, 16, 16), dtype=np.uint8).repeat(4, axis=1)
-    out = augment_frames(list(frames), [np.random.default_rng(seed) for seed in range(3)])
+    frames = clips()
+    out = augment_frames(list(frames), STRONG, generators())
     assert out.shape == frames.shape
     assert 0 <= out.min() <= out.max() <= 1
     for clip in out:
         assert all(torch.equal(clip[0], frame) for frame in clip)
-    alone = augment_frames(frames[1:2], [np.random.default_rng(1)])
+    alone = augment_frames(frames[1:2], STRONG, [np.random.default_rng(1)])
     assert torch.equal(alone[0], out[1])
+
+
+def test_without_a_setting_nothing_is_changed() -> None:
+    frames, sound = list(clips()), np.random.default_rng(0).standard_normal(900).astype(np.float32)
+    assert torch.equal(augment_frames(frames, AugmentationConfig(), generators()), stack_frames(frames))
+    out = augment_waveform(sound, 100, 500, AugmentationConfig(), np.random.default_rng(0))
+    assert np.array_equal(out, sound[100:600])
+
+
+def test_each_setting_changes_what_its_name_says() -> None:
+    frames = list(clips())
+    plain = stack_frames(frames)
+
+    def changed(**settings: object) -> torch.Tensor:
+        return augment_frames(frames, AugmentationConfig(**settings), generators())
+
+    assert torch.equal(changed(mirror_fraction=1.0), plain.flip(-1))
+    assert torch.equal(changed(swap_channels=True).sort(dim=2).values, plain.sort(dim=2).values)
+    assert not torch.equal(changed(swap_channels=True), plain)
+    shifted = changed(shift=0.25)
+    assert torch.equal(shifted.flatten(3).sort(dim=3).values, plain.flatten(3).sort(dim=3).values)
+    gain = changed(colour_gain=0.5)[plain > 0] / plain[plain > 0]
+    assert gain.min() >= 0.499
+    assert gain.max() <= 1.501
+
+
+@pytest.mark.parametrize("name", ["base", "contrastive"])
+@pytest.mark.parametrize("learner", ["coincidence", "separation"])
+def test_published_presets_vary_nothing(name: str, learner: str) -> None:
+    assert getattr(preset(name), learner).augmentation == AugmentationConfig()
+
+
+def test_tiny_varies_both_learners_alike_but_for_gaps() -> None:
+    config = preset("tiny")
+    assert config.coincidence.augmentation == STRONG
+    assert config.separation.augmentation == dataclasses.replace(STRONG, gap=0.0)

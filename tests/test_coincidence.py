@@ -9,6 +9,7 @@ from conftest import World
 
 from pipeline.clips.samples import Clip
 from pipeline.clips.splitting import SplittingConfig
+from pipeline.learners.augmentation import STRONG
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig, MemoryBankConfig
 from pipeline.learners.matching import MatchingConfig
 from pipeline.metrics.detection import matched_mismatched_auc
@@ -22,6 +23,7 @@ COINCIDENCE = CoincidenceLearnerConfig(
     model=CoincidenceConfig(backbone="small_cnn", frame_size=32, width=0.25, embedding_dim=16),
     training=TrainingConfig(num_steps=2, batch_size=3, validate_every=1, num_validation_batches=1),
     matching=MatchingConfig(num_batches=2, num_steps=5, num_held_out_batches=2),
+    augmentation=STRONG,
 )
 
 

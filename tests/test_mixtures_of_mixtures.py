@@ -8,6 +8,7 @@ import torch
 from conftest import World
 
 from pipeline.clips.splitting import SplittingConfig
+from pipeline.learners.augmentation import STRONG
 from pipeline.learners.mixtures_of_mixtures import MixtureDrawer, MixturesConfig, Recipe
 from pipeline.storage.layout import CLIPS_FOLDER
 from pipeline.training.batching import ClipSet, step_rng
@@ -45,7 +46,7 @@ LABELS: list[str | None] = [
 
 
 def drawer(clips: ClipSet, **changes: object) -> MixtureDrawer:
-    return MixtureDrawer(MixturesConfig(**changes), clips)
+    return MixtureDrawer(MixturesConfig(**changes), clips, STRONG)
 
 
 def draw(of: MixtureDrawer, count: int = 2000) -> list[Recipe]:

@@ -1,15 +1,37 @@
 """What learners share in turning decoded clips into tensors: stacking and augmentation."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
-MAX_SHIFT = 0.12  # of a frame's side
-COLOUR_GAIN = (0.6, 1.4)  # per channel, beside an exchange of channels: shapes stay, colours do not
-MAX_SPEED = 0.15  # natural log: 0.86 to 1.16 times as fast
-MAX_GAP = 0.15  # of the sound
+from pipeline.config import Share, config_dataclass
+
+
+@config_dataclass
+class AugmentationConfig:
+    """How training clips are varied, all frames of a clip alike. By default not at all: no paper of ours names any."""
+
+    swap_channels: bool = False
+    """Put red, green and blue in a random order: shapes stay, colours do not. Harmful where colour tells things
+    apart."""
+    colour_gain: Share = 0.0
+    """Each channel is multiplied by a factor between 1 less this and 1 plus this."""
+    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Farthest shift up, down, left and right, as a share of the frame's side; what leaves comes in opposite."""
+    mirror_fraction: Share = 0.0
+    """Share of clips whose frames are mirrored."""
+    speed: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Largest change of the sound's speed and pitch, as a natural logarithm: 0.15 is 0.86 to 1.16 times as fast."""
+    gap: Share = 0.0
+    """Longest stretch of sound that is silenced, as a share of it."""
+
+
+# of the presets for small collections, whose drawn things come in all colours
+STRONG = AugmentationConfig(swap_channels=True, colour_gain=0.4, shift=0.12, mirror_fraction=0.5, speed=0.15, gap=0.15)
 
 
 def stack_frames(frames: Sequence[np.ndarray]) -> Tensor:
@@ -22,34 +44,45 @@ def stack_waveforms(waveforms: list[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(waveforms))
 
 
-def augment_frames(frames: Sequence[np.ndarray], rngs: Sequence[np.random.Generator]) -> Tensor:
+def augment_frames(
+    frames: Sequence[np.ndarray], config: AugmentationConfig, rngs: Sequence[np.random.Generator]
+) -> Tensor:
     """`stack_frames`, shifted, mirrored and recoloured: all K of a clip alike, by the clip's own generator."""
     out = torch.empty(len(frames), *frames[0].shape)
-    height, width = frames[0].shape[-2:]
     for target, clip, rng in zip(out, frames, rngs, strict=True):
-        picture = torch.from_numpy(clip[:, rng.permutation(3)])
-        if rng.random() < 0.5:
+        order = rng.permutation(3)
+        picture = torch.from_numpy(clip[:, order] if config.swap_channels else clip)
+        if rng.random() < config.mirror_fraction:
             picture = picture.flip(-1)
-        dy = int(rng.integers(-round(MAX_SHIFT * height), round(MAX_SHIFT * height) + 1))
-        dx = int(rng.integers(-round(MAX_SHIFT * width), round(MAX_SHIFT * width) + 1))
-        gain = torch.from_numpy(rng.uniform(*COLOUR_GAIN, size=(3, 1, 1))).float()
+        farthest = [round(config.shift * length) for length in clip.shape[-2:]]
+        dy, dx = (int(rng.integers(-most, most + 1)) for most in farthest)
+        gain = torch.from_numpy(rng.uniform(1 - config.colour_gain, 1 + config.colour_gain, size=(3, 1, 1))).float()
         torch.mul(picture.roll((dy, dx), dims=(-2, -1)).float() / 255, gain, out=target).clamp_(0, 1)
     return out
 
 
-def augment_waveform(samples: np.ndarray, start: int, length: int, rng: np.random.Generator) -> np.ndarray:
-    """[length] of a clip's [T] samples from `start` on, or a little before, played up to MAX_SPEED faster or slower.
+def augment_waveform(
+    samples: np.ndarray, start: int, length: int, config: AugmentationConfig, rng: np.random.Generator
+) -> np.ndarray:
+    """[length] of a clip's [T] samples from `start` on, or a little before, faster or slower, and with a gap.
 
-    Speed moves pitch and rhythm together. Needs start + length <= T; the faster take is moved back into the clip.
+    Speed moves pitch and rhythm together. Needs start + length <= T. A faster take is moved back into the clip; if the
+    whole clip is shorter than that, there is silence before and after it.
     """
-    speed = min(float(np.exp(rng.uniform(-MAX_SPEED, MAX_SPEED))), len(samples) / length)
-    first = min(start, len(samples) - length * speed)
-    places = first + speed * np.arange(length)
-    return np.interp(places, np.arange(len(samples)), samples).astype(np.float32)
+    taken = samples[start : start + length]
+    if config.speed:
+        speed = float(np.exp(rng.uniform(-config.speed, config.speed)))
+        last = len(samples) - length * speed  # where it would have to start to end with the clip
+        first = min(start, last) if last >= 0 else rng.uniform(last, 0)
+        places = first + speed * np.arange(length)
+        whole = np.arange(len(samples))
+        taken = np.interp(places, whole, samples, left=0 if last < 0 else None, right=0 if last < 0 else None)
+        taken = taken.astype(np.float32)
+    return add_gap(taken, config.gap, rng) if config.gap else taken
 
 
-def add_gap(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The [T] samples with a stretch of at most MAX_GAP of them silenced."""
-    gap = int(rng.integers(0, round(MAX_GAP * len(samples)) + 1))
+def add_gap(samples: np.ndarray, longest: float, rng: np.random.Generator) -> np.ndarray:
+    """The [T] samples with a stretch of at most the share `longest` of them silenced."""
+    gap = int(rng.integers(0, round(longest * len(samples)) + 1))
     begin = int(rng.integers(0, len(samples) - gap + 1))
     return np.concatenate([samples[:begin], np.zeros(gap, samples.dtype), samples[begin + gap :]])

@@ -21,7 +21,14 @@ from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import Clip
 from pipeline.config import Share, config_dataclass
 from pipeline.errors import ConfigError
-from pipeline.learners.augmentation import add_gap, augment_frames, augment_waveform, stack_frames, stack_waveforms
+from pipeline.learners.augmentation import (
+    STRONG,
+    AugmentationConfig,
+    augment_frames,
+    augment_waveform,
+    stack_frames,
+    stack_waveforms,
+)
 from pipeline.learners.matching import EmbeddedBatch, MatchingConfig, calibrate, train_matcher
 from pipeline.learners.separated_sound import separate_some
 from pipeline.losses.contrastive import info_nce
@@ -62,6 +69,8 @@ class CoincidenceLearnerConfig:
     """Length and pace. A larger batch means more negatives, and a harder task."""
     crop: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of a clip seen in training, its frames and the sound of their time: less is faster and varies more."""
+    augmentation: AugmentationConfig = dataclasses.field(default_factory=AugmentationConfig)
+    """How training clips are varied. More overfits later and learns more slowly."""
     separated_fraction: Share = 0.0
     """Share of training sounds that are changed into what a separator might make of them (ours): towers that are to
     judge separated sources need it."""
@@ -83,6 +92,7 @@ class CoincidenceLearnerConfig:
 TINY = CoincidenceLearnerConfig(
     model=CoincidenceConfig(backbone="small_cnn", frame_size=64, width=0.25, embedding_dim=64),
     crop=0.4,
+    augmentation=STRONG,
     separated_fraction=0.5,
     matching=MatchingConfig(num_batches=48, num_steps=1000, num_held_out_batches=16),
     training=TrainingConfig(
@@ -151,7 +161,7 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
         With a memory, training also gets `negatives`, places in it from [0, 1): [num_negatives], or as many for each
         row [B, ...].
         """
-        numbers = clips.draw(rng, count)
+        config, numbers = self.config, clips.draw(rng, count)
         seeds = rng.integers(2**63, size=len(numbers))
         chosen = list(range(len(numbers)))[rows]
         loaded = clips.read_many(numbers[chosen])
@@ -162,20 +172,20 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
             rngs = [np.random.default_rng(seeds[i]) for i in chosen]
             spans = [self._span(len(clip.frames), rng) for clip, rng in zip(loaded, rngs, strict=True)]
             seen = [clip.frames[first : first + num] for clip, (first, num, _) in zip(loaded, spans, strict=True)]
-            frames = augment_frames(seen, rngs)
-            length = round(self.config.crop * len(sounds[0]))
+            frames = augment_frames(seen, config.augmentation, rngs)
+            length = round(config.crop * len(sounds[0]))
             starts = [round(place * (len(sounds[0]) - length)) for _, _, place in spans]
             sounds = [
-                add_gap(augment_waveform(sound, start, length, rng), rng)
+                augment_waveform(sound, start, length, config.augmentation, rng)
                 for sound, start, rng in zip(sounds, starts, rngs, strict=True)
             ]
             waveform = stack_waveforms(sounds)
             others = [np.delete(numbers, row) for row in chosen]
-            separate_some(waveform, clips, others, self.config.separated_fraction, self.config.model.rate_hz, rngs)
+            separate_some(waveform, clips, others, config.separated_fraction, config.model.rate_hz, rngs)
         video = torch.from_numpy(clips.video_index[numbers[chosen]].astype(np.int64))
         batch = {"frames": frames, "waveform": waveform, "video": video}
-        if self.config.objective == "nce" and augment:
-            memory = self.config.memory_bank
+        if config.objective == "nce" and augment:
+            memory = config.memory_bank
             if memory.draw == "shared":  # the same on every worker
                 negatives = rng.random(memory.num_negatives)
             else:

@@ -15,7 +15,13 @@ from torch import Tensor
 
 from pipeline.clips.samples import Clip
 from pipeline.config import Count, Share, config_dataclass
-from pipeline.learners.augmentation import augment_frames, augment_waveform, stack_frames, stack_waveforms
+from pipeline.learners.augmentation import (
+    AugmentationConfig,
+    augment_frames,
+    augment_waveform,
+    stack_frames,
+    stack_waveforms,
+)
 from pipeline.training.batching import ClipSet
 from pipeline.training.protocols import Batch
 
@@ -54,8 +60,8 @@ class Recipe:
 class MixtureDrawer:
     """Draws examples from a set of clips, a function of the generator and the set alone."""
 
-    def __init__(self, config: MixturesConfig, clips: ClipSet) -> None:
-        self.config, self.clips = config, clips
+    def __init__(self, config: MixturesConfig, clips: ClipSet, augmentation: AugmentationConfig) -> None:
+        self.config, self.clips, self.augmentation = config, clips, augmentation
         kept = np.flatnonzero(clips.rows.column("kept"))
         self.kept = kept if len(kept) else np.arange(len(clips))  # a small split of which only labelled clips are left
         label = clips.rows.column("label")
@@ -124,7 +130,7 @@ class MixtureDrawer:
         firsts = [recipe.first for recipe in recipes]
         for side in (firsts, seconds):
             seen = [loaded[number].frames[s : s + num_frames] for number, s in zip(side, starts, strict=True)]
-            pictures.append(augment_frames(seen, rngs) if augment else stack_frames(seen))
+            pictures.append(augment_frames(seen, self.augmentation, rngs) if augment else stack_frames(seen))
         frames, single = torch.stack(pictures, dim=1), mom_weight == 0
         frames[single, 1] = 0
         video = torch.from_numpy(self.clips.video_index[np.array([firsts, seconds]).T].astype(np.int64))
@@ -143,6 +149,8 @@ class MixtureDrawer:
                 continue
             samples = loaded[number].waveform
             first, length = round(start * len(samples)), round(share * len(samples))
-            whole = samples[first : first + length]
-            out.append(whole if rng is None else augment_waveform(samples, first, length, rng))
+            if rng is None:
+                out.append(samples[first : first + length])
+            else:
+                out.append(augment_waveform(samples, first, length, self.augmentation, rng))
         return stack_waveforms(out)

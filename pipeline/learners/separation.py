@@ -21,13 +21,14 @@ from torch import Tensor, nn
 from pipeline.clip_specs import ClipSpec
 from pipeline.config import config_dataclass
 from pipeline.errors import ConfigError
+from pipeline.learners.augmentation import STRONG, AugmentationConfig
 from pipeline.learners.coincidence import CoincidenceLearner
 from pipeline.learners.loading import rebuild
 from pipeline.learners.mixtures_of_mixtures import MixtureDrawer, MixturesConfig
 from pipeline.learners.verdict_calibration import CalibrationConfig, fit_verdicts, judge
-from pipeline.losses import onscreen_cross_entropy
 from pipeline.losses.contrastive import source_info_nce
 from pipeline.losses.mixit import all_to_first, assigned_loss, best_assignment
+from pipeline.losses.onscreen_cross_entropy import CROSS_ENTROPIES
 from pipeline.models.onscreen_classifier import UNCALIBRATED, Heard
 from pipeline.models.separator import SeparationConfig, SeparationModel
 from pipeline.models.tdcn import TDCNConfig
@@ -39,12 +40,6 @@ from pipeline.training.protocols import Batch, Context, Learner, LocalContext, T
 
 CALIBRATION_STREAM = 4  # of random numbers, beside those of the loop and of coincidence
 MIN_VIDEOS = 8  # held out, to calibrate on
-
-CROSS_ENTROPIES = {
-    "exact": onscreen_cross_entropy.exact_cross_entropy,
-    "multiple_instance": onscreen_cross_entropy.multiple_instance_cross_entropy,
-    "active_combinations": onscreen_cross_entropy.active_combinations_cross_entropy,
-}
 
 
 @config_dataclass
@@ -65,6 +60,8 @@ class SeparationLearnerConfig:
     """Length and pace of phase audio."""
     mixtures: MixturesConfig = dataclasses.field(default_factory=MixturesConfig)
     """What is mixed."""
+    augmentation: AugmentationConfig = dataclasses.field(default_factory=AugmentationConfig)
+    """How the clips that are mixed are varied, before they are."""
     cross_entropy: Literal["exact", "multiple_instance", "active_combinations"] = "active_combinations"
     """How the classifier learns from the assignment: exact keeps more on-screen sound, the others suppress more."""
     classification_weight: float = 1.0
@@ -107,6 +104,7 @@ TINY = SeparationLearnerConfig(
     judge_both=True,
     contrast_weight=1.0,
     mixtures=MixturesConfig(crop_frames=2),
+    augmentation=dataclasses.replace(STRONG, gap=0.0),  # a gap in a mixture would be one in its reference too
     training=TrainingConfig(
         num_steps=300, batch_size=12, learning_rate=2e-3, warmup_steps=20, validate_every=100, num_validation_batches=4
     ),
@@ -209,7 +207,7 @@ class SeparationLearner(Learner[SeparationModel]):
 
     def drawer(self, clips: ClipSet) -> MixtureDrawer:
         """Draws from these clips; made once for each set."""
-        return self._drawers.setdefault(id(clips), MixtureDrawer(self.config.mixtures, clips))
+        return self._drawers.setdefault(id(clips), MixtureDrawer(self.config.mixtures, clips, self.config.augmentation))
 
     def batch(self, clips: ClipSet, rng: np.random.Generator, count: int, rows: slice, augment: bool) -> Batch:
         """What `MixtureDrawer.batch` makes of the rows of `count` recipes."""

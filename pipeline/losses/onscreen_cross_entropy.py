@@ -86,3 +86,10 @@ def _prepare(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
             "one logit and one label for each separated source."
         )
     return logits.to(torch.promote_types(logits.dtype, torch.float32)), labels > 0.5
+
+
+CROSS_ENTROPIES = {
+    "exact": exact_cross_entropy,
+    "multiple_instance": multiple_instance_cross_entropy,
+    "active_combinations": active_combinations_cross_entropy,
+}
