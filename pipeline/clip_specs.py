@@ -8,6 +8,7 @@ from pydantic import NonNegativeFloat
 from pipeline.config import Count, Positive, config_dataclass
 
 BASE = "base"  # the clip spec whose clips' ids do not name it
+SOUNDS = "sounds"  # the clip spec without frames
 
 
 @config_dataclass
@@ -20,8 +21,9 @@ class ClipSpec:
     """From one clip's start to the next. Below clip_s, clips overlap and share their frames' bytes."""
     sample_rate_hz: Count = 16000
     """Rate of the mono sound. Half the rate is half the bytes, and nothing above a quarter of the old rate."""
-    frame_rate_hz: Positive = 1.0
-    """Frames per second. A clip holds clip_s * frame_rate_hz frames."""
+    frame_rate_hz: NonNegativeFloat = 1.0
+    """Frames per second. A clip holds clip_s * frame_rate_hz frames. 0: clips of sound alone, also from files without a
+    picture; a file shorter than a clip gives one that ends in silence."""
     frame_offset_s: NonNegativeFloat = 0.0
     """A frame is taken at tick k, the time k / frame_rate_hz + frame_offset_s; less than 1 / frame_rate_hz."""
     frame_height: Count = 128
@@ -35,14 +37,14 @@ class ClipSpec:
     are skipped (0.85 of the rest): 42 dB PSNR to the filtered 128x128 frame in the median real video, 32 at worst."""
 
     def __post_init__(self) -> None:
-        if self.frame_offset_s >= 1 / self.frame_rate_hz:
+        if self.frame_rate_hz and self.frame_offset_s >= 1 / self.frame_rate_hz:
             raise ValueError(
                 f"frame_offset_s = {self.frame_offset_s}: expected less than {1 / self.frame_rate_hz:g} s, "
                 f"the time from one frame to the next at {self.frame_rate_hz} Hz."
             )
         for name in ("clip_s", "hop_s"):
             frames = getattr(self, name) * self.frame_rate_hz
-            if frames < 1 or abs(frames - round(frames)) > 1e-6:
+            if self.frame_rate_hz and (frames < 1 or abs(frames - round(frames)) > 1e-6):
                 raise ValueError(
                     f"{name} = {getattr(self, name)} at {self.frame_rate_hz} Hz is {frames:g} frames: "
                     "expected a whole number, 1 or more, because overlapping clips share frames."
@@ -78,3 +80,5 @@ class ClipSpecs:
         default_factory=lambda: ClipSpec(clip_s=2.0, hop_s=2.0, frame_rate_hz=25.0, exact_frames=True)
     )
     """2 s every 2 s, with every frame of a 25 Hz video: of mouths."""
+    sounds: ClipSpec = dataclasses.field(default_factory=lambda: ClipSpec(hop_s=5.0, frame_rate_hz=0.0))
+    """5 s every 5 s, without frames: of separation trained on sound alone."""

@@ -59,7 +59,7 @@ Media = Annotated[
     str | None,
     typer.Option(help="Where relative addresses of a table lie. Default: beside it; a published list's: its bucket."),
 ]
-SPECS = ("base", "events", "segmentation", "speech")
+SPECS = ("base", "events", "segmentation", "speech", "sounds")
 Clips = Annotated[
     list[str] | None,
     typer.Option(

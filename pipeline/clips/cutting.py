@@ -6,6 +6,9 @@ of a video that fills no clip is left out. Where the collection prescribes spans
 every hop after it, as long as they end within the span. A span's first clip is always planned, even if the span is too
 short: so each line of a clip list becomes a row, possibly `too_short` or with its video's reason.
 
+A spec without frames cuts recordings, many of which are shorter than a clip: where the first clip of a file or of a
+span has MIN_SOUND_S or more of sound, silence fills the rest of it.
+
 Design note: each spec has its own buffers, its own end and its own outcome, and nothing that it sees depends on which
 other specs are cut from the same decoding. So its bytes are the same cut alone, later or together.
 """
@@ -37,6 +40,7 @@ from pipeline.media.streams import Frame
 from schemas.samples import ClipFacts
 from schemas.videos import CollectionRow
 
+MIN_SOUND_S = 0.5  # of a clip of 5 s, less would be nine tenths silence
 EncodedFrame = tuple[float, bytes, np.ndarray]  # its time, JPEG, and a small grey picture of it in 0 to 1
 
 
@@ -112,7 +116,8 @@ class SpecCutting:
         while self._next is not None and self._is_complete(self._next):
             yield self._clip(self._next)
         # at the same point however fast the decoder is: the rest need not be read
-        if self._next is None and min(self._sound_end_s(), self._frames.last_s) >= self.last_end_s:
+        picture_end_s = self._frames.last_s if self._spec.num_frames else math.inf
+        if self._next is None and min(self._sound_end_s(), picture_end_s) >= self.last_end_s:
             self.is_done, self._info = True, dataclasses.replace(info)  # without the decoder's last messages
 
     def finish(self, info: MediaInfo, error: ClipError | None) -> Iterator[CutClip]:
@@ -128,7 +133,7 @@ class SpecCutting:
                 self._reason, self._detail = error.reason, error.detail
         duration_s = self._duration_s()
         while self._next is not None and self._next.start_s <= duration_s:
-            if self._next.is_certain or self._ends_by(self._next, duration_s):
+            if self._next.is_certain or self._ends_by(self._next, duration_s) or self._may_be_filled(self._next):
                 yield self._clip(self._next)
             else:
                 self._next = next(self._plans, None)
@@ -165,6 +170,10 @@ class SpecCutting:
 
     def _ends_by(self, plan: PlannedClip, end_s: float) -> bool:
         return plan.start_s + self._spec.clip_s <= end_s + self._config.max_padding_s
+
+    def _may_be_filled(self, plan: PlannedClip) -> bool:
+        """Whether silence may follow the clip's sound: it is the first of a whole file or of a span, without frames."""
+        return not self._spec.num_frames and self._reason is None and (plan.is_certain or not self.outcomes.total())
 
     def _sound_end_s(self) -> float:
         return self._sound.end / self._spec.sample_rate_hz
@@ -211,6 +220,10 @@ class SpecCutting:
     def _describe(self, plan: PlannedClip, samples: np.ndarray, frames: list[EncodedFrame]) -> CutClip:
         """A clip's row, and its members if it is kept."""
         spec, video_id = self._spec, self._video["video_id"]
+        may_be_filled = self._may_be_filled(plan)
+        if may_be_filled and plan.span_end_s < math.inf:
+            samples = samples[: round((plan.span_end_s - plan.start_s) * spec.sample_rate_hz)]
+        is_filled = may_be_filled and len(samples) >= MIN_SOUND_S * spec.sample_rate_hz
         missing_s = (spec.num_samples - len(samples)) / spec.sample_rate_hz
         of_spec = "" if self._name == BASE else f"_{self._name}"
         row: dict[str, Any] = {
@@ -223,9 +236,9 @@ class SpecCutting:
             **picture_levels([small for _, _, small in frames]),
             "outcome": "kept",
         }
-        if not self._ends_by(plan, min(plan.span_end_s, self._duration_s())):
+        if not is_filled and not self._ends_by(plan, min(plan.span_end_s, self._duration_s())):
             row["outcome"] = self._reason or "too_short"
-        elif missing_s > self._config.max_padding_s + 1e-9:
+        elif not is_filled and missing_s > self._config.max_padding_s + 1e-9:
             row["outcome"] = "short_audio"
         elif len(frames) < spec.num_frames:
             row["outcome"] = "no_frame"
@@ -235,7 +248,7 @@ class SpecCutting:
         self.outcomes[row["outcome"]] += 1
         if row["outcome"] != "kept":
             return CutClip(self._name, row, None)
-        end_s = plan.start_s + spec.clip_s
+        end_s = plan.start_s + (len(samples) / spec.sample_rate_hz if is_filled else spec.clip_s)
         row["unique_s"] = round(end_s - max(plan.start_s, min(end_s, self._covered_s)), 6)
         self._covered_s = max(end_s, self._covered_s)
         facts: ClipFacts = {

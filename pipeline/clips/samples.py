@@ -12,6 +12,8 @@ import soundfile
 
 from pipeline.storage.workspace import damaged_tar
 
+NO_FRAMES = np.zeros((0, 0, 0, 3), np.uint8)
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:
@@ -21,7 +23,7 @@ class Clip:
     waveforms: dict[str, np.ndarray]
     """[T] float32 in [-1, 1) by member: `flac` of a clip, `first.flac` and `second.flac` of a mixture of mixtures."""
     frames: np.ndarray
-    """[K, 3, H, W] uint8 RGB."""
+    """[K, 3, H, W] uint8 RGB; [0, 3, 0, 0] of a clip without frames."""
     facts: dict[str, Any]
     """Its JSON: ids, start, frame times, and labels if it has any."""
 
@@ -49,7 +51,8 @@ def decode_sample(key: str, members: dict[str, bytes], uri: str) -> Clip:
     try:
         facts = json.loads(members["json"])
         frames = [(int(name.removesuffix(".jpg")), name) for name in members if name.endswith(".jpg")]
-        pixels = np.stack([_decode_jpeg(members[name]) for _, name in sorted(frames)]).transpose(0, 3, 1, 2)
+        pictures = [_decode_jpeg(members[name]) for _, name in sorted(frames)]
+        pixels = (np.stack(pictures) if pictures else NO_FRAMES).transpose(0, 3, 1, 2)
         waveforms = {
             name: soundfile.read(io.BytesIO(data), dtype="float32")[0]  # each 16-bit sample / 32768, exactly
             for name, data in members.items()

@@ -5,8 +5,9 @@ In: one part of the table `collection`. Out, for each clip spec: a tar, a row of
 last a row of `schemas.videos` per video: the part counts as finished for a spec when these exist. Overlapping clips
 share each frame's encoded bytes. A video whose decoding fails half way keeps the clips before that point.
 
-Design note: specs share a decoding if they are alike in which frames are decoded (`exact_frames`) and in the sound's
-sample rate. Others are decoded one after the other, because a spec's bytes may not depend on what is cut beside it.
+Design note: specs share a decoding if they are alike in which frames are decoded (`exact_frames`, or none at all) and
+in the sound's sample rate. Others are decoded one after the other, because a spec's bytes may not depend on what is cut
+beside it.
 """
 
 import collections
@@ -209,8 +210,10 @@ def share_decoding(specs: Mapping[str, ClipSpec]) -> Iterable[list[str]]:
     >>> specs = ClipSpecs()
     >>> list(share_decoding({"base": specs.base, "speech": specs.speech, "events": specs.events}))
     [['base', 'events'], ['speech']]
+    >>> list(share_decoding({"base": specs.base, "sounds": specs.sounds}))
+    [['base'], ['sounds']]
     """
     groups = collections.defaultdict(list)
     for name, spec in specs.items():
-        groups[spec.exact_frames, spec.sample_rate_hz].append(name)
+        groups[spec.exact_frames, spec.sample_rate_hz, spec.num_frames > 0].append(name)
     return groups.values()

@@ -27,7 +27,8 @@ PADDING = "v" * 700
 
 @dataclass(frozen=True, slots=True)
 class Pipes:
-    """File descriptors of the child, beside stdout for the sound and stderr; of frames and gaps one per clip spec."""
+    """File descriptors of the child, beside stdout for the sound and stderr; of frames and gaps one per clip spec that
+    has frames."""
 
     sound_times: int
     sound_lengths: int
@@ -44,13 +45,15 @@ def decode_command(
 ) -> list[str]:
     """The command that decodes a file once: 16-bit mono sound to stdout, RGB frames of each spec and times to pipes.
 
-    Unless every picture is decoded, those that no other refers to are left out.
+    Unless every picture is decoded, those that no other refers to are left out. Specs without frames, which share a
+    decoding with no other, have the sound alone.
     """
-    skip = {} if specs[0].exact_frames else {"skip_loop_filter": "all"}
-    skip |= {} if every_picture else {"skip_frame": "noref"}
-    filters = [_picture_filters(spec, times) for spec, times in zip(specs, pipes.frame_times, strict=True)]
+    pictured = [spec for spec in specs if spec.num_frames]
+    skip = {} if specs[0].exact_frames or not pictured else {"skip_loop_filter": "all"}
+    skip |= {} if every_picture or not pictured else {"skip_frame": "noref"}
+    filters = [_picture_filters(spec, times) for spec, times in zip(pictured, pipes.frame_times, strict=True)]
     if not every_picture:
-        found = [_gap_filters(spec, times) for spec, times in zip(specs, pipes.gaps, strict=True)]
+        found = [_gap_filters(spec, times) for spec, times in zip(pictured, pipes.gaps, strict=True)]
         filters = [f"split[all][shown];[all]{gaps};[shown]{each}" for gaps, each in zip(found, filters, strict=True)]
     source = ffmpeg.input("file:input", dts_delta_threshold=choice.max_jump_s, **LIMITS, **skip)
     pictures = [

@@ -61,7 +61,8 @@ class Decoding:
 
     Args:
         path: a local file.
-        specs: rates and sizes to decode to, by name; alike in `exact_frames` and `sample_rate_hz`.
+        specs: rates and sizes to decode to, by name; alike in `exact_frames` and `sample_rate_hz`, and in whether they
+            have frames.
         limit_s: wall-clock limit for the whole file; CPU time is limited to the same.
         max_duration_s: what lies later than this on the file's clock is left out, and decoding ends once both sound
             and picture have passed it: a small file whose time stamps jump far ahead would otherwise yield endless
@@ -82,9 +83,10 @@ class Decoding:
         end_s: float = math.inf,
         every_picture: bool = False,
     ) -> None:
-        if len({(spec.exact_frames, spec.sample_rate_hz) for spec in specs.values()}) != 1:
-            raise ValueError(f"{list(specs)}: expected specs alike in exact_frames and sample_rate_hz.")
+        if len({(spec.exact_frames, spec.sample_rate_hz, spec.num_frames > 0) for spec in specs.values()}) != 1:
+            raise ValueError(f"{list(specs)}: expected specs alike in exact_frames, sample_rate_hz and having frames.")
         self._path, self._specs, self._limit_s, self._max_duration_s = path, specs, limit_s, max_duration_s
+        self._pictured = {name: spec for name, spec in specs.items() if spec.num_frames}
         self._cpu_s = int(limit_s) + 1
         self._end_s = min(end_s, max_duration_s)
         self._every_picture = every_picture or next(iter(specs.values())).exact_frames
@@ -99,6 +101,7 @@ class Decoding:
         self.info = MediaInfo()
         self._log = DecoderLog(self.info, path.absolute(), self.choice)
         self.num_frames = 0
+        self._sound_s = 0.0
         self._last_s: dict[str, float] = {}  # of each spec, its last frame's time
 
     def __iter__(self) -> Generator[np.ndarray | Frame, None, None]:
@@ -110,7 +113,7 @@ class Decoding:
     def _decode(self) -> Generator[np.ndarray | Frame, None, bool]:
         """Run one child; return False if its list of streams shows that others, or another downmix, are wanted."""
         with contextlib.ExitStack() as stack:
-            ours, theirs = zip(*(_pipe(stack) for _ in range(2 + 3 * len(self._specs))), strict=True)
+            ours, theirs = zip(*(_pipe(stack) for _ in range(2 + 3 * len(self._pictured))), strict=True)
             pipes = self._pipes(theirs)
             specs = list(self._specs.values())
             command = decode_command(self._path.absolute(), specs, self.choice, pipes, self._every_picture)
@@ -158,8 +161,10 @@ class Decoding:
         if not self._has_chosen:
             self._has_chosen = True
             streams, is_broadcast = self._log.streams.values(), self._log.is_broadcast
-            if needs_choice(streams, is_broadcast):
-                chosen = choose_streams(self._path.absolute(), streams, is_broadcast, self._limit_s)
+            with_picture = bool(self._pictured)
+            if needs_choice(streams, is_broadcast, with_picture):
+                path = self._path.absolute()
+                chosen = choose_streams(path, streams, is_broadcast, self._limit_s, with_picture=with_picture)
                 self.choice = chosen or self.choice
         return self._log.choice != self.choice
 
@@ -168,7 +173,8 @@ class Decoding:
         self._has_chosen = True
         self._no_decoder |= self._log.no_decoder
         streams, path = self._log.streams.values(), self._path.absolute()
-        chosen = choose_streams(path, streams, self._log.is_broadcast, self._limit_s, self._no_decoder)
+        of_file = (self._log.is_broadcast, self._limit_s, self._no_decoder, bool(self._pictured))
+        chosen = choose_streams(path, streams, *of_file)
         self.choice = chosen or self.choice
 
     def _pipes(self, ends: Sequence[BinaryIO]) -> Pipes:
@@ -180,8 +186,8 @@ class Decoding:
         assert child.stdout is not None
         assert child.stderr is not None
         sound = PlacedSound(next(iter(self._specs.values())).sample_rate_hz, self._max_duration_s)
-        pictures = [TimedFrames(name, spec, self._max_duration_s) for name, spec in self._specs.items()]
-        gaps = {name: Gaps(self._end_s) for name in self._specs}
+        pictures = [TimedFrames(name, spec, self._max_duration_s) for name, spec in self._pictured.items()]
+        gaps = {name: Gaps(self._end_s) for name in self._pictured}
         for fd in pipes.gaps:
             os.set_blocking(fd, False)
         with selectors.DefaultSelector() as selector:
@@ -223,6 +229,7 @@ class Decoding:
                     break
             is_over = bool(selector.get_map())
         yield from sound.finish()
+        self._sound_s = sound.end_s
         end_s = max(self.info.duration_s or 0.0, sound.end_s)
         yield from self._counted(picture.finish(end_s) for picture in pictures)
         if not is_over and not self._every_picture:
@@ -270,7 +277,8 @@ class Decoding:
             )
         notes.insert(0, self.choice.note or "")
         self.info.detail = " | ".join(filter(None, notes)) or None
-        if self.num_frames and not code:
+        has_decoded = self.num_frames > 0 if self._pictured else self._sound_s > 0
+        if has_decoded and not code:
             return
         if code == SIGNALLED:
             raise ClipError("timeout", f"more than {self._cpu_s} s of CPU time.")
@@ -278,12 +286,13 @@ class Decoding:
             raise ClipError("killed", f"{self.info.detail}, not by Earshot: another try may succeed.")
         if not self._log.has_input:
             raise ClipError("unreadable", self.info.detail or "")
-        if self.info.video_codec is None:
+        if self._pictured and self.info.video_codec is None:
             raise ClipError("no_video", "no video stream: sound only, or a cover picture.")
         if self.info.audio_codec is None:
             raise ClipError("no_audio", "no audio stream.")
-        if not self.num_frames:
-            raise ClipError("unreadable", self.info.detail or "no frame could be decoded")
+        if not has_decoded:
+            what = "frame" if self._pictured else "sound"
+            raise ClipError("unreadable", self.info.detail or f"no {what} could be decoded")
 
 
 def _pipe(stack: contextlib.ExitStack) -> tuple[BinaryIO, BinaryIO]:

@@ -54,7 +54,9 @@ class FrameBuffer(Generic[T]):
         self.last_s = max(self.last_s, time_s)
 
     def is_complete(self, start_s: float) -> bool:
-        """Whether no later frame can change the clip that starts at `start_s`: its last tick has been reached."""
+        """Whether no later frame can change the clip that starts at `start_s`: its last tick, if any, is reached."""
+        if not self._spec.num_frames:
+            return True
         last_tick_s = self._ticks(start_s)[-1] / self._spec.frame_rate_hz + self._spec.frame_offset_s
         return self.last_s + TICK_SLACK_S >= last_tick_s
 
@@ -81,6 +83,8 @@ class FrameBuffer(Generic[T]):
 
     def drop_before(self, start_s: float) -> None:
         """Drop what no clip from `start_s` on needs. The last of the earlier frames stays: a tick may lack its own."""
+        if not self._spec.num_frames:
+            return
         first_tick = self._ticks(start_s)[0]
         earlier = [tick for tick in self._by_tick if tick < first_tick]
         for tick in sorted(earlier)[:-1]:

@@ -12,6 +12,8 @@ decoding, says how many each stream has and what time they span. The best pair c
 5. The container marks the picture, then the sound, as default.
 6. The sound spans most time, in whole seconds. Of equals, the first.
 
+Where no picture is wanted, the sound is chosen by 3 to 6 alone.
+
 A stream of which ffmpeg says that it has no decoder for it (an iPhone's spatial sound, `apac`) is left out, and the
 choice is made again among the others.
 """
@@ -96,9 +98,11 @@ class StreamChoice:
 FIRST = StreamChoice()
 
 
-def needs_choice(streams: Iterable[ListedStream], is_broadcast: bool) -> bool:
+def needs_choice(streams: Iterable[ListedStream], is_broadcast: bool, with_picture: bool = True) -> bool:
     """Whether FIRST may be wrong: several pictures or sounds, a sound whose channels have no places, a broadcast."""
     pictures, sounds = _by_kind(streams)
+    if not with_picture:
+        return len(sounds) > 1 or (bool(sounds) and downmix_of(sounds[0]) != DOWNMIX)
     if not pictures or not sounds:
         return False
     if is_broadcast:  # it may be joined of pieces
@@ -107,9 +111,14 @@ def needs_choice(streams: Iterable[ListedStream], is_broadcast: bool) -> bool:
 
 
 def choose_streams(
-    path: Path, streams: Iterable[ListedStream], is_broadcast: bool, limit_s: float, no_decoder: Collection[str] = ()
+    path: Path,
+    streams: Iterable[ListedStream],
+    is_broadcast: bool,
+    limit_s: float,
+    no_decoder: Collection[str] = (),
+    with_picture: bool = True,
 ) -> StreamChoice | None:
-    """The best pair of a file whose list of streams needs a choice; None where no pair is left.
+    """The best pair, or sound, of a file whose list of streams needs a choice; None where none is left.
 
     Args:
         path: the file.
@@ -117,11 +126,14 @@ def choose_streams(
         is_broadcast: whether it is an MPEG-TS, which may be joined of pieces.
         limit_s: limit of wall and CPU time for reading the packets.
         no_decoder: codecs whose streams are left out.
+        with_picture: False chooses a sound alone.
     Raises:
         ClipError: they were not read in time (timeout).
     """
     streams = list(streams)
     pictures, sounds = _by_kind(streams, no_decoder)
+    if not with_picture:
+        return _choose_sound(path, sounds, limit_s, no_decoder)
     if not pictures or not sounds:
         return None
     is_single = len(pictures) == len(sounds) == 1
@@ -137,6 +149,29 @@ def choose_streams(
     if no_decoder:
         note += f"; no decoder for {', '.join(sorted(no_decoder))}"
     return StreamChoice(str(picture.index), str(sound.index), downmix_of(sound), max_jump_s, note)
+
+
+def _choose_sound(
+    path: Path, sounds: Sequence[ListedStream], limit_s: float, no_decoder: Collection[str]
+) -> StreamChoice | None:
+    """The best of the sounds of a file whose picture is not wanted; None where there is none."""
+    if len(sounds) > 1:
+        _survey(path, sounds, limit_s)
+    min_span_s = MIN_SHARE * max((stream.span_s for stream in sounds), default=0.0)
+
+    def rank(sound: ListedStream) -> tuple[float, ...]:
+        lasts = sound.num_packets >= MIN_PACKETS and sound.span_s >= min_span_s
+        return lasts, not sound.is_special, sound.is_default, round(sound.span_s)
+
+    best = max(sounds, key=rank, default=None)
+    if best is None:
+        return None
+    if len(sounds) == 1 and not no_decoder:
+        return StreamChoice(downmix=downmix_of(best))
+    note = f"streams: sound {best} of {', '.join(map(str, sounds))}"
+    if no_decoder:
+        note += f"; no decoder for {', '.join(sorted(no_decoder))}"
+    return StreamChoice(sound=str(best.index), downmix=downmix_of(best), note=note)
 
 
 def _best_pair(pictures: Sequence[ListedStream], sounds: Sequence[ListedStream]) -> tuple[ListedStream, ListedStream]:
