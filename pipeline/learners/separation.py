@@ -18,17 +18,18 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
-from pipeline.clip_specs import ClipSpec
+from pipeline.clip_specs import SOUNDS, ClipSpec
 from pipeline.config import config_dataclass
 from pipeline.errors import ConfigError
 from pipeline.learners.augmentation import STRONG, AugmentationConfig
 from pipeline.learners.coincidence import CoincidenceLearner
 from pipeline.learners.loading import rebuild
 from pipeline.learners.mixtures_of_mixtures import MixtureDrawer, MixturesConfig
+from pipeline.learners.mixtures_of_sounds import SoundDrawer, SoundsConfig, with_known_sources
 from pipeline.learners.verdict_calibration import CalibrationConfig, fit_verdicts, judge
 from pipeline.losses.contrastive import source_info_nce
 from pipeline.losses.mixit import all_to_first, assigned_loss, best_assignment
-from pipeline.losses.onscreen_cross_entropy import CROSS_ENTROPIES
+from pipeline.losses.onscreen_cross_entropy import CROSS_ENTROPIES, source_weights
 from pipeline.models.onscreen_classifier import UNCALIBRATED, Heard
 from pipeline.models.separator import SeparationConfig, SeparationModel
 from pipeline.models.tdcn import TDCNConfig
@@ -40,6 +41,7 @@ from pipeline.training.protocols import Batch, Context, Learner, LocalContext, T
 
 CALIBRATION_STREAM = 4  # of random numbers, beside those of the loop and of coincidence
 MIN_VIDEOS = 8  # held out, to calibrate on
+PUBLISHED = TrainingConfig(num_steps=500_000, batch_size=256)
 
 
 @config_dataclass
@@ -50,18 +52,18 @@ class SeparationLearnerConfig:
     """joint: all of the model learns. audio: the separator alone, from sound, for the length of `audio_training`."""
     model: SeparationConfig = dataclasses.field(default_factory=SeparationConfig)
     """Separator and classifier."""
-    training: TrainingConfig = dataclasses.field(
-        default_factory=lambda: TrainingConfig(num_steps=500_000, batch_size=256)
-    )
+    training: TrainingConfig = dataclasses.field(default_factory=lambda: PUBLISHED)
     """Length and pace."""
-    audio_training: TrainingConfig = dataclasses.field(
-        default_factory=lambda: TrainingConfig(num_steps=500_000, batch_size=256)
-    )
-    """Length and pace of phase audio."""
+    audio_training: TrainingConfig = dataclasses.field(default_factory=lambda: PUBLISHED)
+    """Those of phase audio."""
     mixtures: MixturesConfig = dataclasses.field(default_factory=MixturesConfig)
-    """What is mixed."""
+    """What is mixed of the clips of a selection."""
     augmentation: AugmentationConfig = dataclasses.field(default_factory=AugmentationConfig)
     """How the clips that are mixed are varied, before they are."""
+    audio_from: Literal["selection", "sounds"] = "selection"
+    """What phase audio learns from: the clips of a selection, or all clips of the clip spec `sounds`."""
+    sounds: SoundsConfig = dataclasses.field(default_factory=SoundsConfig)
+    """What is mixed of the clips of `sounds`."""
     cross_entropy: Literal["exact", "multiple_instance", "active_combinations"] = "active_combinations"
     """How the classifier learns from the assignment: exact keeps more on-screen sound, the others suppress more."""
     classification_weight: float = 1.0
@@ -81,12 +83,6 @@ class SeparationLearnerConfig:
     start_from: str | None = None
     """Separation model with the same `model` settings whose weights it starts from, instead of those of the other two:
     to train further, on other videos or another way."""
-
-
-def source_weights(sources: Tensor) -> Tensor:
-    """[B, S] power of each of the sources [B, S, T] over their mean power, without gradient."""
-    power = sources.detach().square().sum(dim=-1) + 1e-8
-    return power / power.mean(dim=-1, keepdim=True)
 
 
 TINY = SeparationLearnerConfig(
@@ -121,14 +117,17 @@ class SeparationLearner(Learner[SeparationModel]):
     name = "separation"
     config_class = SeparationLearnerConfig
     presets: ClassVar = {"tiny": TINY, "small": TINY, "contrastive": SeparationLearnerConfig(model=CONTRASTIVE)}
-    reads = "selection"
+    reads: Literal["clips", "selection"] = "selection"
 
     def __init__(self, config: SeparationLearnerConfig) -> None:
         self.config = config
         self.training = config.audio_training if config.phase == "audio" else config.training
         self.needs_whole_batch = config.phase == "joint" and config.contrast_weight > 0
+        if config.phase == "audio" and config.audio_from == "sounds":
+            self.reads, self.clip_spec = "clips", SOUNDS
         self._context: Context = LocalContext()
         self._drawers: dict[int, MixtureDrawer] = {}
+        self._sound_drawers: dict[int, SoundDrawer] = {}
 
     def model(self) -> SeparationModel:
         """A fresh separator and classifier."""
@@ -210,7 +209,12 @@ class SeparationLearner(Learner[SeparationModel]):
         return self._drawers.setdefault(id(clips), MixtureDrawer(self.config.mixtures, clips, self.config.augmentation))
 
     def batch(self, clips: ClipSet, rng: np.random.Generator, count: int, rows: slice, augment: bool) -> Batch:
-        """What `MixtureDrawer.batch` makes of the rows of `count` recipes."""
+        """What `MixtureDrawer.batch`, or `SoundDrawer.batch`, makes of the rows of `count` recipes."""
+        if self.clip_spec == SOUNDS:
+            if id(clips) not in self._sound_drawers:
+                self._sound_drawers[id(clips)] = SoundDrawer(self.config.sounds, clips, self.config.model)
+            sounds = self._sound_drawers[id(clips)]
+            return sounds.batch(sounds.draw(rng, count), rows, augment)
         drawer = self.drawer(clips)
         return drawer.batch(drawer.draw(rng, count), rows, augment, with_frames=self.config.phase == "joint")
 
@@ -221,10 +225,11 @@ class SeparationLearner(Learner[SeparationModel]):
         if self.config.phase == "joint":
             video = model.classifier.visual_tower(batch["frames"][:, 0])
         sources = model.separate(references.sum(dim=1), None if video is None else video.embeddings)
-        single = (mom_weight == 0)[:, None, None]
-        assignment = torch.where(single, all_to_first(sources), best_assignment(references, sources))
+        single, to_first = (mom_weight == 0)[:, None, None], all_to_first(sources, references.shape[1])
+        assignment = torch.where(single, to_first, best_assignment(references, sources))
         # a single mixture's loss is constant: mixture consistency makes its sources add up to it
-        separation = (assigned_loss(references, sources, assignment) * mom_weight).mean()
+        per_example = assigned_loss(references, sources, assignment) * mom_weight
+        separation = with_known_sources(per_example, sources, batch).mean()
         if video is None:
             return {"loss": separation, "separation_db": separation}
         videos = [video]

@@ -93,3 +93,10 @@ CROSS_ENTROPIES = {
     "multiple_instance": multiple_instance_cross_entropy,
     "active_combinations": active_combinations_cross_entropy,
 }
+"""By name, as configs have it."""
+
+
+def source_weights(sources: Tensor) -> Tensor:
+    """[B, S] power of each of the sources [B, S, T] over their mean power, without gradient."""
+    power = sources.detach().square().sum(dim=-1) + 1e-8
+    return power / power.mean(dim=-1, keepdim=True)

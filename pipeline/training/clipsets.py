@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.clip_specs import BASE
+from pipeline.clip_specs import BASE, SOUNDS
 from pipeline.clips.splitting import SplittingConfig, part_splits, shared_splits
 from pipeline.errors import ConfigError
 from pipeline.storage import files
@@ -19,8 +19,10 @@ from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
 from schemas.clips import CLIPS
 from schemas.selections import SELECTIONS, VIDEO_REASONS
+from schemas.videos import VIDEOS
 
 PLACE = ["clip_id", "video_id", "part", "tar_offset", "tar_bytes"]
+ORIGINS = ("mixture", "recording")  # columns of a collection of sounds
 # Parts read at once: most of the time goes to waiting for an object store, 2 500 parts one by one take minutes.
 NUM_READERS = 16
 
@@ -28,17 +30,39 @@ NUM_READERS = 16
 def load_splits(
     workspace: Workspace, splits: Sequence[str], splitting: SplittingConfig, parts: Sequence[str], spec: str = BASE
 ) -> list[ClipSet]:
-    """Every kept clip of a clip spec of each of the splits, of these parts of clips."""
+    """Every kept clip of a clip spec of each of the splits, of these parts of clips.
+
+    Those of `sounds` also have `start_s`, and `mixture` and `recording`, which the collection's columns of these names
+    give their video: the mixture that it is a known source of, and the recording that it is a take of.
+    """
     shared = shared_splits(workspace, splitting, parts)
 
     def read(part: str) -> pa.Table:
         by_video = part_splits(workspace, part, splitting, shared)
-        clips = workspace.read(f"clips/{spec}", part, CLIPS, [*PLACE, "outcome"])
-        of_clip = pa.array([by_video[video] for video in clips["video_id"].to_pylist()], pa.string())
-        kept = pc.equal(clips["outcome"], "kept")
-        return clips.select(PLACE).append_column("split", of_clip).filter(kept)
+        columns = [*PLACE, "start_s"] if spec == SOUNDS else PLACE
+        clips = workspace.read(f"clips/{spec}", part, CLIPS, [*columns, "outcome"])
+        videos = clips["video_id"].to_pylist()
+        found = clips.select(columns).append_column(
+            "split", pa.array([by_video[video] for video in videos], pa.string())
+        )
+        if spec == SOUNDS:
+            of_video = _origins(workspace, part)
+            for name in ORIGINS:
+                values = [of_video[video][name] for video in videos]
+                found = found.append_column(name, pa.array(values, pa.string()))
+        return found.filter(pc.equal(clips["outcome"], "kept"))
 
     return _load(workspace, f"clips/{spec}", splits, read, parts)
+
+
+def _origins(workspace: Workspace, part: str) -> dict[str, dict[str, str | None]]:
+    """ORIGINS of each sound of a part, by video_id; None where the collection has no column, or several values."""
+    rows = workspace.read(f"videos/{SOUNDS}", part, VIDEOS, ["video_id", "extra"]).to_pylist()
+    extra = {row["video_id"]: json.loads(row["extra"] or "{}") for row in rows}
+    return {
+        video: {name: str(of[name]) if isinstance(of.get(name), str | int) else None for name in ORIGINS}
+        for video, of in extra.items()
+    }
 
 
 def load_clips(workspace: Workspace, selection: str, split: str) -> ClipSet:

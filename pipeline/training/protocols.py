@@ -80,9 +80,9 @@ class Learner(Protocol[Model]):
     """Of the one argument of `__init__`."""
     presets: ClassVar[Mapping[str, Any]] = {}
     """Its config in each preset; the default one where there is none."""
-    clip_spec: ClassVar[str] = "base"
+    clip_spec: str = "base"
     """Field of `ClipSpecs`: the lengths, rates and sizes of the clips that it reads."""
-    reads: ClassVar[Literal["clips", "selection"]] = "clips"
+    reads: Literal["clips", "selection"] = "clips"
     """All kept clips of a split; or those that a selection keeps, and labelled ones."""
     needs_whole_batch: bool = False
     """Its loss compares the examples of a batch with each other, so gradients of parts do not add up to the batch's."""
