@@ -1,8 +1,9 @@
 """A collection -> one row per video, each with a stable id.
 
-A collection is a folder, an s3:// prefix, a table (`table_files.py`, `tables.py`) or a published clip list
-(`published_lists.py`). A video is its resolved address (`addresses.py`): rows of a table that spell one address in
-several ways, or have one `video_id`, are one video with several spans (`merging.py`).
+A collection is a folder, an s3:// prefix, a table (`table_files.py`, `tables.py`), a published clip list
+(`published_lists.py`) or a list of mixtures with known sources (`mixture_lists.py`). A video is its resolved address
+(`addresses.py`): rows of a table that spell one address in several ways, or have one `video_id`, are one video with
+several spans (`merging.py`).
 
 A video's id depends only on its address below the collection, so it stays when the collection moves. Files and folders
 whose names begin with a dot are left out: trash, snapshots and versions. A link to a folder, a link to nowhere or a
@@ -12,10 +13,11 @@ pipe is a video that will be `missing`.
 import itertools
 import posixpath
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pipeline.collection.addresses import Resolver
 from pipeline.collection.merging import Listed, group_list, group_table, video_id
+from pipeline.collection.mixture_lists import group_mixtures, is_mixture_list, read_mixtures
 from pipeline.collection.published_lists import MEDIA, SPLIT_OF, is_list, read_list
 from pipeline.collection.table_files import SUFFIXES, find_tables
 from pipeline.collection.tables import table_rows
@@ -104,7 +106,11 @@ def _from_table(collection: str, uris: list[str], media: str | None) -> Iterator
         )
     base = media or (MEDIA if is_published else posixpath.dirname(files.absolute(collection)))
     resolve = Resolver(files.absolute(base, follow_links=True))
-    if is_published:
+    videos: Iterable[Listed]
+    if is_mixture_list(uris[0]):
+        with files.local_copy(uris[0]) as path:
+            videos = list(group_mixtures(uris[0], read_mixtures(where, path), resolve))
+    elif is_published:
         with files.local_copy(uris[0]) as path:
             split = SPLIT_OF.get(posixpath.basename(uris[0]))
             videos = group_list(read_list(where, uris[0], path), split, where, resolve)

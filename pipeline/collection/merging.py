@@ -115,7 +115,7 @@ def group_list(
     for address, start_s, end_s in rows:
         video = videos.get(address)
         if video is None:
-            _check_address(address, where)
+            check_address(address, where)
             uri = resolve(address)
             video = videos[address] = by_uri.setdefault(uri, Listed(video_id(address), uri, [None, None, split]))
         video.add_span((start_s, end_s))
@@ -162,7 +162,7 @@ def group_table(collection: str, rows: Iterable[tuple[str, dict[str, Any]]], res
 
 
 def _resolved(address: str, resolve: Resolver, where: str) -> str:
-    _check_address(address, where)
+    check_address(address, where)
     return resolve(address)
 
 
@@ -199,7 +199,8 @@ def _other_row(other: str, where: str) -> str:
     return row if where.startswith(f"{file}, ") else other
 
 
-def _check_address(address: str, where: str) -> None:
+def check_address(address: str, where: str) -> None:
+    """Refuse an address of another scheme, without a key, or that leads out of its folder."""
     if "://" in address and not address.startswith(files.SCHEMES):
         raise ConfigError(f"{where}: {address}; expected a path, file:// or s3://.")
     if not files.names_file(address):

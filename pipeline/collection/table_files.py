@@ -9,6 +9,7 @@ import contextlib
 import posixpath
 import re
 
+from pipeline.collection.mixture_lists import SUFFIX as MIXTURE_LIST
 from pipeline.errors import ConfigError
 from pipeline.storage import files
 
@@ -26,7 +27,7 @@ def find_tables(collection: str) -> list[str]:
         ConfigError: a Delta, Iceberg or Hudi table, whose files are not all of the table, or a folder of CSV and
             Parquet files.
     """
-    if collection.endswith(SUFFIXES) and files.exists(collection):
+    if collection.endswith((*SUFFIXES, MIXTURE_LIST)) and files.exists(collection):
         return [collection]
     if not files.store_at(collection).has_folder(collection):
         return []
