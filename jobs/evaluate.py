@@ -19,7 +19,8 @@ def evaluate(
     """Measure the models on held-out clips.
 
     Reads models/<model>/ and what its learner is evaluated on: for separation mixtures/<mixtures>/ (SI-SNR, off-screen
-    suppression, AUC-ROC), for coincidence the scores of all clips (match AUC). Writes the tables summary, and the rows
+    suppression, AUC-ROC), or where it learnt from sounds alone sums of held-out sounds (SI-SNR improvement), for
+    coincidence the scores of all clips (match AUC). Writes the tables summary, and the rows
     that it is made of.
 
     Example: earshot evaluate --root my_workspace
@@ -39,7 +40,7 @@ def _evaluate(session: Session, model: str, mixtures: str) -> None:
     from pipeline.learners.loading import find_entry, learner_of
 
     workspace = session.workspace
-    kind = find_entry(learner_of(workspace, model)).evaluation()
+    kind = find_entry(learner_of(workspace, model)).evaluation_of(workspace.stage(f"models/{model}")["settings"])
     report = kind(workspace, model, mixtures).stage
     session = session.resume(report)
     evaluation = kind(workspace, model, mixtures, session.seed)

@@ -27,11 +27,12 @@ from schemas.reports import EXAMPLES, OPERATING_POINTS, SOURCES, SUMMARY, TRAINI
 from schemas.samples import SAMPLES, ClipFacts, ExampleFacts, SourceFacts
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
+from schemas.sound_examples import SOUND_EXAMPLES
 from schemas.usage import USAGE
 from schemas.videos import COLLECTION, SPAN, VIDEOS, Span
 
 TABLES = (COLLECTION, VIDEOS, CLIPS, USAGE, SCORES, LABELS, DUPLICATES, SELECTIONS, MATERIALIZED, MIXTURES)
-TABLES += (EXAMPLES, SOURCES, OPERATING_POINTS, SUMMARY, TRAINING)
+TABLES += (EXAMPLES, SOURCES, OPERATING_POINTS, SOUND_EXAMPLES, SUMMARY, TRAINING)
 EVERY_FIELD = [(table_name(schema), item) for schema in TABLES for item in schema]
 UNITS = {"_s": "s", "_hz": "Hz", "_db": "dB", "_bytes": "bytes"}
 PROMISED = {

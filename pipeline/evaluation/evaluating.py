@@ -63,6 +63,11 @@ class Evaluation:
         """Of this evaluation: one for each model and frozen sets."""
         self.source = self.source.format(model=model, mixtures=mixtures)
 
+    @staticmethod
+    def is_for(settings: Mapping[str, Any]) -> bool:
+        """Whether it measures models of these settings, among the evaluations of their learner."""
+        return True
+
     def missing(self) -> str:
         """The folder that is not complete yet, where a model cannot be evaluated before it is; else empty."""
         return ""

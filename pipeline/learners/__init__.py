@@ -4,6 +4,7 @@ An entry names classes by their path and imports them on first use: the command 
 """
 
 import pkgutil
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 
@@ -16,6 +17,8 @@ class Entry(NamedTuple):
     """module:Class of its `pipeline.training.protocols.Learner`."""
     evaluation_path: str
     """module:Class of its `pipeline.evaluation.evaluating.Evaluation`; the module imports neither torch nor sklearn."""
+    special_evaluation_paths: tuple[str, ...] = ()
+    """Of evaluations for some of its models alone, by `Evaluation.is_for`."""
 
     def learner(self) -> Any:
         """The learner's class."""
@@ -24,6 +27,14 @@ class Entry(NamedTuple):
     def evaluation(self) -> Any:
         """The class of its evaluation."""
         return pkgutil.resolve_name(self.evaluation_path)
+
+    def evaluations(self) -> list[Any]:
+        """The classes of all its evaluations, those for some of its models first."""
+        return [pkgutil.resolve_name(path) for path in (*self.special_evaluation_paths, self.evaluation_path)]
+
+    def evaluation_of(self, settings: Mapping[str, Any]) -> Any:
+        """The class of the evaluation of a model, by the settings in its record."""
+        return next(kind for kind in self.evaluations() if kind.is_for(settings))
 
 
 LEARNERS = {
@@ -36,5 +47,6 @@ LEARNERS = {
         "separates a mixture into sources, and finds those that are on screen",
         "pipeline.learners.separation:SeparationLearner",
         "pipeline.evaluation.onscreen_evaluation:OnScreenEvaluation",
+        ("pipeline.evaluation.sounds_evaluation:SoundsEvaluation",),
     ),
 }

@@ -48,7 +48,8 @@ def list_figures(summary: Sequence[Mapping[str, Any]], stages: Sequence[Mapping[
 
 def column_titles() -> dict[str, str]:
     """Title of each metric's column in the table of all figures, in order."""
-    return {metric: title for entry in LEARNERS.values() for metric, title in entry.evaluation().columns.items()}
+    kinds = [kind for entry in LEARNERS.values() for kind in reversed(entry.evaluations())]
+    return {metric: title for kind in kinds for metric, title in kind.columns.items()}
 
 
 def _of_stage(stage: Mapping[str, Any], summary: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:
@@ -76,7 +77,8 @@ def _of_stage(stage: Mapping[str, Any], summary: Sequence[Mapping[str, Any]]) ->
 
 def _of_model(of: str, learner: str, rows: list[dict[str, Any]]) -> Iterator[Figure]:
     """The headlines of its learner that are among the rows."""
-    for eval_set, metric, text, baseline, baseline_of in LEARNERS[learner].evaluation().headlines:
+    headlines = [headline for kind in LEARNERS[learner].evaluations() for headline in kind.headlines]
+    for eval_set, metric, text, baseline, baseline_of in headlines:
         found = {row["metric"]: row for row in rows if row["eval_set"] == eval_set}
         if metric in found:
             values = {name: row["value"] for name, row in found.items()}

@@ -46,7 +46,7 @@ READ_ONLY = ("SELECT", "MULTI")  # DuckDB's names; MULTI is a PIVOT, which asks 
 
 def tables() -> list[pa.Schema]:
     """The schema of every table: the shared ones, then those of the evaluations."""
-    evaluations = [entry.evaluation() for entry in LEARNERS.values()]
+    evaluations = [kind for entry in LEARNERS.values() for kind in reversed(entry.evaluations())]
     return [*SHARED_TABLES, *(schema for kind in evaluations for schema in (*kind.tables, *kind.derived))]
 
 
