@@ -93,13 +93,14 @@ ROWS = [
         "reports",
         "scores",
         "selections",
+        "sound_examples",
         "usage",
         "videos",
     )
     for row in vars(importlib.import_module(f"schemas.{name}")).values()
     if is_typeddict(row)
 ]
-VALUES = {str: "a", int: 1, float: 0.5, bool: True, list[float]: [0.5], list[str]: ["a"]}
+VALUES = {str: "a", int: 1, float: 0.5, bool: True, list[float]: [0.5], list[int]: [1], list[str]: ["a"]}
 VALUES[list[Span]] = [{"start_s": 0.5, "end_s": None}]
 
 
