@@ -9,6 +9,7 @@ import torch
 
 from pipeline.clips.samples import NO_FRAMES, Clip
 from pipeline.errors import ConfigError
+from pipeline.learners.augmentation import STRONG
 from pipeline.learners.mixtures_of_sounds import SoundDrawer, SoundsConfig, list_mixtures, with_known_sources
 from pipeline.models.separator import SeparationConfig
 
@@ -39,7 +40,7 @@ ALL = Sounds(*LISTED, *TAKES, *PLAIN)
 
 def drawer(clips: Any = ALL, num_sources: int = 4, **config: Any) -> SoundDrawer:
     model = SeparationConfig(basis="stft", num_sources=num_sources)
-    found = SoundDrawer(SoundsConfig(**config), clips, model)
+    found = SoundDrawer(SoundsConfig(**config), clips, STRONG, model)
     found.rate_hz = RATE_HZ  # of the sounds here, below any that a model has
     return found
 
@@ -118,7 +119,7 @@ def test_fewer_recordings_than_an_example_takes_are_refused() -> None:
 
 def test_sounds_of_another_rate_than_the_models_are_refused() -> None:
     sounds: Any = ALL
-    found = SoundDrawer(SoundsConfig(), sounds, SeparationConfig())
+    found = SoundDrawer(SoundsConfig(), sounds, STRONG, SeparationConfig())
     with pytest.raises(ConfigError, match=r"clips.sounds.sample_rate_hz = 100.*rate_hz = 16000"):
         found.batch(found.draw(np.random.default_rng(0), 1), slice(None), augment=False)
 

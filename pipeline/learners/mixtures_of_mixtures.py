@@ -60,8 +60,10 @@ class Recipe:
 class MixtureDrawer:
     """Draws examples from a set of clips, a function of the generator and the set alone."""
 
-    def __init__(self, config: MixturesConfig, clips: ClipSet, augmentation: AugmentationConfig) -> None:
-        self.config, self.clips, self.augmentation = config, clips, augmentation
+    def __init__(
+        self, config: MixturesConfig, clips: ClipSet, augmentation: AugmentationConfig, with_frames: bool = True
+    ) -> None:
+        self.config, self.clips, self.augmentation, self.with_frames = config, clips, augmentation, with_frames
         kept = np.flatnonzero(clips.rows.column("kept"))
         self.kept = kept if len(kept) else np.arange(len(clips))  # a small split of which only labelled clips are left
         label = clips.rows.column("label")
@@ -96,9 +98,7 @@ class MixtureDrawer:
         second = None if alone else self.clips.draw_other(rng, first, sound)
         return Recipe(kind, first, sound, second, int(rng.integers(2**63)))
 
-    def batch(
-        self, recipes: list[Recipe], rows: slice, augment: bool, with_frames: bool = True, whole: bool = False
-    ) -> Batch:
+    def batch(self, recipes: list[Recipe], rows: slice, augment: bool, whole: bool = False) -> Batch:
         """The given rows of the tensors of B recipes; of whole clips, or of crops as the config has it.
 
         | name | shape | meaning |
@@ -123,7 +123,7 @@ class MixtureDrawer:
             for recipe, start, rng in zip(recipes, starts, rngs, strict=True)
         ]
         batch = {"references": torch.stack(references), "mom_weight": mom_weight}
-        if not with_frames:
+        if not self.with_frames:
             return batch
         seconds = [recipe.first if recipe.second is None else recipe.second for recipe in recipes]
         pictures = []

@@ -17,7 +17,7 @@ from torch import Tensor
 from pipeline.audio import db_to_gain, num_samples
 from pipeline.config import Positive, Share, config_dataclass
 from pipeline.errors import ConfigError
-from pipeline.learners.augmentation import augment_waveform
+from pipeline.learners.augmentation import AugmentationConfig, augment_waveform
 from pipeline.losses.pit import best_matching, matched_loss
 from pipeline.models.separator import SeparationConfig
 from pipeline.training.batching import ClipSet
@@ -61,8 +61,10 @@ class SoundDrawer:
         ConfigError: fewer recordings than an example takes.
     """
 
-    def __init__(self, config: SoundsConfig, clips: ClipSet, model: SeparationConfig) -> None:
-        self.config, self.clips = config, clips
+    def __init__(
+        self, config: SoundsConfig, clips: ClipSet, augmentation: AugmentationConfig, model: SeparationConfig
+    ) -> None:
+        self.config, self.clips, self.augmentation = config, clips, augmentation
         self.num_sources, self.rate_hz = model.num_sources, model.towers.rate_hz
         self.mixtures = list_mixtures(clips)
         self.known = [
@@ -134,7 +136,10 @@ class SoundDrawer:
         if not augment:
             return torch.from_numpy(np.stack([waveform[start : start + length] for waveform in waveforms]))
         level_db = np.random.default_rng([*seed, 1]).uniform(-self.config.level_db, self.config.level_db)
-        played = [augment_waveform(of, start, length, np.random.default_rng([*seed, 2])) for of in waveforms]
+        played = [
+            augment_waveform(of, start, length, self.augmentation, np.random.default_rng([*seed, 2]))
+            for of in waveforms
+        ]
         return torch.from_numpy(np.stack(played)) * db_to_gain(level_db)
 
 

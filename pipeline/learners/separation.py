@@ -1,8 +1,7 @@
 """On-screen sound separation: mixtures of mixtures, MixIT, and a classifier that learns from MixIT's own assignment.
 
 Training has two phases, as published (AudioScope, arXiv:2011.01143; AudioScopeV2, arXiv:2207.10141): the separator
-alone, on sound (`phase` audio); then all of it (`phase` joint), from a separator (`start_from`) and from the
-coincidence model's towers (`first_model`).
+alone, on sound (`phase` audio); then all of it (joint), from `first_separator` and the towers of `first_model`.
 
 Two additions of ours teach the classifier what separated sources sound like. `judge_both` also judges the sources
 against the frames of the second mixture, to which MixIT assigned the others. `contrast_weight` trains the towers on
@@ -126,8 +125,7 @@ class SeparationLearner(Learner[SeparationModel]):
         if config.phase == "audio" and config.audio_from == "sounds":
             self.reads, self.clip_spec = "clips", SOUNDS
         self._context: Context = LocalContext()
-        self._drawers: dict[int, MixtureDrawer] = {}
-        self._sound_drawers: dict[int, SoundDrawer] = {}
+        self._drawers: dict[int, Any] = {}
 
     def model(self) -> SeparationModel:
         """A fresh separator and classifier."""
@@ -204,26 +202,22 @@ class SeparationLearner(Learner[SeparationModel]):
         load_weights(towers, workspace, f"models/{name}")
         model.load_towers(towers)
 
-    def drawer(self, clips: ClipSet) -> MixtureDrawer:
-        """Draws from these clips; made once for each set."""
-        return self._drawers.setdefault(id(clips), MixtureDrawer(self.config.mixtures, clips, self.config.augmentation))
-
     def batch(self, clips: ClipSet, rng: np.random.Generator, count: int, rows: slice, augment: bool) -> Batch:
-        """What `MixtureDrawer.batch`, or `SoundDrawer.batch`, makes of the rows of `count` recipes."""
-        if self.clip_spec == SOUNDS:
-            if id(clips) not in self._sound_drawers:
-                self._sound_drawers[id(clips)] = SoundDrawer(self.config.sounds, clips, self.config.model)
-            sounds = self._sound_drawers[id(clips)]
-            return sounds.batch(sounds.draw(rng, count), rows, augment)
-        drawer = self.drawer(clips)
-        return drawer.batch(drawer.draw(rng, count), rows, augment, with_frames=self.config.phase == "joint")
+        """The rows of `count` recipes, as a `MixtureDrawer` or a `SoundDrawer` draws and mixes them."""
+        if id(clips) not in self._drawers:  # a drawer keeps its clips, so no other set gets their id
+            config, more = self.config, (clips, self.config.augmentation)
+            self._drawers[id(clips)] = (
+                SoundDrawer(config.sounds, *more, config.model)
+                if self.clip_spec == SOUNDS
+                else MixtureDrawer(config.mixtures, *more, with_frames=config.phase == "joint")
+            )
+        drawer = self._drawers[id(clips)]
+        return drawer.batch(drawer.draw(rng, count), rows, augment)
 
     def loss(self, model: SeparationModel, batch: Batch) -> dict[str, Tensor]:
         """MixIT's separation loss (single mixtures have none) and, in phase joint, the verdicts' losses."""
         references, mom_weight = batch["references"], batch["mom_weight"]
-        video = None
-        if self.config.phase == "joint":
-            video = model.classifier.visual_tower(batch["frames"][:, 0])
+        video = model.classifier.visual_tower(batch["frames"][:, 0]) if self.config.phase == "joint" else None
         sources = model.separate(references.sum(dim=1), None if video is None else video.embeddings)
         single, to_first = (mom_weight == 0)[:, None, None], all_to_first(sources, references.shape[1])
         assignment = torch.where(single, to_first, best_assignment(references, sources))
@@ -306,7 +300,8 @@ class SeparationLearner(Learner[SeparationModel]):
             return {}
         model.eval()
         model.classifier.calibrate(*UNCALIBRATED)
-        drawer, rng = self.drawer(validation_set), step_rng(seed, CALIBRATION_STREAM)
+        drawer = MixtureDrawer(self.config.mixtures, validation_set, self.config.augmentation)
+        rng = step_rng(seed, CALIBRATION_STREAM)
         off_kinds = [kind for kind in ("LOff", "SOff") if kind == "SOff" or len(drawer.pools[kind])]
         on_kinds = ["LOn" if len(drawer.pools["LOn"]) else "NOn"]
         on, off, alone = (
