@@ -27,7 +27,7 @@ COINCIDENCE = CoincidenceLearnerConfig(
     matching=MatchingConfig(num_batches=2, num_steps=5, num_held_out_batches=2),
 )
 BODY = TDCNConfig(bottleneck=8, hidden=8, num_repeats=1, num_dilations=2)
-SEPARATION = SeparationLearnerConfig(model=SeparationConfig(tdcn=BODY, towers=TOWERS))
+SEPARATION = SeparationLearnerConfig(model=SeparationConfig(tdcn=BODY, towers=TOWERS), first_separator=None)
 
 
 def test_a_trained_model_is_built_again_from_what_its_folder_says(workspace: Workspace) -> None:

@@ -24,7 +24,8 @@ from tests.helpers.line_learner import FOLDER, Interrupted, LineLearner, curve, 
 SETTINGS = [
     *(f"coincidence.model.{field}" for field in ("frame_size=32", "embedding_dim=16")),
     *(f"coincidence.training.{field}" for field in ("num_steps=2", "batch_size=3", "validate_every=1")),
-    *("coincidence.matching.num_batches=1", "coincidence.matching.num_steps=2", "separation.first_model=none"),
+    *("coincidence.matching.num_batches=1", "coincidence.matching.num_steps=2", "separation.first_separator=none"),
+    "separation.first_model=none",
 ]
 
 

@@ -120,7 +120,7 @@ def test_a_second_run_schedules_no_work_and_says_so(
     before = digest(finished)
     run(open_session(finished.root), world.collection, [str(world.folder / "labels.csv")], workers=0)
     assert digest(finished) == before
-    assert capsys.readouterr().out.count("nothing to do") == 9
+    assert capsys.readouterr().out.count("nothing to do") == 10
 
 
 def test_a_lost_part_is_made_again_with_the_same_rows(finished: Workspace, world: World) -> None:

@@ -265,7 +265,7 @@ def test_a_sound_gives_its_sources_and_no_verdict(make_media: MakeMedia, tmp_pat
 
 
 def test_a_video_without_sound_gets_silent_stems_of_its_length(make_media: MakeMedia, tmp_path: Path) -> None:
-    path = make_media("mute.mp4", *LAVFI, "color=red:s=32x32:r=10:d=3.4", *H264)
+    path = make_media("mute_red.mp4", *LAVFI, "color=red:s=32x32:r=10:d=3.4", *H264)
     result = separate(path, tmp_path, write_sources=True, write_attention=True, choice=Choice(spans=(Span(0, 1),)))
     assert result.notes[0] == "no sound: the stems are silent"
     on_screen, rate_hz = read(tmp_path / "on_screen.flac")
@@ -287,7 +287,7 @@ def test_a_video_shorter_than_a_window_keeps_its_length_and_that_is_said(make_me
 
 def test_silence_and_clipping_are_said(make_media: MakeMedia, tmp_path: Path) -> None:
     picture = (*LAVFI, "color=red:s=32x32:r=10:d=6")
-    silent = make_media("silent.mkv", *picture, *LAVFI, "anullsrc=d=6", *H264, "-c:a", "flac", "-t", "6")
+    silent = make_media("silent_red.mkv", *picture, *LAVFI, "anullsrc=d=6", *H264, "-c:a", "flac", "-t", "6")
     result = separate(silent, tmp_path / "silent", random_model())
     assert (result.kept_share, result.notes) == (None, ("silent",))
     loud = "aevalsrc='clip(3*sin(2*PI*400*t),-1,1)':d=6:s=48000"

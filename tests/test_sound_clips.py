@@ -138,7 +138,7 @@ def test_what_has_no_sound_is_a_row_with_the_reason(
     text = tmp_path / "notes.txt"
     text.write_text("no sound")
     silent = make_media("digital_silence.wav", *LAVFI, f"anullsrc=r={RATE_HZ}:cl=mono:d=6")
-    mute = make_media("mute.mp4", *PICTURE)
+    mute = make_media("mute_for_sounds.mp4", *PICTURE)
     result = cut(text, silent, mute, tmp_path / "gone.wav")
     assert [video["outcome"] for video in result.videos] == ["unreadable", "silent", "no_audio", "missing"]
     assert [row["outcome"] for row in result.rows] == ["silent"]

@@ -17,7 +17,7 @@ from pipeline.clips.cutting import CutClip, ShardingConfig
 from pipeline.clips.sharding import Cutting
 from pipeline.errors import ClipError
 from pipeline.media.decoding import Decoding
-from pipeline.media.muxing import write_mp4s
+from pipeline.media.muxing import Track, write_mp4s
 from pipeline.media.stream_choice import DOWNMIX, FIRST, ListedStream, downmix_of
 from pipeline.media.streams import Frame
 from schemas.videos import CollectionRow
@@ -63,7 +63,7 @@ def test_a_name_that_is_no_utf8_is_a_name_like_others(make_media: MakeMedia, tmp
     made = Path(os.fsdecode(os.fsencode(tmp_path) + b"/w\xff.mp4"))
     decoding = Decoding(path, {BASE: BY_1})
     assert list(decoding)
-    assert write_mp4s(path, decoding.choice, [tmp_path / "sound.flac"], [made], limit_s=60)
+    assert write_mp4s(path, decoding.choice, [Track(tmp_path / "sound.flac", "flac", RATE_HZ, 1)], [made], limit_s=60)
     assert decode(made, BY_1)[2].video_codec == info.video_codec == "h264"
 
 
@@ -73,7 +73,9 @@ def test_what_is_written_has_the_picture_that_is_decoded(make_media: MakeMedia, 
     assert list(decoding)
     assert decoding.choice.picture == "1"
     soundfile.write(tmp_path / "sound.flac", np.zeros(5 * RATE_HZ), RATE_HZ)
-    assert write_mp4s(path, decoding.choice, [tmp_path / "sound.flac"], [tmp_path / "made.mp4"], limit_s=60)
+    assert write_mp4s(
+        path, decoding.choice, [Track(tmp_path / "sound.flac", "flac", RATE_HZ, 1)], [tmp_path / "made.mp4"], limit_s=60
+    )
     assert decode(tmp_path / "made.mp4", BY_1)[2].video_codec == "h264"
 
 
