@@ -27,11 +27,17 @@ def evaluate(
     """
     from pipeline.learners.loading import trained_models
 
-    models = [model] if model else trained_models(session.workspace)
+    models = [model] if model else [name for name in trained_models(session.workspace) if _has_verdicts(session, name)]
     if not models:
         raise session.workspace.error("models/NAME", "no trained model.")
     for name in models:
         _evaluate(session, name, mixtures)
+
+
+def _has_verdicts(session: Session, model: str) -> bool:
+    """False for a separator that learnt from a selection's sound alone: nothing has taught it what is on screen."""
+    settings = session.workspace.stage(f"models/{model}")["settings"].get("separation", {})
+    return settings.get("phase") != "audio" or settings.get("audio_from") != "selection"
 
 
 def _evaluate(session: Session, model: str, mixtures: str) -> None:

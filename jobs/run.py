@@ -16,6 +16,7 @@ from jobs.report import report
 from jobs.score import score
 from jobs.shard import shard
 from jobs.train import Workers, train_model
+from pipeline.errors import ConfigError
 
 # Of every stage that has settings of its own.
 FOLDERS = (
@@ -48,8 +49,14 @@ def run(
     began = time.monotonic()
     if labels:
         read_judgements(labels)  # a label file that cannot be used is refused now, not after an hour of cutting
+    separation = session.config.separation
+    if separation.phase != "joint" or separation.audio_from != "selection":
+        raise ConfigError(
+            f"separation.phase = {separation.phase}, separation.audio_from = {separation.audio_from}: run trains both "
+            "phases on its selection, expected joint and selection. Train another model with `earshot train`."
+        )
     alone = dataclasses.replace(session, config=_phase_audio(session.config))
-    separator = session.config.separation.first_separator
+    separator = None if separation.start_from else separation.first_separator
     session.check(*FOLDERS)
     if separator:
         alone.check(f"models/{separator}")

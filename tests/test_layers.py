@@ -67,6 +67,7 @@ TESTED_BY = {
     "pipeline.media.sound_buffer": "test_frame_buffer",
     "pipeline.media.streams": "test_decoding",
     "pipeline.media.ffmpeg_log": "test_decoding",
+    "pipeline.learners.source_contrast": "test_separation",
     "pipeline.models.bases": "test_separator",
     "pipeline.models.onscreen_classifier": "test_separator",
     "pipeline.models.small_cnn": "test_towers",

@@ -3,16 +3,21 @@
 import dataclasses
 import math
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
+from pipeline.hashing import as_dict
 from pipeline.learners.separation import SeparationLearner, SeparationLearnerConfig
 from pipeline.losses.mixit import best_assignment
+from pipeline.losses.source_regularisers import covariance_loss, sparsity_loss
 from pipeline.models.onscreen_classifier import OnScreenOutput
 from pipeline.models.separator import SeparationConfig
 from pipeline.models.tdcn import TDCNConfig
 from pipeline.models.towers import CoincidenceConfig
+from pipeline.storage.workspace import Workspace
 from tests.helpers.two_workers import WorkerContext, Workers
 
 RATE_HZ = 16000
@@ -155,6 +160,35 @@ def test_two_workers_have_the_loss_of_one_however_the_mixtures_of_mixtures_divid
     for name, value in whole.items():
         together = sum(shares[rank] * parts[rank][name].item() for rank in (0, 1))
         assert together == pytest.approx(value.item(), rel=1e-5, abs=1e-5), name
+
+
+@pytest.mark.parametrize(("name", "regulariser"), [("sparsity", sparsity_loss), ("covariance", covariance_loss)])
+def test_a_regulariser_of_the_sources_counts_by_its_weight(name: str, regulariser: Callable) -> None:
+    torch.manual_seed(0)
+    learner = separation(phase="audio", **{f"{name}_weight": 2.5})
+    model = learner.model().eval()
+    batch = tiny_batch([False, False], [True, True])
+    parts = learner.loss(model, {key: batch[key] for key in ("references", "mom_weight")})
+    expected = regulariser(model.separate(batch["references"].sum(dim=1))).mean()
+    assert parts[name].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert parts["loss"].item() == pytest.approx((parts["separation_db"] + 2.5 * expected).item(), rel=1e-5)
+
+
+def test_the_model_that_training_starts_from_lends_its_weights_and_not_its_calibration(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    workspace = Workspace(str(tmp_path))
+    before = separation().model()
+    before.classifier.calibrate(4.0, -2.0, 0.5)
+    workspace.begin("models/old", {"learner": "separation", "separation": as_dict(SEPARATION)}, {})
+    weights = Path(workspace.uri("models/old", "model.pt"))
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"model": before.state_dict()}, weights)
+    workspace.finish("models/old")
+    learner = separation(start_from="old")
+    model = learner.model()
+    learner.initialise(model, workspace)
+    assert torch.equal(model.mask.weight, before.mask.weight)
+    assert model.classifier.calibration.tolist() == [1.0, 0.0, 0.0]
 
 
 def test_phase_audio_reads_no_frame_and_moves_the_separator_alone() -> None:

@@ -2,6 +2,7 @@
 
 import shlex
 
+from jobs.console.options import SPECS
 from pipeline.errors import EarshotError
 
 # The command that makes a folder, by the folder's first name.
@@ -16,6 +17,7 @@ COMMAND_FOR = {
 }
 # Settings that the command for a folder needs, where the folder has its usual name.
 SETTINGS_FOR = {"models/separator": " --set separation.phase=audio"}
+SETTINGS_FOR |= {f"clips/{spec}": f" --clips {spec}" for spec in SPECS if spec != "base"}
 # The option that leads to another folder, where it is not --name; `run` and `demo` have only --root.
 OTHER_FOLDER = {"clips": "--root", "labels": "--root"}
 OTHER_FOLDER |= {"materialized": "--selection", "scores": "--model", "reports": "--model"}
@@ -32,7 +34,7 @@ def remedy(error: EarshotError, command: str) -> str:
     """The sentence to add to the error's message when `command` met it; "" where the message says what to do."""
     is_missing = error.topic in ("no model", "no workspace") or error.facts.get("stage", "").startswith("models/")
     if command == "separate" and is_missing:
-        return "`earshot demo --root my_demo` trains one in ten minutes; then give --root my_demo."
+        return "`earshot demo --root my_demo` trains one in a quarter of an hour; then give --root my_demo."
     if error.topic in ("missing", "refused", "stale"):
         folder, root = error.facts["stage"], shlex.quote(error.facts["root"])
         kind, _, name = folder.partition("/")

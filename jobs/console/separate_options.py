@@ -5,6 +5,7 @@ import re
 from pipeline.errors import ConfigError
 from pipeline.inference.choosing import Choice, Region, Span
 
+MAX_GAIN_DB = 60.0
 NUMBER = r"(\d+(?:\.\d+)?)"
 
 
@@ -15,8 +16,8 @@ def parse_gain(text: str) -> float:
     (1.0, 0.1, 0.0)
     """
     found = re.fullmatch(r"([+-]?\d+(?:\.\d+)?|-inf) ?(?:dB)?", text, re.IGNORECASE)
-    if not found:
-        raise ConfigError(f"gain {text}: expected decibels, such as 0dB, -60dB or -inf.")
+    if not found or float(found[1]) > MAX_GAIN_DB:
+        raise ConfigError(f"gain {text}: expected decibels up to {MAX_GAIN_DB:g}, such as 0dB, -60dB or -inf.")
     return float(10 ** (float(found[1]) / 20))
 
 

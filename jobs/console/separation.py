@@ -1,5 +1,6 @@
 """What `separate` begins and ends with: the model, and the line about what was done, its speed and its memory."""
 
+import dataclasses
 import resource
 import sys
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,10 @@ def load_separation(root: str | None, model: str) -> "tuple[ClipSpec, Any, bool]
     workspace = open_workspace(root)
     learner, network = load_model(workspace, model, "separation")
     specs = from_dict(ClipSpecs, workspace.stage(f"clips/{learner.clip_spec}")["settings"]["clips"])
-    return getattr(specs, learner.clip_spec), network, learner.config.phase == "joint"
+    spec = getattr(specs, learner.clip_spec)
+    if not spec.num_frames:  # the network takes frames: one in each window, black where there is no picture
+        spec = dataclasses.replace(spec, frame_rate_hz=1 / spec.clip_s)
+    return spec, network, learner.config.phase == "joint"
 
 
 def summary(results: "list[Separated]", num_videos: int, elapsed_s: float, out: str) -> str:

@@ -25,10 +25,11 @@ from pipeline.learners.coincidence import CoincidenceLearner
 from pipeline.learners.loading import rebuild
 from pipeline.learners.mixtures_of_mixtures import MixtureDrawer, MixturesConfig
 from pipeline.learners.mixtures_of_sounds import SoundDrawer, SoundsConfig, with_known_sources
+from pipeline.learners.source_contrast import contrast
 from pipeline.learners.verdict_calibration import CalibrationConfig, fit_verdicts, judge
-from pipeline.losses.contrastive import source_info_nce
 from pipeline.losses.mixit import all_to_first, assigned_loss, best_assignment
 from pipeline.losses.onscreen_cross_entropy import CROSS_ENTROPIES, source_weights
+from pipeline.losses.source_regularisers import covariance_loss, sparsity_loss
 from pipeline.models.onscreen_classifier import UNCALIBRATED, Heard
 from pipeline.models.separator import SeparationConfig, SeparationModel
 from pipeline.models.tdcn import TDCNConfig
@@ -63,6 +64,10 @@ class SeparationLearnerConfig:
     """What phase audio learns from: the clips of a selection, or all clips of the clip spec `sounds`."""
     sounds: SoundsConfig = dataclasses.field(default_factory=SoundsConfig)
     """What is mixed of the clips of `sounds`."""
+    sparsity_weight: NonNegativeFloat = 0.0
+    """Weight, in dB, of the sources' sparsity loss: more leaves more sources silent, against over-separation."""
+    covariance_weight: NonNegativeFloat = 0.0
+    """Weight, in dB, of what the sources share: more keeps one sound out of several sources."""
     cross_entropy: Literal["exact", "multiple_instance", "active_combinations"] = "active_combinations"
     """How the classifier learns from the assignment: exact keeps more on-screen sound, the others suppress more."""
     classification_weight: float = 1.0
@@ -141,7 +146,13 @@ class SeparationLearner(Learner[SeparationModel]):
         return {name: learner for name, learner in models.items() if name}
 
     def check_settings(self, spec: ClipSpec, configs: Mapping[str, Any]) -> None:
-        """Raises a ConfigError if the coincidence model that it starts from is configured with other towers."""
+        """Raises a ConfigError if the models that it starts from cannot be what it needs."""
+        alone = self.config.phase == "audio" or (self.config.first_separator and not self.config.start_from)
+        if self.config.model.condition_on_video and alone:
+            raise ConfigError(
+                "separation.model.condition_on_video = true: phase audio has no frames to show the separator. Expected "
+                "false, or separation.phase=joint with separation.first_separator=none."
+            )
         first, ours = configs["coincidence"].model.towers, self.config.model.towers.towers
         if self.config.first_model == "coincidence" and first != ours:
             raise ConfigError(
@@ -168,6 +179,7 @@ class SeparationLearner(Learner[SeparationModel]):
         if config.start_from:
             before = self._load(workspace, config.start_from, "model", config.model)
             model.load_state_dict(before.state_dict())
+            model.classifier.calibrate(*UNCALIBRATED)
         elif config.phase == "joint":
             if config.first_separator:
                 before = self._load(workspace, config.first_separator, "separator", config.model.separator)
@@ -205,11 +217,11 @@ class SeparationLearner(Learner[SeparationModel]):
     def batch(self, clips: ClipSet, rng: np.random.Generator, count: int, rows: slice, augment: bool) -> Batch:
         """The rows of `count` recipes, as a `MixtureDrawer` or a `SoundDrawer` draws and mixes them."""
         if id(clips) not in self._drawers:  # a drawer keeps its clips, so no other set gets their id
-            config, more = self.config, (clips, self.config.augmentation)
+            config, common = self.config, (clips, self.config.augmentation)
             self._drawers[id(clips)] = (
-                SoundDrawer(config.sounds, *more, config.model)
+                SoundDrawer(config.sounds, *common, config.model)
                 if self.clip_spec == SOUNDS
-                else MixtureDrawer(config.mixtures, *more, with_frames=config.phase == "joint")
+                else MixtureDrawer(config.mixtures, *common, with_frames=config.phase == "joint")
             )
         drawer = self._drawers[id(clips)]
         return drawer.batch(drawer.draw(rng, count), rows, augment)
@@ -224,17 +236,26 @@ class SeparationLearner(Learner[SeparationModel]):
         # a single mixture's loss is constant: mixture consistency makes its sources add up to it
         per_example = assigned_loss(references, sources, assignment) * mom_weight
         separation = with_known_sources(per_example, sources, batch).mean()
+        parts, loss = {"separation_db": separation}, separation
+        for name, weight, regulariser in (
+            ("sparsity", self.config.sparsity_weight, sparsity_loss),
+            ("covariance", self.config.covariance_weight, covariance_loss),
+        ):
+            if weight:
+                parts[name] = regulariser(sources).mean()
+                loss = loss + weight * parts[name]
         if video is None:
-            return {"loss": separation, "separation_db": separation}
+            return {"loss": loss} | parts
         videos = [video]
         if self.config.judge_both or self.config.contrast_weight:
             videos.append(model.classifier.visual_tower(batch["frames"][:, 1]))
         heard = model.hear(sources)
-        classification = self._classify(model, heard, videos, sources, assignment, batch)
-        parts = {"separation_db": separation, "classification": classification}
-        loss = separation + self.config.classification_weight * classification
+        parts["classification"] = self._classify(model, heard, videos, sources, assignment, batch)
+        loss = loss + self.config.classification_weight * parts["classification"]
         if self.config.contrast_weight:
-            parts["contrast"] = self._contrast(model, heard, videos, sources, assignment, batch)
+            seen = torch.stack([shared_embedding(video.embeddings) for video in videos], dim=1)
+            scale, gather = model.classifier.contrast_scale, self._context.gather
+            parts["contrast"] = contrast(seen, heard.shared, sources, assignment, batch, scale, gather)
             loss = loss + self.config.contrast_weight * parts["contrast"]
         return {"loss": loss} | parts
 
@@ -256,36 +277,6 @@ class SeparationLearner(Learner[SeparationModel]):
             per_example = cross_entropy(model.classifier.judge(heard, video).logits, labels, weights)
             total = total + (per_example if side == 0 else per_example * batch["mom_weight"]).mean()
         return total / sides
-
-    def _contrast(
-        self,
-        model: SeparationModel,
-        heard: Heard,
-        videos: list[TowerOutput],
-        sources: Tensor,
-        assignment: Tensor,
-        batch: Batch,
-    ) -> Tensor:
-        """[] InfoNCE of all workers' sources and both mixtures' frames, equal on all of them."""
-        gather, num_sources = self._context.gather, sources.shape[1]
-        seen = torch.stack([shared_embedding(video.embeddings) for video in videos], dim=1)  # [B, 2, D]
-        number = batch["video"]  # [B, 2], -1 where there is no second mixture
-        side = (assignment[:, 1] > 0.5).long()  # [B, S] mixture that the source is from
-        root = (sources.detach().square().sum(dim=-1) + 1e-8).sqrt()
-        of_side = torch.stack([root * (side == 0), root * (side == 1)], dim=1).sum(dim=-1).clamp(min=1e-8)  # [B, 2]
-        weight = root / of_side.gather(1, side)
-        is_own = batch["on_screen"].gather(1, side)
-        all_seen, all_number = gather(seen.flatten(0, 1)), gather(number.flatten())
-        all_heard, all_weight = gather(heard.shared.flatten(0, 1)), gather(weight.flatten())
-        owner = gather(torch.where(is_own, number.gather(1, side), -1).flatten())
-        # the row's place among the videos of all workers: rows stay together, two videos and S sources each
-        column = torch.arange(len(all_seen), device=owner.device).unflatten(0, (-1, 2))
-        place = column.repeat_interleave(num_sources, dim=0).gather(1, gather(side.flatten())[:, None]).squeeze(1)
-        logits = model.classifier.contrast_scale * all_heard.float() @ all_seen.float().T
-        is_same = (owner[:, None] == all_number[None, :]) & (owner[:, None] >= 0)
-        is_same[torch.arange(len(place), device=place.device), place] = False
-        barred = is_same | (all_number < 0)[None, :]
-        return source_info_nce(logits.masked_fill(barred, -torch.inf), torch.where(owner >= 0, place, -1), all_weight)
 
     @torch.no_grad()
     def conclude(

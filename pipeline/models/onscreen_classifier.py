@@ -102,7 +102,13 @@ class OnScreenClassifier(nn.Module):
 
     @property
     def contrast_scale(self) -> Tensor:
-        """Inverse temperature of the cosine between sources and frames in the contrastive loss, at most 100."""
+        """Inverse temperature of the cosine between sources and frames in the contrastive loss, at most 100.
+
+        In training this also brings a temperature that left its range back to the bound, as `CoincidenceModel` does.
+        """
+        if self.training:
+            with torch.no_grad():
+                self.log_scale.clamp_(0.0, math.log(MAX_LOGIT_SCALE))
         return self.log_scale.clamp(0.0, math.log(MAX_LOGIT_SCALE)).exp()
 
     def calibrate(self, scale: float, shift: float, relative: float) -> None:

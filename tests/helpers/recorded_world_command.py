@@ -1,11 +1,11 @@
 """A world bound together from recorded sounds and photographs, which are read from a folder of media.
 
-Usage: python -m benchmarks.recorded_world --out DIR [--media DIR] [--num-videos 600] [--duration-s 5] [--seed 0]
+Usage: python -m tests.helpers.recorded_world_command --out DIR [--media DIR] [--num-videos 600] [--seed 0]
 
 MEDIA (default EARSHOT_MEDIA, or ../shared/media) has a MANIFEST.csv with `path` and `notes` of each file; those whose
 notes say `class=NAME` are used, sounds below sounds/ and photographs below images/, and recordings of one
 `freesound_id=NUMBER` are cut from one. Writes videos/, collection.csv and labels.csv to DIR; nothing of MEDIA is needed
-then. Recipe and figures: docs/benchmarks.md.
+then. How to train on it: docs/benchmarks.md.
 """
 
 import argparse
