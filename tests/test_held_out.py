@@ -1,4 +1,4 @@
-"""A training is told where it learnt nothing about videos that it has not seen, and not where it did."""
+"""A training warns where it learnt nothing about videos that it has not seen, and not where it did."""
 
 import pytest
 

@@ -4,16 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.learners.verdict_calibration import CalibrationConfig, JudgedMixtures, Point, fit_verdicts
+from pipeline.learners.verdict_calibration import CalibrationConfig, Point, ScoredMixtures, fit_verdicts
 from pipeline.metrics.si_snr import off_screen_suppression_ratio, si_snr
 from pipeline.models.onscreen_classifier import OnScreenClassifier
 from pipeline.models.towers import CoincidenceConfig
 
 
-def judged(logits: torch.Tensor, sources: torch.Tensor, first: torch.Tensor) -> JudgedMixtures:
-    products = (sources * first[:, None]).sum(dim=-1)
-    rows = (logits, sources @ sources.mT, products, first.square().sum(dim=-1))
-    return JudgedMixtures(*(row.numpy() for row in rows))
+def scored(logits: torch.Tensor, sources: torch.Tensor, first: torch.Tensor) -> ScoredMixtures:
+    signals = torch.cat([first[:, None], sources], dim=1).double()
+    return ScoredMixtures(logits.numpy(), (signals @ signals.mT / signals.shape[-1]).numpy())
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def noise() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def test_figures_from_inner_products_are_those_of_the_waveforms(noise: tuple[torch.Tensor, ...]) -> None:
     logits, sources, first = noise
-    found, point = judged(*noise), Point(scale=1.7, shift=-0.4, relative=0.5)
+    found, point = scored(*noise), Point(scale=1.7, shift=-0.4, relative=0.5)
     share = sources.square().sum(dim=-1)
     mean = (share * logits).sum(dim=1, keepdim=True) / share.sum(dim=1, keepdim=True)
     estimate = (torch.sigmoid(1.7 * (1.5 * logits - 0.5 * mean) - 0.4)[..., None] * sources).sum(dim=1)
@@ -51,7 +50,7 @@ def test_the_model_judges_by_the_point_that_was_fitted() -> None:
         point = Point(scale=1.7, shift=-0.4, relative=0.5)
         classifier.calibrate(*point)
         verdicts = torch.sigmoid(classifier(sources, video).logits).numpy()
-    found = judged(raw.double(), sources.double(), sources.sum(dim=1).double())
+    found = scored(raw.double(), sources.double(), sources.sum(dim=1).double())
     estimate = (verdicts[..., None] * sources.numpy()).sum(axis=1)
     level = 10 * np.log10(np.square(estimate).sum(axis=1) / np.square(sources.sum(dim=1).numpy()).sum(axis=1))
     np.testing.assert_allclose(found.level_db(point), level, atol=1e-3)
@@ -63,7 +62,7 @@ def test_the_fit_reaches_its_suppression_and_no_other_point_separates_better(
 ) -> None:
     logits, sources, first = noise
     logits[:, :2] += 2  # the first two are on screen
-    on, off = judged(logits, sources, first), judged(logits - 2, sources, first)
+    on, off = scored(logits, sources, first), scored(logits - 2, sources, first)
     point = fit_verdicts(on, off, on, CalibrationConfig(osr_db=target_db, max_loss_db=60))
     assert np.median(off.suppression_db(point)) == pytest.approx(target_db, abs=1e-3)
     best = np.median(on.improvement_db(point))
@@ -78,14 +77,22 @@ def test_what_sounds_alone_stays_nearly_as_loud_where_the_suppression_allows_it(
 ) -> None:
     logits, sources, first = noise
     logits[:, :2] += 1
-    on, off, alone = judged(logits, sources, first), judged(logits - 2, sources, first), judged(logits + 1, *noise[1:])
+    on, off, alone = scored(logits, sources, first), scored(logits - 2, sources, first), scored(logits + 1, *noise[1:])
     free = fit_verdicts(on, off, alone, CalibrationConfig(osr_db=13, max_loss_db=60))
     bound = fit_verdicts(on, off, alone, CalibrationConfig(osr_db=13, max_loss_db=1.0))
     assert np.median(alone.level_db(bound)) >= max(-1.0, np.median(alone.level_db(free)))
     assert np.median(on.improvement_db(free)) >= np.median(on.improvement_db(bound))
 
 
-def test_silent_sources_and_mixtures_have_figures() -> None:
-    silent, point = judged(torch.zeros(1, 2), torch.zeros(1, 2, 100), torch.zeros(1, 100)), Point(1.0, 0.0, 1.0)
-    for figure in (silent.suppression_db, silent.improvement_db, silent.level_db):
-        assert np.isfinite(figure(point)).all()
+def test_silence_has_no_figures_and_does_not_count_in_the_fit(noise: tuple[torch.Tensor, ...]) -> None:
+    logits, sources, first = noise
+    whole = scored(logits, sources, first)
+    sources[0] = first[0] = 0
+    some = scored(logits, sources, first)
+    point = Point(1.0, 0.0, 0.5)
+    for figure, of_whole in ((some.suppression_db, whole), (some.improvement_db, whole), (some.level_db, whole)):
+        assert np.isnan(figure(point)[0])
+        np.testing.assert_allclose(figure(point)[1:], getattr(of_whole, figure.__name__)(point)[1:])
+    others = scored(logits[1:], sources[1:], first[1:])
+    config = CalibrationConfig(osr_db=6.0)
+    assert fit_verdicts(some, some, some, config) == fit_verdicts(others, others, others, config)

@@ -1,4 +1,4 @@
-"""What a training is told about its held-out videos: that they are too few, or that nothing was learnt about them."""
+"""Warnings about a training's held-out videos: that they are too few, or that nothing was learnt about them."""
 
 import sys
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ def warn_of_chance(stage: str, headlines: "tuple[Headline, ...]", figures: dict[
             f"no better than {baseline_of} on the {figures['validate_num_videos']:.0f} held-out videos: {text}, is "
             f"{figures[metric]:.2f}, between {low:.2f} and {high:.2f} with 95 % confidence, and {baseline_of} is "
             f"{baseline:g}. What may help: more videos, more training steps, less augmentation where colour or pitch "
-            "tells things apart, or another preset. What is made from this model will be of no use.",
+            "distinguishes things, or another preset. What is made from this model will be of no use.",
         )
 
 

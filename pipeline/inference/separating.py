@@ -221,10 +221,10 @@ class _Separation:
         return [*(STEMS if self._media.has_picture else STEMS_OF_SOUND), *([REMIX] if self._options.remix else [])]
 
     def _source_path(self, number: int) -> Path:
-        """Where a source is written: to last if it is asked for, or if there is no picture."""
+        """Where a source is written: kept if it was asked for, or if there is no picture."""
         name = f"{SOURCE.format(number)}.{self._kind}"
-        lasts = self._options.write_sources or not self._media.has_picture
-        return self._outputs.file(name) if lasts else self._outputs.work_file(name)
+        is_kept = self._options.write_sources or not self._media.has_picture
+        return self._outputs.file(name) if is_kept else self._outputs.work_file(name)
 
     def _write_record(self, share: float | None) -> None:
         choice, region, path = self._options.choice, self._options.choice.region, self._outputs.file(RECORD)

@@ -16,8 +16,8 @@ class AugmentationConfig:
     """How training clips are varied, all frames of a clip alike. By default not at all: no paper of ours names any."""
 
     swap_channels: bool = False
-    """Put red, green and blue in a random order: shapes stay, colours do not. Harmful where colour tells things
-    apart."""
+    """Put red, green and blue in a random order: shapes stay, colours do not. Harmful where colours
+    distinguish things."""
     colour_gain: Share = 0.0
     """Each channel is multiplied by a factor between 1 less this and 1 plus this."""
     shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0

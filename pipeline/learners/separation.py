@@ -26,7 +26,7 @@ from pipeline.learners.loading import rebuild
 from pipeline.learners.mixtures_of_mixtures import MixtureDrawer, MixturesConfig
 from pipeline.learners.mixtures_of_sounds import SoundDrawer, SoundsConfig, with_known_sources
 from pipeline.learners.source_contrast import contrast
-from pipeline.learners.verdict_calibration import CalibrationConfig, fit_verdicts, judge
+from pipeline.learners.verdict_calibration import CalibrationConfig, fit_verdicts, score_mixtures
 from pipeline.losses.mixit import all_to_first, assigned_loss, best_assignment
 from pipeline.losses.onscreen_cross_entropy import CROSS_ENTROPIES, source_weights
 from pipeline.losses.source_regularisers import covariance_loss, sparsity_loss
@@ -193,26 +193,12 @@ class SeparationLearner(Learner[SeparationModel]):
         """A trained separation model whose settings, or those of its separator, are the expected ones."""
         learner: SeparationLearner = rebuild(workspace, name, "separation")
         found = learner.config.model if what == "model" else learner.config.model.separator
-        if found != expected:
-            raise ConfigError(
-                f"{workspace.uri('models', name)}: a {what} of {found}, separation.model has {expected}. Make them "
-                "equal, or start from another model."
-            )
-        model = learner.model()
-        load_weights(model, workspace, f"models/{name}")
-        return model
+        return _trained(workspace, name, learner, what, found, expected)
 
     def _start_towers(self, model: SeparationModel, workspace: Workspace, name: str) -> None:
         learner: CoincidenceLearner = rebuild(workspace, name, "coincidence")
-        found, expected = learner.config.model.towers, self.config.model.towers.towers
-        if found != expected:
-            raise ConfigError(
-                f"{workspace.uri('models', name)}: towers of {found}, separation.model.towers has {expected}. Train a "
-                "coincidence model with these, under another name, and set separation.first_model to it."
-            )
-        towers = learner.model()
-        load_weights(towers, workspace, f"models/{name}")
-        model.load_towers(towers)
+        expected = self.config.model.towers.towers
+        model.load_towers(_trained(workspace, name, learner, "model.towers", learner.config.model.towers, expected))
 
     def batch(self, clips: ClipSet, rng: np.random.Generator, count: int, rows: slice, augment: bool) -> Batch:
         """The rows of `count` recipes, as a `MixtureDrawer` or a `SoundDrawer` draws and mixes them."""
@@ -296,7 +282,7 @@ class SeparationLearner(Learner[SeparationModel]):
         off_kinds = [kind for kind in ("LOff", "SOff") if kind == "SOff" or len(drawer.pools[kind])]
         on_kinds = ["LOn" if len(drawer.pools["LOn"]) else "NOn"]
         on, off, alone = (
-            judge(model, drawer, kinds, is_alone, rng, config.num_examples)
+            score_mixtures(model, drawer, kinds, is_alone, rng, config.num_examples)
             for kinds, is_alone in ((on_kinds, False), (off_kinds, False), (on_kinds, True))
         )
         point = fit_verdicts(on, off, alone, config)
@@ -306,6 +292,22 @@ class SeparationLearner(Learner[SeparationModel]):
             "osr_db": off.suppression_db(point),
             "level_db": alone.level_db(point),
         }
-        return {f"calibrated_{name}": float(np.median(values)) for name, values in reached.items()} | {
+        return {f"calibrated_{name}": float(np.nanmedian(values)) for name, values in reached.items()} | {
             f"calibration_{name}": value for name, value in point._asdict().items()
         }
+
+
+def _trained(workspace: Workspace, name: str, learner: Any, what: str, found: Any, expected: Any) -> Any:
+    """The model that a learner has trained.
+
+    Raises:
+        ConfigError: what is `found` of its settings is not what separation's are expected to share with it.
+    """
+    if found != expected:
+        raise ConfigError(
+            f"{workspace.uri('models', name)}: {what} of {found}, separation.model has {expected}. Make them equal, or "
+            f"train a {learner.name} model with these under another name and start from that."
+        )
+    model = learner.model()
+    load_weights(model, workspace, f"models/{name}")
+    return model

@@ -14,17 +14,19 @@ from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
 import numpy as np
+import torch
 from pydantic import Field
 
 from pipeline.config import Count, config_dataclass
 from pipeline.learners.mixtures_of_mixtures import MixtureDrawer
+from pipeline.metrics import signal_products
 from pipeline.models.separator import SeparationModel
 
 SCALES = np.geomspace(0.125, 8.0, 25)
 RELATIVES = (0.0, 0.25, 0.5)  # with 1 the order of sources of different mixtures suffers: AUC 0.890 -> 0.884
 MAX_SHIFT = 30.0
 NUM_HALVINGS = 40
-MIN_ENERGY = 1e-20
+MIN_POWER = 1e-12
 BATCH_SIZE = 8
 
 
@@ -50,52 +52,52 @@ class Point(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class JudgedMixtures:
-    """n mixtures of S sources each, as far as the on-screen estimate's figures depend on them."""
+class ScoredMixtures:
+    """n mixtures, separated into S sources and scored: what the figures of every on-screen estimate follow from."""
 
     logits: np.ndarray
-    """[n, S] of the verdicts."""
-    gram: np.ndarray
-    """[n, S, S] inner products of the sources."""
+    """[n, S] of the verdicts, as trained."""
     products: np.ndarray
-    """[n, S] of the sources with the first mixture."""
-    energy: np.ndarray
-    """[n] of the first mixture."""
+    """[n, 1 + S, 1 + S] means over time of the products of the first mixture and the sources with each other."""
 
     def suppression_db(self, point: Point) -> np.ndarray:
-        """[n] power of the mixture over that of the on-screen estimate."""
-        return _db(self.gram.sum(axis=(1, 2)), self._energy(self._weights(point)))
+        """[n] power of the mixture over that of the on-screen estimate; NaN for silence."""
+        return signal_products.suppression_db(self.products, self._mixture(), self._estimate(point))
 
     def level_db(self, point: Point) -> np.ndarray:
-        """[n] power of the on-screen estimate over that of the first mixture."""
-        return _db(self._energy(self._weights(point)), self.energy)
+        """[n] power of the on-screen estimate over that of the first mixture; NaN for silence."""
+        return signal_products.level_db(self.products, self._first(), self._estimate(point))
 
     def improvement_db(self, point: Point) -> np.ndarray:
-        """[n] SI-SNR of the on-screen estimate to the first mixture, less that of the mixture."""
-        return self._si_snr_db(self._weights(point)) - self._si_snr_db(np.ones_like(self.logits))
+        """[n] SI-SNR of the on-screen estimate to the first mixture, less that of the mixture; NaN for silence."""
+        found, before = (
+            signal_products.si_snr_db(self.products, self._first(), signal)
+            for signal in (self._estimate(point), self._mixture())
+        )
+        return found - before
 
-    def _si_snr_db(self, weights: np.ndarray) -> np.ndarray:
-        target = np.square((weights * self.products).sum(axis=1)) / np.maximum(self.energy, MIN_ENERGY)
-        return _db(target, self._energy(weights) - target)
+    def _first(self) -> np.ndarray:
+        return np.eye(self.products.shape[-1])[:1].repeat(len(self.logits), axis=0)
 
-    def _weights(self, point: Point) -> np.ndarray:
-        power = np.einsum("nss->ns", self.gram) + MIN_ENERGY
+    def _mixture(self) -> np.ndarray:
+        return 1 - self._first()  # the sources add up to it
+
+    def _estimate(self, point: Point) -> np.ndarray:
+        power = np.diagonal(self.products, axis1=1, axis2=2)[:, 1:] + MIN_POWER
         mean = (power * self.logits).sum(axis=1, keepdims=True) / power.sum(axis=1, keepdims=True)
         verdicts = point.scale * (self.logits + point.relative * (self.logits - mean)) + point.shift
-        return np.exp(-np.logaddexp(0, -verdicts))
-
-    def _energy(self, weights: np.ndarray) -> np.ndarray:
-        return np.einsum("ns,nst,nt->n", weights, self.gram, weights)
+        weights = np.exp(-np.logaddexp(0, -verdicts))
+        return np.concatenate([np.zeros((len(weights), 1)), weights], axis=1)
 
 
-def judge(
+def score_mixtures(
     model: SeparationModel,
     drawer: MixtureDrawer,
     kinds: Sequence[str],
     alone: bool,
     rng: np.random.Generator,
     count: int,
-) -> JudgedMixtures:
+) -> ScoredMixtures:
     """`count` mixtures, the first ones of these kinds in turn, alone or with a second, separated and judged whole."""
     device = next(model.parameters()).device
     recipes = [drawer.recipe(rng, kinds[i % len(kinds)], alone) for i in range(count)]
@@ -104,14 +106,13 @@ def judge(
         batch = drawer.batch(recipes[begin : begin + BATCH_SIZE], slice(None), augment=False, whole=True)
         references = batch["references"].to(device)
         output = model(references.sum(dim=1), batch["frames"][:, 0].to(device))
-        sources, first = output.sources.double(), references[:, 0].double()
-        products = (sources * first.unsqueeze(1)).sum(dim=-1)
-        rows = (output.logits, sources @ sources.mT, products, first.square().sum(dim=1))
-        found.append([row.double().cpu().numpy() for row in rows])
-    return JudgedMixtures(*(np.concatenate(rows) for rows in zip(*found, strict=True)))
+        signals = torch.cat([references[:, :1], output.sources], dim=1).double()
+        rows = (output.logits.double(), signals @ signals.mT / signals.shape[-1])
+        found.append([row.cpu().numpy() for row in rows])
+    return ScoredMixtures(*(np.concatenate(rows) for rows in zip(*found, strict=True)))
 
 
-def fit_verdicts(on: JudgedMixtures, off: JudgedMixtures, alone: JudgedMixtures, config: CalibrationConfig) -> Point:
+def fit_verdicts(on: ScoredMixtures, off: ScoredMixtures, alone: ScoredMixtures, config: CalibrationConfig) -> Point:
     """The point with the best median improvement of `on` among those that the module's docstring names.
 
     Raises:
@@ -120,23 +121,19 @@ def fit_verdicts(on: JudgedMixtures, off: JudgedMixtures, alone: JudgedMixtures,
     if config.osr_db is None:
         raise ValueError("osr_db is None, expected a suppression in dB.")
     points = [_at_target(off, scale, relative, config.osr_db) for scale in SCALES for relative in RELATIVES]
-    gains = np.array([np.median(on.improvement_db(point)) for point in points])
-    losses = np.array([-np.median(alone.level_db(point)) for point in points])
+    gains = np.array([np.nanmedian(on.improvement_db(point)) for point in points])
+    losses = np.array([-np.nanmedian(alone.level_db(point)) for point in points])
     is_allowed = losses <= max(config.max_loss_db, losses.min())
     return points[int(np.argmax(np.where(is_allowed, gains, -np.inf)))]
 
 
-def _at_target(off: JudgedMixtures, scale: float, relative: float, osr_db: float) -> Point:
+def _at_target(off: ScoredMixtures, scale: float, relative: float, osr_db: float) -> Point:
     """The shift at which the median suppression is the target; it falls as the shift grows."""
     low, high = -MAX_SHIFT, MAX_SHIFT
     for _ in range(NUM_HALVINGS):
         middle = Point(scale, (low + high) / 2, relative)
-        if np.median(off.suppression_db(middle)) > osr_db:
+        if np.nanmedian(off.suppression_db(middle)) > osr_db:
             low = middle.shift
         else:
             high = middle.shift
     return Point(scale, (low + high) / 2, relative)
-
-
-def _db(power: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    return 10 * np.log10(np.maximum(power, MIN_ENERGY) / np.maximum(reference, MIN_ENERGY))

@@ -14,8 +14,8 @@ float64 and without a graph, and only the winner is evaluated on the waveforms. 
 the gradient is that of the exact minimum, and low precision cannot reach the value. Nothing assumes that the estimates
 add up to the mixture.
 
-A silent mixture has no say (`losses/snr.py`). Estimates that add up to the input still go to the other mixture, since
-only all of them together make it.
+A silent mixture contributes 0 dB and no gradient (`losses/snr.py`). Estimates that add up to the input still go to the
+other mixture, since only all of them together make it.
 """
 
 import torch
@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.losses.assignment_search import MAX_ASSIGNMENTS, enumerate_assignments, search_assignment
-from pipeline.losses.snr import gram, loss_dtype, remix, snr_loss
+from pipeline.losses.snr import check_estimates, gram, loss_dtype, remix, snr_loss
 
 
 def best_assignment(references: Tensor, estimates: Tensor, *, enumerate_up_to: int = MAX_ASSIGNMENTS) -> Tensor:
@@ -93,11 +93,6 @@ def _validate(references: Tensor, estimates: Tensor) -> None:
             f"references {list(references.shape)}: expected [B, N, T], N >= 2, T >= 1. Sources are assigned to two "
             "mixtures or more; for a single mixture make the second one silent."
         )
-    batch, _, num_samples = references.shape
-    if estimates.ndim != 3 or estimates.shape[0] != batch or estimates.shape[2] != num_samples:
-        raise ValueError(
-            f"estimates {list(estimates.shape)}: expected [{batch}, S, {num_samples}] to fit references "
-            f"{list(references.shape)}."
-        )
+    check_estimates(references, estimates)
     if estimates.shape[1] == 0:
         raise ValueError(f"estimates {list(estimates.shape)}: expected S >= 1 sources to assign.")

@@ -20,7 +20,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from pipeline.losses.snr import SILENT_POWER, gram, loss_db, loss_dtype, remix, snr_loss
+from pipeline.losses.snr import SILENT_POWER, check_estimates, gram, loss_db, loss_dtype, remix, snr_loss
 
 ZERO_REFERENCE_THRESHOLD = 1e-2
 """An estimate that should be silent stops improving the loss 20 dB below the mixture: as in FUSS' baseline."""
@@ -94,14 +94,9 @@ def _validate(references: Tensor, estimates: Tensor) -> None:
     """Refuse shapes whose meaning would have to be guessed."""
     if references.ndim != 3 or 0 in references.shape[1:]:
         raise ValueError(f"references {list(references.shape)}: expected [B, R, T] known sources, R >= 1, T >= 1.")
-    batch, num_references, num_samples = references.shape
-    if estimates.ndim != 3 or estimates.shape[0] != batch or estimates.shape[2] != num_samples:
+    check_estimates(references, estimates)
+    if estimates.shape[1] < references.shape[1]:
         raise ValueError(
-            f"estimates {list(estimates.shape)}: expected [{batch}, S, {num_samples}] to fit references "
-            f"{list(references.shape)}."
-        )
-    if estimates.shape[1] < num_references:
-        raise ValueError(
-            f"{num_references} references, {estimates.shape[1]} estimates: expected an estimate for each reference. "
+            f"{references.shape[1]} references, {estimates.shape[1]} estimates: expected an estimate for each reference. "
             "Separate into more sources, or add up references."
         )

@@ -3,8 +3,8 @@
 In: waveforms in linear amplitude. Out: dB, lower is better. `losses/mixit.py` and `losses/pit.py` compare thousands of
 ways to match estimates with references through `gram`, and evaluate the chosen one by `snr_loss` on the waveforms.
 
-A silent reference (mean square at most SILENT_POWER) has no say: its term is 0 dB whatever the estimate, and sends no
-gradient. A small floor in its place would reward silence down to that floor and divide by it in the gradient.
+A silent reference (mean square at most SILENT_POWER) contributes 0 dB whatever the estimate, and no gradient. A small
+floor in its place would reward silence down to that floor and divide by it in the gradient.
 """
 
 from typing import Any
@@ -53,6 +53,20 @@ def loss_db(error_energy: Tensor, reference_energy: Tensor, num_samples: int) ->
     silent = reference_energy <= SILENT_POWER * num_samples
     noise = torch.where(silent, 1.0, error_energy + SNR_THRESHOLD * reference_energy)
     return 10 * torch.log10(noise / torch.where(silent, 1.0, reference_energy))
+
+
+def check_estimates(references: Tensor, estimates: Tensor) -> None:
+    """Refuse estimates that are not [B, S, T] beside references [B, R, T].
+
+    Raises:
+        ValueError: that they are not.
+    """
+    batch, _, num_samples = references.shape
+    if estimates.ndim != 3 or estimates.shape[0] != batch or estimates.shape[2] != num_samples:
+        raise ValueError(
+            f"estimates {list(estimates.shape)}: expected [{batch}, S, {num_samples}] to fit references "
+            f"{list(references.shape)}."
+        )
 
 
 def gram(references: Tensor, estimates: Tensor) -> Tensor:

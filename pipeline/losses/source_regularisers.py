@@ -1,8 +1,9 @@
-"""Regularisers of separated sources: against splitting one sound into many sources, and against saying things twice.
+"""Regularisers of separated sources: against splitting one sound into many sources, and against equal sources.
 
-MixIT does not mind how many sources a sound is spread over, so models with many outputs over-separate. Wisdom et al.
-2021 (sparse, efficient MixIT, arXiv:2106.00847) add a sparsity and a covariance loss; here both are free of the level,
-between 0 and a constant, and 0 with zero gradient for silence. They are added to the loss with small weights.
+MixIT's loss does not depend on how many sources a sound is spread over, so models with many outputs over-separate.
+Wisdom et al. 2021 (sparse, efficient MixIT, arXiv:2106.00847) add a sparsity and a covariance loss; here both are free
+of the level, between 0 and a constant, and 0 with zero gradient for silence. They are added to the loss with small
+weights.
 """
 
 import torch

@@ -30,7 +30,7 @@ H264: dict[str, Any] = {  # in 4:2:0, which wants even sides and is what browser
     "vcodec": "libx264", "preset": "veryfast", "crf": 20, "pix_fmt": "yuv420p",
 }  # fmt: skip
 MP4 = {"format": "mp4", "movflags": "+faststart"}
-TELLING = (*QUIET, "-v", "error", "-y", "-progress", "pipe:1")
+WITH_PROGRESS = (*QUIET, "-v", "error", "-y", "-progress", "pipe:1")
 EVEN = "scale=trunc(iw/2)*2:trunc(ih/2)*2"
 OUT_TIME = re.compile(rb"^out_time_us=(\d+)", re.MULTILINE)
 Report = Callable[[float], None]
@@ -111,7 +111,7 @@ def _mux(choice: StreamChoice, sounds: list[Track], has_sound: bool, **picture: 
         options = sound.aac | (picture or {"vcodec": "copy"})
         streams = source[choice.picture], track["a:0"]
         outputs.append(ffmpeg.output(*streams, f"file:made{number}", **MP4, **options))
-    return ffmpeg.merge_outputs(*outputs).global_args(*TELLING)
+    return ffmpeg.merge_outputs(*outputs).global_args(*WITH_PROGRESS)
 
 
 def run_ffmpeg(command: list[str], limit_s: float, max_bytes: int, report: Report | None = None) -> str | None:

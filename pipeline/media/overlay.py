@@ -7,7 +7,7 @@ import ffmpeg
 import numpy as np
 
 from pipeline.errors import ClipError
-from pipeline.media.muxing import EVEN, H264, MP4, TELLING, Report, Track, run_ffmpeg
+from pipeline.media.muxing import EVEN, H264, MP4, WITH_PROGRESS, Report, Track, run_ffmpeg
 from pipeline.media.sandbox import LIMITS, compile_command
 from pipeline.media.stream_choice import StreamChoice
 
@@ -89,6 +89,6 @@ def write_overlay(
     command = ffmpeg.merge_outputs(unused, ffmpeg.output(both, track["a:0"], "file:made", **MP4, **H264, **sound.aac))
     paths = {"video": video, "maps": work, "sound": sound.path, "made": made}
     max_bytes = 4 * (video.stat().st_size + sound.path.stat().st_size) + 2**30
-    error = run_ffmpeg(compile_command(command.global_args(*TELLING), paths), limit_s, max_bytes, report)
+    error = run_ffmpeg(compile_command(command.global_args(*WITH_PROGRESS), paths), limit_s, max_bytes, report)
     if error is not None:
         raise ClipError("unreadable", f"the map cannot be laid over the picture: {error}")

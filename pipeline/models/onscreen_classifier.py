@@ -50,7 +50,7 @@ class Heard(NamedTuple):
 
 
 class OnScreenClassifier(nn.Module):
-    """logit_m = dense([V_g, Z_m, R_m]): the video, the source, and the places in the video that answer to it.
+    """logit_m = dense([V_g, Z_m, R_m]): the video, the source, and the places in the video that it attends to.
 
     `cosine_feature` adds the coincidence model's match logit, a cos(video, source) + b (ours). After training the
     logits z_m are fitted to held-out videos (`calibrate`): scale (z_m + relative (z_m - mean of z)) + shift, where the
