@@ -55,6 +55,25 @@ def test_a_batch_goes_on_when_one_fails_and_says_so_in_a_line_each(root: str, vi
     }
 
 
+def test_a_model_that_learnt_from_sounds_separates_sounds_and_spans_of_videos_and_gives_no_verdict(
+    video: Path, tmp_path: Path
+) -> None:
+    root = workspace_with_model(tmp_path / "workspace", audio_from="sounds").root
+    sound = np.random.default_rng(0).uniform(-0.1, 0.1, (90_000, 2))
+    soundfile.write(tmp_path / "c.wav", sound, 44_100)
+    code, said, err = earshot("separate", f"{tmp_path}/c.wav", "--root", root, "--out", f"{tmp_path}/c", "-q")
+    assert code == 0, err
+    assert "no picture: the sources are written, without a verdict" in said
+    sources = [soundfile.read(path)[0] for path in sorted((tmp_path / "c").glob("source_*.flac"))]
+    np.testing.assert_allclose(sum(sources), soundfile.read(tmp_path / "c.wav")[0], atol=1e-6)  # -100 dB
+    code, _, err = earshot("separate", str(video), "--root", root, "--out", f"{tmp_path}/v", "-q")
+    assert (code, "verdict" in err) == (1, True)
+    code, _, err = earshot(*("separate", str(video), "--root", root, "--out", f"{tmp_path}/v", "-q", "--span", "+1-2"))
+    assert code == 0, err
+    kept, rest = (soundfile.read(tmp_path / "v" / f"{name}.flac")[0] for name in ("on_screen", "off_screen"))
+    assert len(kept) == len(rest) == 6 * 44_100
+
+
 def test_every_option_writes_its_file_and_progress_is_shown(root: str, video: Path, tmp_path: Path) -> None:
     code, _, err = earshot(
         *("separate", str(video), "--root", root, "--out", str(tmp_path), "--stems", "--attention", "--batch", "2"),

@@ -97,6 +97,6 @@ def _validate(references: Tensor, estimates: Tensor) -> None:
     check_estimates(references, estimates)
     if estimates.shape[1] < references.shape[1]:
         raise ValueError(
-            f"{references.shape[1]} references, {estimates.shape[1]} estimates: expected an estimate for each reference. "
-            "Separate into more sources, or add up references."
+            f"{references.shape[1]} references, {estimates.shape[1]} estimates: expected an estimate for each "
+            "reference. Separate into more sources, or add up references."
         )

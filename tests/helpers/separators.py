@@ -56,12 +56,17 @@ def random_model() -> SeparationModel:
     return SeparationModel(SMALL).eval()
 
 
-def workspace_with_model(folder: Path) -> Workspace:
-    """A workspace that holds nothing but `random_model` as models/separation, for clips of SPEC."""
+def workspace_with_model(folder: Path, audio_from: str = "selection") -> Workspace:
+    """A workspace that holds nothing but `random_model` as models/separation, for clips of SPEC.
+
+    With audio_from="sounds" it is one of phase audio, for clips of `sounds`.
+    """
     workspace = Workspace(str(folder))
     files.commit_bytes(workspace.uri(SETTINGS_FILE), b"{}")
-    workspace.begin(CLIPS_FOLDER, {"clips": ClipSpecs(base=SPEC)}, {})
-    settings = {"learner": "separation", "separation": SeparationLearnerConfig(model=SMALL)}
+    of_sounds = audio_from == "sounds"
+    workspace.begin("clips/sounds" if of_sounds else CLIPS_FOLDER, {"clips": ClipSpecs(base=SPEC)}, {})
+    phase = {"phase": "audio", "audio_from": "sounds"} if of_sounds else {}
+    settings = {"learner": "separation", "separation": SeparationLearnerConfig(model=SMALL, **phase)}
     workspace.begin("models/separation", settings, {})
     with files.building(workspace.uri("models/separation", "model.pt")) as path, path.open("wb") as file:
         torch.save({"model": random_model().state_dict()}, file)
