@@ -2,9 +2,12 @@
 
 import collections
 import dataclasses
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import soundfile
 import torch
@@ -15,6 +18,7 @@ from pipeline.clips.sharding import ShardPart
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
+from pipeline.errors import ConfigError
 from pipeline.evaluation.evaluating import commit_summary
 from pipeline.evaluation.onscreen_evaluation import OnScreenEvaluation
 from pipeline.evaluation.sounds_evaluation import SoundsEvaluation, example_row
@@ -25,12 +29,15 @@ from pipeline.learners.separation import SeparationLearner, SeparationLearnerCon
 from pipeline.models.separator import SeparationConfig
 from pipeline.models.tdcn import TDCNConfig
 from pipeline.models.towers import CoincidenceConfig
+from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from pipeline.training.clipsets import load_splits
 from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext, TrainingConfig
+from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.sound_examples import SOUND_EXAMPLES
+from schemas.videos import VIDEOS
 
 TONES = np.array([[1.0, -1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0]])  # orthogonal, of equal power: 0 dB in their sum
 
@@ -147,6 +154,47 @@ def test_a_model_that_learnt_from_sounds_is_measured_on_sums_of_held_out_ones(tr
     ]
     row = measured["many_sounds", "mean_si_snr_improvement_db"]
     assert (row["value"], row["n"]) == (pytest.approx(np.mean(pairs)), len(pairs))
+
+
+def test_parts_that_are_added_later_change_no_sum(trained: Workspace) -> None:
+    parts = trained.parts(f"clips/{SOUNDS}")
+    seen = SoundsEvaluation(trained, "m", seed=2).evaluate(parts[0])
+    added = trained.read(f"clips/{SOUNDS}", parts[-1], CLIPS)
+    trained.commit(f"clips/{SOUNDS}", "00099", added, CLIPS)
+    grown = SoundsEvaluation(trained, "m", seed=2)
+    try:
+        assert "00099" not in grown.pending()
+        assert grown.evaluate(parts[0]) == seen
+    finally:
+        files.delete(trained.part_uri(f"clips/{SOUNDS}", "00099"))
+
+
+def test_a_recording_in_two_splits_is_refused(trained: Workspace) -> None:
+    parts, videos = trained.parts("collection"), f"videos/{SOUNDS}"
+    before = trained.read(videos, parts[0], VIDEOS)
+    extra = pa.array([json.dumps({"recording": "r"}) for _ in range(len(before))], pa.string())
+    column = before.schema.get_field_index("extra")
+    trained.commit(videos, parts[0], before.set_column(column, before.schema.field("extra"), extra), VIDEOS)
+    says = r"clips/sounds: recording r is in the splits test and train and validate; .* Give the collection a column"
+    try:
+        with pytest.raises(ConfigError, match=says):
+            load_splits(trained, ("train",), SplittingConfig(), parts, SOUNDS)
+    finally:
+        trained.commit(videos, parts[0], before, VIDEOS)
+
+
+def test_too_few_recordings_to_validate_on_are_refused_before_the_first_step(
+    trained: Workspace, tmp_path: Path
+) -> None:
+    three = dataclasses.replace(CONFIG, sounds=SoundsConfig(crop_s=1.0, num_mixtures=3))
+    parts, learner = trained.parts(f"clips/{SOUNDS}"), SeparationLearner(three)
+    sets = load_splits(trained, ("train", "validate"), SplittingConfig(), parts, SOUNDS)
+    assert [clips.num_videos for clips in sets] == [3, 2]
+    steps: list[int] = []
+    context = LocalContext(lambda step, _: steps.append(step))
+    with pytest.raises(ConfigError, match="2 recordings in a split, expected 3"):
+        train(learner, *sets, Workspace(str(tmp_path)), "models/x", 0, context)
+    assert steps == []
 
 
 def test_the_seed_draws_other_sums(trained: Workspace) -> None:

@@ -26,7 +26,6 @@ from pipeline.clips.splitting import SplittingConfig, hash_text
 from pipeline.config import from_dict
 from pipeline.errors import DataError
 from pipeline.evaluation.evaluating import Evaluation, Headline, Row
-from pipeline.hashing import hash_json
 from pipeline.learners.loading import load_model
 from pipeline.metrics.bootstrap import bootstrap_interval
 from pipeline.metrics.signal_products import count_active, si_snr_db
@@ -119,9 +118,10 @@ class SoundsEvaluation(Evaluation):
         """The splits that the model was trained with, whatever the workspace's settings are by now, and the seed."""
         return {"splitting": self._trained()["splitting"], "seed": self.seed}
 
-    def facts(self) -> Row:
-        """A hash of which parts there are: later ones have more sounds."""
-        return {"seen": hash_json(self.workspace.parts(self.source))}
+    def pending(self) -> list[str]:
+        """Parts without rows yet, of those that the model was trained with: later ones would change who is mixed."""
+        finished = set(self.workspace.parts(self.table(SOUND_EXAMPLES)))
+        return [part for part in self._parts() if part not in finished]
 
     def evaluate(self, part: str) -> dict[str, list[Row]]:
         """Rows of `sound_examples`: those whose first sound is of the part."""
@@ -169,7 +169,12 @@ class SoundsEvaluation(Evaluation):
         from pipeline.training.clipsets import load_splits  # here, because evaluations are listed without torch
 
         splitting = from_dict(SplittingConfig, self._trained()["splitting"])
-        return load_splits(self.workspace, ("test",), splitting, self.workspace.parts(self.source), SOUNDS)[0]
+        return load_splits(self.workspace, ("test",), splitting, self._parts(), SOUNDS)[0]
+
+    def _parts(self) -> list[str]:
+        from pipeline.training.clipsets import begun_with
+
+        return begun_with(self.workspace, f"models/{self.model}", self.source, is_finished=True)
 
     def _examples(self, part: str) -> Iterator[SoundExample]:
         """Those whose first sound is of the part, a function of the clips and the seed."""

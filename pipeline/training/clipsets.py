@@ -52,7 +52,30 @@ def load_splits(
                 found = found.append_column(name, pa.array(values, pa.string()))
         return found.filter(pc.equal(clips["outcome"], "kept"))
 
-    return _load(workspace, f"clips/{spec}", splits, read, parts)
+    rows = _read(read, parts)
+    if spec == SOUNDS:
+        _check_origins(rows)
+    return _split(workspace, f"clips/{spec}", splits, rows)
+
+
+def _check_origins(rows: pa.Table) -> None:
+    """Refuse sounds of one mixture or recording in several splits: a test would be of what was trained on.
+
+    Raises:
+        ConfigError: with the first such mixture or recording.
+    """
+    for name in ORIGINS:
+        found = rows.select([name, "split"]).filter(pc.is_valid(rows[name])).group_by([name, "split"]).aggregate([])
+        splits_of: dict[str, list[str]] = {}
+        for row in found.sort_by([(name, "ascending"), ("split", "ascending")]).to_pylist():
+            splits_of.setdefault(row[name], []).append(row["split"])
+        torn = next((origin for origin, splits in splits_of.items() if len(splits) > 1), None)
+        if torn is not None:
+            raise ConfigError(
+                f"clips/{SOUNDS}: {name} {torn} is in the splits {' and '.join(splits_of[torn])}; expected one, else a "
+                "test is of what was trained on. Give the collection a column `split`; lists of mixtures have one by "
+                "names that begin with train_, validation_ or eval_."
+            )
 
 
 def _origins(workspace: Workspace, part: str) -> dict[str, dict[str, str | None]]:
@@ -92,7 +115,7 @@ def load_selected(workspace: Workspace, selection: str, splits: Sequence[str], p
             """
             return database.sql(sql, params={"barred": list(VIDEO_REASONS)}).to_arrow_table()
 
-    return _load(workspace, CLIPS_FOLDER, splits, read, parts)
+    return _split(workspace, CLIPS_FOLDER, splits, _read(read, parts))
 
 
 def count_videos(
@@ -152,11 +175,13 @@ def describe(clips: ClipSet) -> dict[str, Any]:
     return {"num_clips": len(clips), "num_videos": clips.num_videos, "fingerprint": digest.hexdigest()[:12]}
 
 
-def _load(
-    workspace: Workspace, folder: str, splits: Sequence[str], read: Callable[[str], pa.Table], parts: Sequence[str]
-) -> list[ClipSet]:
-    """The clips of each split, among the rows that `read` returns for each part, in the order of the parts."""
+def _read(read: Callable[[str], pa.Table], parts: Sequence[str]) -> pa.Table:
+    """The rows that `read` returns for each part, in the order of the parts."""
     with concurrent.futures.ThreadPoolExecutor(NUM_READERS) as pool:
-        rows = pa.concat_tables(pool.map(read, parts))
+        return pa.concat_tables(pool.map(read, parts))
+
+
+def _split(workspace: Workspace, folder: str, splits: Sequence[str], rows: pa.Table) -> list[ClipSet]:
+    """The clips of each split among the rows."""
     of_split = [rows.filter(pc.equal(rows["split"], split)).drop_columns("split") for split in splits]
     return [ClipSet(workspace, folder, clips) for clips in of_split]

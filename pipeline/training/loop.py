@@ -97,6 +97,8 @@ class _Run(Generic[Model]):
         clips = {"train": describe(train_set), "validate": describe(validation_set)}
         parts = {"model": self.model, "memory": memory, "optimiser": self.optimiser, "scaler": self.scaler}
         self.state = TrainState(workspace, folder, parts, clips)
+        if validation_set.num_videos > 1:  # a set that the learner cannot draw from is refused now, not after hours
+            learner.batch(validation_set, step_rng(seed, VALIDATE_STREAM, 0), 1, slice(0, 1), augment=False)
         self.state.restore(self.config.num_steps)
         if self.state.step:
             context.report(self.state.step, {})
