@@ -58,7 +58,6 @@ TESTED_BY = {
     "pipeline.evaluation.evaluating": "test_learner_contract",
     "pipeline.inference.estimates": "test_separating",
     "pipeline.inference.opening": "test_separating",
-    "pipeline.inference.outputs": "test_separating",
     "pipeline.inference.recording": "test_separating",
     "pipeline.inference.stem_writing": "test_separating",
     "pipeline.inference.video_writing": "test_separating",

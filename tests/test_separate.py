@@ -1,5 +1,6 @@
 """`earshot separate`: several videos at once, what is said of each, and what is refused."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +123,52 @@ def test_without_a_model_one_line_says_how_to_get_one(root: str, video: Path, tm
     code, _, err = earshot(*separate, "--root", root, "--model", "begun")
     assert (code, err.endswith(made)) == (2, True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_overwriting_leaves_no_file_of_the_run_before_and_none_of_others(
+    root: str, video: Path, tmp_path: Path
+) -> None:
+    arguments = ("separate", str(video), "--root", root, "--out", f"{tmp_path}/out", "-q")
+    code, _, err = earshot(*arguments, "--stems", "--on-screen-gain", "0dB")
+    assert code == 0, err
+    (tmp_path / "out" / "mine.txt").write_text("a user's own")
+    assert {"source_4.flac", "remix.flac"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    code, _, err = earshot(*arguments, "--overwrite")
+    assert code == 0, err
+    stems = {f"{stem}.{kind}" for stem in ("on_screen", "off_screen") for kind in ("flac", "mp4")}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == stems | {"separation.json", "mine.txt"}
+
+
+def test_a_record_of_another_program_names_no_file_to_remove(root: str, video: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "kept.txt").write_text("outside")
+    names = ["../kept.txt", "notes.flac", "on_screen.flac/../../kept.txt", 3]
+    (tmp_path / "out" / "separation.json").write_text(json.dumps({"files": names}))
+    (tmp_path / "out" / "notes.flac").write_text("a user's own")
+    code, _, err = earshot(*("separate", str(video), "--root", root, "--out", f"{tmp_path}/out", "--overwrite", "-q"))
+    assert code == 0, err
+    assert (tmp_path / "kept.txt").exists()
+    assert (tmp_path / "out" / "notes.flac").exists()
+
+
+def test_what_does_not_apply_to_a_file_is_said(root: str, make_media: MakeMedia, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "c.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 90_000), 44_100)
+    options = ("--threshold", "0.5", "--on-screen-gain", "0dB", "--attention")
+    code, said, err = earshot(
+        *("separate", f"{tmp_path}/c.wav", "--root", root, "--out", f"{tmp_path}/c", "-q", *options)
+    )
+    assert code == 0, err
+    for note in ("the threshold does not apply", "no remix", "no attention: there is no picture"):
+        assert note in said
+    mute = make_media("mute_of_three.mp4", *LAVFI, "color=red:s=64x48:r=10:d=3", *H264)
+    arguments = ("separate", str(mute), "--root", root, "-q", "--stems")
+    code, said, err = earshot(*arguments, "--out", f"{tmp_path}/m", "--span", "+1-2")
+    assert code == 0, err
+    for note in ("no sources: there is no sound", "the spans do not apply"):
+        assert note in said
+    code, _, err = earshot(*arguments, "--out", f"{tmp_path}/n", "--span", "+1-9")
+    assert (code, "outside the video" in err) == (1, True)
+    assert not (tmp_path / "n").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -12,13 +12,18 @@ from pipeline.storage import files
 class Outputs:
     """Files to write below a folder; a context, at whose end they are in place, or gone with the folders made for them.
 
+    They are put in place in the order in which they were asked for, so a record that is asked for last says that all
+    are there.
+
     Args:
         folder: path or s3:// address.
+        earlier: names of files of an earlier run there, which go unless they are replaced.
     """
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    def __init__(self, folder: str, earlier: Iterable[str] = ()) -> None:
+        self._folder, self._earlier = folder, set(earlier)
         self._stack = contextlib.ExitStack()
+        self._unfinished: list[contextlib.AbstractContextManager[Path]] = []
         self._scratch: Path | None = None
         self.names: list[str] = []
         """Of the files, in the order in which they were asked for."""
@@ -30,12 +35,26 @@ class Outputs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.__exit__(kind, error, trace)
+        with self._stack:
+            with contextlib.ExitStack() as on_failure:
+                on_failure.callback(self._delete, self.names if kind is None else ())
+                with contextlib.ExitStack() as placing:
+                    for unfinished in reversed(self._unfinished):
+                        placing.push(unfinished)
+                    if error is not None:
+                        raise error
+                on_failure.pop_all()
+            self._delete(self._earlier - set(self.names))
+
+    def _delete(self, names: Iterable[str]) -> None:
+        for name in names:
+            files.delete(files.join(self._folder, name))
 
     def file(self, name: str) -> Path:
         """Where to write a file of that name."""
         self.names.append(name)
-        return self._stack.enter_context(files.building(files.join(self._folder, name)))
+        self._unfinished.append(files.building(files.join(self._folder, name)))
+        return self._unfinished[-1].__enter__()
 
     def work_file(self, name: str) -> Path:
         """Where to write what is not to last; on the disk that the files go to, if that is a local one."""

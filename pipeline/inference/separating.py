@@ -9,7 +9,9 @@ Design note: spans choose sources by what they do in the whole video, so with sp
 one order (`source_order`), and the stems are mixed from these files.
 """
 
+import contextlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +20,7 @@ import numpy as np
 from torch import nn
 
 from pipeline.clip_specs import ClipSpec
-from pipeline.errors import ClipError, ConfigError
+from pipeline.errors import ClipError, ConfigError, DataError
 from pipeline.inference import choosing
 from pipeline.inference.choosing import Choice
 from pipeline.inference.estimates import Estimate, estimates
@@ -36,6 +38,7 @@ from pipeline.storage import files
 
 STEMS, STEMS_OF_SOUND = ("on_screen", "off_screen"), ("kept", "rest")
 RECORD, OVERLAY, REMIX, SOURCE = "separation.json", "attention.mp4", "remix", "source_{}"
+OWN_NAMES = re.compile(r"(on_screen|off_screen|kept|rest|remix|source_\d+)\.(flac|wav|mp4)|attention\.mp4")
 NO_VERDICTS = (
     "the model was trained on sound alone and does not know what is on screen. Expected a model of phase joint, a "
     "sound without picture, or spans."
@@ -118,8 +121,24 @@ def separate_video(
         OSError: the folder cannot be written to.
     """
     options = options or Options()
-    with Outputs(folder) as outputs, files.local_copy(uri) as path, open_media(path, spec) as media:
+    with contextlib.ExitStack() as stack:
+        try:
+            path = stack.enter_context(files.local_copy(uri))
+        except OSError as error:
+            raise DataError(f"{uri}: cannot be read ({error}).") from error
+        outputs = stack.enter_context(Outputs(folder, _earlier_files(folder)))
+        media = stack.enter_context(open_media(path, spec))
         return _Separation(media, outputs, spec, model, options, report).run()
+
+
+def _earlier_files(folder: str) -> list[str]:
+    """Names of what an earlier run wrote into a folder, as its record has them."""
+    uri = files.join(folder, RECORD)
+    try:
+        names = json.loads(files.read_bytes(uri))["files"] if files.exists(uri) else []
+    except (ValueError, KeyError, TypeError):  # another program's file of that name
+        return []
+    return [name for name in names if isinstance(name, str) and OWN_NAMES.fullmatch(name)]
 
 
 class _Separation:
@@ -158,7 +177,9 @@ class _Separation:
         if media.has_picture:
             named = dict(zip(self._stem_names(), stems, strict=True))
             self._notes += write_videos(media, named, self._outputs, self._report)
-        if media.has_picture and self._options.write_attention:
+        ignored = self._ignored()
+        self._notes += ignored
+        if self._options.write_attention and not any(note.startswith("no attention") for note in ignored):
             maps = self._record.maps(choosing.picture_in_frame(self._spec, media.decoding.picture_shape))
             self._notes += write_attention(media, stems[0], maps, OVERLAY, self._outputs, self._report)
         if not media.has_picture:
@@ -167,6 +188,26 @@ class _Separation:
             self._notes.append("WAV, because FLAC holds 8 channels and 655 350 Hz at most")
         self._write_record(share)
         return Separated(media.duration_s, share, media.has_picture, tuple(self._notes))
+
+    def _ignored(self) -> list[str]:
+        """What was asked for and does not apply to this file."""
+        options, media, choice = self._options, self._media, self._options.choice
+        is_chosen = media.has_picture or bool(choice.spans)
+        if media.sound is None:
+            self._check_spans(media.duration_s)
+        asked = (
+            (options.write_sources and media.sound is None, "no sources: there is no sound"),
+            (choice.spans and media.sound is None, "the spans do not apply: there is no sound"),
+            (choice.threshold is not None and not is_chosen, "the threshold does not apply: there is no verdict"),
+            (options.remix and not is_chosen, "no remix: nothing is chosen of the sources"),
+            (options.write_attention and not media.has_picture, "no attention: there is no picture"),
+            (options.write_attention and media.sound is None, "no attention: there is no sound to look for"),
+            (
+                options.write_attention and media.has_picture and media.sound is not None and not options.has_verdicts,
+                "no attention: the model does not know what is on screen",
+            ),
+        )
+        return [note for applies, note in asked if applies]
 
     def _blocks(self) -> Blocks:
         """The native sound [n, C] and its tracks [P, n, C]: what is kept unless spans choose it, then every source."""
