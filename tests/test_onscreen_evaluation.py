@@ -15,7 +15,6 @@ from pipeline.evaluation.mixing import MixingConfig
 from pipeline.evaluation.onscreen_evaluation import OnScreenEvaluation
 from pipeline.hashing import as_dict
 from pipeline.learners.separation import SeparationLearner, SeparationLearnerConfig
-from pipeline.metrics.si_snr import si_snr
 from pipeline.models.separator import SeparationConfig
 from pipeline.models.tdcn import TDCNConfig
 from pipeline.models.towers import CoincidenceConfig
@@ -29,6 +28,7 @@ from schemas.fields import from_rows
 from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, SOURCES, SUMMARY
 from tests.helpers.selections import select_and_mix
+from tests.helpers.si_snr import si_snr
 
 CONFIG = SeparationLearnerConfig(
     model=SeparationConfig(

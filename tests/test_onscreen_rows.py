@@ -7,10 +7,10 @@ import torch
 from pipeline.clips.samples import Clip
 from pipeline.errors import DataError
 from pipeline.evaluation.onscreen_rows import example_row, separate_examples, source_rows
-from pipeline.metrics.si_snr import si_snr
 from pipeline.metrics.signal_products import CAP_DB
 from pipeline.models.separator import SeparationOutput
 from pipeline.models.towers import CoincidenceConfig, CoincidenceModel
+from tests.helpers.si_snr import si_snr
 
 RATE_HZ, NUM_SAMPLES = 16000, 8000
 SETS = ("on_single", "off_single", "on_mom", "off_mom")

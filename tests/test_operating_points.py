@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from pipeline.clips.samples import Clip
-from pipeline.evaluation.onscreen_rows import Separated, example_row, source_rows
+from pipeline.evaluation.onscreen_rows import SeparatedExample, example_row, source_rows
 from pipeline.evaluation.operating_points import SHIFTS, StoredExamples, operating_points, stored_examples
-from pipeline.metrics.si_snr import off_screen_suppression_ratio, si_snr
 from pipeline.reports.querying import query
 from pipeline.storage.workspace import Workspace
 from schemas.fields import from_rows
 from schemas.reports import EXAMPLES, OPERATING_POINTS, SOURCES
+from tests.helpers.si_snr import off_screen_suppression_ratio, si_snr
 
 SETS = ("on_single", "off_single", "on_mom", "off_mom")
 NUM_SOURCES, NUM_SAMPLES, PER_SET = 3, 500, 3
@@ -36,7 +36,7 @@ class Example:
         facts = {"eval_set": eval_set, "first_clip_id": f"v{number}_000000", "sources": [{"uri": "s3://a/b.mp4"}]}
         self.clip = Clip(f"{eval_set}_{number}", sounds, np.zeros((1, 3, 8, 8), np.uint8), facts)
         waveforms = np.stack([self.first, self.second, *self.sources])
-        self.found = Separated(
+        self.found = SeparatedExample(
             waveforms @ waveforms.T / NUM_SAMPLES, self.logits, np.zeros(NUM_SOURCES), np.zeros(2), np.ones((1, 1, 1))
         )
 

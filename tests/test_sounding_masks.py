@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.clips.samples import Clip
 from pipeline.errors import DataError
-from pipeline.evaluation.onscreen_rows import Separated, example_row
+from pipeline.evaluation.onscreen_rows import SeparatedExample, example_row
 from pipeline.evaluation.sounding_masks import sounding_masks
 from pipeline.metrics.localization import cell_coverage
 from pipeline.storage import files
@@ -75,7 +75,7 @@ def test_truth_of_another_program_is_named(world: tuple[Path, Scene], tmp_path: 
 
 def row_of(clip: Clip, attention: np.ndarray) -> dict:
     products = np.eye(2 + 2) * [1, 0, 1, 0]
-    found = Separated(products, np.zeros(2), np.ones(2), np.zeros(2), attention)
+    found = SeparatedExample(products, np.zeros(2), np.ones(2), np.zeros(2), attention)
     return example_row(clip, found, sounding_masks(clip))
 
 

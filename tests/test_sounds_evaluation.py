@@ -21,7 +21,7 @@ from pipeline.collection.listing import list_videos
 from pipeline.errors import ConfigError
 from pipeline.evaluation.evaluating import commit_summary
 from pipeline.evaluation.onscreen_evaluation import OnScreenEvaluation
-from pipeline.evaluation.sounds_evaluation import SoundsEvaluation, example_row
+from pipeline.evaluation.sounds_evaluation import SoundsEvaluation, sound_example_row
 from pipeline.hashing import as_dict
 from pipeline.learners import LEARNERS
 from pipeline.learners.mixtures_of_sounds import SoundsConfig
@@ -45,7 +45,7 @@ TONES = np.array([[1.0, -1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0]])  # orthogonal
 def row_of(references: np.ndarray, sources: np.ndarray, assignment: Any) -> dict[str, Any]:
     waveforms = np.concatenate([references, sources])
     clip_ids = [f"clip_{k}" for k in range(len(references))]
-    return example_row("r", clip_ids, waveforms @ waveforms.T / 4, np.array(assignment))
+    return sound_example_row("r", clip_ids, waveforms @ waveforms.T / 4, np.array(assignment))
 
 
 def test_two_sounds_have_the_improvement_of_each_matched_source() -> None:

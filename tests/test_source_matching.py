@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.metrics.si_snr import si_snr
 from pipeline.metrics.source_matching import match_sources
+from tests.helpers.si_snr import si_snr
 
 
 def products_of(references: np.ndarray, sources: np.ndarray) -> np.ndarray:

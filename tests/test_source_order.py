@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.inference.estimates import Estimate
-from pipeline.inference.source_order import in_one_order, match_sources
+from pipeline.inference.source_order import closest_order, in_one_order
 from pipeline.inference.windows import Window
 
 
@@ -16,7 +16,7 @@ def test_sources_that_continue_are_found_again_in_any_order(noise: float) -> Non
         order = rng.permutation(4)
         after = np.empty_like(before)
         after[order] = before + noise * before.std(axis=1, keepdims=True) * rng.standard_normal(before.shape)
-        np.testing.assert_array_equal(match_sources(before, after), order)
+        np.testing.assert_array_equal(closest_order(before, after), order)
 
 
 def test_two_tones_keep_their_places_through_windows_that_turn_them_round() -> None:
@@ -37,4 +37,4 @@ def test_two_tones_keep_their_places_through_windows_that_turn_them_round() -> N
 
 
 def test_silence_has_an_order_too() -> None:
-    assert sorted(match_sources(np.zeros((3, 10)), np.zeros((3, 10)))) == [0, 1, 2]
+    assert sorted(closest_order(np.zeros((3, 10)), np.zeros((3, 10)))) == [0, 1, 2]

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from pipeline.learners.verdict_calibration import CalibrationConfig, Point, ScoredMixtures, fit_verdicts
-from pipeline.metrics.si_snr import off_screen_suppression_ratio, si_snr
 from pipeline.models.onscreen_classifier import OnScreenClassifier
 from pipeline.models.towers import CoincidenceConfig
+from tests.helpers.si_snr import off_screen_suppression_ratio, si_snr
 
 
 def scored(logits: torch.Tensor, sources: torch.Tensor, first: torch.Tensor) -> ScoredMixtures:

@@ -8,6 +8,7 @@ because a query lists every table and must start at once.
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.learners.loading import check_model, learner_of
@@ -34,6 +35,13 @@ class Headline(NamedTuple):
     """A value, or a function of the set's figures by metric."""
     baseline_of: str
     """What reaches the baseline, such as chance."""
+
+
+def mean_or_median(metric: str, values: np.ndarray) -> float:
+    """The median where a metric's name begins with `median_`, else the mean; NaN without values."""
+    if not len(values):
+        return float("nan")
+    return float(np.median(values) if metric.startswith("median_") else np.mean(values))
 
 
 class Evaluation:

@@ -28,7 +28,7 @@ import pyarrow as pa
 from pipeline.clip_specs import BASE
 from pipeline.clips.samples import Clip, decode_sample
 from pipeline.clips.tars import read_sequence
-from pipeline.evaluation.evaluating import Evaluation, Headline, Row
+from pipeline.evaluation.evaluating import Evaluation, Headline, Row, mean_or_median
 from pipeline.evaluation.mixing import EVAL_SETS
 from pipeline.evaluation.onscreen_rows import example_row, separate_examples, source_rows
 from pipeline.evaluation.operating_points import operating_points, stored_examples
@@ -72,7 +72,7 @@ def _where(values: np.ndarray, compare: np.ufunc) -> np.ndarray:
     return np.where(np.isnan(values), np.nan, compare(values, 0))
 
 
-class Figure(NamedTuple):
+class SetFigure(NamedTuple):
     """A figure of one evaluation set, or of several together."""
 
     metric: str
@@ -81,30 +81,24 @@ class Figure(NamedTuple):
     """Column of `examples`, or a function of its columns, whose mean or median it is; NaN is left out."""
     unit: str = "dB"
 
-    def statistic(self, values: np.ndarray) -> float:
-        """The median, or for a share and DCASE's score the mean; NaN without values."""
-        if not len(values):
-            return float("nan")
-        return float(np.median(values) if self.metric.startswith("median_") else np.mean(values))
-
 
 FIGURES = (
-    *(Figure(f"median_{name}_db", ON, f"{name}_db") for name in ("si_snr", "snr", "level")),
+    *(SetFigure(f"median_{name}_db", ON, f"{name}_db") for name in ("si_snr", "snr", "level")),
     *(
-        Figure(f"median_{name}_db", MOM, f"{name}_db")
+        SetFigure(f"median_{name}_db", MOM, f"{name}_db")
         for name in ("si_snr_input", "si_snr_improvement", "snr_gain", "si_snr_oracle")
     ),
-    Figure("worse_share", MOM, _worse, "1"),
-    Figure("median_osr_db", OFF, "osr_db"),
-    Figure("false_alarm_share", OFF, "is_answered", "1"),
-    Figure("median_similarity_input", EVAL_SETS, "similarity_input", "1"),
-    Figure("median_similarity_gain", EVAL_SETS, _similarity_gain, "1"),
-    *(Figure(f"mean_attention_{name}", ON, f"attention_{name}", "1") for name in ("mass", "hit_rate", "chance")),
-    Figure("under_separation_share", EVAL_SETS, _excess(np.less), "1"),
-    Figure("equal_separation_share", EVAL_SETS, _excess(np.equal), "1"),
-    Figure("over_separation_share", EVAL_SETS, _excess(np.greater), "1"),
+    SetFigure("worse_share", MOM, _worse, "1"),
+    SetFigure("median_osr_db", OFF, "osr_db"),
+    SetFigure("false_alarm_share", OFF, "is_answered", "1"),
+    SetFigure("median_similarity_input", EVAL_SETS, "similarity_input", "1"),
+    SetFigure("median_similarity_gain", EVAL_SETS, _similarity_gain, "1"),
+    *(SetFigure(f"mean_attention_{name}", ON, f"attention_{name}", "1") for name in ("mass", "hit_rate", "chance")),
+    SetFigure("under_separation_share", EVAL_SETS, _excess(np.less), "1"),
+    SetFigure("equal_separation_share", EVAL_SETS, _excess(np.equal), "1"),
+    SetFigure("over_separation_share", EVAL_SETS, _excess(np.greater), "1"),
 )
-DCASE = Figure("mean_capi_sdri_db", EVAL_SETS, "capi_sdri_db")
+DCASE = SetFigure("mean_capi_sdri_db", EVAL_SETS, "capi_sdri_db")
 POOLED = {"all": EVAL_SETS, "singles": ("on_single", "off_single"), "moms": ("on_mom", "off_mom")}
 
 
@@ -224,14 +218,14 @@ class OnScreenEvaluation(Evaluation):
         return rows + [self._auc_row(name, sets, sources, videos) for name, sets in POOLED.items()]
 
     def _figure_row(
-        self, eval_set: str, figure: Figure, columns: Mapping[str, np.ndarray], chosen: np.ndarray
+        self, eval_set: str, figure: SetFigure, columns: Mapping[str, np.ndarray], chosen: np.ndarray
     ) -> SummaryRow:
         """A figure of the chosen examples."""
         of_set = {name: column[chosen] for name, column in columns.items()}
         values = of_set[figure.values] if isinstance(figure.values, str) else figure.values(of_set)
         values, videos = (array[np.isfinite(values)] for array in (values, of_set["video_id"]))
-        interval = bootstrap_interval(lambda drawn: figure.statistic(values[drawn]), videos)
-        value = figure.statistic(values) if len(values) else None
+        interval = bootstrap_interval(lambda drawn: mean_or_median(figure.metric, values[drawn]), videos)
+        value = mean_or_median(figure.metric, values) if len(values) else None
         return self.summary_row(eval_set, figure.metric, value, figure.unit, len(values), interval)
 
     def _auc_row(self, name: str, sets: tuple[str, ...], sources: pa.Table, videos: Mapping[str, str]) -> SummaryRow:

@@ -26,7 +26,7 @@ NUM_MIXTURES = 2
 SMALL_ENERGY = 1e-20  # of each source: in silence all count alike
 
 
-class Separated(NamedTuple):
+class SeparatedExample(NamedTuple):
     """One example, separated into S sources."""
 
     products: np.ndarray
@@ -42,7 +42,7 @@ class Separated(NamedTuple):
     energy in it; sum 1."""
 
 
-def separate_examples(model: Any, towers: Any, examples: list[Clip]) -> list[Separated]:
+def separate_examples(model: Any, towers: Any, examples: list[Clip]) -> list[SeparatedExample]:
     """The examples, separated together by a model in evaluation mode.
 
     Args:
@@ -78,7 +78,7 @@ def separate_examples(model: Any, towers: Any, examples: list[Clip]) -> list[Sep
     for example, *found in zip(examples, *arrays, strict=True):
         if not all(np.isfinite(array).all() for array in found):
             raise DataError(f"{example.key}: the model's sources or logits are not finite. Train it again.")
-    return [Separated(*found) for found in zip(*arrays, strict=True)]
+    return [SeparatedExample(*found) for found in zip(*arrays, strict=True)]
 
 
 def estimate_weights(logits: np.ndarray) -> np.ndarray:
@@ -90,7 +90,7 @@ def estimate_weights(logits: np.ndarray) -> np.ndarray:
     return np.concatenate([mixtures, 0.5 * (1 + np.tanh(0.5 * logits))], axis=-1)
 
 
-def example_row(example: Clip, found: Separated, masks: np.ndarray | None = None) -> dict[str, Any]:
+def example_row(example: Clip, found: SeparatedExample, masks: np.ndarray | None = None) -> dict[str, Any]:
     """Row of the table `examples`; a figure that is not defined is null.
 
     `masks` [K, H, W]: what is seen to sound in the frames, where that is known (`sounding_masks.py`).
@@ -142,7 +142,7 @@ def _attention_figures(attention: np.ndarray, masks: np.ndarray) -> dict[str, fl
     }
 
 
-def source_rows(example: Clip, found: Separated) -> list[dict[str, Any]]:
+def source_rows(example: Clip, found: SeparatedExample) -> list[dict[str, Any]]:
     """Rows of the table `sources`."""
     eval_set = example.facts["eval_set"]
     on, is_mom = eval_set.startswith("on"), "second.flac" in example.waveforms

@@ -25,7 +25,7 @@ from pipeline.clip_specs import SOUNDS
 from pipeline.clips.splitting import SplittingConfig, hash_text
 from pipeline.config import from_dict
 from pipeline.errors import DataError
-from pipeline.evaluation.evaluating import Evaluation, Headline, Row
+from pipeline.evaluation.evaluating import Evaluation, Headline, Row, mean_or_median
 from pipeline.learners.loading import load_model
 from pipeline.metrics.bootstrap import bootstrap_interval
 from pipeline.metrics.signal_products import count_active, si_snr_db
@@ -46,18 +46,12 @@ class SoundExample(NamedTuple):
     recording: str
 
 
-class Figure(NamedTuple):
+class PairFigure(NamedTuple):
     """A figure of each example, or of each of its pairs."""
 
     metric: str
     values: Callable[[Row], Sequence[float]]
     unit: str = "dB"
-
-    def statistic(self, values: np.ndarray) -> float:
-        """The median where its name says so, else the mean; NaN without values."""
-        if not len(values):
-            return float("nan")
-        return float(np.median(values) if self.metric.startswith("median_") else np.mean(values))
 
 
 def _improvements(row: Row) -> Sequence[float]:
@@ -72,16 +66,16 @@ def _separation(compare: np.ufunc) -> Callable[[Row], Sequence[float]]:
     return lambda row: [float(compare(row["num_active_sources"], row["num_references"]))]
 
 
-ALONE = tuple(Figure(f"{of}_si_snr_db", lambda row: row["si_snr_db"]) for of in ("mean", "median"))
+ALONE = tuple(PairFigure(f"{of}_si_snr_db", lambda row: row["si_snr_db"]) for of in ("mean", "median"))
 SEVERAL = (
-    *(Figure(f"{of}_si_snr_improvement_db", _improvements) for of in ("mean", "median")),
-    Figure("worse_pair_share", lambda row: [float(value < 0) for value in _improvements(row)], "1"),
-    *(Figure(f"{of}_combined_improvement_db", _combined) for of in ("mean", "median")),
+    *(PairFigure(f"{of}_si_snr_improvement_db", _improvements) for of in ("mean", "median")),
+    PairFigure("worse_pair_share", lambda row: [float(value < 0) for value in _improvements(row)], "1"),
+    *(PairFigure(f"{of}_combined_improvement_db", _combined) for of in ("mean", "median")),
 )
 COUNTS = (
-    Figure("under_separation_share", _separation(np.less), "1"),
-    Figure("equal_separation_share", _separation(np.equal), "1"),
-    Figure("over_separation_share", _separation(np.greater), "1"),
+    PairFigure("under_separation_share", _separation(np.less), "1"),
+    PairFigure("equal_separation_share", _separation(np.equal), "1"),
+    PairFigure("over_separation_share", _separation(np.greater), "1"),
 )
 
 
@@ -153,12 +147,14 @@ class SoundsEvaluation(Evaluation):
         ]
         return found + [self._figure_row(MANY, figure, several) for figure in (*SEVERAL, *COUNTS)]
 
-    def _figure_row(self, eval_set: str, figure: Figure, rows: list[Row]) -> SummaryRow:
+    def _figure_row(self, eval_set: str, figure: PairFigure, rows: list[Row]) -> SummaryRow:
         of_rows = [figure.values(row) for row in rows]
         values = np.array([value for of_row in of_rows for value in of_row], dtype=np.float64)
         groups = [row["recording"] for row, of_row in zip(rows, of_rows, strict=True) for _ in of_row]
-        interval = bootstrap_interval(lambda drawn: figure.statistic(values[drawn]), np.array(groups, dtype=object))
-        value = figure.statistic(values) if len(values) else None
+        interval = bootstrap_interval(
+            lambda drawn: mean_or_median(figure.metric, values[drawn]), np.array(groups, dtype=object)
+        )
+        value = mean_or_median(figure.metric, values) if len(values) else None
         return self.summary_row(eval_set, figure.metric, value, figure.unit, len(values), interval)
 
     def _trained(self) -> Any:
@@ -218,12 +214,12 @@ class SoundsEvaluation(Evaluation):
             raise DataError(f"model {self.model}: its sources are not finite. Train it again.")
         ids = self._clips.rows["clip_id"]
         return [
-            example_row(example.recording, [ids[number].as_py() for number in example.clips], found, to)
+            sound_example_row(example.recording, [ids[number].as_py() for number in example.clips], found, to)
             for example, found, to in zip(examples, products, assignment.cpu().numpy(), strict=True)
         ]
 
 
-def example_row(recording: str, clip_ids: list[str], products: np.ndarray, assignment: np.ndarray) -> Row:
+def sound_example_row(recording: str, clip_ids: list[str], products: np.ndarray, assignment: np.ndarray) -> Row:
     """Row of the table `sound_examples`.
 
     Args:

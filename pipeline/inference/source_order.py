@@ -20,12 +20,12 @@ def in_one_order(parts: Iterable[Estimate]) -> Iterator[Estimate]:
     for estimate in parts:
         if last is not None:
             before = last.sources[:, estimate.window.start - last.window.start :]
-            estimate = estimate.reordered(match_sources(before, estimate.sources[:, : before.shape[1]]))
+            estimate = estimate.reordered(closest_order(before, estimate.sources[:, : before.shape[1]]))
         yield estimate
         last = estimate
 
 
-def match_sources(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def closest_order(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """[S] for each of the sources before, the source after that continues it.
 
     Args:
@@ -33,7 +33,7 @@ def match_sources(before: np.ndarray, after: np.ndarray) -> np.ndarray:
         after: [S, n] sources of the next window in the same time.
 
     >>> one, other = np.sin(np.arange(100)), np.cos(0.3 * np.arange(100))
-    >>> match_sources(np.stack([one, other]), np.stack([0.9 * other, one])).tolist()
+    >>> closest_order(np.stack([one, other]), np.stack([0.9 * other, one])).tolist()
     [1, 0]
     """
     before, after = before.astype(np.float64), after.astype(np.float64)
