@@ -11,8 +11,8 @@ from torchmetrics.functional.audio import (
     scale_invariant_signal_noise_ratio,
 )
 
-from pipeline.metrics.si_snr import off_screen_suppression_ratio, si_snr
 from pipeline.metrics.signal_products import CAP_DB
+from tests.helpers.si_snr import off_screen_suppression_ratio, si_snr
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

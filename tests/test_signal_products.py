@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.metrics.si_snr import off_screen_suppression_ratio, si_snr
 from pipeline.metrics.signal_products import (
     CAP_DB,
     capi_sdr_improvement_db,
@@ -14,6 +13,7 @@ from pipeline.metrics.signal_products import (
     snr_db,
     suppression_db,
 )
+from tests.helpers.si_snr import off_screen_suppression_ratio, si_snr
 
 FIRST, SECOND, MIXTURE = np.eye(6)[0], np.eye(6)[1], np.eye(6)[0] + np.eye(6)[1]
 

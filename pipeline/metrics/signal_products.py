@@ -6,7 +6,7 @@ Products are [..., N, N] float64: entry (i, j) is the mean over time of w_i w_j,
 and the sources that were separated from their sum. A signal is a weight [..., N] for each waveform: the on-screen
 estimate has the sources' probabilities, the mixture a 1 for each of its two parts. So every figure at every
 threshold, shift of the logits or choice of sources follows from N^2 numbers per example, without the waveforms.
-Values are [...] in dB within +-CAP_DB, as those of `si_snr`, which computes the same on waveforms; NaN where a target
+Values are [...] in dB within +-CAP_DB; NaN where a target
 or a mixture is silent, and no ratio is defined.
 Design note: |t - y|^2 is a difference of products here. Their rounding is 1e-15 of |y|^2, the cap 1e-8.
 
