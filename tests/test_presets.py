@@ -57,5 +57,12 @@ def test_other_towers_are_refused_unless_separation_starts_from_another_model() 
     check_together(override(config, ["separation.first_model=towers"]))
 
 
+def test_a_separator_that_sees_frames_is_refused_where_a_phase_without_frames_trains_it() -> None:
+    config: PipelineConfig = override(preset("tiny"), ["separation.model.condition_on_video=true"])
+    with pytest.raises(ConfigError, match="phase audio has no frames to show the separator"):
+        check_together(config)
+    check_together(override(config, ["separation.first_separator=none"]))
+
+
 def test_the_clip_specs_that_the_command_line_knows_are_those_of_the_config() -> None:
     assert tuple(ClipSpecs.__pydantic_fields__) == SPECS

@@ -15,6 +15,7 @@ from conftest import World
 from jobs.cli import COMMANDS
 from jobs.console.session import open_session
 from jobs.run import run
+from pipeline.errors import ConfigError
 from pipeline.reports.querying import query
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
@@ -121,6 +122,22 @@ def test_a_second_run_schedules_no_work_and_says_so(
     run(open_session(finished.root), world.collection, [str(world.folder / "labels.csv")], workers=0)
     assert digest(finished) == before
     assert capsys.readouterr().out.count("nothing to do") == 10
+
+
+@pytest.mark.parametrize("setting", ["separation.phase=audio", "separation.audio_from=sounds"])
+def test_what_run_cannot_train_is_refused_before_any_work(setting: str, world: World, tmp_path: Path) -> None:
+    session = open_session(str(tmp_path / "new"), "tiny", [setting])
+    with pytest.raises(ConfigError, match="run trains both phases on its selection"):
+        run(session, world.collection, workers=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_separator_of_sound_alone_has_no_report(finished: Workspace) -> None:
+    code, out, err = earshot("evaluate", "--root", finished.root)
+    assert code == 0, err
+    assert "evaluate separation: nothing to do" in out
+    assert "separator" not in out
+    assert finished.names("reports") == ["coincidence/-", "separation/default"]
 
 
 def test_a_lost_part_is_made_again_with_the_same_rows(finished: Workspace, world: World) -> None:
