@@ -15,6 +15,8 @@ from pipeline.hashing import as_dict
 if TYPE_CHECKING:
     from pipeline.synthetic.planning import WorldConfig
 
+PARTS_PER_TASK = 8  # handing out a task takes 10 ms, rendering 5 s of video 200
+
 
 def render(config: "WorldConfig", out: str, address: str | None) -> None:
     """Render the videos that are missing."""
@@ -31,7 +33,7 @@ def render(config: "WorldConfig", out: str, address: str | None) -> None:
 
         connect(address)
         with progress_bar("world", len(parts)) as advance:
-            for _ in map_parts(RenderVideo(config, folder), parts, WORLD):
+            for _ in map_parts(RenderVideo(config, folder), parts, WORLD, PARTS_PER_TASK):
                 advance(1, "")
     labels = write_labels(config, folder)
     found = f"{len(parts)} videos rendered" if parts else "nothing to do, every video is rendered"

@@ -21,6 +21,7 @@ from pipeline.synthetic.motions import Motion
 from pipeline.synthetic.planning import WorldConfig, place_thing, plan_scene, plan_source
 from pipeline.synthetic.rendering import render_scene
 from pipeline.synthetic.scenes import Scene, Source
+from pipeline.synthetic.shapes import Layer
 from pipeline.synthetic.sights import look
 from pipeline.synthetic.sounds import RATE_HZ, resample, synthesize
 from pipeline.synthetic.truth import STEM_RATE_HZ, load_truth, write_labels
@@ -123,7 +124,7 @@ def test_soundtrack_before_coding_is_the_stems_plus_a_noise_floor_of_minus_60_db
     for index in range(4):
         scene = plan_scene(SHORT, index)
         stems, soundtrack = rendering.mix(scene)
-        total = resample(np.sum(stems, axis=0), RATE_HZ, scene.sample_rate_hz, len(soundtrack))
+        total = resample(np.sum(stems, axis=0), RATE_HZ, scene.sample_rate_hz)
         rest_db = 10 * np.log10(np.square(soundtrack.mean(axis=1) - total).mean())
         assert rest_db == pytest.approx(-60 - 10 * np.log10(scene.num_channels), abs=0.3)
         assert 20 * np.log10(np.abs(soundtrack).max()) == pytest.approx(scene.peak_db, abs=0.6)
@@ -212,6 +213,23 @@ def test_pauses_within_an_event_are_shorter_than_a_second(scenes: list[Scene]) -
             gaps_s = np.subtract(edges[1], edges[0])
             assert gaps_s.min() > -1e-6
             assert gaps_s.max() < 1.0
+
+
+def test_a_painted_shape_covers_each_pixel_by_its_distance_and_leaves_the_others() -> None:
+    rng = np.random.default_rng(0)
+    layer, expected = Layer(9, 11, 4.0), np.zeros((1, 4, 9, 11))
+    for number_of_frames, opacity in ((1, 1.0), (3, 0.5), (1, 1.0), (3, rng.random((3, 1, 1)).astype(np.float32))):
+        distance = rng.normal(0.3, 0.3, (number_of_frames, 9, 11)).astype(np.float32)
+        distance[:, :2] = 5.0  # two rows far outside
+        colour = tuple(rng.random(3))
+        layer.paint(distance, colour, opacity)
+        covered = np.clip(0.5 - 4.0 * distance, 0, 1) * opacity  # a pixel is 1 / 4 wide
+        weight = covered[:, None]
+        expected = (1 - weight) * expected + weight * np.array([*colour, 1.0])[:, None, None]
+    assert layer.pixels == pytest.approx(expected, abs=1e-6)
+    layer.paint(np.full((1, 9, 11), 5.0, np.float32), (1.0, 1.0, 1.0))
+    assert layer.pixels == pytest.approx(expected, abs=1e-6)
+    assert not layer.pixels[:, :, :2].any()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -30,6 +30,9 @@ from pipeline.synthetic.truth import STEM_RATE_HZ, Truth, is_active, judged_fram
 
 FRAMES_AT_ONCE = 16  # 16 frames of a 70 x 70 layer with 4 channels: 1.3 MB of float32, which stays in the L2 cache
 NOISE_FLOOR_DB = -60.0  # of the soundtrack, re full scale
+AS_STATED = {"probesize": 32, "analyzeduration": 0}  # ffmpeg is told all, and need not read ahead to find it
+PIPE_BYTES = 2**20  # a group of frames is drawn while the one before is encoded
+GBR = [2, 0, 1]  # the places of red, green and blue among a frame's planes, which ffmpeg calls gbrp
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,7 @@ def render_scene(config: WorldConfig, index: int, folder: Path) -> Path:
     scene = plan_scene(config, index)
     stems, soundtrack = mix(scene)
     frames, truth = draw(scene)
-    num_samples = round(scene.duration_s * STEM_RATE_HZ)
-    write_truth(folder, truth, [resample(stem, RATE_HZ, STEM_RATE_HZ, num_samples) for stem in stems])
+    write_truth(folder, truth, [resample(stem, RATE_HZ, STEM_RATE_HZ) for stem in stems])
     video = folder / "videos" / scene.video
     with files.building(str(video)) as unfinished:
         encode(scene, frames, soundtrack, unfinished)
@@ -75,8 +77,7 @@ def mix(scene: Scene) -> tuple[list[Waveform], Waveform]:
     for side in (-1, 1) if scene.num_channels == 2 else (0,):
         pans = [np.float32(1 + side * source.pan) for source in scene.sources]
         channels.append(np.sum([pan * stem for pan, stem in zip(pans, stems, strict=True)], axis=0))
-    num_played = round(scene.duration_s * scene.sample_rate_hz)
-    soundtrack = np.stack([resample(c, RATE_HZ, scene.sample_rate_hz, num_played) for c in channels], axis=1)
+    soundtrack = np.stack([resample(channel, RATE_HZ, scene.sample_rate_hz) for channel in channels], axis=1)
     gain = np.float32(_gain(scene.peak_db) / max(np.abs(sound).max() for sound in (soundtrack, *stems)))
     soundtrack *= gain
     rng = np.random.default_rng([*scene.seed, 1])
@@ -91,9 +92,11 @@ def draw(scene: Scene) -> tuple[Iterator[NDArray[np.uint8]], Truth]:
         An iterator over [K, 3, H, W] groups of frames, planes in the order green, blue, red; and the truth about them.
     """
     rng = np.random.default_rng([*scene.seed, 2])
-    behind = background(scene, rng)
+    behind = np.float32(255) * background(scene, rng)
     shift, drift = camera(scene, rng)
-    noise = rng.normal(0, rng.uniform(0.5, 2.5), (3, 3, scene.height + 16, scene.width + 16)).astype(np.float32)
+    noise = np.float32(rng.uniform(0.5, 2.5)) * rng.standard_normal(
+        (3, 3, scene.height + 16, scene.width + 16), dtype=np.float32
+    )
     offsets = rng.integers(0, 16, (scene.num_frames, 2))
     cast = [(thing, Motion()) for thing in scene.still]
     cast += [(source.thing, Motion(source.notes, source.spans)) for source in scene.sources if source.thing]
@@ -107,13 +110,12 @@ def draw(scene: Scene) -> tuple[Iterator[NDArray[np.uint8]], Truth]:
             group = np.empty((len(numbers), 3, scene.height, scene.width), np.uint8)
             for place, number in enumerate(numbers):
                 x, y = MARGIN - drift[number]
-                picture = behind[:, y : y + scene.height, x : x + scene.width] * np.float32(255)
+                picture = behind[:, y : y + scene.height, x : x + scene.width].copy()
                 for sight in sights:
                     _paste(picture, sight, place, shift[number])
                 x, y = offsets[number]
                 picture += noise[number % 3, :, y : y + scene.height, x : x + scene.width]
-                np.clip(picture, 0, 255, out=picture)
-                group[place] = picture[[1, 2, 0]]
+                group[place, GBR] = np.clip(picture, 0, 255, out=picture)
             yield group
 
     return frames(), _silhouettes(scene, cast, shift)
@@ -183,10 +185,13 @@ def encode(scene: Scene, frames: Iterator[NDArray[np.uint8]], soundtrack: Wavefo
         wav = Path(scratch) / "soundtrack.wav"
         soundfile.write(wav, soundtrack, scene.sample_rate_hz, subtype="PCM_16")
         size = f"{scene.width}x{scene.height}"
-        pictures = ffmpeg.input("pipe:0", format="rawvideo", pix_fmt="gbrp", s=size, framerate=scene.frame_rate_hz)
-        output = ffmpeg.output(pictures.video, ffmpeg.input(str(wav)).audio, str(path), **_codecs(scene))
+        raw = {"format": "rawvideo", "pix_fmt": "gbrp", "s": size, "framerate": scene.frame_rate_hz}
+        pictures = ffmpeg.input("pipe:0", **raw, **AS_STATED)
+        output = ffmpeg.output(pictures.video, ffmpeg.input(str(wav), **AS_STATED).audio, str(path), **_codecs(scene))
         command = output.global_args("-hide_banner", "-loglevel", "error").compile(ffmpeg_path(), overwrite_output=True)
-        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said)
+        child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, pipesize=PIPE_BYTES
+        )
         assert child.stdin is not None
         try:
             _pour(frames, child.stdin)
@@ -217,10 +222,12 @@ def _codecs(scene: Scene) -> dict[str, Any]:
     if scene.suffix == ".webm":
         vp9 = {"c:v": "libvpx-vp9", "deadline": "realtime", "cpu-used": 8, "b:v": "300k", "row-mt": 0}
         return common | vp9 | {"c:a": "libopus", "b:a": f"{64 * scene.num_channels}k", "f": "webm"}
-    preset = "veryfast" if scene.slow_preset else "ultrafast"
-    h264 = {"c:v": "libx264", "preset": preset, "crf": 23, "movflags": "+faststart"}
-    aac = {"c:a": "aac", "aac_coder": "fast"}  # half the time; the default coder takes longer than the pictures
-    return common | h264 | aac | {"b:a": f"{80 * scene.num_channels}k", "f": "mp4"}
+    h264 = {"c:v": "libx264", "crf": 23, "movflags": "+faststart"}
+    if scene.slow_preset:
+        aac = {"c:a": "aac", "aac_coder": "fast", "b:a": f"{80 * scene.num_channels}k"}
+        return common | h264 | {"preset": "veryfast"} | aac | {"f": "mp4"}
+    ac3 = {"c:a": "ac3", "b:a": f"{96 * scene.num_channels}k"}  # 25 ms for 5 s of sound, AAC 70
+    return common | h264 | {"preset": "ultrafast"} | ac3 | {"f": "mp4"}
 
 
 def _gain(decibels: float) -> float:

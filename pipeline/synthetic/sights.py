@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline.synthetic.faces import draw_face
 from pipeline.synthetic.motions import Motion
 from pipeline.synthetic.scenes import Thing
-from pipeline.synthetic.shapes import Floats, Layer, bar, box, circle, ellipse, per_frame, polygon, turned
+from pipeline.synthetic.shapes import Floats, Layer, bar, box, circle, ellipse, norm, per_frame, polygon, turned
 
 Times = NDArray[np.float64]
 
@@ -177,12 +177,12 @@ def _siren(layer: Layer, u: Floats, v: Floats, thing: Thing, motion: Motion, t: 
     lit = per_frame(motion.active(t, 0.05))
     x, y = turned(u, v, per_frame(np.pi * motion.turns(t)), 0.0, -0.1)
     for side in (-1.0, 1.0):
-        beam = np.maximum(np.abs(y + 0.1) - 0.32 * np.abs(x), np.maximum(-side * x, np.hypot(x, y + 0.1) - 1.0))
+        beam = np.maximum(np.abs(y + 0.1) - 0.32 * np.abs(x), np.maximum(-side * x, norm(x, y + 0.1) - 1.0))
         layer.paint(beam, (1.0, 0.95, 0.6), 0.75 * lit)
     dome = np.minimum(np.maximum(circle(u, v, 0, -0.05, 0.42), v + 0.05), box(u, v, 0, 0.15, 0.42, 0.22))
     _outlined(layer, dome, thing)
     layer.paint(dome + 0.06, (1.0, 0.98, 0.85), 0.7 * lit)
-    layer.paint(np.maximum(np.abs(x) - 0.09, np.hypot(x, y + 0.1) - 0.3), BLACK)
+    layer.paint(np.maximum(np.abs(x) - 0.09, norm(x, y + 0.1) - 0.3), BLACK)
     _outlined(layer, polygon(u, v, ((-0.55, 0.4), (0.55, 0.4), (0.7, 0.9), (-0.7, 0.9))), thing, 1)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import irfft, rfft
 
 from pipeline.synthetic.identities import identity
 from pipeline.synthetic.kinds import FRICATIVE
@@ -41,11 +42,14 @@ def synthesize(source: Source, num_samples: int) -> Waveform:
     return (waveform / np.sqrt(power + 1e-20)).astype(np.float32)
 
 
-def resample(waveform: Waveform, rate_hz: int, new_rate_hz: int, num_samples: int) -> Waveform:
-    """[num_samples] the waveform at `new_rate_hz`, band-limited by cutting or padding its spectrum."""
+def resample(waveform: Waveform, rate_hz: int, new_rate_hz: int) -> Waveform:
+    """The waveform [T] at `new_rate_hz`, as long in seconds, band-limited by cutting or padding its spectrum."""
+    if rate_hz == new_rate_hz:
+        return waveform
     seconds = _padded_s(len(waveform), rate_hz)
-    spectrum = np.fft.rfft(waveform, seconds * rate_hz)
-    return np.fft.irfft(spectrum, seconds * new_rate_hz)[:num_samples].astype(np.float32) * (new_rate_hz / rate_hz)
+    num_samples = round(len(waveform) * new_rate_hz / rate_hz)
+    spectrum = rfft(waveform, seconds * rate_hz)
+    return irfft(spectrum, seconds * new_rate_hz)[:num_samples].astype(np.float32) * (new_rate_hz / rate_hz)
 
 
 def _padded_s(num_samples: int, rate_hz: int) -> int:
@@ -59,9 +63,9 @@ def _padded_s(num_samples: int, rate_hz: int) -> int:
 def _filtered(waveform: Floats, response: Callable[[Floats], Floats]) -> Waveform:
     """The waveform through a zero-phase filter: `response` gives the gain at frequencies in Hz."""
     length = _padded_s(len(waveform), RATE_HZ) * RATE_HZ
-    spectrum = np.fft.rfft(waveform.astype(np.float32), length)
-    spectrum *= response(np.arange(len(spectrum)) * (RATE_HZ / length))
-    return np.fft.irfft(spectrum, length)[: len(waveform)].astype(np.float32)
+    spectrum = rfft(waveform.astype(np.float32), length)
+    spectrum *= response(np.arange(len(spectrum), dtype=np.float32) * np.float32(RATE_HZ / length))
+    return irfft(spectrum, length)[: len(waveform)].astype(np.float32)
 
 
 def _bump(frequency_hz: Floats, centre_hz: float, octaves: float) -> Floats:
@@ -134,7 +138,7 @@ def _guitar(source: Source, motion: Motion, t: Floats, rng: np.random.Generator)
         burst[:] = 0
         burst[: int(period)] = rng.uniform(-1, 1, int(period))
         loop = 0.994 * np.cos(np.pi * turns) * np.exp(-2j * np.pi * turns * period)
-        pluck = np.fft.irfft(np.fft.rfft(burst) / (1 - loop) * _bump(turns * RATE_HZ, 400, 3.5), length)
+        pluck = irfft(rfft(burst) / (1 - loop) * _bump(turns * RATE_HZ, 400, 3.5), length)
         plucks[pitch_hz] = (pluck / np.abs(pluck).max()).astype(np.float32)[: int(1.2 * RATE_HZ)]
 
     def strike(number: int) -> Waveform:
@@ -195,14 +199,14 @@ def _speaker(source: Source, motion: Motion, t: Floats, rng: np.random.Generator
     glottis = _wave(_phase(fall * (1 + 0.01 * np.sin(2 * np.pi * 3.1 * t))), np.arange(1, count + 1) ** -1.3)
     glottis += person.breath * _noise(len(t), rng)
     length = _padded_s(len(t), RATE_HZ) * RATE_HZ
-    spectrum = np.fft.rfft(glottis, length)
-    f = np.arange(len(spectrum)) * (RATE_HZ / length)
+    spectrum = rfft(glottis, length)
+    f = np.arange(len(spectrum), dtype=np.float32) * np.float32(RATE_HZ / length)
     voice = np.zeros(len(t), np.float32)
     for weight, (first_hz, second_hz, loudness) in zip(vowel_weights(t, motion.notes), VOWELS_SOUND, strict=True):
         scale = person.formant_scale
         tract = _bump(f, first_hz * scale, 0.28) + 0.6 * _bump(f, second_hz * scale, 0.2)
         tract += 0.25 * _bump(f, 2900 * scale, 0.25) + 0.01
-        said = np.fft.irfft(spectrum * tract, length)[: len(t)].astype(np.float32)
+        said = irfft(spectrum * tract, length)[: len(t)].astype(np.float32)
         voice += (weight * loudness / (said.std() + 1e-9)).astype(np.float32) * said
     hisses = [(n.start_s, 0.06, 0.5 * n.strength) for n in motion.notes if n.shape >= FRICATIVE]
     hiss = _filtered(_noise(len(t), rng), lambda f: _bump(f, 5000, 0.4))

@@ -16,7 +16,7 @@ import io
 import itertools
 import json
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from pipeline.synthetic.planning import WorldConfig, plan_scene
 from pipeline.synthetic.scenes import Scene, Source
 
 STEM_RATE_HZ = 16000
+SCENES = TypeAdapter(Scene)
 LABEL_COLUMNS = ("video", "start_s", "end_s", "on_screen", "off_screen")
 _NO_CLOCK = (1980, 1, 1, 0, 0, 0)
 
@@ -104,7 +105,7 @@ def write_truth(folder: Path, truth: Truth, stems: list[NDArray[np.float32]]) ->
     masks = _npz(packed=np.packbits(truth.masks, axis=None), shape=np.array(truth.masks.shape, np.int32))
     files.commit_bytes(files.join(place, "masks.npz"), masks)
     mouths = {str(number): rows.tolist() for number, rows in enumerate(truth.mouths) if rows.any()}
-    described = asdict(truth.scene) | {"boxes": truth.boxes.tolist(), "mouths": mouths}
+    described = SCENES.dump_python(truth.scene) | {"boxes": truth.boxes.tolist(), "mouths": mouths}
     text = json.dumps(described, separators=(",", ":"), sort_keys=True)
     files.commit_bytes(files.join(place, "scene.json"), (text + "\n").encode())
 
@@ -126,7 +127,7 @@ def load_truth(folder: Path, name: str) -> Truth:
         raise DataError(f"{place}: damaged: {error!r}. Render the scene again.") from error
     try:
         boxes = np.array(described["boxes"], np.int16).reshape(-1, shape[1], 4)
-        scene = TypeAdapter(Scene).validate_python(described)
+        scene = SCENES.validate_python(described)
     except (ValueError, LookupError, TypeError) as error:
         raise DataError(f"{place}/scene.json: no scene of a world: {error}. Render it again, or move it.") from error
     if len(packed) != -(-int(np.prod(shape)) // 8) or shape[0] != len(scene.sources):
