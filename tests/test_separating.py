@@ -112,6 +112,28 @@ def test_the_picture_is_copied_and_the_mp4s_have_a_stem_each(video: Path, tmp_pa
             np.testing.assert_array_equal(mine.pixels, expected_frame.pixels)
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "found"),
+    [
+        ("old.avi", ("-c:v", "mpeg4"), "mpeg4 (yuv420p)"),
+        ("full_colour.mp4", (*H264, "-pix_fmt", "yuv444p"), "h264 (yuv444p)"),
+    ],
+)
+def test_a_picture_that_mp4_holds_but_browsers_do_not_play_is_encoded_anew(
+    name: str, codec: tuple[str, ...], found: str, make_media: MakeMedia, tmp_path: Path
+) -> None:
+    path = make_media(name, *LAVFI, FLASH, *LAVFI, BEEP, *codec)
+    result = separate(path, tmp_path)
+    assert result.notes[-1] == f"picture encoded anew, because browsers do not play {found} in an mp4"
+    _, original, _ = decode(path)
+    for stem in ("on_screen", "off_screen"):
+        _, frames, info = decode(tmp_path / f"{stem}.mp4")
+        assert (info.video_codec, info.pixel_format) == ("h264", "yuv420p")
+        assert [frame.time_s for frame in frames] == [frame.time_s for frame in original]
+        brightness = np.array([[frame.pixels.mean() for frame in each] for each in (frames, original)])
+        np.testing.assert_allclose(*brightness, atol=3)
+
+
 @pytest.mark.parametrize("name", ["plain.mp4", "late.ts", "late.mkv", "late.webm"])
 @pytest.mark.parametrize(("sound_delay_s", "picture_delay_s"), [(0.7, 0.0), (0.0, 1.5)])
 def test_flash_and_beep_meet_in_what_is_written_as_they_did_before(
@@ -126,7 +148,7 @@ def test_flash_and_beep_meet_in_what_is_written_as_they_did_before(
     ]
     subprocess.run(command, check=True)
     result = separate(path, tmp_path / "out")
-    assert ("picture encoded anew, because mp4 does not hold its codec" in result.notes) == name.endswith("webm")
+    assert ("browsers do not play vp8 (yuv420p) in an mp4" in str(result)) == name.endswith("webm")
     for stem in ("on_screen", "off_screen"):
         sound, frames, _ = decode(tmp_path / "out" / f"{stem}.mp4", BY_25)
         flash_s = next(frame.time_s for frame in frames if frame.pixels.mean() > 128)

@@ -8,7 +8,7 @@ from typing import TypeVar
 from pipeline.errors import ClipError
 from pipeline.inference.opening import LIMIT_S, Media
 from pipeline.inference.outputs import Outputs
-from pipeline.media.muxing import AAC_RATES_HZ, MAX_AAC_CHANNELS, Track, write_mp4s
+from pipeline.media.muxing import AAC_RATES_HZ, MAX_AAC_CHANNELS, Track, plays_in_mp4, write_mp4s
 from pipeline.media.overlay import Maps, write_overlay
 
 T = TypeVar("T")
@@ -18,6 +18,8 @@ Report = Callable[[str, float, float], None]
 def write_videos(media: Media, stems: dict[str, Track], outputs: Outputs, report: Report) -> list[str]:
     """Write the video with each of the sounds, by name; return notes."""
     notes: list[str] = []
+    info = media.decoding.info
+    is_played = plays_in_mp4(info.video_codec, info.pixel_format)
 
     def write(made: list[Path]) -> bool:
         return write_mp4s(
@@ -26,6 +28,7 @@ def write_videos(media: Media, stems: dict[str, Track], outputs: Outputs, report
             list(stems.values()),
             made,
             LIMIT_S,
+            can_copy=is_played,
             has_sound=media.sound is not None,
             report=lambda done_s: report("encode", done_s, media.duration_s),
         )
@@ -34,7 +37,9 @@ def write_videos(media: Media, stems: dict[str, Track], outputs: Outputs, report
     if is_copied is None:
         return notes
     if not is_copied:
-        notes.append("picture encoded anew, because mp4 does not hold its codec")
+        codec = f"{info.video_codec} ({info.pixel_format})"
+        reason = f"{codec} cannot be copied into an mp4" if is_played else f"browsers do not play {codec} in an mp4"
+        notes.append(f"picture encoded anew, because {reason}")
     if media.num_channels > MAX_AAC_CHANNELS:
         notes.append(f"{media.num_channels} channels are mixed down in the mp4s, not in the other files")
     if media.rate_hz not in AAC_RATES_HZ:

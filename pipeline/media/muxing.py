@@ -1,6 +1,7 @@
 """A video's picture with another sound -> mp4, by a sandboxed ffmpeg child: the original is untrusted here as well.
 
-The sound is AAC as browsers play it: mono, stereo or 5.1, at a rate up to 48 kHz.
+Browsers play what is written: the picture is copied if they play it in an mp4 and encoded anew as H.264 otherwise; the
+sound is AAC in mono, stereo or 5.1, at a rate up to 48 kHz.
 """
 
 import math
@@ -26,6 +27,12 @@ LOG_BYTES = 500
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 AAC_BITS_PER_CHANNEL = 96_000  # per second: 192 kbit/s in stereo
 MAX_AAC_CHANNELS = 6
+# mp4 holds more: of mpeg4, mpeg2video, mjpeg and, without a decoder in hardware, hevc, Chromium plays the sound alone
+PLAYED = {
+    "h264": ("yuv420p", "yuvj420p"),
+    "vp9": ("yuv420p", "yuv420p10le"),
+    "av1": ("yuv420p", "yuv420p10le"),
+}
 H264: dict[str, Any] = {  # in 4:2:0, which wants even sides and is what browsers play
     "vcodec": "libx264", "preset": "veryfast", "crf": 20, "pix_fmt": "yuv420p",
 }  # fmt: skip
@@ -63,6 +70,15 @@ class Track:
         return {"acodec": "aac", "af": filters, "ar": rate_hz, "audio_bitrate": AAC_BITS_PER_CHANNEL * num_channels}
 
 
+def plays_in_mp4(codec: str | None, pixel_format: str | None) -> bool:
+    """Whether browsers play a picture in an mp4, by ffmpeg's names of its codec and its pixel format.
+
+    >>> plays_in_mp4("h264", "yuv420p"), plays_in_mp4("h264", "yuv444p"), plays_in_mp4("mpeg4", "yuv420p")
+    (True, False, False)
+    """
+    return pixel_format in PLAYED.get(codec or "", ())
+
+
 def write_mp4s(
     video: Path,
     choice: StreamChoice,
@@ -70,6 +86,7 @@ def write_mp4s(
     made: list[Path],
     limit_s: float,
     *,
+    can_copy: bool = True,
     has_sound: bool = True,
     report: Report | None = None,
 ) -> bool:
@@ -80,7 +97,8 @@ def write_mp4s(
         choice: its picture, and the sound that the others take the place of.
         sounds: files as long as the video.
         made: where the mp4s go, one per sound.
-        limit_s: wall-clock limit of each try: to copy, and to encode where mp4 does not hold the picture's codec.
+        limit_s: wall-clock limit of each try: to copy, and to encode where that fails.
+        can_copy: whether to try to copy the picture (see `plays_in_mp4`).
         has_sound: whether the original has a sound.
         report: called with the seconds of picture that are encoded.
     Raises:
@@ -89,9 +107,10 @@ def write_mp4s(
     paths = {f"sound{number}": sound.path for number, sound in enumerate(sounds)}
     paths |= {f"made{number}": path for number, path in enumerate(made)}
     max_bytes = 4 * video.stat().st_size + sum(4 * sound.path.stat().st_size for sound in sounds) + 2**28
-    copy = compile_command(_mux(choice, sounds, has_sound), {"video": video, **paths})
-    if run_ffmpeg(copy, limit_s, max_bytes) is None:
-        return True
+    if can_copy:
+        copy = compile_command(_mux(choice, sounds, has_sound), {"video": video, **paths})
+        if run_ffmpeg(copy, limit_s, max_bytes) is None:
+            return True
     encode = compile_command(_mux(choice, sounds[:1], has_sound, **H264, vf=EVEN), {"video": video, **paths})
     error = run_ffmpeg(encode, limit_s, max_bytes, report)
     if error is None and len(made) > 1:  # the picture is encoded once
