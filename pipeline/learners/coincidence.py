@@ -94,10 +94,10 @@ TINY = CoincidenceLearnerConfig(
     crop=0.4,
     augmentation=STRONG,
     separated_fraction=0.5,
-    matching=MatchingConfig(num_batches=48, num_steps=1000, num_held_out_batches=16),
+    matching=MatchingConfig(num_batches=24, num_steps=1000, num_held_out_batches=8),
     training=TrainingConfig(
-        num_steps=1000,
-        batch_size=32,
+        num_steps=700,
+        batch_size=64,
         learning_rate=2e-3,
         warmup_steps=20,
         weight_decay=0.01,
