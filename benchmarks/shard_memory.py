@@ -2,11 +2,10 @@
 
 Usage: python -m benchmarks.shard_memory
 
-Each length gets a new Ray and thus a new worker. The figure is the worker's peak resident set, Ray, numpy and pyarrow
-included, plus that of its largest child. Limit: 600 MB.
+Each length gets a new Ray and thus a new worker. The figure is the peak of the resident sets of the worker, Ray, numpy
+and pyarrow included, and of its children together. Limit: 600 MB.
 """
 
-import resource
 import tempfile
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.storage.workspace import Workspace
 from tests.helpers.media import minute_of_720p, repeated
+from tests.helpers.memory import TreePeak
 
 LIMIT_MB = 600
 
@@ -35,20 +35,15 @@ def main() -> None:
             plan_parts(workspace, list_videos(str(collection)), CollectingConfig())
             cut = ShardPart(workspace, {BASE: ClipSpec()}, ShardingConfig())
 
-            def measured(part: str, cut: ShardPart = cut) -> tuple[float, float, float]:
-                counts = cut(part)
-                who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-                worker, child = (resource.getrusage(one).ru_maxrss / 1000 for one in who)
-                return counts["clips kept"], worker, child
+            def measured(part: str, cut: ShardPart = cut) -> tuple[float, float]:
+                with TreePeak() as memory:
+                    counts = cut(part)
+                return counts["clips kept"], memory.peak_mb
 
             connect()
-            ((_, (clips, worker, child)),) = map_parts(measured, workspace.parts("collection"), SHARDING)
+            ((_, (clips, peak_mb)),) = map_parts(measured, workspace.parts("collection"), SHARDING)
             ray.shutdown()
-            print(
-                f"{minutes} minutes, {clips:.0f} clips: worker {worker:.0f} MB + ffmpeg {child:.0f} MB = "
-                f"{worker + child:.0f} MB (limit {LIMIT_MB})",
-                flush=True,
-            )
+            print(f"{minutes} minutes, {clips:.0f} clips: {peak_mb:.0f} MB (limit {LIMIT_MB})", flush=True)
 
 
 if __name__ == "__main__":

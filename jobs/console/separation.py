@@ -1,8 +1,6 @@
 """What `separate` begins and ends with: the model, and the line about what was done, its speed and its memory."""
 
 import dataclasses
-import resource
-import sys
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError
@@ -36,7 +34,9 @@ def load_separation(root: str | None, model: str) -> "tuple[ClipSpec, Any, bool]
 
 
 def summary(results: "list[Separated]", num_videos: int, elapsed_s: float, out: str) -> str:
-    """The last line."""
+    """The last line; its peak memory is that of the largest process, this one or an ffmpeg."""
+    from pipeline.estimate.usage import peak_bytes
+
     length_s = sum(result.duration_s for result in results)
     shares = [(result.kept_share, result.duration_s) for result in results if result.kept_share is not None]
     failed = f"{num_videos - len(results)} of {num_videos} failed; " if len(results) < num_videos else ""
@@ -45,11 +45,4 @@ def summary(results: "list[Separated]", num_videos: int, elapsed_s: float, out: 
     if shares:
         mean = sum(share * duration_s for share, duration_s in shares) / sum(duration_s for _, duration_s in shares)
         facts += f", {mean:.0%} of the power on screen"
-    return f"separate: {failed}{facts}, peak memory {format_bytes(_peak_bytes())} -> {out}"
-
-
-def _peak_bytes() -> float:
-    """Peak memory of this process and of the largest of its children together."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return float(unit * sum(resource.getrusage(each).ru_maxrss for each in who))
+    return f"separate: {failed}{facts}, peak memory {format_bytes(peak_bytes())} -> {out}"
