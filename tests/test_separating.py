@@ -96,6 +96,16 @@ def test_stems_have_the_rate_and_the_channels_of_the_video_and_add_up_to_its_sou
     assert result.notes == ()
 
 
+def test_stems_add_up_to_a_sound_that_is_beyond_full_scale(make_media: MakeMedia, tmp_path: Path) -> None:
+    loud = "aevalsrc=1.2*sin(2*PI*400*t)+0.3*sin(2*PI*3000*t):d=5.5:s=16000"  # as lossy codecs decode: up to 1.5
+    path = make_media("beyond.mkv", *LAVFI, "color=red:s=32x32:r=10:d=5.5", *LAVFI, loud, *H264, "-c:a", "pcm_f32le")
+    result = separate(path, tmp_path)
+    sound = native_sound(path)
+    assert np.abs(sound).max() > 1.4
+    assert db(np.square(sum(stems(tmp_path)) - sound).sum() / np.square(sound).sum()) < -100
+    assert not any("limited" in note for note in result.notes)
+
+
 def test_the_picture_is_copied_and_the_mp4s_have_a_stem_each(video: Path, tmp_path: Path) -> None:
     separate(video, tmp_path)
     names = {path.name for path in tmp_path.iterdir()}

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.inference.choosing import Span
-from pipeline.inference.sound_files import writing
+from pipeline.inference.sound_files import PCM24, writing
 
+LARGEST = 1 - 1 / PCM24  # sample that 24 bits hold; the smallest is -1
 Blocks = Iterator[tuple[np.ndarray, np.ndarray]]
 """A sound [n, C], and tracks [P, n, C] or one of them [n, C]."""
 
@@ -64,6 +65,8 @@ def write_stems(
 ) -> tuple[float | None, int]:
     """Write what is kept of a sound, the rest of it and, with a remix, the sum of both with its gains.
 
+    Where one of the two is beyond full scale, the other takes the excess, so that they still add up to the sound.
+
     Args:
         blocks: sound and what is kept of it.
         paths: two files, or three with a remix.
@@ -76,6 +79,8 @@ def write_stems(
     kept_gain, rest_gain = remix or (1.0, 1.0)
     with writing(paths, rate_hz, num_channels) as sounds:
         for native, kept in blocks:
+            # within full scale, and the rest too; impossible only where the sound is beyond twice full scale
+            kept = np.clip(kept, np.maximum(-1, native - LARGEST), np.minimum(LARGEST, native + 1))
             rest = native - kept
             stems = (kept, rest, kept_gain * kept + rest_gain * rest)
             for sound, stem in zip(sounds, stems, strict=False):
