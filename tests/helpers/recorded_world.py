@@ -1,8 +1,9 @@
 """A world bound together from recorded sounds and photographs: videos, their splits, and what is heard on screen.
 
 Each class of sounds is bound to one photograph, by chance, which pulses and hops as loud as it sounds. Recordings of
-classes that have few are heard off screen alone; photographs bound to nothing, and those of other classes, lie there
-silent, or drift by behind. Train, validate and test videos hold different recordings.
+classes that have few are heard off screen alone; photographs bound to nothing lie there silent, or drift by behind.
+Photographs of other classes may lie there silent too: then only the pulse tells, which few frames per second show.
+Train, validate and test videos hold different recordings.
 
     build   media, seed -> <folder>/videos/, collection.csv (`uri`, `split`), labels.csv (for `earshot label`)
 
@@ -42,9 +43,11 @@ class World:
     sounds: dict[str, dict[str, list[Recording]]]
     """Recordings by split, then by class; those that are only heard off screen are of class "" ."""
     seed: int
+    silent_fraction: float
+    """Chance that the photograph of a class that is not heard lies there silent, of two classes for each video."""
 
 
-def plan_world(media: Media, seed: int) -> World:
+def plan_world(media: Media, seed: int, silent_fraction: float = 0.0) -> World:
     """Bind photographs to classes, and give each recording to a split."""
     rng = np.random.default_rng([seed, 0])
     numbers = rng.permutation(len(media.photographs))
@@ -58,7 +61,7 @@ def plan_world(media: Media, seed: int) -> World:
             is_past_both = places[recording.origin] >= SHARES["train"] + SHARES["validate"]
             split = list(SHARES)[int(is_past_train) + int(is_past_both)]
             sounds[split].setdefault(name, []).append(recording)
-    return World(media, dict(zip(media.classes, numbers.tolist(), strict=False)), sounds, seed)
+    return World(media, dict(zip(media.classes, numbers.tolist(), strict=False)), sounds, seed, silent_fraction)
 
 
 def split_of(index: int) -> str:
@@ -85,7 +88,7 @@ def render_video(world: World, index: int, duration_s: float, folder: Path) -> t
         soundtrack += db_to_gain(rng.uniform(-6, 0)) * arrange(rng, sounds[name], num_samples)
     bound = set(world.photograph_of.values())
     loose = [number for number in range(len(world.media.photographs)) if number not in bound]
-    still = [world.photograph_of[name] for name in silent[:2] if rng.random() < 0.5]
+    still = [world.photograph_of[name] for name in silent[:2] if rng.random() < world.silent_fraction]
     still = [*still, *rng.permutation(loose).tolist()][: int(rng.integers(1, 3))]
     peak_db = rng.uniform(-12, -3)
     soundtrack *= db_to_gain(peak_db) / max(1e-6, float(np.abs(soundtrack).max()))
@@ -209,9 +212,11 @@ def write_csv(path: Path, header: tuple[str, ...], rows: list[tuple[object, ...]
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
 
-def build(media: Media, folder: Path, num_videos: int, duration_s: float, seed: int) -> World:
+def build(
+    media: Media, folder: Path, num_videos: int, duration_s: float, seed: int, silent_fraction: float = 0.0
+) -> World:
     """Write the videos that are missing, collection.csv and labels.csv."""
-    world = plan_world(media, seed)
+    world = plan_world(media, seed, silent_fraction)
     rows = [(*render_video(world, index, duration_s, folder), split_of(index)) for index in range(num_videos)]
     write_csv(folder / "collection.csv", ("uri", "split"), [(uri, split) for uri, _, _, split in rows])
     labels = [(uri, 0.0, duration_s, on, off) for uri, on, off, _ in rows]

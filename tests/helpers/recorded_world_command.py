@@ -1,6 +1,6 @@
 """A world bound together from recorded sounds and photographs, which are read from a folder of media.
 
-Usage: python -m tests.helpers.recorded_world_command --out DIR [--media DIR] [--num-videos 600] [--seed 0]
+Usage: python -m tests.helpers.recorded_world_command --out DIR [--media DIR] [--num-videos 600] [--silent 0] [--seed 0]
 
 MEDIA (default EARSHOT_MEDIA, or ../shared/media) has a MANIFEST.csv with `path` and `notes` of each file; those whose
 notes say `class=NAME` are used, sounds below sounds/ and photographs below images/, and recordings of one
@@ -23,8 +23,10 @@ def main() -> None:
     parser.add_argument("--num-videos", type=int, default=600)
     parser.add_argument("--duration-s", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--silent", type=float, default=0.0, help="chance that a class that is not heard is in view")
     given = parser.parse_args()
-    world = build(read_media(given.media), given.out, given.num_videos, given.duration_s, given.seed)
+    media = read_media(given.media)
+    world = build(media, given.out, given.num_videos, given.duration_s, given.seed, given.silent)
     for split, sounds in world.sounds.items():
         print(f"{split}: " + ", ".join(f"{len(found)} {name or 'others'}" for name, found in sounds.items()))
     print(f"{given.num_videos} videos -> {given.out / 'collection.csv'}, {given.out / 'labels.csv'}")
