@@ -7,6 +7,7 @@ pre-emphasis. Its floor ln(0.001) is absolute, so what enters it should have a d
 
 import functools
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,21 +90,51 @@ def log_mel(waveform: Tensor, rate_hz: int = 16_000) -> Tensor:
         ConfigError: the upper mel edge lies above rate_hz / 2.
     """
     window, mels = _log_mel_constants(rate_hz, waveform.device)
+    window_size = num_samples(WINDOW_S, rate_hz)
     with torch.autocast(waveform.device.type, enabled=False):  # bf16 would leave 8 bits for sums under the logarithm
         waveform = waveform.float()
-        waveform = F.pad(waveform, (0, max(0, len(window) - waveform.shape[-1])))
+        missing = max(0, window_size - waveform.shape[-1])
+        waveform = F.pad(waveform, (0, missing + len(window) - window_size))
         frames = waveform.unfold(-1, len(window), num_samples(HOP_S, rate_hz))
-        spectrum = torch.fft.rfft(frames * window, n=2 * (len(mels) - 1)).abs()
+        spectrum = magnitude(torch.fft.rfft(frames * window))
         return torch.log(spectrum @ mels + LOG_OFFSET)
 
 
 @functools.lru_cache(maxsize=8)
 def _log_mel_constants(rate_hz: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The window, with zeros up to the size of the FFT, and the mel bands [F, 64]."""
     window_size = num_samples(WINDOW_S, rate_hz)
-    num_bins = 2 ** math.ceil(math.log2(window_size)) // 2 + 1
-    mels = mel_filterbank(rate_hz, num_bins, NUM_MELS, MEL_MIN_HZ, MEL_MAX_HZ)
+    fft_size = 2 ** math.ceil(math.log2(window_size))
+    mels = mel_filterbank(rate_hz, fft_size // 2 + 1, NUM_MELS, MEL_MIN_HZ, MEL_MAX_HZ)
     with torch.inference_mode(False):  # a cached inference tensor could never be trained through
-        return torch.hann_window(window_size, device=device), torch.tensor(mels, dtype=torch.float32, device=device)
+        window = F.pad(torch.hann_window(window_size, device=device), (0, fft_size - window_size))
+        return window, torch.tensor(mels, dtype=torch.float32, device=device)
+
+
+def squared_magnitude(spectrum: Tensor) -> Tensor:
+    """Squared magnitudes of a complex spectrum, of its shape; 0 below 1e-22, where fp32 ends."""
+    return spectrum.real.square().addcmul(spectrum.imag, spectrum.imag)
+
+
+def magnitude(spectrum: Tensor) -> Tensor:
+    """Magnitudes of a complex spectrum, of its shape, with gradient 0 where they are 0.
+
+    As `abs`, whose hypot guards against squares that overflow and takes several times as long on a CPU.
+    """
+    return _Magnitude.apply(spectrum)
+
+
+class _Magnitude(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, spectrum: Tensor) -> Tensor:
+        magnitudes = squared_magnitude(spectrum).sqrt_()
+        context.save_for_backward(spectrum, magnitudes)
+        return magnitudes
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        spectrum, magnitudes = context.saved_tensors
+        return spectrum * (gradient / magnitudes).masked_fill_(magnitudes == 0, 0.0)
 
 
 def stft(waveform: Tensor, window_size: int, hop_size: int) -> Tensor:
@@ -133,11 +164,25 @@ def istft(spectrum: Tensor, window_size: int, hop_size: int, length: int) -> Ten
 
 def overlap_add(frames: Tensor, hop_size: int) -> Tensor:
     """[..., (L - 1) * hop_size + W] sum of frames [..., L, W], each hop_size samples after the one before."""
-    num_frames, window_size = frames.shape[-2:]
-    columns = frames.reshape(-1, num_frames, window_size).transpose(1, 2)
-    length = (num_frames - 1) * hop_size + window_size
-    summed = F.fold(columns, (1, length), kernel_size=(1, window_size), stride=(1, hop_size))
-    return summed.reshape(*frames.shape[:-2], length)
+    return _OverlapAdd.apply(frames, hop_size)
+
+
+class _OverlapAdd(torch.autograd.Function):
+    """A sum of as many shifted frames as overlap; its gradient, cut into frames again, is a view."""
+
+    @staticmethod
+    def forward(context: Any, frames: Tensor, hop_size: int) -> Tensor:
+        num_frames, window_size = frames.shape[-2:]
+        context.window_size, context.hop_size = window_size, hop_size
+        parts = frames.split(hop_size, dim=-1)
+        summed = frames.new_zeros(*frames.shape[:-2], num_frames + len(parts) - 1, hop_size)
+        for place, part in enumerate(parts):
+            summed[..., place : place + num_frames, : part.shape[-1]] += part
+        return summed.flatten(-2)[..., : (num_frames - 1) * hop_size + window_size]
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient.unfold(-1, context.window_size, context.hop_size), None
 
 
 def _padding(length: int, window_size: int, hop_size: int) -> tuple[int, int]:

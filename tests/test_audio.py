@@ -108,3 +108,25 @@ def test_stft_of_a_tone_peaks_at_its_bin():
 def test_overlap_add_sums_frames_where_they_overlap():
     frames = torch.tensor([[1.0, 1.0, 1.0], [10.0, 10.0, 10.0]])
     assert audio.overlap_add(frames, 2).tolist() == [1.0, 1.0, 11.0, 10.0, 10.0]
+
+
+@pytest.mark.parametrize("hop", [1, 2, 3, 4])
+def test_overlap_add_equals_a_loop_and_its_gradient_is_the_frames_of_the_sum_s_gradient(hop):
+    frames = torch.randn(2, 5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(hop)).requires_grad_()
+    expected = torch.zeros(2, 4 * hop + 4, dtype=torch.float64)
+    for place, frame in enumerate(frames.detach().unbind(dim=1)):
+        expected[:, place * hop : place * hop + 4] += frame
+    torch.testing.assert_close(audio.overlap_add(frames, hop).detach(), expected)
+    assert torch.autograd.gradcheck(lambda given: audio.overlap_add(given, hop), frames)
+
+
+def test_magnitudes_and_their_gradient_are_those_of_abs_and_the_gradient_at_0_is_0():
+    spectrum = torch.randn(3, 5, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
+    spectrum[1] = 0
+    gradients = []
+    for of in (audio.magnitude, torch.abs):
+        given = spectrum.clone().requires_grad_()
+        torch.testing.assert_close(of(given), spectrum.abs())
+        gradients += torch.autograd.grad((of(given) * torch.arange(5)).sum(), given)
+    torch.testing.assert_close(*gradients)
+    assert not gradients[0][1].any()

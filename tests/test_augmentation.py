@@ -57,6 +57,20 @@ def test_a_whole_clip_is_played_faster_as_well_as_slower_and_is_silent_where_it_
     assert 1.1 < max(speeds) < 1.17
 
 
+@pytest.mark.parametrize(("start", "length"), [(300, 400), (600, 400), (0, 1000)])
+def test_speed_interpolates_as_numpy_does(start: int, length: int) -> None:
+    sound = np.random.default_rng(0).standard_normal(1000).astype(np.float32)
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        speed = np.exp(rng.uniform(-SPEED.speed, SPEED.speed))
+        last = 1000 - length * speed
+        places = (min(start, last) if last >= 0 else rng.uniform(last, 0)) + speed * np.arange(length)
+        outside = 0.0 if last < 0 else None
+        expected = np.interp(places, np.arange(1000), sound, left=outside, right=outside)
+        out = augment_waveform(sound, start, length, SPEED, np.random.default_rng(seed))
+        np.testing.assert_allclose(out, expected, atol=1e-6)
+
+
 def test_a_gap_silences_one_stretch_of_at_most_its_share_and_nothing_else() -> None:
     ones = np.ones(1000, dtype=np.float32)
     longest = 0

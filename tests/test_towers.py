@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from pipeline.errors import ConfigError
-from pipeline.models.towers import MAX_LOGIT_SCALE, CoincidenceConfig, CoincidenceModel, shared_embedding
+from pipeline.models.small_cnn import channels_last
+from pipeline.models.towers import MAX_LOGIT_SCALE, CoincidenceConfig, CoincidenceModel, shared_embedding, shrink
 
 TINY = CoincidenceConfig(width=0.25, depth=8, frame_size=64, embedding_dim=32)
 
@@ -204,3 +205,19 @@ def test_contrastive_steps_tell_four_colours_by_their_tones():
 def test_config_out_of_range_is_refused(fields):
     with pytest.raises(ConfigError, match=f"^{next(iter(fields))} = "):
         CoincidenceConfig(**fields)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (32, 64), (16, 8), (50, 64), (64, 63)])
+def test_images_are_averaged_down_as_torch_does(size):
+    images = torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(shrink(images, *size), F.adaptive_avg_pool2d(images, size))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_convolution_keeps_the_channels_of_a_pixel_side_by_side(channels):
+    images, weight = torch.rand(2, channels, 8, 6), torch.rand(4, channels, 3, 3)
+    ordered = channels_last(images)
+    assert torch.equal(ordered, images)
+    out = F.conv2d(ordered, weight)
+    assert out.stride(1) == 1
+    torch.testing.assert_close(out, F.conv2d(images, weight))

@@ -21,6 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.audio import overlap_add
+
 HOP_S = 0.008
 HOPS = 4  # per window; root-Hann windows before and after then have squares of the sum 2 at every sample
 CUTOFF = 15 / 16  # of half the model's rate: 7.5 kHz of 8
@@ -151,7 +153,7 @@ def apply_gains(
         at_model = torch.from_numpy(np.ascontiguousarray(block))
         gain = at_model[..., low] * (1 - share) + at_model[..., low + 1] * share  # [P, L, bins]
         frames = torch.fft.irfft(spectrum * gain[:, None], n=HOPS * hop) * (taper / 2)
-        summed = _overlap_add(frames, hop)
+        summed = overlap_add(frames, hop)
         summed[..., :lead] += tail
         held, tail = signal[:, length:], summed[..., length:]
         first, last = max(0, -position), min(length, reader.end - position)
@@ -184,15 +186,6 @@ def _native_bins(grid: Grid) -> tuple[Tensor, Tensor]:
     places = np.minimum(frequencies_hz * (grid.model_window / grid.model_rate_hz), num_bins - 1)
     low = np.minimum(places.astype(np.int64), num_bins - 2)
     return torch.from_numpy(low), torch.from_numpy((places - low).astype(np.float32))
-
-
-def _overlap_add(frames: Tensor, hop: int) -> Tensor:
-    """[..., (L + HOPS - 1) * hop] sum of frames [..., L, HOPS * hop], each `hop` samples after the one before."""
-    length = frames.shape[-2] * hop
-    summed = torch.zeros(*frames.shape[:-2], length + (HOPS - 1) * hop)
-    for at in range(0, HOPS * hop, hop):
-        summed[..., at : at + length] += frames[..., at : at + hop].flatten(-2)
-    return summed
 
 
 class _Reader:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.audio import db_to_gain, istft, num_samples, stft
+from pipeline.audio import db_to_gain, istft, num_samples, squared_magnitude, stft
 from pipeline.training.batching import ClipSet
 
 MAX_OTHERS = 3  # sounds in the mixture beside a clip's own
@@ -81,14 +81,14 @@ def imitate_separation(own: Tensor, others: Tensor, rate_hz: int, rngs: Sequence
     gain = level * (power / of_others).sqrt()
     spectrum = stft(own, window, hop)
     noise = stft(others * gain[:, None], window, hop)
-    power = spectrum.abs().square() + MIN_POWER
-    ratio = power / (power + noise.abs().square())
+    power = squared_magnitude(spectrum) + MIN_POWER
+    log_ratio = torch.log(power / (power + squared_magnitude(noise)))
     exponent, unevenness, heard, leak = (
         torch.from_numpy(np.stack(rows)).float()
-        for rows in zip(*(_faults(ratio.shape[1], ratio.shape[2], rng) for rng in rngs), strict=True)
+        for rows in zip(*(_faults(log_ratio.shape[1], log_ratio.shape[2], rng) for rng in rngs), strict=True)
     )
-    smooth = F.interpolate(unevenness.unsqueeze(1), ratio.shape[1:], mode="bilinear", align_corners=True).squeeze(1)
-    mask = ratio ** exponent[:, None, None] * smooth.exp() * heard
+    smooth = F.interpolate(unevenness.unsqueeze(1), log_ratio.shape[1:], mode="bilinear", align_corners=True).squeeze(1)
+    mask = torch.exp(exponent[:, None, None] * log_ratio + smooth) * heard
     leak = leak[:, None, None]
     return istft((spectrum + noise) * (leak + (1 - leak) * mask.clamp(max=1)), window, hop, own.shape[1])
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.audio import istft, stft
+from pipeline.audio import istft, magnitude, stft
 from pipeline.models.tdcn import NORM_EPS
 
 POWER_EPS = 1e-8
@@ -54,8 +54,8 @@ class StftBasis(nn.Module):
     def encode(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         """[B, F, L] complex spectrum, and its normalised magnitude."""
         spectrum = stft(waveform, self.window_size, self.hop_size)
-        magnitude = spectrum.abs()
-        return spectrum, F.layer_norm(magnitude, magnitude.shape[1:], eps=NORM_EPS) * self.gamma + self.beta
+        magnitudes = magnitude(spectrum)
+        return spectrum, F.layer_norm(magnitudes, magnitudes.shape[1:], eps=NORM_EPS) * self.gamma + self.beta
 
     def decode(self, spectrum: Tensor, length: int) -> Tensor:
         """[B, S, length] waveforms of spectra [B, S, F, L]."""

