@@ -155,7 +155,7 @@ def stft(waveform: Tensor, window_size: int, hop_size: int) -> Tensor:
 def istft(spectrum: Tensor, window_size: int, hop_size: int, length: int) -> Tensor:
     """[..., length] the waveform whose `stft` is `spectrum` [..., F, L]; exact when the spectrum was not changed."""
     window = _root_hann(window_size, spectrum.device)
-    frames = torch.fft.irfft(spectrum.transpose(-1, -2), n=window_size) * window
+    frames = torch.fft.irfft(spectrum.transpose(-1, -2), n=window_size).mul_(window)
     summed = overlap_add(frames, hop_size)
     envelope = overlap_add(window.square().expand(frames.shape[-2], window_size), hop_size)
     start = window_size - hop_size

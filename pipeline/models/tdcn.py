@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from pipeline.config import Count, config_dataclass
+from pipeline.models.depthwise import convolve_channels
 
 NORM_EPS = 1e-3  # Keras' default, which the released weights were trained with
 
@@ -108,8 +109,15 @@ class Block(nn.Module):
             # a dense layer on [core, video] is the sum of one on each; K rows are cheaper to multiply than L
             hidden = hidden + nearest_frames(self.widen_video(video).transpose(1, 2), hidden.shape[-1])
         hidden = self.norm1(self.act1(hidden))
-        hidden = self.norm2(self.act2(self.conv(hidden)))
+        hidden = self.norm2(self.act2(self._convolve(hidden)))
         return core + self.narrow(hidden)
+
+    def _convolve(self, hidden: Tensor) -> Tensor:
+        """[B, hidden, L] after the convolution over time of each channel."""
+        if hidden.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+            return self.conv(hidden)
+        assert self.conv.bias is not None
+        return convolve_channels(hidden, self.conv.weight.squeeze(1), self.conv.bias, self.conv.dilation[0])
 
 
 class ScaledDense(nn.Module):
