@@ -51,7 +51,7 @@ class WorldConfig:
     speaker_fraction: Share = 0.15
     """Chance that the first thing in view is a speaker; raise it for a collection to learn lip reading from."""
     webm_fraction: Share = 1 / 12
-    """Share of videos that are VP9 and Opus in WebM; the others are H.264 and AAC or AC-3 in MP4."""
+    """Share of videos that are VP9 and Opus in WebM; the others are H.264 and AAC or MP3 in MP4."""
     frame_scale: Annotated[int, Field(ge=1, le=8)] = 1
     """Multiplies the frame sizes of `FRAME_SIZES`: cost grows with its square."""
     kinds: tuple[str, ...] = tuple(KINDS)

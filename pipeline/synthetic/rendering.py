@@ -226,8 +226,9 @@ def _codecs(scene: Scene) -> dict[str, Any]:
     if scene.slow_preset:
         aac = {"c:a": "aac", "aac_coder": "fast", "b:a": f"{80 * scene.num_channels}k"}
         return common | h264 | {"preset": "veryfast"} | aac | {"f": "mp4"}
-    ac3 = {"c:a": "ac3", "b:a": f"{96 * scene.num_channels}k"}  # 25 ms for 5 s of sound, AAC 70
-    return common | h264 | {"preset": "ultrafast"} | ac3 | {"f": "mp4"}
+    # two thirds of the time of AAC, and browsers play it
+    mp3 = {"c:a": "libmp3lame", "compression_level": 9, "b:a": f"{80 * scene.num_channels}k"}
+    return common | h264 | {"preset": "ultrafast"} | mp3 | {"f": "mp4"}
 
 
 def _gain(decibels: float) -> float:

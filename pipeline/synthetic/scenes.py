@@ -74,7 +74,7 @@ class Scene:
     background: str
     """One of `BACKGROUNDS`."""
     slow_preset: bool
-    """H.264 with B frames (veryfast) and AAC, instead of without (ultrafast) and AC-3."""
+    """H.264 with B frames (veryfast) and AAC, instead of without (ultrafast) and MP3."""
     seed: tuple[int, ...]
     """Of background, camera and pixel noise."""
     sources: tuple[Source, ...] = field(default=())
