@@ -44,8 +44,9 @@ def snr_loss(reference: Tensor, estimate: Tensor) -> Tensor:
     with torch.autocast(estimate.device.type, enabled=False):
         dtype = loss_dtype(estimate)
         reference, estimate = reference.to(dtype), estimate.to(dtype)
-        error = (reference - estimate).square().sum(dim=-1)
-        return loss_db(error, reference.square().sum(dim=-1), reference.shape[-1])
+        error = reference - estimate
+        energies = (torch.linalg.vecdot(signal, signal) for signal in (error, reference))
+        return loss_db(*energies, reference.shape[-1])
 
 
 def loss_db(error_energy: Tensor, reference_energy: Tensor, num_samples: int) -> Tensor:
@@ -74,11 +75,14 @@ def gram(references: Tensor, estimates: Tensor) -> Tensor:
 
     float64, because tau = 1e-3 is below what low precision resolves: a bfloat16 Gram matrix is off by several dB.
     """
-    size = references.shape[1] + estimates.shape[1]
+    num_references = references.shape[1]
+    size = num_references + estimates.shape[1]
     products = torch.zeros(len(estimates), size, size, dtype=torch.float64, device=estimates.device)
+    rows = products.new_empty(len(estimates), size, CHUNK)
     with torch.no_grad(), torch.autocast(estimates.device.type, enabled=False):
-        for chunks in zip(references.split(CHUNK, dim=-1), estimates.split(CHUNK, dim=-1), strict=True):
-            exact = torch.cat([chunk.double() for chunk in chunks], dim=1)
+        for first, second in zip(references.split(CHUNK, dim=-1), estimates.split(CHUNK, dim=-1), strict=True):
+            exact = rows[..., : first.shape[-1]]
+            exact[:, :num_references], exact[:, num_references:] = first, second
             products.baddbmm_(exact, exact.mT)
     return products
 
@@ -89,30 +93,32 @@ def remix(weights: Tensor, sources: Tensor) -> Tensor:
 
 
 class _Remix(torch.autograd.Function):
-    """Products and sums in place of a matrix product, and with neither S nor N waveforms more than in and out.
-
-    Where a process allows TF32 (torch's default does not for matrix products), a product would round the sources to
-    1e-3, which is tau.
-    """
+    """A matrix product whose gradient is one too, and with neither S nor N waveforms more than in and out."""
 
     @staticmethod
     def forward(context: Any, weights: Tensor, sources: Tensor) -> Tensor:
         context.save_for_backward(weights)
-        remixed = sources.new_empty(len(sources), weights.shape[1], sources.shape[2])
-        for target, chunk in zip(remixed.split(CHUNK, dim=-1), sources.split(CHUNK, dim=-1), strict=True):
-            for mixture, row in enumerate(weights.unbind(dim=1)):
-                target[:, mixture] = (row[..., None] * chunk).sum(dim=1)
-        return remixed
+        return _weighted_sums(weights, sources)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[None, Tensor]:
         (weights,) = context.saved_tensors
-        columns = weights.unbind(dim=1)
-        of_sources = gradient.new_zeros(len(gradient), weights.shape[2], gradient.shape[2])
-        for target, chunk in zip(of_sources.split(CHUNK, dim=-1), gradient.split(CHUNK, dim=-1), strict=True):
-            for mixture, column in enumerate(columns):
-                target.addcmul_(column[..., None], chunk[:, mixture, None])
-        return None, of_sources
+        return None, _weighted_sums(weights.mT, gradient)
+
+
+def _weighted_sums(weights: Tensor, waveforms: Tensor) -> Tensor:
+    """[B, N, T] sums of waveforms [B, S, T] by weights [B, N, S].
+
+    On a GPU without a matrix product: where a process allows TF32 (torch's default does not), it would round the
+    waveforms to 1e-3, which is tau.
+    """
+    if waveforms.device.type == "cpu":
+        return weights @ waveforms
+    sums = waveforms.new_empty(len(waveforms), weights.shape[1], waveforms.shape[2])
+    for target, chunk in zip(sums.split(CHUNK, dim=-1), waveforms.split(CHUNK, dim=-1), strict=True):
+        for place, row in enumerate(weights.unbind(dim=1)):
+            target[:, place] = (row[..., None] * chunk).sum(dim=1)
+    return sums
 
 
 def loss_dtype(waveforms: Tensor) -> torch.dtype:
