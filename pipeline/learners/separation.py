@@ -106,10 +106,10 @@ TINY = SeparationLearnerConfig(
     mixtures=MixturesConfig(crop_frames=2),
     augmentation=dataclasses.replace(STRONG, gap=0.0),  # a gap in a mixture would be one in its reference too
     training=TrainingConfig(
-        num_steps=300, batch_size=12, learning_rate=2e-3, warmup_steps=20, validate_every=100, num_validation_batches=4
+        num_steps=300, batch_size=12, learning_rate=2e-3, warmup_steps=20, validate_every=150, num_validation_batches=4
     ),
     audio_training=TrainingConfig(
-        num_steps=300, batch_size=12, learning_rate=2e-3, warmup_steps=20, validate_every=100, num_validation_batches=4
+        num_steps=300, batch_size=12, learning_rate=2e-3, warmup_steps=20, validate_every=150, num_validation_batches=4
     ),
 )
 # on 2 cores, from 2 000 short videos: with the coincidence model before it 45 minutes
