@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.console.options import Address
+from jobs.console.options import Address, Preset
 from jobs.run import run
 from jobs.train import Workers
 from jobs.world import render
@@ -18,6 +18,7 @@ def command(
     root: Annotated[str, typer.Option(help="Folder for the world and the workspace.")] = "workspace",
     seed: Annotated[int, typer.Option(help="Of the world and of the training.")] = 0,
     num_videos: Annotated[int, typer.Option(help="Size of the world. Fewer is faster and learns less.")] = NUM_VIDEOS,
+    preset: Preset = None,
     workers: Workers = None,
     address: Address = None,
 ) -> None:
@@ -33,7 +34,7 @@ def command(
 
     if not files.store_at(root).is_local:
         raise ConfigError(f"--root {root}: the demo renders its videos to a local folder. Choose one.")
-    session = open_session(root, "tiny", None, seed, address)
+    session = open_session(root, preset, None, seed, address)
     world = session.workspace.uri("world")
     config = WorldConfig(
         num_videos=num_videos,
