@@ -1,5 +1,6 @@
 """What tests share: small media made by ffmpeg, an S3 endpoint on loopback, and a synthetic world cut into clips."""
 
+import fcntl
 import logging
 import os
 import shutil
@@ -26,6 +27,7 @@ from pipeline.synthetic.planning import WorldConfig
 from pipeline.synthetic.rendering import render_scene
 from pipeline.synthetic.truth import write_labels
 from schemas.videos import VIDEOS
+from tests.helpers.cutting import SPEC, Cut
 
 torch.set_num_threads(1)
 
@@ -140,7 +142,25 @@ class World:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    folder = tmp_path_factory.mktemp("world")
+    """Made once, by whichever of several pytest processes needs it first."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "world"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "made").exists():
+            make_world(folder)
+            (folder / "made").touch()
+    workspace = Workspace(str(folder / "workspace"))
+    video_ids: dict[str, list[str]] = {}
+    for part in workspace.parts(VIDEOS_FOLDER):
+        for row in workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist():
+            video_ids.setdefault(row["split"], []).append(row["video_id"])
+    return World(folder, str(folder / "collection.csv"), workspace, WORLD_SPEC, video_ids)
+
+
+def make_world(folder: Path) -> None:
+    """Render the videos, list them and cut them."""
+    folder.mkdir()
     rows = ["uri,split,license"]
     for index, split in enumerate(WORLD_SPLITS):
         video = render_scene(WORLD, index, folder)
@@ -153,11 +173,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     shard = ShardPart(workspace, {BASE: WORLD_SPEC}, ShardingConfig())
     for part in workspace.pending(source=COLLECTION_FOLDER, target=VIDEOS_FOLDER):
         shard(part)
-    video_ids: dict[str, list[str]] = {}
-    for part in workspace.parts(VIDEOS_FOLDER):
-        for row in workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist():
-            video_ids.setdefault(row["split"], []).append(row["video_id"])
-    return World(folder, str(collection), workspace, WORLD_SPEC, video_ids)
 
 
 @pytest.fixture
@@ -165,6 +180,27 @@ def workspace(world: World, tmp_path: Path) -> Workspace:
     """A copy of the world's workspace, to write to."""
     shutil.copytree(world.workspace.root, tmp_path / "workspace")
     return Workspace(str(tmp_path / "workspace"))
+
+
+@pytest.fixture
+def cut(tmp_path: Path) -> Callable[..., Cut]:
+    """cut(file, ..., columns="start_s,end_s", values="3,7") -> what became of the files."""
+    made: list[int] = []
+
+    def run(
+        *files: Path | str,
+        columns: str = "",
+        values: str = "",
+        spec: ClipSpec = SPEC,
+        config: ShardingConfig | None = None,
+    ) -> Cut:
+        made.append(1)
+        table = tmp_path / f"list_{len(made)}.csv"
+        rows = [f"uri{columns and ','}{columns}", *(f"{file}{values and ','}{values}" for file in files)]
+        table.write_text("\n".join(rows) + "\n")
+        return Cut(Workspace(str(tmp_path / f"workspace_{len(made)}")), table, spec, config or ShardingConfig())
+
+    return run
 
 
 @pytest.fixture(scope="session")

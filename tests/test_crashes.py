@@ -23,7 +23,7 @@ from pipeline.storage.locking import claim
 from pipeline.storage.workspace import Workspace
 from tests.helpers.kills import SETTINGS, SPECS, Kill, content, disturb, make_videos, shard
 
-NUM_VIDEOS = 16
+NUM_VIDEOS = 12  # six parts: three are left, of which two may be at work, when the last kill comes
 # What a part's commits write, in their order: a crash loses one of them and all that follow, whichever specs are cut.
 COMMITS = ("clips/events.tar", "clips/base.tar", "clips/base", "videos/base", "clips/events", "videos/events")
 CUT = (("base",), ("events",), SPECS)

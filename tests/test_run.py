@@ -47,10 +47,12 @@ SMALL = [
 
 @pytest.fixture(scope="module")
 def finished(world: World, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A workspace after `earshot run` with labels, trained in this process."""
+    """A workspace after `earshot run` with labels, trained in this process, each stage's parts on one worker."""
     root = tmp_path_factory.mktemp("run")
     session = open_session(str(root), "tiny", SMALL, seed=5)
-    run(session, world.collection, [str(world.folder / "labels.csv")], workers=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cluster.mapping.num_slots", lambda needs: 1)  # each of a pool imports torch, for 4 s
+        run(session, world.collection, [str(world.folder / "labels.csv")], workers=0)
     return session.workspace
 
 
