@@ -38,11 +38,14 @@ def test_a_setting_without_its_stage_gets_every_field_that_it_could_mean() -> No
     assert str(caught.value) == f"--set num_steps=5: no field `num_steps`. Did you mean {says}"
 
 
-def test_small_is_tiny_with_a_longer_coincidence_training() -> None:
+def test_small_is_tiny_trained_longer() -> None:
     tiny, small = preset("tiny"), preset("small")
-    assert small.coincidence.training.num_steps > tiny.coincidence.training.num_steps
-    assert dataclasses.replace(small, coincidence=tiny.coincidence) == tiny
-    assert small.coincidence.model == tiny.coincidence.model
+    assert dataclasses.replace(small, coincidence=tiny.coincidence, separation=tiny.separation) == tiny
+    for learner in ("coincidence", "separation"):
+        ours, shorter = getattr(small, learner), getattr(tiny, learner)
+        assert ours.model == shorter.model
+        assert ours.training.num_steps > shorter.training.num_steps
+    assert small.separation.audio_training.num_steps > tiny.separation.audio_training.num_steps
 
 
 @pytest.mark.parametrize("setting", ["coincidence.model.matcher=cosine", "coincidence.model.score=bilinear"])
