@@ -64,7 +64,7 @@ class PipelineConfig:
             """A learner's config."""
 
 
-# `tiny` trains in about five minutes on 2 cores from a few hundred short videos, and runs on a few dozen.
+# `tiny` trains in about twelve minutes on 2 cores from a few hundred short videos, and runs on a few dozen.
 TINY = {
     "collecting": CollectingConfig(videos_per_part=8),
     "splitting": SplittingConfig(validate_fraction=0.1, test_fraction=0.2),
