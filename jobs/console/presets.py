@@ -2,8 +2,8 @@
 
 The configs of stages are here, those of a learner in its own file: `Learner.presets`.
 
-`tiny` trains everything in minutes on a laptop, `small` in three quarters of an hour; `base` has the published sizes of AudioScope,
-`contrastive` those of the contrastive system, and both want GPUs. All cut the same clips.
+`tiny` trains everything in minutes on a laptop, `small` in three quarters of an hour; `base` has the published sizes of
+AudioScope, `contrastive` those of the contrastive system, and both want GPUs. All cut the same clips.
 """
 
 import dataclasses
