@@ -45,8 +45,8 @@ def snr_loss(reference: Tensor, estimate: Tensor) -> Tensor:
         dtype = loss_dtype(estimate)
         reference, estimate = reference.to(dtype), estimate.to(dtype)
         error = reference - estimate
-        energies = (torch.linalg.vecdot(signal, signal) for signal in (error, reference))
-        return loss_db(*energies, reference.shape[-1])
+        noise, energy = (torch.linalg.vecdot(signal, signal) for signal in (error, reference))
+        return loss_db(noise, energy, reference.shape[-1])
 
 
 def loss_db(error_energy: Tensor, reference_energy: Tensor, num_samples: int) -> Tensor:
