@@ -23,18 +23,7 @@ from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.videos import VIDEOS
-from tests.helpers.cutting import (
-    EXACT,
-    LAVFI,
-    SMALL,
-    SPECS,
-    files_of,
-    picture,
-    sound,
-    span_of,
-    sparse,
-    steady,
-)
+from tests.helpers.cutting import EXACT, LAVFI, SMALL, SPECS, files_of, picture, sound, span_of, sparse, steady
 
 
 def folders(name: str) -> tuple[str, str]:

@@ -12,18 +12,7 @@ from conftest import MakeMedia
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.clips.cutting import CutClip, ShardingConfig
 from pipeline.clips.sharding import Cutting, Restart
-from tests.helpers.cutting import (
-    EXACT,
-    SMALL,
-    SPECS,
-    Cut,
-    files_of,
-    picture,
-    sound,
-    span_of,
-    sparse,
-    steady,
-)
+from tests.helpers.cutting import EXACT, SMALL, SPECS, Cut, files_of, picture, sound, span_of, sparse, steady
 
 
 def test_where_pictures_lie_too_far_apart_every_one_is_decoded(

@@ -81,7 +81,7 @@ def augment_waveform(
 def _interpolate(samples: np.ndarray, places: np.ndarray, is_silent_outside: bool) -> np.ndarray:
     """[N] float32 values of the [T] samples at places [N], linear between them; outside 0, or the nearest of them.
 
-    As np.interp, in a tenth of its time: samples are evenly spaced, so none is searched for.
+    As np.interp, in half of its time: samples are evenly spaced, so none is searched for.
     """
     last = len(samples) - 1
     inside = np.clip(places, 0, last)

@@ -234,8 +234,8 @@ def similarity(towers: Towers, frames: Tensor, waveforms: Tensor) -> Tensor:
 def shrink(images: Tensor, height: int, width: int) -> Tensor:
     """Images [N, C, H, W] averaged down to [N, C, height, width].
 
-    Where a pixel is the mean of a whole number of rows and columns, these are added up: a fifth of the time of torch's
-    pooling on a CPU.
+    Where a pixel is the mean of a whole number of rows and columns, these are added up: two fifths of the time of
+    torch's pooling on a CPU.
     """
     down, across = images.shape[-2] // height, images.shape[-1] // width
     if images.shape[-2:] != (down * height, across * width):

@@ -30,7 +30,7 @@ from pipeline.synthetic.truth import STEM_RATE_HZ, Truth, is_active, judged_fram
 
 FRAMES_AT_ONCE = 16  # 16 frames of a 70 x 70 layer with 4 channels: 1.3 MB of float32, which stays in the L2 cache
 NOISE_FLOOR_DB = -60.0  # of the soundtrack, re full scale
-AS_STATED = {"probesize": 32, "analyzeduration": 0}  # ffmpeg is told all, and need not read ahead to find it
+AS_STATED = {"probesize": 32, "analyzeduration": 0}  # the options name format and size, so ffmpeg need not read ahead
 PIPE_BYTES = 2**20  # a group of frames is drawn while the one before is encoded
 GBR = [2, 0, 1]  # the places of red, green and blue among a frame's planes, which ffmpeg calls gbrp
 

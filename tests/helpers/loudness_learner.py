@@ -71,7 +71,7 @@ class LoudnessEvaluation(Evaluation):
     source = CLIPS_FOLDER
     headlines = (
         Headline(VALIDATION, "validate_loss", "cross-entropy of loud and quiet, validation", 0.6931, "one half each"),
-        Headline("test", "accuracy", "tells loud clips from quiet ones, accuracy", 0.5, "chance"),
+        Headline("test", "accuracy", "loud clips against quiet ones, accuracy", 0.5, "chance"),
     )
 
     def evaluate(self, part: str) -> dict[str, list[Row]]:
@@ -90,7 +90,7 @@ class LoudnessEvaluation(Evaluation):
 
 
 ENTRY = Entry(
-    "tells loud clips from quiet ones",
+    "classifies loud and quiet clips",
     "tests.helpers.loudness_learner:LoudnessLearner",
     "tests.helpers.loudness_learner:LoudnessEvaluation",
 )

@@ -2,8 +2,8 @@
 
 Each class of sounds is bound to one photograph, by chance, which pulses and hops as loud as it sounds. Recordings of
 classes that have few are heard off screen alone; photographs bound to nothing lie there silent, or drift by behind.
-Photographs of other classes may lie there silent too: then only the pulse tells, which few frames per second show.
-Train, validate and test videos hold different recordings.
+Photographs of other classes may lie there silent too: then only the pulse distinguishes them, which few frames per
+second show. Train, validate and test videos hold different recordings.
 
     build   media, seed -> <folder>/videos/, collection.csv (`uri`, `split`), labels.csv (for `earshot label`)
 
