@@ -137,9 +137,10 @@ def _run(arguments: list[str]) -> int:
         _print_error(explain(error, command))
         return FAILURE_EXIT
     except _remote_errors() as error:
+        from pipeline.storage.files import advice
+
         _print_error(
-            f"s3: {error}. Check AWS_ENDPOINT_URL, credentials and the bucket's name; for a published list, the "
-            "network, --media, or EARSHOT_PUBLIC_ENDPOINT_URL."
+            f"s3: {error}.{advice(error) or ' Check AWS_ENDPOINT_URL, credentials and the name of the bucket.'}"
         )
         return CONFIG_EXIT
     return 0

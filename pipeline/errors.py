@@ -7,6 +7,7 @@
        |- MissingError   nothing can be read at an address: a video there becomes a row with `missing`
        |- UnreadError    what is there could not be read this time: no credentials, broken off, a failing disk
           |- RefusedError   refused for a reason that is the file's own, such as archived: a video becomes `refused`
+    |- OutageError   a store that did not answer, or a disk that stayed full, for as long as work waits: stops the run
 
 Anything else is a defect or a failing machine: it propagates to `cluster/faults.py`, which decides about retries.
 A message says where, what was found, what was expected, and what to do; what to type is added by the command.
@@ -57,6 +58,10 @@ class UnreadError(DataError):
 
 class RefusedError(UnreadError):
     """A file that a store refuses for a reason of its own: archived, its key disabled, forbidden by a policy."""
+
+
+class OutageError(EarshotError):
+    """What work waited for in vain (`storage/outages.py`): no fault of what was asked for, nor of one file."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -1,15 +1,19 @@
 """What tests share: small media made by ffmpeg, an S3 endpoint on loopback, and a synthetic world cut into clips."""
 
 import fcntl
+import functools
 import logging
 import os
 import shutil
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 import torch
 from xdist.scheduler.loadscope import LoadScopeScheduling
@@ -28,6 +32,7 @@ from pipeline.synthetic.rendering import render_scene
 from pipeline.synthetic.truth import write_labels
 from schemas.videos import VIDEOS
 from tests.helpers.cutting import SPEC, Cut
+from tests.helpers.faulty_store import Store
 
 torch.set_num_threads(1)
 
@@ -124,6 +129,25 @@ def s3_bucket() -> Iterator[str]:
         yield "s3://earshot"
     s3.make_client.cache_clear()
     server.stop()
+
+
+create_loader = functools.cache(botocore.session.create_loader)  # else each client parses 1 MB of JSON: 0.2 s
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """s3://bucket with faults, for a test to set; waits between two requests take no time."""
+    with Store() as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        settings = {"ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test", "DEFAULT_REGION": "us-east-1"}
+        for name, value in (settings | {"ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}).items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between two attempts, ours and boto's
+        monkeypatch.setattr("botocore.session.create_loader", create_loader)
+        s3.make_client.cache_clear()
+        yield server
+        s3.make_client.cache_clear()
+        server.shutdown()
 
 
 @dataclass(frozen=True)

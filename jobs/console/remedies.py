@@ -24,6 +24,7 @@ OTHER_FOLDER |= {"materialized": "--selection", "scores": "--model", "reports": 
 SENTENCES = {
     "other version": "Give --preset and --set again, or use another --root.",
     "media": "Give --media, a folder or prefix with a copy of these files.",
+    "outage": "The same command goes on from what is finished.",
     "workers": "Lower --workers.",
     "overwrite": "Give --overwrite to replace it, or another --out.",
     "no workspace": "Make one with `earshot run` or `earshot shard`.",

@@ -18,6 +18,7 @@ from pipeline.storage.localfiles import local_path as local_path
 from pipeline.storage.localfiles import to_uri as to_uri
 from pipeline.storage.s3 import S3, S3Store, names_object
 from pipeline.storage.s3 import remote_errors as remote_errors
+from pipeline.storage.s3_answers import advice as advice
 
 SCHEMES = (S3, "file://")
 
@@ -157,7 +158,7 @@ def check_writable(uri: str) -> None:
         commit_bytes(probe, b"")
         delete(probe)
     except (OSError,) + remote_errors() as error:  # noqa: RUF005  mypy reads the sum, not the stars
-        note = store_at(uri).refusal_note(uri)
+        note = advice(error) or store_at(uri).refusal_note(uri)
         raise ConfigError(
             f"root {uri}: cannot be written to ({error}).{note} Choose another folder or s3:// prefix."
         ) from None

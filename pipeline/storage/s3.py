@@ -1,8 +1,9 @@
-"""Objects at s3:// addresses: read, listed, put and deleted through boto3, which only this module imports.
+"""Objects at s3:// addresses: read, listed, put and deleted through boto3.
 
 Design note: pyarrow's own S3 stream fails on some gateways. boto3 honours the standard AWS settings,
 `AWS_ENDPOINT_URL` included. Where no credentials are configured, requests are unsigned. Requests to PUBLIC_BUCKETS are
-unsigned too, and go to AWS itself or to the mirror that EARSHOT_PUBLIC_ENDPOINT_URL names.
+unsigned too, and go to AWS itself or to the mirror that EARSHOT_PUBLIC_ENDPOINT_URL names. A store that does not answer
+is waited for (`s3_answers.py`, `outages.py`).
 """
 
 import contextlib
@@ -22,17 +23,22 @@ from botocore.exceptions import ClientError
 
 from pipeline.errors import ConfigError, DataError, MissingError, RefusedError, UnreadError
 from pipeline.formatting import format_difference
+from pipeline.storage import outages
 from pipeline.storage.localfiles import Skipped, matches, scratch, unfinished
+from pipeline.storage.s3_answers import advice, code_of, pause_on_outages
 
 S3 = "s3://"
 PUBLIC_BUCKETS = {"multimedia-commons": "us-west-2"}  # bucket -> region: open to anybody, the media of YFCC100M
-# boto repeats a request, not a body that breaks off: that many requests per file, at most 0.5, 1, 2 and 4 s apart.
+# A body that breaks off is asked for again that many times, at most 0.5, 1, 2 and 4 s apart.
 READ_ATTEMPTS = 5
 FIRST_WAIT_S = 0.5
+CONNECT_S = 10.0  # boto's 60 s would make an outage's first line on stderr late
 CHUNK_BYTES = 2**20
 ABSENT_KEYS = ("404", "NoSuchKey", "NoSuchBucket", "KeyTooLongError")
 # Refusals that another try meets again: archived, customer keys, a policy; keys of KMS add their own codes.
 REFUSED_CODES = ("AccessDenied", "AllAccessDisabled", "InvalidObjectState", "InvalidRequest")
+# An unconditional DELETE is repeated no longer than that: another process may put an object there meanwhile.
+UNCONDITIONAL_S = 5.0
 UNMET = ("PreconditionFailed", "ConditionalRequestConflict", "412")  # another process was first
 
 
@@ -49,17 +55,26 @@ def make_client(public_region: str | None, _process: int) -> Any:
 
     session = boto3.session.Session()  # its own: the default one is not safe to share between threads
     common = Config(
-        retries={"mode": "adaptive", "max_attempts": 8},
+        # `pause_on_outages` sends again; what is left of boto's mode is that it slows down where it is told to
+        retries={"mode": "adaptive", "total_max_attempts": 1},
+        connect_timeout=CONNECT_S,
         # Older Ceph and MinIO refuse the checksums that newer boto3 adds unasked.
         request_checksum_calculation=os.environ.get("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required"),
         response_checksum_validation=os.environ.get("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required"),
     )
     unsigned = common.merge(Config(signature_version=UNSIGNED))
-    if public_region:
-        mirror = os.environ.get("EARSHOT_PUBLIC_ENDPOINT_URL")
-        aws = Config(region_name=public_region, ignore_configured_endpoint_urls=True)
-        return session.client("s3", endpoint_url=mirror, config=unsigned.merge(aws))
-    return session.client("s3", config=common if session.get_credentials() else unsigned)
+    try:
+        if public_region:
+            mirror = os.environ.get("EARSHOT_PUBLIC_ENDPOINT_URL")
+            aws = Config(region_name=public_region, ignore_configured_endpoint_urls=True)
+            s3 = session.client("s3", endpoint_url=mirror, config=unsigned.merge(aws))
+            pause_on_outages(s3, "Name a mirror in EARSHOT_PUBLIC_ENDPOINT_URL, or a copy.", "media")
+        else:
+            s3 = session.client("s3", config=common if session.get_credentials() else unsigned)
+            pause_on_outages(s3, "Check AWS_ENDPOINT_URL, the network and the store.", "outage")
+    except ValueError as error:  # of boto, such as `Invalid endpoint: bucket.local`
+        raise ConfigError(f"s3: {error}. Expected http:// or https:// and a host's name in AWS_ENDPOINT_URL.") from None
+    return s3
 
 
 def remote_errors() -> tuple[type[Exception], ...]:
@@ -88,9 +103,12 @@ class S3Store:
         try:
             s3.head_object(**place)
         except ClientError as error:
-            if _code(error) in ("404", "NoSuchKey", "NotFound"):
+            if code_of(error) in ("404", "NoSuchKey", "NotFound"):
                 return False
-            raise
+            if code_of(error) in ("400", "403"):  # an answer to HEAD has no body, and so no reason: GET's has
+                s3.get_object(**place)["Body"].close()
+            else:
+                raise
         return True
 
     def has_folder(self, uri: str) -> bool:
@@ -139,7 +157,7 @@ class S3Store:
         try:
             s3.put_object(**place, Body=data, IfNoneMatch="*")
         except ClientError as error:
-            if _code(error) not in UNMET:
+            if code_of(error) not in UNMET:
                 raise
             was_resent = error.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
             return was_resent and self.exists(uri) and self.read(uri, 0, None) == data
@@ -148,10 +166,18 @@ class S3Store:
     @contextlib.contextmanager
     def building(self, uri: str) -> Iterator[Path]:
         """From 8 MB on the file goes up in several parts, which count once all have arrived."""
+        from boto3.exceptions import S3UploadFailedError
+
         s3, place = _locate(uri)
         with unfinished(scratch(os.getpid())) as path:
             yield path
-            s3.upload_file(str(path), *place.values())
+            try:
+                s3.upload_file(str(path), *place.values())
+            except S3UploadFailedError as error:
+                # completed, and the answer lost, so that the repeat found no upload; or a rule of the bucket ended it
+                if "NoSuchUpload" not in str(error):
+                    raise
+                s3.upload_file(str(path), *place.values())
 
     def delete(self, uri: str) -> None:
         s3, place = _locate(uri)
@@ -166,10 +192,11 @@ class S3Store:
                     return False
             s3.delete_object(**place, **_revision(answer))
         except ClientError as error:
-            if _code(error) == "NotImplemented":  # a store without conditional deletes
-                self.delete(uri)
+            if code_of(error) == "NotImplemented":  # a store without conditional deletes
+                with outages.at_most(UNCONDITIONAL_S):
+                    self.delete(uri)
                 return True
-            if _code(error) not in ("NoSuchKey", *UNMET):
+            if code_of(error) not in ("NoSuchKey", *UNMET):
                 raise
             return False
         return True
@@ -217,12 +244,6 @@ def _iter_chunks(uri: str, offset: int = 0, length: int | None = None) -> Iterat
             raise MissingError(f"{uri}: no address of an object ({error}).") from error
         except ClientError as error:
             raise _refusal(uri, s3, error) from error
-        except (boto.HTTPClientError, boto.ConnectionError) as error:
-            if place["Bucket"] not in PUBLIC_BUCKETS:
-                raise
-            raise DataError(
-                f"{uri}: cannot be reached ({error}). Name a mirror in EARSHOT_PUBLIC_ENDPOINT_URL, or a copy.", "media"
-            ) from error
         end = offset + answer["ContentLength"]
         same = _revision(answer)
         try:
@@ -240,13 +261,13 @@ def _iter_chunks(uri: str, offset: int = 0, length: int | None = None) -> Iterat
 
 def _refusal(uri: str, s3: Any, error: Any) -> DataError:
     """The error for an object that the store refuses: missing, refused, or unread where credentials or load are why."""
-    status, code = error.response["ResponseMetadata"]["HTTPStatusCode"], _code(error)
+    status, code = error.response["ResponseMetadata"]["HTTPStatusCode"], code_of(error)
     # 403 to an unsigned request may mean that the object is absent: the caller may not list. To a signed one it
     # means that the caller may not read.
     if code in ABSENT_KEYS or (code != "InvalidObjectState" and status == 403 and _is_unsigned(s3)):
         return MissingError(f"{uri}: cannot be read ({error}).{_spelling_note(uri, s3)}")
-    is_lasting = code in REFUSED_CODES or (code.startswith("KMS.") and "Throttl" not in code)
-    return (RefusedError if is_lasting else UnreadError)(f"{uri}: cannot be read ({error}).")
+    is_lasting = code in REFUSED_CODES or code.startswith("KMS.")
+    return (RefusedError if is_lasting else UnreadError)(f"{uri}: cannot be read ({error}).{advice(error)}")
 
 
 def _spelling_note(uri: str, s3: Any) -> str:
@@ -263,7 +284,3 @@ def _spelling_note(uri: str, s3: Any) -> str:
 def _revision(answer: dict[str, Any]) -> dict[str, str]:
     """The condition that an object is still the one that was answered."""
     return {"IfMatch": answer["ETag"]} if "ETag" in answer else {}  # some gateways give none
-
-
-def _code(error: Any) -> str:
-    return error.response["Error"]["Code"]
