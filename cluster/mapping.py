@@ -26,7 +26,11 @@ MIN_TASKS = 64  # fewer would leave workers of a large cluster without
 
 
 def map_parts(
-    work: Callable[[str], R], parts: Sequence[str], needs: WorkerResources, parts_per_task: int = 1
+    work: Callable[[str], R],
+    parts: Sequence[str],
+    needs: WorkerResources,
+    parts_per_task: int = 1,
+    on_change: Callable[[int], None] = lambda running: None,
 ) -> Iterator[tuple[str, R]]:
     """(part, work(part)) for every part, in the order in which they finish; at most a window of them is in flight.
 
@@ -36,6 +40,7 @@ def map_parts(
         needs: what one worker needs.
         parts_per_task: parts of one Ray task, where there are more than MIN_TASKS: handing a task out takes 10 ms, as
             long as a short part.
+        on_change: called with the number of parts that workers have, whenever it may have changed.
     Raises:
         PartError: `work` raised, or the workers of one part died more than MAX_RETRIES times.
     """
@@ -57,6 +62,7 @@ def map_parts(
             while waiting and free:
                 batch, slot = waiting.pop(), free.pop()
                 running[submit(batch, slot)] = (batch, slot)
+            on_change(sum(len(batch) for batch, _ in running.values()))
             ready, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
             if not ready:
                 check_alive()

@@ -1,13 +1,11 @@
 """Train a learner under Ray Train: clips, or a selection -> models/<name>/."""
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 from jobs.console.held_out import warn_of_chance, warn_of_few
 from jobs.console.options import Selection, Session, named, one_of, with_session
-from jobs.console.progress import progress_bar
 from pipeline.errors import ConfigError, DataError, UnreadError
 from pipeline.hashing import as_dict
 from pipeline.learners import LEARNERS
@@ -73,8 +71,7 @@ def train_model(
             print(f"{stage}: begun{of_all}", flush=True)
         warn_of_few(session, stage, job["selection"], built.clip_spec, parts)
         job |= {"root": workspace.root, "folder": folder, "parts": parts}
-        with progress_bar(stage, built.training.num_steps) as advance:
-            _fit(session, job, name, workers, advance)
+        _fit(session, job, stage, workers, built.training.num_steps)
         steps = f"{built.training.num_steps} steps{of_all}"
         session.done(stage, f"{steps}, {_format_record(stage, learner, workspace.stage(folder))}", folder)
 
@@ -90,28 +87,34 @@ def _format_record(stage: str, learner: str, record: dict[str, Any]) -> str:
     return f"{record['clips_per_s']:.0f} clips/s; best at step {record['best_step']}: {', '.join(figures)}"
 
 
-def _fit(session: Session, job: dict[str, Any], name: str, workers: int | None, advance: Callable[..., None]) -> None:
-    """Run the loop in this process, or under Ray Train."""
+def _fit(session: Session, job: dict[str, Any], step: str, workers: int | None, num_steps: int) -> None:
+    """Run the loop in this process, or under Ray Train, and show how far it is."""
+    from jobs.console.monitor import Monitor, publish_training
     from pipeline.learners.loading import train_job
     from pipeline.training.protocols import LocalContext
 
-    done = 0
+    is_local, done = workers == 0, 0
 
-    def show(step: int, metrics: dict[str, float]) -> None:
+    def show(reached: int, metrics: dict[str, float]) -> None:
         nonlocal done
         shown = [f"{name} {value:.3g}" for name, value in metrics.items() if "loss" in name]
         shown += [f"{value:.0f} clips/s" for name, value in metrics.items() if name == "clips_per_s"]
-        advance(step - done, ", ".join(shown), are_new=bool(metrics))
-        done = step
+        monitor.advance(reached - done, metrics, ", ".join(shown), are_new=bool(metrics))
+        done = reached
 
-    if workers == 0:
-        train_job(LocalContext(show), job)
-    else:
+    if not is_local:
         from cluster.connect import connect
-        from cluster.training import fit
 
         connect(session.address)
-        fit(train_job, job, name, workers, show, fatal=(ConfigError, DataError), transient=(UnreadError,))
+    publish = None if is_local else publish_training
+    with Monitor(session.workspace, session.stages, step, num_steps, "steps", publish) as monitor:
+        if is_local:
+            train_job(LocalContext(show), job)
+        else:
+            from cluster.training import fit
+
+            name, fatal = job["folder"].partition("/")[2], (ConfigError, DataError)
+            fit(train_job, job, name, workers, show, fatal, transient=(UnreadError,))
 
 
 command = with_session(train_model)

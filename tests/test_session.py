@@ -114,10 +114,12 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is handed out, to this process instead of to Ray."""
     given: list[str] = []
     monkeypatch.setattr("cluster.connect.connect", lambda address: given.append("Ray"))
-    monkeypatch.setattr("cluster.metrics.publish", lambda *output: None)
+    monkeypatch.setattr("cluster.metrics.publish_parts", lambda *output: None)
     monkeypatch.setattr(
         "cluster.mapping.map_parts",
-        lambda work, parts, needs, per_task: ((n, given.append(f"{n}*{per_task}") or work(n)) for n in parts),
+        lambda work, parts, needs, per_task, on_change: (
+            (n, given.append(f"{n}*{per_task}") or work(n)) for n in parts
+        ),
     )
     return given
 
@@ -148,13 +150,16 @@ def test_short_work_is_handed_out_together_and_every_part_is_done_and_measured(
 def test_the_gauges_and_the_bar_know_what_has_been_counted_so_far(
     session: Session, batches: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output: list[tuple[int, int, dict[str, float]]] = []
+    output: list[tuple[str, int, int, dict[str, float]]] = []
     monkeypatch.setattr(
-        "cluster.metrics.publish",
-        lambda stage, done, total, to_go_s, counts: output.append((done, total, dict(counts))),
+        "cluster.metrics.publish_parts",
+        lambda stage, step, states, to_go_s, counts: output.append(
+            (stage, states["done"], sum(states.values()), dict(counts))
+        ),
     )
-    session.map("label", lambda part: {"clips": int(part)}, ["1", "2"], FILTERING)
-    assert output == [(1, 2, {"clips": 1}), (2, 2, {"clips": 3})]
+    with session.begin("labels/base", {}, {}):
+        session.map("label", lambda part: {"clips": int(part)}, ["1", "2"], FILTERING)
+    assert output[1:3] == [("labels/base", 1, 2, {"clips": 1}), ("labels/base", 2, 2, {"clips": 3})]
 
 
 def test_the_root_is_not_touched_by_opening_it(tmp_path: Path) -> None:

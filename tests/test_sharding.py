@@ -202,6 +202,7 @@ def test_every_video_has_one_row_whatever_becomes_of_it(
     kept = result.videos[0]
     assert (kept["width"], kept["height"], kept["frame_rate_hz"]) == (32, 32, 20.0)
     assert (kept["video_codec"], kept["audio_codec"]) == ("h264", "pcm_s16le")
+    assert result.counts.pop("clip_bytes") == sum(clip["tar_bytes"] or 0 for clip in result.clips)
     seconds = result.counts.pop("video_s")
     assert seconds == pytest.approx(3 + 1.5 + 3, abs=0.2)  # those that have sound and picture
     of_videos = {f"videos {name}": 1 for name in expected.values()}
@@ -213,7 +214,7 @@ def test_every_video_has_one_row_whatever_becomes_of_it(
 def test_a_video_that_takes_too_long_is_a_timeout(make_media: MakeMedia, cut: Callable[..., Cut]) -> None:
     result = cut(steady(make_media, 3.0), config=ShardingConfig(video_limit_s=1e-4))
     assert [video["outcome"] for video in result.videos] == ["timeout"]
-    assert result.counts == {"video_s": 0.0, "videos timeout": 1}
+    assert result.counts == {"video_s": 0.0, "clip_bytes": 0, "videos timeout": 1}
 
 
 def test_a_video_that_breaks_off_keeps_the_clips_before_and_says_so(

@@ -21,6 +21,38 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
+class Pace:
+    """How fast steps are done and how long the rest takes, from the second result on: before the first, workers start.
+
+    Args:
+        total: steps to do.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.done, self.total = 0, total
+        self._first: tuple[float, int] | None = None  # time of the first result, and the steps done by then
+        self._last_s = 0.0
+
+    def add(self, steps: int, are_new: bool = True) -> None:
+        """Count steps that are done now, or with are_new=False by an earlier run: these do not count in the rate."""
+        self.done += steps
+        self._last_s = time.monotonic()
+        if self._first is None or not are_new:
+            self._first = self._last_s, self.done
+
+    @property
+    def per_s(self) -> float | None:
+        """Steps per second since the first result; None before the second."""
+        if self._first is None or self.done == self._first[1] or self._last_s <= self._first[0]:
+            return None
+        return (self.done - self._first[1]) / (self._last_s - self._first[0])
+
+    @property
+    def to_go_s(self) -> float | None:
+        """Seconds that the rest takes at this rate."""
+        return None if self.per_s is None else (self.total - self.done) / self.per_s
+
+
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[..., Any]]:
     """One bar with count, rate and remaining time; without a terminal, a line at the start and at most every 15 s.
@@ -49,20 +81,16 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[..., Any]]:
 
             yield move
         return
-    last = time.monotonic()
-    first: tuple[float, int] | None = None  # time of the first result, and the steps done by then
-    done = 0
+    last, pace = time.monotonic(), Pace(total)
     print(f"{what}: 0 of {total}", file=sys.stderr, flush=True)
 
     def advance(steps: int, note: str, are_new: bool = True) -> None:
-        nonlocal first, done, last
-        done += steps
+        nonlocal last
+        pace.add(steps, are_new)
         now = time.monotonic()
-        if first is None or not are_new:
-            first = now, done
-        if now - last >= LINE_EVERY_S and done < total:
-            last, since, steps_since = now, now - first[0], done - first[1]
-            to_go = f"{since / steps_since * (total - done):.0f} s to go; " if steps_since else ""
-            print(f"{what}: {done} of {total}, {to_go}{note}", file=sys.stderr, flush=True)
+        if now - last >= LINE_EVERY_S and pace.done < total:
+            last, to_go_s = now, pace.to_go_s
+            to_go = "" if to_go_s is None else f"{to_go_s:.0f} s to go; "
+            print(f"{what}: {pace.done} of {total}, {to_go}{note}", file=sys.stderr, flush=True)
 
     yield advance

@@ -17,10 +17,11 @@ from typing import Any, TypeVar
 
 from cluster.resources import WorkerResources
 from jobs.console.logs import keep_in
+from jobs.console.monitor import Monitor, publish_parts
 from jobs.console.options import DEFAULT_PRESET
 from jobs.console.overrides import list_settings, override
 from jobs.console.presets import PipelineConfig, check_together, preset
-from jobs.console.progress import printable, progress_bar
+from jobs.console.progress import printable
 from pipeline.config import from_dict
 from pipeline.errors import ConfigError
 from pipeline.estimate.usage import Metered
@@ -48,6 +49,8 @@ class Session:
     given: tuple[str, ...] | None = None
     """This command's --set; None where the whole config was given: by --preset, or in code."""
     is_seed_given: bool = True
+    stages: list[str] = dataclasses.field(default_factory=list, compare=False)
+    """What is begun now, such as clips/base; shared with the sessions that `resume` makes of this one."""
 
     def resume(self, stage: str) -> "Session":
         """This session with the settings and the seed that a stage was begun with, if it was.
@@ -119,7 +122,11 @@ class Session:
             if is_new:
                 settings = as_dict(self.config) | {"seed": self.seed}
                 files.commit_bytes(uri, json.dumps(settings, indent=1).encode())
-            yield
+            self.stages.append(stage)
+            try:
+                yield
+            finally:
+                self.stages.remove(stage)
 
     def map(
         self,
@@ -162,19 +169,14 @@ class Session:
             return
         from cluster.connect import connect
         from cluster.mapping import map_parts
-        from cluster.metrics import publish
 
         connect(self.address)
         metered = Metered(self.workspace, stage.replace(" ", "-"), work)
-        began, first_s = time.monotonic(), 0.0
-        with progress_bar(stage, len(parts)) as advance:
-            for done, (_, result) in enumerate(map_parts(metered, parts, needs, parts_per_task), start=1):
+        began = time.monotonic()
+        with Monitor(self.workspace, self.stages, stage, len(parts), publish=publish_parts) as monitor:
+            for _, result in map_parts(metered, parts, needs, parts_per_task, monitor.hand_out):
                 yield result
-                elapsed_s = time.monotonic() - began
-                first_s = elapsed_s if done == 1 else first_s  # it holds the start of the workers: no measure of a part
-                per_part_s = (elapsed_s - first_s) / (done - 1) if done > 1 else elapsed_s
-                publish(stage, done, len(parts), per_part_s * (len(parts) - done), counts)
-                advance(1, note(counts, elapsed_s))
+                monitor.advance(1, counts, note(counts, time.monotonic() - began))
 
     def done(self, command: str, facts: str, stage: str) -> None:
         """The command's last line: what was done, and where it lies."""

@@ -58,9 +58,10 @@ class ShardPart:
         self._workspace, self._specs, self._config = workspace, dict(specs), config
 
     def __call__(self, part: str) -> dict[str, float]:
-        """Cut every video of the part and commit it; return seconds of video, and videos and clips by outcome.
+        """Cut every video of the part and commit it; return what was cut, and how videos and clips ended.
 
-        A video counts once, with its outcome for the first of the specs; clips count for every spec.
+        That is seconds of video, bytes of clips in their tars, and the number of videos and of clips by outcome. A
+        video counts once, with its outcome for the first of the specs; clips count for every spec.
         """
         with contextlib.ExitStack() as stack:
             made = {}
@@ -85,7 +86,8 @@ class ShardPart:
         counts = collections.Counter(f"videos {row['outcome']}" for row in first)
         for of_spec in made.values():
             counts.update({f"clips {outcome}": count for outcome, count in of_spec.outcomes.items()})
-        return {"video_s": sum(row["duration_s"] or 0.0 for row in first), **counts}
+        video_s = sum(row["duration_s"] or 0.0 for row in first)
+        return {"video_s": video_s, "clip_bytes": sum(of_spec.size_bytes for of_spec in made.values()), **counts}
 
 
 class _SpecPart:
@@ -115,6 +117,11 @@ class _SpecPart:
         self.outcomes.update(outcomes)
         self._fold()
         self._begun = self._tar.size_bytes, len(self._tables)
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the clips of all its videos."""
+        return self._begun[0]
 
     def clips(self) -> pa.Table:
         return pa.concat_tables(self._tables).combine_chunks()

@@ -1,0 +1,109 @@
+"""One step of a command, shown to all who watch: on the terminal, to Prometheus, and on disk for `earshot status`."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from jobs.console.progress import Pace, printable, progress_bar
+from pipeline.storage.progress_records import WRITE_EVERY_S, Progress, now, write_progress
+from pipeline.storage.workspace import Workspace
+
+Publish = Callable[[str, Progress], None]
+MAX_ERROR = 500  # letters of an error's message that are kept
+
+
+class Monitor:
+    """A context for the length of a step; whoever does the work says what is done.
+
+    Args:
+        stages: the stages that are begun, such as clips/base; each gets a progress record.
+        step: the work, such as shard base.
+        total: parts to do, or steps of a training.
+        unit: parts or steps.
+        publish: sets the gauges of a cluster; None where there is none.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        stages: Sequence[str],
+        step: str,
+        total: int,
+        unit: str = "parts",
+        publish: Publish | None = None,
+    ) -> None:
+        self._workspace, self._stages, self._publish = workspace, tuple(stages), publish
+        self._bar, self._pace = progress_bar(step, total), Pace(total)
+        began = now()
+        self._now: dict[str, Any] = {"step": step, "unit": unit, "began": began, "running": 0, "failed": 0}
+        self._figures: dict[str, float] = {}
+        self._written_s = 0.0
+
+    def __enter__(self) -> "Monitor":
+        self._advance = self._bar.__enter__()
+        self._show(is_due=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.__exit__(kind, error, trace)
+        self._now["running"] = 0
+        self._show(is_due=True, error=_format(error))
+
+    def hand_out(self, running: int) -> None:
+        """Note how many parts workers have now."""
+        self._now["running"] = running
+
+    def advance(self, steps: int, figures: Mapping[str, float], note: str, are_new: bool = True) -> None:
+        """Show that steps are done, by an earlier run if not `are_new`, with all that was counted so far."""
+        self._pace.add(steps, are_new)
+        self._figures = {name: float(value) for name, value in figures.items()}
+        self._advance(steps, note, are_new=are_new)
+        self._show(is_due=time.monotonic() - self._written_s >= WRITE_EVERY_S)
+
+    def _show(self, is_due: bool, error: str = "") -> None:
+        progress = Progress(
+            **self._now,
+            done=self._pace.done,
+            total=self._pace.total,
+            updated=now(),
+            per_s=self._pace.per_s,
+            seconds_to_go=self._pace.to_go_s,
+            figures=self._figures,
+            error=error,
+        )
+        if self._publish:
+            self._publish(" ".join(self._stages), progress)
+        if is_due:
+            self._written_s = time.monotonic()
+            for stage in self._stages:
+                write_progress(self._workspace, stage, progress)
+
+
+def _format(error: BaseException | None) -> str:
+    if error is None:
+        return ""
+    if isinstance(error, KeyboardInterrupt | GeneratorExit):
+        return "stopped"
+    return printable(f"{type(error).__name__}: {error}")[:MAX_ERROR]
+
+
+def publish_parts(stage: str, progress: Progress) -> None:
+    """Set the gauges of work on parts; Ray must be connected."""
+    from cluster import metrics
+
+    done, running, failed = progress.done, progress.running, progress.failed
+    pending = max(0, progress.total - done - running - failed)
+    states = {"done": done, "running": running, "failed": failed, "pending": pending}
+    metrics.publish_parts(stage, progress.step, states, progress.seconds_to_go, progress.figures)
+
+
+def publish_training(stage: str, progress: Progress) -> None:
+    """Set the gauges of a training; Ray must be connected."""
+    from cluster import metrics
+
+    metrics.publish_training(
+        stage, progress.step, progress.done, progress.total, progress.seconds_to_go, progress.figures
+    )
