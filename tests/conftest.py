@@ -33,6 +33,7 @@ from pipeline.synthetic.truth import write_labels
 from schemas.videos import VIDEOS
 from tests.helpers.cutting import SPEC, Cut
 from tests.helpers.faulty_store import Store
+from tests.helpers.versions import VERSIONED
 
 torch.set_num_threads(1)
 
@@ -129,6 +130,19 @@ def s3_bucket() -> Iterator[str]:
         yield "s3://earshot"
     s3.make_client.cache_clear()
     server.stop()
+
+
+@pytest.fixture
+def versioned(s3_bucket: str) -> Iterator[str]:
+    """s3://<bucket> of the same endpoint, empty, that keeps versions."""
+    client = s3.client(VERSIONED)
+    client.create_bucket(Bucket=VERSIONED)
+    client.put_bucket_versioning(Bucket=VERSIONED, VersioningConfiguration={"Status": "Enabled"})
+    yield f"s3://{VERSIONED}"
+    found = client.list_object_versions(Bucket=VERSIONED)
+    for item in (*found.get("Versions", ()), *found.get("DeleteMarkers", ())):
+        client.delete_object(Bucket=VERSIONED, Key=item["Key"], VersionId=item["VersionId"])
+    client.delete_bucket(Bucket=VERSIONED)
 
 
 create_loader = functools.cache(botocore.session.create_loader)  # else each client parses 1 MB of JSON: 0.2 s

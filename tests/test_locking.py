@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
-from pipeline.errors import ConfigError
-from pipeline.storage import files, locking, s3
+from pipeline.errors import ConfigError, OutageError
+from pipeline.storage import files, locking, outages, s3
 from pipeline.storage.locking import claim
+from pipeline.storage.traceless import TracelessObject
 from pipeline.storage.workspace import Workspace
+from tests.helpers.versions import kept_versions
 
 PROJECT = Path(__file__).parent.parent
 # A driver with a child that outlives it.
@@ -255,14 +258,12 @@ def test_an_interrupt_by_hand_stays_an_interrupt(bucket: Workspace) -> None:
 def test_a_store_that_does_not_answer_for_a_while_costs_no_lease(
     bucket: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from botocore.exceptions import EndpointConnectionError
-
     read: Callable[..., bytes] = files.read_bytes
-    failures = iter([True, True, False])
+    failures = iter([OutageError("503"), EndpointConnectionError(endpoint_url="http://far")])
 
     def read_bytes(uri: str) -> bytes:
-        if next(failures, False):
-            raise EndpointConnectionError(endpoint_url=uri)
+        for error in failures:
+            raise error
         return read(uri)
 
     with claim(bucket, "clips/base"):
@@ -271,31 +272,60 @@ def test_a_store_that_does_not_answer_for_a_while_costs_no_lease(
             time.sleep(0.05)
 
 
+def test_a_holder_that_renews_soon_after_an_outage_keeps_its_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s, outage_s = 0.0, (10.0, 10.0 + 5 * locking.EXPIRE_S)
+    renewed_s = outage_s[1] + locking.RENEW_S  # the holder's first try after it
+
+    def sleep(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
+
+    def content(_: str) -> bytes:
+        nonlocal now_s
+        if outage_s[0] <= now_s < outage_s[1]:  # waited for, as every request is
+            now_s = outage_s[1]
+        return elsewhere(renewals=3 + (now_s >= renewed_s))
+
+    monkeypatch.setattr(locking, "_content", content)
+    monkeypatch.setattr(locking.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr(locking.time, "sleep", sleep)
+    monkeypatch.setattr(files, "delete_if", lambda uri, data: data == content(uri))
+    with pytest.raises(ConfigError, match="process 7 on 'far'"):
+        locking._wait_for_death("s3://bucket/root/.locks/clips/base.json", "s3://bucket/root/clips/base")
+    assert renewed_s <= now_s <= renewed_s + locking.WATCH_EVERY_S
+
+
 def test_a_store_that_is_gone_at_the_end_does_not_hide_why_the_run_failed(
     bucket: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from botocore.exceptions import EndpointConnectionError
+    patience = []
 
-    def read_bytes(uri: str) -> bytes:
-        raise EndpointConnectionError(endpoint_url=uri)
+    def remove(_: TracelessObject) -> None:
+        patience.append(outages.most_s())
+        raise OutageError("503")
 
-    monkeypatch.setattr(files, "read_bytes", read_bytes)  # which a fresh lease does not need
+    monkeypatch.setattr(TracelessObject, "remove", remove)
     with pytest.raises(RuntimeError, match="half way"), claim(bucket, "clips/base"):
         raise RuntimeError("half way")
+    assert patience == [locking.PATIENCE_S]
 
 
-def test_versions_that_a_lease_leaves_behind_are_those_that_the_documented_rule_removes(s3_bucket: str) -> None:
+def test_versions_that_leases_leave_behind_are_those_of_the_dead_and_the_documented_rule_removes_them(
+    versioned: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = s3.client("versioned")
-    client.create_bucket(Bucket="versioned")
-    client.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
     text = (PROJECT / "docs" / "cluster.md").read_text()
     rules = json.loads(text[text.index("```json") + 7 :].partition("```")[0])
     client.put_bucket_lifecycle_configuration(Bucket="versioned", LifecycleConfiguration=rules)
-    for _ in range(2):
-        with claim(Workspace("s3://versioned/workspace"), "scores/m"):
-            pass
-    left = client.list_object_versions(Bucket="versioned")
-    keys = [item["Key"] for item in (*left["Versions"], *left["DeleteMarkers"])]
-    assert len(keys) == 4  # as the page says: two for each stage that finds nothing to do
+    workspace = Workspace(f"{versioned}/workspace")
+    with claim(workspace, "scores/m"):
+        pass
+    assert kept_versions() == []
+    files.commit_bytes(workspace.uri(".locks", "scores/m.json"), elsewhere())
+    monkeypatch.setattr(locking, "EXPIRE_S", 0.0)
+    with claim(workspace, "scores/m"):
+        pass
+    keys = kept_versions()
+    assert len(keys) == 2  # the lease of a process that was killed, and the mark that it was deleted
     (locks,) = [rule for rule in rules["Rules"] if "NoncurrentVersionExpiration" in rule]
     assert all(key.startswith(locks["Filter"]["Prefix"]) for key in keys)

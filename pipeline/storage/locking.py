@@ -6,6 +6,9 @@ holder dies, so a run that resumes never waits. On an object store the lock is a
 watches by its own clock whether the lease is renewed, so machines need not agree on the time. It takes the lease over
 if the holder is a dead process of its own machine, or if the lease is not renewed for EXPIRE_S.
 
+While the store does not answer, nobody can renew a lease. So a watch begins anew when the store is back: the holder has
+EXPIRE_S to renew from then on, and tries every RENEW_S.
+
 The lock prevents wasted work; correctness does not depend on it, because a part that is cut twice has the same bytes.
 So on a filesystem that cannot lock, the run continues with a warning.
 """
@@ -27,15 +30,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ConfigError, DataError
-from pipeline.storage import files
+from pipeline.errors import ConfigError, DataError, OutageError
+from pipeline.storage import files, outages
+from pipeline.storage.traceless import TracelessObject
 from pipeline.storage.workspace import Workspace
 
 LOCKS_FOLDER = ".locks"
 RENEW_S = 20.0
-# Six missed renewals: longer than an object store's client retries, shorter than a person's patience.
+# Six missed renewals: longer than a connection that hangs, shorter than a person's patience.
 EXPIRE_S = 120.0
 WATCH_EVERY_S = 2.0
+UNSEEN_S = 10.0  # the store did not answer, or this machine slept: the watch begins anew
+# A renewal waits no longer for the store: it reads the lease anew at the next one, lest it overwrites another owner's.
+# A command that ends waits no longer to let go.
+PATIENCE_S = 3.0
 CANNOT_LOCK = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -80,10 +88,11 @@ def _flock(uri: str, what: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _lease(uri: str, what: str) -> Iterator[None]:
     mine = _this_process() | {"owner": secrets.token_hex(8), "renewals": 0}
-    while not files.create_bytes(uri, json.dumps(mine, indent=1).encode()):
+    lease = TracelessObject(uri)
+    while not lease.create(json.dumps(mine, indent=1).encode()):
         _wait_for_death(uri, what)
     released, lost = threading.Event(), threading.Event()
-    keeper = threading.Thread(target=_renew, args=(uri, what, mine, released, lost), daemon=True)
+    keeper = threading.Thread(target=_renew, args=(lease, uri, what, mine, released, lost), daemon=True)
     keeper.start()
     try:
         yield
@@ -94,15 +103,21 @@ def _lease(uri: str, what: str) -> Iterator[None]:
     finally:
         released.set()
         keeper.join()
-        with contextlib.suppress(DataError, *files.remote_errors()):  # else the lease expires; the block's work counts
-            if (_read(uri) or {}).get("owner") == mine["owner"]:
-                files.delete(uri)
+        with _tolerant():  # else the lease expires; the block's work counts
+            lease.remove()
 
 
-def _renew(uri: str, what: str, mine: dict[str, Any], released: threading.Event, lost: threading.Event) -> None:
+def _renew(
+    lease: TracelessObject,
+    uri: str,
+    what: str,
+    mine: dict[str, Any],
+    released: threading.Event,
+    lost: threading.Event,
+) -> None:
     """Renew the lease by a count; if another process owns it, interrupt the main thread as Ctrl-C would."""
     while not released.wait(RENEW_S):
-        with contextlib.suppress(DataError, *files.remote_errors()):  # store not reached: try again
+        with _tolerant():  # store not reached: the next renewal is another try
             if (_read(uri) or {}).get("owner") != mine["owner"]:
                 lost.set()
                 # a command in a script's background ignores SIGINT
@@ -112,7 +127,14 @@ def _renew(uri: str, what: str, mine: dict[str, Any], released: threading.Event,
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM if ignores else signal.SIGINT)
                 return
             mine["renewals"] += 1
-            files.commit_bytes(uri, json.dumps(mine, indent=1).encode())
+            lease.replace(json.dumps(mine, indent=1).encode())
+
+
+@contextlib.contextmanager
+def _tolerant() -> Iterator[None]:
+    """Try for PATIENCE_S, and go on without."""
+    with contextlib.suppress(DataError, OutageError, *files.remote_errors()), outages.at_most(PATIENCE_S):
+        yield
 
 
 def _wait_for_death(uri: str, what: str) -> None:
@@ -134,9 +156,12 @@ def _wait_for_death(uri: str, what: str) -> None:
             file=sys.stderr,
             flush=True,
         )
-        end = time.monotonic() + EXPIRE_S
-        while _content(uri) == content and time.monotonic() < end:
+        watched_s, last_s = 0.0, time.monotonic()
+        while watched_s < EXPIRE_S and _content(uri) == content:
             time.sleep(WATCH_EVERY_S)
+            now_s = time.monotonic()
+            watched_s = watched_s + now_s - last_s if now_s - last_s < UNSEEN_S else 0.0
+            last_s = now_s
     # of two drivers that watched the same lease expire, the second must not remove the first one's new lease
     if not files.delete_if(uri, content):
         now = _read(uri)

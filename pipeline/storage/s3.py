@@ -99,7 +99,7 @@ class S3Store:
         return S3 + uri.removeprefix(S3).rstrip("/")
 
     def exists(self, uri: str) -> bool:
-        s3, place = _locate(uri)
+        s3, place = locate(uri)
         try:
             s3.head_object(**place)
         except ClientError as error:
@@ -120,7 +120,7 @@ class S3Store:
         A key that ends in / is left out: it is the mark of a folder that some consoles draw. A prefix that begins with
         a dot counts as a hidden folder.
         """
-        s3, place = _locate(uri)
+        s3, place = locate(uri)
         bucket, prefix = place["Bucket"], place["Key"].rstrip("/") + "/" if place["Key"] else ""
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for item in page.get("Contents", ()):
@@ -148,27 +148,18 @@ class S3Store:
             yield path
 
     def commit(self, uri: str, data: bytes) -> None:
-        s3, place = _locate(uri)
+        s3, place = locate(uri)
         s3.put_object(**place, Body=data)
 
     def create(self, uri: str, data: bytes) -> bool:
-        """A request whose answer was lost is sent again and finds an object there: ours, if the content is."""
-        s3, place = _locate(uri)
-        try:
-            s3.put_object(**place, Body=data, IfNoneMatch="*")
-        except ClientError as error:
-            if code_of(error) not in UNMET:
-                raise
-            was_resent = error.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
-            return was_resent and self.exists(uri) and self.read(uri, 0, None) == data
-        return True
+        return created(uri, data) is not None
 
     @contextlib.contextmanager
     def building(self, uri: str) -> Iterator[Path]:
         """From 8 MB on the file goes up in several parts, which count once all have arrived."""
         from boto3.exceptions import S3UploadFailedError
 
-        s3, place = _locate(uri)
+        s3, place = locate(uri)
         with unfinished(scratch(os.getpid())) as path:
             yield path
             try:
@@ -180,11 +171,11 @@ class S3Store:
                 s3.upload_file(str(path), *place.values())
 
     def delete(self, uri: str) -> None:
-        s3, place = _locate(uri)
+        s3, place = locate(uri)
         s3.delete_object(**place)
 
     def delete_if(self, uri: str, data: bytes) -> bool:
-        s3, place = _locate(uri)
+        s3, place = locate(uri)
         try:
             answer = s3.get_object(**place)
             with contextlib.closing(answer["Body"]) as body:
@@ -205,10 +196,10 @@ class S3Store:
         """An upload that is not complete leaves no object."""
 
     def refusal_note(self, uri: str) -> str:
-        return " No AWS credentials are configured, so nothing was signed." if _is_unsigned(_locate(uri)[0]) else ""
+        return " No AWS credentials are configured, so nothing was signed." if _is_unsigned(locate(uri)[0]) else ""
 
 
-def _locate(uri: str) -> tuple[Any, dict[str, str]]:
+def locate(uri: str) -> tuple[Any, dict[str, str]]:
     """The client for an address, and its bucket and its key or prefix as boto3's arguments.
 
     Raises:
@@ -218,6 +209,29 @@ def _locate(uri: str) -> tuple[Any, dict[str, str]]:
     if not bucket:
         raise ConfigError(f"{uri}: no bucket. Expected s3://bucket/prefix.")
     return client(bucket), {"Bucket": bucket, "Key": key}
+
+
+def created(uri: str, data: bytes) -> dict[str, Any] | None:
+    """Put an object where there is none; the store's answer, or None if one is there.
+
+    A request whose answer was lost is sent again and finds an object there: ours, if the content is.
+    """
+    s3, place = locate(uri)
+    try:
+        return s3.put_object(**place, Body=data, IfNoneMatch="*")
+    except ClientError as error:
+        if code_of(error) not in UNMET:
+            raise
+        if not error.response["ResponseMetadata"].get("RetryAttempts"):
+            return None
+    try:
+        answer = s3.get_object(**place)
+    except ClientError as error:
+        if code_of(error) != "NoSuchKey":
+            raise
+        return None
+    with contextlib.closing(answer["Body"]) as body:
+        return answer if body.read() == data else None
 
 
 def _is_unsigned(s3: Any) -> bool:
@@ -233,7 +247,7 @@ def _iter_chunks(uri: str, offset: int = 0, length: int | None = None) -> Iterat
     """
     if not names_object(uri):
         raise MissingError(f"{uri}: no bucket or no key, expected s3://bucket/key.")
-    s3, place = _locate(uri)
+    s3, place = locate(uri)
     end = None if length is None else offset + length
     same: dict[str, str] = {}
     for attempt in range(1, READ_ATTEMPTS + 1):
@@ -276,7 +290,7 @@ def _spelling_note(uri: str, s3: Any) -> str:
         other = unicodedata.normalize(form, uri)
         if other != uri:
             with contextlib.suppress(ClientError):
-                s3.head_object(**_locate(other)[1])
+                s3.head_object(**locate(other)[1])
                 return f" An object that looks alike is there: {format_difference(uri, other)}."
     return ""
 

@@ -70,7 +70,7 @@ def make_videos(folder: Path, num_videos: int) -> None:
         ffmpeg("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, *codecs, folder / f"{index:02d}.mp4")
 
 
-def shard(collection: Path, root: str) -> list[str]:
+def shard(collection: Path | str, root: str) -> list[str]:
     """The command that is disturbed."""
     options = [option for setting in SETTINGS for option in ("--set", setting)]
     options += [option for spec in SPECS for option in ("--clips", spec)]
