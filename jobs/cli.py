@@ -36,6 +36,7 @@ COMMANDS = {
     "mix": "Freeze evaluation sets of held-out videos.",
     "evaluate": "Measure the models on held-out clips.",
     "report": "Write one HTML page about a workspace.",
+    "status": "Show how far every stage of a workspace is.",
     "query": "Answer an SQL query over the tables of a workspace.",
     "separate": "Separate the on-screen sound of videos.",
     "clean": "Remove a stage's work and all that was made from it.",

@@ -74,6 +74,11 @@ def exists(uri: str) -> bool:
     return store_at(uri).exists(uri)
 
 
+def age_s(uri: str) -> float | None:
+    """Seconds since the file at the address was written, by the clock of its store; None if no file is there."""
+    return store_at(uri).age_s(uri)
+
+
 def list_files(uri: str, barred: str | None = None, skipped: Skipped | None = None) -> Iterator[Entry]:
     """Every file below a folder or prefix, in the order of its address; unfinished `.tmp-` files are left out.
 

@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -46,6 +47,12 @@ class LocalStore:
 
     def exists(self, uri: str) -> bool:
         return local_path(uri).is_file()
+
+    def age_s(self, uri: str) -> float | None:
+        try:
+            return time.time() - local_path(uri).stat().st_mtime
+        except OSError:
+            return None
 
     def has_folder(self, uri: str) -> bool:
         return local_path(uri).is_dir()

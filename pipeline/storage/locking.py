@@ -62,6 +62,34 @@ def claim(workspace: Workspace, folder: str) -> Iterator[None]:
         yield
 
 
+def holder(workspace: Workspace, folder: str) -> dict[str, Any] | None:
+    """The process that is at work on a stage's folder: its host, pid, command and since when; None if there is none.
+
+    An object store's lease counts for EXPIRE_S after it was renewed, by the store's own clock.
+    """
+    uri = workspace.uri(LOCKS_FOLDER, f"{folder}.json")
+    found = _read(uri)
+    if not found:
+        return None
+    lives = _lives_here(found)
+    if lives is None and files.store_at(uri).is_local:
+        lives = _is_locked(files.local_path(uri))
+    elif lives is None:
+        age_s = files.age_s(uri)
+        lives = age_s is not None and age_s < EXPIRE_S
+    return found if lives else None
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process locks the file. A driver that starts in the microsecond of this question is turned away."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 @contextlib.contextmanager
 def _flock(uri: str, what: str) -> Iterator[None]:
     path = files.local_path(uri)
@@ -82,7 +110,10 @@ def _flock(uri: str, what: str) -> Iterator[None]:
         file.truncate(0)
         file.write(json.dumps(_this_process(), indent=1).encode())
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            file.truncate(0)
 
 
 @contextlib.contextmanager

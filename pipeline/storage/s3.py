@@ -7,6 +7,7 @@ is waited for (`s3_answers.py`, `outages.py`).
 """
 
 import contextlib
+import email.utils
 import functools
 import os
 import random
@@ -110,6 +111,17 @@ class S3Store:
             else:
                 raise
         return True
+
+    def age_s(self, uri: str) -> float | None:
+        s3, place = locate(uri)
+        try:
+            answer = s3.head_object(**place)
+        except ClientError as error:
+            if code_of(error) in ("404", "NoSuchKey", "NotFound"):
+                return None
+            raise
+        there = email.utils.parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        return (there - answer["LastModified"]).total_seconds()
 
     def has_folder(self, uri: str) -> bool:
         return True
