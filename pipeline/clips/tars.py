@@ -12,6 +12,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.storage.files import open_patiently
 from pipeline.storage.workspace import damaged_tar
 
 KEY = re.compile(r"[a-z0-9_-]{1,200}")
@@ -23,7 +24,8 @@ class TarWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._tar = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115  closed by __exit__
+        self._file = open_patiently(path)
+        self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115  closed by __exit__
 
     def add(self, key: str, members: dict[str, bytes]) -> tuple[int, int]:
         """Append one sample; return its offset and length in bytes.
@@ -49,8 +51,7 @@ class TarWriter:
 
     def truncate(self, size_bytes: int) -> None:
         """Drop the samples from this offset on."""
-        assert self._tar.fileobj is not None
-        self._tar.fileobj.seek(size_bytes)  # writes what is buffered
+        self._file.seek(size_bytes)  # writes what is buffered
         os.truncate(self._path, size_bytes)
         self._tar.offset = size_bytes
 
@@ -58,7 +59,8 @@ class TarWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._tar.close()
+        with self._file:
+            self._tar.close()
 
 
 def parse_sample(data: bytes, uri: str, what: str) -> tuple[str, dict[str, bytes]]:

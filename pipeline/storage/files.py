@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.errors import ConfigError, DataError
+from pipeline.storage.full_disks import open_patiently as open_patiently
 from pipeline.storage.localfiles import UNFINISHED, LocalStore, escaped
 from pipeline.storage.localfiles import Skipped as Skipped
 from pipeline.storage.localfiles import local_path as local_path
@@ -134,7 +135,10 @@ def create_bytes(uri: str, data: bytes) -> bool:
 
 
 def building(uri: str) -> AbstractContextManager[Path]:
-    """A local path to write to; once the block has ended without an error, it is the file at `uri`."""
+    """A local path to write to; once the block has ended without an error, it is the file at `uri`.
+
+    Open it with `open_patiently`, so that a full disk makes the writer wait.
+    """
     return store_at(uri).building(uri)
 
 

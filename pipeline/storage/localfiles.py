@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import MissingError, UnreadError
+from pipeline.storage.full_disks import FULL, no_room, open_patiently, patiently
 
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES)
 SCRATCH = "earshot-objects-"
@@ -89,15 +90,15 @@ class LocalStore:
 
     def commit(self, uri: str, data: bytes) -> None:
         with self.building(uri) as path:
-            path.write_bytes(data)
+            _write(path, data)
 
     def create(self, uri: str, data: bytes) -> bool:
         target = local_path(uri)
         with unfinished(target.parent) as path:
-            path.write_bytes(data)
+            _write(path, data)
             _finish(path)
             try:
-                os.link(path, target)
+                patiently(target.parent, lambda: os.link(path, target))
             except FileExistsError:
                 return False
             _sync(target.parent)
@@ -109,7 +110,7 @@ class LocalStore:
         with unfinished(target.parent) as path:
             yield path
             _finish(path)
-            path.replace(target)
+            patiently(target.parent, lambda: path.replace(target))
             _sync(target.parent)
 
     def delete(self, uri: str) -> None:
@@ -206,8 +207,8 @@ def _reading(uri: str) -> Iterator[None]:
 @contextlib.contextmanager
 def unfinished(folder: Path) -> Iterator[Path]:
     """An empty file to write to in a folder, which is made if it is missing; gone when the block ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=UNFINISHED, dir=folder)
+    patiently(folder, lambda: folder.mkdir(parents=True, exist_ok=True))
+    handle, name = patiently(folder, lambda: tempfile.mkstemp(prefix=UNFINISHED, dir=folder))
     os.close(handle)
     try:
         yield Path(name)
@@ -226,8 +227,17 @@ def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise no_room(path.parent, error) from error  # a second fsync would succeed, and the content be lost
     finally:
         os.close(handle)
+
+
+def _write(path: Path, data: bytes) -> None:
+    with open_patiently(path) as file:
+        file.write(data)
 
 
 @functools.cache
@@ -243,7 +253,7 @@ def scratch(_process: int) -> Path:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(left)
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=SCRATCH))
+        folder = Path(patiently(Path(tempfile.gettempdir()), lambda: tempfile.mkdtemp(prefix=SCRATCH)))
         try:
             handle = os.open(folder, os.O_RDONLY)  # open for as long as the process lives
         except FileNotFoundError:  # another process removed it as a dead one's before it was opened

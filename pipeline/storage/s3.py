@@ -25,6 +25,7 @@ from botocore.exceptions import ClientError
 from pipeline.errors import ConfigError, DataError, MissingError, RefusedError, UnreadError
 from pipeline.formatting import format_difference
 from pipeline.storage import outages
+from pipeline.storage.full_disks import open_patiently
 from pipeline.storage.localfiles import Skipped, matches, scratch, unfinished
 from pipeline.storage.s3_answers import advice, code_of, pause_on_outages
 
@@ -155,7 +156,7 @@ class S3Store:
     @contextlib.contextmanager
     def local_copy(self, uri: str) -> Iterator[Path]:
         with unfinished(scratch(os.getpid())) as path:
-            with path.open("wb") as file:
+            with open_patiently(path) as file:
                 file.writelines(_iter_chunks(uri))
             yield path
 

@@ -112,7 +112,7 @@ class Workspace:
         """Write one part of a table in one atomic step, and return its address."""
         uri = self.part_uri(partition, part)
         checked = check(table, schema, f"{table_name(schema)} part {part}")
-        with files.building(uri) as path, path.open("wb") as file:
+        with files.building(uri) as path, files.open_patiently(path) as file:
             pq.write_table(checked, file, compression="zstd", write_page_checksum=True)
         return uri
 

@@ -202,7 +202,8 @@ class TrainState:
         """Write the checkpoint, and the curve so far."""
         saved = {name: part.state_dict() for name, part in self._parts.items()}
         saved |= {name: getattr(self, name) for name in SAVED}
-        with files.building(self._workspace.uri(self._folder, "checkpoint.pt")) as path, path.open("wb") as file:
+        uri = self._workspace.uri(self._folder, "checkpoint.pt")
+        with files.building(uri) as path, files.open_patiently(path) as file:
             torch.save(saved, file)  # into an open file: a path's name would become part of the bytes
         self._draw()
 
@@ -213,7 +214,7 @@ class TrainState:
         step with its `figures`.
         """
         with files.building(self._workspace.uri(self._folder, "model.pt")) as path:
-            with path.open("wb") as file:
+            with files.open_patiently(path) as file:
                 torch.save({"model": self.best}, file)
             content = hash_bytes(path.read_bytes())
         self._draw()
