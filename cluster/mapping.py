@@ -5,24 +5,21 @@ may run twice: its files' names and bytes are functions of its input, so that is
 """
 
 import collections
-import dataclasses
-import faulthandler
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import ray
 
-from cluster.faults import MAX_RETRIES, PartError
+from cluster import placement
+from cluster.faults import MAX_RETRIES, PartError, Quarantine
+from cluster.following import Follow
 from cluster.resources import WorkerResources
+from cluster.workers import Batch, Pool, Tasks
 
 R = TypeVar("R")
-Batch = tuple[str, ...]  # the parts of one task
-# Tasks waiting beside those that run: enough that no worker idles and an autoscaler sees demand. A pool has none: its
-# parts take minutes, and so the one part that its worker was at when it died is known.
-WAITING_PER_SLOT = 1
-# Where nodes join on demand there must be a demand: four of ray_cluster.yaml's nodes full of cutters.
-GROWING_SLOTS = 128
 MIN_TASKS = 64  # fewer would leave workers of a large cluster without
+REFRESH_S = 5.0  # how often the nodes are looked at, which takes 1 ms for each hundred of them
 
 
 def map_parts(
@@ -31,6 +28,8 @@ def map_parts(
     needs: WorkerResources,
     parts_per_task: int = 1,
     on_change: Callable[[int], None] = lambda running: None,
+    fatal: tuple[type[Exception], ...] = (),
+    follow: Follow | None = None,
 ) -> Iterator[tuple[str, R]]:
     """(part, work(part)) for every part, in the order in which they finish; at most a window of them is in flight.
 
@@ -41,55 +40,186 @@ def map_parts(
         parts_per_task: parts of one Ray task, where there are more than MIN_TASKS: handing a task out takes 10 ms, as
             long as a short part.
         on_change: called with the number of parts that workers have, whenever it may have changed.
+        fatal: what `work` raises where no other part would fare better.
+        follow: what becomes of each part that is done, while others are not.
     Raises:
-        PartError: `work` raised, or the workers of one part died more than MAX_RETRIES times.
+        ConnectionError: no node of the cluster has what one worker needs, and it does not grow by itself.
+        QuarantineError: some parts failed, and all others were given.
+        PartError: `work` raised what is fatal, all parts fail alike, or Ray died.
     """
     if not parts:
         return
-    if needs.prefers_gpu and ray.cluster_resources().get("GPU", 0) >= 1:
-        needs = dataclasses.replace(needs, num_gpus=1)
-    check_placement(needs)
+    if refused := placement.check_placement({"worker": needs}):
+        raise ConnectionError(f"{refused[0]} Add a larger node.")
     size = max(1, min(parts_per_task, len(parts) // MIN_TASKS))
     batches = [tuple(parts[first : first + size]) for first in range(0, len(parts), size)]
-    slots = min(num_slots(needs), len(batches))
-    pool = _Pool(work, slots, needs) if needs.stateful else None
-    submit = pool.submit if pool else _tasks(work, needs)
-    running: dict[Any, tuple[Batch, int]] = {}
-    free = list(range(slots)) * (1 if pool else 1 + WAITING_PER_SLOT)
-    waiting, deaths = batches[::-1], collections.Counter[Batch]()
+    nodes = placement.live_nodes()
+    first = _Stage(work, batches, placement.prefer_gpu(needs, nodes), fatal)
+    second = _Follower(follow, nodes) if follow else None
+    next_look_s = 0.0
     try:
-        while waiting or running:
-            while waiting and free:
-                batch, slot = waiting.pop(), free.pop()
-                running[submit(batch, slot)] = (batch, slot)
-            on_change(sum(len(batch) for batch, _ in running.values()))
-            ready, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
+        while first.is_unfinished or (second and second.num_running):
+            if time.monotonic() >= next_look_s:
+                next_look_s = time.monotonic() + REFRESH_S
+                first.resize(second.share(first.needs) if second else placement.num_workers(first.needs))
+            if second and first.is_unfinished:
+                second.hand_out()
+            first.hand_out(is_crowded=second is not None and second.is_starting)
+            on_change(first.num_running)
+            ready, _ = ray.wait([*first.references, *(second.references if second else ())], num_returns=1, timeout=1.0)
             if not ready:
                 check_alive()
-                continue
-            batch, slot = running.pop(ready[0])
-            free.append(slot)
-            try:
-                results = ray.get(ready[0])
-            except ray.exceptions.RayTaskError as error:
-                raise PartError(format_batch(batch), error.cause or error) from error
-            except (ray.exceptions.RayError, OSError) as error:
-                check_alive()
-                deaths[batch] += 1
-                if pool is None or deaths[batch] > MAX_RETRIES:  # of a task, Ray itself has counted
-                    raise PartError(format_batch(batch), error) from error
-                pool.replace(slot)
-                waiting.append(batch)
-                continue
-            if pool and not waiting:
-                pool.end(slot)  # makes room for one that waits to replace another, where a node is gone for good
-            yield from zip(batch, results, strict=True)
+            elif second and second.has(ready[0]):
+                second.take(ready[0])
+            else:
+                for part, result in first.take(ready[0]):
+                    if second:
+                        second.add(part)
+                    yield part, result
+        first.quarantine.check()
     finally:
-        for reference in running:
-            ray.cancel(reference, force=pool is None)
-        if pool:
-            for slot in range(slots):
-                pool.end(slot)
+        for stage in filter(None, (first, second)):
+            stage.end()
+
+
+class _Stage:
+    """Batches that wait for a worker, and those that have one."""
+
+    def __init__(
+        self,
+        work: Callable[[str], Any],
+        batches: Iterable[Batch],
+        needs: WorkerResources,
+        fatal: tuple[type[Exception], ...],
+    ) -> None:
+        self.needs, self._fatal = needs, fatal
+        self._workers = Pool(work, needs) if needs.stateful else Tasks(work, needs)
+        self._waiting, self._running = collections.deque(batches), dict[Any, Batch]()
+        self._deaths = collections.Counter[Batch]()
+        self._patience = placement.Patience(f"a worker of {placement.format_needs(needs)}")
+        self.size, self._fits = 0, True
+        """Workers that there may be; whether any node has room for one."""
+        self.quarantine = Quarantine()
+
+    @property
+    def is_unfinished(self) -> bool:
+        return bool(self._waiting or self._running)
+
+    @property
+    def num_running(self) -> int:
+        """Parts that workers have."""
+        return sum(map(len, self._running.values()))
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether a worker waits for room, or starts."""
+        return bool(self._workers.starting)
+
+    @property
+    def references(self) -> list[Any]:
+        """What Ray will have something to say about."""
+        return [*self._running, *self._workers.starting]
+
+    def has(self, reference: Any) -> bool:
+        """Whether the reference is of this stage."""
+        return reference in self._running or reference in self._workers.starting
+
+    def resize(self, size: int) -> None:
+        """Let there be so many workers from now on."""
+        self.size, self._fits = size, placement.count_room(self.needs, placement.live_nodes()) > 0
+
+    def hand_out(self, is_crowded: bool = False) -> None:
+        """Give waiting batches to workers, as many as there may be; while others wait for room, queue none at Ray."""
+        self._workers.resize(self._wanted())
+        while self._waiting and self._workers.have_room(is_crowded):
+            if self.quarantine.is_full and self._running:
+                break  # those in flight decide whether the run stops
+            # after a failure from the far end: what failed in an earlier run is pending at the near one
+            batch = self._waiting.pop() if self.quarantine.suspects else self._waiting.popleft()
+            self._running[self._workers.submit(batch)] = batch
+        self._patience.wait(bool(self._waiting) and not (self._running and self._fits))
+
+    def _wanted(self) -> int:
+        return min(self.size, len(self._waiting) + len(self._running))
+
+    def take(self, reference: Any) -> Iterable[tuple[str, Any]]:
+        """What a reference that is ready gives: a worker that has started, a batch's results, or how it failed."""
+        if isinstance(self._workers, Pool) and reference in self._workers.starting:
+            if (error := self._workers.started(reference)) is not None:
+                check_alive()
+                if self._workers.failed_starts > MAX_RETRIES:
+                    raise PartError("waiting", error, " No worker can start.") from error
+            return ()
+        batch = self._running.pop(reference)
+        try:
+            results = ray.get(reference)
+        except ray.exceptions.RayTaskError as error:
+            self._workers.free(reference)
+            self._fail(batch, error.cause or error)
+        except (ray.exceptions.RayError, OSError) as error:
+            check_alive()
+            self._workers.lose(reference)
+            self._deaths[batch] += 1
+            if self.needs.stateful and self._deaths[batch] <= MAX_RETRIES:  # of a task, Ray itself has counted
+                self._waiting.append(batch)
+            else:
+                self._fail(batch, error)
+        else:
+            self._workers.free(reference)
+            self.quarantine.clear()
+            return zip(batch, results, strict=True)
+        return ()
+
+    def _fail(self, batch: Batch, cause: BaseException) -> None:
+        """Set a part aside, or try the parts of a batch one by one."""
+        if isinstance(cause, self._fatal):
+            raise PartError(format_batch(batch), cause) from cause
+        if len(batch) == 1:
+            self.quarantine.add(batch[0], cause)
+        else:
+            self.quarantine.count(cause)
+            self._waiting.extendleft((part,) for part in reversed(batch))
+        if self.quarantine.is_full and not self._running:
+            raise self.quarantine.stop(format_batch(batch)) from cause
+
+    def end(self) -> None:
+        """Stop the workers."""
+        self._workers.end(self._running)
+
+
+class _Follower(_Stage):
+    """The second of two stages, on the room that it shares with the first."""
+
+    def __init__(self, follow: Follow, nodes: Sequence[placement.Node]) -> None:
+        super().__init__(follow.work, [], placement.prefer_gpu(follow.needs, nodes), ())
+        self._follow = follow
+        self._is_over = False
+
+    def add(self, part: str) -> None:
+        """The first stage has done a part."""
+        if part not in self._follow.done and not self._is_over:
+            self._waiting.append((part,))
+
+    def share(self, first: WorkerResources) -> int:
+        """Take workers for the parts that wait, never fewer than before; return how many are left to the first."""
+        wanted = 0 if self._is_over else max(1, self.size, len(self._waiting))
+        left, size = placement.share_room(first, self.needs, placement.live_nodes(), wanted)
+        self.resize(size)
+        return left
+
+    def take(self, reference: Any) -> Iterable[tuple[str, Any]]:
+        """Pass results on. Where its parts fail alike or no worker starts, it is over, and the first stage goes on."""
+        try:
+            for _, result in super().take(reference):
+                self._follow.on_result(result)
+        except PartError:
+            check_alive()
+            self._is_over = True
+            self._waiting.clear()
+        return ()
+
+    def _wanted(self) -> int:
+        return self.size  # a worker that waits for parts keeps its model
 
 
 def format_batch(batch: Batch) -> str:
@@ -107,88 +237,3 @@ def check_alive() -> None:
     if node is not None and any(name == "raylet" for name, _ in node.dead_processes()):
         lost = ConnectionError("Ray lost its raylet: killed, or out of memory. The same command goes on from here.")
         raise PartError("in flight", lost)
-
-
-def check_placement(needs: WorkerResources) -> None:
-    """Refuse what no node could ever run: Ray would wait for such a node forever.
-
-    Raises:
-        ConnectionError: no node of the cluster has what one worker needs, and it does not grow by itself.
-    """
-    wanted = {"CPU": needs.num_cpus, "GPU": needs.num_gpus, "memory": needs.memory_bytes}
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    fits = any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes)
-    if not fits and not grows():
-        needed = f"{wanted['CPU']:g} CPUs, {wanted['GPU']:g} GPUs and {needs.memory_bytes / 2**30:.1f} GiB"
-        found = "; ".join(
-            f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs and {node.get('memory', 0) / 2**30:.1f} GiB"
-            for node in nodes
-        )
-        raise ConnectionError(f"no node can run a worker of {needed}. Found: {found}. Add a larger node.")
-
-
-def grows() -> bool:
-    """Whether the cluster starts nodes on demand: its head runs no parts, so others must."""
-    return any(node["Resources"].get("CPU", 0) == 0 for node in ray.nodes() if node["Alive"])
-
-
-def num_slots(needs: WorkerResources) -> int:
-    """Workers of this kind to run at once: what the cluster has room for, or GROWING_SLOTS where it grows."""
-    total = ray.cluster_resources()
-    by_gpu = total.get("GPU", 0) / needs.num_gpus if needs.num_gpus else float("inf")
-    by_memory = total.get("memory", float("inf")) / needs.memory_bytes
-    least = GROWING_SLOTS if grows() else 1
-    return max(least, int(min(total.get("CPU", 1) / needs.num_cpus, by_gpu, by_memory)))
-
-
-def _tasks(work: Callable[[str], R], needs: WorkerResources) -> Callable[[Batch, int], Any]:
-    task = ray.remote(_run).options(
-        num_cpus=needs.num_cpus, num_gpus=needs.num_gpus, memory=needs.memory_bytes, max_retries=MAX_RETRIES
-    )
-    shared = ray.put(work)
-    return lambda batch, slot: task.remote(shared, batch, needs.limit_s)
-
-
-class _Pool:
-    """Workers that keep state. Ray counts an actor's restarts over its life, which may be days, so none is restarted:
-    a fresh one takes the place of one that died, and who maps the parts counts deaths by part."""
-
-    def __init__(self, work: Callable[[str], Any], slots: int, needs: WorkerResources) -> None:
-        kind = ray.remote(_Worker).options(
-            num_cpus=needs.num_cpus, num_gpus=needs.num_gpus, memory=needs.memory_bytes, max_restarts=0
-        )
-        shared = ray.put(work)
-        self._start = lambda: kind.remote(shared, needs.limit_s)
-        self._workers = [self._start() for _ in range(slots)]
-
-    def submit(self, batch: Batch, slot: int) -> Any:
-        return self._workers[slot].run.remote(batch)
-
-    def replace(self, slot: int) -> None:
-        self.end(slot)  # it may live on, out of reach
-        self._workers[slot] = self._start()
-
-    def end(self, slot: int) -> None:
-        ray.kill(self._workers[slot])
-
-
-def _run(work: Callable[[str], R], batch: Batch, limit_s: float) -> list[R]:
-    """A task's parts, one after the other. A watchdog thread ends the process at a part's limit, even inside C code."""
-    results = []
-    try:
-        for part in batch:
-            faulthandler.dump_traceback_later(limit_s, exit=True)  # restarts the clock
-            results.append(work(part))
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-    return results
-
-
-class _Worker:
-    """A worker that keeps its callable, and with it the model that it loaded."""
-
-    def __init__(self, work: Callable[[str], Any], limit_s: float) -> None:
-        self._work, self._limit_s = work, limit_s
-
-    def run(self, batch: Batch) -> list[Any]:
-        return _run(self._work, batch, self._limit_s)

@@ -27,7 +27,8 @@ from torch import Tensor, nn
 
 from cluster.faults import MAX_TRAINING_FAILURES, PartError
 from cluster.gathering import gather_rows
-from cluster.mapping import check_alive, grows
+from cluster.mapping import check_alive
+from cluster.placement import grows
 from cluster.progress import ProgressActor
 
 POLL_S = 0.5

@@ -1,11 +1,13 @@
 """The table of contents of the whole program: every stage, in order, on one collection."""
 
+import contextlib
 import dataclasses
 import time
 from typing import Annotated, Any
 
 import typer
 
+from cluster.resources import STAGES
 from jobs.console.options import Collection, Media, Session, with_session
 from jobs.duplicates import find
 from jobs.evaluate import evaluate
@@ -13,7 +15,7 @@ from jobs.filter import select
 from jobs.label import label
 from jobs.mix import mix
 from jobs.report import report
-from jobs.score import score
+from jobs.score import score, score_while_cutting
 from jobs.shard import shard
 from jobs.train import Workers, train_model
 from pipeline.errors import ConfigError
@@ -36,6 +38,9 @@ def run(
     labels: Annotated[list[str] | None, typer.Option(help="Label file, as for `earshot label`. Repeatable.")] = None,
     workers: Workers = None,
     media: Media = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Score clips while others are cut, where the model is trained already.")
+    ] = False,
 ) -> None:
     """Run every stage in order on a collection. What is finished is not done again.
 
@@ -60,7 +65,10 @@ def run(
     session.check(*FOLDERS)
     if separator:
         alone.check(f"models/{separator}")
-    shard(session, collection, media=media)
+    if not session.workspace.is_finished("models/separation"):
+        session.check_placement(STAGES)  # evaluation needs the largest nodes, and comes last
+    with score_while_cutting(session) if stream else contextlib.nullcontext(session) as cutting:
+        shard(cutting, collection, media=media)
     train_model(session, "coincidence", workers=workers)  # which sounds belong to what is on screen
     score(session)
     if labels:

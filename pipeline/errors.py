@@ -3,7 +3,7 @@
     EarshotError
     |- ConfigError   what was asked for cannot be done: one message and exit code 2, before any work is scheduled
     |- ClipError     one video or clip cannot be used: it becomes a row with `reason`, and the run goes on
-    |- DataError     what lies on disk is not what its schema or its rows say: stops the run and names the file
+    |- DataError     what lies on disk is not what its schema or its rows say: its part fails, and the file is named
        |- MissingError   nothing can be read at an address: a video there becomes a row with `missing`
        |- UnreadError    what is there could not be read this time: no credentials, broken off, a failing disk
           |- RefusedError   refused for a reason that is the file's own, such as archived: a video becomes `refused`

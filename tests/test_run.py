@@ -51,7 +51,7 @@ def finished(world: World, ray_session: None, tmp_path_factory: pytest.TempPathF
     root = tmp_path_factory.mktemp("run")
     session = open_session(str(root), "tiny", SMALL, seed=5)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cluster.mapping.num_slots", lambda needs: 1)  # each of a pool imports torch, for 4 s
+        patch.setattr("cluster.placement.num_workers", lambda needs: 1)  # each of a pool imports torch, for 4 s
         run(session, world.collection, [str(world.folder / "labels.csv")], workers=0)
     return session.workspace
 
@@ -118,7 +118,9 @@ def test_a_second_run_schedules_no_work_and_says_so(
     def refuse(*_: object) -> None:
         raise AssertionError("work was scheduled")
 
-    monkeypatch.setattr("cluster.mapping.num_slots", refuse)  # whoever maps a part asks for it, however it was imported
+    monkeypatch.setattr(
+        "cluster.placement.num_workers", refuse
+    )  # whoever maps a part asks for it, however it was imported
     monkeypatch.setattr("cluster.training.fit", refuse)
     before = digest(finished)
     run(open_session(finished.root), world.collection, [str(world.folder / "labels.csv")], workers=0)

@@ -117,7 +117,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr("cluster.metrics.publish_parts", lambda *output: None)
     monkeypatch.setattr(
         "cluster.mapping.map_parts",
-        lambda work, parts, needs, per_task, on_change: (
+        lambda work, parts, needs, per_task, on_change, **_: (
             (n, given.append(f"{n}*{per_task}") or work(n)) for n in parts
         ),
     )

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from cluster.following import Follow
 from cluster.resources import WorkerResources
 from jobs.console.logs import keep_in
 from jobs.console.monitor import Monitor, publish_parts
@@ -23,7 +24,7 @@ from jobs.console.overrides import list_settings, override
 from jobs.console.presets import PipelineConfig, check_together, preset
 from jobs.console.progress import printable
 from pipeline.config import from_dict
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, OutageError
 from pipeline.estimate.usage import Metered
 from pipeline.formatting import format_counts
 from pipeline.hashing import as_dict
@@ -51,6 +52,8 @@ class Session:
     is_seed_given: bool = True
     stages: list[str] = dataclasses.field(default_factory=list, compare=False)
     """What is begun now, such as clips/base; shared with the sessions that `resume` makes of this one."""
+    follow: Follow | None = None
+    """A stage whose workers take the parts that this session's stages have done."""
 
     def resume(self, stage: str) -> "Session":
         """This session with the settings and the seed that a stage was begun with, if it was.
@@ -87,6 +90,19 @@ class Session:
             if "clips" in wanted:  # a record holds its own clip spec alone
                 wanted["clips"] = {spec: config["clips"][spec] for spec in record["settings"]["clips"]}
             self.workspace.check_same(stage, wanted, record["inputs"])
+
+    def check_placement(self, stages: Mapping[str, WorkerResources]) -> None:
+        """Refuse before any work what no node can run. Connects to Ray.
+
+        Raises:
+            ConnectionError: a line for each of the stages that fits no node.
+        """
+        from cluster.connect import connect
+        from cluster.placement import check_placement
+
+        connect(self.address)
+        if refused := check_placement(stages):
+            raise ConnectionError("\n".join([*refused, "Add a larger node: nothing was begun."]))
 
     def _resumed(self, stage: str) -> "Session":
         if not self.workspace.has_stage(stage):
@@ -174,7 +190,16 @@ class Session:
         metered = Metered(self.workspace, stage.replace(" ", "-"), work)
         began = time.monotonic()
         with Monitor(self.workspace, self.stages, stage, len(parts), publish=publish_parts) as monitor:
-            for _, result in map_parts(metered, parts, needs, parts_per_task, monitor.hand_out):
+            mapped = map_parts(
+                metered,
+                parts,
+                needs,
+                parts_per_task,
+                monitor.hand_out,
+                fatal=(ConfigError, OutageError),
+                follow=self.follow,
+            )
+            for _, result in mapped:
                 yield result
                 monitor.advance(1, counts, note(counts, time.monotonic() - began))
 
