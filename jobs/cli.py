@@ -11,13 +11,14 @@ import signal
 import sys
 import threading
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 import typer.core
 
 from cluster.faults import PartError
-from jobs.console import logs, progress
+from jobs.console import logs, messages, progress
+from jobs.console.messages import say
 from jobs.console.remedies import explain
 from pipeline.errors import ConfigError, EarshotError
 
@@ -51,6 +52,7 @@ WORDS = {
     **{"collection": "VIDEOS", "settings": "FIELD=VALUE", "address": "ADDRESS", "retry": "REASON", "stage": "STAGE"},
     **{"sql": "SQL", "deadline": "TIME", "learner": "LEARNER"},
 }
+SHARED = ("quiet", "log_format")  # options of `earshot` that may also come after the command
 CONFIG_EXIT, FAILURE_EXIT, INTERRUPTED_EXIT = 2, 1, 130
 
 
@@ -63,7 +65,7 @@ class LazyGroup(typer.core.TyperGroup):
         if name is None:
             return name, placeholder, rest
         command = load(name)
-        for option in (copy.copy(parameter) for parameter in self.params if parameter.name == "quiet"):
+        for option in (copy.copy(parameter) for parameter in self.params if parameter.name in SHARED):
             option.expose_value = False  # `earshot -q run` and `earshot run -q` are the same
             command.params.append(option)
         return name, command, rest
@@ -110,6 +112,10 @@ def shared_options(
         bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version)
     ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress.", callback=progress.silence)] = False,
+    log_format: Annotated[
+        Literal["text", "json"],
+        typer.Option(messages.OPTION, envvar=messages.VARIABLE, help="json: messages on stderr are JSON, one a line."),
+    ] = "text",
 ) -> None:
     """The options of `earshot` itself; what each does is done by its callback."""
 
@@ -126,16 +132,17 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     command = next((word for word in arguments if word in COMMANDS), "")
     try:
+        messages.begin(arguments, command)
         build()(args=arguments, prog_name="earshot")
     except SystemExit as end:  # of --help, of a wrong option, of an interrupt, and of a command that is done
         if end.code == INTERRUPTED_EXIT:
-            print("earshot: stopped. The same command goes on from here.", file=sys.stderr)
+            say("earshot: stopped. The same command goes on from here.", "warning")
         return end.code if isinstance(end.code, int) else FAILURE_EXIT
     except (ConfigError, ConnectionError) as error:
         _print_error(explain(error, command))
         return CONFIG_EXIT
     except (EarshotError, PartError, _schema_error()) as error:  # evaluated only for an error that is none of those
-        _print_error(explain(error, command))
+        _print_error(explain(error, command), getattr(error, "part", None))
         return FAILURE_EXIT
     except _remote_errors() as error:
         from pipeline.storage.files import advice
@@ -147,9 +154,9 @@ def _run(arguments: list[str]) -> int:
     return 0
 
 
-def _print_error(text: str) -> None:
+def _print_error(text: str, part: str | None = None) -> None:
     """Print a message, in which names that others gave may stand."""
-    print("earshot: " + "\n".join(map(progress.printable, text.split("\n"))), file=sys.stderr)
+    say("earshot: " + "\n".join(map(progress.printable, text.split("\n"))), "error", part)
 
 
 def _schema_error() -> type[Exception]:

@@ -1,11 +1,11 @@
 """Separate videos: a model and videos or sounds -> their on-screen and off-screen sound, and the videos with each."""
 
-import sys
 import time
 from typing import Annotated
 
 import typer
 
+from jobs.console.messages import say
 from jobs.console.options import named
 from jobs.console.progress import printable
 from jobs.console.separation import load_separation, summary
@@ -77,7 +77,7 @@ def command(
                 result = separate_video(job.uri, job.folder, spec, network, options, report)
         except (ClipError, DataError) as error:
             shown = str(error) if job.uri in str(error) else f"{job.uri}: {error}"
-            print(printable(f"earshot: {shown}".replace("\n", " ")), file=sys.stderr, flush=True)
+            say(printable(f"earshot: {shown}".replace("\n", " ")), "error")
             continue
         except OSError as error:
             raise ConfigError(f"--out {out}: cannot be written to ({error}). Choose another folder.") from error

@@ -30,14 +30,15 @@ def test_a_step_is_on_disk_from_its_begin_on_then_every_20_s_and_at_its_end(
         first = read_progress(workspace, "clips/base")
         assert first is not None
         assert (first.step, first.unit, first.done, first.total) == ("shard base events", "parts", 0, 10)
-        monitor.hand_out(3)
         seen = []
-        for clock[0] in (10, 19, 20, 25, 39.9):  # 40 s after the first result, the second record is due at 20 s
-            monitor.advance(1, {"clips": clock[0]}, "")
+        for clock[0], running in ((0, 3), (10, 3), (19, 4), (20, 5), (25, 5), (39.9, 5)):
+            monitor.hand_out(running)  # the first time it is written at once
+            if clock[0]:
+                monitor.advance(1, {"clips": clock[0]}, "")
             found = read_progress(workspace, "clips/events")
             assert found is not None
             seen.append((found.done, found.running, found.figures.get("clips")))
-        assert seen == [(0, 0, None), (0, 0, None), (3, 3, 20.0), (3, 3, 20.0), (3, 3, 20.0)]
+        assert seen == [(0, 3, None), (0, 3, None), (0, 3, None), (2, 5, 19.0), (2, 5, 19.0), (2, 5, 19.0)]
     last = read_progress(workspace, "clips/base")
     assert last is not None
     assert (last.done, last.running, last.figures, last.error) == (5, 0, {"clips": 39.9}, "")

@@ -1,8 +1,8 @@
 """Warnings about a training's held-out videos: that they are too few, or that nothing was learnt about them."""
 
-import sys
 from typing import TYPE_CHECKING, Any
 
+from jobs.console.messages import say
 from jobs.console.options import Session
 
 if TYPE_CHECKING:
@@ -45,4 +45,4 @@ def warn_of_chance(stage: str, headlines: "tuple[Headline, ...]", figures: dict[
 
 
 def _warn(stage: str, message: str) -> None:
-    print(f"{stage}: WARNING: {message}", file=sys.stderr, flush=True)
+    say(f"{stage}: WARNING: {message}", "warning")

@@ -7,7 +7,9 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
+
+from jobs.console.messages import Lines, is_json, say_defect
 
 LOGS_FOLDER = "logs"
 
@@ -73,10 +75,12 @@ def recording(arguments: list[str]) -> Iterator[None]:
     global _log
     _log = Log(f"earshot {shlex.join(arguments)}\n")
     out: Any = Tee(sys.stdout, _log)
-    err: Any = Tee(sys.stderr, _log)
+    err: Any = Lines(cast(TextIO, Tee(sys.stderr, _log)))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             yield
         except BaseException:
             _log.add(traceback.format_exc())
+            if is_json():
+                sys.excepthook = say_defect  # here, because typer puts its own there
             raise

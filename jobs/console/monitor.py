@@ -1,10 +1,12 @@
 """One step of a command, shown to all who watch: on the terminal, to Prometheus, and on disk for `earshot status`."""
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+from jobs.console.messages import at_work
 from jobs.console.progress import Pace, printable, progress_bar
 from pipeline.storage.progress_records import WRITE_EVERY_S, Progress, now, write_progress
 from pipeline.storage.workspace import Workspace
@@ -34,34 +36,40 @@ class Monitor:
         publish: Publish | None = None,
     ) -> None:
         self._workspace, self._stages, self._publish = workspace, tuple(stages), publish
-        self._bar, self._pace = progress_bar(step, total), Pace(total)
+        self._pace, self._stack = Pace(total), contextlib.ExitStack()
         began = now()
         self._now: dict[str, Any] = {"step": step, "unit": unit, "began": began, "running": 0, "failed": 0}
         self._figures: dict[str, float] = {}
         self._written_s = 0.0
 
     def __enter__(self) -> "Monitor":
-        self._advance = self._bar.__enter__()
+        self._stack.enter_context(at_work(step=self._now["step"]))
+        self._advance = self._stack.enter_context(progress_bar(self._now["step"], self._pace.total))
         self._show(is_due=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.__exit__(kind, error, trace)
+        self._stack.__exit__(kind, error, trace)
         self._now["running"] = 0
         self._show(is_due=True, error=_format(error))
 
     def hand_out(self, running: int) -> None:
-        """Note how many parts workers have now."""
-        self._now["running"] = running
+        """Note how many parts workers have now; called at least every second, it also shows that the driver lives."""
+        is_first, self._now["running"] = not self._now["running"] and running > 0, running
+        if is_first or self._is_due():
+            self._show(is_due=True)
 
     def advance(self, steps: int, figures: Mapping[str, float], note: str, are_new: bool = True) -> None:
         """Show that steps are done, by an earlier run if not `are_new`, with all that was counted so far."""
         self._pace.add(steps, are_new)
         self._figures = {name: float(value) for name, value in figures.items()}
-        self._advance(steps, note, are_new=are_new)
-        self._show(is_due=time.monotonic() - self._written_s >= WRITE_EVERY_S)
+        self._advance(steps, note, are_new=are_new, counts=self._figures)
+        self._show(is_due=self._is_due())
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._written_s >= WRITE_EVERY_S
 
     def _show(self, is_due: bool, error: str = "") -> None:
         progress = Progress(

@@ -2,10 +2,14 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
+from jobs.console.messages import is_json, say
+
+NOTHING: Mapping[str, float] = MappingProxyType({})
 LINE_EVERY_S = 15.0
 _is_quiet = False
 
@@ -58,13 +62,13 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[..., Any]]:
     """One bar with count, rate and remaining time; without a terminal, a line at the start and at most every 15 s.
 
     Gives a function (steps, note) that advances it; with are_new=False by steps that an earlier run has done, which do
-    not speak of this one's rate. The remaining time follows from the second result on: before the first one, workers
-    start.
+    not speak of this one's rate; with `counts` for messages that are JSON. The remaining time follows from the second
+    result on: before the first one, workers start.
     """
     if _is_quiet:
         yield lambda *_, **__: None
         return
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not is_json():
         from rich import progress as rich  # 40 ms, which no command without a bar waits for
         from rich.console import Console
 
@@ -74,23 +78,27 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[..., Any]]:
         with rich.Progress(*columns, console=Console(stderr=True, highlight=False), transient=True) as progress:
             task = progress.add_task(what, total=total, note="")
 
-            def move(steps: int, note: str, are_new: bool = True) -> None:
+            def move(steps: int, note: str, are_new: bool = True, counts: Mapping[str, float] = NOTHING) -> None:
                 progress.update(task, advance=steps, note=note)
                 if not are_new:
                     progress.reset(task, completed=int(progress.tasks[task].completed))
 
             yield move
         return
-    last, pace = time.monotonic(), Pace(total)
-    print(f"{what}: 0 of {total}", file=sys.stderr, flush=True)
+    last, pace, latest = time.monotonic(), Pace(total), NOTHING
+    say(f"{what}: 0 of {total}", done=0, total=total)
 
-    def advance(steps: int, note: str, are_new: bool = True) -> None:
-        nonlocal last
+    def advance(steps: int, note: str, are_new: bool = True, counts: Mapping[str, float] = NOTHING) -> None:
+        nonlocal last, latest
         pace.add(steps, are_new)
-        now = time.monotonic()
+        latest, now = counts, time.monotonic()
         if now - last >= LINE_EVERY_S and pace.done < total:
             last, to_go_s = now, pace.to_go_s
             to_go = "" if to_go_s is None else f"{to_go_s:.0f} s to go; "
-            print(f"{what}: {pace.done} of {total}, {to_go}{note}", file=sys.stderr, flush=True)
+            say(f"{what}: {pace.done} of {total}, {to_go}{note}", "info", None, pace.done, total, to_go_s, counts)
 
-    yield advance
+    try:
+        yield advance
+    finally:
+        if is_json():  # for people the command's last line says it
+            say(f"{what}: {pace.done} of {total}", "info", None, pace.done, total, pace.to_go_s, latest)

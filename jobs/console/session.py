@@ -8,7 +8,6 @@ on with what it made.
 import collections
 import dataclasses
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 from cluster.following import Follow
 from cluster.resources import WorkerResources
 from jobs.console.logs import keep_in
+from jobs.console.messages import at_work, is_json, say
 from jobs.console.monitor import Monitor, publish_parts
 from jobs.console.options import DEFAULT_PRESET
 from jobs.console.overrides import list_settings, override
@@ -73,7 +73,7 @@ class Session:
             own = [setting for setting in _settings(resumed) if setting not in before]
             more = f" and {len(own) - MAX_NAMED} more" if len(own) > MAX_NAMED else ""
             text = f"{stage}: goes on with its own {', '.join(own[:MAX_NAMED])}{more}"
-            print(printable(text), file=sys.stderr, flush=True)
+            say(printable(text))
         return resumed
 
     def check(self, *stages: str) -> None:
@@ -140,7 +140,8 @@ class Session:
                 files.commit_bytes(uri, json.dumps(settings, indent=1).encode())
             self.stages.append(stage)
             try:
-                yield
+                with at_work(stage):
+                    yield
             finally:
                 self.stages.remove(stage)
 
@@ -205,7 +206,10 @@ class Session:
 
     def done(self, command: str, facts: str, stage: str) -> None:
         """The command's last line: what was done, and where it lies."""
-        print(f"{command}: {facts} -> {self.workspace.place(stage)}", flush=True)
+        line = f"{command}: {facts} -> {self.workspace.place(stage)}"
+        print(line, flush=True)
+        if is_json():
+            say(line)
 
 
 def open_session(

@@ -1,9 +1,9 @@
 """What `earshot shard` prints: progress, videos that someone should look at, and how all ended."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from jobs.console.messages import say
 from jobs.console.progress import printable
 from pipeline.formatting import format_counts
 
@@ -34,10 +34,10 @@ def print_notes(planned: "Planned", splits: "Splits") -> None:
     )
     if planned.elsewhere is not None:
         then, now = map(printable, planned.elsewhere)
-        print(
+        say(
             f"shard: {planned.num_elsewhere} videos are at other addresses than when they were cut, such as {then}, "
             f"now {now}: taken for moved, and left as they were cut. If they are other videos, use another root.",
-            file=sys.stderr,
+            "warning",
         )
     _say(planned.not_retried, "not cut again: {} videos, of which another clip spec has clips")
     _say(planned.gone, "no longer in the collection, and kept as they were cut: {} videos")
@@ -50,4 +50,4 @@ def _say(uris: Sequence[str], what: str, remedy: str = "") -> None:
     """Print how many videos there are of a kind, if any, and the first of them."""
     if uris:
         names = ", ".join(map(printable, uris[:NUM_NAMED]))
-        print(f"shard: {what.format(len(uris))}, such as {names}.{remedy}", file=sys.stderr)
+        say(f"shard: {what.format(len(uris))}, such as {names}.{remedy}", "warning")
