@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import json
+import textwrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +19,7 @@ RUN = (
     *("models/separation", "reports/coincidence/-", "reports/separation/default"),
 )
 COLUMNS = ["stage", "state", "done", "running", "failed", "rate", "to go", "time", "note"]
+MAX_ERROR = 100  # letters in the table; --json has more
 RATES = ((1.0, 1, "s"), (1 / 60, 60, "min"), (0.0, 3600, "h"))  # lowest rate per second, seconds and name of the unit
 
 
@@ -82,7 +84,7 @@ def note(status: "StageStatus") -> str:
     """Who works on a stage, at which step, and what it reached; or what ended it."""
     from pipeline.formatting import format_number
 
-    facts = [status.error] if status.error else []
+    facts = [textwrap.shorten(status.error, MAX_ERROR, placeholder=" ...")] if status.error else []
     if status.by:
         facts.append(f"{status.step or 'begins'}: process {status.by['pid']} on {status.by['host']}")
     elif status.finished:

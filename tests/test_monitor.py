@@ -31,20 +31,20 @@ def test_a_step_is_on_disk_from_its_begin_on_then_every_20_s_and_at_its_end(
         assert first is not None
         assert (first.step, first.unit, first.done, first.total) == ("shard base events", "parts", 0, 10)
         seen = []
-        for clock[0], running in ((0, 3), (10, 3), (19, 4), (20, 5), (25, 5), (39.9, 5)):
-            monitor.hand_out(running)  # the first time it is written at once
-            if clock[0]:
+        for clock[0] in (5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60):
+            monitor.hand_out(int(clock[0]))
+            if clock[0] in (10, 25, 50):
                 monitor.advance(1, {"clips": clock[0]}, "")
+            monitor.tick()
             found = read_progress(workspace, "clips/events")
             assert found is not None
-            seen.append((found.done, found.running, found.figures.get("clips")))
-        assert seen == [(0, 3, None), (0, 3, None), (0, 3, None), (2, 5, 19.0), (2, 5, 19.0), (2, 5, 19.0)]
+            seen.append(found.running)
+        assert seen == [5, 10, 10, 20, 20, 20, 20, 40, 40, 40, 40, 60]
     last = read_progress(workspace, "clips/base")
     assert last is not None
-    assert (last.done, last.running, last.figures, last.error) == (5, 0, {"clips": 39.9}, "")
-    # the first result at 10 s holds the start of the workers; 4 more in 29.9 s, 5 to go
-    assert last.per_s == pytest.approx(4 / 29.9)
-    assert last.seconds_to_go == pytest.approx(5 * 29.9 / 4)
+    assert (last.done, last.running, last.figures, last.error) == (3, 0, {"clips": 50.0}, "")
+    # the first result at 10 s holds the start of the workers; 2 more in 40 s, 7 to go
+    assert (last.per_s, last.seconds_to_go) == (0.05, 140.0)
 
 
 def test_what_ended_a_step_is_kept(workspace: Workspace, clock: list[float]) -> None:
@@ -59,18 +59,20 @@ def test_what_ended_a_step_is_kept(workspace: Workspace, clock: list[float]) -> 
     assert fail(KeyboardInterrupt()) == "stopped"
 
 
-def test_gauges_are_set_at_every_change(workspace: Workspace, clock: list[float]) -> None:
+def test_gauges_are_set_again_while_nothing_is_done(workspace: Workspace, clock: list[float]) -> None:
     published: list[tuple[str, Progress]] = []
     with Monitor(
         workspace, ["models/m"], "train coincidence", 100, "steps", lambda *of: published.append(of)
     ) as monitor:
         monitor.advance(60, {}, "", are_new=False)  # an earlier run's
         clock[0] = 5.0
+        monitor.tick()
         monitor.advance(10, {"train_loss": 0.5}, "")
+        for clock[0] in (10.0, 15.0):
+            monitor.tick()
     assert [(stage, of.done, of.per_s) for stage, of in published] == [
         ("models/m", 0, None),
         ("models/m", 60, None),
-        ("models/m", 70, 2.0),
-        ("models/m", 70, 2.0),
+        *[("models/m", 70, 2.0)] * 3,
     ]
     assert published[-1][1].seconds_to_go == 15.0

@@ -1,6 +1,7 @@
 """One step of a command, shown to all who watch: on the terminal, to Prometheus, and on disk for `earshot status`."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -13,6 +14,8 @@ from pipeline.storage.workspace import Workspace
 
 Publish = Callable[[str, Progress], None]
 MAX_ERROR = 500  # letters of an error's message that are kept
+# Ray drops a gauge that is not set again for twice its report interval of 10 s, and a part may take an hour.
+TICK_S = 5.0
 
 
 class Monitor:
@@ -37,42 +40,60 @@ class Monitor:
     ) -> None:
         self._workspace, self._stages, self._publish = workspace, tuple(stages), publish
         self._pace, self._stack = Pace(total), contextlib.ExitStack()
-        began = now()
-        self._now: dict[str, Any] = {"step": step, "unit": unit, "began": began, "running": 0, "failed": 0}
+        self._now: dict[str, Any] = {"step": step, "unit": unit, "began": now(), "running": 0, "failed": 0}
         self._figures: dict[str, float] = {}
-        self._written_s = 0.0
+        self._began_s = self._written_s = time.monotonic()
+        self._lock, self._over = threading.Lock(), threading.Event()
+        self._ticker = threading.Thread(target=self._tick_until_over, daemon=True)
 
     def __enter__(self) -> "Monitor":
         self._stack.enter_context(at_work(step=self._now["step"]))
         self._advance = self._stack.enter_context(progress_bar(self._now["step"], self._pace.total))
         self._show(is_due=True)
+        self._ticker.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._over.set()
+        self._ticker.join()
         self._stack.__exit__(kind, error, trace)
         self._now["running"] = 0
         self._show(is_due=True, error=_format(error))
 
     def hand_out(self, running: int) -> None:
-        """Note how many parts workers have now; called at least every second, it also shows that the driver lives."""
-        is_first, self._now["running"] = not self._now["running"] and running > 0, running
-        if is_first or self._is_due():
-            self._show(is_due=True)
+        """Note how many parts workers have now."""
+        self._now["running"] = running
 
     def advance(self, steps: int, figures: Mapping[str, float], note: str, are_new: bool = True) -> None:
         """Show that steps are done, by an earlier run if not `are_new`, with all that was counted so far."""
-        self._pace.add(steps, are_new)
-        self._figures = {name: float(value) for name, value in figures.items()}
+        with self._lock:
+            self._pace.add(steps, are_new)
+            self._figures = {name: float(value) for name, value in figures.items()}
         self._advance(steps, note, are_new=are_new, counts=self._figures)
-        self._show(is_due=self._is_due())
 
-    def _is_due(self) -> bool:
-        return time.monotonic() - self._written_s >= WRITE_EVERY_S
+    def tick(self) -> None:
+        """Set the gauges anew, and write the record where it is due: more often while a step is young."""
+        elapsed_s, since_s = (time.monotonic() - begin_s for begin_s in (self._began_s, self._written_s))
+        self._show(is_due=since_s >= min(WRITE_EVERY_S, elapsed_s / 2))
+
+    def _tick_until_over(self) -> None:
+        while not self._over.wait(TICK_S):
+            self.tick()
 
     def _show(self, is_due: bool, error: str = "") -> None:
-        progress = Progress(
+        with self._lock:
+            progress = self._progress(error)
+        if self._publish:
+            self._publish(" ".join(self._stages), progress)
+        if is_due:
+            self._written_s = time.monotonic()
+            for stage in self._stages:
+                write_progress(self._workspace, stage, progress)
+
+    def _progress(self, error: str) -> Progress:
+        return Progress(
             **self._now,
             done=self._pace.done,
             total=self._pace.total,
@@ -82,12 +103,6 @@ class Monitor:
             figures=self._figures,
             error=error,
         )
-        if self._publish:
-            self._publish(" ".join(self._stages), progress)
-        if is_due:
-            self._written_s = time.monotonic()
-            for stage in self._stages:
-                write_progress(self._workspace, stage, progress)
 
 
 def _format(error: BaseException | None) -> str:
@@ -95,7 +110,7 @@ def _format(error: BaseException | None) -> str:
         return ""
     if isinstance(error, KeyboardInterrupt | GeneratorExit):
         return "stopped"
-    return printable(f"{type(error).__name__}: {error}")[:MAX_ERROR]
+    return printable(f"{type(error).__name__}: {error}".partition("\n")[0])[:MAX_ERROR]
 
 
 def publish_parts(stage: str, progress: Progress) -> None:
