@@ -11,9 +11,10 @@ from pipeline.learners.augmentation import (
     STRONG,
     AugmentationConfig,
     add_gap,
-    augment_frames,
     augment_waveform,
+    pack_frames,
     stack_frames,
+    unpack_frames,
 )
 
 RATE_HZ = 16000
@@ -27,6 +28,10 @@ def clips(seed: int = 0) -> np.ndarray:
 
 def generators(count: int = 3) -> list[np.random.Generator]:
     return [np.random.default_rng(seed) for seed in range(count)]
+
+
+def augment_frames(frames: list[np.ndarray], config: AugmentationConfig) -> torch.Tensor:
+    return unpack_frames(pack_frames(frames, config, generators(len(frames))))["frames"]
 
 
 def test_a_waveform_played_at_another_speed_moves_its_pitch_by_at_most_max_speed() -> None:
@@ -86,18 +91,44 @@ def test_a_gap_silences_one_stretch_of_at_most_its_share_and_nothing_else() -> N
 
 def test_all_frames_of_a_clip_are_changed_alike_and_stay_in_range() -> None:
     frames = clips()
-    out = augment_frames(list(frames), STRONG, generators())
+    out = augment_frames(list(frames), STRONG)
     assert out.shape == frames.shape
     assert 0 <= out.min() <= out.max() <= 1
     for clip in out:
         assert all(torch.equal(clip[0], frame) for frame in clip)
-    alone = augment_frames(frames[1:2], STRONG, [np.random.default_rng(1)])
+    alone = unpack_frames(pack_frames(list(frames[1:2]), STRONG, generators()[1:2]))["frames"]
     assert torch.equal(alone[0], out[1])
+
+
+def test_unpacked_frames_are_those_that_numpy_mirrors_shifts_and_recolours_one_by_one() -> None:
+    frames = list(np.random.default_rng(4).integers(256, size=(12, 2, 3, 16, 24), dtype=np.uint8))
+    packed = pack_frames(frames, STRONG, generators(12))
+    assert packed["frames"].dtype == torch.uint8
+    seen = set()
+    pictures = unpack_frames(packed)["frames"]
+    for clip, layout, gain, out in zip(frames, packed["layout"], packed["gain"], pictures, strict=True):
+        *order, down, right, mirrored = layout.tolist()
+        seen.add((down > 0, right > 0, mirrored, *order))
+        moved = np.roll(clip[:, order, :, :: -1 if mirrored else 1], (down, right), axis=(2, 3))
+        expected = np.minimum(moved * (gain.numpy()[:, None, None] / 255), 1)
+        np.testing.assert_allclose(out.numpy(), expected, rtol=1e-6)
+    assert len(seen) > 6
+
+
+def test_pairs_of_frames_are_unpacked_as_each_of_them() -> None:
+    frames = list(np.random.default_rng(5).integers(256, size=(4, 2, 3, 8, 8), dtype=np.uint8))
+    packed = pack_frames(frames, STRONG, generators(4))
+    pairs = unpack_frames({name: value.unflatten(0, (2, 2)) for name, value in packed.items()})
+    assert pairs.keys() == {"frames"}
+    assert torch.equal(pairs["frames"].flatten(0, 1), unpack_frames(packed)["frames"])
+    waveforms = {"waveform": torch.ones(2)}
+    assert unpack_frames(waveforms) == waveforms
 
 
 def test_without_a_setting_nothing_is_changed() -> None:
     frames, sound = list(clips()), np.random.default_rng(0).standard_normal(900).astype(np.float32)
-    assert torch.equal(augment_frames(frames, AugmentationConfig(), generators()), stack_frames(frames))
+    assert pack_frames(frames, AugmentationConfig(), generators()).keys() == {"frames"}
+    assert torch.equal(augment_frames(frames, AugmentationConfig()), stack_frames(frames))
     out = augment_waveform(sound, 100, 500, AugmentationConfig(), np.random.default_rng(0))
     assert np.array_equal(out, sound[100:600])
 
@@ -107,7 +138,7 @@ def test_each_setting_changes_what_its_name_says() -> None:
     plain = stack_frames(frames)
 
     def changed(**settings: object) -> torch.Tensor:
-        return augment_frames(frames, AugmentationConfig(**settings), generators())
+        return augment_frames(frames, AugmentationConfig(**settings))
 
     assert torch.equal(changed(mirror_fraction=1.0), plain.flip(-1))
     assert torch.equal(changed(swap_channels=True).sort(dim=2).values, plain.sort(dim=2).values)

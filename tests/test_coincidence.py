@@ -9,7 +9,7 @@ from conftest import World
 
 from pipeline.clips.samples import Clip
 from pipeline.clips.splitting import SplittingConfig
-from pipeline.learners.augmentation import STRONG
+from pipeline.learners.augmentation import STRONG, unpack_frames
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig, MemoryBankConfig
 from pipeline.learners.matching import MatchingConfig
 from pipeline.metrics.detection import matched_mismatched_auc
@@ -30,7 +30,8 @@ COINCIDENCE = CoincidenceLearnerConfig(
 def test_every_row_of_a_coincidence_batch_is_of_another_video(world: World) -> None:
     clips = load_split(world.workspace, "train", SplittingConfig())
     for step in range(10):
-        batch = CoincidenceLearner(COINCIDENCE).batch(clips, step_rng(0, step), 4, slice(None), augment=True)
+        learner = CoincidenceLearner(COINCIDENCE)
+        batch = learner.unpack(learner.batch(clips, step_rng(0, step), 4, slice(None), augment=True))
         assert len(set(batch["video"].tolist())) == 4
         assert batch["waveform"].abs().max() <= 1
         assert 0 <= batch["frames"].min() <= batch["frames"].max() <= 1
@@ -39,7 +40,7 @@ def test_every_row_of_a_coincidence_batch_is_of_another_video(world: World) -> N
 def test_validation_does_not_augment_and_training_does(world: World) -> None:
     clips = load_split(world.workspace, "train", SplittingConfig())
     plain, again, varied = (
-        CoincidenceLearner(COINCIDENCE).batch(clips, step_rng(2), 4, slice(None), augment=augment)["frames"]
+        unpack_frames(CoincidenceLearner(COINCIDENCE).batch(clips, step_rng(2), 4, slice(None), augment))["frames"]
         for augment in (False, False, True)
     )
     assert torch.equal(plain, again)
@@ -74,7 +75,7 @@ def test_nce_remembers_what_it_has_seen_and_reaches_both_towers(world: World, dr
     remembered = learner.begin(LocalContext())
     seen: list[int] = []
     for step in range(4):
-        batch = learner.batch(clips, step_rng(0, step), 4, slice(None), augment=True)
+        batch = learner.unpack(learner.batch(clips, step_rng(0, step), 4, slice(None), augment=True))
         parts = learner.loss(model, batch)
         assert parts["nce"] > 0 or step == 0  # nothing to compare with yet
         parts["loss"].backward()
@@ -151,7 +152,7 @@ def test_frames_and_sound_of_a_crop_are_of_one_time() -> None:
     learner = CoincidenceLearner(dataclasses.replace(COINCIDENCE, crop=0.4))
     num_lit = 0
     for step in range(12):
-        batch = learner.batch(OneSecond(), step_rng(step), 5, slice(None), augment=True)
+        batch = learner.unpack(learner.batch(OneSecond(), step_rng(step), 5, slice(None), augment=True))
         assert batch["frames"].shape[:2] == (5, 2)  # neighbours: at most one of them is lit
         lit = batch["frames"].mean(dim=(2, 3, 4)) > 0.2
         power = batch["waveform"].unflatten(1, (2, 16_000)).square().mean(dim=2)

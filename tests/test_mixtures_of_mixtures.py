@@ -8,7 +8,7 @@ import torch
 from conftest import World
 
 from pipeline.clips.splitting import SplittingConfig
-from pipeline.learners.augmentation import STRONG
+from pipeline.learners.augmentation import STRONG, unpack_frames
 from pipeline.learners.mixtures_of_mixtures import MixtureDrawer, MixturesConfig, Recipe
 from pipeline.storage.layout import CLIPS_FOLDER
 from pipeline.training.batching import ClipSet, step_rng
@@ -100,7 +100,7 @@ def test_references_are_the_clips_own_sounds_and_a_single_mixtures_second_is_sil
     clips = selected(world, LABELS)
     of = drawer(clips, labelled_fraction=0.5, soff_fraction=0.5)
     recipes = of.draw(step_rng(3), 16)
-    batch = of.batch(recipes, slice(None), augment=False)
+    batch = unpack_frames(of.batch(recipes, slice(None), augment=False))
     assert batch["references"].shape == (16, 2, 2 * RATE_HZ)
     assert batch["frames"].shape == (16, 2, 2, 3, 32, 32)
     num_moms = sum(recipe.second is not None for recipe in recipes)
@@ -129,7 +129,7 @@ def test_a_crop_takes_sound_and_picture_of_the_same_time(world: World) -> None:
     clips = selected(world, LABELS)
     of = drawer(clips, crop_frames=1)
     recipes = of.draw(step_rng(1), 16)
-    batch = of.batch(recipes, slice(None), augment=False)
+    batch = unpack_frames(of.batch(recipes, slice(None), augment=False))
     assert batch["frames"].shape[2] == 1
     assert batch["references"].shape[2] == RATE_HZ
     places = set()
@@ -164,7 +164,7 @@ def test_validation_does_not_augment_and_training_does(world: World) -> None:
     of = drawer(selected(world, LABELS))
     recipes = of.draw(step_rng(2), 4)
     plain, again, varied = (
-        of.batch(recipes, slice(None), augment=augment)["frames"] for augment in (False, False, True)
+        unpack_frames(of.batch(recipes, slice(None), augment=augment))["frames"] for augment in (False, False, True)
     )
     assert torch.equal(plain, again)
     assert not torch.equal(plain, varied)

@@ -24,10 +24,11 @@ from pipeline.errors import ConfigError
 from pipeline.learners.augmentation import (
     STRONG,
     AugmentationConfig,
-    augment_frames,
     augment_waveform,
+    pack_frames,
     stack_frames,
     stack_waveforms,
+    unpack_frames,
 )
 from pipeline.learners.matching import EmbeddedBatch, MatchingConfig, calibrate, train_matcher
 from pipeline.learners.separated_sound import separate_some
@@ -156,7 +157,7 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
             self._memory.remember(*self._seen)
 
     def batch(self, clips: ClipSet, rng: np.random.Generator, count: int, rows: slice, augment: bool) -> Batch:
-        """frames [B, K, 3, H, W] in [0, 1], waveform [B, T] in [-1, 1), video [B]; each row of another video.
+        """frames [B, K, 3, H, W] packed (`pack_frames`), waveform [B, T] in [-1, 1), video [B]; a row for each video.
 
         With a memory, training also gets `negatives`, places in it from [0, 1): [num_negatives], or as many for each
         row [B, ...].
@@ -167,12 +168,12 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
         loaded = clips.read_many(numbers[chosen])
         sounds = [clip.waveform for clip in loaded]
         if not augment:
-            frames, waveform = stack_frames([clip.frames for clip in loaded]), stack_waveforms(sounds)
+            pictures, waveform = pack_frames([clip.frames for clip in loaded]), stack_waveforms(sounds)
         else:
             rngs = [np.random.default_rng(seeds[i]) for i in chosen]
             spans = [self._span(len(clip.frames), rng) for clip, rng in zip(loaded, rngs, strict=True)]
             seen = [clip.frames[first : first + num] for clip, (first, num, _) in zip(loaded, spans, strict=True)]
-            frames = augment_frames(seen, config.augmentation, rngs)
+            pictures = pack_frames(seen, config.augmentation, rngs)
             length = round(config.crop * len(sounds[0]))
             starts = [round(place * (len(sounds[0]) - length)) for _, _, place in spans]
             sounds = [
@@ -183,7 +184,7 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
             others = [np.delete(numbers, row) for row in chosen]
             separate_some(waveform, clips, others, config.separated_fraction, config.model.rate_hz, rngs)
         video = torch.from_numpy(clips.video_index[numbers[chosen]].astype(np.int64))
-        batch = {"frames": frames, "waveform": waveform, "video": video}
+        batch = pictures | {"waveform": waveform, "video": video}
         if config.objective == "nce" and augment:
             memory = config.memory_bank
             if memory.draw == "shared":  # the same on every worker
@@ -200,6 +201,10 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
             return 0, num_frames, float(rng.random())
         first = int(rng.integers(num_frames - num_seen + 1))
         return first, num_seen, first / (num_frames - num_seen)
+
+    def unpack(self, batch: Batch) -> Batch:
+        """frames [B, K, 3, H, W] in [0, 1], varied; the rest as it is."""
+        return unpack_frames(batch)
 
     def loss(self, model: CoincidenceModel, batch: Batch) -> dict[str, Tensor]:
         """`info_nce`, of all workers' rows together and equal on all of them; or `nce`, of this worker's rows.
@@ -283,8 +288,8 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
 
         embedded = []
         for batch in prefetch(make, range(num_batches)):
-            embeddings = model(batch["frames"].to(context.device), batch["waveform"].to(context.device))
-            parts = [*embeddings, batch["video"].to(context.device)]
+            batch = self.unpack({name: value.to(context.device) for name, value in batch.items()})
+            parts = [*model(batch["frames"], batch["waveform"]), batch["video"]]
             if is_shared:
                 place = context.gather(torch.arange(num_rows, device=context.device)[rows]).argsort()
                 parts = [context.gather(part)[place] for part in parts]

@@ -15,13 +15,7 @@ from torch import Tensor
 
 from pipeline.clips.samples import Clip
 from pipeline.config import Count, Share, config_dataclass
-from pipeline.learners.augmentation import (
-    AugmentationConfig,
-    augment_frames,
-    augment_waveform,
-    stack_frames,
-    stack_waveforms,
-)
+from pipeline.learners.augmentation import AugmentationConfig, augment_waveform, pack_frames, stack_waveforms
 from pipeline.training.batching import ClipSet
 from pipeline.training.protocols import Batch
 
@@ -105,7 +99,7 @@ class MixtureDrawer:
         |---|---|---|
         | references | [B, 2, T] | both mixtures; the second is silent in a single mixture |
         | mom_weight | [B] | 0 for a single mixture, else B over the number of others: a mean over them alone |
-        | frames | [B, 2, K, 3, H, W] | of the clips that the mixtures are from, RGB in [0, 1]; black in a single one |
+        | frames | [B, 2, K, 3, H, W] | of the clips that the mixtures are from, packed; black in a single one |
         | video | [B, 2] | numbers of the frames' videos; -1 in a single one |
         | on_screen | [B, 2] | whether the mixture belongs to its frames: NOn, LOn; the second, unless it is LOff |
         """
@@ -126,17 +120,21 @@ class MixtureDrawer:
         if not self.with_frames:
             return batch
         seconds = [recipe.first if recipe.second is None else recipe.second for recipe in recipes]
-        pictures = []
         firsts = [recipe.first for recipe in recipes]
-        for side in (firsts, seconds):
-            seen = [loaded[number].frames[s : s + num_frames] for number, s in zip(side, starts, strict=True)]
-            pictures.append(augment_frames(seen, self.augmentation, rngs) if augment else stack_frames(seen))
-        frames, single = torch.stack(pictures, dim=1), mom_weight == 0
-        frames[single, 1] = 0
+        seen = [
+            loaded[number].frames[start : start + num_frames]
+            for pair, start in zip(zip(firsts, seconds, strict=True), starts, strict=True)
+            for number in pair
+        ]
+        of_each = [rng for rng in rngs for _ in range(2)]  # an example's own generator, for one picture after the other
+        packed = pack_frames(seen, self.augmentation if augment else None, of_each)
+        pictures = {name: value.unflatten(0, (-1, 2)) for name, value in packed.items()}
+        single = mom_weight == 0
+        pictures["frames"][single, 1] = 0
         video = torch.from_numpy(self.clips.video_index[np.array([firsts, seconds]).T].astype(np.int64))
         video[single, 1] = -1
         on_screen = np.array([[recipe.kind in ON_KINDS for recipe in recipes], ~self.is_off[seconds]]).T
-        return batch | {"frames": frames, "video": video, "on_screen": torch.from_numpy(on_screen)}
+        return batch | pictures | {"video": video, "on_screen": torch.from_numpy(on_screen)}
 
     def _references(
         self, loaded: dict[int, Clip], recipe: Recipe, start: float, share: float, rng: np.random.Generator | None

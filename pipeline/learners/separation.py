@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from pipeline.clip_specs import SOUNDS, ClipSpec
 from pipeline.config import config_dataclass
 from pipeline.errors import ConfigError
-from pipeline.learners.augmentation import STRONG, AugmentationConfig
+from pipeline.learners.augmentation import STRONG, AugmentationConfig, unpack_frames
 from pipeline.learners.coincidence import CoincidenceLearner
 from pipeline.learners.loading import rebuild
 from pipeline.learners.mixtures_of_mixtures import MixtureDrawer, MixturesConfig
@@ -85,10 +85,12 @@ class SeparationLearnerConfig:
     first_separator: str | None = "separator"
     """Model of phase audio whose separator phase joint starts from; None starts from noise."""
     start_from: str | None = None
-    """Separation model with the same `model` settings whose weights it starts from, instead of those of the other two:
-    to train further, on other videos or another way."""
+    """Separation model of the same `model` settings to train further, instead of a start from the other two."""
 
 
+SHORT = TrainingConfig(
+    num_steps=300, batch_size=12, learning_rate=2e-3, warmup_steps=20, validate_every=150, num_validation_batches=4
+)
 TINY = SeparationLearnerConfig(
     model=SeparationConfig(
         basis="stft",
@@ -105,15 +107,10 @@ TINY = SeparationLearnerConfig(
     contrast_weight=1.0,
     mixtures=MixturesConfig(crop_frames=2),
     augmentation=dataclasses.replace(STRONG, gap=0.0),  # a gap in a mixture would be one in its reference too
-    training=TrainingConfig(
-        num_steps=300, batch_size=12, learning_rate=2e-3, warmup_steps=20, validate_every=150, num_validation_batches=4
-    ),
-    audio_training=TrainingConfig(
-        num_steps=300, batch_size=12, learning_rate=2e-3, warmup_steps=20, validate_every=150, num_validation_batches=4
-    ),
+    training=SHORT,
+    audio_training=SHORT,
 )
-# on 2 cores, from 2 000 short videos: with the coincidence model before it 45 minutes
-SMALL = dataclasses.replace(
+SMALL = dataclasses.replace(  # 45 minutes on 2 cores from 2 000 short videos, with the coincidence model before it
     TINY,
     training=dataclasses.replace(TINY.training, num_steps=600),
     audio_training=dataclasses.replace(TINY.audio_training, num_steps=1000),
@@ -217,6 +214,10 @@ class SeparationLearner(Learner[SeparationModel]):
             )
         drawer = self._drawers[id(clips)]
         return drawer.batch(drawer.draw(rng, count), rows, augment)
+
+    def unpack(self, batch: Batch) -> Batch:
+        """frames [B, 2, K, 3, H, W] in [0, 1], varied, where there are any; the rest as it is."""
+        return unpack_frames(batch)
 
     def loss(self, model: SeparationModel, batch: Batch) -> dict[str, Tensor]:
         """MixIT's separation loss (single mixtures have none) and, in phase joint, the verdicts' losses."""

@@ -18,6 +18,7 @@ import torch
 from pydantic import Field
 
 from pipeline.config import Count, config_dataclass
+from pipeline.learners.augmentation import unpack_frames
 from pipeline.learners.mixtures_of_mixtures import MixtureDrawer
 from pipeline.metrics import signal_products
 from pipeline.models.separator import SeparationModel
@@ -104,8 +105,9 @@ def score_mixtures(
     found = []
     for begin in range(0, count, BATCH_SIZE):
         batch = drawer.batch(recipes[begin : begin + BATCH_SIZE], slice(None), augment=False, whole=True)
-        references = batch["references"].to(device)
-        output = model(references.sum(dim=1), batch["frames"][:, 0].to(device))
+        batch = unpack_frames({name: value.to(device) for name, value in batch.items()})
+        references = batch["references"]
+        output = model(references.sum(dim=1), batch["frames"][:, 0])
         signals = torch.cat([references[:, :1], output.sources], dim=1).double()
         rows = (output.logits.double(), signals @ signals.mT / signals.shape[-1])
         found.append([row.cpu().numpy() for row in rows])

@@ -143,7 +143,7 @@ class _Run(Generic[Model]):
         for part in _parts(batch, self.config.accumulate):
             num_rows = len(next(iter(part.values())))
             with half_precision(self.config.precision, self.context.device):
-                values = self.learner.loss(self.model, _to(part, self.context.device))
+                values = self.learner.loss(self.model, self.learner.unpack(_to(part, self.context.device)))
             # where shares differ, the mean over workers and parts must be the mean over examples
             weight = num_rows * self.context.world_size / self.num_examples
             self.scaler.scale(weight * values["loss"]).backward()
@@ -248,7 +248,7 @@ def validate(learner: Learner[Model], model: Model, clips: ClipSet, seed: int, c
             rng = step_rng(seed, VALIDATE_STREAM, index)
             batch = learner.batch(clips, rng, num_examples, rows, augment=False)
             with half_precision(learner.training.precision, context.device):
-                parts = learner.loss(model, _to(batch, context.device))
+                parts = learner.loss(model, learner.unpack(_to(batch, context.device)))
             for name, value in parts.items():
                 sums[name] = sums.get(name, 0.0) + float(value) / count
     finally:

@@ -106,8 +106,13 @@ class Learner(Protocol[Model]):
     def batch(self, clips: ClipSet, rng: np.random.Generator, count: int, rows: slice, augment: bool) -> Batch:
         """The given rows of the global batch of `count` examples that `rng` determines.
 
-        The first tensor has one row per example; the loss is a mean over examples, this worker's or all workers'.
+        The first tensor has one row per example; the loss is a mean over examples, this worker's or all workers'. Bytes
+        are few, because they are sent to the model's device: `unpack` makes tensors of them there.
         """
+
+    def unpack(self, batch: Batch) -> Batch:
+        """What `loss` takes, of what `batch` gave, on the model's device: arithmetic that need not be the CPU's."""
+        return batch
 
     def loss(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         """`loss` (a scalar to minimise) and its parts, each a scalar worth a curve."""
