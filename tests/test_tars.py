@@ -12,6 +12,7 @@ import simplejpeg
 import soundfile
 import webdataset
 
+from pipeline.clips import tars
 from pipeline.clips.samples import decode_sample, encode_flac
 from pipeline.clips.tars import TarWriter, parse_sample, read_sequence
 from pipeline.errors import DataError
@@ -156,6 +157,31 @@ def test_a_damaged_header_is_an_error_wherever_in_the_sample_it_is(tar: Path) ->
         with pytest.raises(DataError, match=rf"x/mixtures/clips/on-00042\.tar: it: .* {remedy}"):
             parse_sample(bytes(damaged), "x/mixtures/clips/on-00042.tar", "it")
         place += padded(len(SAMPLES["clip-0_0000"][suffix]))
+
+
+def outcome(data: bytes) -> object:
+    """What parsing gives, or the words of its error."""
+    try:
+        return parse_sample(data, "a.tar", "it")
+    except DataError as error:
+        return str(error)
+
+
+def test_samples_whole_and_damaged_are_read_as_tarfile_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.tar", {"k_1": {"0.jpg": bytes(range(200)), "flac": b"f" * 1024, "json": b""}})
+    data = path.read_bytes()[: 3 * BLOCK + 3 * BLOCK]
+    assert outcome(data) == ("k_1", {"0.jpg": bytes(range(200)), "flac": b"f" * 1024, "json": b""})
+    rng = np.random.default_rng(0)
+    damaged = [data]
+    for place in [*range(0, 264, 2), *(int(place) for place in rng.integers(len(data), size=60))]:
+        changed = bytearray(data)
+        changed[place] = int(rng.integers(256))
+        damaged += [bytes(changed), data[:place]]
+    found = [outcome(one) for one in damaged]
+    monkeypatch.setattr(tars, "_plain_members", lambda _: None)
+    assert found == [outcome(one) for one in damaged]
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE])

@@ -16,7 +16,10 @@ from pipeline.storage.files import open_patiently
 from pipeline.storage.workspace import damaged_tar
 
 KEY = re.compile(r"[a-z0-9_-]{1,200}")
-END_BYTES = 2 * 512
+BLOCK_BYTES = 512
+END_BYTES = 2 * BLOCK_BYTES
+# fields of the headers that `TarWriter` writes
+PLAIN_NAME, OCTAL, CHECKSUM = re.compile(rb"[\w.-]+"), re.compile(rb"[0-7]{11}\0"), re.compile(rb"[0-7]{6}\0 ")
 
 
 class TarWriter:
@@ -73,6 +76,9 @@ def parse_sample(data: bytes, uri: str, what: str) -> tuple[str, dict[str, bytes
     Raises:
         DataError: the bytes are not one whole sample.
     """
+    plain = _plain_members(data)
+    if plain is not None:
+        return plain
     members: dict[str, bytes] = {}
     keys = set()
     try:
@@ -93,6 +99,30 @@ def parse_sample(data: bytes, uri: str, what: str) -> tuple[str, dict[str, bytes
     if len(keys) != 1:
         raise damaged_tar(uri, f"{what}: {len(keys)} keys, expected 1.")
     return keys.pop(), members
+
+
+def _plain_members(data: bytes) -> tuple[str, dict[str, bytes]] | None:
+    """What `parse_sample` gives of whole members with one key and plain ASCII names, in a tenth of tarfile's time.
+
+    None for anything else, such as further headers of long names and damage: tarfile reads it, or finds what is wrong.
+    """
+    members: dict[str, bytes] = {}
+    keys, offset = set(), 0
+    while offset < len(data):
+        header = data[offset : offset + BLOCK_BYTES]
+        name, size, checksum = header[:100].rstrip(b"\0"), header[124:136], header[148:156]
+        is_plain = PLAIN_NAME.fullmatch(name) and OCTAL.fullmatch(size) and CHECKSUM.fullmatch(checksum)
+        if not is_plain or header[156:157] != tarfile.REGTYPE or header[257:263] != b"ustar\0" or any(header[345:]):
+            return None
+        if sum(header) - sum(checksum) + 8 * ord(" ") != int(checksum[:6], 8):  # POSIX: as if it were blanks
+            return None
+        begin = offset + BLOCK_BYTES
+        end = begin + int(size[:11], 8)
+        offset = end + -end % BLOCK_BYTES
+        key, _, suffix = name.decode().partition(".")
+        members[suffix] = data[begin:end]
+        keys.add(key)
+    return (keys.pop(), members) if len(keys) == 1 and offset == len(data) else None
 
 
 def read_sequence(
