@@ -24,7 +24,7 @@ from botocore.exceptions import ClientError
 
 from pipeline.errors import ConfigError, DataError, MissingError, RefusedError, UnreadError
 from pipeline.formatting import format_difference
-from pipeline.storage import outages
+from pipeline.storage import outages, ranges
 from pipeline.storage.full_disks import open_patiently
 from pipeline.storage.localfiles import Skipped, matches, scratch, unfinished
 from pipeline.storage.s3_answers import advice, code_of, pause_on_outages
@@ -60,11 +60,13 @@ def make_client(public_region: str | None, _process: int) -> Any:
         # `pause_on_outages` sends again; what is left of boto's mode is that it slows down where it is told to
         retries={"mode": "adaptive", "total_max_attempts": 1},
         connect_timeout=CONNECT_S,
+        max_pool_connections=64,  # as many as threads read clips
         # Older Ceph and MinIO refuse the checksums that newer boto3 adds unasked.
         request_checksum_calculation=os.environ.get("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required"),
         response_checksum_validation=os.environ.get("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required"),
     )
     unsigned = common.merge(Config(signature_version=UNSIGNED))
+    signed = common.merge(Config(signature_version="s3v4"))  # else URLs are signed by version 2, which is refused
     try:
         if public_region:
             mirror = os.environ.get("EARSHOT_PUBLIC_ENDPOINT_URL")
@@ -72,7 +74,7 @@ def make_client(public_region: str | None, _process: int) -> Any:
             s3 = session.client("s3", endpoint_url=mirror, config=unsigned.merge(aws))
             pause_on_outages(s3, "Name a mirror in EARSHOT_PUBLIC_ENDPOINT_URL, or a copy.", "media")
         else:
-            s3 = session.client("s3", config=common if session.get_credentials() else unsigned)
+            s3 = session.client("s3", config=signed if session.get_credentials() else unsigned)
             pause_on_outages(s3, "Check AWS_ENDPOINT_URL, the network and the store.", "outage")
     except ValueError as error:  # of boto, such as `Invalid endpoint: bucket.local`
         raise ConfigError(f"s3: {error}. Expected http:// or https:// and a host's name in AWS_ENDPOINT_URL.") from None
@@ -151,6 +153,11 @@ class S3Store:
         return ["".join(uri) for uri in below if uri[0] == folder and matches(uri[2], name)]
 
     def read(self, uri: str, offset: int, length: int | None) -> bytes:
+        if length and names_object(uri):
+            with contextlib.suppress(boto.BotoCoreError):  # no address, or no credentials: raised again below
+                data = ranges.read(*locate(uri), offset, length)
+                if data is not None:
+                    return data
         return b"".join(_iter_chunks(uri, offset, length))
 
     @contextlib.contextmanager

@@ -1,0 +1,98 @@
+"""Ranges by plain HTTP: whole answers are taken, everything else is left to boto3."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline.storage import ranges
+
+OBJECT = bytes(range(256)) * 4
+PLACES = {"/whole": 206, "/unranged": 200, "/refused": 403, "/busy": 503, "/moved": 307, "/short": 206}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
+        data = OBJECT[int(first) : int(last) + 1]
+        self.send_response(PLACES[self.path.partition("?")[0]])
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Location", "/whole")
+        self.end_headers()
+        self.wfile.write(data[:-1] if self.path.startswith("/short") else data)
+        if self.path.startswith("/short"):
+            self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Signer:
+    """A client that signs with a word in the query."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.signed = url, 0
+
+    def generate_presigned_url(self, method: str, place: dict[str, str], valid_s: int) -> str:
+        assert method == "get_object"
+        self.signed += 1
+        return f"{self.url}/{place['Key']}?signature=1"
+
+
+def read(url: str, key: str, offset: int = 0, length: int = 10) -> bytes | None:
+    return ranges.read(Signer(url), {"Bucket": "bucket", "Key": key}, offset, length)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[str]]]:
+    """A store's URL, and the paths that it is asked for."""
+    monkeypatch.setattr(ranges, "_paused_until", {})
+    monkeypatch.setattr(Handler, "asked", [], raising=False)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", Handler.asked
+        server.shutdown()
+
+
+def test_a_range_is_read_with_the_query_that_signs_it(asked: tuple[str, list[str]]) -> None:
+    url, paths = asked
+    assert read(url, "whole", 100, 300) == OBJECT[100:400]
+    assert paths == ["/whole?signature=1"]
+
+
+def test_an_object_is_signed_once_for_many_ranges(asked: tuple[str, list[str]]) -> None:
+    signer, place = Signer(asked[0]), {"Bucket": "bucket", "Key": "whole"}
+    found = [ranges.read(signer, place, offset, 7) for offset in range(5)]
+    assert found == [OBJECT[offset : offset + 7] for offset in range(5)]
+    assert signer.signed == 1
+
+
+@pytest.mark.parametrize("place", ["unranged", "refused", "busy", "moved", "short"])
+def test_any_other_answer_gives_nothing_and_leaves_the_store_to_boto3_for_a_while(
+    place: str, asked: tuple[str, list[str]]
+) -> None:
+    url, paths = asked
+    assert read(url, place) is None
+    assert read(url, "whole") is None
+    assert paths == [f"/{place}?signature=1"]
+
+
+def test_a_host_that_does_not_answer_gives_nothing(asked: tuple[str, list[str]]) -> None:
+    assert read("http://127.0.0.1:1", "whole") is None
+
+
+def test_where_a_proxy_is_configured_nothing_goes_past_it(
+    asked: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, paths = asked
+    ranges._has_proxy.cache_clear()
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "")
+    assert read(url, "whole") is None
+    assert paths == []
+    ranges._has_proxy.cache_clear()
