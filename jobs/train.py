@@ -10,6 +10,7 @@ from pipeline.errors import ConfigError, DataError, UnreadError
 from pipeline.hashing import as_dict
 from pipeline.learners import LEARNERS
 
+NOTED_WAIT = 0.1  # share of a training's time
 Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes. Default: one per GPU, else 1. 0: in this process, without Ray.")
 ]
@@ -84,7 +85,9 @@ def _format_record(stage: str, learner: str, record: dict[str, Any]) -> str:
     warn_of_chance(stage, headlines, record["figures"])
     shown = {headline.metric for headline in headlines if headline.eval_set == VALIDATION}
     figures = [f"{m} {value:.3g}" for m, value in record["figures"].items() if m.endswith("loss") or m in shown]
-    return f"{record['clips_per_s']:.0f} clips/s; best at step {record['best_step']}: {', '.join(figures)}"
+    waited = record["data_wait_fraction"]
+    note = f" ({waited:.0%} of the time spent waiting for clips)" if waited > NOTED_WAIT else ""
+    return f"{record['clips_per_s']:.0f} clips/s{note}; best at step {record['best_step']}: {', '.join(figures)}"
 
 
 def _fit(session: Session, job: dict[str, Any], step: str, workers: int | None, num_steps: int) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from jobs.console.presets import preset
+from pipeline.clips.samples import NO_FRAMES, Clip
 from pipeline.learners.augmentation import (
     STRONG,
     AugmentationConfig,
@@ -30,6 +31,10 @@ def generators(count: int = 3) -> list[np.random.Generator]:
     return [np.random.default_rng(seed) for seed in range(count)]
 
 
+def sounding(samples: np.ndarray) -> Clip:
+    return Clip("sound", {"flac": samples}, NO_FRAMES, {})
+
+
 def augment_frames(frames: list[np.ndarray], config: AugmentationConfig) -> torch.Tensor:
     return unpack_frames(pack_frames(frames, config, generators(len(frames))))["frames"]
 
@@ -39,7 +44,7 @@ def test_a_waveform_played_at_another_speed_moves_its_pitch_by_at_most_max_speed
     tone = 0.3 * np.sin(2 * np.pi * 1000 * times_s)
     pitches = []
     for seed in range(40):
-        out = augment_waveform(tone, RATE_HZ // 2, RATE_HZ, SPEED, np.random.default_rng(seed))
+        out = augment_waveform(sounding(tone), RATE_HZ // 2, RATE_HZ, SPEED, np.random.default_rng(seed))
         assert out.shape == (RATE_HZ,)
         pitches.append(int(np.abs(np.fft.rfft(out)).argmax()))
     assert 1000 * np.exp(-SPEED.speed) - 1 <= min(pitches) < 930
@@ -50,7 +55,7 @@ def test_a_whole_clip_is_played_faster_as_well_as_slower_and_is_silent_where_it_
     ramp = np.arange(1.0, 1001.0)  # a sample's value is its place, and 0 is silence
     speeds = []
     for seed in range(40):
-        out = augment_waveform(ramp, 0, 1000, SPEED, np.random.default_rng(seed))
+        out = augment_waveform(sounding(ramp), 0, 1000, SPEED, np.random.default_rng(seed))
         heard = np.flatnonzero(out)
         assert len(heard) == heard[-1] - heard[0] + 1
         steps = np.diff(out[heard])
@@ -72,7 +77,7 @@ def test_speed_interpolates_as_numpy_does(start: int, length: int) -> None:
         places = (min(start, last) if last >= 0 else rng.uniform(last, 0)) + speed * np.arange(length)
         outside = 0.0 if last < 0 else None
         expected = np.interp(places, np.arange(1000), sound, left=outside, right=outside)
-        out = augment_waveform(sound, start, length, SPEED, np.random.default_rng(seed))
+        out = augment_waveform(sounding(sound), start, length, SPEED, np.random.default_rng(seed))
         np.testing.assert_allclose(out, expected, atol=1e-6)
 
 
@@ -129,7 +134,7 @@ def test_without_a_setting_nothing_is_changed() -> None:
     frames, sound = list(clips()), np.random.default_rng(0).standard_normal(900).astype(np.float32)
     assert pack_frames(frames, AugmentationConfig(), generators()).keys() == {"frames"}
     assert torch.equal(augment_frames(frames, AugmentationConfig()), stack_frames(frames))
-    out = augment_waveform(sound, 100, 500, AugmentationConfig(), np.random.default_rng(0))
+    out = augment_waveform(sounding(sound), 100, 500, AugmentationConfig(), np.random.default_rng(0))
     assert np.array_equal(out, sound[100:600])
 
 

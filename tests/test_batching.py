@@ -1,8 +1,11 @@
 """Batches: a function of seed and step, of distinct videos, the same on any number of workers."""
 
+import itertools
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -10,13 +13,16 @@ import pytest
 import torch
 from conftest import World
 
+from pipeline.clips.samples import EncodedClip
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import DataError
+from pipeline.learners.augmentation import STRONG
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
-from pipeline.training.batching import NUM_READERS, ClipSet, prefetch, step_rng
+from pipeline.training import batching
+from pipeline.training.batching import MAX_READERS, MIN_READERS, NUM_READERS, ClipSet, Feed, prefetch, step_rng
 from tests.helpers.clips import load_split
 
 VIDEOS = ["a", "b", "a", "c", "a", "b"]
@@ -158,6 +164,60 @@ def test_clips_read_at_once_are_those_read_one_by_one_in_the_order_asked_for(
         assert first.key == second.key
         np.testing.assert_array_equal(first.frames, second.frames)
         np.testing.assert_array_equal(first.waveform, second.waveform)
+
+
+@pytest.mark.parametrize(("read_s", "expected"), [(0.0002, MIN_READERS), (0.0305, 31), (0.5, MAX_READERS)])
+def test_as_many_clips_are_read_at_once_as_bring_one_in_each_millisecond(
+    read_s: float, expected: int, world: World, clips: ClipSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = itertools.count()  # a clock that moves by one read whenever it is looked at
+    monkeypatch.setattr(batching, "time", SimpleNamespace(monotonic=lambda: read_s * next(passed)))
+    far = ClipSet(world.workspace, CLIPS_FOLDER, clips.rows, cache_bytes=0)
+    assert far.num_readers == NUM_READERS
+    for _ in range(20):
+        for number in range(5):
+            far._open(number)
+    assert far.num_readers == expected
+
+
+def test_a_clip_that_is_not_kept_is_decoded_as_far_as_it_is_asked_for(world: World, clips: ClipSet) -> None:
+    (found,) = ClipSet(world.workspace, CLIPS_FOLDER, clips.rows, cache_bytes=0).open_many([2])
+    whole = clips.read(2)
+    assert isinstance(found, EncodedClip)
+    assert (found.num_frames, found.num_samples) == (whole.num_frames, whole.num_samples) == (2, 32_000)
+    np.testing.assert_array_equal(found.take_frames(1, 1), whole.frames[1:])
+    np.testing.assert_array_equal(found.take_sound(9_001, 12_345), whole.waveform[9_001 : 9_001 + 12_345])
+    np.testing.assert_array_equal(found.take_sound(0, 32_000), whole.take_sound(0, 32_000))
+    with pytest.raises(DataError, match="samples"):
+        found.take_sound(31_000, 2_000)
+
+
+def test_batches_of_clips_that_are_kept_and_that_are_not_are_equal(world: World, clips: ClipSet) -> None:
+    config = CoincidenceLearnerConfig(augmentation=STRONG, crop=0.5, separated_fraction=1.0)
+    none_kept = ClipSet(world.workspace, CLIPS_FOLDER, clips.rows, cache_bytes=0)
+    kept, read_again = (
+        CoincidenceLearner(config).batch(of, step_rng(3, 0, 1), 4, slice(None), augment=True)
+        for of in (clips, none_kept)
+    )
+    assert kept.keys() == read_again.keys()
+    assert all(torch.equal(value, read_again[name]) for name, value in kept.items())
+
+
+def test_the_wait_for_data_is_the_share_of_the_time_after_the_first_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(batching, "time", SimpleNamespace(monotonic=lambda: now_s))
+
+    def made() -> Iterator[int]:
+        nonlocal now_s
+        for number, wait_s in enumerate((7.0, 1.0, 0.5)):
+            now_s += wait_s
+            yield number
+
+    feed = Feed(made())
+    assert feed.wait_fraction == 0.0
+    for number in feed:
+        now_s += 3.0
+        assert feed.wait_fraction == pytest.approx([0.0, 1 / 7, 1.5 / 10.5][number])
 
 
 def test_a_clip_that_cannot_be_decoded_is_an_error_that_names_it_and_what_to_delete(workspace: Workspace) -> None:

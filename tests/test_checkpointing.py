@@ -57,7 +57,7 @@ def test_everything_comes_back(place: str, tmp_path: Path, request: pytest.Fixtu
     again.take_best()
     assert torch.equal(restored.weight, best)
     assert files.exists(workspace.uri(FOLDER, "tensorboard", FILE_NAME))
-    again.finish(1.0)
+    again.finish({"clips_per_s": 1.0})
     (row,) = workspace.read("training/m", "m", TRAINING).to_pylist()
     assert (row["metric"], row["value"]) == ("loss", 0.25)
     assert workspace.is_finished(FOLDER)
@@ -116,7 +116,7 @@ def test_a_damaged_or_malicious_file_is_refused_and_runs_nothing(damage: str, na
     state, model, _ = progress(workspace)
     state.keep_if_best(None)
     state.commit()
-    state.finish(1.0)
+    state.finish({"clips_per_s": 1.0})
     uri = workspace.uri(FOLDER, name)
     read = {
         "checkpoint.pt": lambda: state.restore(NUM_STEPS),

@@ -139,7 +139,7 @@ class OneSecond:
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return rng.permutation(5)[:count]
 
-    def read_many(self, numbers: np.ndarray) -> list[Clip]:
+    def open_many(self, numbers: np.ndarray) -> list[Clip]:
         return [self.clip(int(number)) for number in numbers]
 
     def clip(self, number: int) -> Clip:

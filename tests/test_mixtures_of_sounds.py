@@ -23,7 +23,7 @@ class Sounds:
         rows = [{"mixture": None, "recording": None, "start_s": 0.0} | clip for clip in clips]
         self.rows = pa.Table.from_pylist(rows)
 
-    def read_many(self, numbers: list[int]) -> list[Clip]:
+    def open_many(self, numbers: list[int]) -> list[Clip]:
         return [
             Clip(
                 str(k), {"flac": np.full(NUM_SAMPLES, 2**k / 1024, np.float32)}, NO_FRAMES, {"sample_rate_hz": RATE_HZ}

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from pipeline.clips.samples import Clip, EncodedClip
 from pipeline.config import Share, config_dataclass
 from pipeline.training.protocols import Batch
 
@@ -120,31 +121,35 @@ def _moved(frames: Tensor, layout: Tensor) -> Tensor:
 
 
 def augment_waveform(
-    samples: np.ndarray, start: int, length: int, config: AugmentationConfig, rng: np.random.Generator
+    clip: Clip | EncodedClip, start: int, length: int, config: AugmentationConfig, rng: np.random.Generator
 ) -> np.ndarray:
-    """[length] of a clip's [T] samples from `start` on, or a little before, faster or slower, and with a gap.
+    """[length] of a clip's T samples from `start` on, or a little before, faster or slower, and with a gap.
 
     Speed moves pitch and rhythm together. Needs start + length <= T. A faster take is moved back into the clip; if the
     whole clip is shorter than that, there is silence before and after it.
     """
-    taken = samples[start : start + length]
     if config.speed:
         speed = float(np.exp(rng.uniform(-config.speed, config.speed)))
-        last = len(samples) - length * speed  # where it would have to start to end with the clip
+        last = clip.num_samples - length * speed  # where it would have to start to end with the clip
         first = min(start, last) if last >= 0 else rng.uniform(last, 0)
-        taken = _interpolate(samples, first + speed * np.arange(length), is_silent_outside=last < 0)
+        taken = _interpolate(clip, first + speed * np.arange(length), is_silent_outside=last < 0)
+    else:
+        taken = clip.take_sound(start, length)
     return add_gap(taken, config.gap, rng) if config.gap else taken
 
 
-def _interpolate(samples: np.ndarray, places: np.ndarray, is_silent_outside: bool) -> np.ndarray:
-    """[N] float32 values of the [T] samples at places [N], linear between them; outside 0, or the nearest of them.
+def _interpolate(clip: Clip | EncodedClip, places: np.ndarray, is_silent_outside: bool) -> np.ndarray:
+    """[N] float32 values of a clip's samples at rising places [N], linear between them; outside 0, or the nearest.
 
     As np.interp, in half of its time: samples are evenly spaced, so none is searched for.
     """
-    last = len(samples) - 1
+    last = clip.num_samples - 1
     inside = np.clip(places, 0, last)
     before = inside.astype(np.int64)
-    low, high = samples[before], samples[np.minimum(before + 1, last)]
+    after = np.minimum(before + 1, last)
+    begin = int(before[0])
+    samples = clip.take_sound(begin, int(after[-1]) + 1 - begin)
+    low, high = samples[before - begin], samples[after - begin]
     values = (low + (high - low) * (inside - before).astype(np.float32)).astype(np.float32, copy=False)
     if is_silent_outside:
         values[inside != places] = 0

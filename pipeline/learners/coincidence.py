@@ -165,20 +165,21 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
         config, numbers = self.config, clips.draw(rng, count)
         seeds = rng.integers(2**63, size=len(numbers))
         chosen = list(range(len(numbers)))[rows]
-        loaded = clips.read_many(numbers[chosen])
-        sounds = [clip.waveform for clip in loaded]
+        loaded = clips.open_many(numbers[chosen])
         if not augment:
-            pictures, waveform = pack_frames([clip.frames for clip in loaded]), stack_waveforms(sounds)
+            pictures = pack_frames([clip.take_frames(0, clip.num_frames) for clip in loaded])
+            waveform = stack_waveforms([clip.take_sound(0, clip.num_samples) for clip in loaded])
         else:
             rngs = [np.random.default_rng(seeds[i]) for i in chosen]
-            spans = [self._span(len(clip.frames), rng) for clip, rng in zip(loaded, rngs, strict=True)]
-            seen = [clip.frames[first : first + num] for clip, (first, num, _) in zip(loaded, spans, strict=True)]
+            spans = [self._span(clip.num_frames, rng) for clip, rng in zip(loaded, rngs, strict=True)]
+            seen = [clip.take_frames(first, num) for clip, (first, num, _) in zip(loaded, spans, strict=True)]
             pictures = pack_frames(seen, config.augmentation, rngs)
-            length = round(config.crop * len(sounds[0]))
-            starts = [round(place * (len(sounds[0]) - length)) for _, _, place in spans]
+            total = loaded[0].num_samples
+            length = round(config.crop * total)
+            starts = [round(place * (total - length)) for _, _, place in spans]
             sounds = [
-                augment_waveform(sound, start, length, config.augmentation, rng)
-                for sound, start, rng in zip(sounds, starts, rngs, strict=True)
+                augment_waveform(clip, start, length, config.augmentation, rng)
+                for clip, start, rng in zip(loaded, starts, rngs, strict=True)
             ]
             waveform = stack_waveforms(sounds)
             others = [np.delete(numbers, row) for row in chosen]

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from pipeline.clips.samples import Clip
+from pipeline.clips.samples import Clip, EncodedClip
 from pipeline.config import Count, Share, config_dataclass
 from pipeline.learners.augmentation import AugmentationConfig, augment_waveform, pack_frames, stack_waveforms
 from pipeline.training.batching import ClipSet
@@ -108,8 +108,8 @@ class MixtureDrawer:
         recipes = recipes[rows]
         rngs = [np.random.default_rng(recipe.seed) for recipe in recipes]
         wanted = {n: None for recipe in recipes for n in (recipe.first, recipe.sound, recipe.second) if n is not None}
-        loaded = dict(zip(wanted, self.clips.read_many(wanted), strict=True))
-        total = len(loaded[recipes[0].first].frames)
+        loaded = dict(zip(wanted, self.clips.open_many(wanted), strict=True))
+        total = loaded[recipes[0].first].num_frames
         num_frames = total if whole else min(self.config.crop_frames or total, total)
         starts = [int(rng.integers(total - num_frames + 1)) for rng in rngs]
         references = [
@@ -122,7 +122,7 @@ class MixtureDrawer:
         seconds = [recipe.first if recipe.second is None else recipe.second for recipe in recipes]
         firsts = [recipe.first for recipe in recipes]
         seen = [
-            loaded[number].frames[start : start + num_frames]
+            loaded[number].take_frames(start, num_frames)
             for pair, start in zip(zip(firsts, seconds, strict=True), starts, strict=True)
             for number in pair
         ]
@@ -137,7 +137,12 @@ class MixtureDrawer:
         return batch | pictures | {"video": video, "on_screen": torch.from_numpy(on_screen)}
 
     def _references(
-        self, loaded: dict[int, Clip], recipe: Recipe, start: float, share: float, rng: np.random.Generator | None
+        self,
+        loaded: dict[int, Clip | EncodedClip],
+        recipe: Recipe,
+        start: float,
+        share: float,
+        rng: np.random.Generator | None,
     ) -> Tensor:
         """[2, T] both mixtures of a recipe over `share` of the clip from `start` on, augmented if `rng` is given."""
         out: list[np.ndarray] = []
@@ -145,10 +150,10 @@ class MixtureDrawer:
             if number is None:
                 out.append(np.zeros_like(out[0]))
                 continue
-            samples = loaded[number].waveform
-            first, length = round(start * len(samples)), round(share * len(samples))
+            clip = loaded[number]
+            first, length = round(start * clip.num_samples), round(share * clip.num_samples)
             if rng is None:
-                out.append(samples[first : first + length])
+                out.append(clip.take_sound(first, length))
             else:
-                out.append(augment_waveform(samples, first, length, self.augmentation, rng))
+                out.append(augment_waveform(clip, first, length, self.augmentation, rng))
         return stack_waveforms(out)

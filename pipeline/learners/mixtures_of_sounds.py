@@ -15,6 +15,7 @@ from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
 from pipeline.audio import db_to_gain, num_samples
+from pipeline.clips.samples import Clip, EncodedClip
 from pipeline.config import Positive, Share, config_dataclass
 from pipeline.errors import ConfigError
 from pipeline.learners.augmentation import AugmentationConfig, augment_waveform
@@ -107,9 +108,8 @@ class SoundDrawer:
         """
         recipes = recipes[rows]
         numbers = list(dict.fromkeys(number for recipe in recipes for of in recipe.mixtures for number in of))
-        clips = self.clips.read_many(numbers)
-        loaded = {number: clip.waveform for number, clip in zip(numbers, clips, strict=True)}
-        whole, rate_hz = len(clips[0].waveform), clips[0].facts["sample_rate_hz"]
+        loaded = dict(zip(numbers, self.clips.open_many(numbers), strict=True))
+        whole, rate_hz = loaded[numbers[0]].num_samples, loaded[numbers[0]].facts["sample_rate_hz"]
         if rate_hz != self.rate_hz:
             raise ConfigError(
                 f"clips.sounds.sample_rate_hz = {rate_hz}, separation.model.towers.rate_hz = {self.rate_hz}: expected "
@@ -130,15 +130,14 @@ class SoundDrawer:
             batch |= {"known": known, "is_supervised": flags}
         return batch
 
-    def _sources(self, waveforms: list[np.ndarray], length: int, seed: list[int], augment: bool) -> Tensor:
+    def _sources(self, clips: list[Clip | EncodedClip], length: int, seed: list[int], augment: bool) -> Tensor:
         """[R, length] of a mixture's sources: the same crop, speed and gain for all, so that they stay in time."""
-        start = int(np.random.default_rng(seed).integers(len(waveforms[0]) - length + 1))
+        start = int(np.random.default_rng(seed).integers(clips[0].num_samples - length + 1))
         if not augment:
-            return torch.from_numpy(np.stack([waveform[start : start + length] for waveform in waveforms]))
+            return torch.from_numpy(np.stack([clip.take_sound(start, length) for clip in clips]))
         level_db = np.random.default_rng([*seed, 1]).uniform(-self.config.level_db, self.config.level_db)
         played = [
-            augment_waveform(of, start, length, self.augmentation, np.random.default_rng([*seed, 2]))
-            for of in waveforms
+            augment_waveform(of, start, length, self.augmentation, np.random.default_rng([*seed, 2])) for of in clips
         ]
         return torch.from_numpy(np.stack(played)) * db_to_gain(level_db)
 

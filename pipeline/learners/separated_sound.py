@@ -57,12 +57,11 @@ def separate_some(
         num = min(int(rngs[row].integers(1, MAX_OTHERS + 1)), len(others[row]))
         drawn.append(rngs[row].choice(others[row], num, replace=False).tolist())
     numbers = list(dict.fromkeys(number for found in drawn for number in found))
-    loaded = dict(zip(numbers, clips.read_many(numbers), strict=True))
+    opened = dict(zip(numbers, clips.open_many(numbers), strict=True))
     for total, row, found in zip(rest, rows, drawn, strict=True):
         for number in found:
-            sound = torch.from_numpy(loaded[number].waveform)
-            start = int(rngs[row].integers(len(sound) - len(total) + 1))
-            total += sound[start : start + len(total)]
+            start = int(rngs[row].integers(opened[number].num_samples - len(total) + 1))
+            total += torch.from_numpy(opened[number].take_sound(start, len(total)))
     waveform[rows] = imitate_separation(waveform[rows], rest, rate_hz, [rngs[row] for row in rows])
 
 

@@ -13,7 +13,6 @@ from http import HTTPStatus
 from typing import Any
 
 import urllib3
-from botocore.httpsession import get_cert_path
 
 CONNECTIONS = 128  # kept open in each process
 TIMEOUT = urllib3.Timeout(connect=5, read=20)
@@ -63,7 +62,7 @@ def _signed_url(s3: Any, bucket: str, key: str, _slot: int) -> str:
 
 @functools.cache
 def _connections(scheme: str, host: str, _process: int) -> urllib3.HTTPConnectionPool:
-    tls = {"ca_certs": os.environ.get("AWS_CA_BUNDLE") or get_cert_path(True)} if scheme == "https" else {}
+    tls = {"ca_certs": os.environ.get("AWS_CA_BUNDLE")} if scheme == "https" else {}  # None: the system's
     pool = urllib3.connection_from_url(f"{scheme}://{host}", maxsize=CONNECTIONS, timeout=TIMEOUT, **tls)
     assert isinstance(pool, urllib3.HTTPConnectionPool)
     return pool

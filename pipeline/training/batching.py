@@ -8,20 +8,27 @@ resumed there, and on any number of workers (each takes its rows of the one glob
 import collections
 import concurrent.futures
 import itertools
+import math
+import os
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.clips.samples import Clip, decode_sample
+from pipeline.clips.samples import Clip, EncodedClip
 from pipeline.clips.tars import parse_sample
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace, damaged_tar
 
 S = TypeVar("S")
 T = TypeVar("T")
-NUM_READERS = 10  # clips read at once: as many connections as a boto3 client keeps
+NUM_READERS, MIN_READERS, MAX_READERS = 10, 4, 64  # clips read at once: at first, on a local disk, from far away
+CLIP_READ_S = 0.001  # as many clips are read at once as bring one in this time: decoding it takes three times as long
+# Batches made at once. One that reads uses no CPU, hence two more than there are CPUs. Each holds its batch in memory.
+NUM_PRODUCERS = min(8, 2 + len(os.sched_getaffinity(0)))
 CACHE_BYTES = 2**30  # decoded clips kept: 5 s at 16 kHz and 5 frames of 128x128 are 0.6 MB
 
 
@@ -46,7 +53,9 @@ class ClipSet:
         self.clips_of = [order[a:b] for a, b in itertools.pairwise(bounds)]
         """Clip numbers of each video."""
         self._cache: dict[int, Clip] = {}
-        self._room = cache_bytes
+        self._room, self._room_lock = cache_bytes, threading.Lock()
+        self._read_s = NUM_READERS * CLIP_READ_S
+        self._readers = concurrent.futures.ThreadPoolExecutor(MAX_READERS)  # of all batches that are made at once
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -95,18 +104,40 @@ class ClipSet:
         return self.read_many([number])[0]
 
     def read_many(self, numbers: Iterable[int]) -> list[Clip]:
-        """The clips, decoded, in that order; those not in memory are read NUM_READERS at a time. Raises as `read`."""
-        numbers = [int(number) for number in numbers]
-        missing = [number for number in dict.fromkeys(numbers) if number not in self._cache]
-        found = dict(zip(missing, prefetch(self._load, missing, NUM_READERS, len(missing)), strict=True))
-        for number, clip in found.items():
-            if clip.size_bytes <= self._room:
-                self._room -= clip.size_bytes
-                self._cache[number] = clip
-        return [found[number] if number in found else self._cache[number] for number in numbers]
+        """The clips, decoded, in that order, several at a time. Raises as `read`."""
+        return [clip if isinstance(clip, Clip) else clip.decode() for clip in self.open_many(numbers)]
 
-    def _load(self, number: int) -> Clip:
-        return decode_sample(self.clip_id(number), self.raw(number), self._tar(number))
+    def open_many(self, numbers: Iterable[int]) -> list[Clip | EncodedClip]:
+        """The clips in that order, read several at a time: decoded if memory has room to keep them, else as they are.
+
+        Raises as `read`; what is not decoded yet may raise later.
+        """
+        numbers = [int(number) for number in numbers]
+        missing = list(dict.fromkeys(numbers))
+        found = dict(zip(missing, in_order(self._readers, self._open, missing, self.num_readers - 1), strict=True))
+        return [found[number] for number in numbers]
+
+    @property
+    def num_readers(self) -> int:
+        """Clips to be read at once, by how long reading one has taken lately."""
+        return min(MAX_READERS, max(MIN_READERS, math.ceil(self._read_s / CLIP_READ_S)))
+
+    def _open(self, number: int) -> Clip | EncodedClip:
+        if number in self._cache:
+            return self._cache[number]
+        began = time.monotonic()
+        members = self.raw(number)
+        self._read_s += (time.monotonic() - began - self._read_s) / 16  # mean of about the last 16
+        encoded = EncodedClip(self.clip_id(number), members, self._tar(number))
+        if self._room <= 0:
+            return encoded
+        clip = encoded.decode()
+        with self._room_lock:
+            fits = clip.size_bytes <= self._room
+            self._room = self._room - clip.size_bytes if fits else 0
+            if fits:
+                self._cache[number] = clip
+        return clip
 
     def _tar(self, number: int) -> str:
         return self._workspace.tar_uri(self._folder, self.rows.column("part")[int(number)].as_py())
@@ -127,6 +158,14 @@ def step_rng(seed: int, *position: int) -> np.random.Generator:
 def prefetch(make: Callable[[S], T], items: Iterable[S], num_threads: int = 1, depth: int = 2) -> Iterator[T]:
     """`make(item)` for each item in order, `depth` of them made ahead on threads while the caller computes."""
     pool = concurrent.futures.ThreadPoolExecutor(num_threads)
+    try:
+        yield from in_order(pool, make, items, depth)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def in_order(pool: concurrent.futures.Executor, make: Callable[[S], T], items: Iterable[S], depth: int) -> Iterator[T]:
+    """`make(item)` for each item in order, by the pool: `depth` of them ahead of the one that is waited for."""
     ahead: collections.deque[concurrent.futures.Future[T]] = collections.deque()
     try:
         for item in items:
@@ -136,7 +175,8 @@ def prefetch(make: Callable[[S], T], items: Iterable[S], num_threads: int = 1, d
         while ahead:
             yield ahead.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        for future in ahead:
+            future.cancel()
 
 
 def read_ahead(items: Iterator[T]) -> Iterator[T]:
@@ -147,3 +187,31 @@ def read_ahead(items: Iterator[T]) -> Iterator[T]:
         while (item := ahead.result()) is not end:
             ahead = pool.submit(next, items, end)
             yield item  # type: ignore[misc]
+
+
+class Feed(Generic[T]):
+    """Items in order, and how long each but the first, before which nothing can have been made, was waited for."""
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self._items = items
+        self._waited_s, self._began_s = 0.0, math.inf
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            asked_s = time.monotonic()
+            try:
+                item = next(self._items)
+            except StopIteration:
+                return
+            got_s = time.monotonic()
+            if self._began_s == math.inf:
+                self._began_s = got_s
+            else:
+                self._waited_s += got_s - asked_s
+            yield item
+
+    @property
+    def wait_fraction(self) -> float:
+        """Share of the time since the first item that was spent waiting for further ones."""
+        passed_s = time.monotonic() - self._began_s
+        return self._waited_s / passed_s if passed_s > 0 else 0.0

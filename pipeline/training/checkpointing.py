@@ -207,11 +207,11 @@ class TrainState:
             torch.save(saved, file)  # into an open file: a path's name would become part of the bytes
         self._draw()
 
-    def finish(self, clips_per_s: float) -> None:
+    def finish(self, speed: dict[str, float]) -> None:
         """Write the model, of the best weights, and the whole curve, and declare the folder finished.
 
-        The record gets the hash of the model's bytes as `content`, what it has learned from as `clips`, and the best
-        step with its `figures`.
+        The record gets the hash of the model's bytes as `content`, what it has learned from as `clips`, the best step
+        with its `figures`, and the figures of the run's speed.
         """
         with files.building(self._workspace.uri(self._folder, "model.pt")) as path:
             with files.open_patiently(path) as file:
@@ -226,7 +226,7 @@ class TrainState:
             step=self.step,
             best_step=self.best_step,
             figures={f"{row['split']}_{row['metric']}": row["value"] for row in best},
-            clips_per_s=clips_per_s,
+            **speed,
         )
 
     def _draw(self) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.storage.workspace import Workspace
-from pipeline.training.batching import ClipSet, prefetch, step_rng
+from pipeline.training.batching import NUM_PRODUCERS, ClipSet, Feed, prefetch, step_rng
 from pipeline.training.checkpointing import TrainState
 from pipeline.training.clipsets import describe
 from pipeline.training.protocols import Batch, Context, HasFinalPhase, HasMemoryBank, Learner, Model, half_precision
@@ -61,7 +61,9 @@ def train(
         message = f"train {learner.name}: {context.world_size} workers, but {num_examples} examples in a step."
         raise ConfigError(message, "workers")
     run = _Run(learner, train_set, validation_set, workspace, folder, seed, context)
-    for batch in prefetch(run.batch, range(run.state.step, learner.training.num_steps)):
+    steps = range(run.state.step, learner.training.num_steps)
+    run.feed = Feed(prefetch(run.batch, steps, NUM_PRODUCERS, NUM_PRODUCERS))
+    for batch in run.feed:
         run.step(batch)
         run.keep()
     run.finish()
@@ -106,6 +108,7 @@ class _Run(Generic[Model]):
         self.rows = slice(context.rank, None, context.world_size)
         self.num_rows = len(range(self.num_examples)[self.rows])
         self.began = time.monotonic() - self.state.elapsed_s
+        self.feed: Feed[Batch] = Feed(iter(()))
 
     def batch(self, step: int) -> Batch:
         """This worker's rows of the step's batch, on the CPU."""
@@ -175,7 +178,7 @@ class _Run(Generic[Model]):
             state.keep_if_best(held_out.get("loss"))
         if is_reported:
             figures = {f"train_{name}": value for name, value in means.items()} | held_out
-            self.context.report(state.step, figures | {"clips_per_s": self._clips_per_s()})
+            self.context.report(state.step, figures | self._speed())
         if is_kept and self.context.rank == 0:
             state.commit()
 
@@ -191,11 +194,12 @@ class _Run(Generic[Model]):
             state.note("validate", figures, of_best=True)
             state.keep()
         if context.rank == 0:
-            state.finish(self._clips_per_s())
+            state.finish(self._speed())
 
-    def _clips_per_s(self) -> float:
-        """Examples of all workers per second of the run so far, its validations included."""
-        return self.state.step * self.num_examples / max(self.state.elapsed_s, 1e-9)
+    def _speed(self) -> dict[str, float]:
+        """Examples of all workers per second of the run so far, its validations included; the feed's wait fraction."""
+        clips_per_s = self.state.step * self.num_examples / max(self.state.elapsed_s, 1e-9)
+        return {"clips_per_s": clips_per_s, "data_wait_fraction": self.feed.wait_fraction}
 
     def _check_figures(self) -> None:
         """Refuse to go on from a loss or a gradient that is no number: it is in every weight by now.
@@ -240,19 +244,23 @@ def validate(learner: Learner[Model], model: Model, clips: ClipSet, seed: int, c
     num_examples = min(clips.num_videos, learner.training.batch_size)
     is_shared = num_examples >= context.world_size
     rows = slice(context.rank, None, context.world_size) if is_shared else slice(None)
-    sums: dict[str, float] = {}
+    losses: list[dict[str, Tensor]] = []
     count = learner.training.num_validation_batches
+
+    def make(index: int) -> Batch:
+        return learner.batch(clips, step_rng(seed, VALIDATE_STREAM, index), num_examples, rows, augment=False)
+
     was_alone, context.is_alone = context.is_alone, context.is_alone or not is_shared
     try:
-        for index in range(count):
-            rng = step_rng(seed, VALIDATE_STREAM, index)
-            batch = learner.batch(clips, rng, num_examples, rows, augment=False)
+        for batch in prefetch(make, range(count), num_threads=2):
             with half_precision(learner.training.precision, context.device):
-                parts = learner.loss(model, learner.unpack(_to(batch, context.device)))
-            for name, value in parts.items():
-                sums[name] = sums.get(name, 0.0) + float(value) / count
+                losses.append(learner.loss(model, learner.unpack(_to(batch, context.device))))
     finally:
         context.is_alone = was_alone
+    sums: dict[str, float] = {}
+    for parts in losses:  # read at the end: a GPU that must answer after each batch is idle until the next one
+        for name, value in parts.items():
+            sums[name] = sums.get(name, 0.0) + float(value) / count
     return context.mean(sums, len(range(num_examples)[rows]))
 
 

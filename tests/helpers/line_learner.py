@@ -50,6 +50,9 @@ class LineLearner:
         starts = torch.tensor([[clip.facts["start_s"]] for clip in read], dtype=torch.float32)
         return {"x": torch.from_numpy(loudness * 33), "y": starts if augment else self._sign * starts}
 
+    def unpack(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return batch
+
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         if model.training:
             self.steps_seen.append(batch["x"].flatten().tolist())
