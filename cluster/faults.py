@@ -49,7 +49,8 @@ class Quarantine:
     """Parts set aside because they failed, and whether so many failed alike that the cause is not their own."""
 
     def __init__(self) -> None:
-        self._causes: dict[str, BaseException] = {}
+        self.causes: dict[str, BaseException] = {}
+        """Why each part was set aside."""
         self._alike: list[BaseException] = []
         """Of the last failures those of one type, with no part finished between."""
 
@@ -66,7 +67,7 @@ class Quarantine:
     def add(self, part: str, cause: BaseException) -> None:
         """Set a part aside."""
         self.count(cause)
-        self._causes[part] = cause
+        self.causes[part] = cause
 
     def count(self, cause: BaseException) -> None:
         """Count a failure, whichever part's it is."""
@@ -91,8 +92,8 @@ class Quarantine:
         Raises:
             QuarantineError: some are set aside.
         """
-        if self._causes:
-            raise QuarantineError(self._causes)
+        if self.causes:
+            raise QuarantineError(self.causes)
 
 
 def _first_line(cause: BaseException) -> str:

@@ -6,7 +6,7 @@ may run twice: its files' names and bytes are functions of its input, so that is
 
 import collections
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import ray
@@ -27,7 +27,7 @@ def map_parts(
     parts: Sequence[str],
     needs: WorkerResources,
     parts_per_task: int = 1,
-    on_change: Callable[[int], None] = lambda running: None,
+    on_change: Callable[[int, Mapping[str, BaseException]], None] = lambda running, failed: None,
     fatal: tuple[type[Exception], ...] = (),
     follow: Follow | None = None,
 ) -> Iterator[tuple[str, R]]:
@@ -39,7 +39,8 @@ def map_parts(
         needs: what one worker needs.
         parts_per_task: parts of one Ray task, where there are more than MIN_TASKS: handing a task out takes 10 ms, as
             long as a short part.
-        on_change: called with the number of parts that workers have, whenever it may have changed.
+        on_change: called with the number of parts that workers have and the causes of those that are set aside, by
+            part, whenever they may have changed.
         fatal: what `work` raises where no other part would fare better.
         follow: what becomes of each part that is done, while others are not.
     Raises:
@@ -65,7 +66,7 @@ def map_parts(
             if second and first.is_unfinished:
                 second.hand_out()
             first.hand_out(is_crowded=second is not None and second.is_starting)
-            on_change(first.num_running)
+            on_change(first.num_running, first.quarantine.causes)
             ready, _ = ray.wait([*first.references, *(second.references if second else ())], num_returns=1, timeout=1.0)
             if not ready:
                 check_alive()
@@ -76,6 +77,7 @@ def map_parts(
                     if second:
                         second.add(part)
                     yield part, result
+        on_change(0, first.quarantine.causes)
         first.quarantine.check()
     finally:
         for stage in filter(None, (first, second)):

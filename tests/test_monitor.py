@@ -76,3 +76,21 @@ def test_gauges_are_set_again_while_nothing_is_done(workspace: Workspace, clock:
         *[("models/m", 70, 2.0)] * 3,
     ]
     assert published[-1][1].seconds_to_go == 15.0
+
+
+def test_each_part_that_fails_is_said_once_and_counted(
+    workspace: Workspace, clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed: dict[str, BaseException] = {}
+    with Monitor(workspace, ["scores/m"], "score m", 5) as monitor:
+        for part in ("00003", "00001"):
+            failed[part] = ValueError(f"bad {part}\nTraceback")
+            monitor.hand_out(2, failed)
+            monitor.hand_out(1, failed)
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "score m: part 00003 failed, others go on: ValueError: bad 00003",
+        "score m: part 00001 failed, others go on: ValueError: bad 00001",
+    ]
+    found = read_progress(workspace, "scores/m")
+    assert found is not None
+    assert found.failed == 2

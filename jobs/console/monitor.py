@@ -4,10 +4,10 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
-from jobs.console.messages import at_work
+from jobs.console.messages import at_work, say
 from jobs.console.progress import Pace, printable, progress_bar
 from pipeline.storage.progress_records import WRITE_EVERY_S, Progress, now, write_progress
 from pipeline.storage.workspace import Workspace
@@ -62,9 +62,11 @@ class Monitor:
         self._now["running"] = 0
         self._show(is_due=True, error=_format(error))
 
-    def hand_out(self, running: int) -> None:
-        """Note how many parts workers have now."""
-        self._now["running"] = running
+    def hand_out(self, running: int, failed: Mapping[str, BaseException] = MappingProxyType({})) -> None:
+        """Note how many parts workers have now, and say which parts have failed since the last call, and why."""
+        for part in list(failed)[self._now["failed"] :]:  # a dict has its keys in the order in which they came
+            say(f"{self._now['step']}: part {part} failed, others go on: {_format(failed[part])}", "error", part)
+        self._now |= {"running": running, "failed": len(failed)}
 
     def advance(self, steps: int, figures: Mapping[str, float], note: str, are_new: bool = True) -> None:
         """Show that steps are done, by an earlier run if not `are_new`, with all that was counted so far."""
