@@ -1,5 +1,6 @@
-"""Connecting to Ray: this machine by default, or the cluster at `--address`."""
+"""Connecting to Ray: this machine by default, the cluster at `--address`, or the one that a Ray job runs on."""
 
+import json
 import logging
 import os
 import shutil
@@ -8,6 +9,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 # Ray would report usage to its makers over the network; Earshot's users decide that themselves.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -15,6 +17,9 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
 
 import ray
+
+from cluster.addresses import JOB_CONFIG, cluster_address
+from cluster.probing import probe
 
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGES = ("pipeline", "jobs", "schemas", "cluster")
@@ -26,51 +31,62 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> None:
     """Make this process a Ray driver; does nothing if it is one already.
 
     Args:
-        address: of a running cluster, such as auto or ray://head:10001; None starts Ray on this machine.
+        address: of a running cluster: auto, host:6379 of its head on one of its nodes, or ray://head:10001 elsewhere.
+            None is the cluster of the Ray job that this process belongs to; outside a job, Ray on this machine.
         num_cpus: of this machine for Ray to use; None is all that this process may run on.
     Raises:
-        ConnectionError: no cluster answers at the address, or Ray does not start here.
+        ConnectionError: no cluster answers at the address, it refuses this process, or Ray does not start here.
     """
     if ray.is_initialized():
         return
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        _init(address, num_cpus)
+        if (address := cluster_address(address)) is None:
+            _start(num_cpus)
+        else:
+            _join(address)
+    except SystemExit:  # Ray's own handler while it connects; the stages hear SIGTERM as an interrupt
+        raise KeyboardInterrupt from None
     finally:
         if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)  # Ray puts its own there, which prints a trace and aborts
 
 
-def _init(address: str | None, num_cpus: int | None) -> None:
-    if address is None:
-        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        print("starting Ray on this machine", file=sys.stderr, flush=True)  # 5 s; a minute where it is busy
-        try:
-            ray.init(
-                address="local",  # not the cluster that RAY_ADDRESS or an earlier `ray start` left
-                num_cpus=num_cpus or usable,
-                object_store_memory=OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except Exception as error:  # Ray raises no less where its processes do not answer
-            folder = Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir()))
-            room = f"{shutil.disk_usage(folder).free / 2**30:.1f} GiB free in" if folder.is_dir() else "no folder"
-            raise ConnectionError(
-                f"Ray did not start on this machine: {error} Found: load {os.getloadavg()[0]:.1f} on {usable} cores, "
-                f"{room} {folder}. Where the machine is busy, wait; where the folder is full, make room or set "
-                "RAY_TMPDIR to another. Then the same command goes on from here."
-            ) from error
-        return
-    # On a cluster the code travels: the nodes need the dependencies, not Earshot itself.
-    excludes = [f"/{path.name}" for path in PROJECT.iterdir() if path.name not in PACKAGES]
+def _start(num_cpus: int | None) -> None:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    print("starting Ray on this machine", file=sys.stderr, flush=True)  # 5 s; a minute where it is busy
     try:
         ray.init(
-            address=address,
-            runtime_env={"working_dir": str(PROJECT), "excludes": excludes},
+            address="local",  # not the cluster that RAY_ADDRESS or an earlier `ray start` left
+            num_cpus=num_cpus or usable,
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except ConnectionError as error:
-        raise ConnectionError(f"--address {address}: no Ray cluster answers there ({error}).") from None
+    except Exception as error:  # Ray raises no less where its processes do not answer
+        folder = Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir()))
+        room = f"{shutil.disk_usage(folder).free / 2**30:.1f} GiB free in" if folder.is_dir() else "no folder"
+        raise ConnectionError(
+            f"Ray did not start on this machine: {error} Found: load {os.getloadavg()[0]:.1f} on {usable} cores, "
+            f"{room} {folder}. Where the machine is busy, wait; where the folder is full, make room or set "
+            "RAY_TMPDIR to another. Then the same command goes on from here."
+        ) from error
+
+
+def _join(address: str) -> None:
+    logging.getLogger("ray").setLevel(logging.ERROR)  # probing warns that a token is used
+    probe(address)
+    try:
+        ray.init(address=address, runtime_env=_code(), log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise ConnectionError(f"--address {address}: its head answers, and Ray does not connect: {error}") from error
+
+
+def _code() -> dict[str, Any]:
+    """The runtime environment that takes Earshot to the nodes, which need its dependencies only.
+
+    Design note: packages, not the working directory, since a job has one already and Ray refuses a second.
+    """
+    job = json.loads(os.environ.get(JOB_CONFIG, "{}")).get("runtime_env") or {}
+    return {} if "py_modules" in job else {"py_modules": [str(PROJECT / name) for name in PACKAGES]}

@@ -98,3 +98,7 @@ class Quarantine:
 
 def _first_line(cause: BaseException) -> str:
     return f"{type(cause).__name__}: {next(iter(str(cause).splitlines()), '')}".rstrip(": .")
+
+
+class UnsharedError(Exception):
+    """A local folder that not every node of the cluster has; the message names folder and node."""

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import typer
 import typer.core
 
-from cluster.faults import PartError
+from cluster.faults import PartError, UnsharedError
 from jobs.console import logs, messages, progress
 from jobs.console.messages import say
 from jobs.console.remedies import explain
@@ -138,7 +138,7 @@ def _run(arguments: list[str]) -> int:
         if end.code == INTERRUPTED_EXIT:
             say("earshot: stopped. The same command goes on from here.", "warning")
         return end.code if isinstance(end.code, int) else FAILURE_EXIT
-    except (ConfigError, ConnectionError) as error:
+    except (ConfigError, ConnectionError, UnsharedError) as error:
         _print_error(explain(error, command))
         return CONFIG_EXIT
     except (EarshotError, PartError, _schema_error()) as error:  # evaluated only for an error that is none of those

@@ -54,7 +54,7 @@ def _evaluate(session: Session, model: str, mixtures: str) -> None:
         print(f"evaluate {model}: {explain(workspace.error(folder, 'not complete.'), 'evaluate')}")
         return
     facts = evaluation.facts()
-    with session.begin(report, evaluation.settings(), evaluation.inputs()):
+    with session.begin(report, evaluation.settings(), evaluation.inputs(), needs_ray=bool(evaluation.pending())):
         if workspace.is_finished(report) and facts.items() <= workspace.stage(report).items():
             session.done(f"evaluate {model}", "nothing to do, the report is there", report)
             return

@@ -3,12 +3,15 @@
 import collections
 import contextlib
 import dataclasses
+import functools
+import itertools
 import shlex
 from typing import Annotated
 
 import typer
 
 from cluster.resources import SHARDING
+from jobs.console.missing_videos import check_missing
 from jobs.console.options import Clips, Collection, Media, Session, one_of, with_session
 from jobs.console.shard_notes import format_cutting, print_notes
 from pipeline.errors import DataError
@@ -54,6 +57,9 @@ def shard(
         config = session.resume(f"clips/{name}").config
         specs[name] = getattr(config.clips, name)
     videos = list_videos(collection, workspace.root, media)  # a collection that is not there leaves no trace
+    first = next(videos)
+    videos = itertools.chain([first], videos)
+    session.share(f"collection {collection}", first["uri"])
     with contextlib.ExitStack() as stages:
         for name, spec in specs.items():
             settings = {"clips": {name: spec}, "sharding": config.sharding}
@@ -71,7 +77,8 @@ def shard(
         needs = dataclasses.replace(SHARDING, limit_s=limit_s)
         for names, parts in lacking.items():
             work = ShardPart(workspace, {name: specs[name] for name in names}, config.sharding)
-            session.map(f"shard {' '.join(names)}", work, parts, needs, note=format_cutting)
+            verify = functools.partial(check_missing, workspace, names)
+            session.map(f"shard {' '.join(names)}", work, parts, needs, note=format_cutting, verify=verify)
         totals, splits = {name: reconcile(workspace, name) for name in specs}, count_splits(workspace, config.splitting)
         for name in specs:
             stage = f"clips/{name}"

@@ -59,7 +59,7 @@ def train_model(
     job |= {"selection": None if built.reads == "clips" else selection, "seed": session.seed}
     if not workspace.has_stage(folder):
         check_unused(workspace, folder)  # before the training that would make them useless
-    with session.begin(folder, job, inputs):
+    with session.begin(folder, job, inputs, needs_ray=workers != 0):
         is_finished = workspace.is_finished(folder)
         parts = begun_with(workspace, folder, source, is_finished)
         of_all = ""
@@ -106,9 +106,7 @@ def _fit(session: Session, job: dict[str, Any], step: str, workers: int | None, 
         done = reached
 
     if not is_local:
-        from cluster.connect import connect
-
-        connect(session.address)
+        session.connect()
     publish = None if is_local else publish_training
     with Monitor(session.workspace, session.stages, step, num_steps, "steps", publish) as monitor:
         if is_local:

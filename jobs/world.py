@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cluster.addresses import cluster_address
 from cluster.resources import WORLD
 from jobs.console.options import Address
 from jobs.console.progress import progress_bar
@@ -15,6 +16,7 @@ from pipeline.hashing import as_dict
 if TYPE_CHECKING:
     from pipeline.synthetic.planning import WorldConfig
 
+RECORD = "world.json"
 PARTS_PER_TASK = 8  # handing out a task takes 10 ms, rendering 5 s of video 200
 
 
@@ -30,10 +32,13 @@ def render(config: "WorldConfig", out: str, address: str | None) -> None:
     if parts:
         from cluster.connect import connect
         from cluster.mapping import map_parts
+        from cluster.sharing import OnShared, check_shared
 
         connect(address)
+        record = str(folder / RECORD)
+        seen = {record: check_shared(f"--out {out}", record)} if cluster_address(address) else {}
         with progress_bar("world", len(parts)) as advance:
-            for _ in map_parts(RenderVideo(config, folder), parts, WORLD, PARTS_PER_TASK):
+            for _ in map_parts(OnShared(RenderVideo(config, folder), seen), parts, WORLD, PARTS_PER_TASK):
                 advance(1, "")
     labels = write_labels(config, folder)
     found = f"{len(parts)} videos rendered" if parts else "nothing to do, every video is rendered"
@@ -42,7 +47,7 @@ def render(config: "WorldConfig", out: str, address: str | None) -> None:
 
 def claim_folder(config: "WorldConfig", folder: Path) -> None:
     """Make the folder, or make sure that it holds this very world (of any number of videos)."""
-    record, asked = folder / "world.json", as_dict(config)
+    record, asked = folder / RECORD, as_dict(config)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         there = json.loads(record.read_text()) if record.exists() else asked

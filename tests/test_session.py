@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cluster.faults import UnsharedError
 from cluster.resources import FILTERING
+from cluster.sharing import fingerprint
 from jobs.console.remedies import explain
 from jobs.console.session import Session, open_session
 from pipeline.errors import ConfigError
@@ -20,7 +22,7 @@ def root(tmp_path: Path) -> str:
     session = open_session(str(tmp_path), settings=["filtering.min_score=0.5", "filtering.top_clips=9"], seed=3)
     session.workspace.begin("selections/s", {"filtering": session.config.filtering, "seed": 3}, {})
     other = open_session(str(tmp_path))
-    with other.begin("clips/base", {}, {}):
+    with other.begin("clips/base", {}, {}, needs_ray=False):
         return str(tmp_path)
 
 
@@ -94,7 +96,7 @@ def test_a_root_of_another_version_is_refused_and_opens_with_a_preset(root: str)
 def test_a_stage_of_another_version_is_refused_until_its_folder_is_another_or_removed(root: str) -> None:
     def select(name: str, preset_name: str | None = None) -> None:
         session = open_session(root, preset_name).resume(f"selections/{name}")
-        with session.begin(f"selections/{name}", {"filtering": session.config.filtering}, {}):
+        with session.begin(f"selections/{name}", {"filtering": session.config.filtering}, {}, needs_ray=False):
             pass
 
     of_another_version(root, "stages/selections/s.json")
@@ -166,6 +168,37 @@ def test_the_root_is_not_touched_by_opening_it(tmp_path: Path) -> None:
     open_session(str(tmp_path / "ws"))
     assert not files.exists(str(tmp_path / "ws" / "earshot.json"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_root_that_no_cluster_answers_for_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(address: str) -> None:
+        raise ConnectionError(f"--address {address}: no Ray cluster answers there.")
+
+    monkeypatch.setattr("cluster.connect.connect", refuse)
+    session, root = open_session(str(tmp_path / "ws"), address="host:1"), tmp_path / "ws"
+    with pytest.raises(ConnectionError), session.begin("clips/base", {"hop_s": 1.0}, {}):
+        pass
+    assert not root.exists()
+    monkeypatch.setattr("cluster.connect.connect", lambda address: None)
+    monkeypatch.setattr("cluster.sharing.look_everywhere", lambda paths: {"node b": [None]})
+    unshared = pytest.raises(UnsharedError, match=r"root .*ws: the nodes .* node b sees no such file")
+    with unshared, session.begin("clips/base", {"hop_s": 1.0}, {}):
+        pass
+    assert not session.workspace.has_stage("clips/base")
+    assert not (root / SETTINGS_FILE).exists()
+    monkeypatch.setattr("cluster.sharing.look_everywhere", lambda paths: {"node b": [fingerprint(paths[0])]})
+    with session.begin("clips/base", {"hop_s": 2.0}, {}):
+        assert (root / SETTINGS_FILE).exists()
+        assert list(session.shared) == [f"{root}/.locks/clips/base.json"]  # the work of parts sees it too
+    assert not session.shared
+
+
+def test_on_one_machine_nothing_is_looked_for_elsewhere(session: Session, batches: list[str]) -> None:
+    with session.begin("clips/base", {}, {}):
+        session.share("collection c", "/nowhere/a.mp4")
+        session.map("label", lambda part: {}, ["1"], FILTERING, verify=lambda part, counts: batches.append("verified"))
+    assert batches == ["Ray", "Ray", "1*1"]
+    assert not session.shared
 
 
 def test_settings_of_every_stage_are_compared_before_any_work(root: str) -> None:

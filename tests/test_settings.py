@@ -17,7 +17,9 @@ def values(capsys: pytest.CaptureFixture[str], root: str | None = None, preset: 
 def test_the_values_are_those_of_the_workspace_or_of_the_preset(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with open_session(str(tmp_path), settings=["filtering.min_score=0.25"]).begin("clips/base", {}, {}):
+    with open_session(str(tmp_path), settings=["filtering.min_score=0.25"]).begin(
+        "clips/base", {}, {}, needs_ray=False
+    ):
         pass
     assert values(capsys, root=str(tmp_path)) == ["filtering.min_score=0.25"]
     assert values(capsys, preset="base") == ["filtering.min_score=0.8"]

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from cluster.addresses import cluster_address
+from cluster.faults import UnsharedError
 from cluster.following import Follow
 from cluster.resources import WorkerResources
 from jobs.console.logs import keep_in
@@ -31,7 +33,7 @@ from pipeline.hashing import as_dict
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER, SETTINGS_FILE
 from pipeline.storage.lineage import places
-from pipeline.storage.locking import claim
+from pipeline.storage.locking import LOCKS_FOLDER, claim
 from pipeline.storage.workspace import Workspace, workspace_at
 
 R = TypeVar("R")
@@ -54,6 +56,8 @@ class Session:
     """What is begun now, such as clips/base; shared with the sessions that `resume` makes of this one."""
     follow: Follow | None = None
     """A stage whose workers take the parts that this session's stages have done."""
+    shared: dict[str, str | None] = dataclasses.field(default_factory=dict, compare=False)
+    """Local files that the nodes of a cluster have to see as this machine does, by path; `share` adds to them."""
 
     def resume(self, stage: str) -> "Session":
         """This session with the settings and the seed that a stage was begun with, if it was.
@@ -116,21 +120,56 @@ class Session:
         seed = self.seed if self.is_seed_given else stored.get("seed", self.seed)
         return dataclasses.replace(self, config=config, seed=seed)
 
-    @contextmanager
-    def begin(self, stage: str, config: Any, inputs: dict[str, str]) -> Iterator[None]:
-        """Claim a stage while the block runs; the first one also stores this session's settings.
-
-        See `Workspace.begin` for the arguments.
+    def connect(self) -> None:
+        """Connect to Ray, if this process is not.
 
         Raises:
+            ConnectionError: no cluster answers, or Ray does not start.
+        """
+        from cluster.connect import connect
+
+        connect(self.address)
+
+    def share(self, what: str, uri: str) -> None:
+        """Make sure that the nodes of a cluster see a local file as this machine does, now and before each part.
+
+        Args:
+            what: the folder that the file stands for, as the user knows it.
+        Raises:
+            ConnectionError: as `connect` does.
+            UnsharedError: a node does not.
+        """
+        if cluster_address(self.address) is not None and files.store_at(uri).is_local:
+            self.connect()
+            from cluster.sharing import check_shared
+
+            path = str(files.local_path(uri))
+            self.shared[path] = check_shared(what, path)
+
+    @contextmanager
+    def begin(self, stage: str, config: Any, inputs: dict[str, str], needs_ray: bool = True) -> Iterator[None]:
+        """Claim a stage while the block runs; the first one also stores this session's settings.
+
+        A stage that needs Ray is begun once Ray is there, and once every node of a cluster shares the root: a wrong
+        address must not bind the root to this config.
+
+        Args:
+            needs_ray: whether the block works in parts. For the others see `Workspace.begin`.
+        Raises:
+            ConnectionError, UnsharedError: as `share` does.
             ConfigError: the root cannot be written to, the stage holds work of another config or of other inputs, or
                 another command is at work in it.
         """
+        if needs_ray and not self.workspace.has_stage(stage):
+            self.connect()
         uri = self.workspace.uri(SETTINGS_FILE)
         is_new = not files.exists(uri)
         if is_new:
             files.check_writable(self.workspace.root)
+        lock = self.workspace.uri(LOCKS_FOLDER, f"{stage}.json")
         with claim(self.workspace, stage):
+            if needs_ray:
+                self.share(f"root {self.workspace.root}", lock)  # its content is this process' own
             keep_in(self.workspace.root)
             for place in places(self.workspace, stage):
                 files.store_at(place).remove_unfinished(place)
@@ -144,6 +183,7 @@ class Session:
                     yield
             finally:
                 self.stages.remove(stage)
+                self.shared.pop(lock, None)
 
     def map(
         self,
@@ -168,6 +208,7 @@ class Session:
         parts_per_task: int = 1,
         counts: Mapping[str, float] = MappingProxyType({}),
         note: Note = lambda counts, elapsed_s: format_counts(counts),
+        verify: Callable[[str, R], None] | None = None,
     ) -> Iterator[R]:
         """What `work` gives of each part, as the parts are done, under one progress bar.
 
@@ -181,14 +222,18 @@ class Session:
             parts_per_task: see `map_parts`.
             counts: for the bar and the metrics; the caller counts in it what it has been given.
             note: what the bar says of the counts so far and the seconds they took.
+            verify: called with each part and its result on a cluster, and raises where a node is to blame for it.
         """
         if not parts:
             return
-        from cluster.connect import connect
         from cluster.mapping import map_parts
 
-        connect(self.address)
-        metered = Metered(self.workspace, stage.replace(" ", "-"), work)
+        self.connect()
+        metered: Callable[[str], R] = Metered(self.workspace, stage.replace(" ", "-"), work)
+        if self.shared:
+            from cluster.sharing import OnShared
+
+            metered = OnShared(metered, dict(self.shared))
         began = time.monotonic()
         with Monitor(self.workspace, self.stages, stage, len(parts), publish=publish_parts) as monitor:
             mapped = map_parts(
@@ -197,10 +242,12 @@ class Session:
                 needs,
                 parts_per_task,
                 monitor.hand_out,
-                fatal=(ConfigError, OutageError),
+                fatal=(ConfigError, OutageError, UnsharedError),
                 follow=self.follow,
             )
-            for _, result in mapped:
+            for part, result in mapped:
+                if verify is not None and cluster_address(self.address) is not None:
+                    verify(part, result)
                 yield result
                 monitor.advance(1, counts, note(counts, time.monotonic() - began))
 

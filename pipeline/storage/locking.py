@@ -110,6 +110,7 @@ def _flock(uri: str, what: str) -> Iterator[None]:
         file.truncate(0)
         file.write(json.dumps(_this_process(), indent=1).encode())
         file.flush()
+        os.fsync(file.fileno())  # on NFS, other machines see it only then
         try:
             yield
         finally:
