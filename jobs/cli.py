@@ -17,7 +17,7 @@ import typer
 import typer.core
 
 from cluster.faults import PartError, UnsharedError
-from jobs.console import logs, messages, progress
+from jobs.console import exit_codes, logs, messages, progress
 from jobs.console.messages import say
 from jobs.console.remedies import explain
 from pipeline.errors import ConfigError, EarshotError
@@ -50,10 +50,9 @@ WORDS = {
     **{"videos": "VIDEO", "region": "X,Y,W,H", "at": "X,Y", "span": "+FROM-TO"},
     **dict.fromkeys(("on_screen_gain", "off_screen_gain"), "DB"),
     **{"collection": "VIDEOS", "settings": "FIELD=VALUE", "address": "ADDRESS", "retry": "REASON", "stage": "STAGE"},
-    **{"sql": "SQL", "deadline": "TIME", "learner": "LEARNER"},
+    **{"sql": "SQL", "deadline": "TIME", "learner": "LEARNER", "max_reject_rate": "SHARE"},
 }
 SHARED = ("quiet", "log_format")  # options of `earshot` that may also come after the command
-CONFIG_EXIT, FAILURE_EXIT, INTERRUPTED_EXIT = 2, 1, 130
 
 
 class LazyGroup(typer.core.TyperGroup):
@@ -96,7 +95,7 @@ def build() -> typer.Typer:
     app = typer.Typer(
         cls=LazyGroup,
         help="From a bucket of videos to clips whose sound is on screen, models that separate it, and tables to query. "
-        "What a command prints is also in <root>/logs/ where it writes to a local workspace.",
+        "What a command prints is also in <root>/logs/ where it writes to a local workspace. " + exit_codes.HELP,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
@@ -121,7 +120,8 @@ def shared_options(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; give its exit code: 2 if what was asked for cannot be done as it is, 1 if doing it failed."""
+    """Run a command; give its exit code, one of `exit_codes`."""
+    exit_codes.begin()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -135,23 +135,26 @@ def _run(arguments: list[str]) -> int:
         messages.begin(arguments, command)
         build()(args=arguments, prog_name="earshot")
     except SystemExit as end:  # of --help, of a wrong option, of an interrupt, and of a command that is done
-        if end.code == INTERRUPTED_EXIT:
+        if end.code == exit_codes.INTERRUPTED:
             say("earshot: stopped. The same command goes on from here.", "warning")
-        return end.code if isinstance(end.code, int) else FAILURE_EXIT
+        return end.code if isinstance(end.code, int) else exit_codes.FAILED
     except (ConfigError, ConnectionError, UnsharedError) as error:
         _print_error(explain(error, command))
-        return CONFIG_EXIT
+        return exit_codes.of_refusal()
+    except exit_codes.PartialError as error:
+        _print_error(str(error))
+        return exit_codes.PARTIAL
     except (EarshotError, PartError, _schema_error()) as error:  # evaluated only for an error that is none of those
         _print_error(explain(error, command), getattr(error, "part", None))
-        return FAILURE_EXIT
+        return exit_codes.FAILED
     except _remote_errors() as error:
         from pipeline.storage.files import advice
 
         _print_error(
             f"s3: {error}.{advice(error) or ' Check AWS_ENDPOINT_URL, credentials and the name of the bucket.'}"
         )
-        return CONFIG_EXIT
-    return 0
+        return exit_codes.of_refusal()
+    return exit_codes.DONE
 
 
 def _print_error(text: str, part: str | None = None) -> None:

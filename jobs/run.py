@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from cluster.resources import STAGES
-from jobs.console.options import Collection, Media, Session, with_session
+from jobs.console.exit_codes import PartialError
+from jobs.console.options import Collection, MaxRejectRate, Media, Session, with_session
 from jobs.duplicates import find
 from jobs.evaluate import evaluate
 from jobs.filter import select
@@ -41,6 +42,7 @@ def run(
     stream: Annotated[
         bool, typer.Option("--stream", help="Score clips while others are cut, where the model is trained already.")
     ] = False,
+    max_reject_rate: MaxRejectRate = None,
 ) -> None:
     """Run every stage in order on a collection. What is finished is not done again.
 
@@ -67,8 +69,12 @@ def run(
         alone.check(f"models/{separator}")
     if not session.workspace.is_finished("models/separation"):
         session.check_placement(STAGES)  # evaluation needs the largest nodes, and comes last
+    partial = None
     with score_while_cutting(session) if stream else contextlib.nullcontext(session) as cutting:
-        shard(cutting, collection, media=media)
+        try:
+            shard(cutting, collection, media=media, max_reject_rate=max_reject_rate)
+        except PartialError as error:  # the models are trained on what was kept, and the exit code tells of the rest
+            partial = error
     train_model(session, "coincidence", workers=workers)  # which sounds belong to what is on screen
     score(session)
     if labels:
@@ -84,6 +90,8 @@ def run(
         evaluate(session, model)
     report(session.workspace)
     session.done("run", f"finished in {time.monotonic() - began:.0f} s", "report.html")
+    if partial is not None:
+        raise partial
 
 
 def _phase_audio(config: Any) -> Any:

@@ -5,16 +5,13 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-import shlex
 from typing import Annotated
 
 import typer
 
 from cluster.resources import SHARDING
-from jobs.console.missing_videos import check_missing
-from jobs.console.options import Clips, Collection, Media, Session, one_of, with_session
-from jobs.console.shard_notes import format_cutting, print_notes
-from pipeline.errors import DataError
+from jobs.console.options import Clips, Collection, MaxRejectRate, Media, Session, one_of, with_session
+from jobs.console.shard_notes import check_rejects, format_cutting, print_notes
 from pipeline.formatting import format_counts
 from schemas.outcomes import REJECTED
 
@@ -31,6 +28,7 @@ def shard(
     ] = None,
     media: Media = None,
     clips: Clips = None,
+    max_reject_rate: MaxRejectRate = None,
 ) -> None:
     """Cut a collection of videos into clips.
 
@@ -41,6 +39,7 @@ def shard(
 
     Example: earshot shard --collection my_videos --root my_workspace --clips base --clips events
     """
+    from jobs.console.missing_videos import check_missing
     from pipeline.clip_specs import BASE
     from pipeline.clips.reconciling import reconcile
     from pipeline.clips.sharding import ShardPart
@@ -75,10 +74,11 @@ def shard(
         # time enough for a part in which every video takes all that it may, and an hour for the rest
         limit_s = config.collecting.videos_per_part * config.sharding.video_limit_s + 3600
         needs = dataclasses.replace(SHARDING, limit_s=limit_s)
+        cut: collections.Counter[str] = collections.Counter()  # outcomes of what this command cuts
         for names, parts in lacking.items():
             work = ShardPart(workspace, {name: specs[name] for name in names}, config.sharding)
             verify = functools.partial(check_missing, workspace, names)
-            session.map(f"shard {' '.join(names)}", work, parts, needs, note=format_cutting, verify=verify)
+            cut += session.map(f"shard {' '.join(names)}", work, parts, needs, note=format_cutting, verify=verify)
         totals, splits = {name: reconcile(workspace, name) for name in specs}, count_splits(workspace, config.splitting)
         for name in specs:
             stage = f"clips/{name}"
@@ -89,13 +89,7 @@ def shard(
         ended = "; ".join(f"{name}: {of}" if len(specs) > 1 else str(of) for name, of in totals.items())
         news = news if lacking else "nothing to do"
         session.done("shard", f"{news}; {ended}; {splits}", f"clips/{next(iter(specs))}")
-        if not any(of.num_kept for of in totals.values()):
-            first, root = next(iter(totals.values())), shlex.quote(workspace.root)
-            raise DataError(
-                f"collection {collection}: none of {first.num_videos} files gave a clip "
-                f"({format_counts(first.videos_by_outcome)}). Expected videos with sound. What is wrong with each: "
-                f"earshot query --root {root} 'SELECT uri, outcome, detail FROM videos'"
-            )
+        check_rejects(session.workspace.root, collection, list(totals.values()), cut, max_reject_rate)
 
 
 command = with_session(shard)

@@ -1,5 +1,6 @@
 """The command line before any command: what it imports, how it lists commands, and what a typo gets."""
 
+import functools
 import importlib.metadata
 import os
 import subprocess
@@ -7,8 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 
+from cluster.faults import PartError, UnsharedError
 from jobs.cli import COMMANDS, main
+from jobs.console import exit_codes
+from jobs.console.exit_codes import PartialError
+from pipeline.errors import ConfigError, DataError
 
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "ray", "sklearn", "pandas", "scipy", "duckdb", "boto3", "botocore", "pyarrow", "numpy"}
@@ -43,6 +49,46 @@ def test_help_and_typos_import_no_heavy_library() -> None:
     assert not HEAVY & set(loaded.split())
     near = (" --collection", " timeout?", " separation?", " base?")  # in the order of the typos
     assert all(name in done.stderr for name in near), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "before_work", "after_work"),
+    [
+        (ConfigError("settings"), 2, 1),
+        (ConnectionError("--address h:1: nothing there"), 2, 1),
+        (UnsharedError("root /ws"), 2, 1),
+        (NoCredentialsError(), 2, 1),  # of an object store: wrong from the start, or lost on the way
+        (DataError("damaged"), 1, 1),
+        (PartError("00001", UnsharedError("node b")), 1, 1),
+        (PartialError("5 of 20 videos are rejected"), 3, 3),
+        (KeyboardInterrupt(), 130, 130),
+    ],
+)
+def test_the_exit_code_tells_a_scheduler_what_to_do(
+    error: BaseException,
+    before_work: int,
+    after_work: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(root: str, is_work_done: bool) -> None:
+        if is_work_done:
+            exit_codes.note_work()
+        raise error
+
+    for is_work_done, code in ((True, after_work), (False, before_work)):
+        monkeypatch.setattr(
+            "pipeline.storage.workspace.open_workspace",
+            functools.partial(fail, is_work_done=is_work_done),
+        )
+        assert main(["query", "--root", "R", "SELECT 1"]) == code
+        assert capsys.readouterr().err.startswith("earshot: ")
+
+
+def test_the_exit_codes_are_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = "".join(capsys.readouterr().out.split())  # lines break at hyphens too
+    assert "".join(exit_codes.HELP.split()) in shown
 
 
 def test_every_command_is_a_module_of_jobs_and_every_module_is_a_command() -> None:

@@ -41,7 +41,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "pipeline.training", "schemas",
     ),
     "pipeline.inference": ("pipeline", "pipeline.media", "pipeline.storage"),
-    "jobs.console": ("cluster", "pipeline", "pipeline.*"),
+    "jobs.console": ("cluster", "pipeline", "pipeline.*", "schemas"),
     "jobs": ("cluster", "jobs.console", "pipeline", "pipeline.*", "schemas"),
 }  # fmt: skip
 TENSORS_ONLY = ("pipeline.losses", "pipeline.metrics", "pipeline.models", "pipeline.audio")

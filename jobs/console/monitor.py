@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import Any
 
+from jobs.console.exit_codes import note_work
 from jobs.console.messages import at_work, say
 from jobs.console.progress import Pace, printable, progress_bar
 from pipeline.storage.progress_records import WRITE_EVERY_S, Progress, now, write_progress
@@ -70,6 +71,8 @@ class Monitor:
 
     def advance(self, steps: int, figures: Mapping[str, float], note: str, are_new: bool = True) -> None:
         """Show that steps are done, by an earlier run if not `are_new`, with all that was counted so far."""
+        if are_new:
+            note_work()
         with self._lock:
             self._pace.add(steps, are_new)
             self._figures = {name: float(value) for name, value in figures.items()}

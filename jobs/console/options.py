@@ -78,6 +78,15 @@ Set = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every random choice. Default: the root's, else 0.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster: auto or ray://head:10001. Default: this machine.")]
+MaxRejectRate = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Share of videos that may be rejected, of those cut now, or of all where none was new; above it the exit "
+        "code is 3 once all is done. Default: any share.",
+    ),
+]
 Name = Annotated[str, named("Name of what this makes, so that there can be several.")]
 Scorer = Annotated[str, named("Name of the coincidence model.", "--model")]
 Selection = Annotated[str, named("Name of the selection.")]

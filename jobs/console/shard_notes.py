@@ -1,13 +1,17 @@
 """What `earshot shard` prints: progress, videos that someone should look at, and how all ended."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from jobs.console.exit_codes import PartialError
 from jobs.console.messages import say
 from jobs.console.progress import printable
+from pipeline.errors import DataError
 from pipeline.formatting import format_counts
 
 if TYPE_CHECKING:
+    from pipeline.clips.reconciling import Totals
     from pipeline.clips.splitting import Splits
     from pipeline.collection.collecting import Planned
 
@@ -44,6 +48,36 @@ def print_notes(planned: "Planned", splits: "Splits") -> None:
     copies = [uri for group in splits.copies for uri in group]
     moved = f" {splits.num_moved} of them leave their prescribed split." if splits.num_moved else ""
     _say(copies, f"the same bytes, and so the same split, in {len(splits.copies)} groups: {{}} videos", moved)
+
+
+def check_rejects(
+    root: str, collection: str, totals: Sequence["Totals"], cut: Mapping[str, float], most: float | None
+) -> None:
+    """Refuse a collection that gives nothing, or more rejects than allowed; all of it is cut and recorded by then.
+
+    Args:
+        totals: of each clip spec, over all of the collection.
+        cut: outcomes of what was cut now, such as `videos kept`: a bad night must not vanish among years.
+        most: share of videos that may be rejected.
+    Raises:
+        DataError: no video gave a clip.
+        PartialError: more were rejected.
+    """
+    first = totals[0]
+    which = f"earshot query --root {shlex.quote(root)} 'SELECT uri, outcome, detail FROM videos'"
+    if not any(of.num_kept for of in totals):
+        raise DataError(
+            f"collection {collection}: none of {first.num_videos} files gave a clip "
+            f"({format_counts(first.videos_by_outcome)}). Expected videos with sound. What is wrong with each: {which}"
+        )
+    videos = {name.removeprefix("videos "): count for name, count in cut.items() if name.startswith("videos ")}
+    videos = videos or dict(first.videos_by_outcome)
+    rejected, of_all = sum(videos.values()) - videos.get("kept", 0), sum(videos.values())
+    if most is not None and rejected > most * of_all:
+        raise PartialError(
+            f"collection {collection}: all is cut, and {rejected:.0f} of {of_all:.0f} videos are rejected "
+            f"({format_counts(videos)}): {rejected / of_all:.1%}, allowed {most:.1%}. What is wrong with each: {which}"
+        )
 
 
 def _say(uris: Sequence[str], what: str, remedy: str = "") -> None:
