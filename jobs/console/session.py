@@ -101,10 +101,9 @@ class Session:
         Raises:
             ConnectionError: a line for each of the stages that fits no node.
         """
-        from cluster.connect import connect
         from cluster.placement import check_placement
 
-        connect(self.address)
+        self.connect()
         if refused := check_placement(stages):
             raise ConnectionError("\n".join([*refused, "Add a larger node: nothing was begun."]))
 
