@@ -1,6 +1,8 @@
 """Ranges by plain HTTP: whole answers are taken, everything else is left to boto3."""
 
 import http.server
+import os
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -70,6 +72,16 @@ def test_an_object_is_signed_once_for_many_ranges(asked: tuple[str, list[str]]) 
     found = [ranges.read(signer, place, offset, 7) for offset in range(5)]
     assert found == [OBJECT[offset : offset + 7] for offset in range(5)]
     assert signer.signed == 1
+
+
+def test_a_connection_that_the_store_has_closed_meanwhile_is_replaced(asked: tuple[str, list[str]]) -> None:
+    url, paths = asked
+    assert read(url, "whole") == OBJECT[:10]
+    (kept,) = ranges._idle_connections(url.removeprefix("http://"), os.getpid())
+    assert kept.sock is not None
+    kept.sock.shutdown(socket.SHUT_RDWR)
+    assert read(url, "whole") == OBJECT[:10]
+    assert len(paths) == 2
 
 
 @pytest.mark.parametrize("place", ["unranged", "refused", "busy", "moved", "short"])

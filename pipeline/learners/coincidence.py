@@ -183,7 +183,8 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
             ]
             waveform = stack_waveforms(sounds)
             others = [np.delete(numbers, row) for row in chosen]
-            separate_some(waveform, clips, others, config.separated_fraction, config.model.rate_hz, rngs)
+            opened = dict(zip(numbers[chosen].tolist(), loaded, strict=True))
+            separate_some(waveform, clips, others, config.separated_fraction, config.model.rate_hz, rngs, opened)
         video = torch.from_numpy(clips.video_index[numbers[chosen]].astype(np.int64))
         batch = pictures | {"waveform": waveform, "video": video}
         if config.objective == "nce" and augment:

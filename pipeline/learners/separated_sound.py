@@ -8,7 +8,7 @@ Design note: the mask is the ratio of powers, which an ideal separator would fin
 too soft, uneven, deaf in some bands or for some time, and leaks. All of it is drawn by the clip's own generator.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.audio import db_to_gain, istft, num_samples, squared_magnitude, stft
+from pipeline.clips.samples import Clip, EncodedClip
 from pipeline.training.batching import ClipSet
 
 MAX_OTHERS = 3  # sounds in the mixture beside a clip's own
@@ -37,6 +38,7 @@ def separate_some(
     fraction: float,
     rate_hz: int,
     rngs: Sequence[np.random.Generator],
+    opened: Mapping[int, Clip | EncodedClip],
 ) -> None:
     """Change a share of sounds in place, each as one of up to MAX_OTHERS + 1 that sound together.
 
@@ -47,6 +49,7 @@ def separate_some(
         fraction: the share.
         rate_hz: sample rate.
         rngs: B generators, one for each row; none is used if the fraction is 0.
+        opened: clips of the batch by number, which are not read again.
     """
     rows = [row for row, rng in enumerate(rngs) if fraction and rng.random() < fraction]
     if not rows:
@@ -57,11 +60,12 @@ def separate_some(
         num = min(int(rngs[row].integers(1, MAX_OTHERS + 1)), len(others[row]))
         drawn.append(rngs[row].choice(others[row], num, replace=False).tolist())
     numbers = list(dict.fromkeys(number for found in drawn for number in found))
-    opened = dict(zip(numbers, clips.open_many(numbers), strict=True))
+    missing = [number for number in numbers if number not in opened]
+    sounds = {**opened, **dict(zip(missing, clips.open_many(missing), strict=True))}
     for total, row, found in zip(rest, rows, drawn, strict=True):
         for number in found:
-            start = int(rngs[row].integers(opened[number].num_samples - len(total) + 1))
-            total += torch.from_numpy(opened[number].take_sound(start, len(total)))
+            start = int(rngs[row].integers(sounds[number].num_samples - len(total) + 1))
+            total += torch.from_numpy(sounds[number].take_sound(start, len(total)))
     waveform[rows] = imitate_separation(waveform[rows], rest, rate_hz, [rngs[row] for row in rows])
 
 

@@ -105,17 +105,25 @@ class ClipSet:
 
     def read_many(self, numbers: Iterable[int]) -> list[Clip]:
         """The clips, decoded, in that order, several at a time. Raises as `read`."""
-        return [clip if isinstance(clip, Clip) else clip.decode() for clip in self.open_many(numbers)]
+        return self._each(self._load, numbers)
 
     def open_many(self, numbers: Iterable[int]) -> list[Clip | EncodedClip]:
         """The clips in that order, read several at a time: decoded if memory has room to keep them, else as they are.
 
         Raises as `read`; what is not decoded yet may raise later.
         """
+        return self._each(self._open, numbers)
+
+    def _each(self, make: Callable[[int], T], numbers: Iterable[int]) -> list[T]:
+        """`make(number)` for each number in order, by the readers for clips that are not in memory."""
         numbers = [int(number) for number in numbers]
-        missing = list(dict.fromkeys(numbers))
-        found = dict(zip(missing, in_order(self._readers, self._open, missing, self.num_readers - 1), strict=True))
-        return [found[number] for number in numbers]
+        missing = [number for number in dict.fromkeys(numbers) if number not in self._cache]
+        made = dict(zip(missing, in_order(self._readers, make, missing, self.num_readers - 1), strict=True))
+        return [made[number] if number in made else make(number) for number in numbers]
+
+    def _load(self, number: int) -> Clip:
+        clip = self._open(number)
+        return clip if isinstance(clip, Clip) else clip.decode()
 
     @property
     def num_readers(self) -> int:
