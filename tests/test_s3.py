@@ -1,5 +1,6 @@
 """Objects: whole, of one revision and never another's, on a real S3 endpoint and on a store with faults."""
 
+import datetime
 import hashlib
 import os
 import time
@@ -7,6 +8,7 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
+import botocore.utils
 import pytest
 
 from pipeline.errors import ConfigError, DataError, MissingError, OutageError, RefusedError, UnreadError
@@ -308,3 +310,12 @@ def test_without_a_mirror_a_public_bucket_is_asked_at_aws_in_its_region(
     monkeypatch.delenv("EARSHOT_PUBLIC_ENDPOINT_URL", raising=False)
     assert s3.client("multimedia-commons").meta.endpoint_url == "https://s3.us-west-2.amazonaws.com"
     assert s3.client("bucket").meta.endpoint_url == os.environ["AWS_ENDPOINT_URL"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-11-30T00:00:00.000Z", "2026-11-30T00:00:00Z", "Mon, 30 Nov 2026 00:00:00 GMT", "1795996800", 1795996800],
+)
+def test_times_in_answers_are_those_that_boto_reads(text: str | int) -> None:
+    expected = datetime.datetime(2026, 11, 30, tzinfo=datetime.UTC)
+    assert s3.parse_time(text) == botocore.utils.parse_timestamp(text) == expected

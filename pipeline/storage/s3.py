@@ -7,6 +7,7 @@ is waited for (`s3_answers.py`, `outages.py`).
 """
 
 import contextlib
+import datetime
 import email.utils
 import functools
 import os
@@ -18,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import botocore.session
+import botocore.utils
 from botocore import UNSIGNED
 from botocore import exceptions as boto
 from botocore.exceptions import ClientError
@@ -49,13 +52,25 @@ def client(bucket: str) -> Any:
     return make_client(PUBLIC_BUCKETS.get(bucket), os.getpid())
 
 
+def parse_time(value: Any) -> datetime.datetime:
+    """A time in an answer. boto's own parser takes two thirds of the CPU time of a listing (2026-11).
+
+    This one gives the same of such texts as 2026-11-30T00:00:00.000Z, and leaves others to boto.
+    """
+    if isinstance(value, str) and value.endswith("Z"):
+        return datetime.datetime.fromisoformat(value)
+    return botocore.utils.parse_timestamp(value)
+
+
 @functools.cache
 def make_client(public_region: str | None, _process: int) -> Any:
     """A boto3 client as the environment configures it; that of a public bucket if its region is given."""
     import boto3  # 0.4 s that a command on a local root is spared (2026-11)
     from botocore.config import Config
 
-    session = boto3.session.Session()  # its own: the default one is not safe to share between threads
+    core = botocore.session.get_session()  # its own: boto3's default one is not safe to share between threads
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parse_time)
+    session = boto3.session.Session(botocore_session=core)
     common = Config(
         # `pause_on_outages` sends again; what is left of boto's mode is that it slows down where it is told to
         retries={"mode": "adaptive", "total_max_attempts": 1},
