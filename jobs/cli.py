@@ -6,7 +6,6 @@ command was chosen, so that `earshot --help` and a typo wait for neither torch n
 
 import copy
 import importlib
-import importlib.metadata
 import signal
 import sys
 import threading
@@ -20,6 +19,7 @@ from cluster.faults import PartError, UnsharedError
 from jobs.console import exit_codes, logs, messages, progress
 from jobs.console.messages import say
 from jobs.console.remedies import explain
+from pipeline import VERSION
 from pipeline.errors import ConfigError, EarshotError
 
 COMMANDS = {
@@ -86,7 +86,7 @@ def load(name: str) -> Any:
 
 def _show_version(is_asked: bool) -> None:
     if is_asked:
-        print(f"earshot {importlib.metadata.version('earshot')}")
+        print(f"earshot {VERSION}")
         raise typer.Exit
 
 

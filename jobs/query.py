@@ -4,11 +4,13 @@ import csv
 import io
 import json
 import math
+import sys
 from typing import Annotated, Any, Literal
 
 import typer
 
 from jobs.console.options import ReadRoot
+from jobs.console.progress import printable
 from pipeline.errors import ConfigError
 
 MAX_ROWS = 50
@@ -44,7 +46,10 @@ def command(
     elif format == "csv":
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([table.column_names, *map(dict.values, table.to_pylist())])
-        print(text.getvalue(), end="")
+        lines = text.getvalue().split("\n")
+        if sys.stdout.isatty():  # a file or a program gets what is stored, a terminal nothing that it would obey
+            lines = list(map(printable, lines))
+        print("\n".join(lines), end="")
     else:
         show(table.column_names, [list(row.values()) for row in table.slice(0, MAX_ROWS).to_pylist()])
         if len(table) > MAX_ROWS:

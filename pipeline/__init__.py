@@ -11,3 +11,6 @@ Axis letters, fixed here for the whole project:
     T samples          F frequency bins         L STFT frames           K video frames
     H, W pixels        D embedding              N local features (rows that attention looks at)
 """
+
+# Here and not in the metadata of an installation: code that travels to a cluster has none.
+VERSION = "0.1.0"

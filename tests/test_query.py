@@ -3,9 +3,12 @@
 import csv
 import io
 import json
+import sys
 
+import pyarrow as pa
 import pytest
 
+from jobs.query import command
 from pipeline.storage import files
 from pipeline.storage.layout import SETTINGS_FILE
 from pipeline.storage.workspace import Workspace
@@ -38,3 +41,20 @@ def test_whole_numbers_stay_whole_beside_a_gap_and_no_number_is_null_in_json(roo
     code, out, _ = earshot("query", "--root", root, "--format", "json", NUMBERS)
     rows = [json.loads(line, parse_constant=pytest.fail) for line in out.splitlines()]
     assert rows == [{"n": 512, "x": None, "name": "a,b"}, {"n": None, "x": 0.25, "name": "c"}]
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_key_with_escapes_moves_no_terminal_and_reaches_a_file_as_it_is(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, key = "n\x1b[1m", "a\x1b[2J\x07\u202e\x9b31m"
+    monkeypatch.setattr("pipeline.storage.workspace.open_workspace", lambda root: None)
+    monkeypatch.setattr("pipeline.reports.querying.query", lambda *_: pa.table({name: [key]}))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
+    monkeypatch.setenv("COLUMNS", "5")  # too narrow for a table: row by row
+    for form in ("table", "csv", "json"):
+        command("R", "SELECT 1", False, form)
+        shown = capsys.readouterr().out
+        assert (form == "csv" and not is_terminal) == (key in shown)
+        harmless = all(letter.isprintable() or letter == "\n" for letter in shown)
+        assert harmless == (form != "csv" or is_terminal), form

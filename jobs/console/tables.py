@@ -26,7 +26,10 @@ def show(names: list[str], rows: list[list[Any]]) -> None:
     width, console = sum(widths) + 3 * len(names) + 1, Console()
     if console.is_terminal and console.width < width:
         for row in texts:
-            print("\n".join(f"{name or 'what'}: {text}" for name, text in zip(names, row, strict=True)), end="\n\n")
+            print(
+                "\n".join(f"{printable(name) or 'what'}: {text}" for name, text in zip(names, row, strict=True)),
+                end="\n\n",
+            )
         return
     table = Table(*(Column(Text(printable(name))) for name in names))  # as text: [/a] would be taken for markup
     for row in texts:

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import VERSION
 from pipeline.errors import ConfigError, DataError
 from pipeline.hashing import as_dict, hash_json
 from pipeline.storage import files, layout
@@ -132,7 +133,7 @@ class Workspace:
         versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
         record = made_from | {
             "stage": stage,
-            "code_version": importlib.metadata.version("earshot"),
+            "code_version": VERSION,
             "libraries": versions | {"python": platform.python_version()},
             "started": _now(),
         }
