@@ -27,7 +27,15 @@ from tests.helpers.format_page import PAGE, run_snippet, snippets, with_schemas
 from tests.helpers.readers import open_with_each
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/cluster.md", "docs/format.md", "docs/scale.md", "cluster/README.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/guide.md",
+    "docs/cluster.md",
+    "docs/format.md",
+    "docs/scale.md",
+    "cluster/README.md",
+)
 EVENTS = ClipSpec(clip_s=1.0, frame_height=16, frame_width=16)  # five of each video of 5 s
 
 
