@@ -1,4 +1,4 @@
-"""What is tried again, how often, and what stops a run.
+"""The failure policy: what is tried again and how often, what is waited for, what sets a part aside, what stops a run.
 
 | what happens | what follows |
 |---|---|
@@ -10,11 +10,18 @@
 | a part raises what concerns the whole run: settings, an outage | the run stops at once with PartError |
 | a training worker dies | the group starts again from the last checkpoint, up to MAX_TRAINING_FAILURES times |
 | the same, after a further step | the count begins anew; what no restart can mend ends the run at once |
+| a store does not answer, or a disk is full | work waits up to outages.LIMIT_S (600 s), then raises OutageError |
+| an object's content breaks off | the rest is asked for, s3.READ_ATTEMPTS (5) requests in all; then the part raises |
+| a wrong key, no such bucket, access denied | no second try: the command stops, and says what to do |
+| one video is missing, damaged or refused | a row with the reason; nothing is tried again, nothing stops |
+| a driver dies | its lease ends after locking.EXPIRE_S (120 s) without a renewal; on its own machine at once |
 """
 
 from collections.abc import Mapping
 
+# A part whose worker died once was unlucky, with a node that was taken away; one that kills four workers is at fault.
 MAX_RETRIES = 3
+# Without a step between them; so a node that is lost every hour stops no training of days.
 MAX_TRAINING_FAILURES = 3
 # A cause of each part's own that hits so many, one after the other with no part done between, is a cause of all.
 MAX_ALIKE = 10
