@@ -112,9 +112,11 @@ def _fit(session: Session, job: dict[str, Any], step: str, workers: int | None, 
         if is_local:
             train_job(LocalContext(show), job)
         else:
+            from cluster.gpu_nodes import await_gpus
             from cluster.training import fit
 
             name, fatal = job["folder"].partition("/")[2], (ConfigError, DataError)
+            await_gpus(name, workers)
             fit(train_job, job, name, workers, show, fatal, transient=(UnreadError,))
 
 

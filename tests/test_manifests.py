@@ -23,6 +23,7 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from cluster import resources
+from cluster.gpu_nodes import LABEL
 from cluster.resources import EVALUATING, GIB, SCORING, SHARDING, WorkerResources
 from jobs.cli import load
 from tests.helpers.kuberay_fields import errors
@@ -287,6 +288,12 @@ def test_every_command_of_the_manifests_and_their_page_parses(where: str, line: 
         if words[: len(program)] == program:
             name, *arguments = words[len(program) :]
             load(name).make_context(name, arguments)
+
+
+def test_the_head_promises_the_gpus_of_one_node_which_training_waits_for() -> None:
+    promised = cluster()["headGroupSpec"]["labels"][LABEL]
+    assert f"--labels={LABEL}={promised}" in " ".join(aws()["head_start_ray_commands"])
+    assert {node.offers[2] for node in nodes().values()} == {0, int(promised)}
 
 
 def test_the_page_shows_each_way_in_four_commands() -> None:
