@@ -114,8 +114,10 @@ def live_nodes() -> list[Node]:
 def grows(nodes: Iterable[Node] | None = None) -> bool:
     """Whether others may join these nodes, or those of the cluster, on demand: a head without CPUs counts on others.
 
-    Design note: Ray has no public word on whether an autoscaler is at work. A fixed cluster with such a head is
-    taken for one that grows: a few workers that wait there cost nothing, because they are handed no parts.
+    Design note: Ray 2.60 keeps no record of whether an autoscaler is at work or of the nodes that it could start: its
+    own never fill the cluster config in the GCS. A fixed cluster with such a head is taken for one that grows: a few
+    workers that wait there cost nothing, because they are handed no parts, and needs that no node has are waited for
+    with a word every 30 s.
     """
     return any(node.get("CPU", 0) == 0 for node in (live_nodes() if nodes is None else nodes))
 

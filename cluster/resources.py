@@ -24,7 +24,8 @@ class WorkerResources:
 SHARDING = WorkerResources(num_cpus=1, memory_bytes=GIB)
 # Rendering draws while ffmpeg encodes.
 WORLD = WorkerResources(num_cpus=1, memory_bytes=GIB, limit_s=600)
-# The model is loaded once per worker; torch uses as many threads as the worker has CPUs.
+# The model is loaded once per worker. torch uses as many threads as the worker has CPUs, because Ray sets
+# OMP_NUM_THREADS to them for tasks and actors, where the node's environment has none (seen in 2.60).
 SCORING = WorkerResources(num_cpus=1, memory_bytes=2 * GIB, stateful=True, prefers_gpu=True)
 EVALUATING = WorkerResources(num_cpus=1, memory_bytes=4 * GIB, stateful=True, prefers_gpu=True)
 # Pure table work: small and short.

@@ -51,7 +51,9 @@ def run(
 
     Example: earshot run --collection my_videos --root my_workspace --preset tiny
     """
+    from pipeline.collection.listing import list_videos
     from pipeline.labels.ratings import read_judgements
+    from pipeline.storage import files
 
     began = time.monotonic()
     if labels:
@@ -67,6 +69,8 @@ def run(
     session.check(*FOLDERS)
     if separator:
         alone.check(f"models/{separator}")
+    if not (files.exists(collection) or files.store_at(collection).has_folder(collection)):
+        list_videos(collection)  # refuses it, before Ray is started
     if not session.workspace.is_finished("models/separation"):
         session.check_placement(STAGES)  # evaluation needs the largest nodes, and comes last
     partial = None

@@ -15,6 +15,7 @@ from conftest import World
 from jobs.cli import COMMANDS
 from jobs.console.session import open_session
 from jobs.run import run
+from jobs.score import score_while_cutting
 from pipeline.errors import ConfigError
 from pipeline.reports.querying import query
 from pipeline.storage.workspace import Workspace
@@ -134,6 +135,21 @@ def test_what_run_cannot_train_is_refused_before_any_work(setting: str, world: W
     with pytest.raises(ConfigError, match="run trains both phases on its selection"):
         run(session, world.collection, workers=0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_streaming_scores_what_has_no_scores_with_a_trained_model_and_nothing_without(
+    finished: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = open_session(finished.root)
+    with score_while_cutting(session) as cutting:
+        assert cutting.follow is not None
+        assert sorted(cutting.follow.done) == finished.parts("scores/coincidence")
+        with pytest.raises(ConfigError, match="scores"), score_while_cutting(session):
+            pass  # another command may not score meanwhile
+    untrained = open_session(str(tmp_path / "new"))
+    with score_while_cutting(untrained) as cutting:
+        assert cutting is untrained
+    assert "clips are scored once it is trained" in capsys.readouterr().out
 
 
 def test_a_separator_of_sound_alone_has_no_report(finished: Workspace) -> None:
