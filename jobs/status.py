@@ -71,7 +71,7 @@ def row(status: "StageStatus") -> list[str]:
         status.stage,
         status.state,
         " of ".join(counted) + (f" {status.unit}" if counted and status.unit != "parts" else ""),
-        format_number(status.running) if is_running else "",
+        format_number(status.running) if is_running and status.unit == "parts" else "",
         format_number(status.failed) if status.failed else "",
         rate,
         time(status.seconds_to_go),
