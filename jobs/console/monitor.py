@@ -10,7 +10,7 @@ from typing import Any
 from jobs.console.exit_codes import note_work
 from jobs.console.messages import at_work, say
 from jobs.console.progress import Pace, printable, progress_bar
-from pipeline.storage.progress_records import WRITE_EVERY_S, Progress, now, write_progress
+from pipeline.storage.progress_records import WRITE_EVERY_S, Progress, ProgressFile, now
 from pipeline.storage.workspace import Workspace
 
 Publish = Callable[[str, Progress], None]
@@ -39,7 +39,8 @@ class Monitor:
         unit: str = "parts",
         publish: Publish | None = None,
     ) -> None:
-        self._workspace, self._stages, self._publish = workspace, tuple(stages), publish
+        self._stages, self._publish = tuple(stages), publish
+        self._records = [ProgressFile(workspace, stage) for stage in stages]
         self._pace, self._stack = Pace(total), contextlib.ExitStack()
         self._now: dict[str, Any] = {"step": step, "unit": unit, "began": now(), "running": 0, "failed": 0}
         self._figures: dict[str, float] = {}
@@ -94,8 +95,8 @@ class Monitor:
             self._publish(" ".join(self._stages), progress)
         if is_due:
             self._written_s = time.monotonic()
-            for stage in self._stages:
-                write_progress(self._workspace, stage, progress)
+            for record in self._records:
+                record.write(progress)
 
     def _progress(self, error: str) -> Progress:
         return Progress(

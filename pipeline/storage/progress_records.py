@@ -14,6 +14,7 @@ from typing import Any
 from pipeline.errors import DataError, EarshotError
 from pipeline.storage import files, outages
 from pipeline.storage.locking import LOCKS_FOLDER
+from pipeline.storage.traceless import TracelessObject
 from pipeline.storage.workspace import Workspace
 
 WRITE_EVERY_S = 20.0  # as often as a lease is renewed
@@ -48,11 +49,21 @@ class Progress:
     """What ended the step before its time; empty if nothing did."""
 
 
-def write_progress(workspace: Workspace, stage: str, progress: Progress) -> None:
-    """Put a stage's record in place; a store that refuses it is no reason to stop the work."""
-    data = json.dumps(dataclasses.asdict(progress), indent=1).encode()
-    with outages.at_most(MOST_S), contextlib.suppress(OSError, EarshotError, *files.remote_errors()):
-        files.commit_bytes(_uri(workspace, stage), data)
+class ProgressFile:
+    """A stage's record, written by one process; it leaves no versions behind on a bucket that keeps them."""
+
+    def __init__(self, workspace: Workspace, stage: str) -> None:
+        self._uri = _uri(workspace, stage)
+        self._object = None if files.store_at(self._uri).is_local else TracelessObject(self._uri)
+
+    def write(self, progress: Progress) -> None:
+        """Put the record in place; a store that refuses it is no reason to stop the work."""
+        data = json.dumps(dataclasses.asdict(progress), indent=1).encode()
+        with outages.at_most(MOST_S), contextlib.suppress(OSError, EarshotError, *files.remote_errors()):
+            if self._object is None:
+                files.commit_bytes(self._uri, data)
+            else:
+                self._object.replace(data)
 
 
 def read_progress(workspace: Workspace, stage: str) -> Progress | None:
