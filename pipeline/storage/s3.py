@@ -13,6 +13,7 @@ import functools
 import os
 import random
 import re
+import threading
 import time
 import unicodedata
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ READ_ATTEMPTS = 5
 FIRST_WAIT_S = 0.5
 CONNECT_S = 10.0  # boto's 60 s would make an outage's first line on stderr late
 CHUNK_BYTES = 2**20
+MAKING_CLIENTS = threading.Lock()  # else 40 threads that begin to read make a client each, at 0.4 s of CPU
 ABSENT_KEYS = ("404", "NoSuchKey", "NoSuchBucket", "KeyTooLongError")
 # Refusals that another try meets again: archived, customer keys, a policy; keys of KMS add their own codes.
 REFUSED_CODES = ("AccessDenied", "AllAccessDisabled", "InvalidObjectState", "InvalidRequest")
@@ -49,7 +51,8 @@ UNMET = ("PreconditionFailed", "ConditionalRequestConflict", "412")  # another p
 
 def client(bucket: str) -> Any:
     """The boto3 client for a bucket: one per kind and process; clients are safe to share between threads."""
-    return make_client(PUBLIC_BUCKETS.get(bucket), os.getpid())
+    with MAKING_CLIENTS:
+        return make_client(PUBLIC_BUCKETS.get(bucket), os.getpid())
 
 
 def parse_time(value: Any) -> datetime.datetime:
@@ -170,8 +173,7 @@ class S3Store:
     def read(self, uri: str, offset: int, length: int | None) -> bytes:
         if length and names_object(uri):
             with contextlib.suppress(boto.BotoCoreError):  # no address, or no credentials: raised again below
-                data = ranges.read(*locate(uri), offset, length)
-                if data is not None:
+                if (data := ranges.read(*locate(uri), offset, length)) is not None:
                     return data
         return b"".join(_iter_chunks(uri, offset, length))
 
