@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import re
 import shlex
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from cluster import resources
 from cluster.gpu_nodes import LABEL
 from cluster.resources import EVALUATING, GIB, SCORING, SHARDING, WorkerResources
 from jobs.cli import load
+from pipeline import VERSION
 from tests.helpers.kuberay_fields import errors
 
 ROOT = Path(__file__).parent.parent
@@ -245,8 +245,7 @@ def test_images_are_those_of_the_dockerfile_and_nodes_with_gpus_have_the_one_for
     used = {name: pod["containers"][0]["image"] for name, pod in pods().items()}
     assert set(used.values()) == images == built
     assert {name: "gpu" in image for name, image in used.items()} == {name: name == "trainer" for name in used}
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert {image.rpartition(":")[2] for image in built} == {project["version"]}
+    assert {image.rpartition(":")[2] for image in built} == {VERSION}
 
 
 def test_the_ray_of_the_manifests_is_the_one_that_is_installed_there() -> None:
