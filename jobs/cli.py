@@ -26,6 +26,7 @@ COMMANDS = {
     "run": "Run every stage in order on a collection of videos.",
     "demo": "Run every stage on a synthetic world; say what it reached.",
     "world": "Render a small synthetic collection with full ground truth.",
+    "doctor": "Check machines, root and collection before work begins.",
     "plan": "Estimate what cutting a collection will take.",
     "shard": "Cut a collection of videos into clips.",
     "train": "Train a model.",

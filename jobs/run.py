@@ -51,6 +51,7 @@ def run(
 
     Example: earshot run --collection my_videos --root my_workspace --preset tiny
     """
+    from jobs.console.preflight import check_here
     from pipeline.collection.listing import list_videos
     from pipeline.labels.ratings import read_judgements
     from pipeline.storage import files
@@ -71,6 +72,7 @@ def run(
         alone.check(f"models/{separator}")
     if not (files.exists(collection) or files.store_at(collection).has_folder(collection)):
         list_videos(collection)  # refuses it, before Ray is started
+    check_here(session.workspace.root, session.address)
     if not session.workspace.is_finished("models/separation"):
         session.check_placement(STAGES)  # evaluation needs the largest nodes, and comes last
     partial = None

@@ -46,7 +46,17 @@ WORLD_SPEC = ClipSpec(clip_s=2.0, frame_height=32, frame_width=32)
 MARK_OF_FIXTURE = {"ray_session": "ray", "make_media": "media", "shared_media": "media", "s3_bucket": "s3"}
 MARK_OF_MODULE = {
     **dict.fromkeys(("test_crashes", "test_gathering", "test_locking", "test_train"), "processes"),
-    **dict.fromkeys(("test_estimating", "test_muxing", "test_separate", "test_separating", "test_synthetic"), "media"),
+    **dict.fromkeys(
+        (
+            "test_estimating",
+            "test_ffmpeg_features",
+            "test_muxing",
+            "test_separate",
+            "test_separating",
+            "test_synthetic",
+        ),
+        "media",
+    ),
     **dict.fromkeys(("test_coincidence", "test_learner_contract", "test_learners", "test_loop"), "training"),
     **dict.fromkeys(("test_resuming", "test_training_faults"), "training"),
 }

@@ -209,7 +209,16 @@ def test_only_media_and_the_synthetic_world_start_another_program() -> None:
     found = {line.partition(" ")[0] for line in violations(importers, "subprocess", "ffmpeg", "imageio_ffmpeg")}
     assert found == {
         f"pipeline.media.{name}"
-        for name in ("decode_command", "decoding", "muxing", "overlay", "packets", "sandbox", "sound_decoding")
+        for name in (
+            "decode_command",
+            "decoding",
+            "ffmpeg_features",
+            "muxing",
+            "overlay",
+            "packets",
+            "sandbox",
+            "sound_decoding",
+        )
     }, found
 
 

@@ -7,6 +7,7 @@ AudioScope, `contrastive` those of the contrastive system, and both want GPUs. A
 """
 
 import dataclasses
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobs.console.options import check_preset
@@ -73,6 +74,7 @@ TINY = {
 }
 # `base`: for a corpus of 10^5 videos or more.
 BASE = {"filtering": FilteringConfig(min_score=0.8), "duplicates": DuplicatesConfig(similarity=0.9)}
+GPU_PRESETS = ("base", "contrastive")  # models of the published sizes, 100 000 steps: years on a CPU
 PRESETS: dict[str, dict[str, Any]] = {"tiny": TINY, "small": TINY, "base": BASE, "contrastive": BASE}
 
 
@@ -85,6 +87,20 @@ def preset(name: str) -> PipelineConfig:
     check_preset(name)
     learners = {learner: entry.learner().presets.get(name) for learner, entry in LEARNERS.items()}
     return PipelineConfig(**PRESETS[name], **{learner: config for learner, config in learners.items() if config})
+
+
+def wants_gpu(config: PipelineConfig) -> bool:
+    """Whether some learner's model is that of a preset that is made for GPUs, and not that of a smaller one."""
+
+    def models(names: Iterable[str]) -> list[Any]:
+        return [getattr(getattr(preset(name), learner), "model", None) for name in names]
+
+    small = [name for name in PRESETS if name not in GPU_PRESETS]
+    for learner in LEARNERS:
+        mine = getattr(getattr(config, learner), "model", None)
+        if mine in models(GPU_PRESETS) and mine not in models(small):
+            return True
+    return False
 
 
 def check_together(config: PipelineConfig) -> None:

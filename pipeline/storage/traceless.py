@@ -22,14 +22,14 @@ class TracelessObject:
     """
 
     def __init__(self, uri: str) -> None:
-        self._uri = uri
+        self.uri = uri
         self._s3, self._place = locate(uri)
         self._data = b""
         self._versions: list[str] = []  # of ours, the oldest first; empty on a bucket that keeps none
 
     def create(self, data: bytes) -> bool:
         """Put the object in place if none is there; return whether that was done. See `files.create_bytes`."""
-        answer = created(self._uri, data)
+        answer = created(self.uri, data)
         if answer is not None:
             self._data = data
             self._note(answer)
@@ -41,10 +41,16 @@ class TracelessObject:
         self._data = data
         self._forget(1)
 
-    def remove(self) -> None:
-        """Remove what this process wrote, and nothing that another one has put in its place since."""
-        if not self._versions or not self._forget(0):
-            files.delete_if(self._uri, self._data)
+    def remove(self) -> bool:
+        """Remove what this process wrote, and nothing that another one has put in its place since.
+
+        Returns:
+            Whether no version of it stays.
+        """
+        if self._versions and self._forget(0):
+            return True
+        files.delete_if(self.uri, self._data)
+        return not self._versions
 
     def _note(self, answer: dict[str, Any]) -> None:
         if answer.get("VersionId", "null") != "null":  # the one version of a bucket that keeps no more versions

@@ -1,0 +1,172 @@
+"""What is looked at before work begins: all of it for `earshot doctor`, what would surely fail for a long command.
+
+Each node runs a `Probe` and returns plain facts; what they mean is decided here, on the driver, by the functions of
+`node_checks` and `access_checks`.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import ray
+
+from cluster.connect import connect
+from cluster.every_node import ask_every_node
+from cluster.machine_facts import measure
+from cluster.placement import check_placement, grows
+from cluster.resources import STAGES
+from jobs.console.access_checks import check_bucket, check_reading, check_root
+from jobs.console.findings import OK, PROBLEM, WARNING, Finding, merge
+from jobs.console.node_checks import Node, clock_ahead, judge
+from jobs.console.options import DEFAULT_PRESET
+from pipeline.errors import ConfigError, EarshotError
+from pipeline.media.ffmpeg_features import find_ffmpeg, try_ffmpeg
+from pipeline.storage import files
+from pipeline.storage.rights import REACH, read_error, try_root
+
+DRIVER, HERE = "the driver", "this machine"
+QUICK = ("ray", "versions", "ffmpeg", "root")  # checks whose problems would surely end a command later
+NODE_S = 60.0  # a node's answer: to start a worker takes seconds, on a busy node half a minute
+Facts = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Probe:
+    """Gathers the facts of the machine that calls it."""
+
+    root: str | None = None
+    video: str | None = None
+    """Address of a video of the collection."""
+    is_quick: bool = False
+    """Leave out what takes longer than half a second."""
+
+    def __call__(self, resources: dict[str, float]) -> Facts:
+        """`machine`, `ffmpeg`, and `rights` and `read_error` where there is a root or a video; all of plain types."""
+        asks_torch = bool(resources.get("GPU", 0)) and not self.is_quick
+        folders = {"the root": self.root} if self.root is not None and files.store_at(self.root).is_local else {}
+        facts: Facts = {"machine": measure(asks_torch, folders)}
+        facts["ffmpeg"] = find_ffmpeg() if self.is_quick else try_ffmpeg()
+        if self.root is not None:
+            facts["rights"] = try_root(self.root)
+        if self.video is not None:
+            facts["read_error"] = read_error(self.video)
+        return facts
+
+
+def examine(
+    root: str | None, collection: str | None, media: str | None, address: str | None, preset: str | None
+) -> list[Finding]:
+    """All findings, those of several nodes merged, in the order of the checks. Connects to Ray."""
+    root = files.absolute(root, follow_links=True) if root is not None else None  # as workspaces do
+    access: list[Finding] = []
+    video = _first_video(collection, root, media, access) if collection is not None else None
+    mine = Probe(root, video)({})
+    access += _access(mine, video, DRIVER if address else HERE)
+    if root is not None:
+        access += check_bucket(mine["rights"])
+    is_reached = root is None or REACH not in mine["rights"]["refused"]
+    probe = Probe(root if is_reached else None, video) if address else Probe()  # this machine has just been asked
+    found = list(_ask_cluster(address, probe, mine))
+    if found[-1].check == "placement":  # Ray has answered
+        found.append(_check_preset(root if is_reached else None, preset))
+    return merge([*found, *access])
+
+
+def check_here(root: str, address: str | None) -> None:
+    """Refuse before any work what would surely fail later, at the root and on this machine; silent where all is well.
+
+    Raises:
+        ConfigError: with a line for each problem.
+    """
+    mine = Probe(root, is_quick=True)({})
+    found = list(_access(mine, None, DRIVER if address else HERE))
+    if address is None:
+        found += judge(Node(mine["machine"], {}, mine["ffmpeg"], mine["machine"], mine["ffmpeg"]), HERE)
+    _refuse(found)
+
+
+@functools.cache
+def check_nodes(address: str) -> None:
+    """The same for the nodes of a cluster; each process asks them once.
+
+    Raises:
+        ConfigError: with a line for each problem.
+    """
+    _refuse(_ask_cluster(address, Probe(is_quick=True), Probe(is_quick=True)({})))
+
+
+def _refuse(found: Iterable[Finding]) -> None:
+    problems = [each for each in merge(found) if each.level == PROBLEM and each.check in QUICK]
+    if problems:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise ConfigError(f"no work was begun, because this would fail later:\n{lines}")
+
+
+def _first_video(collection: str, root: str | None, media: str | None, found: list[Finding]) -> str | None:
+    from pipeline.collection.listing import list_videos
+
+    try:
+        return next(list_videos(collection, root, media))["uri"]
+    except (OSError, EarshotError) + files.remote_errors() as error:  # noqa: RUF005  mypy reads the sum, not the stars
+        remedy = "Allow s3:ListBucket on it, and give the credentials." if collection.startswith("s3://") else ""
+        found.append(Finding(PROBLEM, "collection", f"{str(error).rstrip('.')}", remedy))
+    return None
+
+
+def _access(facts: Facts, video: str | None, node: str) -> Iterator[Finding]:
+    if "rights" in facts:
+        yield from check_root(facts["rights"], node)
+    if "read_error" in facts:
+        yield check_reading(str(video), facts["read_error"], node)
+
+
+def _ask_cluster(address: str | None, probe: Probe, mine: Facts) -> Iterator[Finding]:
+    """What Ray says of the cluster, and the findings of each node."""
+    judged = functools.partial(Node, driver=mine["machine"], driver_ffmpeg=mine["ffmpeg"])
+    try:
+        connect(address)
+    except ConnectionError as error:
+        yield Finding(PROBLEM, "ray", str(error).rstrip("."))
+        if address is None:
+            yield from judge(judged(facts=mine["machine"], resources={}, ffmpeg=mine["ffmpeg"]), HERE)
+        return
+    answers = ask_every_node(probe, NODE_S)
+    yield Finding(OK, "ray", f"{len(answers)} nodes" if address else "starts on this machine")
+    for answer in answers:
+        name = answer.node if address else HERE
+        if answer.error:
+            remedy = "Look at its raylet and at the logs below Ray's temporary folder there, or remove the node."
+            yield Finding(PROBLEM, "ray", f"the node does not run a task: {answer.error}", remedy, (name,))
+            continue
+        facts = answer.result
+        ahead_s = clock_ahead(facts["machine"]["time_s"], answer.asked_s, answer.answered_s)
+        node = judged(facts=facts["machine"], resources=answer.resources, ffmpeg=facts["ffmpeg"], clock_ahead_s=ahead_s)
+        yield from judge(node, name)
+        yield from _access(facts, probe.video, name)
+    yield from _placement()
+
+
+def _placement() -> list[Finding]:
+    refused = check_placement(STAGES)
+    found = [Finding(PROBLEM, "placement", text.rstrip("."), "Add a larger node.") for text in refused]
+    return found or [Finding(OK, "placement", "every stage has a node that can run it")]
+
+
+def _check_preset(root: str | None, name: str | None) -> Finding:
+    """Whether the cluster has the GPUs that a preset, or the settings of a root, are made for."""
+    from jobs.console.presets import preset, wants_gpu
+    from jobs.console.session import open_session
+
+    of_root = name is None and root is not None
+    config = open_session(str(root)).config if of_root else preset(name or DEFAULT_PRESET)
+    whose = "models of this root" if of_root else f"models of {name or DEFAULT_PRESET}"
+    num_gpus = ray.cluster_resources().get("GPU", 0)
+    if not wants_gpu(config):
+        return Finding(OK, "preset", f"{whose} train on CPUs")
+    if num_gpus:
+        return Finding(OK, "preset", f"{whose} want GPUs, and there are {num_gpus:g}")
+    text = f"{whose} have the published sizes, which want GPUs, and no node has one"
+    if grows():
+        return Finding(WARNING, "preset", f"{text} yet", "See that the cluster may start nodes with GPUs.")
+    return Finding(PROBLEM, "preset", text, "Add a node with GPUs, or take --preset small or tiny.")
