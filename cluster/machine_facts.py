@@ -2,17 +2,18 @@
 
 import hashlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypedDict
 
-from cluster.connect import PACKAGES, PROJECT
+from cluster.connect import PACKAGES
 
 # What pyproject.toml names: a worker imports nearly all of it, and what it computes depends on it.
 DISTRIBUTIONS = (
@@ -72,7 +73,7 @@ def measure(asks_torch: bool = False, folders: Mapping[str, str] = MappingProxyT
     return MachineFacts(
         python=platform.python_version(),
         packages=packages,
-        code=hash_code(PROJECT),
+        code=hash_code([_package_folder(name) for name in PACKAGES]),
         time_s=time.time(),
         open_files=_limit("RLIMIT_NOFILE"),
         processes=_max_processes(),
@@ -84,14 +85,22 @@ def measure(asks_torch: bool = False, folders: Mapping[str, str] = MappingProxyT
     )
 
 
-def hash_code(folder: Path) -> str:
-    """Hash of Earshot's own source below a folder: 12 hex digits that two machines with the same code share."""
+def hash_code(packages: Iterable[Path]) -> str:
+    """Hash of the source of packages, by their folders: 12 hex digits that two machines with the same code share."""
     digest = hashlib.sha256()
-    for package in PACKAGES:
-        for path in sorted((folder / package).rglob("*.py")):
+    for package in packages:
+        for path in sorted(package.rglob("*.py")):
             content = path.read_bytes()
-            digest.update(f"{path.relative_to(folder)} {len(content)}\n".encode() + content)
+            digest.update(f"{path.relative_to(package.parent)} {len(content)}\n".encode() + content)
     return digest.hexdigest()[:12]
+
+
+def _package_folder(name: str) -> Path:
+    """Where a package is imported from: on a node each that travelled there has a folder of its own."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"no package {name} of Earshot")
+    return Path(spec.origin).parent
 
 
 def _version(distribution: str) -> str | None:

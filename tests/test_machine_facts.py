@@ -37,12 +37,13 @@ def test_the_hash_of_the_code_is_another_where_one_byte_is(tmp_path: Path) -> No
     for name in PACKAGES:
         (tmp_path / name / "below").mkdir(parents=True)
         (tmp_path / name / "below" / "module.py").write_text("number = 1\n")
-    before = hash_code(tmp_path)
+    packages = [tmp_path / name for name in PACKAGES]
+    before = hash_code(packages)
     (tmp_path / "notes.py").write_text("not part of it")
     (tmp_path / PACKAGES[0] / "notes.txt").write_text("not part of it")
-    assert hash_code(tmp_path) == before
+    assert hash_code(packages) == before
     (tmp_path / PACKAGES[0] / "below" / "module.py").write_text("number = 2\n")
-    assert hash_code(tmp_path) != before
+    assert hash_code(packages) != before
 
 
 def test_the_least_limit_of_processes_counts(monkeypatch: pytest.MonkeyPatch) -> None:
