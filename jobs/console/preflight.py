@@ -86,16 +86,6 @@ def check_here(root: str, address: str | None) -> None:
     _refuse(found)
 
 
-@functools.cache
-def check_nodes(address: str) -> None:
-    """The same for the nodes of a cluster; each process asks them once.
-
-    Raises:
-        ConfigError: with a line for each problem.
-    """
-    _refuse(_ask_cluster(address, Probe(is_quick=True), Probe(is_quick=True)({})))
-
-
 def _refuse(found: Iterable[Finding]) -> None:
     problems = [each for each in merge(found) if each.level == PROBLEM and each.check in QUICK]
     if problems:

@@ -124,14 +124,10 @@ class Session:
 
         Raises:
             ConnectionError: no cluster answers, or Ray does not start.
-            ConfigError: a node of the cluster has other versions or no ffmpeg (`preflight`).
         """
         from cluster.connect import connect
-        from jobs.console.preflight import check_nodes
 
         connect(self.address)
-        if self.address is not None:
-            check_nodes(self.address)
 
     def share(self, what: str, uri: str) -> None:
         """Make sure that the nodes of a cluster see a local file as this machine does, now and before each part.
