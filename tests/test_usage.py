@@ -49,6 +49,7 @@ def test_cpu_time_of_the_work_and_of_its_children_is_counted_and_waiting_is_not(
     assert found["cpu_s"] <= spent_s  # reading and writing the row is not the part's
     assert found["cpu_s"] == pytest.approx(0 if part == "waits" else BURN_S, abs=0.2)
     assert found["wall_s"] >= BURN_S * 0.9
+    assert (found["gpu_s"], found["steps"]) == (0.0, None)
     assert (found["part"], found["host"]) == (part, platform.node())
     age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(found["finished"])
     assert datetime.timedelta(0) <= age < datetime.timedelta(minutes=5)

@@ -1,7 +1,8 @@
 """CPU time, wall time and memory of a stage's work on each part, as one row of `schemas.usage` per part.
 
 The rows have a table of their own, `usage`, because measurements differ from run to run and results must not.
-A part has no row if its worker died after the result was written and before the row was.
+A part has no row if its worker died after the result was written and before the row was. Of a training, a part is the
+steps of one process from its start to its last checkpoint: what was lost after that has no row.
 """
 
 import datetime
@@ -14,7 +15,7 @@ from typing import Generic, TypeVar
 
 from pipeline.storage.workspace import Workspace
 from schemas.fields import from_rows
-from schemas.usage import USAGE
+from schemas.usage import USAGE, UsageRow
 
 R = TypeVar("R")
 USAGE_FOLDER = "usage"
@@ -37,6 +38,38 @@ def peak_bytes() -> int:
     return max(peaks) * (1 if sys.platform == "darwin" else 1024)  # macOS counts bytes, Linux kB
 
 
+class Meter:
+    """What this process has taken since the meter was made."""
+
+    def __init__(self) -> None:
+        self._began_s, self._before_s = time.monotonic(), cpu_s()
+
+    def row(self, part: str, steps: int | None = None) -> UsageRow:
+        """The part's row of usage, up to now."""
+        wall_s = time.monotonic() - self._began_s
+        return {
+            "part": part,
+            "host": platform.node(),
+            "cpu_s": cpu_s() - self._before_s,
+            "gpu_s": wall_s if holds_gpu() else 0.0,
+            "wall_s": wall_s,
+            "peak_bytes": peak_bytes(),
+            "steps": steps,
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+
+
+def holds_gpu() -> bool:
+    """Whether this process computes on a GPU; asks torch only where something else has loaded it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and bool(torch.cuda.is_initialized())
+
+
+def commit_usage(workspace: Workspace, stage: str, row: UsageRow) -> None:
+    """Write the row of a part, in place of the one that there was."""
+    workspace.commit(usage_folder(stage), row["part"], from_rows([row], USAGE, row["part"]), USAGE)
+
+
 class Metered(Generic[R]):
     """A stage's work on one part, measured; a plain callable that runs in a loop or on a worker."""
 
@@ -45,15 +78,7 @@ class Metered(Generic[R]):
 
     def __call__(self, part: str) -> R:
         """Do the work, commit the part's row of usage, return the result of the work."""
-        began_s, before_s = time.monotonic(), cpu_s()
+        meter = Meter()
         result = self._work(part)
-        row = {
-            "part": part,
-            "host": platform.node(),
-            "cpu_s": cpu_s() - before_s,
-            "wall_s": time.monotonic() - began_s,
-            "peak_bytes": peak_bytes(),
-            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        }
-        self._workspace.commit(usage_folder(self._stage), part, from_rows([row], USAGE, part), USAGE)
+        commit_usage(self._workspace, self._stage, meter.row(part))
         return result
