@@ -10,6 +10,9 @@
 | a part raises what concerns the whole run: settings, an outage | the run stops at once with PartError |
 | a training worker dies | the group starts again from the last checkpoint, up to MAX_TRAINING_FAILURES times |
 | the same, after a further step | the count begins anew; what no restart can mend ends the run at once |
+| a node is to be taken away | training saves a checkpoint at its next step and starts again on the other nodes |
+| nodes are gone for good | training goes on with fewer workers where it may, else it waits MAX_NODE_WAIT_S for others |
+| nodes come | training with fewer than its most workers saves a checkpoint and starts again with more |
 | a store does not answer, or a disk is full | work waits up to outages.LIMIT_S (600 s), then raises OutageError |
 | an object's content breaks off | the rest is asked for, s3.READ_ATTEMPTS (5) requests in all; then the part raises |
 | a wrong key, no such bucket, access denied | no second try: the command stops, and says what to do |
@@ -23,6 +26,7 @@ from collections.abc import Mapping
 MAX_RETRIES = 3
 # Without a step between them; so a node that is lost every hour stops no training of days.
 MAX_TRAINING_FAILURES = 3
+MAX_NODE_WAIT_S = 600.0  # a cloud replaces a node in 2 to 5 minutes
 # A cause of each part's own that hits so many, one after the other with no part done between, is a cause of all.
 MAX_ALIKE = 10
 MAX_NAMED = 10  # parts that a message names

@@ -17,6 +17,9 @@ def gather_rows(rows: Tensor) -> Tensor:
     In training, batch norm shows every row the others of its process. Give each process dozens: gradients of two plain
     towers on two processes differed from those of one by 1.0 of their length with 2 rows each, 0.5 with 8, 0.2 with 32
     and 0.13 with 64 (2026-11). torch's SyncBatchNorm, which would see all rows, exists on GPUs only.
+
+    The process group needs a backend for the CPU beside that of the rows' device: the numbers of rows are exchanged
+    there, so that no process waits until its GPU has computed what was asked of it so far.
     """
     return _Gather.apply(rows)
 
@@ -24,14 +27,12 @@ def gather_rows(rows: Tensor) -> Tensor:
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, rows: Tensor) -> Tensor:
-        world_size = dist.get_world_size()
-        mine = torch.tensor([len(rows)], device=rows.device)
-        counts = [torch.zeros_like(mine) for _ in range(world_size)]
-        dist.all_gather(counts, mine)
-        sizes = [int(count) for count in counts]
+        counts = torch.zeros(dist.get_world_size(), dtype=torch.int64)
+        dist.all_gather(list(counts.split(1)), torch.tensor([len(rows)]))
+        sizes: list[int] = counts.tolist()
         padded = rows.new_zeros(max(sizes), *rows.shape[1:])  # processes exchange equal shapes only
         padded[: len(rows)] = rows
-        parts = [torch.empty_like(padded) for _ in range(world_size)]
+        parts = [torch.empty_like(padded) for _ in sizes]
         dist.all_gather(parts, padded)
         start = sum(sizes[: dist.get_rank()])
         context.span = slice(start, start + len(rows))

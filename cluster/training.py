@@ -1,83 +1,43 @@
-"""A training loop under Ray Train: processes, gradients, progress, restarts. What is trained is not known here.
+"""A training loop under Ray Train: processes, progress, restarts, more and fewer workers. What is trained is not known.
 
 The loop keeps its own checkpoint in the workspace, in one atomic step, so Ray Train's part is to start the processes,
 connect them, and start them again when one dies; the loop then goes on from that checkpoint by itself.
 
 Design note: Ray Train's own restarts are off. It would count failures over the whole run, and would
 restart deterministic errors too. Here a failure counts only if no step was reported since the failure before it.
+Its own elastic training is not used either: it ends workers where they stand, and ours save a checkpoint first.
 """
 
 import os
+import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from typing import Any
 
 # How often Ray Train asks its processes; at its own 2 s, each start and end of a training waits 5 s for nothing.
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.25")
+# How long workers wait for room until the driver says so and looks at the nodes anew.
+os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "30")
 
 import ray
 import ray.train
-import torch
-import torch.distributed as dist
 from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-from torch import Tensor, nn
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError  # has no public name
 
-from cluster.faults import MAX_TRAINING_FAILURES, PartError
-from cluster.gathering import gather_rows
+from cluster.faults import MAX_NODE_WAIT_S, MAX_TRAINING_FAILURES, PartError
 from cluster.mapping import check_alive
-from cluster.placement import grows
-from cluster.progress import ProgressActor
+from cluster.progress import Reports
+from cluster.worker_context import GPU_BACKENDS, RayContext
+from cluster.worker_count import Further, format_wait, num_gpus, scale
 
 POLL_S = 0.5
-NO_RESTARTS = FailureConfig(max_failures=0, max_preemption_failures=0)
-
-
-class RayContext:
-    """The loop's view of one training process."""
-
-    def __init__(self, progress: Any) -> None:
-        context = ray.train.get_context()
-        self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
-        self.device = ray.train.torch.get_device()
-        self.is_alone = self.world_size == 1
-        self._progress = progress
-
-    def share_gradients(self, model: nn.Module) -> None:
-        """Replace the gradient of every parameter that learns by its mean over the workers, in one transfer."""
-        if self.world_size == 1:
-            return
-        learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in learning]
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
-        dist.all_reduce(flat)
-        flat /= self.world_size
-        offset = 0
-        for parameter in learning:
-            parameter.grad = flat[offset : offset + parameter.numel()].view_as(parameter).clone()
-            offset += parameter.numel()
-
-    def gather(self, rows: Tensor) -> Tensor:
-        """The rows of all workers in order of rank; gradients flow back to each, summed over the workers."""
-        return rows if self.is_alone else gather_rows(rows)
-
-    def mean(self, values: dict[str, float], weight: float = 1.0) -> dict[str, float]:
-        """Each value's mean over the workers, weighted by how much each of them has seen; all wait for each other."""
-        if self.world_size == 1 or not values:
-            return values
-        names = sorted(values)
-        rows = [*(weight * values[name] for name in names), weight]
-        total = torch.tensor(rows, dtype=torch.float64, device=self.device)
-        dist.all_reduce(total)
-        return dict(zip(names, (total[:-1] / total[-1]).tolist(), strict=True))
-
-    def report(self, step: int, metrics: dict[str, float]) -> None:
-        """Report a step to Ray Train, where all ranks wait for each other, and to the driver's progress bar."""
-        if self.rank == 0:
-            self._progress.put.remote(step, metrics)
-        ray.train.report({"step": step, **metrics})
+LOOK_EVERY_S = 30.0  # between looks at the nodes, where there is no room
+# A restart costs as much as some minutes of training: workers that have just begun, or that may come together, wait.
+GROW_AFTER_S = 60.0
+NO_RESTARTS = FailureConfig(max_failures=0, max_preemption_failures=0, controller_failure_limit=0)
 
 
 def fit(
@@ -88,134 +48,167 @@ def fit(
     on_report: Callable[[int, dict[str, float]], None],
     fatal: tuple[type[Exception], ...],
     transient: tuple[type[Exception], ...] = (),
+    min_workers: int | None = None,
 ) -> None:
     """Run `loop(context, job)` on every training process until all have ended.
 
     Args:
-        loop: an importable function; `job` is of plain JSON types.
+        loop: an importable function; `job` is of plain JSON types. It returns early where `context.must_leave()`.
         name: of the run, for Ray's own records.
-        num_workers: processes, 1 or more; None is one per GPU, or 1.
+        num_workers: processes; None is one per GPU, or 1.
         on_report: called with the last (step, metrics) as they change.
         fatal: what the loop raises, on one process or all, where no restart would help.
         transient: those of `fatal` where one may.
+        min_workers: fewest processes to run with while there is no room for all; None is all.
     Raises:
         fatal: the loop raised it.
-        ConnectionError: the cluster has no room for so many processes.
+        ConnectionError: the cluster has no room for the fewest, at a restart for MAX_NODE_WAIT_S.
         PartError: the loop failed in another way, and again after each of MAX_TRAINING_FAILURES restarts without a
             report of a further step between them; or Ray died.
     """
-    scaling = _scaling(num_workers)
-    # beside the driver, which needs it: another node may be taken away
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    progress = ray.remote(ProgressActor).options(num_cpus=0, scheduling_strategy=here).remote()
-
-    def on_worker(config: dict[str, Any]) -> None:
-        try:
-            loop(RayContext(progress), config)
-        except fatal as error:
-            if not isinstance(error, transient):
-                ray.get(progress.refuse.remote(error))
-            raise  # the others may be waiting for this process: Ray Train ends them too
-
-    failures = furthest = 0
+    use_gpu = num_gpus() > 0
+    most = num_workers or max(1, num_gpus())
+    least = min(min_workers or most, most)
+    scaling = scale(least, most, use_gpu)
+    reports, failures, leaving = Reports(on_report), _Failures(name, fatal, transient), set[str]()
     try:
         while True:
-            with tempfile.TemporaryDirectory(prefix="earshot-train-") as folder:
-                run = RunConfig(name=name, storage_path=folder, failure_config=NO_RESTARTS)
-                trainer = TorchTrainer(on_worker, train_loop_config=job, scaling_config=scaling, run_config=run)
-                failed = _wait(trainer, progress, on_report)
-            error, (step, _) = ray.get(progress.read.remote())
-            if error is not None:
-                raise error
-            if failed is None:
-                return
-            failures = 1 if step > furthest else failures + 1
-            furthest = max(furthest, step)
-            if failures > MAX_TRAINING_FAILURES:
-                causes = getattr(failed, "worker_failures", {}).values()
-                raise PartError(name, next(iter(causes), failed)) from failed
-            scaling = _scaling(scaling.num_workers)  # a node may be gone: Ray Train would wait for it without a word
+            ended, further = _run(loop, job, name, scaling, most, reports)
+            wanted = most
+            if isinstance(ended, ray.train.Result):
+                if ended.return_value is None:
+                    return
+                leaving |= {*ended.return_value}
+                why = "a node is leaving" if ended.return_value else "nodes came"
+                wanted = most if ended.return_value else scaling.max_workers + further
+                _say(name, f"goes on from its checkpoint with other workers: {why}")
+            elif isinstance(getattr(ended, "controller_failure", None), WorkerGroupStartupTimeoutError):
+                _say(name, f"waits for {format_wait(scaling)}")
+                wanted = max(least, scaling.max_workers - 1)
+            else:
+                failures.add(ended, reports.step)
+            scaling = _rescale(name, least, wanted, use_gpu, leaving)
     except ray.exceptions.RayError as error:
         raise PartError(name, error) from error
-    finally:
-        if ray.is_initialized():
-            ray.kill(progress)
 
 
-def _scaling(num_workers: int | None) -> ScalingConfig:
-    """What the processes ask for, of the nodes that there are now."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    num_gpus = int(sum(node.get("GPU", 0) for node in nodes))
-    count = max(1, num_gpus) if num_workers is None else num_workers
-    needs: dict[str, float] = {"CPU": cpus_per_worker(nodes, count, grows())}
-    if num_gpus:
-        needs["GPU"] = 1
-    return ScalingConfig(num_workers=count, use_gpu=num_gpus > 0, resources_per_worker=needs)
+class _Failures:
+    """Counts failures without a further step between them. Arguments as of `fit`."""
+
+    def __init__(self, name: str, fatal: tuple[type[Exception], ...], transient: tuple[type[Exception], ...]) -> None:
+        self._name, self._fatal, self._transient = name, fatal, transient
+        self._count = self._furthest = 0
+
+    def add(self, failed: Exception, step: int) -> None:
+        """Count a failure after this step.
+
+        Raises:
+            fatal: a process raised it, so that no restart would help.
+            PartError: it is one more than MAX_TRAINING_FAILURES.
+        """
+        # of all processes: where one has raised, the others may have failed by waiting for it
+        causes = [*getattr(failed, "worker_failures", {}).values()]
+        for cause in causes:
+            if isinstance(cause, self._fatal) and not isinstance(cause, self._transient):
+                raise cause
+        self._count = 1 if step > self._furthest else self._count + 1
+        self._furthest = max(self._furthest, step)
+        if self._count > MAX_TRAINING_FAILURES:
+            raise PartError(self._name, causes[0] if causes else failed) from failed
 
 
-def cpus_per_worker(nodes: Sequence[dict[str, float]], count: int, is_growing: bool) -> int:
-    """CPUs of each of `count` workers, as many as the nodes have room for; a worker has one GPU where there are any.
+def _rescale(name: str, least: int, most: int, use_gpu: bool, leaving: set[str]) -> ScalingConfig:
+    """The workers of a restart. A node may be gone: one in its place is waited for, which Ray Train would do silently.
 
-    >>> cpus_per_worker([{"CPU": 3}, {"CPU": 3}], 3, False)  # of six CPUs not two each: only two such workers fit
-    1
+    A training that has begun on GPUs waits for them too, rather than go on without.
 
-    Args:
-        nodes: resources of each node, by name.
-        count: workers.
-        is_growing: whether nodes join on demand; where too few are there yet, a worker asks for one CPU.
     Raises:
-        ConnectionError: they do not fit, and the cluster does not grow.
+        ConnectionError: there is no room for the fewest, for MAX_NODE_WAIT_S.
     """
-    needs_gpu = any(node.get("GPU", 0) >= 1 for node in nodes)
+    end_s = time.monotonic() + MAX_NODE_WAIT_S
+    while True:
+        try:
+            return scale(least, most, use_gpu, leaving)
+        except ConnectionError as error:
+            if time.monotonic() > end_s:
+                raise
+            _say(name, f"waits for nodes, {end_s - time.monotonic():.0f} s at most. {error}")
+            time.sleep(LOOK_EVERY_S)
+            check_alive()
 
-    def room(cpus: int) -> int:
-        by_gpu = [int(node.get("GPU", 0)) if needs_gpu else count for node in nodes]
-        return sum(min(int(node.get("CPU", 0)) // cpus, most) for node, most in zip(nodes, by_gpu, strict=True))
 
-    for cpus in range(int(max(node.get("CPU", 0) for node in nodes)), 0, -1):
-        if room(cpus) >= count:
-            return cpus
-    if is_growing:
-        return 1
-    found = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes)
-    each = "a CPU and a GPU" if needs_gpu else "a CPU"
-    raise ConnectionError(
-        f"--workers {count}: each needs {each}, and there is room for {room(1)}. Found: {found}. Lower --workers to "
-        "that, or add nodes."
-    )
+def _say(name: str, what: str) -> None:
+    print(f"training {name}: {what}", file=sys.stderr, flush=True)
+
+
+def _run(
+    loop: Callable[[RayContext, dict[str, Any]], None],
+    job: dict[str, Any],
+    name: str,
+    scaling: ScalingConfig,
+    most: int,
+    reports: Reports,
+) -> tuple[ray.train.Result | Exception, int]:
+    """Run the processes once; return how they ended, and for how many more there was room by then."""
+    is_elastic = scaling.max_workers < most
+
+    with tempfile.TemporaryDirectory(prefix="earshot-train-") as folder, reports as actor:
+
+        def on_worker(config: dict[str, Any]) -> list[str] | None:
+            context = RayContext(actor, is_elastic)
+            loop(context, config)
+            return context.leaving  # None: the loop has come to its end
+
+        trainer = TorchTrainer(
+            on_worker,
+            train_loop_config=job,
+            torch_config=TorchConfig(backend=GPU_BACKENDS if scaling.use_gpu else "gloo"),
+            scaling_config=scaling,
+            run_config=RunConfig(name=name, storage_path=folder, failure_config=NO_RESTARTS),
+        )
+        further = Further()
+        try:
+            return _wait(trainer, reports, scaling, most, further), further.count()
+        finally:
+            further.end()
 
 
 def _wait(
-    trainer: TorchTrainer, progress: Any, on_report: Callable[[int, dict[str, float]], None]
-) -> ray.train.TrainingFailedError | None:
-    """Start the processes, pass their reports on until they have ended, and return how they failed, if they did.
+    trainer: TorchTrainer, reports: Reports, scaling: ScalingConfig, most: int, further: Further
+) -> ray.train.Result | Exception:
+    """Start the processes, pass their reports on until they have ended, and return how.
 
     They are waited for on a thread, so that this one hears an interrupt, and that Ray has died.
     """
-    outcome: list[BaseException | None] = []
+    outcome: list[Any] = []
 
     def wait() -> None:
         try:
-            trainer.fit()
-            outcome.append(None)
+            outcome.append(trainer.fit())
         except BaseException as error:  # noqa: BLE001  raised again below, on the main thread
             outcome.append(error)
 
     waiting = threading.Thread(target=wait, daemon=True)
     waiting.start()
-    seen: tuple[int, dict[str, float]] = (0, {})
+    grow_s: float | None = None
     try:
         while waiting.is_alive():
             waiting.join(POLL_S)
             check_alive()
-            _, last = ray.get(progress.read.remote())
-            if last != seen:
-                seen = last
-                on_report(*last)
+            reports.show()
+            if grow_s is None and reports.has_begun:  # before, further places would take those of the workers
+                grow_s = time.monotonic() + GROW_AFTER_S
+            if grow_s is not None and time.monotonic() > grow_s:
+                grow_s = time.monotonic() + LOOK_EVERY_S
+                if further.count():
+                    reports.ask_to_leave()
+                else:
+                    further.ask(scaling, most)
     except KeyboardInterrupt:
         ray.shutdown()  # else the processes would go on, and write checkpoints
         raise
-    (error,) = outcome
-    if error is None or isinstance(error, ray.train.TrainingFailedError):
-        return error
-    raise error
+    (ended,) = outcome
+    # Ray Train's controller is an actor beside the driver, and its workers end with it: it may die as they may
+    if not isinstance(ended, ray.train.Result | ray.train.TrainingFailedError | ray.exceptions.RayActorError):
+        raise ended
+    return ended

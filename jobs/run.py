@@ -18,7 +18,7 @@ from jobs.mix import mix
 from jobs.report import report
 from jobs.score import score, score_while_cutting
 from jobs.shard import shard
-from jobs.train import Workers, train_model
+from jobs.train import MinWorkers, Workers, train_model
 from pipeline.errors import ConfigError
 
 # Of every stage that has settings of its own.
@@ -38,6 +38,7 @@ def run(
     collection: Collection,
     labels: Annotated[list[str] | None, typer.Option(help="Label file, as for `earshot label`. Repeatable.")] = None,
     workers: Workers = None,
+    min_workers: MinWorkers = None,
     media: Media = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Score clips while others are cut, where the model is trained already.")
@@ -81,7 +82,8 @@ def run(
             shard(cutting, collection, media=media, max_reject_rate=max_reject_rate)
         except PartialError as error:  # the models are trained on what was kept, and the exit code tells of the rest
             partial = error
-    train_model(session, "coincidence", workers=workers)  # which sounds belong to what is on screen
+    # which sounds belong to what is on screen
+    train_model(session, "coincidence", workers=workers, min_workers=min_workers)
     score(session)
     if labels:
         label(session, labels)
@@ -90,8 +92,10 @@ def run(
     select(session)
     mix(session)  # frozen before the model that it will judge is trained
     if separator:
-        train_model(alone, "separation", separator, workers=workers)  # on sound alone, before anything is judged
-    train_model(session, "separation", workers=workers)
+        train_model(
+            alone, "separation", separator, workers=workers, min_workers=min_workers
+        )  # on sound alone, before anything is judged
+    train_model(session, "separation", workers=workers, min_workers=min_workers)
     for model in ("coincidence", "separation"):
         evaluate(session, model)
     report(session.workspace)

@@ -14,6 +14,14 @@ NOTED_WAIT = 0.1  # share of a training's time
 Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes. Default: one per GPU, else 1. 0: in this process, without Ray.")
 ]
+MinWorkers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Fewest processes to go on with while nodes are missing; as they come back, there are more again, up to "
+        "--workers. Default: all, and what is missing is waited for.",
+    ),
+]
 
 
 def train_model(
@@ -28,6 +36,7 @@ def train_model(
     name: Annotated[str | None, named("Name of the model. Default: the learner's.")] = None,
     selection: Selection = "default",
     workers: Workers = None,
+    min_workers: MinWorkers = None,
 ) -> None:
     """Train a model.
 
@@ -42,6 +51,8 @@ def train_model(
     from pipeline.storage.lineage import check_unused
     from pipeline.training.clipsets import begun_with
 
+    if workers is not None and min_workers is not None and min_workers > workers:
+        raise ConfigError(f"--min-workers {min_workers}, --workers {workers}: expected no more than there are.")
     name = name or learner
     folder, stage = f"models/{name}", f"train {learner}"
     session = session.resume(folder)
@@ -72,7 +83,7 @@ def train_model(
             print(f"{stage}: begun{of_all}", flush=True)
         warn_of_few(session, stage, job["selection"], built.clip_spec, parts)
         job |= {"root": workspace.root, "folder": folder, "parts": parts}
-        _fit(session, job, stage, workers, built.training.num_steps)
+        _fit(session, job, stage, workers, min_workers, built.training.num_steps)
         steps = f"{built.training.num_steps} steps{of_all}"
         session.done(stage, f"{steps}, {_format_record(stage, learner, workspace.stage(folder))}", folder)
 
@@ -90,7 +101,9 @@ def _format_record(stage: str, learner: str, record: dict[str, Any]) -> str:
     return f"{record['clips_per_s']:.0f} clips/s{note}; best at step {record['best_step']}: {', '.join(figures)}"
 
 
-def _fit(session: Session, job: dict[str, Any], step: str, workers: int | None, num_steps: int) -> None:
+def _fit(
+    session: Session, job: dict[str, Any], step: str, workers: int | None, min_workers: int | None, num_steps: int
+) -> None:
     """Run the loop in this process, or under Ray Train, and show how far it is."""
     from jobs.console.monitor import Monitor, publish_training
     from pipeline.learners.loading import train_job
@@ -116,8 +129,8 @@ def _fit(session: Session, job: dict[str, Any], step: str, workers: int | None, 
             from cluster.training import fit
 
             name, fatal = job["folder"].partition("/")[2], (ConfigError, DataError)
-            await_gpus(name, workers)
-            fit(train_job, job, name, workers, show, fatal, transient=(UnreadError,))
+            await_gpus(name, min_workers or workers)
+            fit(train_job, job, name, workers, show, fatal, transient=(UnreadError,), min_workers=min_workers)
 
 
 command = with_session(train_model)
