@@ -92,9 +92,8 @@ def run(
     select(session)
     mix(session)  # frozen before the model that it will judge is trained
     if separator:
-        train_model(
-            alone, "separation", separator, workers=workers, min_workers=min_workers
-        )  # on sound alone, before anything is judged
+        # on sound alone, before anything is judged
+        train_model(alone, "separation", separator, workers=workers, min_workers=min_workers)
     train_model(session, "separation", workers=workers, min_workers=min_workers)
     for model in ("coincidence", "separation"):
         evaluate(session, model)

@@ -48,7 +48,7 @@ def test_everything_comes_back(place: str, tmp_path: Path, request: pytest.Fixtu
     state.note("train", {"loss": 0.25})
     state.add({"loss": torch.tensor(3.0)})
     state.read()
-    state.commit()
+    state.checkpoint()()
     again, restored, remembered = progress(workspace)
     again.restore(NUM_STEPS)
     assert torch.equal(restored.weight, torch.ones(1, 2))
@@ -78,7 +78,7 @@ def test_means_are_over_the_steps_since_the_last_restart(tmp_path: Path) -> None
 
 def test_a_checkpoint_of_another_model_is_refused_by_name(tmp_path: Path) -> None:
     workspace = begun(str(tmp_path))
-    progress(workspace)[0].commit()
+    progress(workspace)[0].checkpoint()()
     with pytest.raises(DataError, match=r"models/m/checkpoint\.pt: of another model"):
         progress(workspace, size=3)[0].restore(NUM_STEPS)
 
@@ -115,7 +115,7 @@ def test_a_damaged_or_malicious_file_is_refused_and_runs_nothing(damage: str, na
     workspace = begun(str(tmp_path / "root"))
     state, model, _ = progress(workspace)
     state.keep_if_best(None)
-    state.commit()
+    state.checkpoint()()
     state.finish({"clips_per_s": 1.0})
     uri = workspace.uri(FOLDER, name)
     read = {

@@ -22,7 +22,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "pipeline.losses": (),
     "pipeline.metrics": (),
     "pipeline.labels": ("pipeline", "pipeline.collection", "pipeline.metrics", "pipeline.storage", "schemas"),
-    "pipeline.training": ("pipeline", "pipeline.clips", "pipeline.storage", "schemas"),
+    "pipeline.training": ("pipeline", "pipeline.clips", "pipeline.estimate", "pipeline.storage", "schemas"),
     "pipeline.learners": (
         "pipeline", "pipeline.clips", "pipeline.losses", "pipeline.metrics", "pipeline.models", "pipeline.storage",
         "pipeline.training",

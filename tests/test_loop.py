@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError, DataError
+from pipeline.estimate.usage import usage_folder
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
 from pipeline.training.checkpointing import load_weights
 from pipeline.training.loop import train, validate
 from pipeline.training.protocols import LocalContext, TrainingConfig
+from schemas.usage import USAGE
 from tests.helpers.clips import load_split
 from tests.helpers.line_learner import CONFIG, FOLDER, Interrupted, LineLearner, curve, run
 from tests.helpers.two_workers import WorkerContext, Workers
@@ -254,31 +256,94 @@ class ZeroLineLearner(LineLearner):
         return {"loss": super().loss(model, batch)["loss"]}  # a mean over halves of the batch is a mean over all of it
 
 
-@pytest.mark.parametrize("batch_size", [4, 5])
-def test_two_workers_train_what_one_trains_however_the_batch_divides(workspace: Workspace, batch_size: int) -> None:
-    config = dataclasses.replace(CONFIG, batch_size=batch_size)  # five: three rows and two
-    run(workspace, ZeroLineLearner(config, dropout=0.0), "models/one")
+def run_on_two(workspace: Workspace, config: TrainingConfig, folder: str, num_steps: int | None = None) -> None:
+    """Train on two workers, at most `num_steps` further steps."""
     workers = Workers()
     errors: list[BaseException] = []
 
     def work(rank: int) -> None:
         try:
-            run(workspace, ZeroLineLearner(config, dropout=0.0), "models/two", context=WorkerContext(rank, workers))
+            context = WorkerContext(rank, workers, num_steps)
+            run(workspace, ZeroLineLearner(config, dropout=0.0), folder, context=context)
         except BaseException as error:  # noqa: BLE001  a thread's error would go unseen
             errors.append(error)
 
-    workspace.begin("models/two", dataclasses.asdict(config), {})
+    workspace.begin(folder, dataclasses.asdict(config), {})
     threads = [threading.Thread(target=work, args=(rank,)) for rank in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert not errors
+
+
+def check_alike(workspace: Workspace, one: str, other: str) -> None:
+    """Two runs have the same weights and the same curve but for rounding."""
     learner = ZeroLineLearner()
-    one, two = (weights(workspace, learner, f"models/{name}") for name in ("one", "two"))
-    torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
-    for first, second in zip(curve(workspace, "one"), curve(workspace, "two"), strict=True):
+    torch.testing.assert_close(
+        *(weights(workspace, learner, f"models/{name}") for name in (one, other)), rtol=1e-5, atol=1e-6
+    )
+    for first, second in zip(curve(workspace, one), curve(workspace, other), strict=True):
         assert first["value"] == pytest.approx(second["value"], rel=1e-4)  # of three videos to validate on, 2 and 1
+
+
+@pytest.mark.parametrize("batch_size", [4, 5])
+def test_two_workers_train_what_one_trains_however_the_batch_divides(workspace: Workspace, batch_size: int) -> None:
+    config = dataclasses.replace(CONFIG, batch_size=batch_size)  # five: three rows and two
+    run(workspace, ZeroLineLearner(config, dropout=0.0), "models/one")
+    run_on_two(workspace, config, "models/two")
+    check_alike(workspace, "one", "two")
+
+
+class Leaving(LocalContext):
+    """A worker that is to leave after some steps."""
+
+    def __init__(self, num_steps: int) -> None:
+        super().__init__()
+        self._steps_left = num_steps
+
+    def must_leave(self) -> bool:
+        self._steps_left -= 1
+        return self._steps_left == 0
+
+
+def test_two_workers_then_one_then_two_train_what_one_trains(workspace: Workspace) -> None:
+    config = dataclasses.replace(CONFIG, batch_size=5)
+    run(workspace, ZeroLineLearner(config, dropout=0.0), "models/one")
+    run_on_two(workspace, config, "models/elastic", num_steps=4)
+    run(workspace, ZeroLineLearner(config, dropout=0.0), "models/elastic", context=Leaving(3))
+    run_on_two(workspace, config, "models/elastic")
+    check_alike(workspace, "one", "elastic")
+
+
+def test_usage_has_a_row_for_each_worker_and_start_with_its_steps(workspace: Workspace) -> None:
+    config = dataclasses.replace(CONFIG, batch_size=4)
+    run_on_two(workspace, config, "models/line", num_steps=4)
+    with pytest.raises(Interrupted):
+        run(workspace, LineLearner(config, fail_at=4))  # of the steps 4 to 6 that it takes, two are in its checkpoint
+    run(workspace, LineLearner(config))
+    folder = usage_folder("train-line")
+    rows = {part: workspace.read(folder, part, USAGE).to_pylist()[0] for part in workspace.parts(folder)}
+    assert {part: row["steps"] for part, row in rows.items()} == {
+        "00000000-00": 4, "00000000-01": 4, "00000004-00": 2, "00000006-00": 5,
+    }  # fmt: skip
+    assert all(row["gpu_s"] == 0 and row["cpu_s"] > 0 and row["wall_s"] > 0 for row in rows.values())
+
+
+@pytest.mark.parametrize("num_steps", [1, 3, 5, 10, 11])  # 3 is a checkpoint anyway, after 11 there is nothing to leave
+def test_who_must_leave_has_saved_its_last_step_and_who_goes_on_ends_bit_for_bit_alike(
+    workspace: Workspace, num_steps: int
+) -> None:
+    whole, left, resumed = LineLearner(), LineLearner(), LineLearner()
+    run(workspace, whole, "models/whole")
+    run(workspace, left, context=Leaving(num_steps))
+    assert workspace.is_finished(FOLDER) == (num_steps == 11)
+    if num_steps < 11:
+        run(workspace, resumed)
+    assert left.steps_seen + resumed.steps_seen == whole.steps_seen
+    expected, found = weights(workspace, whole, "models/whole"), weights(workspace, resumed)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert curve(workspace) == curve(workspace, "whole")
 
 
 class Crowd(LocalContext):

@@ -45,9 +45,9 @@ def test_two_workers_share_gradients_and_outlive_kills_of_one_and_of_progress_an
         result = {"world_size": context.world_size, "gradient": model.weight.grad.tolist(), "mean": mean} | job
         result |= {"gathered": gathered.flatten().tolist(), "back": rows.grad.flatten().tolist()[0]}
         context._is_elastic = True
-        if context.rank == 0:
-            ray.get(context._progress.ask_to_leave.remote())
         while not context.must_leave():
+            if context.rank == 0:
+                context._progress.ask_to_leave.remote()  # again and again, as the driver does: it may be starting
             context._asked_s = 0.0
             time.sleep(0.05)
         result["leaving"] = context.leaving

@@ -37,7 +37,7 @@ MEDIA = ("clips", "materialized", "mixtures")  # stages that write tars beside t
 BESIDE = {
     COLLECTION_FOLDER: (f"usage/{CUTTING}*",),  # of each group of clip specs that was cut together
     "clips": ("videos/{name}",),
-    "models": ("training/{name}",),
+    "models": ("training/{name}", "usage/train-{name}"),
     "scores": ("usage/score-{name}",),
     "labels": ("usage/label",),
     "selections": tuple(f"usage/{step}-{{name}}" for step in ("count", "survey", "rank", "filter")),

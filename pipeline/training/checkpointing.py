@@ -4,9 +4,10 @@ A checkpoint is one file of tensors and plain values, read with `weights_only`: 
 Parquet and a TensorBoard event file whenever a checkpoint is written, so a run that failed has one too.
 """
 
+import io
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pickle import UnpicklingError
 from typing import Any
 
@@ -198,14 +199,20 @@ class TrainState:
         """Put the best weights back into the model."""
         self._model.load_state_dict(self.best)
 
-    def commit(self) -> None:
-        """Write the checkpoint, and the curve so far."""
+    def checkpoint(self) -> Callable[[], None]:
+        """The checkpoint of this moment and the curve so far, in memory; called, it writes them."""
         saved = {name: part.state_dict() for name, part in self._parts.items()}
         saved |= {name: getattr(self, name) for name in SAVED}
-        uri = self._workspace.uri(self._folder, "checkpoint.pt")
-        with files.building(uri) as path, files.open_patiently(path) as file:
-            torch.save(saved, file)  # into an open file: a path's name would become part of the bytes
-        self._draw()
+        content, curve = io.BytesIO(), [*self.curve]
+        torch.save(saved, content)
+
+        def write() -> None:
+            uri = self._workspace.uri(self._folder, "checkpoint.pt")
+            with files.building(uri) as path, files.open_patiently(path) as file:
+                file.write(content.getbuffer())
+            self._draw(curve)
+
+        return write
 
     def finish(self, speed: dict[str, float]) -> None:
         """Write the model, of the best weights, and the whole curve, and declare the folder finished.
@@ -215,9 +222,9 @@ class TrainState:
         """
         with files.building(self._workspace.uri(self._folder, "model.pt")) as path:
             with files.open_patiently(path) as file:
-                torch.save({"model": self.best}, file)
+                torch.save({"model": self.best}, file)  # into an open file: a path's name would be part of the bytes
             content = hash_bytes(path.read_bytes())
-        self._draw()
+        self._draw(self.curve)
         best = [row for row in self.curve if row["step"] == self.best_step]
         self._workspace.finish(
             self._folder,
@@ -229,13 +236,11 @@ class TrainState:
             **speed,
         )
 
-    def _draw(self) -> None:
+    def _draw(self, curve: list[TrainingRow]) -> None:
         started = self._workspace.stage(self._folder)["started"]
         uri = self._workspace.uri(self._folder, "tensorboard", FILE_NAME)
-        files.commit_bytes(uri, event_file(self.curve, started))
-        self._workspace.commit(
-            f"training/{self._name}", self._name, from_rows(self.curve, TRAINING, self._name), TRAINING
-        )
+        files.commit_bytes(uri, event_file(curve, started))
+        self._workspace.commit(f"training/{self._name}", self._name, from_rows(curve, TRAINING, self._name), TRAINING)
 
 
 def _format(clips: dict[str, dict[str, Any]]) -> str:

@@ -22,6 +22,7 @@ from pipeline.training.batching import NUM_PRODUCERS, ClipSet, Feed, prefetch, s
 from pipeline.training.checkpointing import TrainState
 from pipeline.training.clipsets import describe
 from pipeline.training.protocols import Batch, Context, HasFinalPhase, HasMemoryBank, Learner, Model, half_precision
+from pipeline.training.writing import CheckpointWriter
 
 TRAIN_STREAM, VALIDATE_STREAM = 0, 1  # keeps the two splits' random streams apart
 
@@ -36,6 +37,8 @@ def train(
     context: Context,
 ) -> None:
     """Train a learner to its last step, from its last checkpoint if there is one.
+
+    Where the context says so, it writes a checkpoint and returns before the last step: who called it goes on elsewhere.
 
     Args:
         validation_set: clips of other videos, to choose the best weights by; may be empty (the last weights are kept).
@@ -63,10 +66,16 @@ def train(
     run = _Run(learner, train_set, validation_set, workspace, folder, seed, context)
     steps = range(run.state.step, learner.training.num_steps)
     run.feed = Feed(prefetch(run.batch, steps, NUM_PRODUCERS, NUM_PRODUCERS))
-    for batch in run.feed:
-        run.step(batch)
-        run.keep()
-    run.finish()
+    try:
+        for batch in run.feed:
+            run.step(batch)
+            run.keep()
+            if run.state.step < learner.training.num_steps and context.must_leave():
+                run.save()
+                return
+        run.finish()
+    finally:
+        run.writer.wait()
 
 
 class _Run(Generic[Model]):
@@ -109,6 +118,7 @@ class _Run(Generic[Model]):
         self.num_rows = len(range(self.num_examples)[self.rows])
         self.began = time.monotonic() - self.state.elapsed_s
         self.feed: Feed[Batch] = Feed(iter(()))
+        self.writer = CheckpointWriter(workspace, folder, self.state.step, context.rank)
 
     def batch(self, step: int) -> Batch:
         """This worker's rows of the step's batch, on the CPU."""
@@ -162,10 +172,7 @@ class _Run(Generic[Model]):
         is_reported = is_due or state.step % max(1, config.validate_every // 10) == 0
         if not (is_kept or is_reported):
             return
-        self._check_figures()
-        if is_kept:
-            self._check_weights()
-            state.agree(self.context, self.num_rows)
+        self._agree(is_kept)
         means = state.means()
         held_out: dict[str, float] = {}
         if is_due:
@@ -179,8 +186,14 @@ class _Run(Generic[Model]):
         if is_reported:
             figures = {f"train_{name}": value for name, value in means.items()} | held_out
             self.context.report(state.step, figures | self._speed())
-        if is_kept and self.context.rank == 0:
-            state.commit()
+        if is_kept:
+            self._commit()
+
+    def save(self) -> None:
+        """Write a checkpoint of this step, whichever it is."""
+        self._agree(is_kept=True)
+        self.state.elapsed_s = time.monotonic() - self.began
+        self._commit()
 
     def finish(self) -> None:
         """The learner's final phase on the best weights, then the model."""
@@ -193,13 +206,26 @@ class _Run(Generic[Model]):
             self._check_weights()
             state.note("validate", figures, of_best=True)
             state.keep()
+        self.writer.begin(state.step)
+        self.writer.wait()
         if context.rank == 0:
             state.finish(self._speed())
+
+    def _commit(self) -> None:
+        """Write a checkpoint while training goes on."""
+        self.writer.begin(self.state.step, self.state.checkpoint if self.context.rank == 0 else None)
 
     def _speed(self) -> dict[str, float]:
         """Examples of all workers per second of the run so far, its validations included; the feed's wait fraction."""
         clips_per_s = self.state.step * self.num_examples / max(self.state.elapsed_s, 1e-9)
         return {"clips_per_s": clips_per_s, "data_wait_fraction": self.feed.wait_fraction}
+
+    def _agree(self, is_kept: bool) -> None:
+        """Read the figures; before a checkpoint also look at the weights, and average what each worker has alone."""
+        self._check_figures()
+        if is_kept:
+            self._check_weights()
+            self.state.agree(self.context, self.num_rows)
 
     def _check_figures(self) -> None:
         """Refuse to go on from a loss or a gradient that is no number: it is in every weight by now.

@@ -173,6 +173,12 @@ class Context(Protocol):
         Without metrics it reports the step from which a resumed run goes on.
         """
 
+    def must_leave(self) -> bool:
+        """Whether to write a checkpoint and return, because the run goes on elsewhere; asked after each step.
+
+        The same on every worker.
+        """
+
 
 class LocalContext:
     """One process, no Ray: for training with 0 workers, tests, notebooks and machines without a cluster."""
@@ -198,3 +204,7 @@ class LocalContext:
         """Pass the metrics on."""
         if self._on_report:
             self._on_report(step, metrics)
+
+    def must_leave(self) -> bool:
+        """There is nowhere else."""
+        return False

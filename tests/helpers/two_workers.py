@@ -24,8 +24,8 @@ class Workers:
 class WorkerContext:
     world_size, device, is_alone = 2, torch.device("cpu"), False
 
-    def __init__(self, rank: int, workers: Workers) -> None:
-        self.rank, self._workers = rank, workers
+    def __init__(self, rank: int, workers: Workers, num_steps: int | None = None) -> None:
+        self.rank, self._workers, self._steps_left = rank, workers, num_steps
 
     def share_gradients(self, model: nn.Module) -> None:
         gradients = self._workers.exchange(self.rank, [p.grad.clone() for p in model.parameters()])
@@ -41,3 +41,8 @@ class WorkerContext:
 
     def report(self, step: int, metrics: dict[str, float]) -> None:
         """Nobody watches."""
+
+    def must_leave(self) -> bool:
+        """After `num_steps` steps, on both."""
+        self._steps_left = None if self._steps_left is None else self._steps_left - 1
+        return self._steps_left == 0
