@@ -33,7 +33,11 @@ SETTINGS = (
 )
 SPECS = ("base", "events")  # cut from one decoding
 # How the command line of each begins, in /proc.
-VICTIMS = {"worker": b"ray::_run", "raylet": b"raylet"}
+VICTIMS: dict[str, tuple[bytes, ...]] = {
+    "worker": (b"ray::_run", b"ray::_Worker"),
+    "raylet": (b"raylet",),
+    "trainer": (b"ray::RayTrainWorker",),
+}
 LIMIT_S = 300.0  # a command that takes longer hangs
 
 
