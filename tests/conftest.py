@@ -24,7 +24,7 @@ from pipeline.clips.sharding import ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.media.sandbox import ffmpeg_path
-from pipeline.storage import s3
+from pipeline.storage import s3_clients
 from pipeline.storage.layout import COLLECTION_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from pipeline.synthetic.planning import WorldConfig
@@ -134,18 +134,18 @@ def s3_bucket() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
             patch.setenv(name, value)
-        s3.make_client.cache_clear()
-        for bucket in ("earshot", *s3.PUBLIC_BUCKETS):
+        s3_clients.make_client.cache_clear()
+        for bucket in ("earshot", *s3_clients.PUBLIC_BUCKETS):
             boto3.client("s3").create_bucket(Bucket=bucket, ACL="public-read")
         yield "s3://earshot"
-    s3.make_client.cache_clear()
+    s3_clients.make_client.cache_clear()
     server.stop()
 
 
 @pytest.fixture
 def versioned(s3_bucket: str) -> Iterator[str]:
     """s3://<bucket> of the same endpoint, empty, that keeps versions."""
-    client = s3.client(VERSIONED)
+    client = s3_clients.client(VERSIONED)
     client.create_bucket(Bucket=VERSIONED)
     client.put_bucket_versioning(Bucket=VERSIONED, VersioningConfiguration={"Status": "Enabled"})
     yield f"s3://{VERSIONED}"
@@ -168,9 +168,9 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
             monkeypatch.setenv(f"AWS_{name}", value)
         monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between two attempts, ours and boto's
         monkeypatch.setattr("botocore.session.create_loader", create_loader)
-        s3.make_client.cache_clear()
+        s3_clients.make_client.cache_clear()
         yield server
-        s3.make_client.cache_clear()
+        s3_clients.make_client.cache_clear()
         server.shutdown()
 
 

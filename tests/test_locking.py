@@ -18,7 +18,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from pipeline.errors import ConfigError, OutageError
-from pipeline.storage import files, locking, outages, s3
+from pipeline.storage import files, locking, outages, s3_clients
 from pipeline.storage.locking import claim
 from pipeline.storage.traceless import TracelessObject
 from pipeline.storage.workspace import Workspace
@@ -313,7 +313,7 @@ def test_a_store_that_is_gone_at_the_end_does_not_hide_why_the_run_failed(
 def test_versions_that_leases_leave_behind_are_those_of_the_dead_and_the_documented_rule_removes_them(
     versioned: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = s3.client("versioned")
+    client = s3_clients.client("versioned")
     text = (PROJECT / "docs" / "cluster.md").read_text()
     rules = json.loads(text[text.index("```json") + 7 :].partition("```")[0])
     client.put_bucket_lifecycle_configuration(Bucket="versioned", LifecycleConfiguration=rules)

@@ -1,6 +1,5 @@
 """Objects: whole, of one revision and never another's, on a real S3 endpoint and on a store with faults."""
 
-import datetime
 import hashlib
 import os
 import time
@@ -8,12 +7,11 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
-import botocore.utils
 import pytest
 
-from pipeline.errors import ConfigError, DataError, MissingError, OutageError, RefusedError, UnreadError
-from pipeline.storage import files, localfiles, s3
-from tests.helpers.faulty_store import Store
+from pipeline.errors import DataError, MissingError, RefusedError, UnreadError
+from pipeline.storage import files, localfiles, s3_clients
+from tests.helpers.faulty_store import Store, without_credentials
 
 DATA = bytes(range(256)) * 4
 
@@ -35,7 +33,7 @@ def test_a_copy_of_an_object_lies_where_it_is_removed_after_a_kill_and_goes_when
 def test_an_object_that_is_replaced_between_reading_and_deleting_stays(
     s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uri, client = f"{s3_bucket}/{tmp_path.name}/x", s3.client("earshot")
+    uri, client = f"{s3_bucket}/{tmp_path.name}/x", s3_clients.client("earshot")
     delete_object = client.delete_object
 
     def replaced(**arguments: Any) -> Any:
@@ -68,7 +66,7 @@ def test_an_upload_that_fails_in_its_second_part_leaves_what_was_there_and_no_op
         if params["query_string"]["partNumber"] == 2:
             raise ClientError({"Error": {"Code": "AccessDenied"}}, "UploadPart")
 
-    uri, client = f"{s3_bucket}/failing", s3.client("earshot")
+    uri, client = f"{s3_bucket}/failing", s3_clients.client("earshot")
     files.commit_bytes(uri, b"whole")
     client.meta.events.register("before-call.s3.UploadPart", refuse_the_second, "refuse")
     try:
@@ -111,7 +109,7 @@ def test_a_listing_streams_it_asks_for_a_page_when_the_one_before_is_used_up_and
     for name in names:
         files.commit_bytes(f"{s3_bucket}/many/{name}", b"")
     requests: list[str] = []
-    events = s3.client("earshot").meta.events
+    events = s3_clients.client("earshot").meta.events
     events.register("before-call.s3.ListObjectsV2", lambda **_: requests.append("page"), "count")
     try:
         entries = files.list_files(f"{s3_bucket}/many")
@@ -138,14 +136,6 @@ def test_an_absent_key_that_looks_like_one_that_is_there_says_which_characters_d
 
 
 # --- an object store with faults ---
-
-
-def without_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
 
 
 LARGE = DATA * 3000  # 3 MB: more than one piece
@@ -259,63 +249,3 @@ def test_uploads_carry_no_checksum_that_older_stores_refuse(store: Store) -> Non
     ((_, headers),) = store.seen
     assert not any(name.lower().startswith(("x-amz-checksum", "x-amz-trailer", "x-amz-sdk-c")) for name in headers)
     assert store.objects["/bucket/x"] == DATA
-
-
-# --- who signs ---
-
-
-def test_requests_are_signed_where_credentials_are_configured(store: Store) -> None:
-    files.exists("s3://bucket/x")
-    ((_, headers),) = store.seen
-    assert "test/" in headers["Authorization"]
-
-
-def test_requests_are_unsigned_where_none_are(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    without_credentials(monkeypatch, tmp_path)
-    files.exists("s3://bucket/x")
-    ((_, headers),) = store.seen
-    assert "Authorization" not in headers
-    store.faults = ["403"]
-    with pytest.raises(ConfigError, match="No AWS credentials are configured"):
-        files.check_writable("s3://bucket/root")
-
-
-def test_a_public_bucket_is_asked_unsigned_at_its_mirror_whatever_the_root_is_set_to(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("EARSHOT_PUBLIC_ENDPOINT_URL", os.environ["AWS_ENDPOINT_URL"])
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    store.objects["/multimedia-commons/data/x.mp4"] = DATA
-    assert files.read_bytes("s3://multimedia-commons/data/x.mp4") == DATA
-    ((_, headers),) = store.seen
-    assert "Authorization" not in headers
-
-
-def test_a_public_bucket_that_cannot_be_reached_is_an_error_with_what_to_do(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("EARSHOT_PUBLIC_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("EARSHOT_OUTAGE_S", "0")
-    with (
-        pytest.raises(OutageError, match=r"127.0.0.1:9 .Connection refused.*EARSHOT_PUBLIC_ENDPOINT_URL") as caught,
-        files.local_copy("s3://multimedia-commons/data/x.mp4"),
-    ):
-        pass
-    assert caught.value.topic == "media"
-
-
-def test_without_a_mirror_a_public_bucket_is_asked_at_aws_in_its_region(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("EARSHOT_PUBLIC_ENDPOINT_URL", raising=False)
-    assert s3.client("multimedia-commons").meta.endpoint_url == "https://s3.us-west-2.amazonaws.com"
-    assert s3.client("bucket").meta.endpoint_url == os.environ["AWS_ENDPOINT_URL"]
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["2026-11-30T00:00:00.000Z", "2026-11-30T00:00:00Z", "Mon, 30 Nov 2026 00:00:00 GMT", "1795996800", 1795996800],
-)
-def test_times_in_answers_are_those_that_boto_reads(text: str | int) -> None:
-    expected = datetime.datetime(2026, 11, 30, tzinfo=datetime.UTC)
-    assert s3.parse_time(text) == botocore.utils.parse_timestamp(text) == expected

@@ -9,7 +9,7 @@ import pytest
 from botocore import exceptions as boto
 
 from pipeline.errors import ConfigError, OutageError, UnreadError
-from pipeline.storage import files, outages, s3
+from pipeline.storage import files, outages, s3_clients
 from tests.helpers.faulty_store import Store
 
 PASSING = ["500 InternalError", "502", "503", "503 SlowDown", "504", "507", "429", "400 RequestTimeout",
@@ -44,7 +44,7 @@ def asked(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
     monkeypatch.setattr("botocore.retries.bucket.TokenBucket.acquire", lambda *_: True)
     store.objects["/bucket/x"] = DATA
-    s3.client("bucket").meta.events.register("before-parameter-build.s3", hurry)
+    s3_clients.client("bucket").meta.events.register("before-parameter-build.s3", hurry)
     yield store
     store.is_over.set()
     outages.ended("s3://bucket")
@@ -96,7 +96,7 @@ def test_a_refused_connection_and_an_unknown_host_are_outages(asked: Store, monk
         ("http://nowhere", "Temporary failure in name resolution"),
     ):
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-        s3.make_client.cache_clear()
+        s3_clients.make_client.cache_clear()
         with pytest.raises(OutageError, match=rf"no answer from {endpoint} \({reason}\), 1 times"):
             files.exists(URI)
 
@@ -136,21 +136,21 @@ def test_a_bucket_that_is_not_there_is_said_to_be(s3_bucket: str) -> None:
 
 def test_an_endpoint_that_can_be_none_is_the_users_mistake(asked: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "store.local:9000")
-    s3.make_client.cache_clear()
+    s3_clients.make_client.cache_clear()
     with pytest.raises(ConfigError, match=r"store.local:9000. Expected http:// or https://"):
         files.exists(URI)
 
 
 def test_a_certificate_that_is_not_trusted_is_no_outage(asked: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"https://127.0.0.1:{asked.server_port}")  # which speaks http
-    s3.make_client.cache_clear()
+    s3_clients.make_client.cache_clear()
     with pytest.raises(boto.SSLError) as caught:
         files.exists(URI)
     assert "http or https" in files.advice(caught.value)
 
 
 def test_an_upload_whose_completion_was_answered_to_nobody_goes_up_again(s3_bucket: str) -> None:
-    client, lost = s3.client("earshot"), []
+    client, lost = s3_clients.client("earshot"), []
 
     def lose(request: Any, **_: Any) -> None:
         if not lost:

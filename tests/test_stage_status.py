@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.estimate import stage_status
 from pipeline.estimate.stage_status import StageStatus, count_consecutive, list_statuses, part_name
-from pipeline.storage import files, s3
+from pipeline.storage import files, s3_clients
 from pipeline.storage.locking import LOCKS_FOLDER, claim
 from pipeline.storage.progress_records import Progress, ProgressFile
 from pipeline.storage.workspace import Workspace
@@ -174,7 +174,7 @@ def test_requests_to_an_object_store_do_not_grow_with_the_parts_of_finished_stag
             workspace.finish(stage)
         commit_parts(workspace, "collection", range(num_parts))
         made: collections.Counter[str] = collections.Counter()
-        events = s3.client("earshot").meta.events
+        events = s3_clients.client("earshot").meta.events
         events.register("before-call.s3", count := lambda model, **_: made.update([model.name]))
         try:
             found = list_statuses(workspace)

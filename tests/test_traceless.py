@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline.storage import files, s3
+from pipeline.storage import files, s3_clients
 from pipeline.storage.traceless import TracelessObject
 from tests.helpers.faulty_store import Store
 from tests.helpers.versions import kept_versions
@@ -44,7 +44,7 @@ def test_on_a_bucket_without_versions_it_is_gone_too(s3_bucket: str) -> None:
 
 @pytest.mark.parametrize("refused", ["always", "once"])
 def test_no_older_version_is_the_object_again(refused: str, versioned: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    client, refusals = s3.client("versioned"), iter([True])
+    client, refusals = s3_clients.client("versioned"), iter([True])
     delete_object = client.delete_object
 
     def refuse(**arguments: Any) -> Any:

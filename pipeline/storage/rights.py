@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from pipeline.errors import EarshotError
-from pipeline.storage import files, outages, s3
+from pipeline.storage import files, outages, s3, s3_clients
 from pipeline.storage.locking import LOCKS_FOLDER
 from pipeline.storage.s3_answers import ADVICE, advice, code_of
 from pipeline.storage.traceless import TracelessObject
@@ -158,7 +158,7 @@ def _ask_bucket(rights: Rights) -> None:
     bucket, _, prefix = rights["uri"].removeprefix(s3.S3).partition("/")
     answer = None
     try:
-        client = s3.client(bucket)
+        client = s3_clients.client(bucket)
         answer = client.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/", MaxKeys=1)
     except (EarshotError,) + files.remote_errors() as error:  # noqa: RUF005  as above
         answer = getattr(error, "response", None)

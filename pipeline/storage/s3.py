@@ -1,28 +1,20 @@
 """Objects at s3:// addresses: read, listed, put and deleted through boto3.
 
-Design note: pyarrow's own S3 stream fails on some gateways. boto3 honours the standard AWS settings,
-`AWS_ENDPOINT_URL` included. Where no credentials are configured, requests are unsigned. Requests to PUBLIC_BUCKETS are
-unsigned too, and go to AWS itself or to the mirror that EARSHOT_PUBLIC_ENDPOINT_URL names. A store that does not answer
-is waited for (`s3_answers.py`, `outages.py`).
+Design note: pyarrow's own S3 stream fails on some gateways. A store that does not answer is waited for
+(`s3_answers.py`, `outages.py`).
 """
 
 import contextlib
-import datetime
 import email.utils
-import functools
 import os
 import random
 import re
-import threading
 import time
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import botocore.session
-import botocore.utils
-from botocore import UNSIGNED
 from botocore import exceptions as boto
 from botocore.exceptions import ClientError
 
@@ -31,72 +23,20 @@ from pipeline.formatting import format_difference
 from pipeline.storage import outages, ranges
 from pipeline.storage.full_disks import open_patiently
 from pipeline.storage.localfiles import Skipped, matches, scratch, unfinished
-from pipeline.storage.s3_answers import advice, code_of, pause_on_outages
+from pipeline.storage.s3_answers import advice, code_of
+from pipeline.storage.s3_clients import client, is_unsigned
 
 S3 = "s3://"
-PUBLIC_BUCKETS = {"multimedia-commons": "us-west-2"}  # bucket -> region: open to anybody, the media of YFCC100M
 # A body that breaks off is asked for again that many times, at most 0.5, 1, 2 and 4 s apart.
 READ_ATTEMPTS = 5
 FIRST_WAIT_S = 0.5
-CONNECT_S = 10.0  # boto's 60 s would make an outage's first line on stderr late
 CHUNK_BYTES = 2**20
-MAKING_CLIENTS = threading.Lock()  # else 40 threads that begin to read make a client each, at 0.4 s of CPU
 ABSENT_KEYS = ("404", "NoSuchKey", "NoSuchBucket", "KeyTooLongError")
 # Refusals that another try meets again: archived, customer keys, a policy; keys of KMS add their own codes.
 REFUSED_CODES = ("AccessDenied", "AllAccessDisabled", "InvalidObjectState", "InvalidRequest")
 # An unconditional DELETE is repeated no longer than that: another process may put an object there meanwhile.
 UNCONDITIONAL_S = 5.0
 UNMET = ("PreconditionFailed", "ConditionalRequestConflict", "412")  # another process was first
-
-
-def client(bucket: str) -> Any:
-    """The boto3 client for a bucket: one per kind and process; clients are safe to share between threads."""
-    with MAKING_CLIENTS:
-        return make_client(PUBLIC_BUCKETS.get(bucket), os.getpid())
-
-
-def parse_time(value: Any) -> datetime.datetime:
-    """A time in an answer. boto's own parser takes two thirds of the CPU time of a listing (2026-11).
-
-    This one gives the same of such texts as 2026-11-30T00:00:00.000Z, and leaves others to boto.
-    """
-    if isinstance(value, str) and value.endswith("Z"):
-        return datetime.datetime.fromisoformat(value)
-    return botocore.utils.parse_timestamp(value)
-
-
-@functools.cache
-def make_client(public_region: str | None, _process: int) -> Any:
-    """A boto3 client as the environment configures it; that of a public bucket if its region is given."""
-    import boto3  # 0.4 s that a command on a local root is spared (2026-11)
-    from botocore.config import Config
-
-    core = botocore.session.get_session()  # its own: boto3's default one is not safe to share between threads
-    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parse_time)
-    session = boto3.session.Session(botocore_session=core)
-    common = Config(
-        # `pause_on_outages` sends again; what is left of boto's mode is that it slows down where it is told to
-        retries={"mode": "adaptive", "total_max_attempts": 1},
-        connect_timeout=CONNECT_S,
-        max_pool_connections=64,  # as many as threads read clips
-        # Older Ceph and MinIO refuse the checksums that newer boto3 adds unasked.
-        request_checksum_calculation=os.environ.get("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required"),
-        response_checksum_validation=os.environ.get("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required"),
-    )
-    unsigned = common.merge(Config(signature_version=UNSIGNED))
-    signed = common.merge(Config(signature_version="s3v4"))  # else URLs are signed by version 2, which is refused
-    try:
-        if public_region:
-            mirror = os.environ.get("EARSHOT_PUBLIC_ENDPOINT_URL")
-            aws = Config(region_name=public_region, ignore_configured_endpoint_urls=True)
-            s3 = session.client("s3", endpoint_url=mirror, config=unsigned.merge(aws))
-            pause_on_outages(s3, "Name a mirror in EARSHOT_PUBLIC_ENDPOINT_URL, or a copy.", "media")
-        else:
-            s3 = session.client("s3", config=signed if session.get_credentials() else unsigned)
-            pause_on_outages(s3, "Check AWS_ENDPOINT_URL, the network and the store.", "outage")
-    except ValueError as error:  # of boto, such as `Invalid endpoint: bucket.local`
-        raise ConfigError(f"s3: {error}. Expected http:// or https:// and a host's name in AWS_ENDPOINT_URL.") from None
-    return s3
 
 
 def remote_errors() -> tuple[type[Exception], ...]:
@@ -233,7 +173,7 @@ class S3Store:
         """An upload that is not complete leaves no object."""
 
     def refusal_note(self, uri: str) -> str:
-        return " No AWS credentials are configured, so nothing was signed." if _is_unsigned(locate(uri)[0]) else ""
+        return " No AWS credentials are configured, so nothing was signed." if is_unsigned(locate(uri)[0]) else ""
 
 
 def locate(uri: str) -> tuple[Any, dict[str, str]]:
@@ -269,10 +209,6 @@ def created(uri: str, data: bytes) -> dict[str, Any] | None:
         return None
     with contextlib.closing(answer["Body"]) as body:
         return answer if body.read() == data else None
-
-
-def _is_unsigned(s3: Any) -> bool:
-    return s3.meta.config.signature_version is UNSIGNED
 
 
 def _iter_chunks(uri: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
@@ -315,7 +251,7 @@ def _refusal(uri: str, s3: Any, error: Any) -> DataError:
     status, code = error.response["ResponseMetadata"]["HTTPStatusCode"], code_of(error)
     # 403 to an unsigned request may mean that the object is absent: the caller may not list. To a signed one it
     # means that the caller may not read.
-    if code in ABSENT_KEYS or (code != "InvalidObjectState" and status == 403 and _is_unsigned(s3)):
+    if code in ABSENT_KEYS or (code != "InvalidObjectState" and status == 403 and is_unsigned(s3)):
         return MissingError(f"{uri}: cannot be read ({error}).{_spelling_note(uri, s3)}")
     is_lasting = code in REFUSED_CODES or code.startswith("KMS.")
     return (RefusedError if is_lasting else UnreadError)(f"{uri}: cannot be read ({error}).{advice(error)}")
