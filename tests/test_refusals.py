@@ -13,7 +13,7 @@ from pipeline.clips.sharding import ShardingConfig, ShardPart
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.errors import OutageError, UnreadError
-from pipeline.storage import files, s3_clients
+from pipeline.storage import files, ranges, s3_clients
 from pipeline.storage.layout import COLLECTION_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.videos import VIDEOS
@@ -42,8 +42,9 @@ class Body(io.BytesIO):
 
 
 @pytest.fixture
-def deny(s3_bucket: str) -> Iterator[Deny]:
+def deny(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deny]:
     """deny("a.mkv", status=403, code="AccessDenied"): the store answers so to a GET of every key that ends so."""
+    monkeypatch.setattr(ranges, "read", lambda *_: None)  # left to botocore
     refused: dict[str, tuple[int, str]] = {}
 
     def answer(request: AWSRequest, **_: Any) -> AWSResponse | None:
