@@ -29,7 +29,7 @@ def command(
     only once, listed and deleted. Whether every stage has a node that can run it, and the preset its GPUs.
 
     Prints a line for each finding: ok, warning, or problem with how to mend it. Exit code 1 if there is a problem.
-    Leaves nothing behind. `earshot run` does the short part of it by itself.
+    Writes nothing that stays. `earshot run` does the short part of it by itself.
 
     Example: earshot doctor --root s3://bucket/workspace --collection s3://bucket/videos --address auto --preset base
     """

@@ -21,7 +21,8 @@ from schemas.fields import from_rows
 from schemas.usage import USAGE
 
 DATA = np.random.default_rng(0).bytes(100_000)
-USAGE_ROW = {"part": "0", "host": "h", "cpu_s": 1.0, "wall_s": 1.0, "peak_bytes": 1, "finished": "2026-11-30"}
+USAGE_ROW = {"part": "0", "host": "h", "cpu_s": 1.0, "gpu_s": 0.0, "wall_s": 1.0, "peak_bytes": 1, "steps": None}
+USAGE_ROW |= {"finished": "2026-11-30"}
 Refuse = Callable[[int], list[float]]
 
 

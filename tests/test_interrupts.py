@@ -9,8 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 import ray
+import ray.train
 
 from cluster import training
+from cluster.worker_count import Further
 from jobs.cli import main
 
 
@@ -20,17 +22,17 @@ class Trainer:
     def __init__(self, ended: threading.Event) -> None:
         self._ended = ended
 
-    def fit(self) -> None:
+    def fit(self) -> ray.train.Result:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, lambda *_: None)
         self._ended.wait(10)
+        return ray.train.Result(None, None, None, "")
 
 
 @pytest.fixture
 def ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Set once the training processes are gone."""
     event = threading.Event()
-    monkeypatch.setattr(ray, "get", lambda _: (0, {}))
     monkeypatch.setattr(ray, "shutdown", event.set)
     monkeypatch.setattr(training, "check_alive", lambda: None)
     monkeypatch.setattr(training, "POLL_S", 0.01)
@@ -40,8 +42,8 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 
 def train(ended: threading.Event) -> None:
-    board = SimpleNamespace(last=SimpleNamespace(remote=lambda: None))
-    training._wait(Trainer(ended), board, lambda step, metrics: None)
+    reports = SimpleNamespace(show=lambda: None, has_begun=False)
+    training._wait(Trainer(ended), reports, ray.train.ScalingConfig(), 1, Further())
 
 
 def interrupt() -> None:

@@ -151,10 +151,12 @@ def test_a_separation_model_asks_for_the_trained_towers_before_it_claims_a_folde
 def test_steps_of_an_earlier_run_do_not_count_for_the_time_that_is_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    now_s = iter([0.0, 5.0, 25.0])  # begun; restored at 5 s; ten steps in 20 s
-    monkeypatch.setattr("jobs.console.progress.time.monotonic", lambda: next(now_s))
+    now_s = [0.0]
+    monkeypatch.setattr("jobs.console.progress.time.monotonic", lambda: now_s[0])
     with progress_bar("train", 1000) as advance:
+        now_s[0] = 5.0
         advance(900, "", are_new=False)
+        now_s[0] = 25.0  # ten steps in 20 s
         advance(10, "loss 1")
     assert capsys.readouterr().err == "train: 0 of 1000\ntrain: 910 of 1000, 180 s to go; loss 1\n"
 
