@@ -30,7 +30,7 @@ setup: .venv/tests  ## make .venv with what running and testing need; does nothi
 demo: .venv/runs  ## a synthetic world, the whole pipeline on it, and what it reached
 	$(BIN)/earshot demo --root $(ROOT) --seed $(SEED)
 
-test: setup  ## all tests, eight minutes on 2 cores
+test: setup  ## all tests, nine minutes on 2 cores
 	$(BIN)/python -m pytest $(PARALLEL)
 
 quick: setup  ## the tests without Ray, other processes, ffmpeg, an object store or a training: one to two minutes

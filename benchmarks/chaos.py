@@ -138,6 +138,8 @@ def run(
                     outage_at_s = None
                 if victim and killed_at_s is None and elapsed_s > after_s and kill(victim, driver.pid, cluster, nodes):
                     killed_at_s = elapsed_s
+                if killed_at_s is not None and len(nodes) < 2 and elapsed_s > killed_at_s + REPLACED_AFTER_S:
+                    nodes.append(cluster.add_node(num_cpus=1, wait=False))
                 if elapsed_s > LIMIT_S:
                     driver.kill()
                     raise TimeoutError(f"{victim}: the command still runs after {LIMIT_S:.0f} s.")
@@ -155,7 +157,6 @@ def kill(victim: str, driver: int, cluster: Cluster, nodes: list[Any]) -> bool:
     """Kill a victim, if there is one now."""
     if victim == "node":
         cluster.remove_node(nodes.pop(), allow_graceful=False)
-        threading.Timer(REPLACED_AFTER_S, lambda: nodes.append(cluster.add_node(num_cpus=1, wait=False))).start()
         return True
     found = [driver] if victim == "driver" else find(os.getpid(), victim)
     if found:
