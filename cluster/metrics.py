@@ -25,7 +25,7 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "earshot_training_figure": ("Last losses and other figures, such as train_loss", (*STEP, "figure")),
 }
 COUNTED_AS = {"video_s": "earshot_video_seconds_total", "clip_bytes": "earshot_written_bytes_total"}
-_last: dict[tuple[str, ...], float] = {}  # what each counter was told so far
+_last: dict[tuple[str, ...], float] = {}  # value of each counter so far
 
 
 def publish_parts(

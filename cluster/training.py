@@ -5,7 +5,7 @@ connect them, and start them again when one dies; the loop then goes on from tha
 
 Design note: Ray Train's own restarts are off. It would count failures over the whole run, and would
 restart deterministic errors too. Here a failure counts only if no step was reported since the failure before it.
-Its own elastic training is not used either: it ends workers where they stand, and ours save a checkpoint first.
+Its own elastic training is not used either: it ends workers in the middle of a step, and ours save a checkpoint first.
 """
 
 import os

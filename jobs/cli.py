@@ -159,7 +159,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _print_error(text: str, part: str | None = None) -> None:
-    """Print a message, in which names that others gave may stand."""
+    """Print a message, which may contain names that others gave."""
     say("earshot: " + "\n".join(map(progress.printable, text.split("\n"))), "error", part)
 
 

@@ -1,6 +1,5 @@
 """Refused objects: a row for each where others can be read, and a part that stays to be cut where none can."""
 
-import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from pipeline.storage import files, ranges, s3_clients
 from pipeline.storage.layout import COLLECTION_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.videos import VIDEOS
+from tests.helpers.refusal_answers import refusal
 
 SPEC = ClipSpec(clip_s=1.0, frame_height=32, frame_width=32)
 LAVFI = ("-f", "lavfi", "-i")
@@ -34,13 +34,6 @@ ANSWERS = {
 Deny = Callable[..., None]
 
 
-class Body(io.BytesIO):
-    """The body of an answer, as botocore reads it."""
-
-    def stream(self, *_: object, **__: object) -> Iterator[bytes]:
-        yield self.read()
-
-
 @pytest.fixture
 def deny(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deny]:
     """deny("a.mkv", status=403, code="AccessDenied"): the store answers so to a GET of every key that ends so."""
@@ -50,8 +43,7 @@ def deny(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deny]:
     def answer(request: AWSRequest, **_: Any) -> AWSResponse | None:
         for end, (status, code) in refused.items():
             if request.url.partition("?")[0].endswith(end):
-                body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
-                return AWSResponse(request.url, status, {"content-type": "application/xml"}, Body(body))
+                return refusal(request, status, code)
         return None
 
     events = s3_clients.client("earshot").meta.events

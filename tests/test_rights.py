@@ -2,7 +2,6 @@
 
 import contextlib
 import email.utils
-import io
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,16 +13,10 @@ from botocore.exceptions import EndpointConnectionError
 
 from pipeline.storage import files, ranges, s3_clients
 from pipeline.storage.rights import CREATE, DELETE, LIST, REACH, READ, REFUSE, WRITE, read_error, try_root
+from tests.helpers.refusal_answers import Body, refusal
 from tests.helpers.versions import VERSIONED, kept_versions
 
 On = Callable[[str, Callable[..., Any]], None]
-
-
-class Body(io.BytesIO):
-    """The body of an answer, as botocore reads it."""
-
-    def stream(self, *_: object, **__: object) -> Iterator[bytes]:
-        yield self.read()
 
 
 @pytest.fixture
@@ -41,8 +34,7 @@ def on(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[On]:
 
 
 def deny(request: AWSRequest, **_: Any) -> AWSResponse:
-    body = b"<Error><Code>AccessDenied</Code><Message>not you</Message></Error>"
-    return AWSResponse(request.url, 403, {"content-type": "application/xml"}, Body(body))
+    return refusal(request)
 
 
 def test_a_store_that_allows_all_refuses_nothing_and_nothing_is_left_behind(s3_bucket: str, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """How far every stage of a workspace is, from what is on disk: records, locks, progress records, parts.
 
-Nothing is asked of the processes at work, so any machine that reads the root can tell. A finished stage is not listed:
+Nothing is asked of the processes at work, so any machine that reads the root will do. A finished stage is not listed:
 it is complete if it has the last part of what it was made from. On an object store a workspace of 10^5 parts takes a
 page of records, some forty requests that look for the last part, and one listing for each stage that is not complete.
 """
@@ -63,13 +63,13 @@ def list_statuses(workspace: Workspace, expected: Iterable[str] = ()) -> list[St
     records = list_stages(workspace)
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         holders = pool.map(lambda stage: holder(workspace, stage), records)
-        told = pool.map(lambda stage: read_progress(workspace, stage), records)
+        reported = pool.map(lambda stage: read_progress(workspace, stage), records)
         parts = _Parts(workspace, records)
         counts = pool.map(parts.count, records)
         now = datetime.datetime.now(datetime.UTC)
         found = [
             _status(stage, record, by, progress, *counted, now)
-            for (stage, record), by, progress, counted in zip(records.items(), holders, told, counts, strict=True)
+            for (stage, record), by, progress, counted in zip(records.items(), holders, reported, counts, strict=True)
         ]
     return found + [StageStatus(stage=stage, state="not begun") for stage in expected if stage not in records]
 
