@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,16 @@ PACKAGES = ("pipeline", "jobs", "schemas", "cluster")
 OBJECT_STORE_BYTES = 100 * 2**20
 
 
-def connect(address: str | None = None, num_cpus: int | None = None) -> None:
+def connect(
+    address: str | None = None, num_cpus: int | None = None, environment: Mapping[str, str] | None = None
+) -> None:
     """Make this process a Ray driver; does nothing if it is one already.
 
     Args:
         address: of a running cluster: auto, host:6379 of its head on one of its nodes, or ray://head:10001 elsewhere.
             None is the cluster of the Ray job that this process belongs to; outside a job, Ray on this machine.
         num_cpus: of this machine for Ray to use; None is all that this process may run on.
+        environment: variables for the workers of a cluster, beside those of their nodes; here they have this process's.
     Raises:
         ConnectionError: no cluster answers at the address, it refuses this process, or Ray does not start here.
     """
@@ -44,7 +48,7 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> None:
         if (address := cluster_address(address)) is None:
             _start(num_cpus)
         else:
-            _join(address)
+            _join(address, environment or {})
     except SystemExit:  # Ray's own handler while it connects; the stages hear SIGTERM as an interrupt
         raise KeyboardInterrupt from None
     finally:
@@ -74,11 +78,12 @@ def _start(num_cpus: int | None) -> None:
         ) from error
 
 
-def _join(address: str) -> None:
+def _join(address: str, environment: Mapping[str, str]) -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)  # probing warns that a token is used
     probe(address)
+    given = {"env_vars": dict(environment)} if environment else {}
     try:
-        ray.init(address=address, runtime_env=_code(), log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address=address, runtime_env=_code() | given, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise ConnectionError(f"--address {address}: its head answers, and Ray does not connect: {error}") from error
 

@@ -60,6 +60,17 @@ def test_a_job_uses_the_cluster_that_it_runs_on_and_its_environment_may_have_a_w
     assert [options.get("runtime_env") for options in given] == [None, code, code, {}]
 
 
+def test_workers_of_a_cluster_get_the_variables_that_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict] = []
+    monkeypatch.setattr(connecting, "probe", lambda address: None)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **options: given.append(options["runtime_env"]))
+    connect("10.0.0.1:6379")
+    connect("10.0.0.1:6379", environment={"A": "1"})
+    assert [environment.get("env_vars") for environment in given] == [None, {"A": "1"}]
+    assert given[0]["py_modules"] == given[1]["py_modules"]
+
+
 def test_a_signal_while_ray_connects_is_an_interrupt_and_not_rays_exit(monkeypatch: pytest.MonkeyPatch) -> None:
     def end(**_: object) -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(15))  # as ray.init does

@@ -7,7 +7,7 @@ from pathlib import Path
 import botocore.utils
 import pytest
 
-from pipeline.errors import ConfigError, OutageError
+from pipeline.errors import ConfigError, OutageError, UnreadError
 from pipeline.storage import files, s3_clients
 from tests.helpers.faulty_store import Store, without_credentials
 
@@ -28,6 +28,23 @@ def test_requests_are_unsigned_where_none_are(store: Store, monkeypatch: pytest.
     store.faults = ["403"]
     with pytest.raises(ConfigError, match="No AWS credentials are configured"):
         files.check_writable("s3://bucket/root")
+
+
+def test_a_node_without_credentials_reads_nothing_for_a_command_that_has_some_and_asks_again_the_next_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store.objects["/bucket/x"] = DATA
+    with monkeypatch.context() as silent:
+        without_credentials(silent, tmp_path)
+        silent.setenv(s3_clients.SIGNED, "1")
+        store.faults = ["403"]  # to an unsigned request it would read as an absent object
+        with pytest.raises(UnreadError, match="finds no AWS credentials"):
+            files.read_bytes("s3://bucket/x")
+        assert not store.seen
+    store.faults = []
+    monkeypatch.setenv(s3_clients.SIGNED, "1")
+    assert files.read_bytes("s3://bucket/x") == DATA
+    assert s3_clients.node_environment() == {s3_clients.SIGNED: "1"}
 
 
 def test_a_public_bucket_is_asked_unsigned_at_its_mirror_whatever_the_root_is_set_to(

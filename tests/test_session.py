@@ -115,7 +115,7 @@ def test_a_stage_of_another_version_is_refused_until_its_folder_is_another_or_re
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is handed out, to this process instead of to Ray."""
     given: list[str] = []
-    monkeypatch.setattr("cluster.connect.connect", lambda address: given.append("Ray"))
+    monkeypatch.setattr("cluster.connect.connect", lambda address, environment: given.append("Ray"))
     monkeypatch.setattr("cluster.metrics.publish_parts", lambda *output: None)
     monkeypatch.setattr(
         "cluster.mapping.map_parts",
@@ -171,7 +171,7 @@ def test_the_root_is_not_touched_by_opening_it(tmp_path: Path) -> None:
 
 
 def test_a_root_that_no_cluster_answers_for_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(address: str) -> None:
+    def refuse(address: str, environment: object) -> None:
         raise ConnectionError(f"--address {address}: no Ray cluster answers there.")
 
     monkeypatch.setattr("cluster.connect.connect", refuse)
@@ -179,7 +179,7 @@ def test_a_root_that_no_cluster_answers_for_is_not_begun(tmp_path: Path, monkeyp
     with pytest.raises(ConnectionError), session.begin("clips/base", {"hop_s": 1.0}, {}):
         pass
     assert not root.exists()
-    monkeypatch.setattr("cluster.connect.connect", lambda address: None)
+    monkeypatch.setattr("cluster.connect.connect", lambda address, environment: None)
     monkeypatch.setattr("cluster.sharing.look_everywhere", lambda paths: {"node b": [None]})
     unshared = pytest.raises(UnsharedError, match=r"root .*ws: the nodes .* node b sees no such file")
     with unshared, session.begin("clips/base", {"hop_s": 1.0}, {}):

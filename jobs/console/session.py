@@ -126,8 +126,9 @@ class Session:
             ConnectionError: no cluster answers, or Ray does not start.
         """
         from cluster.connect import connect
+        from pipeline.storage.s3_clients import node_environment
 
-        connect(self.address)
+        connect(self.address, environment=node_environment())
 
     def share(self, what: str, uri: str) -> None:
         """Make sure that the nodes of a cluster see a local file as this machine does, now and before each part.

@@ -1,8 +1,8 @@
 """boto3 clients, one per kind and process, as the environment configures them.
 
 boto3 honours the standard AWS settings, `AWS_ENDPOINT_URL` included. Where no credentials are configured, requests are
-unsigned. Requests to PUBLIC_BUCKETS are unsigned too, and go to AWS itself or to the mirror that
-EARSHOT_PUBLIC_ENDPOINT_URL names.
+unsigned, but not on a node of a command that signs (SIGNED): there a 403 would read as an absent object. Requests to
+PUBLIC_BUCKETS are unsigned too, and go to AWS itself or to the mirror that EARSHOT_PUBLIC_ENDPOINT_URL names.
 """
 
 import datetime
@@ -15,11 +15,13 @@ import botocore.session
 import botocore.utils
 from botocore import UNSIGNED
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, UnreadError
 from pipeline.storage.s3_answers import pause_on_outages
 
 PUBLIC_BUCKETS = {"multimedia-commons": "us-west-2"}  # bucket -> region: open to anybody, the media of YFCC100M
+SIGNED = "EARSHOT_S3_SIGNED"  # set on the nodes of a command that has credentials
 CONNECT_S = 10.0  # boto's 60 s would make an outage's first line on stderr late
+_HAS_SIGNED = threading.Event()
 MAKING_CLIENTS = threading.Lock()  # else 40 threads that begin to read make a client each, at 0.4 s of CPU
 
 
@@ -41,7 +43,12 @@ def parse_time(value: Any) -> datetime.datetime:
 
 @functools.cache
 def make_client(public_region: str | None, _process: int) -> Any:
-    """A boto3 client as the environment configures it; that of a public bucket if its region is given."""
+    """A boto3 client as the environment configures it; that of a public bucket if its region is given.
+
+    Raises:
+        UnreadError: the command that started this worker has credentials and this machine has none, for now at least:
+            a metadata service may answer the next time.
+    """
     import boto3  # 0.4 s that a command on a local root is spared (2026-11)
     from botocore.config import Config
 
@@ -66,11 +73,24 @@ def make_client(public_region: str | None, _process: int) -> Any:
             s3 = session.client("s3", endpoint_url=mirror, config=unsigned.merge(aws))
             pause_on_outages(s3, "Name a mirror in EARSHOT_PUBLIC_ENDPOINT_URL, or a copy.", "media")
         else:
-            s3 = session.client("s3", config=signed if session.get_credentials() else unsigned)
+            has_credentials = session.get_credentials() is not None
+            if not has_credentials and os.environ.get(SIGNED):
+                raise UnreadError(
+                    "s3: this node finds no AWS credentials, the command that uses it has some. Expected an instance "
+                    "profile whose metadata service answers, or keys in the environment of every node."
+                )
+            s3 = session.client("s3", config=signed if has_credentials else unsigned)
+            if has_credentials:
+                _HAS_SIGNED.set()
             pause_on_outages(s3, "Check AWS_ENDPOINT_URL, the network and the store.", "outage")
     except ValueError as error:  # of boto, such as `Invalid endpoint: bucket.local`
         raise ConfigError(f"s3: {error}. Expected http:// or https:// and a host's name in AWS_ENDPOINT_URL.") from None
     return s3
+
+
+def node_environment() -> dict[str, str]:
+    """Variables for the workers on other nodes: whether a client that signs was made in this process."""
+    return {SIGNED: "1"} if _HAS_SIGNED.is_set() else {}
 
 
 def is_unsigned(s3: Any) -> bool:
