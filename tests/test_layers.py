@@ -56,6 +56,7 @@ TESTED_BY = {
     "pipeline.clips.loudness": "test_statistics",
     "pipeline.collection.known_videos": "test_collecting",
     "pipeline.evaluation.evaluating": "test_learner_contract",
+    "pipeline.evaluation.seen_videos": "test_match_evaluation",
     "pipeline.inference.estimates": "test_separating",
     "pipeline.inference.opening": "test_separating",
     "pipeline.inference.recording": "test_separating",

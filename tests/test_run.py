@@ -307,7 +307,8 @@ def test_the_installed_command_ends_with_the_exit_code(tmp_path: Path) -> None:
 
 
 def test_sql_and_the_report_wait_for_neither_torch_nor_ray(tmp_path: Path) -> None:
-    program = "import sys, jobs.cli, jobs.query, jobs.report; print(*sorted({'torch', 'ray'} & sys.modules.keys()))"
+    imports = "import sys, jobs.cli, jobs.query, jobs.report; from pipeline.reports.querying import tables; tables()"
+    program = f"{imports}; print(*sorted({{'torch', 'ray'}} & sys.modules.keys()))"
     path = {"PYTHONPATH": str(Path(__file__).parent.parent)}
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=os.environ | path, timeout=120)

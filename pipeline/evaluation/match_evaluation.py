@@ -89,16 +89,11 @@ class MatchEvaluation(Evaluation):
 
     def _test_scores(self) -> pa.Table:
         """Scored clips of the test videos that have no upload in another split."""
-        from pipeline.clips.splitting import cut_parts, duplicate_groups, part_splits, shared_splits
+        from pipeline.evaluation.seen_videos import leaking_videos, split_of_videos
 
-        splits: dict[str, str] = {}
-        splitting, parts = self._splitting(), cut_parts(self.workspace)
-        shared = shared_splits(self.workspace, splitting, parts)
-        for part in parts:
-            splits |= part_splits(self.workspace, part, splitting, shared)
-        groups = duplicate_groups(self.workspace)
-        seen = {group for video, group in groups.items() if splits.get(video) != "test"}
-        test = [video for video, split in splits.items() if split == "test" and groups.get(video) not in seen]
+        splits = split_of_videos(self.workspace, self._splitting())
+        leaking = leaking_videos(self.workspace, splits)
+        test = [video for video, split in splits.items() if split == "test" and video not in leaking]
         held_out = pa.array(test, pa.string())
         columns = ["clip_id", "video_id", "audio_embedding", "visual_embedding"]
         tables = [SCORES.empty_table().select(columns)]
