@@ -39,11 +39,26 @@ def info_nce(logits: Tensor, video_ids: Tensor) -> Tensor:
         )
     pair = torch.arange(len(logits), device=logits.device)
     is_other_moment = (video_ids[:, None] == video_ids[None, :]) & (pair[:, None] != pair[None, :])
+    logits = logits.to(
+        torch.promote_types(logits.dtype, torch.float32)
+    )  # so that half-precision gradients add up in it
+    return (own_column_loss(logits, is_other_moment) + own_column_loss(logits.T, is_other_moment)) / 2
+
+
+def own_column_loss(logits: Tensor, ignored: Tensor | None = None) -> Tensor:
+    """Loss [B] in nats of each row's choice of the column of its own number: -log(exp s_ii / sum_j exp s_ij).
+
+    Args:
+        logits: [B, B].
+        ignored: [B, B] True for columns j that a row is not compared with; None compares with all. Never the own one.
+    Returns:
+        [B], at least 0, fp32 (float64 for float64 logits), also under autocast.
+    """
     with torch.autocast(logits.device.type, enabled=False):
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)).masked_fill(is_other_moment, -torch.inf)
-        picks_audio = F.cross_entropy(logits, pair, reduction="none")
-        picks_visual = F.cross_entropy(logits.T, pair, reduction="none")
-        return (picks_audio + picks_visual) / 2
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        if ignored is not None:
+            logits = logits.masked_fill(ignored, -torch.inf)
+        return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device), reduction="none")
 
 
 def source_info_nce(logits: Tensor, own: Tensor, weights: Tensor) -> Tensor:
