@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.models.attention import AttentionPooling
+from pipeline.models.attention import AdditiveAttention, AttentionPooling
 
 
 def pooling(tanh: bool) -> AttentionPooling:
@@ -52,3 +52,49 @@ def test_attention_stays_in_single_precision_under_autocast():
         pooled, weights = attend(query.bfloat16(), rows, values)
     assert pooled.dtype == weights.dtype == torch.float32
     torch.testing.assert_close(pooled, attend(query.bfloat16().float(), rows, values)[0])
+
+
+# --- additive ---
+
+
+def additive() -> AdditiveAttention:
+    torch.manual_seed(0)
+    return AdditiveAttention(query_dim=5, row_dim=7, hidden_dim=6, map_dim=4)
+
+
+def test_additive_attention_is_the_published_formula():
+    attend = additive()
+    query, rows = torch.randn(2, 3, 5), torch.randn(2, 3, 9, 7)
+    pooled, weights = attend(query, rows)
+    w = {name: value.detach().numpy() for name, value in attend.named_parameters()}
+    for b in range(2):
+        for q in range(3):
+            scores = []
+            for row in rows[b, q].numpy():
+                seen = np.maximum(w["embed_row.weight"] @ row + w["embed_row.bias"], 0)
+                heard = np.maximum(w["embed_query.weight"] @ query[b, q].numpy() + w["embed_query.bias"], 0)
+                units = np.tanh(w["map_row.weight"] @ seen + w["map_query.weight"] @ heard)
+                scores.append(float((w["score.weight"] @ units)[0]))
+            alpha = np.exp(scores) / np.exp(scores).sum()
+            np.testing.assert_allclose(weights[b, q].detach(), alpha, atol=1e-6)
+            np.testing.assert_allclose(pooled[b, q].detach(), alpha @ rows[b, q].numpy(), atol=1e-5)
+
+
+def test_additive_attention_takes_any_number_of_rows_in_any_order():
+    attend, order = additive(), torch.tensor([3, 1, 0, 2])
+    query, rows = torch.randn(1, 2, 5), torch.randn(1, 2, 4, 7)
+    torch.testing.assert_close(attend(query, rows[:, :, order])[0], attend(query, rows)[0])
+    pooled, weights = attend(query, rows[:, :, :1])
+    torch.testing.assert_close(pooled, rows[:, :, 0])
+    assert torch.equal(weights, torch.ones(1, 2, 1))
+
+
+def test_additive_attention_averages_in_single_precision_under_autocast():
+    attend = additive()
+    query, rows = torch.randn(1, 2, 5), torch.randn(1, 2, 4, 7)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        pooled, weights = attend(query, rows)
+    assert pooled.dtype == weights.dtype == torch.float32
+    torch.testing.assert_close(pooled, (weights.unsqueeze(2) @ rows).squeeze(2))
+    torch.testing.assert_close(weights, attend(query, rows)[1], atol=0.02, rtol=0)
+    assert attend.double()(query.double(), rows.double())[0].dtype == torch.float64
