@@ -1,4 +1,4 @@
-"""What the JSON of a sample in a tar says: of a clip, and of a frozen evaluation example."""
+"""What the JSON of a sample in a tar says: of a clip, of a frozen evaluation example, of features."""
 
 from typing import Annotated, Any, TypedDict
 
@@ -38,4 +38,12 @@ class ExampleFacts(MixtureRow):
     sources: Annotated[list[SourceFacts], "the clips of the frames, of the first sound and, if any, of the second"]
 
 
-SAMPLES = (ClipFacts, ExampleFacts, SourceFacts)
+class FeatureFacts(TypedDict):
+    """a clip's features, in the tars of `features/`"""
+
+    clip_id: Annotated[str, "the clip: the key in the tar"]
+    video_id: Annotated[str, "the video it was cut from; of published features the name of their row"]
+    start_s: Annotated[float, "start of the clip on the video's clock", "s"]
+
+
+SAMPLES = (ClipFacts, ExampleFacts, SourceFacts, FeatureFacts)

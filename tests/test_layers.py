@@ -23,6 +23,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "pipeline.metrics": (),
     "pipeline.labels": ("pipeline", "pipeline.collection", "pipeline.metrics", "pipeline.storage", "schemas"),
     "pipeline.training": ("pipeline", "pipeline.clips", "pipeline.estimate", "pipeline.storage", "schemas"),
+    "pipeline.features": ("pipeline.storage", "pipeline"),
     "pipeline.learners": (
         "pipeline", "pipeline.clips", "pipeline.losses", "pipeline.metrics", "pipeline.models", "pipeline.storage",
         "pipeline.training",

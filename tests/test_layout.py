@@ -20,6 +20,7 @@ def test_the_values_of_partition_columns_are_in_the_path_alone(tmp_path: Path) -
     assert uri == f"{tmp_path}/tables/examples/model=m/mixtures=top/00000.parquet"
     assert place.read("examples/m/top", "00000", LABELS).column_names == LABELS.names
     assert table_folder("collection") == "tables/collection"
+    assert table_folder("features/events/m") == "tables/features/spec=events/features=m"
 
 
 @pytest.mark.parametrize("partition", ["examples/m", "clips", "clips/base/x", "collection/x"])
@@ -28,7 +29,7 @@ def test_a_partition_of_too_few_or_too_many_names_is_a_mistake_in_the_code(parti
         table_folder(partition)
 
 
-@pytest.mark.parametrize("stage", ["clips/base", "reports/m/-", "selections/a_b"])
+@pytest.mark.parametrize("stage", ["clips/base", "reports/m/-", "selections/a_b", "features/events/m"])
 def test_a_stage_is_known_by_its_record_and_by_nothing_else_that_it_remembers(stage: str) -> None:
     place = Workspace("s3://b/w")
     paths = [files.relative(place.record_uri(stage, what), place.root) for what in ("", "cutoffs")]

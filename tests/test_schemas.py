@@ -11,6 +11,7 @@ import pytest
 from pipeline.storage.layout import EVALUATION, PARTITIONS
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
+from schemas.features import FEATURES
 from schemas.fields import (
     SchemaError,
     check,
@@ -24,15 +25,15 @@ from schemas.labels import LABELS
 from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, OPERATING_POINTS, SOURCES, SUMMARY, TRAINING
-from schemas.samples import SAMPLES, ClipFacts, ExampleFacts, SourceFacts
+from schemas.samples import SAMPLES, ClipFacts, ExampleFacts, FeatureFacts, SourceFacts
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
 from schemas.sound_examples import SOUND_EXAMPLES
 from schemas.usage import USAGE
 from schemas.videos import COLLECTION, SPAN, VIDEOS, Span
 
-TABLES = (COLLECTION, VIDEOS, CLIPS, USAGE, SCORES, LABELS, DUPLICATES, SELECTIONS, MATERIALIZED, MIXTURES)
-TABLES += (EXAMPLES, SOURCES, OPERATING_POINTS, SOUND_EXAMPLES, SUMMARY, TRAINING)
+TABLES = (COLLECTION, VIDEOS, CLIPS, USAGE, SCORES, FEATURES, LABELS, DUPLICATES, SELECTIONS)
+TABLES += (MATERIALIZED, MIXTURES, EXAMPLES, SOURCES, OPERATING_POINTS, SOUND_EXAMPLES, SUMMARY, TRAINING)
 EVERY_FIELD = [(table_name(schema), item) for schema in TABLES for item in schema]
 UNITS = {"_s": "s", "_hz": "Hz", "_db": "dB", "_bytes": "bytes"}
 PROMISED = {
@@ -41,6 +42,8 @@ PROMISED = {
     "clips": "clip_id video_id start_s duration_s part outcome rms_db peak_db loudness_lufs silent_fraction "
     "clipped_fraction luma motion frozen_fraction",
     "scores": "model clip_id video_id score",
+    "features": "spec features clip_id video_id start_s tar_offset tar_bytes num_segments num_cells visual_dim "
+    "audio_dim split",
     "selections": "selection clip_id kept reason split",
     "materialized": "selection clip_id part",
     "duplicates": "selection video_id group_id",
@@ -57,6 +60,7 @@ PROMISED_JSON = {
     ExampleFacts: "example_id eval_set kind first_clip_id sound_clip_id second_clip_id split label_source part "
     "sample_rate_hz frame_times_s sources",
     SourceFacts: "clip_id uri license author extra",
+    FeatureFacts: "clip_id video_id start_s",
 }
 
 
@@ -87,6 +91,7 @@ ROWS = [
     for name in (
         "clips",
         "duplicates",
+        "features",
         "labels",
         "materialized",
         "mixtures",

@@ -100,6 +100,11 @@ class EncodedClip:
             return samples
 
 
+def decode_clip(key: str, members: dict[str, bytes], uri: str) -> Clip:
+    """A clip, all of it. Arguments and errors as of `decode_sample`, and the sound must be there."""
+    return EncodedClip(key, members, uri).decode()
+
+
 @contextlib.contextmanager
 def _as_damage(uri: str, key: str) -> Iterator[None]:
     """What decoding raises, as a DataError that names the tar and the sample."""

@@ -90,7 +90,7 @@ def plan_mixtures(
 
 
 def _plan_set(
-    clips: ClipSet,
+    clips: ClipSet[Clip],
     eval_set: str,
     config: MixingConfig,
     rng: np.random.Generator,
@@ -123,7 +123,7 @@ def _plan_set(
             yield Example(first, sound, second, row)
 
 
-def _per_video(clips: ClipSet, numbers: np.ndarray, most: int) -> list[int]:
+def _per_video(clips: ClipSet[Clip], numbers: np.ndarray, most: int) -> list[int]:
     """The first `most` clips of each video, in the given order."""
     taken: dict[int, int] = {}
     chosen = []
@@ -141,7 +141,7 @@ class Spread:
     What then is still equal is in an order drawn once.
     """
 
-    def __init__(self, clips: ClipSet, pool: np.ndarray, rng: np.random.Generator) -> None:
+    def __init__(self, clips: ClipSet[Clip], pool: np.ndarray, rng: np.random.Generator) -> None:
         self._pool = rng.permutation(pool)
         self._videos = clips.video_index[self._pool]
         self._video_of, self._uses = clips.video_index, np.zeros(len(pool), np.int64)
@@ -168,7 +168,7 @@ class MixPart:
     def __init__(self, workspace: Workspace, name: str, selection: str, config: MixingConfig, planned: Any) -> None:
         self._workspace, self._name, self._selection, self._config = workspace, name, selection, config
         self._planned: dict[str, list[Example]] = planned
-        self._clips: ClipSet | None = None
+        self._clips: ClipSet[Clip] | None = None
 
     def __call__(self, part: str) -> dict[str, int]:
         """Write the part's tar and rows; return how many examples."""

@@ -156,7 +156,7 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
         if self._memory is not None and self._seen is not None:
             self._memory.remember(*self._seen)
 
-    def batch(self, clips: ClipSet, rng: np.random.Generator, count: int, rows: slice, augment: bool) -> Batch:
+    def batch(self, clips: ClipSet[Clip], rng: np.random.Generator, count: int, rows: slice, augment: bool) -> Batch:
         """frames [B, K, 3, H, W] packed (`pack_frames`), waveform [B, T] in [-1, 1), video [B]; a row for each video.
 
         With a memory, training also gets `negatives`, places in it from [0, 1): [num_negatives], or as many for each
@@ -250,7 +250,12 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
 
     @torch.no_grad()
     def conclude(
-        self, model: CoincidenceModel, train_set: ClipSet, validation_set: ClipSet, seed: int, context: Context
+        self,
+        model: CoincidenceModel,
+        train_set: ClipSet[Clip],
+        validation_set: ClipSet[Clip],
+        seed: int,
+        context: Context,
     ) -> dict[str, float]:
         """Train the match classifier on the frozen towers and calibrate it; figures of `matching.calibrate`.
 
@@ -273,7 +278,7 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
     def _embedded(
         self,
         model: CoincidenceModel,
-        clips: ClipSet,
+        clips: ClipSet[Clip],
         position: tuple[int, int],
         num_batches: int,
         augment: bool,

@@ -55,7 +55,7 @@ class MixtureDrawer:
     """Draws examples from a set of clips, a function of the generator and the set alone."""
 
     def __init__(
-        self, config: MixturesConfig, clips: ClipSet, augmentation: AugmentationConfig, with_frames: bool = True
+        self, config: MixturesConfig, clips: ClipSet[Clip], augmentation: AugmentationConfig, with_frames: bool = True
     ) -> None:
         self.config, self.clips, self.augmentation, self.with_frames = config, clips, augmentation, with_frames
         kept = np.flatnonzero(clips.rows.column("kept"))

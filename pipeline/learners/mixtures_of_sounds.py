@@ -63,7 +63,7 @@ class SoundDrawer:
     """
 
     def __init__(
-        self, config: SoundsConfig, clips: ClipSet, augmentation: AugmentationConfig, model: SeparationConfig
+        self, config: SoundsConfig, clips: ClipSet[Clip], augmentation: AugmentationConfig, model: SeparationConfig
     ) -> None:
         self.config, self.clips, self.augmentation = config, clips, augmentation
         self.num_sources, self.rate_hz = model.num_sources, model.towers.rate_hz
@@ -154,7 +154,7 @@ class SoundMixture:
     """What it is from: a recording, or the list's mixture. Mixtures of one recording are not added up."""
 
 
-def list_mixtures(clips: ClipSet) -> list[list[SoundMixture]]:
+def list_mixtures(clips: ClipSet[Clip]) -> list[list[SoundMixture]]:
     """Of each recording, or mixture of a list, its mixtures in time."""
     columns = (clips.rows[name].to_pylist() for name in ("mixture", "recording", "start_s", "video_id"))
     found: dict[tuple[bool, str], dict[tuple[float, str], list[int]]] = {}

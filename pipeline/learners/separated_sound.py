@@ -33,7 +33,7 @@ MIN_POWER = 1e-10
 
 def separate_some(
     waveform: Tensor,
-    clips: ClipSet,
+    clips: ClipSet[Clip],
     others: Sequence[np.ndarray],
     fraction: float,
     rate_hz: int,

@@ -18,6 +18,7 @@ from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from pipeline.clip_specs import SOUNDS, ClipSpec
+from pipeline.clips.samples import Clip
 from pipeline.config import config_dataclass
 from pipeline.errors import ConfigError
 from pipeline.learners.augmentation import STRONG, AugmentationConfig, unpack_frames
@@ -203,7 +204,7 @@ class SeparationLearner(Learner[SeparationModel]):
         expected = self.config.model.towers.towers
         model.load_towers(_trained(workspace, name, learner, "model.towers", learner.config.model.towers, expected))
 
-    def batch(self, clips: ClipSet, rng: np.random.Generator, count: int, rows: slice, augment: bool) -> Batch:
+    def batch(self, clips: ClipSet[Clip], rng: np.random.Generator, count: int, rows: slice, augment: bool) -> Batch:
         """The rows of `count` recipes, as a `MixtureDrawer` or a `SoundDrawer` draws and mixes them."""
         if id(clips) not in self._drawers:  # a drawer keeps its clips, so no other set gets their id
             config, common = self.config, (clips, self.config.augmentation)
@@ -273,7 +274,12 @@ class SeparationLearner(Learner[SeparationModel]):
 
     @torch.no_grad()
     def conclude(
-        self, model: SeparationModel, train_set: ClipSet, validation_set: ClipSet, seed: int, context: Context
+        self,
+        model: SeparationModel,
+        train_set: ClipSet[Clip],
+        validation_set: ClipSet[Clip],
+        seed: int,
+        context: Context,
     ) -> dict[str, float]:
         """Fit the verdicts to held-out videos; return what they reach there.
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pipeline.clips.samples import decode_sample
+from pipeline.clips.samples import Clip, decode_sample
 from pipeline.errors import DataError
 from pipeline.storage.layout import CLIPS_FOLDER
 from pipeline.storage.workspace import Workspace
@@ -73,7 +73,7 @@ def show_extremes(workspace: Workspace, rows: pa.Table) -> list[Extreme]:
     return list(prefetch(show, range(len(rows)), NUM_READERS, NUM_READERS))
 
 
-def _media(workspace: Workspace, clips: ClipSet, number: int) -> tuple[tuple[str, ...], str]:
+def _media(workspace: Workspace, clips: ClipSet[Clip], number: int) -> tuple[tuple[str, ...], str]:
     """Frames and sound of one clip; empty if its tar is missing or damaged, so that the list still appears."""
     try:
         members = clips.raw(number)

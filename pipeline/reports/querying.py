@@ -25,6 +25,7 @@ from pipeline.storage.layout import TABLES
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
+from schemas.features import FEATURES
 from schemas.fields import SchemaError, check, partition_columns, table_name
 from schemas.labels import LABELS
 from schemas.materialized import MATERIALIZED
@@ -37,7 +38,7 @@ from schemas.videos import COLLECTION, VIDEOS
 
 # The tables that are no learner's own, in the order of the data's flow.
 SHARED_TABLES = (
-    *(COLLECTION, VIDEOS, CLIPS, SCORES, LABELS, DUPLICATES, SELECTIONS),
+    *(COLLECTION, VIDEOS, CLIPS, SCORES, FEATURES, LABELS, DUPLICATES, SELECTIONS),
     *(MATERIALIZED, MIXTURES, TRAINING, SUMMARY, USAGE),
 )
 NUM_DOWNLOADS = 16  # at once: a part takes 50 ms of waiting and hardly any work

@@ -7,11 +7,12 @@
     tables/clips/spec=base/00042.parquet            Hive-partitioned, with the partition columns in the path alone
     tables/examples/model=m/mixtures=default/...
     clips/base/00042.tar, materialized/top/..., mixtures/default/...        media
+    features/events/coincidence/00042.tar           features of the clips of a spec
     models/coincidence/model.pt                     weights, checkpoints, TensorBoard
     logs/, .locks/, report.html
 
 A stage, the partition of the table that it writes and the folder of its media have one name: `<kind>/<name>`, such as
-scores/coincidence, where the kind is the table's name.
+scores/coincidence, or `features/<spec>/<name>`, where the kind is the table's name.
 """
 
 COLLECTION_FOLDER, TRAINING = "collection", "training"
@@ -28,10 +29,11 @@ PARTITIONS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("scores", TRAINING), ("model",)),
     **dict.fromkeys(("duplicates", "selections", "materialized"), ("selection",)),
     "mixtures": ("mixtures",),
+    "features": ("spec", "features"),
     "usage": ("stage",),
 }
 EVALUATION = ("model", "mixtures")
-MEDIA = ("clips", "materialized", "mixtures")  # stages that write tars beside their table
+MEDIA = ("clips", "materialized", "mixtures", "features")  # stages that write tars beside their table
 # Partitions that a stage writes beside the one of its own name, by its kind; {name} is the rest of its name, a * at the
 # end any name that begins so.
 BESIDE = {
@@ -39,6 +41,7 @@ BESIDE = {
     "clips": ("videos/{name}",),
     "models": ("training/{name}", "usage/train-{name}"),
     "scores": ("usage/score-{name}",),
+    "features": ("usage/features-{name}",),
     "labels": ("usage/label",),
     "selections": tuple(f"usage/{step}-{{name}}" for step in ("count", "survey", "rank", "filter")),
     "duplicates": ("usage/compare-{name}", "usage/match-{name}"),

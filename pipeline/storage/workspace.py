@@ -62,8 +62,8 @@ class Workspace:
         """Names of what there is of a kind, such as selections or models, with a record or with parts; sorted."""
         records, table = self.uri(layout.STAGES, kind), self.uri(layout.TABLES, kind)
         found = {files.relative(entry.uri, records).partition(".")[0] for entry in files.list_files(records)}
-        folders = {files.relative(entry.uri, table).partition("/")[0] for entry in files.list_files(table)}
-        return sorted(found | {folder.rpartition("=")[2] for folder in folders})
+        folders = {files.relative(entry.uri, table).rpartition("/")[0] for entry in files.list_files(table)}
+        return sorted(found | {"/".join(name.rpartition("=")[2] for name in path.split("/")) for path in folders})
 
     def parts(self, partition: str) -> list[str]:
         """Names of the finished parts of a table's partition, sorted."""
@@ -199,13 +199,16 @@ def open_workspace(root: str) -> Workspace:
 
 def damaged_tar(uri: str, found: str) -> DataError:
     """The error for a tar that does not match its part's rows: where, `found` (a sentence), and what to do."""
-    root, *place = uri.rsplit("/", 3)
-    if len(place) < 3 or place[0] not in layout.MEDIA:
-        return DataError(f"{uri}: {found}")
-    kind, name, file = place
-    # the table that marks a part as finished: for clips that of their videos, for a shard its own
-    done = Workspace(root).part_uri(f"{'videos' if kind == 'clips' else kind}/{name}", file.removesuffix(".tar"))
-    return DataError(f"{uri}: {found} Delete {done} and run the command that made it: it makes the part again.")
+    *folders, file = uri.split("/")
+    for kind in layout.MEDIA:
+        depth = len(layout.PARTITIONS[kind])
+        *root, found_kind = folders[:-depth] or [""]
+        if found_kind == kind:
+            # the table that marks a part as finished: for clips that of their videos, for a shard its own
+            partition = "/".join(["videos" if kind == "clips" else kind, *folders[-depth:]])
+            done = Workspace("/".join(root)).part_uri(partition, file.removesuffix(".tar"))
+            return DataError(f"{uri}: {found} Delete {done} and run the command that made it: it makes the part again.")
+    return DataError(f"{uri}: {found}")
 
 
 def _now() -> str:

@@ -13,18 +13,29 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.clips.samples import Clip, EncodedClip
+from pipeline.clips.samples import Clip, EncodedClip, decode_clip
 from pipeline.clips.tars import parse_sample
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace, damaged_tar
 
+
+class HasSize(Protocol):
+    """A decoded sample that can be kept."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that it takes."""
+
+
 S = TypeVar("S")
 T = TypeVar("T")
+Sample = TypeVar("Sample", bound=HasSize)
+Decode = Callable[[str, dict[str, bytes], str], Sample]  # of a key, members by suffix, and the tar's address
 NUM_READERS, MIN_READERS, MAX_READERS = 10, 4, 64  # clips read at once: at first, on a local disk, from far away
 CLIP_READ_S = 0.001  # as many clips are read at once as bring one in this time: decoding it takes three times as long
 # Batches made at once. One that reads uses no CPU, hence two more than there are CPUs. Each holds its batch in memory.
@@ -32,18 +43,36 @@ NUM_PRODUCERS = min(8, 2 + len(os.sched_getaffinity(0)))
 CACHE_BYTES = 2**30  # decoded clips kept: 5 s at 16 kHz and 5 frames of 128x128 are 0.6 MB
 
 
-class ClipSet:
-    """Clips that can be drawn and read in any order.
+class ClipSet(Generic[Sample]):
+    """Clips, or features of clips, that can be drawn and read in any order.
 
     Args:
         workspace: where the tars lie.
         folder: the tars' folder, such as clips.
         rows: one row per clip: clip_id, video_id, part, tar_offset, tar_bytes, and whatever a learner asks for.
+        decode: makes of a sample's members what `read` gives; raises DataError where they are damaged.
         cache_bytes: decoded clips kept in memory, the first ones read; 0 keeps none.
     """
 
-    def __init__(self, workspace: Workspace, folder: str, rows: pa.Table, cache_bytes: int = CACHE_BYTES) -> None:
-        self._workspace, self._folder = workspace, folder
+    @overload
+    def __init__(
+        self: "ClipSet[Clip]", workspace: Workspace, folder: str, rows: pa.Table, *, cache_bytes: int = CACHE_BYTES
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self, workspace: Workspace, folder: str, rows: pa.Table, decode: Decode[Sample], cache_bytes: int = CACHE_BYTES
+    ) -> None: ...
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        folder: str,
+        rows: pa.Table,
+        decode: Decode[Any] = decode_clip,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self._workspace, self._folder, self._decode = workspace, folder, decode
         self.rows = rows
         ids = rows.column("video_id").combine_chunks().dictionary_encode()
         self.video_index = ids.indices.to_numpy(zero_copy_only=False)
@@ -52,7 +81,7 @@ class ClipSet:
         bounds = np.searchsorted(self.video_index[order], np.arange(len(ids.dictionary) + 1))
         self.clips_of = [order[a:b] for a, b in itertools.pairwise(bounds)]
         """Clip numbers of each video."""
-        self._cache: dict[int, Clip] = {}
+        self._cache: dict[int, Sample] = {}
         self._room, self._room_lock = cache_bytes, threading.Lock()
         self._read_s = NUM_READERS * CLIP_READ_S
         self._readers = concurrent.futures.ThreadPoolExecutor(MAX_READERS)  # of all batches that are made at once
@@ -95,7 +124,7 @@ class ClipSet:
             raise damaged_tar(uri, f"found {key} where its rows have {clip_id}.")
         return members
 
-    def read(self, number: int) -> Clip:
+    def read(self, number: int) -> Sample:
         """The clip, decoded.
 
         Raises:
@@ -103,11 +132,11 @@ class ClipSet:
         """
         return self.read_many([number])[0]
 
-    def read_many(self, numbers: Iterable[int]) -> list[Clip]:
+    def read_many(self, numbers: Iterable[int]) -> list[Sample]:
         """The clips, decoded, in that order, several at a time. Raises as `read`."""
         return self._each(self._load, numbers)
 
-    def open_many(self, numbers: Iterable[int]) -> list[Clip | EncodedClip]:
+    def open_many(self: "ClipSet[Clip]", numbers: Iterable[int]) -> list[Clip | EncodedClip]:
         """The clips in that order, read several at a time: decoded if memory has room to keep them, else as they are.
 
         Raises as `read`; what is not decoded yet may raise later.
@@ -121,31 +150,32 @@ class ClipSet:
         made = dict(zip(missing, in_order(self._readers, make, missing, self.num_readers - 1), strict=True))
         return [made[number] if number in made else make(number) for number in numbers]
 
-    def _load(self, number: int) -> Clip:
-        clip = self._open(number)
-        return clip if isinstance(clip, Clip) else clip.decode()
-
-    @property
-    def num_readers(self) -> int:
-        """Clips to be read at once, by how long reading one has taken lately."""
-        return min(MAX_READERS, max(MIN_READERS, math.ceil(self._read_s / CLIP_READ_S)))
-
-    def _open(self, number: int) -> Clip | EncodedClip:
+    def _load(self, number: int) -> Sample:
         if number in self._cache:
             return self._cache[number]
-        began = time.monotonic()
-        members = self.raw(number)
-        self._read_s += (time.monotonic() - began - self._read_s) / 16  # mean of about the last 16
-        encoded = EncodedClip(self.clip_id(number), members, self._tar(number))
-        if self._room <= 0:
-            return encoded
-        clip = encoded.decode()
+        clip = self._decode(self.clip_id(number), self._fetch(number), self._tar(number))
         with self._room_lock:
             fits = clip.size_bytes <= self._room
             self._room = self._room - clip.size_bytes if fits else 0
             if fits:
                 self._cache[number] = clip
         return clip
+
+    def _open(self: "ClipSet[Clip]", number: int) -> Clip | EncodedClip:
+        if number in self._cache or self._room > 0:
+            return self._load(number)
+        return EncodedClip(self.clip_id(number), self._fetch(number), self._tar(number))
+
+    def _fetch(self, number: int) -> dict[str, bytes]:
+        began = time.monotonic()
+        members = self.raw(number)
+        self._read_s += (time.monotonic() - began - self._read_s) / 16  # mean of about the last 16
+        return members
+
+    @property
+    def num_readers(self) -> int:
+        """Clips to be read at once, by how long reading one has taken lately."""
+        return min(MAX_READERS, max(MIN_READERS, math.ceil(self._read_s / CLIP_READ_S)))
 
     def _tar(self, number: int) -> str:
         return self._workspace.tar_uri(self._folder, self.rows.column("part")[int(number)].as_py())

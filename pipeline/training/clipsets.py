@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.clip_specs import BASE, SOUNDS
+from pipeline.clips.samples import Clip
 from pipeline.clips.splitting import SplittingConfig, part_splits, shared_splits
 from pipeline.errors import ConfigError
 from pipeline.storage import files
@@ -29,7 +30,7 @@ NUM_READERS = 16
 
 def load_splits(
     workspace: Workspace, splits: Sequence[str], splitting: SplittingConfig, parts: Sequence[str], spec: str = BASE
-) -> list[ClipSet]:
+) -> list[ClipSet[Clip]]:
     """Every kept clip of a clip spec of each of the splits, of these parts of clips.
 
     Those of `sounds` also have `start_s`, and `mixture` and `recording`, which the collection's columns of these names
@@ -88,7 +89,7 @@ def _origins(workspace: Workspace, part: str) -> dict[str, dict[str, str | None]
     }
 
 
-def load_clips(workspace: Workspace, selection: str, split: str) -> ClipSet:
+def load_clips(workspace: Workspace, selection: str, split: str) -> ClipSet[Clip]:
     """The kept clips of one split of a selection and its labelled clips, with their `kept` and `label`.
 
     Labelled clips are there whatever rule refused them, but for rules about their whole video (VIDEO_REASONS).
@@ -98,7 +99,9 @@ def load_clips(workspace: Workspace, selection: str, split: str) -> ClipSet:
     return clips
 
 
-def load_selected(workspace: Workspace, selection: str, splits: Sequence[str], parts: Sequence[str]) -> list[ClipSet]:
+def load_selected(
+    workspace: Workspace, selection: str, splits: Sequence[str], parts: Sequence[str]
+) -> list[ClipSet[Clip]]:
     """What `load_clips` gives, for each of the splits, of these parts of the selection."""
 
     def read(part: str) -> pa.Table:
@@ -181,7 +184,7 @@ def _read(read: Callable[[str], pa.Table], parts: Sequence[str]) -> pa.Table:
         return pa.concat_tables(pool.map(read, parts))
 
 
-def _split(workspace: Workspace, folder: str, splits: Sequence[str], rows: pa.Table) -> list[ClipSet]:
+def _split(workspace: Workspace, folder: str, splits: Sequence[str], rows: pa.Table) -> list[ClipSet[Clip]]:
     """The clips of each split among the rows."""
     of_split = [rows.filter(pc.equal(rows["split"], split)).drop_columns("split") for split in splits]
     return [ClipSet(workspace, folder, clips) for clips in of_split]
