@@ -35,6 +35,9 @@ from tests.helpers.media import minute_of_720p
 
 SETTINGS = [
     "collecting.videos_per_part=1",
+    # equal bytes are in one split: that of training
+    "splitting.validate_fraction=0",
+    "splitting.test_fraction=0",
     "coincidence.training.num_steps=2",
     "coincidence.training.batch_size=4",
     "coincidence.training.validate_every=1",
