@@ -45,6 +45,29 @@ def test_the_last_frame_stands_in_for_those_that_do_not_come() -> None:
     assert shown == [[0, 1, 2, 3], [2, 3, 3, 3], [3, 3, 3, 3]]
 
 
+@pytest.mark.parametrize(
+    ("num_samples", "expected"),
+    [
+        (1, [0]),
+        (32, [0]),
+        (33, [0]),  # a tenth of a second or less is left out, here 1 of 16 samples
+        (34, [0, 16]),
+        (48, [0, 16]),
+        (64, [0, 32]),
+        (66, [0, 32, 48]),
+        (110, [0, 32, 64, 80]),
+    ],
+)
+def test_windows_in_a_row_end_with_one_that_ends_on_a_whole_second(num_samples: int, expected: list[int]) -> None:
+    spec = ClipSpec(clip_s=2.0, hop_s=2.0, sample_rate_hz=16, frame_rate_hz=1.0, frame_height=2, frame_width=2)
+    cut = list(windows(sound_and_frames(num_samples, 16, 1), spec, hop=32, grid=16))
+    assert [window.start for window in cut] == expected
+    for window in cut:
+        np.testing.assert_array_equal(
+            window.sound * 32768, np.arange(window.start, min(num_samples, window.start + 32))
+        )
+
+
 def test_windows_come_while_the_video_is_still_being_decoded() -> None:
     def endless() -> Iterator[np.ndarray | Frame]:
         for second in range(10_000):

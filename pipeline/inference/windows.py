@@ -1,4 +1,4 @@
-"""The windows of one video that a model sees: one clip's length, overlapping by half, each with its frames."""
+"""The windows of one video that a model sees: one clip's length, overlapping or in a row, each with its frames."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,6 +11,8 @@ from pipeline.media.frame_buffer import FrameBuffer
 from pipeline.media.sound_buffer import SoundBuffer
 from pipeline.media.streams import FULL_SCALE, Frame
 
+MAX_REST_S = 0.1  # after the last multiple of a grid: as much as cutting fills up at a clip's end
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -19,7 +21,7 @@ class Window:
     start: int
     """First sample, on the video's clock."""
     sound: np.ndarray
-    """[n] float32 in [-1, 1); n = T, less only in a video shorter than a clip."""
+    """[n] float32 in [-1, 1); n = T, less only in a video shorter than a clip, or where the last one ends later."""
     frames: np.ndarray
     """[K, H, W, 3] uint8 RGB."""
 
@@ -29,19 +31,24 @@ class Window:
         return self.start + len(self.sound)
 
 
-def windows(items: Iterable[np.ndarray | Frame], spec: ClipSpec) -> Iterator[Window]:
+def windows(
+    items: Iterable[np.ndarray | Frame], spec: ClipSpec, hop: int | None = None, grid: int = 1
+) -> Iterator[Window]:
     """The windows of one video, in order, each as soon as no later sound or frame can change it.
 
-    They begin half a clip apart, and the last one ends with the sound. A video shorter than a clip has one window.
+    By default they begin half a clip apart, and the last one ends with the sound. A video shorter than a clip has one
+    window.
 
     Args:
         items: chunks of sound [n] int16 and frames, each in the order of time: what `Decoding` yields.
         spec: lengths and rates.
+        hop: samples from one window to the next, at most those of a clip.
+        grid: the last window ends at a multiple of these samples: the first one with at most MAX_REST_S after it.
     Raises:
         ClipError: there is no sound (no_audio).
     """
     rate_hz, length = spec.sample_rate_hz, spec.num_samples
-    hop = length - length // 2
+    hop = hop or length - length // 2
     start = 0  # of the next window
     sound, frames = SoundBuffer(), FrameBuffer[np.ndarray](spec)
 
@@ -64,8 +71,10 @@ def windows(items: Iterable[np.ndarray | Frame], spec: ClipSpec) -> Iterator[Win
     total = sound.end
     if not total:
         raise ClipError("no_audio", "the audio stream holds no sound.")
-    if start == 0 or start - hop + length < total:
-        yield from map(window, [*range(start, total - length, hop), max(0, total - length)])
+    rest = min(grid - 1, int(MAX_REST_S * rate_hz))
+    last = max(0, -(-(total - rest) // grid) * grid - length)
+    if start == 0 or last > start - hop:
+        yield from map(window, [*range(start, last, hop), last])
 
 
 def _shown(frames: FrameBuffer[np.ndarray], start_s: float, spec: ClipSpec) -> np.ndarray:
