@@ -31,7 +31,7 @@ COMMANDS = {
     "shard": "Cut a collection of videos into clips.",
     "train": "Train a model.",
     "score": "Score how well each clip's sound and picture belong together.",
-    "label": "Label clips by raters' judgements or published lists.",
+    "label": "Label clips by raters' judgements, and videos by events' spans.",
     "duplicates": "Find videos that are uploads of the same content.",
     "filter": "Decide which clips train and evaluate the next model.",
     "materialize": "Copy a selection's kept clips into shuffled training shards.",
@@ -47,7 +47,7 @@ COMMANDS = {
 # What is typed after an option or in place of an argument, by its name; NUMBER or NAME for the others.
 WORDS = {
     **dict.fromkeys(("root", "out", "media"), "FOLDER"),
-    **dict.fromkeys(("labels", "prices"), "FILE"),
+    **dict.fromkeys(("labels", "spans", "prices"), "FILE"),
     **{"videos": "VIDEO", "region": "X,Y,W,H", "at": "X,Y", "span": "+FROM-TO"},
     **dict.fromkeys(("on_screen_gain", "off_screen_gain"), "DB"),
     **{"collection": "VIDEOS", "settings": "FIELD=VALUE", "address": "ADDRESS", "retry": "REASON", "stage": "STAGE"},

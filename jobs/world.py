@@ -1,4 +1,4 @@
-"""Render a synthetic collection: a seed -> videos/, truth/ and labels.csv."""
+"""Render a synthetic collection: a seed -> videos/, truth/, labels.csv and events.csv."""
 
 import json
 from pathlib import Path
@@ -40,9 +40,9 @@ def render(config: "WorldConfig", out: str, address: str | None) -> None:
         with progress_bar("world", len(parts)) as advance:
             for _ in map_parts(OnShared(RenderVideo(config, folder), seen), parts, WORLD, PARTS_PER_TASK):
                 advance(1, "")
-    labels = write_labels(config, folder)
+    labels, events = write_labels(config, folder)
     found = f"{len(parts)} videos rendered" if parts else "nothing to do, every video is rendered"
-    print(f"world: {found} -> {folder / 'videos'}, labels -> {labels}", flush=True)
+    print(f"world: {found} -> {folder / 'videos'}, labels -> {labels}, events -> {events}", flush=True)
 
 
 def claim_folder(config: "WorldConfig", folder: Path) -> None:
@@ -70,7 +70,8 @@ def command(
 ) -> None:
     """Render a small world of things that move and sound to real video files, with full ground truth.
 
-    Writes videos/ (a collection), truth/ (stems, masks, boxes, spans per video) and labels.csv (for --labels).
+    Writes videos/ (a collection), truth/ (stems, masks, boxes, spans per video), labels.csv (for --labels) and
+    events.csv (for --spans).
 
     Example: earshot world --out my_world --seed 1 --num-videos 50
     """

@@ -9,7 +9,6 @@ from conftest import WORLD, World
 
 from pipeline.errors import ConfigError
 from pipeline.labels.labeling import (
-    FileFacts,
     Judgement,
     LabelingConfig,
     LabelPart,
@@ -18,6 +17,7 @@ from pipeline.labels.labeling import (
     summarize_labels,
 )
 from pipeline.labels.ratings import read_judgements
+from pipeline.labels.video_names import FileFacts
 from pipeline.storage.layout import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from pipeline.synthetic.planning import plan_scene

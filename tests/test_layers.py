@@ -21,7 +21,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "pipeline.models": ("pipeline",),
     "pipeline.losses": (),
     "pipeline.metrics": (),
-    "pipeline.labels": ("pipeline", "pipeline.collection", "pipeline.metrics", "pipeline.storage", "schemas"),
+    "pipeline.labels": (
+        "pipeline", "pipeline.clips", "pipeline.collection", "pipeline.metrics", "pipeline.storage", "schemas",
+    ),
     "pipeline.training": ("pipeline", "pipeline.clips", "pipeline.estimate", "pipeline.storage", "schemas"),
     "pipeline.features": ("pipeline.storage", "pipeline"),
     "pipeline.learners": (
@@ -63,6 +65,8 @@ TESTED_BY = {
     "pipeline.inference.recording": "test_separating",
     "pipeline.inference.stem_writing": "test_separating",
     "pipeline.inference.video_writing": "test_separating",
+    "pipeline.labels.label_files": "test_ratings",
+    "pipeline.labels.video_names": "test_labeling",
     "pipeline.media.decode_command": "test_decoding",
     "pipeline.media.overlay": "test_separating",
     "pipeline.media.sound_buffer": "test_frame_buffer",

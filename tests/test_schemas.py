@@ -29,10 +29,11 @@ from schemas.samples import SAMPLES, ClipFacts, ExampleFacts, FeatureFacts, Sour
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
 from schemas.sound_examples import SOUND_EXAMPLES
+from schemas.spans import SPANS
 from schemas.usage import USAGE
 from schemas.videos import COLLECTION, SPAN, VIDEOS, Span
 
-TABLES = (COLLECTION, VIDEOS, CLIPS, USAGE, SCORES, FEATURES, LABELS, DUPLICATES, SELECTIONS)
+TABLES = (COLLECTION, VIDEOS, CLIPS, USAGE, SCORES, FEATURES, LABELS, SPANS, DUPLICATES, SELECTIONS)
 TABLES += (MATERIALIZED, MIXTURES, EXAMPLES, SOURCES, OPERATING_POINTS, SOUND_EXAMPLES, SUMMARY, TRAINING)
 EVERY_FIELD = [(table_name(schema), item) for schema in TABLES for item in schema]
 UNITS = {"_s": "s", "_hz": "Hz", "_db": "dB", "_bytes": "bytes"}
@@ -46,6 +47,7 @@ PROMISED = {
     "audio_dim split",
     "selections": "selection clip_id kept reason split",
     "materialized": "selection clip_id part",
+    "spans": "video_id start_s end_s category source",
     "duplicates": "selection video_id group_id",
     "mixtures": "mixtures example_id eval_set kind first_clip_id second_clip_id",
     "examples": "model mixtures eval_set example_id video_id si_snr_db si_snr_input_db si_snr_improvement_db "
@@ -99,6 +101,7 @@ ROWS = [
         "scores",
         "selections",
         "sound_examples",
+        "spans",
         "usage",
         "videos",
     )

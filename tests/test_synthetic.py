@@ -24,7 +24,7 @@ from pipeline.synthetic.scenes import Scene, Source
 from pipeline.synthetic.shapes import Layer
 from pipeline.synthetic.sights import look
 from pipeline.synthetic.sounds import RATE_HZ, resample, synthesize
-from pipeline.synthetic.truth import STEM_RATE_HZ, load_truth, write_labels
+from pipeline.synthetic.truth import STEM_RATE_HZ, is_active, load_truth, write_labels
 
 SHORT = WorldConfig(num_videos=7, seed=7, duration_s=4.0, event_fraction=0.6, webm_fraction=0.2, mixed_fraction=0.25)
 PLANNED = WorldConfig(num_videos=600, seed=1)
@@ -131,7 +131,7 @@ def test_soundtrack_before_coding_is_the_stems_plus_a_noise_floor_of_minus_60_db
 
 
 def test_labels_tile_every_video_and_agree_with_the_stems(world: Path, tmp_path: Path) -> None:
-    path = write_labels(SHORT, tmp_path)
+    path, _ = write_labels(SHORT, tmp_path)
     with path.open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["video", "start_s", "end_s", "on_screen", "off_screen"]
@@ -151,6 +151,30 @@ def test_labels_tile_every_video_and_agree_with_the_stems(world: Path, tmp_path:
                 assert level < 1e-3, f"{scene.video} {row}: a source that is not labelled has RMS {level}"
             elif last - first > 1.2 * 16000:  # a shorter span may fall into a pause of up to 1 s
                 assert level > 3e-3, f"{scene.video} {row}: what is labelled to sound has RMS {level}"
+
+
+def test_events_are_the_spans_in_which_something_in_view_sounds_and_a_video_without_any_has_a_row(
+    tmp_path: Path,
+) -> None:
+    _, path = write_labels(SHORT, tmp_path)
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["video", "start_s", "end_s", "category"]
+    times_s = np.arange(0.05, SHORT.duration_s, 0.1)
+    for index in range(SHORT.num_videos):
+        scene = plan_scene(SHORT, index)
+        events = [row for row in rows if row["video"] == scene.video]
+        for kind in SHORT.kinds:
+            sounding = [s for s in scene.sources if s.kind == kind and s.thing is not None]
+            spans = [(float(e["start_s"]), float(e["end_s"])) for e in events if e["category"] == kind]
+            for time_s in times_s:
+                assert any(start_s <= time_s < end_s for start_s, end_s in spans) == any(
+                    is_active(source, time_s) for source in sounding
+                )
+        if not any(source.on_screen for source in scene.sources):
+            assert [tuple(event.values())[1:] for event in events] == [("0.0", "0.0", "")]
+    assert {row["video"] for row in rows} == {plan_scene(SHORT, i).video for i in range(SHORT.num_videos)}
+    assert "" in {row["category"] for row in rows}
 
 
 def test_masks_lie_in_boxes_and_only_active_on_screen_sources_have_any(world: Path) -> None:

@@ -11,6 +11,7 @@ COMMAND_FOR = {
     "models": "earshot train {learner} --name {name}",
     "scores": "earshot score --model {name}",
     "labels": "earshot label --labels FILE",
+    "spans": "earshot label --spans FILE",
     "duplicates": "earshot duplicates --name {name}",
     "selections": "earshot filter --name {name}",
     "mixtures": "earshot mix --name {name}",
@@ -19,7 +20,7 @@ COMMAND_FOR = {
 SETTINGS_FOR = {"models/separator": " --set separation.phase=audio"}
 SETTINGS_FOR |= {f"clips/{spec}": f" --clips {spec}" for spec in SPECS if spec != "base"}
 # The option that leads to another folder, where it is not --name; `run` and `demo` have only --root.
-OTHER_FOLDER = {"clips": "--root", "labels": "--root"}
+OTHER_FOLDER = {"clips": "--root", "labels": "--root", "spans": "--root"}
 OTHER_FOLDER |= {"materialized": "--selection", "scores": "--model", "reports": "--model"}
 SENTENCES = {
     "other version": "Give --preset and --set again, or use another --root.",

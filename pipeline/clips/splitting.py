@@ -83,7 +83,7 @@ def cut_parts(workspace: Workspace) -> list[str]:
     return list(cut_specs(workspace))
 
 
-def _read_videos(workspace: Workspace, part: str, columns: list[str]) -> list[dict[str, Any]]:
+def read_videos(workspace: Workspace, part: str, columns: list[str]) -> list[dict[str, Any]]:
     """Rows of a part's videos as `base` has them, else as the first other spec that it is cut by."""
     try:
         return workspace.read(VIDEOS_FOLDER, part, VIDEOS, columns).to_pylist()
@@ -104,7 +104,7 @@ def part_splits(
     """
     columns = ["video_id", "split", "outcome"]
     if kept_by is None:
-        rows = _read_videos(workspace, part, columns)
+        rows = read_videos(workspace, part, columns)
     else:
         read = workspace.read(f"videos/{kept_by}", part, VIDEOS, columns).to_pylist()
         rows = [row for row in read if row["outcome"] == "kept"]
@@ -144,7 +144,7 @@ def find_copies(workspace: Workspace, parts: Sequence[str]) -> list[list[Copy]]:
 
 
 def _read_copies(workspace: Workspace, part: str) -> list[Copy]:
-    rows = _read_videos(workspace, part, ["video_id", "split", *KEYS])
+    rows = read_videos(workspace, part, ["video_id", "split", *KEYS])
     return [Copy(row["video_id"], part, row["split"], tuple(filter(None, map(row.get, KEYS)))) for row in rows]
 
 

@@ -8,26 +8,21 @@ AudioScope, section 4.2). A published list speaks for the three raters who agree
 import collections
 import dataclasses
 import itertools
-import os
-import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from pipeline.collection.addresses import Resolver, is_relative, plain
 from pipeline.config import Count, config_dataclass
-from pipeline.errors import ConfigError
-from pipeline.formatting import format_difference
-from pipeline.labels.ratings import Judgements, check_contradictions, codes, where
+from pipeline.labels.label_files import FileRows
+from pipeline.labels.ratings import check_contradictions
+from pipeline.labels.video_names import MatchedRows
 from pipeline.metrics.agreement import Agreement, fleiss_kappa
-from pipeline.storage.layout import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.layout import CLIPS_FOLDER, LABELS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.labels import LABELS
-from schemas.videos import VIDEOS
 
 SLACK_S = 0.01  # spans are written with two decimals or more
 MAX_LISTED = 3
@@ -44,7 +39,7 @@ class LabelingConfig:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Judgement:
-    """A judgement on one span of a video; fields as in `Judgements.table`."""
+    """A judgement on one span of a video; fields as in `read_judgements`."""
 
     start_s: float
     end_s: float
@@ -53,17 +48,6 @@ class Judgement:
     rater: str
     num_raters: int
     file: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class FileFacts:
-    """How many videos of a label file are in a workspace."""
-
-    num_rows: int
-    num_videos: int
-    """Videos that the file judges."""
-    num_matched: int
-    """Those of them that are in the workspace."""
 
 
 class LabelPart:
@@ -77,21 +61,11 @@ class LabelPart:
         ConfigError: no video is the workspace's, a name fits two videos, or a rater says two things of one span.
     """
 
-    def __init__(self, workspace: Workspace, judgements: Judgements, config: LabelingConfig) -> None:
+    def __init__(self, workspace: Workspace, judgements: FileRows, config: LabelingConfig) -> None:
         self._workspace, self._config = workspace, config
-        table, names = judgements.table, codes(judgements.table, "video")
-        self._places, numbers = _match(workspace, table)
-        of_row = numbers[names]
-        check_contradictions(table, np.where(of_row < 0, -1 - names, of_row))
-        files = codes(table, "file")
-        self.files = {}
-        for code, name in enumerate(table["file"].chunk(0).dictionary.to_pylist()):
-            named = np.unique(names[files == code])
-            self.files[name] = FileFacts(int((files == code).sum()), len(named), int((numbers[named] >= 0).sum()))
-        order = np.argsort(of_row, kind="stable")
-        order = order[of_row[order] >= 0]
-        self._table = table.drop_columns(["video"]).take(pa.array(order))
-        self._first = np.searchsorted(of_row[order], np.arange(len(self._places) + 1))
+        self._rows = MatchedRows(workspace, judgements)
+        check_contradictions(judgements, self._rows.of_row)
+        self.files = self._rows.files
 
     def __call__(self, part: str) -> dict[str, int]:
         """Label the part's clips and commit a row for each that has raters; return counts by label."""
@@ -102,73 +76,13 @@ class LabelPart:
                 continue
             video_id, start_s = clip["video_id"], clip["start_s"]
             if video_id not in judgements:
-                judgements[video_id] = self._of_video(video_id)
+                judgements[video_id] = [Judgement(**row) for row in self._rows.of_video(video_id)]
             raters = covering(judgements[video_id], start_s, start_s + clip["duration_s"])
             if raters:
                 ids = {"clip_id": clip["clip_id"], "video_id": video_id}
                 rows.append(ids | consensus(raters, self._config.min_raters))
         self._workspace.commit(LABELS_FOLDER, part, from_rows(rows, LABELS, part), LABELS)
         return collections.Counter(row["label"] for row in rows)
-
-    def _of_video(self, video_id: str) -> list[Judgement]:
-        place = self._places.get(video_id)
-        if place is None:
-            return []
-        first, last = self._first[place : place + 2]
-        return [Judgement(**row) for row in self._table.slice(first, last - first).to_pylist()]
-
-
-def _match(workspace: Workspace, table: pa.Table) -> tuple[dict[str, int], np.ndarray]:
-    """Places of the videos that label files speak of, by video_id; and of each name in the files, -1 if it fits none.
-
-    A name is a video_id, an address, or the end of an address, in any spelling; a name with accents that fits none
-    fits the video whose name has the same in composed characters.
-    """
-    names = table["video"].chunk(0).dictionary.to_pylist()
-    resolve = Resolver(os.getcwd())
-    keys = [plain(name) if is_relative(name) else resolve(name) for name in names]
-    composed = [unicodedata.normalize("NFC", key) for key in keys]
-    exact, alike = _Fits(keys), _Fits([key for key in composed if not key.isascii()])
-    for part in workspace.parts(VIDEOS_FOLDER):
-        for video in workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "uri"]).to_pylist():
-            exact.add(video, video["uri"])
-            if not video["uri"].isascii():
-                alike.add(video, unicodedata.normalize("NFC", video["uri"]))
-    found: list[str | None] = []
-    for number, (key, same) in enumerate(zip(keys, composed, strict=True)):
-        videos = exact.found.get(key) or alike.found.get(same) or []
-        if len(videos) > 1:
-            row = int(np.argmax(codes(table, "video") == number))
-            one, other = (video["uri"] for video in videos)
-            is_alike = unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
-            how = f", which differ: {format_difference(one, other)}" if is_alike else ""
-            raise ConfigError(
-                f"{where(table, row)}: `{names[number]}` fits two videos, {one} and {other}{how}. Expected the name of "
-                "one: give more of its path, or its video_id."
-            )
-        found.append(videos[0]["video_id"] if videos else None)
-    if not any(found):
-        raise ConfigError(
-            f"{where(table, 0)}: `{names[0]}` is not in {workspace.root}, nor is any other of the {len(names)} videos. "
-            "Expected file names, addresses or video_ids as in the table `videos`."
-        )
-    places = {name: place for place, name in enumerate(sorted({name for name in found if name is not None}))}
-    return places, np.array([-1 if name is None else places[name] for name in found])
-
-
-class _Fits:
-    """The first two videos that each of some names fits."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._names, self.found = set(names), dict[str, list[dict[str, str]]]()
-
-    def add(self, video: dict[str, str], uri: str) -> None:
-        """Note a video for the names that are its video_id, its address `uri`, or the end of that."""
-        pieces = uri.split("/")
-        for name in self._names & {video["video_id"], *("/".join(pieces[i:]) for i in range(len(pieces)))}:
-            videos = self.found.setdefault(name, [])
-            if len(videos) < 2 and video["video_id"] not in [other["video_id"] for other in videos]:
-                videos.append(video)
 
 
 def covering(judgements: Iterable[Judgement], start_s: float, end_s: float) -> list[list[Judgement]]:

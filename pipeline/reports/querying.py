@@ -33,12 +33,13 @@ from schemas.mixtures import MIXTURES
 from schemas.reports import SUMMARY, TRAINING
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
+from schemas.spans import SPANS
 from schemas.usage import USAGE
 from schemas.videos import COLLECTION, VIDEOS
 
 # The tables that are no learner's own, in the order of the data's flow.
 SHARED_TABLES = (
-    *(COLLECTION, VIDEOS, CLIPS, SCORES, FEATURES, LABELS, DUPLICATES, SELECTIONS),
+    *(COLLECTION, VIDEOS, CLIPS, SCORES, FEATURES, LABELS, SPANS, DUPLICATES, SELECTIONS),
     *(MATERIALIZED, MIXTURES, TRAINING, SUMMARY, USAGE),
 )
 NUM_DOWNLOADS = 16  # at once: a part takes 50 ms of waiting and hardly any work

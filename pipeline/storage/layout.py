@@ -17,6 +17,7 @@ scores/coincidence, or `features/<spec>/<name>`, where the kind is the table's n
 
 COLLECTION_FOLDER, TRAINING = "collection", "training"
 CLIPS_FOLDER, VIDEOS_FOLDER, LABELS_FOLDER = "clips/base", "videos/base", "labels/base"
+SPANS_FOLDER = "spans"  # of videos, whatever clip spec cuts them
 SETTINGS_FILE = "earshot.json"  # in every root: marks it as one
 STAGES, TABLES = "stages", "tables"
 CUTTING = "shard-"  # begins the usage of cutting, whose name ends in the clip specs: shard-base-events
@@ -24,7 +25,7 @@ NO_MIXTURES = "-"  # partition of a model that is evaluated on no frozen sets; n
 
 # Partition columns of each table, in the order of the names. The tables of evaluations have those of EVALUATION.
 PARTITIONS: dict[str, tuple[str, ...]] = {
-    COLLECTION_FOLDER: (),
+    **dict.fromkeys((COLLECTION_FOLDER, SPANS_FOLDER), ()),
     **dict.fromkeys(("clips", "videos", "labels"), ("spec",)),
     **dict.fromkeys(("scores", TRAINING), ("model",)),
     **dict.fromkeys(("duplicates", "selections", "materialized"), ("selection",)),
@@ -43,6 +44,7 @@ BESIDE = {
     "scores": ("usage/score-{name}",),
     "features": ("usage/features-{name}",),
     "labels": ("usage/label",),
+    SPANS_FOLDER: ("usage/label-spans",),
     "selections": tuple(f"usage/{step}-{{name}}" for step in ("count", "survey", "rank", "filter")),
     "duplicates": ("usage/compare-{name}", "usage/match-{name}"),
     "materialized": ("usage/materialize-{name}",),

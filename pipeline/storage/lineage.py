@@ -12,6 +12,7 @@ from pipeline.storage.layout import (
     MEDIA,
     PARTITIONS,
     SETTINGS_FILE,
+    SPANS_FOLDER,
     STAGES,
     TABLES,
     report_table,
@@ -41,10 +42,10 @@ def dependents(stages: dict[str, dict[str, Any]], stage: str) -> list[str]:
 def _is_made_from(stage: str, record: dict[str, Any], source: str) -> bool:
     """Whether a stage has another as input.
 
-    Not all inputs are recorded: clips follow from the collection, most stages from the clips of `base`, and mixtures
-    take labels.
+    Not all inputs are recorded: clips and spans follow from the collection, most stages from the clips of `base`, and
+    mixtures take labels.
     """
-    if stage.startswith("clips/"):
+    if stage.startswith("clips/") or stage == SPANS_FOLDER:
         return source == COLLECTION_FOLDER
     unrecorded = source == CLIPS_FOLDER or (source == LABELS_FOLDER and stage.startswith("mixtures/"))
     return unrecorded or source in {name.partition(" ")[0] for name in record["inputs"]}

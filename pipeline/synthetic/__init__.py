@@ -10,7 +10,7 @@ one hears what one does not see. Everything follows from a seed:
     sounds.py                     source -> waveform
     sights.py faces.py shapes.py backgrounds.py      thing, gestures -> pixels
     render_scene  (rendering.py)  scene -> <folder>/videos/world_00012.mp4 and its truth
-    load_truth, write_labels  (truth.py)  <folder>/truth/world_00012/, <folder>/labels.csv
+    load_truth, write_labels  (truth.py)  <folder>/truth/world_00012/, <folder>/labels.csv, events.csv
 
 Design note: what a video shows and what it sounds like come from the same list of notes,
 so synchrony is exact, and every label is known rather than rated.

@@ -5,6 +5,7 @@
                                             stems add up to the soundtrack's mean over channels, less a noise floor
                                masks.npz    pixels of what is seen to sound, once per second
     <folder>/labels.csv                     when something sounds on screen and off screen, for all videos
+    <folder>/events.csv                     when a thing of which kind is seen and heard at once, for all videos
 
 The rule for masks and boxes: second k of a video is judged on the frame shown at k + 0.5 s. A source's mask is its
 silhouette there, less what is in front of it, if it is on screen and active at k + 0.5 s, else empty. Its box holds the
@@ -16,6 +17,7 @@ import io
 import itertools
 import json
 import zipfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ from pipeline.synthetic.scenes import Scene, Source
 STEM_RATE_HZ = 16000
 SCENES = TypeAdapter(Scene)
 LABEL_COLUMNS = ("video", "start_s", "end_s", "on_screen", "off_screen")
+EVENT_COLUMNS = ("video", "start_s", "end_s", "category")
 _NO_CLOCK = (1980, 1, 1, 0, 0, 0)
 
 
@@ -79,20 +82,35 @@ def label_spans(scene: Scene) -> list[tuple[float, float, int, int]]:
     return rows
 
 
-def write_labels(config: WorldConfig, folder: Path) -> Path:
-    """Write `labels.csv` of the whole world from the plan alone, and return its path.
+def event_spans(scene: Scene) -> list[tuple[float, float, str]]:
+    """(start_s, end_s, kind) of each span in which a source in view is active; 0 to 0 s of no kind where none is."""
+    seen = [source for source in scene.sources if source.on_screen]
+    return sorted((*span, source.kind) for source in seen for span in source.spans) or [(0.0, 0.0, "")]
 
-    Columns are `LABEL_COLUMNS`: the video's file name, a span in s that tiles it, and whether something sounds in it
-    that is in view, and something that is not (0 or 1 each).
+
+def write_labels(config: WorldConfig, folder: Path) -> tuple[Path, Path]:
+    """Write `labels.csv` and `events.csv` of the whole world from the plan alone, and return their paths.
+
+    Columns of the first are `LABEL_COLUMNS`: the video's file name, a span in s that tiles it, and whether something
+    sounds in it that is in view, and something that is not (0 or 1 each). Those of the second are `EVENT_COLUMNS`: the
+    video's file name, and a span in s in which a thing of the kind `category` is seen and heard at once.
     """
+    labels, events = folder / "labels.csv", folder / "events.csv"
+    _write_rows(labels, LABEL_COLUMNS, label_spans, config)
+    _write_rows(events, EVENT_COLUMNS, event_spans, config)
+    return labels, events
+
+
+def _write_rows(
+    path: Path, columns: tuple[str, ...], spans_of: Callable[[Scene], Iterable[tuple[Any, ...]]], config: WorldConfig
+) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(LABEL_COLUMNS)
+    writer.writerow(columns)
     for index in range(config.num_videos):
         scene = plan_scene(config, index)
-        writer.writerows((scene.video, *row) for row in label_spans(scene))
-    files.commit_bytes(str(folder / "labels.csv"), text.getvalue().encode())
-    return folder / "labels.csv"
+        writer.writerows((scene.video, *row) for row in spans_of(scene))
+    files.commit_bytes(str(path), text.getvalue().encode())
 
 
 def write_truth(folder: Path, truth: Truth, stems: list[NDArray[np.float32]]) -> None:
