@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from conftest import World
 
 from cluster.mapping import map_parts
 from cluster.resources import FILTERING
@@ -31,6 +32,7 @@ from schemas.fields import from_rows
 from schemas.labels import LABELS
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
+from schemas.spans import SPANS
 from schemas.videos import VIDEOS
 
 SETTINGS = ["filtering.top_clips=15", "filtering.max_clips_per_video=3", "duplicates.similarity=0.95"]
@@ -272,6 +274,31 @@ def test_labelling_tells_coverage_agreement_and_where_the_conflicts_are(
     assert json.loads(finished) | {"finished": 0} == workspace.stage("labels/base") | {"finished": 0}
     assert main([*again, *files[2:]]) == 2
     assert "holds work of other settings or inputs" in capfd.readouterr().err
+
+
+def test_labels_and_spans_are_given_in_one_command_and_other_spans_are_refused(
+    workspace: Workspace, world: World, ray_session: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    label, spans = ["label", "--root", workspace.root], ["--spans", str(world.folder / "events.csv")]
+    assert main([*label, "--labels", str(world.folder / "labels.csv"), *spans]) == 0
+    output = capfd.readouterr().out
+    assert "coverage: 48 of 48" in output
+    facts = workspace.stage("spans")
+    rows = workspace.read_all("spans", SPANS)
+    assert facts["num_videos"] == 12
+    assert facts["num_spans"] + facts["num_without"] == len(rows)
+    assert f"events.csv: {len(rows)} rows, 12 of 12 videos are here" in output
+    assert f"label: {len(rows)} spans, 12 videos -> {workspace.root}/tables/spans" in output
+    assert main([*label, *spans]) == 0
+    assert "nothing to do, every part has its spans" in capfd.readouterr().out
+    (tmp_path / "events.csv").write_text((world.folder / "events.csv").read_text().partition("\n")[0] + "\n")
+    assert main([*label, "--spans", str(tmp_path / "events.csv")]) == 2
+    assert "no rows" in capfd.readouterr().err
+    (tmp_path / "events.csv").write_text("video,start_s,end_s,category\nworld_00000.mp4,0,1,bark\n")
+    assert main([*label, "--spans", str(tmp_path / "events.csv")]) == 2
+    assert "Use another --root, or remove that folder" in capfd.readouterr().err
+    assert main(label) == 2
+    assert "Give --labels or --spans" in capfd.readouterr().err
 
 
 def test_without_scores_the_rules_that_need_none_decide_and_those_that_do_are_refused(
