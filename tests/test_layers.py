@@ -27,8 +27,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "pipeline.training": ("pipeline", "pipeline.clips", "pipeline.estimate", "pipeline.storage", "schemas"),
     "pipeline.features": ("pipeline.storage", "pipeline"),
     "pipeline.learners": (
-        "pipeline", "pipeline.clips", "pipeline.losses", "pipeline.metrics", "pipeline.models", "pipeline.storage",
-        "pipeline.training",
+        "pipeline", "pipeline.clips", "pipeline.features", "pipeline.losses", "pipeline.metrics", "pipeline.models",
+        "pipeline.storage", "pipeline.training",
     ),
     "pipeline.selection": (
         "pipeline", "pipeline.clips", "pipeline.learners", "pipeline.models", "pipeline.storage", "pipeline.training",
