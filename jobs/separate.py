@@ -5,12 +5,9 @@ from typing import Annotated
 
 import typer
 
-from jobs.console.messages import say
 from jobs.console.options import named
-from jobs.console.progress import printable
 from jobs.console.separation import load_separation, summary
-from jobs.console.video_progress import VideoProgress
-from pipeline.errors import ClipError, ConfigError, DataError
+from jobs.console.video_progress import each_video
 
 GAIN = typer.Option(help="Level in a third mix, remix.flac and .mp4: 0dB, -60dB, -inf.")
 
@@ -50,7 +47,8 @@ def command(
 
     from jobs.console.separate_options import parse_choice, parse_gain
     from pipeline.inference.inputs import list_jobs
-    from pipeline.inference.separating import Options, check_free, separate_video
+    from pipeline.inference.outputs import check_free
+    from pipeline.inference.separating import Options, file_names, separate_video
 
     choice = parse_choice(threshold, region, at, span or [])
     is_remixed = on_screen_gain is not None or off_screen_gain is not None
@@ -67,22 +65,11 @@ def command(
         batch_size=batch,
     )
     if not overwrite:
-        check_free([job.folder for job in jobs])
-    began, results = time.monotonic(), []
-    for job in jobs:
-        try:
-            if job.error is not None:
-                raise job.error
-            with VideoProgress(job.uri.rpartition("/")[2]) as report:
-                result = separate_video(job.uri, job.folder, spec, network, options, report)
-        except (ClipError, DataError) as error:
-            shown = str(error) if job.uri in str(error) else f"{job.uri}: {error}"
-            say(printable(f"earshot: {shown}".replace("\n", " ")), "error")
-            continue
-        except OSError as error:
-            raise ConfigError(f"--out {out}: cannot be written to ({error}). Choose another folder.") from error
-        results.append(result)
-        print(printable(f"{job.uri}: {result} -> {job.folder}"), flush=True)
+        check_free([job.folder for job in jobs], file_names())
+    began = time.monotonic()
+    results = each_video(
+        jobs, out, lambda job, report: separate_video(job.uri, job.folder, spec, network, options, report)
+    )
     print(summary(results, len(jobs), time.monotonic() - began, out), flush=True)
     if len(results) < len(jobs):
         raise typer.Exit(1)

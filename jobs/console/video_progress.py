@@ -1,10 +1,18 @@
-"""Progress of work on one video: a bar for each thing that is done with it, in seconds of video."""
+"""Work on videos, one after the other: a bar for each thing that is done with one, and a line for each that ends."""
 
 import contextlib
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from jobs.console.messages import say
 from jobs.console.progress import printable, progress_bar
+from pipeline.errors import ClipError, ConfigError, DataError
+
+if TYPE_CHECKING:
+    from pipeline.inference.inputs import Job
+
+R = TypeVar("R")
 
 
 class VideoProgress:
@@ -33,3 +41,31 @@ class VideoProgress:
         if (steps := int(done_s) - self._done) > 0:
             self._done += steps
             self._advance(steps, "")
+
+
+def each_video(jobs: "list[Job]", out: str, work: "Callable[[Job, VideoProgress], R]") -> list[R]:
+    """What `work` gives of each video that it succeeds with; the others are named, and the rest goes on.
+
+    Args:
+        jobs: the videos.
+        out: folder that was asked for, for the message.
+        work: takes a video, and what to call with how far it is.
+    Raises:
+        ConfigError: `out` cannot be written to.
+    """
+    results = []
+    for job in jobs:
+        try:
+            if job.error is not None:
+                raise job.error
+            with VideoProgress(job.uri.rpartition("/")[2]) as report:
+                result = work(job, report)
+        except (ClipError, DataError) as error:
+            shown = str(error) if job.uri in str(error) else f"{job.uri}: {error}"
+            say(printable(f"earshot: {shown}".replace("\n", " ")), "error")
+            continue
+        except OSError as error:
+            raise ConfigError(f"--out {out}: cannot be written to ({error}). Choose another folder.") from error
+        results.append(result)
+        print(printable(f"{job.uri}: {result} -> {job.folder}"), flush=True)
+    return results

@@ -1,4 +1,4 @@
-"""What `separate` is given -> videos, and the folder that each one's stems go to."""
+"""What is given on the command line -> videos, and the folder that what is made of each goes to."""
 
 import collections
 import posixpath
@@ -15,20 +15,20 @@ SUFFIXES = (
 
 
 class Job(NamedTuple):
-    """One video to separate."""
+    """One video to work on."""
 
     uri: str
     folder: str
-    """Where its stems go."""
+    """Where what is made of it goes."""
     error: MissingError | None = None
-    """Why there is nothing to separate."""
+    """Why there is none."""
 
 
 def list_jobs(given: list[str], out: str) -> list[Job]:
     """The videos that the given addresses name, each once, in their order.
 
-    One file's stems go to `out` itself; those of several, or of a folder's, each to a folder of the video's name there.
-    What lies below `out` is left out: stems of an earlier time.
+    What is made of one file goes to `out` itself; of several, or of a folder's, each to a folder of the video's name
+    there. What lies below `out` is left out: it was made earlier.
 
     Args:
         given: files, folders and s3:// addresses.

@@ -184,7 +184,8 @@ def _as_stored(items: Iterable[np.ndarray | Frame], jpeg_quality: int) -> Iterat
 def _as_clip(window: Window, spec: ClipSpec) -> Clip:
     """The window as a clip that was read; a short one ends in silence."""
     sound = np.pad(window.sound, (0, spec.num_samples - len(window.sound)))
-    return Clip("", {"flac": sound}, window.frames.transpose(0, 3, 1, 2), {})
+    facts = {"clip_id": "", "video_id": "", "start_s": window.start / spec.sample_rate_hz}
+    return Clip("", {"flac": sound}, window.frames.transpose(0, 3, 1, 2), facts)
 
 
 def _rows(window: Window, event: np.ndarray, category: np.ndarray, rate_hz: int) -> np.ndarray:

@@ -1,12 +1,20 @@
-"""The files of one video's separation: put in place together once all has succeeded, and nothing of it before."""
+"""The files that are made of one video: put in place together once all has succeeded, and nothing of it before."""
 
 import contextlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from pipeline.errors import ConfigError
 from pipeline.storage import files
+
+
+def check_free(folders: Iterable[str], names: Sequence[str]) -> None:
+    """Raises a ConfigError if one of the folders has a file of one of the names."""
+    for uri in (files.join(folder, name) for folder in folders for name in names):
+        if files.exists(uri):
+            raise ConfigError(f"{uri}: is there already.", "overwrite")
 
 
 class Outputs:

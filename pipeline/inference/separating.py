@@ -12,7 +12,6 @@ one order (`source_order`), and the stems are mixed from these files.
 import contextlib
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import numpy as np
 from torch import nn
 
 from pipeline.clip_specs import ClipSpec
-from pipeline.errors import ClipError, ConfigError, DataError
+from pipeline.errors import ClipError, DataError
 from pipeline.inference import choosing
 from pipeline.inference.choosing import Choice
 from pipeline.inference.estimates import Estimate, estimates
@@ -82,14 +81,10 @@ class Separated:
         return "on screen" if self.has_picture else "kept"
 
 
-def check_free(folders: Sequence[str]) -> None:
-    """Raises a ConfigError if one of the folders has files that separating may write, whatever a video holds."""
+def file_names() -> list[str]:
+    """Names of the files that separating may write, whatever a video holds; of the sources' those of the first."""
     stems = [*STEMS, *STEMS_OF_SOUND, REMIX, SOURCE.format(1)]
-    names = [RECORD, OVERLAY, *(f"{stem}.{kind}" for stem in stems for kind in ("flac", "wav", "mp4"))]
-    for folder in folders:
-        for uri in (files.join(folder, name) for name in names):
-            if files.exists(uri):
-                raise ConfigError(f"{uri}: is there already.", "overwrite")
+    return [RECORD, OVERLAY, *(f"{stem}.{kind}" for stem in stems for kind in ("flac", "wav", "mp4"))]
 
 
 def separate_video(
