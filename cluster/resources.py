@@ -32,10 +32,11 @@ EVALUATING = WorkerResources(num_cpus=1, memory_bytes=4 * GIB, stateful=True, pr
 LABELING = WorkerResources(num_cpus=1, memory_bytes=GIB, limit_s=3600)
 FILTERING = WorkerResources(num_cpus=1, memory_bytes=GIB, limit_s=3600)
 MIXING = WorkerResources(num_cpus=1, memory_bytes=GIB, stateful=True, limit_s=3600)
-# What `run` asks for, by command.
+# What `run` asks for, by command; `features` loads the same model as `score`.
 STAGES = {
     "shard": SHARDING,
     "score": SCORING,
+    "features": SCORING,
     "label": LABELING,
     "filter": FILTERING,
     "mix": MIXING,

@@ -31,6 +31,7 @@ COMMANDS = {
     "shard": "Cut a collection of videos into clips.",
     "train": "Train a model.",
     "score": "Score how well each clip's sound and picture belong together.",
+    "features": "Extract features of each second of the clips.",
     "label": "Label clips by people's judgements, seconds by events.",
     "duplicates": "Find videos that are uploads of the same content.",
     "filter": "Decide which clips train and evaluate the next model.",

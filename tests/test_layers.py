@@ -25,7 +25,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "pipeline", "pipeline.clips", "pipeline.collection", "pipeline.metrics", "pipeline.storage", "schemas",
     ),
     "pipeline.training": ("pipeline", "pipeline.clips", "pipeline.estimate", "pipeline.storage", "schemas"),
-    "pipeline.features": ("pipeline.storage", "pipeline"),
+    "pipeline.features": (
+        "pipeline", "pipeline.clips", "pipeline.models", "pipeline.storage", "pipeline.training", "schemas",
+    ),
     "pipeline.learners": (
         "pipeline", "pipeline.clips", "pipeline.features", "pipeline.losses", "pipeline.metrics", "pipeline.models",
         "pipeline.storage", "pipeline.training",

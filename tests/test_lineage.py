@@ -100,3 +100,22 @@ def test_clean_from_the_collection_starts_the_workspace_over(place: Workspace, t
     assert main(["clean", "--root", place.root, "--from", "collection", "--yes"]) == 0
     left = {name for name in found(place) if not name.startswith((".locks", "logs"))}
     assert left == {"report.html", "world/videos/a.mp4"}
+
+
+def test_features_follow_from_their_clips_and_model_and_published_ones_from_nothing(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path))
+    inputs = {"clips/base": [], "clips/events": [], "models/c": ["clips/base"], "features/events/ave": []}
+    inputs |= {"features/events/c": ["clips/events", "models/c"], "models/e": ["features/events/ave"]}
+    for stage, sources in inputs.items():
+        workspace.begin(stage, {}, dict.fromkeys(sources, "1"))
+    stages = list_stages(workspace)
+    assert dependents(stages, "clips/events") == ["features/events/c"]
+    assert dependents(stages, "clips/base") == ["models/c", "features/events/c"]
+    assert dependents(stages, "features/events/ave") == ["models/e"]
+    partitions = ("features/events/c", "usage/features-events-c")
+    expected = [workspace.tar_uri("features/events/c", "00000")]
+    expected += [workspace.part_uri(partition, "00000") for partition in partitions]
+    for uri in (*expected, workspace.tar_uri("features/events/ave", "00000")):
+        files.commit_bytes(uri, b"x")
+    assert list_outputs(workspace, "features/events/c") == [*expected, workspace.record_uri("features/events/c")]
+    assert workspace.names("features") == ["events/ave", "events/c"]

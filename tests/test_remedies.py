@@ -20,6 +20,8 @@ def test_missing_work_is_named_with_the_command_that_makes_it() -> None:
     expected = "scores/nope: nothing there yet. Run `earshot score --model nope --root ws` first."
     assert missing("scores/nope") == expected
     assert "`earshot train separation --name m --root ws`" in missing("models/m", learner="separation")
+    features = missing("features/events/coincidence")
+    assert "`earshot features --clips events --name coincidence --root ws`" in features
     assert "`earshot run --collection COLLECTION --root ws`" in missing("")
 
 

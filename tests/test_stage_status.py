@@ -197,3 +197,18 @@ def test_no_heavy_library_is_imported_for_a_local_root(tmp_path: Path) -> None:
     done = run([sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parent.parent)
     assert not {"torch", "ray", "scipy", "sklearn", "duckdb", "boto3"} & set(done.stdout.splitlines()[-1].split())
     assert stage_status.__name__ in done.stdout
+
+
+def test_features_have_a_part_for_each_part_of_their_clips_and_published_ones_those_they_have(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path))
+    commit_parts(workspace, "collection", range(3))
+    inputs = {"clips/events": {}, "features/events/c": {"clips/events": "1"}, "features/events/ave": {}}
+    for stage, sources in inputs.items():
+        workspace.begin(stage, {}, sources)
+    commit_parts(workspace, "videos/events", range(3))
+    for stage in ("features/events/c", "features/events/ave"):
+        commit_parts(workspace, stage, range(2))
+        workspace.finish(stage)
+    own, published = (status(workspace, f"features/events/{name}") for name in ("c", "ave"))
+    assert (own.state, own.done, own.total) == ("grown", 2, 3)
+    assert (published.state, published.done, published.total) == ("finished", 2, 2)

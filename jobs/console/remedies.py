@@ -10,6 +10,7 @@ COMMAND_FOR = {
     "clips": "earshot shard --collection COLLECTION",
     "models": "earshot train {learner} --name {name}",
     "scores": "earshot score --model {name}",
+    "features": "earshot features --clips {spec} --name {name}",
     "labels": "earshot label --labels FILE",
     "spans": "earshot label --spans FILE",
     "duplicates": "earshot duplicates --name {name}",
@@ -42,7 +43,9 @@ def remedy(error: EarshotError, command: str) -> str:
         kind, _, name = folder.partition("/")
         if error.topic == "missing":
             make = COMMAND_FOR.get(kind, "earshot run --collection COLLECTION") + SETTINGS_FOR.get(folder, "")
-            return f"Run `{make.format(name=name, learner=error.facts.get('learner', 'LEARNER'))} --root {root}` first."
+            spec, _, name = name.rpartition("/")  # of features
+            made = make.format(name=name, spec=spec, learner=error.facts.get("learner", "LEARNER"))
+            return f"Run `{made} --root {root}` first."
         clean = f"`earshot clean --from {folder} --root {root}`"
         if error.topic == "stale":
             return f"Train another --name, or remove these first: {clean} lists them."

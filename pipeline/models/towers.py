@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from pipeline.audio import MEL_MAX_HZ, level_gain, log_mel
+from pipeline.audio import HOP_S, MEL_MAX_HZ, level_gain, log_mel
 from pipeline.config import Count, config_dataclass
 from pipeline.models.mobilenet import MAX_DEPTH, MIN_DEPTH, mobilenet
 from pipeline.models.small_cnn import SMALL_CNN_LAYERS, Backbone, small_cnn
@@ -109,6 +109,8 @@ class AudioTower(nn.Module):
         super().__init__()
         # log-mel of a clip at INPUT_DB: mean about -3, standard deviation about 2
         self.net = _backbone(config, in_channels=1, mean=-3.0, std=2.0)
+        self.step_s = (32 if config.backbone == "mobilenet" else 16) * HOP_S
+        """Seconds of sound from one embedding to the next."""
         self.rate_hz = config.rate_hz
         self.local_dim = self.net.local_dim
 

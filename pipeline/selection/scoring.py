@@ -5,30 +5,21 @@ in millions of clips must not stop a run of days. If no clip of a part can be de
 part is an error.
 """
 
-import itertools
-from collections.abc import Iterator
-
 import numpy as np
 import pyarrow as pa
-import torch
 
-from pipeline.clips.samples import Clip, decode_sample
-from pipeline.clips.tars import read_sequence
 from pipeline.errors import DataError
 from pipeline.learners.coincidence import CoincidenceLearner
 from pipeline.learners.loading import load_model
 from pipeline.models.towers import CoincidenceModel
 from pipeline.selection.embeddings import to_column
-from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER
 from pipeline.storage.workspace import Workspace
-from pipeline.training.batching import prefetch, read_ahead
+from pipeline.training.reading import read_clips
 from schemas.clips import CLIPS
 from schemas.scores import SCORES
 
 BATCH_SIZE = 32  # clips per forward pass: speed, memory, and the last digits of scores
-NUM_DECODERS = 8  # where a GPU waits for them; decoding a clip takes 3 ms (2 cores of 2026)
-Decoded = tuple[str, Clip | DataError]  # a clip's key, and the clip or what is wrong with it
 
 
 class ScorePart:
@@ -49,13 +40,8 @@ class ScorePart:
         kept = {row["clip_id"]: row["video_id"] for row in rows if row["outcome"] == "kept"}
         found: list[tuple[np.ndarray, ...]] = []
         errors: dict[str, DataError] = {}
-        for batch in read_ahead(self._batches(part, list(kept))):
-            errors |= {key: clip for key, clip in batch if isinstance(clip, DataError)}
-            whole = [clip for _, clip in batch if isinstance(clip, Clip)]
-            if whole:
-                found.append(learner.embed(model, whole))
-        if len(errors) > 1 and not found:
-            raise next(iter(errors.values()))
+        for clips in read_clips(self._workspace, CLIPS_FOLDER, part, list(kept), self._batch_size, errors):
+            found.append(learner.embed(model, clips))
         empty = (np.zeros(0, np.float32), np.zeros((0, 1), np.float32), np.zeros((0, 1), np.float32))
         scored, audio, visual = (np.concatenate(arrays) for arrays in zip(*(found or [empty]), strict=True))
         is_scored = np.array([key not in errors for key in kept], bool)
@@ -70,19 +56,3 @@ class ScorePart:
         }
         self._workspace.commit(f"scores/{self._name}", part, pa.table(columns, schema=SCORES), SCORES)
         return {"clips": len(kept) - len(errors), "damaged": len(errors)}
-
-    def _batches(self, part: str, keys: list[str]) -> Iterator[list[Decoded]]:
-        uri = self._workspace.tar_uri(CLIPS_FOLDER, part)
-
-        def decode(sample: tuple[str, dict[str, bytes]]) -> Decoded:
-            key, members = sample
-            try:
-                return key, decode_sample(key, members, uri)
-            except DataError as error:
-                return key, error
-
-        num_threads = NUM_DECODERS if torch.cuda.is_available() else 1
-        with files.local_copy(uri) as path:
-            clips = prefetch(decode, read_sequence(path, keys, uri), num_threads, depth=self._batch_size)
-            while batch := list(itertools.islice(clips, self._batch_size)):
-                yield batch

@@ -21,6 +21,8 @@ from pipeline.storage.layout import (
 )
 from pipeline.storage.workspace import Workspace
 
+RECORDED = ("features", "models", "reports")  # kinds whose records have all that they were made from
+
 
 def list_stages(workspace: Workspace) -> dict[str, dict[str, Any]]:
     """The record of every stage that has begun, by its name, in the order in which they began."""
@@ -42,13 +44,14 @@ def dependents(stages: dict[str, dict[str, Any]], stage: str) -> list[str]:
 def _is_made_from(stage: str, record: dict[str, Any], source: str) -> bool:
     """Whether a stage has another as input.
 
-    Not all inputs are recorded: clips and spans follow from the collection, most stages from the clips of `base`, and
-    mixtures take labels.
+    Not all inputs are recorded: clips and spans follow from the collection, most stages but for those of RECORDED from
+    the clips of `base`, and mixtures take labels.
     """
-    if stage.startswith("clips/") or stage == SPANS_FOLDER:
+    kind = stage.partition("/")[0]
+    if kind in ("clips", SPANS_FOLDER):
         return source == COLLECTION_FOLDER
-    unrecorded = source == CLIPS_FOLDER or (source == LABELS_FOLDER and stage.startswith("mixtures/"))
-    return unrecorded or source in {name.partition(" ")[0] for name in record["inputs"]}
+    is_unrecorded = kind == "mixtures" if source == LABELS_FOLDER else source == CLIPS_FOLDER and kind not in RECORDED
+    return is_unrecorded or source in {name.partition(" ")[0] for name in record["inputs"]}
 
 
 def places(workspace: Workspace, stage: str) -> list[str]:
