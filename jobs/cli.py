@@ -33,6 +33,7 @@ COMMANDS = {
     "score": "Score how well each clip's sound and picture belong together.",
     "features": "Extract features of each second of the clips.",
     "label": "Label clips by people's judgements, seconds by events.",
+    "ingest": "Take over a published data set of events.",
     "duplicates": "Find videos that are uploads of the same content.",
     "filter": "Decide which clips train and evaluate the next model.",
     "materialize": "Copy a selection's kept clips into shuffled training shards.",
@@ -47,9 +48,9 @@ COMMANDS = {
 }
 # What is typed after an option or in place of an argument, by its name; NUMBER or NAME for the others.
 WORDS = {
-    **dict.fromkeys(("root", "out", "media"), "FOLDER"),
+    **dict.fromkeys(("root", "out", "media", "folder"), "FOLDER"),
     **dict.fromkeys(("labels", "spans", "prices"), "FILE"),
-    **{"videos": "VIDEO", "region": "X,Y,W,H", "at": "X,Y", "span": "+FROM-TO"},
+    **{"dataset": "DATASET", "videos": "VIDEO", "region": "X,Y,W,H", "at": "X,Y", "span": "+FROM-TO"},
     **dict.fromkeys(("on_screen_gain", "off_screen_gain"), "DB"),
     **{"collection": "VIDEOS", "settings": "FIELD=VALUE", "address": "ADDRESS", "retry": "REASON", "stage": "STAGE"},
     **{"sql": "SQL", "deadline": "TIME", "learner": "LEARNER", "max_reject_rate": "SHARE"},

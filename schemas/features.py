@@ -6,6 +6,9 @@ import pyarrow as pa
 
 from schemas.fields import table_schema
 
+# Split of published test clips whose video is in another split too: drawn by no training, and counted apart.
+LEAKED = "test_leaked"
+
 
 class FeatureRow(TypedDict):
     """one clip with its features in the part's tar; or one that is damaged in its own tar, and has no features"""
@@ -19,7 +22,10 @@ class FeatureRow(TypedDict):
     num_cells: Annotated[int, "places in the picture, R", pa.int32()]
     visual_dim: Annotated[int, "visual features of each place and second, C", pa.int32()]
     audio_dim: Annotated[int, "audio features of each second, A", pa.int32()]
-    split: Annotated[str | None, "split that a published set prescribes; null: that of the clip's video"]
+    split: Annotated[
+        str | None,
+        f"split that a published set prescribes; {LEAKED}: test, of a video that is in another too; null: the video's",
+    ]
 
 
 FEATURES = table_schema(

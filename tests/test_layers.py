@@ -28,6 +28,10 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "pipeline.features": (
         "pipeline", "pipeline.clips", "pipeline.models", "pipeline.storage", "pipeline.training", "schemas",
     ),
+    "pipeline.ingest": (
+        "pipeline", "pipeline.clips", "pipeline.collection", "pipeline.features", "pipeline.labels", "pipeline.storage",
+        "schemas",
+    ),
     "pipeline.learners": (
         "pipeline", "pipeline.clips", "pipeline.features", "pipeline.losses", "pipeline.metrics", "pipeline.models",
         "pipeline.storage", "pipeline.training",
@@ -67,6 +71,9 @@ TESTED_BY = {
     "pipeline.inference.recording": "test_separating",
     "pipeline.inference.stem_writing": "test_separating",
     "pipeline.inference.video_writing": "test_separating",
+    "pipeline.ingest.ave_labels": "test_ave_features",
+    "pipeline.ingest.ave_rows": "test_ave_features",
+    "pipeline.ingest.h5_arrays": "test_ave_features",
     "pipeline.labels.label_files": "test_ratings",
     "pipeline.labels.video_names": "test_labeling",
     "pipeline.media.decode_command": "test_decoding",
