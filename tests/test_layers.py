@@ -26,7 +26,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "pipeline.training": ("pipeline", "pipeline.clips", "pipeline.estimate", "pipeline.storage", "schemas"),
     "pipeline.features": (
-        "pipeline", "pipeline.clips", "pipeline.models", "pipeline.storage", "pipeline.training", "schemas",
+        "pipeline", "pipeline.clips", "pipeline.labels", "pipeline.models", "pipeline.storage", "pipeline.training",
+        "schemas",
     ),
     "pipeline.ingest": (
         "pipeline", "pipeline.clips", "pipeline.collection", "pipeline.features", "pipeline.labels", "pipeline.storage",

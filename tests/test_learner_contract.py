@@ -17,6 +17,7 @@ from pipeline.learners import LEARNERS, Entry
 from pipeline.learners.coincidence import CoincidenceLearnerConfig, MemoryBankConfig
 from pipeline.learners.matching import MatchingConfig
 from pipeline.learners.separation import SeparationLearnerConfig
+from pipeline.learners.sources import load_sets
 from pipeline.learners.verdict_calibration import CalibrationConfig
 from pipeline.models.separator import SeparationConfig
 from pipeline.models.tdcn import TDCNConfig
@@ -26,11 +27,11 @@ from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet, step_rng
-from pipeline.training.clipsets import load_selected, load_splits
 from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext, TrainingConfig
 from schemas.reports import SUMMARY
 from tests.helpers import loudness_learner
+from tests.helpers.features import write_world
 from tests.helpers.line_learner import Interrupted
 from tests.helpers.selections import select_and_mix
 
@@ -49,6 +50,8 @@ SEPARATION = SeparationLearnerConfig(
     first_model=None,
     first_separator=None,
 )
+
+READ = {"splitting": as_dict(SplittingConfig()), "selection": "all", "features": "f"}  # in a model's record
 
 
 class Case(NamedTuple):
@@ -81,19 +84,17 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def prepared(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The world with a selection of everything and frozen sets."""
+    """The world with a selection of everything, frozen sets, features and spans."""
     workspace = Workspace(str(tmp_path_factory.mktemp("contract") / "workspace"))
     shutil.copytree(world.workspace.root, workspace.root)
     freeze(workspace)
+    write_world(workspace)
     return workspace
 
 
 def sets(workspace: Workspace, learner: Any) -> list[ClipSet]:
     """Training and validation clips, as the learner reads them."""
-    splits, parts = ("train", "validate"), workspace.parts(CLIPS_FOLDER)
-    if learner.reads == "selection":
-        return load_selected(workspace, "all", splits, parts)
-    return load_splits(workspace, splits, SplittingConfig(), parts)
+    return load_sets(workspace, learner, READ, ("train", "validate"), workspace.parts(CLIPS_FOLDER))
 
 
 def test_every_learner_of_the_registry_has_a_case() -> None:
@@ -128,7 +129,7 @@ def test_a_killed_training_ends_with_the_same_weights_and_the_model_has_rows_of_
     monkeypatch.setitem(LEARNERS, entry.learner().name, entry)
     shutil.copytree(prepared.root, tmp_path / "workspace")
     workspace, learner = Workspace(str(tmp_path / "workspace")), entry.learner()(config)
-    record = {"learner": learner.name, learner.name: as_dict(config), "splitting": as_dict(SplittingConfig())}
+    record = {"learner": learner.name, learner.name: as_dict(config)} | READ
     for folder in ("models/m", "models/killed"):
         workspace.begin(folder, record, {})
     train(learner, *sets(workspace, learner), workspace, "models/m", 0, LocalContext())

@@ -104,7 +104,7 @@ def test_best_weights_that_would_be_chosen_on_one_video_or_none_are_warned_of(
             kept += row["split"] == "validate"
             row["split"] = "train" if row["split"] == "validate" and kept > left else row["split"]
         workspace.commit(VIDEOS_FOLDER, part, from_rows(rows, VIDEOS, part), VIDEOS)
-    monkeypatch.setattr(train, "_fit", stop)
+    monkeypatch.setattr(train, "fit", stop)
     with pytest.raises(RuntimeError, match="would train"):
         train.train_model(open_session(workspace.root, "tiny"), "coincidence", workers=0)
     says = f"WARNING: the best weights are chosen on {left} videos"

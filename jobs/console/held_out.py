@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 from jobs.console.messages import say
-from jobs.console.options import Session
 
 if TYPE_CHECKING:
     from pipeline.evaluation.evaluating import Headline
@@ -11,18 +10,15 @@ if TYPE_CHECKING:
 MIN_VIDEOS = 2
 
 
-def warn_of_few(session: Session, stage: str, selection: str | None, spec: str, parts: list[str]) -> None:
-    """Warn if the best weights would be chosen on no video or one."""
-    from pipeline.training.clipsets import count_videos
-
-    splitting = session.config.splitting
-    count = count_videos(session.workspace, "validate", selection, splitting, parts, spec, enough=MIN_VIDEOS)
+def warn_of_few(stage: str, job: dict[str, Any], count: int) -> None:
+    """Warn if the best weights would be chosen on no video or one; `job` is the model's record, of plain types."""
     if count < MIN_VIDEOS:
+        selection, fraction = job["selection"], job["splitting"]["validate_fraction"]
         _warn(
             stage,
             f"the best weights are chosen on {count} videos, because no more are in the split "
             f"validate{f' of selection {selection}' if selection else ''}. Expected a few dozen. Raise "
-            f"splitting.validate_fraction, {splitting.validate_fraction} now, before you train and filter, or "
+            f"splitting.validate_fraction, {fraction} now, before you train and filter, or "
             "give the collection a column `split`.",
         )
 

@@ -113,3 +113,8 @@ def check_together(config: PipelineConfig) -> None:
     for learner, entry in LEARNERS.items():
         built = entry.learner()(configs[learner])
         built.check_settings(getattr(config.clips, built.clip_spec), configs)
+
+
+def decided_by_clips() -> list[tuple[str, str]]:
+    """(learner, field of its config) of every field that the training clips decide and a model's record keeps."""
+    return [(learner, field) for learner, entry in LEARNERS.items() for field in entry.learner().decided_by_clips]

@@ -23,7 +23,7 @@ from jobs.console.messages import at_work, is_json, say
 from jobs.console.monitor import Monitor, publish_parts
 from jobs.console.options import DEFAULT_PRESET
 from jobs.console.overrides import list_settings, override
-from jobs.console.presets import PipelineConfig, check_together, preset
+from jobs.console.presets import PipelineConfig, check_together, decided_by_clips, preset
 from jobs.console.progress import printable
 from pipeline.config import from_dict
 from pipeline.errors import ConfigError, OutageError
@@ -72,9 +72,9 @@ class Session:
             ConfigError: it was begun by a version with other fields, or what is given now does not fit it.
         """
         resumed = self._resumed(stage)
-        if resumed != self:
-            before = set(_settings(self))
-            own = [setting for setting in _settings(resumed) if setting not in before]
+        before = set(_settings(self))
+        own = [setting for setting in _settings(resumed) if setting not in before]
+        if own:
             more = f" and {len(own) - MAX_NAMED} more" if len(own) > MAX_NAMED else ""
             text = f"{stage}: goes on with its own {', '.join(own[:MAX_NAMED])}{more}"
             say(printable(text))
@@ -91,6 +91,9 @@ class Session:
             session = self if stage == CLIPS_FOLDER else self._resumed(stage)  # clips are the root's own
             config = as_dict(session.config) | {"seed": session.seed}
             wanted = {name: config.get(name, value) for name, value in record["settings"].items()}
+            for learner, field in decided_by_clips():  # in the record alone
+                if learner in wanted:
+                    wanted[learner][field] = record["settings"][learner].get(field)
             if "clips" in wanted:  # a record holds its own clip spec alone
                 wanted["clips"] = {spec: config["clips"][spec] for spec in record["settings"]["clips"]}
             self.workspace.check_same(stage, wanted, record["inputs"])
@@ -300,5 +303,7 @@ def _restored(config: dict[str, Any], where: str, topic: dict[str, str]) -> Pipe
 
 
 def _settings(session: Session) -> list[str]:
-    """`filtering.top_clips=9` for every field of the config, and the seed."""
-    return [*(f"{path}={text}" for path, text, _ in list_settings(session.config)), f"seed={session.seed}"]
+    """`filtering.top_clips=9` for every field of the config that is not decided by clips, and the seed."""
+    decided = {f"{learner}.{field}" for learner, field in decided_by_clips()}
+    listed = [f"{path}={text}" for path, text, _ in list_settings(session.config) if path not in decided]
+    return [*listed, f"seed={session.seed}"]

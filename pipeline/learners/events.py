@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
+import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 
 from pipeline.config import Count, config_dataclass
 from pipeline.errors import ConfigError, DataError
 from pipeline.features.feature_samples import FeatureClip
+from pipeline.features.feature_sets import SIZES
 from pipeline.learners.event_objectives import (
     BACKGROUND,
     UNKNOWN,
@@ -109,14 +111,35 @@ class EventsLearner(Learner[PSPModel]):
     name = "events"
     needs_whole_batch = True
     clip_spec = "events"
+    reads = "features"
+    decided_by_clips = (*SIZES, "categories")
     config_class = EventsLearnerConfig
     presets: ClassVar = {"tiny": TINY, "small": dataclasses.replace(TINY, training=LONGER)}
 
     def __init__(self, config: EventsLearnerConfig) -> None:
         self.config = config
         self.training = config.training
+        self.needs_labels = config.supervision != "self"
         self._context: Context = LocalContext()
         self._numbers = {None: BACKGROUND} | {name: number for number, name in enumerate(config.categories)}
+
+    def complete_config(self, train_set: ClipSet[FeatureClip]) -> EventsLearnerConfig:
+        """The config with the sizes of the training clips' features, and the categories of their segments.
+
+        Raises:
+            ConfigError: the features are of several sizes, or no segment has a category.
+        """
+        sizes = {name: train_set.rows[name].unique().to_pylist() for name in SIZES}
+        several = next((name for name, found in sizes.items() if len(found) > 1), None)
+        if several is not None:
+            raise ConfigError(f"train events: features with {several} = {sizes[several]}; expected all of one size.")
+        found = pc.list_flatten(train_set.rows["categories"]).unique().drop_null().to_pylist()
+        if not found:
+            raise ConfigError(
+                "train events: no second of a training clip has an event; expected spans with categories."
+            )
+        own = {name: number for name, (number,) in sizes.items()}
+        return dataclasses.replace(self.config, **own, categories=tuple(sorted(found)))
 
     def model(self) -> PSPModel:
         """A fresh network.

@@ -83,18 +83,11 @@ def load_model(workspace: Workspace, model: str, learner: str) -> tuple[Any, Any
 
 def train_job(context: Any, job: dict[str, Any]) -> None:
     """What each training process runs. `job` is the model's record, and root, folder and parts: plain JSON types."""
-    from pipeline.clips.splitting import SplittingConfig
-    from pipeline.config import from_dict
-    from pipeline.training.clipsets import load_selected, load_splits
+    from pipeline.learners.sources import load_sets
     from pipeline.training.loop import train
 
-    workspace, splits = Workspace(job["root"]), ("train", "validate")
-    learner = build(job["learner"], job[job["learner"]])
-    if job["selection"] is None:
-        splitting = from_dict(SplittingConfig, job["splitting"])
-        clips = load_splits(workspace, splits, splitting, job["parts"], learner.clip_spec)
-    else:
-        clips = load_selected(workspace, job["selection"], splits, job["parts"])
+    workspace, learner = Workspace(job["root"]), build(job["learner"], job[job["learner"]])
+    clips = load_sets(workspace, learner, job, ("train", "validate"), job["parts"])
     train(learner, clips[0], clips[1], workspace, job["folder"], job["seed"], context)
 
 

@@ -147,6 +147,12 @@ def count_videos(
     return len(found)
 
 
+def begun_parts(workspace: Workspace, folder: str, source: str) -> list[str]:
+    """The parts of `source` that `folder` is made from: those that are stored, or those that are there now."""
+    uri = workspace.record_uri(folder, "parts")
+    return json.loads(files.read_bytes(uri)) if files.exists(uri) else workspace.parts(source)
+
+
 def begun_with(workspace: Workspace, folder: str, source: str, is_finished: bool = False) -> list[str]:
     """The parts of `source` that `folder` is made from: those that were there at the first call, when they are stored.
 
@@ -155,11 +161,10 @@ def begun_with(workspace: Workspace, folder: str, source: str, is_finished: bool
     Raises:
         ConfigError: one of them is gone, and the run has not finished.
     """
-    uri, there = workspace.record_uri(folder, "parts"), workspace.parts(source)
+    uri, parts = workspace.record_uri(folder, "parts"), begun_parts(workspace, folder, source)
     if not files.exists(uri):
-        files.commit_bytes(uri, json.dumps(there).encode())
-    parts = json.loads(files.read_bytes(uri))
-    gone = sorted(set(parts) - set(there))
+        files.commit_bytes(uri, json.dumps(parts).encode())
+    gone = sorted(set(parts) - set(workspace.parts(source)))
     if gone and not is_finished:
         raise ConfigError(
             f"{uri}: began with part {gone[0]}, which is no longer in {workspace.table(source)}. Bring it back, or "

@@ -82,11 +82,17 @@ class Learner(Protocol[Model]):
     """Its config in each preset; the default one where there is none."""
     clip_spec: str = "base"
     """Field of `ClipSpecs`: the lengths, rates and sizes of the clips that it reads."""
-    reads: Literal["clips", "selection"] = "clips"
-    """All kept clips of a split; or those that a selection keeps, and labelled ones."""
+    reads: Literal["clips", "selection", "features"] = "clips"
+    """All kept clips of a split; or those that a selection keeps, and labelled ones; or features of clips."""
+    needs_labels: bool = False
+    """It draws features of those videos alone that people have judged."""
+    decided_by_clips: ClassVar[tuple[str, ...]] = ()
+    """Fields of its config that `complete_config` sets."""
     needs_whole_batch: bool = False
     """Its loss compares the examples of a batch with each other, so gradients of parts do not add up to the batch's."""
     training: TrainingConfig
+    config: Any
+    """Of class `config_class`."""
 
     def builds_on(self) -> dict[str, str]:
         """Models that must be trained before: the learner of each, by name."""
@@ -95,6 +101,13 @@ class Learner(Protocol[Model]):
     def check_settings(self, spec: ClipSpec, configs: Mapping[str, Any]) -> None:
         """Raise a ConfigError if this config does not fit the clip spec, or a learner's in `configs`, by name."""
         return
+
+    def complete_config(self, train_set: ClipSet[Any]) -> Any:
+        """The config with the fields of `decided_by_clips` as the training clips have them.
+
+        Called before the training, where there are such fields; the model's record keeps it.
+        """
+        return self.config
 
     def model(self) -> Model:
         """A fresh model, its weights drawn from torch's global generator; what asks for no gradient stays as it is."""
