@@ -67,8 +67,10 @@ class AdditiveAttention(nn.Module):
             also under autocast.
         """
         guide = self.map_query(torch.relu(self.embed_query(query)))
-        hidden = self.embed_row(rows).relu_()  # in place: the largest tensor of the network, once and not twice
-        scores = self.score((self.map_row(hidden) + guide.unsqueeze(2)).tanh_()).squeeze(3)
+        # the largest tensor of a network is changed in place, and not as a view: a view's gradient is copied three times
+        hidden = self.embed_row(rows.flatten(0, 2)).relu_()
+        units = self.map_row(hidden).unflatten(0, rows.shape[:3]) + guide.unsqueeze(2)
+        scores = self.score(units.tanh_()).squeeze(3)
         with torch.autocast(rows.device.type, enabled=False):
             exact = torch.promote_types(rows.dtype, torch.float32)
             weights = torch.softmax(scores.to(exact), dim=2)
