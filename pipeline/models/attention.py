@@ -67,7 +67,7 @@ class AdditiveAttention(nn.Module):
             also under autocast.
         """
         guide = self.map_query(torch.relu(self.embed_query(query)))
-        # the largest tensor of a network is changed in place, and not as a view: a view's gradient is copied three times
+        # the largest tensor is changed in place, but not as a view, whose gradient would be copied three times
         hidden = self.embed_row(rows.flatten(0, 2)).relu_()
         units = self.map_row(hidden).unflatten(0, rows.shape[:3]) + guide.unsqueeze(2)
         scores = self.score(units.tanh_()).squeeze(3)
