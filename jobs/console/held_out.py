@@ -13,11 +13,12 @@ MIN_VIDEOS = 2
 def warn_of_few(stage: str, job: dict[str, Any], count: int) -> None:
     """Warn if the best weights would be chosen on no video or one; `job` is the model's record, of plain types."""
     if count < MIN_VIDEOS:
-        selection, fraction = job["selection"], job["splitting"]["validate_fraction"]
+        fraction = job["splitting"]["validate_fraction"]
+        of = next((f" of {kind} {job[kind]}" for kind in ("selection", "features") if job.get(kind)), "")
         _warn(
             stage,
             f"the best weights are chosen on {count} videos, because no more are in the split "
-            f"validate{f' of selection {selection}' if selection else ''}. Expected a few dozen. Raise "
+            f"validate{of}. Expected a few dozen. Raise "
             f"splitting.validate_fraction, {fraction} now, before you train and filter, or "
             "give the collection a column `split`.",
         )

@@ -142,9 +142,10 @@ class _Parts:
             return self._done(stage, f"videos/{name}", self._num_planned), self._num_planned
         if kind in ("labels", "scores", "duplicates", "selections"):  # a part for each part of the clips
             return self._done(stage, stage, self._num_cut), self._num_cut
-        clips = [source for source in self._records[stage]["inputs"] if source.startswith("clips/")]
-        if kind == "features" and clips:  # published ones are made from no clips
-            return self._done(stage, stage, cut := self.count(clips[0])[0] or 0), cut
+        sources = [source for source in self._records[stage]["inputs"] if source.startswith("clips/")]
+        if kind == "features" and sources and sources[0] in self._records:  # published ones are made from no clips
+            num_cut = self.count(sources[0])[0] or 0
+            return self._done(stage, stage, num_cut), num_cut
         if kind in PARTITIONS:  # their parts are planned from a selection
             return len(self._workspace.parts(stage)), None
         return None, None
