@@ -1,5 +1,6 @@
 """What every learner keeps to. A new system adds a row to CASES."""
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +16,12 @@ from pipeline.evaluation.mixing import MixingConfig
 from pipeline.hashing import as_dict
 from pipeline.learners import LEARNERS, Entry
 from pipeline.learners.coincidence import CoincidenceLearnerConfig, MemoryBankConfig
+from pipeline.learners.events import EventsLearnerConfig
 from pipeline.learners.matching import MatchingConfig
 from pipeline.learners.separation import SeparationLearnerConfig
 from pipeline.learners.sources import load_sets
 from pipeline.learners.verdict_calibration import CalibrationConfig
+from pipeline.models.psp import PSPConfig
 from pipeline.models.separator import SeparationConfig
 from pipeline.models.tdcn import TDCNConfig
 from pipeline.models.towers import CoincidenceConfig
@@ -31,7 +34,7 @@ from pipeline.training.loop import train
 from pipeline.training.protocols import LocalContext, TrainingConfig
 from schemas.reports import SUMMARY
 from tests.helpers import loudness_learner
-from tests.helpers.features import write_world
+from tests.helpers.features import SIZES, write_world
 from tests.helpers.line_learner import Interrupted
 from tests.helpers.selections import select_and_mix
 
@@ -49,6 +52,12 @@ SEPARATION = SeparationLearnerConfig(
     calibration=CalibrationConfig(num_examples=8),
     first_model=None,
     first_separator=None,
+)
+EVENTS = EventsLearnerConfig(
+    model=PSPConfig(embedding_dim=8, segment_dim=8, lstm_dim=8, attention_dim=8, map_dim=4),
+    training=FOUR_STEPS,
+    categories=("bell", "horn"),
+    **SIZES,
 )
 
 READ = {"splitting": as_dict(SplittingConfig()), "selection": "all", "features": "f"}  # in a model's record
@@ -78,6 +87,8 @@ CASES = {
         LEARNERS["coincidence"], CoincidenceLearnerConfig(**COINCIDENCE, objective="nce", memory_bank=BANK), score
     ),
     "separation": Case(LEARNERS["separation"], SEPARATION, freeze),
+    "events": Case(LEARNERS["events"], EVENTS),
+    "events without labels": Case(LEARNERS["events"], dataclasses.replace(EVENTS, supervision="self")),
     "loudness": Case(loudness_learner.ENTRY, loudness_learner.LoudnessConfig(training=FOUR_STEPS)),
 }
 

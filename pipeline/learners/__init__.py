@@ -49,4 +49,9 @@ LEARNERS = {
         "pipeline.evaluation.onscreen_evaluation:OnScreenEvaluation",
         ("pipeline.evaluation.sounds_evaluation:SoundsEvaluation",),
     ),
+    "events": Entry(
+        "which second of a clip holds an event that is seen and heard, and of what category",
+        "pipeline.learners.events:EventsLearner",
+        "pipeline.evaluation.event_evaluation:EventEvaluation",
+    ),
 }

@@ -199,7 +199,8 @@ class EventsLearner(Learner[PSPModel]):
     def loss(self, model: PSPModel, batch: Batch) -> dict[str, Tensor]:
         """The loss and its parts, over the rows of all workers and equal on all of them.
 
-        With labels also `segment_accuracy`, the share of segments, background included, that are given what they are.
+        With labels also `segment_accuracy`, the share of segments, background included, that are given what they are,
+        and `always_background`, that of background.
         """
         gather, weights = self._context.gather, self.config.loss
         segments = Segments(*(gather(rows) for rows in model(batch["visual"], batch["audio"])))
@@ -212,7 +213,8 @@ class EventsLearner(Learner[PSPModel]):
             parts = full_losses(model.head, segments, labels, tag, weights)
         with torch.no_grad():
             decided, _ = decide(*model.head.probabilities(segments.fused))
-        return parts | {"segment_accuracy": (decided == labels).float().mean()}
+        accuracies = {"segment_accuracy": decided == labels, "always_background": labels == BACKGROUND}
+        return parts | {name: is_right.float().mean() for name, is_right in accuracies.items()}
 
     def predict(self, model: PSPModel, batch: Batch) -> tuple[Tensor, Tensor]:
         """Probability [B, N] of an event in each segment, and [B, N, K] of its category if there is one.

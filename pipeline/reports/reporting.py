@@ -14,6 +14,7 @@ import pyarrow as pa
 from pipeline.formatting import format_figure, format_number
 from pipeline.reports.best_and_worst import EXTREMES, Extreme, show_extremes
 from pipeline.reports.charts import Chart, bar_chart, line_chart
+from pipeline.reports.event_timelines import TIMELINES, Timeline, list_timelines
 from pipeline.reports.headline_metrics import Figure, column_titles, list_figures
 from pipeline.reports.querying import query_all
 from pipeline.storage.lineage import list_stages
@@ -61,6 +62,7 @@ def make_report(workspace: Workspace) -> Report:
         histograms=_histograms(rows["scores"]),
         selected=_selected(rows["selected"]),
         extremes=_by_end(extremes),
+        timelines=_by_model(list_timelines(found["timelines"])),
         curves=_curves(rows["training"]),
         trade_offs=_trade_offs(rows["operating_points"]),
         rejects=rows["rejects"],
@@ -96,6 +98,7 @@ QUERIES = {
         FROM selections WHERE {IS_NUMBER} GROUP BY ALL ORDER BY selection, bin
     """,
     "extremes": EXTREMES,
+    "timelines": TIMELINES,
     "operating_points": f"""
         SELECT * FROM operating_points WHERE off_mom_osr_db BETWEEN 0 AND {MAX_OSR_DB}
         ORDER BY model, mixtures, logit_shift DESC
@@ -121,6 +124,14 @@ def _by_end(extremes: list[Extreme]) -> dict[str, list[Extreme]]:
     lists: dict[str, list[Extreme]] = {}
     for clip in extremes:
         lists.setdefault(f"{clip.which} scores of {clip.model}", []).append(clip)
+    return lists
+
+
+def _by_model(timelines: list[Timeline]) -> dict[str, list[Timeline]]:
+    """The clips of each model and end, under their title."""
+    lists: dict[str, list[Timeline]] = {}
+    for clip in timelines:
+        lists.setdefault(f"{clip.which} clips of {clip.model}", []).append(clip)
     return lists
 
 
