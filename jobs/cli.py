@@ -43,6 +43,7 @@ COMMANDS = {
     "status": "Show how far every stage of a workspace is.",
     "query": "Answer an SQL query over the tables of a workspace.",
     "separate": "Separate the on-screen sound of videos.",
+    "events": "Find when something is both seen and heard in videos.",
     "clean": "Remove a stage's work and all that was made from it.",
     "settings": "List every field that --set can change, with its meaning.",
 }

@@ -23,6 +23,11 @@ SETTINGS_FOR |= {f"clips/{spec}": f" --clips {spec}" for spec in SPECS if spec !
 # The option that leads to another folder, where it is not --name; `run` and `demo` have only --root.
 OTHER_FOLDER = {"clips": "--root", "labels": "--root", "spans": "--root"}
 OTHER_FOLDER |= {"materialized": "--selection", "scores": "--model", "reports": "--model"}
+# Of commands that need a trained model and no data of the user's.
+DEMOS = {
+    "separate": "earshot demo --root my_demo",
+    "events": "earshot demo --system events --root my_demo",
+}
 SENTENCES = {
     "other version": "Give --preset and --set again, or use another --root.",
     "media": "Give --media, a folder or prefix with a copy of these files.",
@@ -36,8 +41,8 @@ SENTENCES = {
 def remedy(error: EarshotError, command: str) -> str:
     """The sentence to add to the error's message when `command` met it; "" where the message says what to do."""
     is_missing = error.topic in ("no model", "no workspace") or error.facts.get("stage", "").startswith("models/")
-    if command == "separate" and is_missing:
-        return "`earshot demo --root my_demo` trains one in a quarter of an hour; then give --root my_demo."
+    if command in DEMOS and is_missing:
+        return f"`{DEMOS[command]}` trains one in a quarter of an hour; then give --root my_demo."
     if error.topic in ("missing", "refused", "stale"):
         folder, root = error.facts["stage"], shlex.quote(error.facts["root"])
         kind, _, name = folder.partition("/")

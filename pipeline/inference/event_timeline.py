@@ -1,7 +1,7 @@
 """Events of a video -> a picture: time from left to right, a row for each category, and how likely an event is."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +39,18 @@ def ticks(duration_s: float) -> list[int]:
     return list(range(0, math.floor(duration_s) + 1, step))
 
 
+def lasting(events: Iterable[Event]) -> dict[str, float]:
+    """Seconds that the events of each category last, those of the longest first.
+
+    >>> lasting([Event(0, 2, "bell", 0.9), Event(1, 4, "dog", 0.8), Event(5, 7, "bell", 0.7)])
+    {'bell': 4, 'dog': 3}
+    """
+    found: dict[str, float] = {}
+    for event in events:
+        found[event.category] = found.get(event.category, 0) + event.end_s - event.start_s
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
 def draw_timeline(
     title: str, events: Sequence[Event], event_probability: np.ndarray, duration_s: float, path: Path
 ) -> None:
@@ -51,10 +63,7 @@ def draw_timeline(
         duration_s: length of the video.
         path: of the PNG.
     """
-    lasting: dict[str, float] = {}
-    for event in events:
-        lasting[event.category] = lasting.get(event.category, 0.0) + event.end_s - event.start_s
-    rows = sorted(lasting, key=lambda name: (-lasting[name], name))
+    rows = list(lasting(events))
     shown = rows[:MAX_ROWS]
     picture = Image.new("RGB", (WIDTH, TOP + ROW * max(1, len(shown)) + CURVE + BOTTOM), PAPER)
     canvas = _Canvas(ImageDraw.Draw(picture), duration_s)

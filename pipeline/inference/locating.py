@@ -25,7 +25,7 @@ import simplejpeg
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import Clip
 from pipeline.errors import ClipError, DataError
-from pipeline.inference.event_timeline import Event, draw_timeline
+from pipeline.inference.event_timeline import Event, draw_timeline, lasting
 from pipeline.inference.opening import LIMIT_S
 from pipeline.inference.outputs import Outputs
 from pipeline.inference.windows import MAX_REST_S, Window, windows
@@ -39,6 +39,7 @@ SPEC = "events"
 MIN_PROBABILITY = 0.5  # above it there is an event: the rule of evaluation
 DIGITS = 4
 MIN_MISSING_S = 1.0
+MAX_NAMED = 5
 NOT_BOTH = ("no_video", "no_audio")
 Report = Callable[[str, float, float], None]
 
@@ -68,10 +69,9 @@ class Located:
     """What is odd about the file."""
 
     def __str__(self) -> str:
-        lasting_s = sum(event.end_s - event.start_s for event in self.events)
-        kinds = len({event.category for event in self.events})
-        found = f"{len(self.events)} events of {kinds} categories, {lasting_s:.1f} s" if self.events else "no event"
-        return "; ".join([f"{self.duration_s:.1f} s", found, *self.notes])
+        kinds = [f"{category} {lasting_s:.1f} s" for category, lasting_s in lasting(self.events).items()]
+        shown = kinds[:MAX_NAMED] + [f"{len(kinds) - MAX_NAMED} more"] * (len(kinds) > MAX_NAMED)
+        return "; ".join([f"{self.duration_s:.1f} s", ", ".join(shown) or "no event", *self.notes])
 
 
 def locate_events(

@@ -96,5 +96,5 @@ def _stage(workspace: Workspace, model: str, learner: str) -> dict[str, Any]:
         raise workspace.error(f"models/{model}", "nothing there yet.", learner=learner)
     found = learner_of(workspace, model)
     if found != learner:
-        raise ConfigError(f"{workspace.uri('models', model)}: a {found} model, expected a {learner} model.")
+        raise ConfigError(f"{workspace.uri('models', model)}: a model of {found}, expected one of {learner}.")
     return workspace.stage(f"models/{model}")
