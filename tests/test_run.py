@@ -224,7 +224,7 @@ def test_a_coincidence_model_cannot_separate(finished: Workspace, tmp_path: Path
     assert (code, f"{video}: no such file" in err) == (2, True), err
     video.touch()
     code, _, err = earshot(*arguments)
-    assert (code, "a coincidence model, expected a separation model" in err) == (2, True), err
+    assert (code, "a model of coincidence, expected one of separation" in err) == (2, True), err
 
 
 def test_a_root_that_is_the_collection_is_refused(tmp_path: Path) -> None:
@@ -268,6 +268,10 @@ def test_a_root_that_is_the_collection_is_refused(tmp_path: Path) -> None:
         (["shard", "--root", "R", "--collection", ".", "--set", "coincidence.model.width=1"], "expected the same"),
         (["filter", "--root", "R", "--name", "../../evil"], "name '../../evil': expected"),
         (["run", "--root", "R", "--collection", ".", "--labels", "votes.csv"], "labels file votes.csv: no such file"),
+        (["run", "--root", "R", "--collection", ".", "--system", "events"], "no spans. Give --spans FILE"),
+        (["run", "--root", "R", "--collection", ".", "--system", "event"], "Did you mean events?"),
+        (["run", "--root", "R", "--collection", ".", "--spans", "x.csv"], "spans file x.csv: no such file"),
+        (["demo", "--root", "R", "--system", "event"], "--system event: expected one of separation, events"),
         (["plan", "--collection", ".", "--sample", "0"], "--sample"),
         (["settings", "filter"], "earshot settings filter: no such field. Expected one of collecting, clips,"),
         (["filter", "--root", "R", "--model", "nope"], "Run `earshot score --model nope --root"),

@@ -1,0 +1,88 @@
+"""What `run` refuses before any work: files it cannot read, settings it cannot train, stages begun with others."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+from cluster.resources import STAGES
+from jobs.console.options import Session
+from pipeline.errors import ConfigError
+
+SEPARATION, EVENTS = "separation", "events"
+SYSTEMS = (SEPARATION, EVENTS)
+# Of every stage that has settings of its own.
+FOLDERS = ("clips/base", "models/coincidence", "labels/base", "spans")
+FOLDERS_OF = {
+    SEPARATION: ("duplicates/default", "selections/default", "mixtures/default", "models/separation"),
+    EVENTS: ("clips/events", "features/events/coincidence", "models/events"),
+}
+
+
+class Separator(NamedTuple):
+    """The model of sound alone that separation starts from."""
+
+    session: Session
+    """With the config that it is trained with."""
+    name: str
+
+
+def of_sound_alone(session: Session) -> Separator | None:
+    """The separator that `run` trains first; None where separation starts without one, or from one that is there."""
+    config: Any = session.config  # a learner's field is no declared one
+    separation = config.separation
+    if separation.start_from or not separation.first_separator:
+        return None
+    alone = dataclasses.replace(config, separation=dataclasses.replace(separation, phase="audio"))
+    return Separator(dataclasses.replace(session, config=alone), separation.first_separator)
+
+
+def check_run(
+    session: Session, collection: str, systems: list[str], labels: list[str] | None, spans: list[str] | None
+) -> None:
+    """Refuse what would be refused after hours of work.
+
+    Raises:
+        ConfigError: a file of labels or spans cannot be used or is not given, a setting is none that `run` trains, the
+            root holds work of other settings, or there is no such collection.
+        ConnectionError: a stage fits no node, or a machine lacks what it needs (`check_here`).
+    """
+    from jobs.console.preflight import check_here
+    from pipeline.collection.listing import list_videos
+    from pipeline.labels.ratings import read_judgements
+    from pipeline.labels.span_files import read_spans
+    from pipeline.storage import files
+
+    if labels:
+        read_judgements(labels)
+    if spans:
+        read_spans(spans)
+    if EVENTS in systems:
+        _check_events(session, spans)
+    if SEPARATION in systems:
+        _check_separation(session)
+    session.check(*FOLDERS, *(folder for system in systems for folder in FOLDERS_OF[system]))
+    if not (files.exists(collection) or files.store_at(collection).has_folder(collection)):
+        list_videos(collection)  # refuses it, before Ray is started
+    check_here(session.workspace.root, session.address)
+    if not all(session.workspace.is_finished(f"models/{system}") for system in systems):
+        session.check_placement(STAGES)  # evaluation needs the largest nodes, and comes last
+
+
+def _check_separation(session: Session) -> None:
+    separation = session.config.separation
+    if separation.phase != "joint" or separation.audio_from != "selection":
+        raise ConfigError(
+            f"separation.phase = {separation.phase}, separation.audio_from = {separation.audio_from}: run trains both "
+            "phases on its selection, expected joint and selection. Train another model with `earshot train`."
+        )
+    if separator := of_sound_alone(session):
+        separator.session.check(f"models/{separator.name}")
+
+
+def _check_events(session: Session, spans: list[str] | None) -> None:
+    from pipeline.features.extracting import check_clips
+
+    if not spans:
+        raise ConfigError(
+            "run --system events: no spans. Give --spans FILE, which says when events are seen and heard."
+        )
+    check_clips(EVENTS, session.config.clips.events, session.config.coincidence.model.rate_hz)
