@@ -1,5 +1,6 @@
 """Take over a published data set: its features and spans into a root, or tables to cut its videos by."""
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
@@ -49,17 +50,18 @@ def _ingest_features(folder: Path, root: str, as_published: bool) -> None:
     from jobs.console.session import open_session
     from pipeline.ingest.ave_features import CLIPS_PER_PART, STAGE, AveFeatures, commit
     from pipeline.storage.layout import SPANS_FOLDER
+    from pipeline.storage.localfiles import scratch
 
     found = AveFeatures(folder, as_published)
     session, settings, facts = open_session(root), found.settings(), found.facts()
     workspace = session.workspace
     for stage in (STAGE, SPANS_FOLDER):
         workspace.check_same(stage, settings, {})
-    with tempfile.TemporaryDirectory(prefix="earshot-ingest-") as scratch:
+    with tempfile.TemporaryDirectory(dir=scratch(os.getpid())) as folder_of_parts:
         staged = []
         if not workspace.is_finished(STAGE):
             with progress_bar("ingest", -(-facts["num_clips"] // CLIPS_PER_PART)) as advance:
-                for part in found.stage(Path(scratch)):
+                for part in found.stage(Path(folder_of_parts)):
                     staged.append(part)
                     advance(1, "")
         with session.begin(STAGE, settings, {}, needs_ray=False), session.begin(SPANS_FOLDER, settings, {}, False):

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from jobs.cli import main
+from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
 from pipeline.features.feature_samples import FeatureClip, decode
+from pipeline.features.feature_sets import load_features
 from pipeline.ingest.ave_features import STAGE, AveFeatures
 from pipeline.storage import files
 from pipeline.storage.layout import SPANS_FOLDER
@@ -77,6 +79,26 @@ def test_each_row_has_the_features_the_name_the_split_and_the_event_of_its_line(
         (name, float(start), float(end), category, "Annotations.txt")
         for name, (category, _, _, start, end) in zip(names, (line.split("&") for line in LINES), strict=True)
     ]
+
+
+def test_training_draws_the_clips_of_its_split_and_the_labels_of_their_own_line(ave: Path, tmp_path: Path) -> None:
+    assert ingest(ave, tmp_path / "root") == 0
+    workspace = Workspace(str(tmp_path / "root"))
+    splits = ("train", "validate", "test", LEAKED)
+    found = load_features(workspace, "ave", splits, SplittingConfig(), workspace.parts(STAGE), "events")
+    rows = {
+        split: {r["video_id"]: r for r in clips.rows.to_pylist()} for split, clips in zip(splits, found, strict=True)
+    }
+    assert {split: list(names) for split, names in rows.items()} == {
+        "train": ["dog-1_AbCde", "goat1234567", "none1234567"],
+        "validate": ["last1234567"],
+        "test": ["bus12345678"],
+        LEAKED: ["goat1234567#2"],
+    }
+    assert rows["train"]["goat1234567"]["categories"] == [None] * 2 + ["Goat"] * 3 + [None] * 5
+    assert rows[LEAKED]["goat1234567#2"]["categories"] == [None] + ["Bark"] * 3 + [None] * 6
+    none = rows["train"]["none1234567"]
+    assert (none["categories"], none["tag"], none["is_labelled"]) == ([None] * 10, "Bark", True)
 
 
 def test_the_splits_may_be_left_as_published_and_come_from_the_lists_of_lines_too(ave: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pipeline.storage.workspace import damaged_tar
 
 KEY = re.compile(r"[a-z0-9_-]{1,200}")
 BLOCK_BYTES = 512
+COPY_BYTES = 1 << 22  # of a member at a time: 16 kB, as tarfile has it, are 32 writes for half a MB of features
 END_BYTES = 2 * BLOCK_BYTES
 # fields of the headers that `TarWriter` writes
 PLAIN_NAME, OCTAL, CHECKSUM = re.compile(rb"[\w.-]+"), re.compile(rb"[0-7]{11}\0"), re.compile(rb"[0-7]{6}\0 ")
@@ -28,7 +29,7 @@ class TarWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = open_patiently(path)
-        self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115  closed by __exit__
+        self._tar = tarfile.TarFile(fileobj=self._file, mode="w", format=tarfile.PAX_FORMAT, copybufsize=COPY_BYTES)
 
     def add(self, key: str, members: dict[str, bytes]) -> tuple[int, int]:
         """Append one sample; return its offset and length in bytes.

@@ -12,6 +12,7 @@ their size there.
 import collections
 import contextlib
 import itertools
+import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,7 @@ import torch
 from pipeline.clips.tars import TarWriter
 from pipeline.collection.merging import video_id
 from pipeline.errors import ConfigError
-from pipeline.features.feature_samples import FeatureClip, encode
+from pipeline.features.feature_samples import FeatureClip, all_finite, encode
 from pipeline.hashing import hash_bytes
 from pipeline.ingest.ave_labels import check_labels, check_noisy_labels
 from pipeline.ingest.ave_rows import ANNOTATIONS, AveRows, read_rows
@@ -43,7 +44,6 @@ STAGE = f"features/{SPEC}/{NAME}"
 NUM_SEGMENTS = 10
 CLIPS_PER_PART = 80  # 40 MB of half floats
 BLOCK_ROWS = 4  # of 2 MB in double precision; two blocks are in memory
-EXPONENT = np.uint16(0x7C00)  # of a half float, all ones: infinite or no number
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +124,20 @@ class AveFeatures:
             ConfigError: a feature is no number, or beyond what a half float holds.
         """
         parts = itertools.count()
-        for source in self._sources:
-            clips = _read_clips(source)
-            for first in range(0, len(source.names), CLIPS_PER_PART):
-                last = min(first + CLIPS_PER_PART, len(source.names))
-                part = f"{next(parts):05d}"
-                path = folder / f"{part}.tar"
-                with TarWriter(path) as tar:
-                    features = [
-                        _add(tar, clip, source.splits[number])
-                        for number, clip in zip(range(first, last), clips, strict=False)
-                    ]
-                yield StagedPart(part, path, features, source.spans[first:last])
+        with ThreadPoolExecutor(1) as pool:
+            synced = []
+            for source in self._sources:
+                clips = _read_clips(source)
+                for first in range(0, len(source.names), CLIPS_PER_PART):
+                    splits = source.splits[first : first + CLIPS_PER_PART]
+                    part = f"{next(parts):05d}"
+                    path = folder / f"{part}.tar"
+                    with TarWriter(path) as tar:
+                        features = [_add(tar, clip, split) for split, clip in zip(splits, clips, strict=False)]
+                    synced.append(pool.submit(_sync, path))  # while the next part is read: else the move waits for it
+                    yield StagedPart(part, path, features, source.spans[first : first + CLIPS_PER_PART])
+            for each in synced:
+                each.result()
 
 
 def _is_list(path: Path) -> bool:
@@ -149,6 +151,11 @@ def _noisy_source(visual: Path, audio: Path, num_rows: int) -> _Source:
         {"video_id": name, "start_s": 0.0, "end_s": 0.0, "category": "", "source": visual.name} for name in names
     ]
     return _Source(visual, audio, names, ["train"] * num_rows, spans)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
@@ -200,9 +207,8 @@ def _read_half(array: H5Array, first: int, last: int) -> np.ndarray:
     """
     rows = array.read(first, last)
     half = torch.from_numpy(rows).half().numpy()
-    wrong = (half.view(np.uint16) & EXPONENT) == EXPONENT
-    if wrong.any():
-        row, *place = np.argwhere(wrong)[0]
+    if not all_finite(half):
+        row, *place = np.argwhere(~np.isfinite(half))[0]
         raise ConfigError(
             f"{array.path}: row {first + row + 1} has {rows[(row, *place)]:g} in segment {place[0]}, expected numbers "
             f"of at most {np.finfo(np.float16).max:.0f}."
