@@ -13,12 +13,14 @@ import torch
 from cluster.training import fit
 from cluster.worker_context import RayContext
 from jobs import train
+from jobs.cli import main
 from jobs.console.session import open_session
 from pipeline.errors import ConfigError
-from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.layout import CLIPS_FOLDER, SPANS_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.fields import from_rows
 from schemas.videos import VIDEOS
+from tests.helpers.features import SIZES, write_features, write_spans, write_world
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -111,3 +113,47 @@ def test_best_weights_that_would_be_chosen_on_one_video_or_none_are_warned_of(
     err = capfd.readouterr().err
     assert (says in err) == (left < 2)
     assert ("splitting.validate_fraction, 0.1 now" in err) == (left < 2)
+
+
+def test_training_on_features_names_the_command_that_makes_what_is_missing(
+    workspace: Workspace, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refused() -> str:
+        assert main(["train", "events", "--workers", "0", "--features", "f", "--root", workspace.root]) == 2
+        return capfd.readouterr().err
+
+    assert (
+        f"tables/spans: nothing there yet. Run `earshot label --spans FILE --root {workspace.root}` first." in refused()
+    )
+    write_spans(workspace, "00000", [("nobody", 0.0, 1.0, "bell")])
+    workspace.begin(SPANS_FOLDER, {}, {})
+    assert "features/events/f: nothing there yet. Run `earshot features --clips events --name f --root" in refused()
+    write_features(workspace, "00000", [{"clip_id": "v_0", "video_id": "v", "split": "train"}])
+    workspace.begin("features/events/f", {}, {})
+    said = refused()
+    assert "tables/spans: no span is of a training video that has features in" in said
+    assert "Run `earshot label --spans FILE --root" in said
+    assert not workspace.has_stage("models/events")
+
+
+def test_a_model_of_features_keeps_what_its_clips_decide_and_goes_on_with_it(
+    workspace: Workspace, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_world(workspace)
+    options = ["train", "events", "--workers", "0", "--features", "f", "--root", workspace.root]
+    steps = ["--set", "events.training.num_steps=2", "--set", "events.training.validate_every=2"]
+    assert main([*options, *steps]) == 0
+    record = workspace.stage("models/events")
+    assert record["settings"]["events"] | SIZES == record["settings"]["events"]
+    assert record["settings"]["events"]["categories"] == ["bell", "horn"]
+    assert record["settings"]["features"] == "f"
+    assert record["inputs"].keys() == {"spans", "features/events/f"}
+    assert record["clips"]["train"]["num_clips"] == 5
+    capfd.readouterr()
+    assert main(options) == 0
+    said = capfd.readouterr()
+    assert "nothing to do, it is trained" in said.out
+    assert said.err == ""  # sizes and categories are no settings of the model's own
+    open_session(workspace.root, "tiny", settings=steps[1::2]).check("models/events")
+    with pytest.raises(ConfigError, match=r"events\.training\.num_steps: 2 there, 400 asked for"):
+        open_session(workspace.root, "tiny").check("models/events")
