@@ -33,6 +33,7 @@ SENTENCES = {
     "media": "Give --media, a folder or prefix with a copy of these files.",
     "outage": "The same command goes on from what is finished.",
     "workers": "Lower --workers.",
+    "no features": "Without them, --out writes tables to cut the videos by.",
     "overwrite": "Give --overwrite to replace it, or another --out.",
     "no workspace": "Make one with `earshot run` or `earshot shard`.",
 }

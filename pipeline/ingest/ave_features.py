@@ -79,6 +79,10 @@ class AveFeatures:
     """
 
     def __init__(self, folder: Path, as_published: bool = False) -> None:
+        pair = folder / "visual_feature.h5", folder / "audio_feature.h5"
+        for path in pair:
+            if not path.is_file():
+                raise ConfigError(f"{path}: no such file. Expected AVE's published features.", "no features")
         self.lists: AveRows = read_rows(folder, as_published)
         if any(row.split is None for row in self.lists.rows):
             raise ConfigError(f"{folder}: no splits there. Expected train_order.h5 or trainSet.txt, and so on.")
@@ -86,7 +90,7 @@ class AveFeatures:
         rows = self.lists.rows
         spans = [row.span() for row in rows]
         names, splits = [row.name for row in rows], [row.split or "" for row in rows]
-        sources = [_Source(folder / "visual_feature.h5", folder / "audio_feature.h5", names, splits, spans)]
+        sources = [_Source(*pair, names, splits, spans)]
         self._sizes = [_check_pair(sources[0], len(rows))]
         noisy = folder / "visual_feature_noisy.h5", folder / "audio_feature_noisy.h5"
         if any(path.is_file() for path in noisy):
