@@ -13,12 +13,15 @@ from pipeline.collection.collecting import CollectingConfig, Planned, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.collection.merging import video_id
 from pipeline.errors import ConfigError, DataError
+from pipeline.labels.event_spans import SpansPart, pending_parts
+from pipeline.labels.span_files import read_spans
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.selections import SELECTIONS
+from schemas.spans import SPANS
 from schemas.videos import COLLECTION, VIDEOS
 
 
@@ -274,6 +277,31 @@ def test_videos_that_ended_so_move_to_new_parts_and_no_others(rejected: tuple[Wo
         cut(workspace, part, dict.fromkeys(ENDS, "kept"))
     assert plan(workspace, videos, PER_PART).num_new == 0
     assert set(check_books(workspace)) == set(ENDS)
+
+
+@pytest.mark.parametrize("rejected", ["local"], indirect=True)
+def test_the_spans_of_a_retried_video_move_with_it(rejected: tuple[Workspace, str], tmp_path: Path) -> None:
+    workspace, videos = rejected
+    (tmp_path / "events.csv").write_text(
+        "video,start_s,end_s,category\n" + "".join(f"{name}.mp4,0,1,bark\n" for name in ENDS)
+    )
+
+    def spans() -> dict[str, str]:
+        work = SpansPart(workspace, read_spans([str(tmp_path / "events.csv")]))
+        for part in pending_parts(workspace):
+            work(part)
+        rows = [(row["video_id"], part) for part in workspace.parts("spans") for row in read_part(part)]
+        assert len(dict(rows)) == len(rows)
+        return {name.partition("-")[0]: part for name, part in rows}
+
+    def read_part(part: str) -> list[dict]:
+        return workspace.read("spans", part, SPANS).to_pylist()
+
+    assert spans() == check_books(workspace)
+    plan(workspace, videos, PER_PART, retry=["missing", "timeout"])
+    for part in ("00003", "00004"):
+        cut(workspace, part, dict.fromkeys(ENDS, "kept"))
+    assert spans() == check_books(workspace)
 
 
 @pytest.mark.parametrize("rejected", ["local"], indirect=True)
