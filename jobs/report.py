@@ -26,7 +26,8 @@ def command(root: ReadRoot) -> None:
     """Write one HTML page about a workspace, and print its figures.
 
     Reads every table of the workspace, and for each coincidence model the clips with the ten highest and lowest scores,
-    with frames and sound. Writes report.html, which needs no other file and no network.
+    with frames and sound; for each events model the seconds of the best and worst clips. Writes report.html, which
+    needs no other file and no network.
 
     Example: earshot report --root my_workspace
     """

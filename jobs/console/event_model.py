@@ -83,6 +83,7 @@ def summary(results: "list[Located]", num_videos: int, elapsed_s: float, out: st
 
     length_s = sum(result.duration_s for result in results)
     failed = f"{num_videos - len(results)} of {num_videos} failed; " if len(results) < num_videos else ""
-    facts = f"{sum(len(result.events) for result in results)} events in {format_number(length_s, 4)} s of video, found "
-    facts += f"in {format_number(elapsed_s)} s" + (f" ({length_s / elapsed_s:.1f} times real time)" if length_s else "")
+    num_events = sum(len(result.events) for result in results)
+    facts = f"{num_events} event{'s' * (num_events != 1)} in {format_number(length_s, 4)} s of video, found in "
+    facts += f"{format_number(elapsed_s)} s" + (f" ({length_s / elapsed_s:.1f} times real time)" if length_s else "")
     return f"events: {failed}{facts}, peak memory {format_bytes(peak_bytes())} -> {out}"
