@@ -57,13 +57,18 @@ BY_HAND = {  # as counted in test_segments
     "foreground_accuracy": 12 / 16,
     "event_f1": 8 / 11,
     "perfect_category_event_f1": 6 / 8,
+    "untaught_share": 0,
 }
+FIGURES = BY_HAND.keys() - {"untaught_share"}  # with intervals
 
 
-def evaluation(folder: Path, clips: list[list[dict[str, Any]]]) -> EventEvaluation:
+def evaluation(
+    folder: Path, clips: list[list[dict[str, Any]]], taught: tuple[str, ...] = ("dog", "violin")
+) -> EventEvaluation:
     """The evaluation of a model `m` whose rows are there already."""
     workspace = Workspace(str(folder))
     settings = {"learner": "events", "features": "f", "splitting": SplittingConfig()}
+    settings |= {"events": {"categories": taught}}
     workspace.begin("models/m", settings, {})
     rows = list(itertools.chain.from_iterable(clips))
     workspace.commit("segments/m/-", "00000", from_rows(rows, SEGMENTS, "here"), SEGMENTS)
@@ -83,7 +88,7 @@ def test_every_figure_of_a_set_is_the_one_counted_by_hand(tmp_path: Path) -> Non
     assert counted["segment_accuracy"] == 16
     assert counted["category_accuracy"] == 10
     assert counted["event_f1"] == 4 + 7
-    assert {row["num_videos"] for row in summary} == {4}
+    assert {row["num_videos"] for row in summary if row["metric"] in FIGURES} == {4}
     assert {row["low"] for row in summary} == {None}  # four videos are too few
 
 
@@ -153,6 +158,11 @@ def test_a_category_that_the_model_was_never_taught_is_a_mistake_and_no_other_on
     rows = segment_rows(clip, np.ones(2), np.ones((2, 1)), ["dog"])
     truth, predicted, _, _ = to_matrices(from_rows(rows, SEGMENTS, "here"))
     assert (truth == predicted).tolist() == [[False, True]]
+
+
+def test_seconds_of_categories_without_a_training_clip_are_counted(tmp_path: Path) -> None:
+    summary = evaluation(tmp_path, CLIPS, taught=("dog",)).summarise()
+    assert {row["metric"]: (row["value"], row["n"]) for row in summary}["untaught_share"] == (6 / 16, 16)
 
 
 def test_rows_that_are_missing_are_refused() -> None:

@@ -10,6 +10,7 @@
 | foreground_accuracy | segments rightly called an event or background |
 | event_f1 | events found with an intersection over union of 0.5: harmonic mean of precision and recall |
 | perfect_category_event_f1 | the same of the perfect classifier of whole clips |
+| untaught_share | segments with an event of a category that no training clip has: always a mistake |
 
 All are ratios of sums over clips (`metrics/segments.py`), with intervals over videos (`metrics/bootstrap.py`). A test
 video that has a duplicate in another split is left out. Where clips were moved out of test because their video stands
@@ -104,6 +105,7 @@ class EventEvaluation(Evaluation):
         "foreground_accuracy": "event or background",
         "event_f1": "event F1",
         "perfect_category_event_f1": "event F1, never background",
+        "untaught_share": "untaught",
     }
     source = ""
 
@@ -157,6 +159,9 @@ class EventEvaluation(Evaluation):
             yield self.summary_row(
                 eval_set, metric, None if np.isnan(value) else value, "1", int(ratio.denominator.sum()), interval
             )
+        taught = [NO_EVENT, *self._trained()["events"]["categories"]]
+        untaught = pc.mean(pc.invert(pc.is_in(rows["truth"], pa.array(taught, pa.string())))).as_py()
+        yield self.summary_row(eval_set, "untaught_share", untaught, "1", len(rows))
 
     def _trained(self) -> Any:
         return self.workspace.stage(f"models/{self.model}")["settings"]
