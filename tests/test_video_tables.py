@@ -27,10 +27,11 @@ def rows(path: Path) -> list[list[str]]:
 def test_a_video_is_found_below_the_folder_by_its_name_with_or_without_times(tmp_path: Path) -> None:
     names = ["abc", "abc_12", "-x", "e_1_2", "gone"]
     found = ["a/abc.mp4", "abc_12.webm", "b/abc_000030.MKV", "-x_30_40.mp4", "e_1_2.mp4", "other.mp4", "gone.txt"]
+    found += ["b/abc_12_000030.mp4", "c/abc_12_30_40.mp4"]  # of abc_12, whose own end looks like a time
     touch(*(tmp_path / name for name in found))
     assert {name: sorted(uris) for name, uris in find_videos(str(tmp_path), names).items()} == {
         "abc": [str(tmp_path / "a/abc.mp4"), str(tmp_path / "b/abc_000030.MKV")],
-        "abc_12": [str(tmp_path / "abc_12.webm")],
+        "abc_12": [str(tmp_path / name) for name in ("abc_12.webm", "b/abc_12_000030.mp4", "c/abc_12_30_40.mp4")],
         "-x": [str(tmp_path / "-x_30_40.mp4")],
         "e_1_2": [str(tmp_path / "e_1_2.mp4")],
     }

@@ -17,7 +17,7 @@ from pipeline.errors import ConfigError
 from pipeline.storage import files
 
 VIDEO_SUFFIXES = (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
-TIMES = re.compile(r"(_\d+){1,2}$")  # `<id>_000300.mp4`, `<id>_30_40.mp4`: when the clip begins, and ends
+TIME = re.compile(r"_\d+$")  # `<id>_000300.mp4`, `<id>_30_40.mp4`: when the clip begins, and ends
 COLLECTION_NAME, SPANS_NAME, LEFT_OUT_NAME = "collection.csv", "spans.csv", "left_out.csv"
 
 
@@ -57,8 +57,9 @@ def find_videos(folder: str, names: Collection[str]) -> dict[str, list[str]]:
     for entry in files.list_files(files.absolute(folder, follow_links=True)):
         stem, suffix = posixpath.splitext(posixpath.basename(entry.uri))
         if suffix.lower() in VIDEO_SUFFIXES:
-            name = stem if stem in wanted else TIMES.sub("", stem)
-            if name in wanted:
+            without_end = TIME.sub("", stem)
+            names = (stem, without_end, TIME.sub("", without_end))  # an id may itself end in _12
+            if name := next((name for name in names if name in wanted), None):
                 found[name].append(entry.uri)
     return found
 
