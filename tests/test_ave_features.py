@@ -206,6 +206,18 @@ def lie_in_another_file(folder: Path) -> None:
         file.create_virtual_dataset("avadataset", layout)
 
 
+def claim_rows(folder: Path) -> None:
+    for name, sizes in (("visual", (10, 1, 1, 1)), ("audio", (10, 1))):
+        with h5py.File(folder / f"{name}_feature_noisy.h5", "w") as file:
+            file.create_dataset("avadataset", (2**40, *sizes), "f4", chunks=(1, *sizes))
+
+
+def have_times(folder: Path) -> None:
+    with h5py.File(folder / "audio_feature.h5", "w") as file:
+        space = h5py.h5s.create_simple((6, 10, 4))
+        h5py.h5d.create(file.id, b"avadataset", h5py.h5t.UNIX_D32LE, space)  # NumPy has no such type
+
+
 def spoil(value: float) -> Callable[[Path], None]:
     def change_last(folder: Path) -> None:
         with h5py.File(folder / "visual_feature.h5", "r+") as file:
@@ -233,6 +245,8 @@ WRONG: list[tuple[Callable[[Path], object], str]] = [
     (change("audio_feature.h5", "avadataset", ROWS.astype(int)), r"holds int64, expected floating point numbers"),
     (lie_elsewhere, r"audio_feature.h5: has 'avadataset', expected the array"),
     (lie_in_another_file, r"audio_feature.h5: avadataset lies in other files"),
+    (claim_rows, r"visual_feature_noisy.h5: avadataset has 1099511627776 rows, expected at most 1000000"),
+    (have_times, r"audio_feature.h5: not a whole HDF5 file \("),
     (spoil(np.nan), r"visual_feature.h5: row 6 has nan in segment 9, expected numbers of at most 65504"),
     (spoil(np.inf), r"visual_feature.h5: row 6 has inf in segment 9"),
     (spoil(-7e4), r"visual_feature.h5: row 6 has -70000 in segment 9"),

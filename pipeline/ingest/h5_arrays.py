@@ -19,6 +19,7 @@ from pipeline.errors import ConfigError
 
 MAX_CHUNK_BYTES = 1 << 26  # a chunk is unpacked whole, whatever part of it is read
 MAX_ROW_BYTES = 1 << 26  # a published row of 10 x 7 x 7 x 512 in double precision has 2 MB
+MAX_ROWS = 10**6  # rows that were never written take no bytes: a small file may claim any number
 Shape = tuple[int | None, ...]
 
 
@@ -71,9 +72,11 @@ def open_array(path: Path, key: str, shape: Shape, kinds: str = "f") -> Iterator
             data = file[key] if isinstance(link, h5py.HardLink) else None
         if not isinstance(data, h5py.Dataset):
             raise ConfigError(f"{path}: has {', '.join(map(repr, keys)) or 'nothing'}, expected the array {key!r}.")
+        with _as_damage(path):
+            dtype = data.dtype  # a damaged one has none that NumPy knows
         found = tuple(data.shape or ())
-        if data.dtype.kind not in kinds or data.dtype.itemsize > 8:
-            raise ConfigError(f"{path}: {key} holds {data.dtype}, expected {_NAMES[kinds]}.")
+        if dtype.kind not in kinds or dtype.itemsize > 8:
+            raise ConfigError(f"{path}: {key} holds {dtype}, expected {_NAMES[kinds]}.")
         fits = len(found) == len(shape) and all(
             have > 0 and want in (None, have) for have, want in zip(found, shape, strict=True)
         )
@@ -81,7 +84,9 @@ def open_array(path: Path, key: str, shape: Shape, kinds: str = "f") -> Iterator
             wanted = " x ".join("any" if axis is None else str(axis) for axis in shape)
             have = " x ".join(map(str, found)) or "none"
             raise ConfigError(f"{path}: {key} has the shape {have}, expected {wanted}.")
-        chunk_bytes = math.prod(data.chunks or ()) * data.dtype.itemsize
+        if found[0] > MAX_ROWS:
+            raise ConfigError(f"{path}: {key} has {found[0]} rows, expected at most {MAX_ROWS}.")
+        chunk_bytes = math.prod(data.chunks or ()) * dtype.itemsize
         array = H5Array(path, found, data)
         if data.is_virtual or data.external or chunk_bytes > MAX_CHUNK_BYTES or array.row_bytes > MAX_ROW_BYTES:
             raise ConfigError(
@@ -99,5 +104,5 @@ def _as_damage(path: Path) -> Iterator[None]:
     """What h5py raises, as a ConfigError that names the file."""
     try:
         yield
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path}: not a whole HDF5 file ({error}). Get it again.") from error
