@@ -49,7 +49,7 @@ def published(tmp_path: Path) -> Workspace:
             ("b", 3.0, 4.0, "bell"),  # as many seconds of both
             ("c", 0.0, 0.0, "flute"),  # judged, and without an event
             ("d", 0.0, 0.0, ""),
-            ("e", 7.0, 9.0, "bell"),  # after the clip
+            ("e", 7.0, 9.0, "bell"),  # after the clip, in which no bell is
             ("f", 0.0, 4.0, "bell"),
         ],
     )
@@ -65,7 +65,7 @@ def test_each_second_has_its_category_and_each_clip_a_tag(published: Workspace) 
         "b": ([None, "horn", None, "bell"], "horn", True),
         "c": (nothing, "flute", True),
         "d": (nothing, None, True),
-        "e": (nothing, "bell", True),
+        "e": (nothing, None, True),
         "h": (nothing, None, False),
     }
     assert test.rows["categories"].to_pylist() == [["bell"] * 4]

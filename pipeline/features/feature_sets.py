@@ -33,8 +33,8 @@ def load_features(
 
     A clip is in the split that its row prescribes, else in that of its video. Beside its place its row has `start_s`,
     SIZES, `categories` [N], of which None is background, `is_labelled`, whether anybody judged its video, and `tag`:
-    the category of most of its seconds, of several the first; without an event the category that its video's first
-    span names; None if it names none.
+    the category of most of its seconds, of several the first. A clip without an event has no tag; of a video
+    without an event it is the category that its row names, if any: so AVE publishes line 27.
 
     Args:
         labelled_only: leave out clips of videos that nobody judged.
@@ -83,5 +83,5 @@ def _labels(spans: list[SpanRow] | None, start_s: float, num_segments: int) -> t
     counts = collections.Counter(category for category in categories if category is not None)
     if counts:
         return categories, counts.most_common(1)[0][0]
-    first = min(spans, key=lambda span: (span["start_s"], span["end_s"], span["category"]))
-    return categories, first["category"] or None
+    has_event = any(span["end_s"] > 0 for span in spans)
+    return categories, None if has_event else min(span["category"] for span in spans) or None
