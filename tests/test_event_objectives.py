@@ -82,6 +82,7 @@ def test_a_joint_head_learns_categories_and_background_of_segments_and_skips_unk
     ]
     assert len(costs) == 15
     assert full_losses(made, given, labels, TAG, BARE)["joint"].item() == pytest.approx(sum(costs) / 15)
+    assert full_losses(made, given, torch.full_like(labels, UNKNOWN), TAG, BARE)["joint"] == 0  # not NaN
 
 
 def test_an_unknown_category_is_an_event_all_the_same() -> None:

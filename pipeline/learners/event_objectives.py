@@ -77,8 +77,8 @@ def full_losses(
         parts = {"event": of_events, "category": tag_loss(category, tag)}
     else:
         scores = head(segments.fused)
-        target = labels.where(is_event, scores.shape[2] - 1)
-        parts = {"joint": F.cross_entropy(scores.flatten(0, 1), target.flatten(), ignore_index=UNKNOWN)}
+        target = labels.where(is_event, scores.shape[2] - 1).where(labels != UNKNOWN, NO_CATEGORY)
+        parts = {"joint": tag_loss(scores.flatten(0, 1), target.flatten())}
     weighted = {}
     if config.pair_weight:
         weighted["avpsp"] = config.pair_weight, avpsp_loss(segments.visual, segments.audio, is_event)
