@@ -39,9 +39,7 @@ def info_nce(logits: Tensor, video_ids: Tensor) -> Tensor:
         )
     pair = torch.arange(len(logits), device=logits.device)
     is_other_moment = (video_ids[:, None] == video_ids[None, :]) & (pair[:, None] != pair[None, :])
-    logits = logits.to(
-        torch.promote_types(logits.dtype, torch.float32)
-    )  # so that half-precision gradients add up in it
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # gradients of both directions add up in it
     return (own_column_loss(logits, is_other_moment) + own_column_loss(logits.T, is_other_moment)) / 2
 
 
