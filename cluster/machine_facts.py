@@ -18,7 +18,8 @@ from cluster.connect import PACKAGES
 # What pyproject.toml names: a worker imports nearly all of it, and what it computes depends on it.
 DISTRIBUTIONS = (
     "ray", "torch", "numpy", "pyarrow", "pandas", "pydantic", "webdataset", "ffmpeg-python", "imageio-ffmpeg", "boto3",
-    "soundfile", "simplejpeg", "scikit-learn", "scipy", "tensorboard", "duckdb", "rich", "typer", "jinja2",
+    "soundfile", "simplejpeg", "scikit-learn", "scipy", "tensorboard", "duckdb", "rich", "typer", "jinja2", "h5py",
+    "pillow",
 )  # fmt: skip
 SHARED_MEMORY = Path("/dev/shm")
 
