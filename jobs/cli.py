@@ -70,6 +70,7 @@ class LazyGroup(typer.core.TyperGroup):
         command = load(name)
         for option in (copy.copy(parameter) for parameter in self.params if parameter.name in SHARED):
             option.expose_value = False  # `earshot -q run` and `earshot run -q` are the same
+            option.default = ctx.params.get(option.name, option.default)  # what came before the command
             command.params.append(option)
         return name, command, rest
 

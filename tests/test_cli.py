@@ -12,7 +12,7 @@ from botocore.exceptions import NoCredentialsError
 
 from cluster.faults import PartError, UnsharedError
 from jobs.cli import COMMANDS, main
-from jobs.console import exit_codes
+from jobs.console import exit_codes, progress
 from jobs.console.exit_codes import PartialError
 from pipeline.errors import ConfigError, DataError
 
@@ -112,9 +112,13 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_quiet_may_come_before_or_after_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["-q", "report", "--root", "nowhere"], ["report", "--root", "nowhere", "-q"]):
+    report = ["report", "--root", "nowhere"]
+    for arguments, lines in ((["-q", *report], 0), ([*report, "-q"], 0), (report, 1)):
         assert main(arguments) == 2
         assert "root nowhere: no Earshot workspace there. Make one" in capsys.readouterr().err
+        with progress.progress_bar("step", 1):
+            pass
+        assert len(capsys.readouterr().err.splitlines()) == lines
 
 
 def test_help_names_what_is_typed_in_words(capsys: pytest.CaptureFixture[str]) -> None:

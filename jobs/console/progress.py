@@ -14,10 +14,11 @@ LINE_EVERY_S = 15.0
 _is_quiet = False
 
 
-def silence(is_asked: bool) -> None:
-    """Show no progress from here on, or show it again: what -q asks for."""
+def silence(is_asked: bool) -> bool:
+    """Show no progress from here on, or show it again: what -q asks for; returns that."""
     global _is_quiet
     _is_quiet = is_asked
+    return is_asked
 
 
 def printable(text: str) -> str:
