@@ -180,9 +180,13 @@ def test_labelled_clips_of_test_and_those_moved_out_of_it_are_judged_as_the_mode
     write_features(workspace, "00000", clips[:3], "features/events/coincidence")
     write_features(workspace, "00001", clips[3:], "features/events/coincidence")
     spans = [(video, 1.0, 3.0, "dog") for video in "abce"]  # d was judged by nobody
-    write_spans(workspace, "00000", spans)
+    write_spans(workspace, "00000", spans[:3])
     found = EventEvaluation(workspace, "events")
+    assert found.pending() == ["00000"]
+    before = found.facts()
+    write_spans(workspace, "00001", spans[3:])
     assert found.pending() == ["00000", "00001"]
+    assert found.facts() != before
     rows = [row for part in found.pending() for row in found.evaluate(part)["segments"]]
     assert [(row["clip_id"], row["is_leaked"]) for row in rows] == [("a_0", False)] * 4 + [("c_0", True)] * 4
     assert [row["truth"] for row in rows] == ["", "dog", "dog", ""] * 2

@@ -42,6 +42,7 @@ from pipeline.metrics.segments import (
     segment_accuracy,
     whole_clips,
 )
+from pipeline.storage.layout import SPANS_FOLDER
 from schemas.features import LEAKED
 from schemas.reports import SummaryRow
 from schemas.segments import BACKGROUND as NO_EVENT
@@ -120,7 +121,12 @@ class EventEvaluation(Evaluation):
 
     def facts(self) -> Row:
         """A hash of which parts there are and which test videos are duplicates: there may be more of them later."""
-        return {"seen": hash_json([self.workspace.parts(self.source), sorted(self._leaking())])}
+        return {"seen": hash_json([*self._parts(), sorted(self._leaking())])}
+
+    def pending(self) -> list[str]:
+        """Parts without rows that have spans: others wait for theirs, and would have no row for good."""
+        _, labelled = self._parts()
+        return [part for part in super().pending() if part in labelled]
 
     def evaluate(self, part: str) -> dict[str, list[Row]]:
         """A row per segment of each labelled test clip of a part."""
@@ -165,6 +171,10 @@ class EventEvaluation(Evaluation):
 
     def _trained(self) -> Any:
         return self.workspace.stage(f"models/{self.model}")["settings"]
+
+    def _parts(self) -> tuple[list[str], list[str]]:
+        """Those of the features, and those of the spans."""
+        return self.workspace.parts(self.source), self.workspace.parts(SPANS_FOLDER)
 
     def _leaking(self) -> set[str]:
         splits = split_of_videos(self.workspace, from_dict(SplittingConfig, self._trained()["splitting"]))
