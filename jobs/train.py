@@ -1,6 +1,6 @@
 """Train a learner under Ray Train: clips, a selection or features -> models/<name>/."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,9 @@ from jobs.console.options import Selection, Session, named, one_of, with_session
 from pipeline.errors import ConfigError
 from pipeline.hashing import as_dict
 from pipeline.learners import LEARNERS
+
+if TYPE_CHECKING:
+    from pipeline.training.protocols import Learner
 
 Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes. Default: one per GPU, else 1. 0: in this process, without Ray.")
@@ -55,19 +58,16 @@ def train_model(
 
     if workers is not None and min_workers is not None and min_workers > workers:
         raise ConfigError(f"--min-workers {min_workers}, --workers {workers}: expected no more than there are.")
-    name = name or learner
-    folder, stage = f"models/{name}", f"train {learner}"
+    folder, stage = f"models/{name or learner}", f"train {learner}"
     session = session.resume(folder)
-    workspace, config = session.workspace, getattr(session.config, learner)
-    built = LEARNERS[learner].learner()(config)
+    workspace = session.workspace
+    built = LEARNERS[learner].learner()(getattr(session.config, learner))
     reads = read_stages(built, selection, features)
     num_parts = [len(workspace.require(read)) for read in reads][-1]
     inputs = {read: workspace.stage(read)["hash"] for read in reads}
     for model, of_learner in built.builds_on().items():
         inputs |= check_model(workspace, model, of_learner)
-    job: dict[str, Any] = {"learner": learner, learner: as_dict(config), "splitting": as_dict(session.config.splitting)}
-    job |= {"selection": selection if built.reads == "selection" else None, "seed": session.seed}
-    job |= {"features": features} if built.reads == "features" else {}
+    job = _settings(session, built, selection, features)
     if not workspace.has_stage(folder):
         check_unused(workspace, folder)  # before the training that would make them useless
     job[learner] = as_dict(complete_config(workspace, built, job, begun_parts(workspace, folder, reads[-1])))
@@ -87,6 +87,14 @@ def train_model(
         fit(session, job, stage, workers, min_workers, built.training.num_steps)
         steps = f"{built.training.num_steps} steps{of_all}"
         session.done(stage, f"{steps}, {format_record(stage, learner, workspace.stage(folder))}", folder)
+
+
+def _settings(session: Session, learner: "Learner[Any]", selection: str, features: str) -> dict[str, Any]:
+    """What the model's record keeps: all that its weights follow from, but for what is read."""
+    job = {"learner": learner.name, learner.name: as_dict(learner.config), "seed": session.seed}
+    job |= {"splitting": as_dict(session.config.splitting)}
+    job |= {"selection": selection if learner.reads == "selection" else None}
+    return job | ({"features": features} if learner.reads == "features" else {})
 
 
 command = with_session(train_model)
