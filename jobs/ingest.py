@@ -22,7 +22,8 @@ def command(
     root: Annotated[str | None, typer.Option(help="Workspace for AVE's published features and spans.")] = None,
     out: Annotated[str | None, typer.Option(help="Folder for tables to cut videos by, in place of --root.")] = None,
     as_published: Annotated[
-        bool, typer.Option("--as-published", help="Leave test clips in test whose video is in another split too.")
+        bool,
+        typer.Option("--as-published", help="With --root: leave test clips in test whose video is in another split."),
     ] = False,
 ) -> None:
     """Take over a published data set.

@@ -2,7 +2,7 @@
 
 `Annotations.txt` and `{train,val,test}Set.txt` hold `Category&VideoID&Quality&Start&End`, with or without a line of
 these names first. Start and end are seconds of the 10 s; 0 and 0 is a video without an event. Line i of
-`Annotations.txt` is row i of every published h5 file. A video that stands twice has an event of another category in
+`Annotations.txt` is row i of every published h5 file. A video that has two lines has an event of another category in
 each line.
 """
 

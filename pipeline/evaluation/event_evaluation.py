@@ -13,8 +13,8 @@
 | untaught_share | segments with an event of a category that no training clip has: always a mistake |
 
 All are ratios of sums over clips (`metrics/segments.py`), with intervals over videos (`metrics/bootstrap.py`). A test
-video that has a duplicate in another split is left out. Where clips were moved out of test because their video stands
-in another split too, as some of AVE do, the set `published_test` has them back: what others report, leak included.
+video that has a duplicate in another split is left out. Where clips were moved out of test because their video is
+in another split too, as with some of AVE, the set `published_test` has them back: what others report, leak included.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -46,7 +46,7 @@ Report = Callable[[str, float, float], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventModel:
-    """What says which seconds of a clip hold an event."""
+    """Predicts which seconds of a clip have an event, and of what category."""
 
     spec: ClipSpec
     """Of the clips that it was trained on, whole seconds long."""
@@ -86,7 +86,7 @@ def locate_events(
     Args:
         uri: path or s3:// address of the video.
         folder: path or s3:// address of the folder to write to; files of these names there are replaced.
-        model: says where events are.
+        model: predicts where events are.
         batch_size: windows per call of the model.
         report: called with what is being done, the seconds that are done, and those in all (0 if unknown).
     Raises:

@@ -28,7 +28,7 @@ from pipeline.collection.merging import video_id
 from pipeline.errors import ConfigError
 from pipeline.features.feature_samples import FeatureClip, all_finite, encode
 from pipeline.hashing import hash_bytes
-from pipeline.ingest.ave_labels import check_labels, check_noisy_labels
+from pipeline.ingest.ave_labels import KEY, NUM_SEGMENTS, check_labels, check_noisy_labels
 from pipeline.ingest.ave_rows import ANNOTATIONS, AveRows, read_rows
 from pipeline.ingest.h5_arrays import H5Array, open_array
 from pipeline.storage import files
@@ -39,9 +39,8 @@ from schemas.fields import from_rows
 from schemas.samples import FeatureFacts
 from schemas.spans import SPANS, SpanRow
 
-SPEC, NAME, KEY = "events", "ave", "avadataset"
+SPEC, NAME = "events", "ave"
 STAGE = f"features/{SPEC}/{NAME}"
-NUM_SEGMENTS = 10
 CLIPS_PER_PART = 80  # 40 MB of half floats
 BLOCK_ROWS = 4  # of 2 MB in double precision; two blocks are in memory
 

@@ -1,11 +1,11 @@
 """The lists of AVE as published -> one row per line of `Annotations.txt`, with its name and split.
 
-Line i is row i of every h5 file. 45 videos stand in two lines or three, each time with another category: the n-th line
-of a video is named `<id>#<n>`, and has its own line's event alone. Splits come from `{train,val,test}_order.h5` (row
+Line i is row i of every h5 file. 45 videos have two lines or three, each with another category: the n-th line of a
+video is named `<id>#<n>`, and has its own line's event alone. Splits come from `{train,val,test}_order.h5` (row
 numbers) or `{train,val,test}Set.txt` (lines).
 
-18 of the repeated videos stand in two splits. A test row whose video is in another split too is moved out of test, to
-the split `schemas.features.LEAKED`, unless splits are asked for as published: so there are figures with it and without.
+18 of the repeated videos are in two splits. A test row whose video is in another split too is moved out of test, to
+the split `schemas.features.LEAKED`, unless the splits are to be as published: so there are figures with it and without.
 """
 
 import collections
@@ -58,7 +58,7 @@ class AveRows:
     categories: list[str]
     """In the order in which the lines name them first, which is that of the one-hot labels."""
     leaks: dict[str, list[str]]
-    """The published splits of each video that stands in several, by video."""
+    """The published splits of each video that is in several, by video."""
     num_moved: int
     """Test rows that were moved out of test."""
 
