@@ -28,9 +28,9 @@ def command(
 ) -> None:
     """Take over a published data set.
 
-    With --root, reads AVE's Annotations.txt, splits and features (HDF5), compares its labels, and writes
-    features/events/ave and the tables features and spans. With --out, writes collection.csv (for --collection) and
-    spans.csv (for --spans) of the videos below the folder.
+    Reads the published files below the folder: with --root AVE's Annotations.txt, splits and features (HDF5), whose
+    labels are compared. Writes features/events/ave and the tables features and spans; with --out collection.csv (for
+    --collection) and spans.csv (for --spans) of the videos below the folder.
 
     Example: earshot ingest ave AVE_Dataset --root my_workspace
     """

@@ -116,7 +116,7 @@ def test_a_second_without_any_sound_has_no_event_whatever_the_model_says(make_me
 
 def test_sound_alone_and_a_picture_alone_are_refused_and_leave_nothing(make_media: MakeMedia, tmp_path: Path) -> None:
     tone = make_media("tone_alone.wav", *sound(4))
-    mute = make_media("mute.mkv", *LAVFI, "color=red:s=32x32:r=20:d=4", *EXACT[:6])
+    mute = make_media("mute_red.mkv", *LAVFI, "color=red:s=32x32:r=20:d=4", *EXACT[:6])
     for path, reason in ((tone, "no_video"), (mute, "no_audio")):
         with pytest.raises(ClipError, match="An event is both seen and heard") as caught:
             locate_events(str(path), str(tmp_path / "out"), model(Judge()))

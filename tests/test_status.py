@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from jobs.run import FOLDERS
+from jobs.console.run_checks import FOLDERS, FOLDERS_OF, SEPARATION
 from jobs.status import RUN, row
 from pipeline.estimate.stage_status import StageStatus
 from pipeline.storage import files
@@ -53,8 +53,8 @@ def test_the_stages_of_run_are_listed_before_they_begin_and_json_holds_all_that_
 
 
 def test_all_that_run_makes_is_listed() -> None:
-    begun_later = {"labels/base", "duplicates/default"}
-    assert set(FOLDERS) - begun_later <= set(RUN)
+    begun_later = {"labels/base", "spans", "duplicates/default"}
+    assert {*FOLDERS, *FOLDERS_OF[SEPARATION]} - begun_later <= set(RUN)
 
 
 def test_a_folder_that_is_no_workspace_is_refused(tmp_path: Path) -> None:
