@@ -14,9 +14,14 @@ if TYPE_CHECKING:
     from pipeline.estimate.stage_status import StageStatus
 
 # What `earshot run` makes of every collection, in its order; labels, duplicates and a separator are shown once begun.
+# Of --system events alone: RUN_EVENTS.
 RUN = (
     *("clips/base", "models/coincidence", "scores/coincidence", "selections/default", "mixtures/default"),
     *("models/separation", "reports/coincidence/-", "reports/separation/default"),
+)
+RUN_EVENTS = (
+    *("clips/base", "clips/events", "models/coincidence", "scores/coincidence", "spans", "features/events/coincidence"),
+    *("models/events", "reports/coincidence/-", "reports/events/-"),
 )
 COLUMNS = ["stage", "state", "done", "running", "failed", "rate", "to go", "time", "note"]
 MAX_ERROR = 100  # letters in the table; --json has more
@@ -45,7 +50,8 @@ def command(
     from pipeline.storage.workspace import open_workspace
 
     workspace = open_workspace(root)
-    statuses = list_statuses(workspace, RUN)
+    is_of_events = workspace.has_stage("clips/events") and not workspace.has_stage("selections/default")
+    statuses = list_statuses(workspace, RUN_EVENTS if is_of_events else RUN)
     if as_json:
         at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         stages = [dataclasses.asdict(status) for status in statuses]
