@@ -62,6 +62,8 @@ def run(
     score(session)
     if labels or spans:
         label(session, labels, spans)
+    if session.config.duplicates.similarity is not None:
+        find(session)  # selections keep one of each group, and no figure counts one that is in two splits
     if SEPARATION in systems:
         _separate(session, workers, min_workers)
     if EVENTS in systems:
@@ -77,8 +79,6 @@ def run(
 
 def _separate(session: Session, workers: int | None, min_workers: int | None) -> None:
     """Select clips, freeze what will judge the model, and train it."""
-    if session.config.duplicates.similarity is not None:
-        find(session)
     select(session)
     mix(session)  # frozen before the model that it will judge is trained
     if separator := of_sound_alone(session):

@@ -10,9 +10,9 @@ from pipeline.errors import ConfigError
 SEPARATION, EVENTS = "separation", "events"
 SYSTEMS = (SEPARATION, EVENTS)
 # Of every stage that has settings of its own.
-FOLDERS = ("clips/base", "models/coincidence", "labels/base", "spans")
+FOLDERS = ("clips/base", "models/coincidence", "labels/base", "spans", "duplicates/default")
 FOLDERS_OF = {
-    SEPARATION: ("duplicates/default", "selections/default", "mixtures/default", "models/separation"),
+    SEPARATION: ("selections/default", "mixtures/default", "models/separation"),
     EVENTS: ("clips/events", "features/events/coincidence", "models/events"),
 }
 
