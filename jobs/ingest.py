@@ -40,6 +40,8 @@ def command(
         raise ConfigError(f"{folder}: {PICKLES}")
     if (root is None) == (out is None):
         raise ConfigError("ingest: give --root (published features), or --out (tables to cut videos by).")
+    if as_published and root is None:
+        raise ConfigError("ingest: --as-published is about features; expected it with --root.")
     if root is not None:
         _ingest_features(Path(folder), root, as_published)
     elif out is not None:

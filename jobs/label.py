@@ -38,8 +38,12 @@ def label(session: Session, labels: Labels = None, spans: Spans = None) -> None:
 
     Example: earshot label --root my_workspace --labels votes.csv --labels more_votes.parquet
     """
+    from pipeline.labels.span_files import read_spans
+
     if not labels and not spans:
         raise ConfigError("label: no files. Give --labels or --spans.")
+    if labels and spans:
+        read_spans(spans)  # files that cannot be used are refused before labels are written
     if labels:
         _label_clips(session, labels)
     if spans:

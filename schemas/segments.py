@@ -9,6 +9,8 @@ from schemas.reports import EVALUATED
 
 BACKGROUND = ""
 """In place of a category where there is no event."""
+SEGMENT_S = 1.0
+"""Length of a segment."""
 
 
 class SegmentRow(TypedDict):

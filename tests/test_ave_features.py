@@ -61,7 +61,7 @@ def test_each_row_has_the_features_the_name_the_split_and_the_event_of_its_line(
 ) -> None:
     assert ingest(ave, tmp_path / "root") == 0
     output = capsys.readouterr().out
-    assert "1 videos are in several splits (1 rows moved out of test): goat1234567 (train, test)" in output
+    assert "1 video is in several splits (1 rows moved out of test): goat1234567 (train, test)" in output
     assert "6 clips" in output
     assert "labels agree with labels.h5" in output
     rows, clips, spans = read(tmp_path / "root")

@@ -23,6 +23,8 @@ def test_missing_work_is_named_with_the_command_that_makes_it() -> None:
     features = missing("features/events/coincidence")
     assert "`earshot features --clips events --name coincidence --root ws`" in features
     assert "`earshot run --collection COLLECTION --root ws`" in missing("")
+    assert "`earshot ingest ave FOLDER --root ws`" in missing("features/events/ave")
+    assert "`earshot features --clips events --name mine --root ws`" in missing("features/events/mine")
 
 
 def test_a_root_with_a_space_is_quoted() -> None:
@@ -32,7 +34,7 @@ def test_a_root_with_a_space_is_quoted() -> None:
 
 @pytest.mark.parametrize("folder", COMMAND_FOR)
 def test_a_suggested_command_exists_and_has_its_options(folder: str) -> None:
-    _, name, *words = missing(f"{folder}/x").split("`")[1].split()
+    _, name, *words = missing(folder if folder.count("/") else f"{folder}/x").split("`")[1].split()
     assert name in COMMANDS
     known = {option for parameter in load(name).params for option in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= known

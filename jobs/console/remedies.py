@@ -5,12 +5,13 @@ import shlex
 from jobs.console.options import SPECS
 from pipeline.errors import EarshotError
 
-# The command that makes a folder, by the folder's first name.
+# The command that makes a folder, by its name or its first name.
 COMMAND_FOR = {
     "clips": "earshot shard --collection COLLECTION",
     "models": "earshot train {learner} --name {name}",
     "scores": "earshot score --model {name}",
     "features": "earshot features --clips {spec} --name {name}",
+    "features/events/ave": "earshot ingest ave FOLDER",
     "labels": "earshot label --labels FILE",
     "spans": "earshot label --spans FILE",
     "duplicates": "earshot duplicates --name {name}",
@@ -33,6 +34,7 @@ SENTENCES = {
     "media": "Give --media, a folder or prefix with a copy of these files.",
     "outage": "The same command goes on from what is finished.",
     "workers": "Lower --workers.",
+    "other features": "Train one on them: `earshot train events --features FEATURES --name NAME`.",
     "no features": "Without them, --out writes tables to cut the videos by.",
     "overwrite": "Give --overwrite to replace it, or another --out.",
     "no workspace": "Make one with `earshot run` or `earshot shard`.",
@@ -48,7 +50,8 @@ def remedy(error: EarshotError, command: str) -> str:
         folder, root = error.facts["stage"], shlex.quote(error.facts["root"])
         kind, _, name = folder.partition("/")
         if error.topic == "missing":
-            make = COMMAND_FOR.get(kind, "earshot run --collection COLLECTION") + SETTINGS_FOR.get(folder, "")
+            usual = COMMAND_FOR.get(kind, "earshot run --collection COLLECTION")
+            make = COMMAND_FOR.get(folder, usual) + SETTINGS_FOR.get(folder, "")
             spec, _, name = name.rpartition("/")  # of features
             made = make.format(name=name, spec=spec, learner=error.facts.get("learner", "LEARNER"))
             return f"Run `{made} --root {root}` first."

@@ -34,6 +34,7 @@ from pipeline.learners.loading import load_model
 from pipeline.metrics.bootstrap import bootstrap_interval
 from pipeline.metrics.segments import (
     BACKGROUND,
+    MIN_PROBABILITY,
     Ratio,
     category_accuracy,
     commonest_category,
@@ -46,13 +47,11 @@ from pipeline.storage.layout import SPANS_FOLDER
 from schemas.features import LEAKED
 from schemas.reports import SummaryRow
 from schemas.segments import BACKGROUND as NO_EVENT
-from schemas.segments import SEGMENTS
+from schemas.segments import SEGMENT_S, SEGMENTS
 
 TEST, PUBLISHED = "test", "published_test"
 NEVER = "perfect category, never background"
 BATCH_SIZE = 64
-MIN_PROBABILITY = 0.5  # above it there is an event: the rule of CPSP
-SEGMENT_S = 1.0
 
 
 class EventEvaluation(Evaluation):

@@ -66,7 +66,8 @@ class AveRows:
         """`18 videos are in several splits: <id> (train, test), ...`; "" where there is none."""
         named = ", ".join(f"{video} ({', '.join(found)})" for video, found in self.leaks.items())
         moved = f" ({self.num_moved} rows moved out of test)" if self.num_moved else ""
-        return f"{len(self.leaks)} videos are in several splits{moved}: {named}" if named else ""
+        videos = "video is" if len(self.leaks) == 1 else "videos are"
+        return f"{len(self.leaks)} {videos} in several splits{moved}: {named}" if named else ""
 
 
 def read_rows(folder: Path, as_published: bool = False) -> AveRows:

@@ -18,9 +18,9 @@ from pipeline.labels.video_names import MatchedRows
 from pipeline.storage.layout import CLIPS_FOLDER, SPANS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.fields import from_rows
+from schemas.segments import SEGMENT_S
 from schemas.spans import SPANS, SpanRow
 
-SEGMENT_S = 1.0
 MIN_COVERED = 0.5  # of a segment
 SLACK_S = 1e-6  # times with decimals are not exact in binary
 MAX_BEYOND_S = 1.0  # spans in whole seconds end up to this much after a video of 9.1 s does

@@ -22,12 +22,12 @@ from pipeline.losses.cpsp import (
     tag_loss,
     vpsa_loss,
 )
+from pipeline.metrics.segments import MIN_PROBABILITY
 from pipeline.models.psp import JointHead, Segments, SeparateHead
 
 Head = SeparateHead | JointHead
 Supervision = Literal["full", "weak", "self"]
 BACKGROUND, UNKNOWN = -1, -2  # labels of segments: without an event, and with one of a category that training has not
-MIN_PROBABILITY = 0.5  # above it there is an event
 MARGINS = {"full": 0.2, "weak": 0.6}
 NUM_NEGATIVES = {"full": 3, "weak": 4}
 

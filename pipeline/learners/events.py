@@ -191,7 +191,8 @@ class EventsLearner(Learner[PSPModel]):
                 raise ConfigError(
                     f"{clip.key}: features of {' x '.join(map(str, found))} (segments, cells, numbers of a cell, "
                     f"numbers of the sound), the model is for {' x '.join(map(str, expected))}. Use the features that "
-                    "it was trained on, or train another model."
+                    "it was trained on.",
+                    "other features",
                 )
         visual, audio = np.stack([clip.visual for clip in clips]), np.stack([clip.audio for clip in clips])
         return {"visual": torch.from_numpy(visual), "audio": torch.from_numpy(audio)}

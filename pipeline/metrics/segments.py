@@ -25,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 BACKGROUND = -1
+MIN_PROBABILITY = 0.5  # there is an event where its probability is above this: the rule of CPSP
 
 
 class Ratio(NamedTuple):
