@@ -4,7 +4,7 @@ Usage: python -m benchmarks.many_videos [--videos 4000]
 
 Generated videos of 10 s at 320x240, H.264 and AAC: 20 contents, copied, because making them is not what is measured.
 Clips of 5 s every 5 s do not overlap, so each video has exactly two. `earshot shard` runs on every core of the machine;
-its start and Ray's count. Beside it stands the floor that NeMo Curator's nightly benchmark sets its host, without GPU.
+its start and Ray's count. Shown beside it is the floor of NeMo Curator's nightly benchmark.
 """
 
 import argparse

@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import DataError
 from pipeline.features.feature_samples import FeatureClip, decode, encode
 
-URI = "/root/features/events/m/00003.tar"
+URI = "/ws/features/events/m/00003.tar"
 RNG = np.random.default_rng(0)
 VISUAL = RNG.standard_normal((10, 6, 4)).astype(np.float16)
 AUDIO = RNG.standard_normal((10, 3)).astype(np.float16)
@@ -93,7 +93,7 @@ def test_anything_else_is_an_error_that_names_the_sample_and_what_to_delete(name
     with pytest.raises(DataError, match=found) as caught:
         decode("v_0", encode(CLIP) | {"audio.npy": data}, URI)
     assert str(caught.value).startswith(f"{URI}: v_0: ")
-    assert "Delete /root/tables/features/spec=events/features=m/00003.parquet and run" in str(caught.value)
+    assert "Delete /ws/tables/features/spec=events/features=m/00003.parquet and run" in str(caught.value)
 
 
 @pytest.mark.parametrize("missing", ["json", "visual.npy", "audio.npy"])

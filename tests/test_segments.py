@@ -106,14 +106,14 @@ def test_every_figure_is_that_of_a_loop_over_segments() -> None:
         rng.integers(-1, 3, (50, 10)),
         rng.integers(0, 3, (50, 10)),
     )
-    right = events = of_category = told = 0
+    right = events = of_category = num_foreground = 0
     for t, p, best in zip(truth.ravel(), predicted.ravel(), likeliest.ravel(), strict=True):
         right += t == p
-        told += (t < 0) == (p < 0)
+        num_foreground += (t < 0) == (p < 0)
         events += t >= 0
         of_category += t >= 0 and t == best
     assert segment_accuracy(truth, predicted).of() == right / 500
-    assert foreground_accuracy(truth, predicted).of() == told / 500
+    assert foreground_accuracy(truth, predicted).of() == num_foreground / 500
     assert category_accuracy(truth, likeliest).of() == of_category / events
 
 

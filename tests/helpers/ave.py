@@ -9,7 +9,7 @@ import numpy as np
 LINES = [
     "Bark&dog-1_AbCde&good&0&10",
     "Goat&goat1234567&good&2&5",
-    "Bark&goat1234567&good&1&4",  # a video that stands twice
+    "Bark&goat1234567&good&1&4",  # a video of two lines
     "Bark&none1234567&good&0&0",
     "Bus&bus12345678&good&7&10",
     "Goat&last1234567&good&0&1",
