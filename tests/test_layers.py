@@ -83,6 +83,7 @@ TESTED_BY = {
     "pipeline.media.streams": "test_decoding",
     "pipeline.media.ffmpeg_log": "test_decoding",
     "pipeline.learners.source_contrast": "test_separation",
+    "pipeline.losses.masks": "test_mask_losses",
     "pipeline.models.bases": "test_separator",
     "pipeline.models.onscreen_classifier": "test_separator",
     "pipeline.models.small_cnn": "test_towers",

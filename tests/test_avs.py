@@ -1,0 +1,89 @@
+"""The segmentation network: shapes for any number and size of frames, and what its sound reaches."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from pipeline.errors import ConfigError
+from pipeline.models.avs import AVSConfig, AVSModel
+from pipeline.models.towers import CoincidenceConfig
+
+TOWERS = CoincidenceConfig(backbone="small_cnn", width=0.1, embedding_dim=16)
+SMALL = AVSConfig(backbone="plain", frame_size=64, channels=16, inter_channels=8, audio="tower", towers=TOWERS)
+
+
+def build(config: AVSConfig = SMALL) -> AVSModel:
+    """A network whose fusions let the sound through."""
+    torch.manual_seed(0)
+    model = AVSModel(config)
+    for fusion in model.fusions:
+        torch.nn.init.ones_(fusion.batch_norm.weight)
+    return model.eval()
+
+
+def clips(frames: int = 3, height: int = 64, width: int = 64, clips: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    waveform = 0.1 * torch.randn(clips, 16_000 * frames, generator=generator)
+    return torch.rand(clips, frames, 3, height, width, generator=generator), waveform
+
+
+def tone(waveform: torch.Tensor) -> torch.Tensor:
+    """500 Hz in place of each waveform [B, T], at its level."""
+    wave = torch.sin(2 * torch.pi * 500 * torch.arange(waveform.shape[1]) / 16_000)
+    return wave * (2 * waveform.square().mean(dim=1, keepdim=True)).sqrt()
+
+
+@pytest.mark.parametrize(("frames", "height", "width"), [(3, 64, 64), (1, 48, 90), (7, 100, 33)])
+def test_masks_have_the_size_and_number_of_the_frames(frames: int, height: int, width: int) -> None:
+    output = build()(*clips(frames, height, width))
+    assert output.logits.shape == (2, frames, height, width)
+    assert [tuple(level.shape) for level in output.maps] == [(2, frames, 16, size, size) for size in (16, 8, 4, 2)]
+    assert [tuple(sound.shape) for sound in output.sounds] == [(2, frames, 16)] * 4
+
+
+def test_a_clip_is_the_same_in_any_batch() -> None:
+    model, (frames, waveform) = build(), clips()
+    together = model(frames, waveform).logits
+    for clip in range(2):
+        alone = model(frames[clip : clip + 1], waveform[clip : clip + 1]).logits[0]
+        torch.testing.assert_close(together[clip], alone, rtol=0, atol=1e-5)
+
+
+def test_the_sound_moves_the_mask_and_its_level_does_not() -> None:
+    model, (frames, waveform) = build(), clips()
+    logits = model(frames, waveform).logits
+    torch.testing.assert_close(model(frames, 0.1 * waveform).logits, logits, rtol=0, atol=1e-5)
+    assert (model(frames, tone(waveform)).logits - logits).abs().max() > 1e-3
+
+
+def test_without_fusion_the_sound_is_not_heard_and_there_is_nothing_to_map() -> None:
+    model, (frames, waveform) = build(dataclasses.replace(SMALL, fusion="none")), clips()
+    output = model(frames, waveform)
+    assert torch.equal(model(frames, waveform.flip(0)).logits, output.logits)
+    assert (output.maps, output.sounds) == ([], [])
+    assert model.sound is None
+
+
+def test_each_frame_hears_the_sound_of_its_own_span_of_time() -> None:
+    sound = build().sound
+    assert sound is not None
+    _, waveform = clips(frames=4)
+    other = waveform.clone()
+    other[:, 16_000:32_000] = tone(waveform[:, 16_000:32_000])  # of the same level
+    changed = (sound(waveform, 4) - sound(other, 4)).abs().amax(dim=(0, 2))
+    assert changed[1] > 100 * changed[3]
+
+
+def test_every_parameter_learns_after_the_first_step() -> None:
+    model = build().train()
+    output = model(*clips())
+    output.logits.square().mean().backward()
+    silent = [name for name, value in model.named_parameters() if value.grad is None]
+    assert not silent
+
+
+@pytest.mark.parametrize("change", [{"frame_size": 100}, {"frame_size": 0}, {"channels": 12}, {"backbone": "vgg"}])
+def test_sizes_that_the_network_cannot_have_are_refused_by_name(change: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(change))):
+        dataclasses.replace(SMALL, **change)
