@@ -73,9 +73,12 @@ class ClipSpecs:
     events: ClipSpec = dataclasses.field(default_factory=lambda: ClipSpec(clip_s=10.0, hop_s=10.0, frame_rate_hz=4.0))
     """10 s every 10 s, with 4 frames per second: of events in time."""
     segmentation: ClipSpec = dataclasses.field(
-        default_factory=lambda: ClipSpec(hop_s=5.0, frame_offset_s=0.5, frame_height=224, frame_width=224)
+        default_factory=lambda: ClipSpec(
+            hop_s=5.0, frame_offset_s=0.5, frame_height=224, frame_width=224, exact_frames=True
+        )
     )
-    """5 s every 5 s, with a frame of 224x224 in the middle of each second: of what sounds where in the picture."""
+    """5 s every 5 s, with a frame of 224x224 in the middle of each second, exact as masks are: of what sounds
+    where in the picture."""
     speech: ClipSpec = dataclasses.field(
         default_factory=lambda: ClipSpec(clip_s=2.0, hop_s=2.0, frame_rate_hz=25.0, exact_frames=True)
     )

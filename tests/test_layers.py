@@ -29,13 +29,14 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "pipeline", "pipeline.clips", "pipeline.labels", "pipeline.models", "pipeline.storage", "pipeline.training",
         "schemas",
     ),
+    "pipeline.masks": ("pipeline", "pipeline.clips", "pipeline.storage", "pipeline.training", "schemas"),
     "pipeline.ingest": (
         "pipeline", "pipeline.clips", "pipeline.collection", "pipeline.features", "pipeline.labels", "pipeline.storage",
         "schemas",
     ),
     "pipeline.learners": (
-        "pipeline", "pipeline.clips", "pipeline.features", "pipeline.losses", "pipeline.metrics", "pipeline.models",
-        "pipeline.storage", "pipeline.training",
+        "pipeline", "pipeline.clips", "pipeline.features", "pipeline.losses", "pipeline.masks", "pipeline.metrics",
+        "pipeline.models", "pipeline.storage", "pipeline.training",
     ),
     "pipeline.selection": (
         "pipeline", "pipeline.clips", "pipeline.learners", "pipeline.models", "pipeline.storage", "pipeline.training",

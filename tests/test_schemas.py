@@ -22,6 +22,7 @@ from schemas.fields import (
     table_schema,
 )
 from schemas.labels import LABELS
+from schemas.masks import MASKS
 from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, OPERATING_POINTS, SOURCES, SUMMARY, TRAINING
@@ -33,8 +34,8 @@ from schemas.spans import SPANS
 from schemas.usage import USAGE
 from schemas.videos import COLLECTION, SPAN, VIDEOS, Span
 
-TABLES = (COLLECTION, VIDEOS, CLIPS, USAGE, SCORES, FEATURES, LABELS, SPANS, DUPLICATES, SELECTIONS)
-TABLES += (MATERIALIZED, MIXTURES, EXAMPLES, SOURCES, OPERATING_POINTS, SOUND_EXAMPLES, SUMMARY, TRAINING)
+TABLES = (COLLECTION, VIDEOS, CLIPS, USAGE, SCORES, FEATURES, LABELS, SPANS, MASKS, DUPLICATES)
+TABLES += (SELECTIONS, MATERIALIZED, MIXTURES, EXAMPLES, SOURCES, OPERATING_POINTS, SOUND_EXAMPLES, SUMMARY, TRAINING)
 EVERY_FIELD = [(table_name(schema), item) for schema in TABLES for item in schema]
 UNITS = {"_s": "s", "_hz": "Hz", "_db": "dB", "_bytes": "bytes"}
 PROMISED = {
@@ -48,6 +49,7 @@ PROMISED = {
     "selections": "selection clip_id kept reason split",
     "materialized": "selection clip_id part",
     "spans": "video_id start_s end_s category source",
+    "masks": "video_id time_s tar_offset tar_bytes height width area category source outcome",
     "duplicates": "selection video_id group_id",
     "mixtures": "mixtures example_id eval_set kind first_clip_id second_clip_id",
     "examples": "model mixtures eval_set example_id video_id si_snr_db si_snr_input_db si_snr_improvement_db "
@@ -95,6 +97,7 @@ ROWS = [
         "duplicates",
         "features",
         "labels",
+        "masks",
         "materialized",
         "mixtures",
         "reports",

@@ -16,6 +16,7 @@ from pipeline.storage.layout import CLIPS_FOLDER
 from pipeline.storage.workspace import Workspace
 from tests.helpers.clips import load_split
 from tests.helpers.features import SIZES, write_features, write_spans, write_world
+from tests.helpers.masks import write_masked_world
 
 SETTINGS = {"splitting": as_dict(SplittingConfig()), "selection": None, "features": "f"}
 PARTS = ["00000", "00001"]
@@ -31,6 +32,7 @@ def learner(**options: Any) -> EventsLearner:
         ("clips", "sounds", ["clips/sounds"]),
         ("selection", "base", ["clips/base", "selections/s"]),
         ("features", "events", ["spans", "features/events/f"]),
+        ("masks", "segmentation", ["masks", "clips/segmentation"]),
     ],
 )
 def test_parts_are_those_of_the_last_stage_that_is_read(reads: str, spec: str, expected: list[str]) -> None:
@@ -43,6 +45,17 @@ def test_clips_are_loaded_as_before(workspace: Workspace) -> None:
     for split, clips in zip(("train", "test"), found, strict=True):
         assert clips.rows == load_split(workspace, split, SplittingConfig()).rows
     assert complete_config(workspace, plain, SETTINGS, []) == plain.config
+
+
+def test_clips_with_masks_are_loaded_and_their_held_out_videos_counted(workspace: Workspace) -> None:
+    write_masked_world(workspace)
+    masked: Any = SimpleNamespace(name="x", reads="masks", clip_spec="segmentation")
+    parts = workspace.parts(CLIPS_FOLDER)
+    found = load_sets(workspace, masked, SETTINGS, ("train", "validate"), parts)
+    assert [len(clips) for clips in found] == [5, 3]
+    assert found[0].read(0).mask_valid.any()
+    assert count_held_out(workspace, masked, SETTINGS, parts, enough=2) == 2
+    assert count_held_out(workspace, masked, SETTINGS, parts, enough=9) == 3
 
 
 def test_sizes_and_categories_are_those_of_the_training_clips(workspace: Workspace) -> None:

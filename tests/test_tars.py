@@ -14,7 +14,7 @@ import webdataset
 
 from pipeline.clips import tars
 from pipeline.clips.samples import decode_sample, encode_flac
-from pipeline.clips.tars import TarWriter, parse_sample, read_sequence
+from pipeline.clips.tars import TAIL_BYTES, TarWriter, parse_sample, read_last, read_sequence
 from pipeline.errors import DataError
 
 BLOCK = 512
@@ -51,6 +51,22 @@ def test_plain_webdataset_reads_the_samples(tar: Path) -> None:
     samples = list(webdataset.WebDataset(str(tar), shardshuffle=False))
     assert [sample["__key__"] for sample in samples] == list(SAMPLES)
     assert samples[3]["1.jpg"] == b"bbb"
+
+
+@pytest.mark.parametrize("size", [0, 1, TAIL_BYTES - BLOCK, TAIL_BYTES - BLOCK + 1, 3 * TAIL_BYTES])
+@pytest.mark.parametrize("key", ["a", "k" * 95, "k" * 200])
+def test_the_last_member_of_a_sample_is_read_alone(size: int, key: str, tmp_path: Path) -> None:
+    members = {"0.jpg": b"a" * 9000, "1.jpg": tarfile.TarInfo("k.json").tobuf(), "json": b"j" * size}
+    with TarWriter(tmp_path / "a.tar") as writer:
+        writer.add("first", members)
+        place = writer.add(key, members)
+        writer.add("last", members)
+    uri = str(tmp_path / "a.tar")
+    assert read_last(uri, *place, f"{key}.json") == members["json"]
+    with pytest.raises(DataError, match=r"a.tar: .*: no member flac"):
+        read_last(uri, *place, f"{key}.flac")
+    with pytest.raises(DataError, match=r"a.tar"):
+        read_last(uri, place[0] + BLOCK, place[1], f"{key}.json")
 
 
 def test_the_same_content_gives_the_same_bytes_in_any_order_of_its_members(tmp_path: Path, tar: Path) -> None:

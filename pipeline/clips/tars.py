@@ -12,13 +12,14 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.storage.files import open_patiently
+from pipeline.storage import files
 from pipeline.storage.workspace import damaged_tar
 
 KEY = re.compile(r"[a-z0-9_-]{1,200}")
 BLOCK_BYTES = 512
 COPY_BYTES = 1 << 22  # of a member at a time: 16 kB, as tarfile has it, are 32 writes for half a MB of features
 END_BYTES = 2 * BLOCK_BYTES
+TAIL_BYTES = 16 * BLOCK_BYTES  # a clip's JSON takes 1 kB, and more with columns of its collection
 # fields of the headers that `TarWriter` writes
 PLAIN_NAME, OCTAL, CHECKSUM = re.compile(rb"[\w.-]+"), re.compile(rb"[0-7]{11}\0"), re.compile(rb"[0-7]{6}\0 ")
 
@@ -28,7 +29,7 @@ class TarWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = open_patiently(path)
+        self._file = files.open_patiently(path)
         self._tar = tarfile.TarFile(fileobj=self._file, mode="w", format=tarfile.PAX_FORMAT, copybufsize=COPY_BYTES)
 
     def add(self, key: str, members: dict[str, bytes]) -> tuple[int, int]:
@@ -100,6 +101,29 @@ def parse_sample(data: bytes, uri: str, what: str) -> tuple[str, dict[str, bytes
     if len(keys) != 1:
         raise damaged_tar(uri, f"{what}: {len(keys)} keys, expected 1.")
     return keys.pop(), members
+
+
+def read_last(uri: str, offset: int, length: int, name: str) -> bytes:
+    """The last member of a sample, such as `<key>.json`, without reading the others where it is short.
+
+    Args:
+        uri: the tar's address.
+        offset, length: of the sample.
+        name: of the member.
+    Raises:
+        DataError: the sample is damaged, or has no such member.
+    """
+    tail = files.read_bytes(uri, offset + max(0, length - TAIL_BYTES), min(length, TAIL_BYTES))
+    for begin in range(len(tail) % BLOCK_BYTES, len(tail), BLOCK_BYTES):
+        if tail.startswith(name.encode() + b"\0", begin):
+            plain = _plain_members(tail[begin:])
+            if plain is not None and len(plain[1]) == 1:
+                return next(iter(plain[1].values()))
+    key, _, suffix = name.partition(".")
+    members = parse_sample(files.read_bytes(uri, offset, length), uri, key)[1]
+    if suffix not in members:
+        raise damaged_tar(uri, f"{key}: no member {suffix}.")
+    return members[suffix]
 
 
 def _plain_members(data: bytes) -> tuple[str, dict[str, bytes]] | None:

@@ -7,7 +7,8 @@ from pipeline.clips.splitting import SplittingConfig
 from pipeline.config import from_dict
 from pipeline.errors import ConfigError
 from pipeline.features.feature_sets import load_features
-from pipeline.storage.layout import CLIPS_FOLDER, SPANS_FOLDER
+from pipeline.masks.masked_clips import load_masked
+from pipeline.storage.layout import CLIPS_FOLDER, MASKS_FOLDER, SPANS_FOLDER
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
 from pipeline.training.clipsets import count_videos, load_selected, load_splits
@@ -27,6 +28,8 @@ def read_stages(learner: Learner[Any], selection: str, features: str) -> list[st
         return [SPANS_FOLDER, f"features/{learner.clip_spec}/{features}"]
     if learner.reads == "clips":
         return [clips]
+    if learner.reads == "masks":
+        return [MASKS_FOLDER, clips]
     if clips != CLIPS_FOLDER:
         raise ConfigError(f"{learner.name}: reads a selection of {clips}; selections are of {CLIPS_FOLDER} alone.")
     return [clips, f"selections/{selection}"]
@@ -49,6 +52,8 @@ def load_sets(
     splitting = from_dict(SplittingConfig, settings["splitting"])
     if learner.reads == "clips":
         return load_splits(workspace, splits, splitting, parts, learner.clip_spec)
+    if learner.reads == "masks":
+        return load_masked(workspace, splits, splitting, parts, learner.clip_spec)
     name, spec = settings["features"], learner.clip_spec
     return load_features(workspace, name, splits, splitting, parts, spec, learner.needs_labels)
 
@@ -57,7 +62,7 @@ def count_held_out(
     workspace: Workspace, learner: Learner[Any], settings: Mapping[str, Any], parts: Sequence[str], enough: int
 ) -> int:
     """How many videos the best weights are chosen on, counted up to `enough`. Other arguments as of `load_sets`."""
-    if learner.reads == "features":
+    if learner.reads in ("features", "masks"):
         (clips,) = load_sets(workspace, learner, settings, ("validate",), parts)
         return min(enough, clips.num_videos)
     splitting = from_dict(SplittingConfig, settings["splitting"])

@@ -28,6 +28,7 @@ from schemas.duplicates import DUPLICATES
 from schemas.features import FEATURES
 from schemas.fields import SchemaError, check, partition_columns, table_name
 from schemas.labels import LABELS
+from schemas.masks import MASKS
 from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
 from schemas.reports import SUMMARY, TRAINING
@@ -39,8 +40,8 @@ from schemas.videos import COLLECTION, VIDEOS
 
 # The tables that are no learner's own, in the order of the data's flow.
 SHARED_TABLES = (
-    *(COLLECTION, VIDEOS, CLIPS, SCORES, FEATURES, LABELS, SPANS, DUPLICATES, SELECTIONS),
-    *(MATERIALIZED, MIXTURES, TRAINING, SUMMARY, USAGE),
+    *(COLLECTION, VIDEOS, CLIPS, SCORES, FEATURES, LABELS, SPANS, MASKS, DUPLICATES),
+    *(SELECTIONS, MATERIALIZED, MIXTURES, TRAINING, SUMMARY, USAGE),
 )
 NUM_DOWNLOADS = 16  # at once: a part takes 50 ms of waiting and hardly any work
 READ_ONLY = ("SELECT", "MULTI")  # DuckDB's names; MULTI is a PIVOT, which asks for its columns first

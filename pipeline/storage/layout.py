@@ -8,6 +8,7 @@
     tables/examples/model=m/mixtures=default/...
     clips/base/00042.tar, materialized/top/..., mixtures/default/...        media
     features/events/coincidence/00042.tar           features of the clips of a spec
+    masks/00042.tar                                 masks of the videos, whatever clip spec cuts them
     models/coincidence/model.pt                     weights, checkpoints, TensorBoard
     logs/, .locks/, report.html
 
@@ -17,7 +18,7 @@ scores/coincidence, or `features/<spec>/<name>`, where the kind is the table's n
 
 COLLECTION_FOLDER, TRAINING = "collection", "training"
 CLIPS_FOLDER, VIDEOS_FOLDER, LABELS_FOLDER = "clips/base", "videos/base", "labels/base"
-SPANS_FOLDER = "spans"  # of videos, whatever clip spec cuts them
+SPANS_FOLDER, MASKS_FOLDER = "spans", "masks"  # of videos, whatever clip spec cuts them
 SETTINGS_FILE = "earshot.json"  # in every root: marks it as one
 STAGES, TABLES = "stages", "tables"
 CUTTING = "shard-"  # begins the usage of cutting, whose name ends in the clip specs: shard-base-events
@@ -25,7 +26,7 @@ NO_MIXTURES = "-"  # partition of a model that is evaluated on no frozen sets; n
 
 # Partition columns of each table, in the order of the names. The tables of evaluations have those of EVALUATION.
 PARTITIONS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys((COLLECTION_FOLDER, SPANS_FOLDER), ()),
+    **dict.fromkeys((COLLECTION_FOLDER, SPANS_FOLDER, MASKS_FOLDER), ()),
     **dict.fromkeys(("clips", "videos", "labels"), ("spec",)),
     **dict.fromkeys(("scores", TRAINING), ("model",)),
     **dict.fromkeys(("duplicates", "selections", "materialized"), ("selection",)),
@@ -34,7 +35,7 @@ PARTITIONS: dict[str, tuple[str, ...]] = {
     "usage": ("stage",),
 }
 EVALUATION = ("model", "mixtures")
-MEDIA = ("clips", "materialized", "mixtures", "features")  # stages that write tars beside their table
+MEDIA = ("clips", "materialized", "mixtures", "features", MASKS_FOLDER)  # stages that write tars beside their table
 # Partitions that a stage writes beside the one of its own name, by its kind; {name} is the rest of its name, a * at the
 # end any name that begins so.
 BESIDE = {
@@ -45,6 +46,7 @@ BESIDE = {
     "features": ("usage/features-{name}",),
     "labels": ("usage/label",),
     SPANS_FOLDER: ("usage/label-spans",),
+    MASKS_FOLDER: ("usage/label-masks",),
     "selections": tuple(f"usage/{step}-{{name}}" for step in ("count", "survey", "rank", "filter")),
     "duplicates": ("usage/compare-{name}", "usage/match-{name}"),
     "materialized": ("usage/materialize-{name}",),

@@ -9,6 +9,7 @@ from pipeline.storage.layout import (
     CLIPS_FOLDER,
     COLLECTION_FOLDER,
     LABELS_FOLDER,
+    MASKS_FOLDER,
     MEDIA,
     PARTITIONS,
     SETTINGS_FILE,
@@ -44,11 +45,11 @@ def dependents(stages: dict[str, dict[str, Any]], stage: str) -> list[str]:
 def _is_made_from(stage: str, record: dict[str, Any], source: str) -> bool:
     """Whether a stage has another as input.
 
-    Not all inputs are recorded: clips and spans follow from the collection, most stages but for those of RECORDED from
-    the clips of `base`, and mixtures take labels.
+    Not all inputs are recorded: clips, spans and masks follow from the collection, most stages but for those of
+    RECORDED from the clips of `base`, and mixtures take labels.
     """
     kind = stage.partition("/")[0]
-    if kind in ("clips", SPANS_FOLDER):
+    if kind in ("clips", SPANS_FOLDER, MASKS_FOLDER):
         return source == COLLECTION_FOLDER
     is_unrecorded = kind == "mixtures" if source == LABELS_FOLDER else source == CLIPS_FOLDER and kind not in RECORDED
     return is_unrecorded or source in {name.partition(" ")[0] for name in record["inputs"]}

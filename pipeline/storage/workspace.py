@@ -202,10 +202,10 @@ def damaged_tar(uri: str, found: str) -> DataError:
     *folders, file = uri.split("/")
     for kind in layout.MEDIA:
         depth = len(layout.PARTITIONS[kind])
-        *root, found_kind = folders[:-depth] or [""]
+        *root, found_kind = folders[: len(folders) - depth] or [""]
         if found_kind == kind:
             # the table that marks a part as finished: for clips that of their videos, for a shard its own
-            partition = "/".join(["videos" if kind == "clips" else kind, *folders[-depth:]])
+            partition = "/".join(["videos" if kind == "clips" else kind, *folders[len(folders) - depth :]])
             done = Workspace("/".join(root)).part_uri(partition, file.removesuffix(".tar"))
             return DataError(f"{uri}: {found} Delete {done} and run the command that made it: it makes the part again.")
     return DataError(f"{uri}: {found}")

@@ -82,8 +82,9 @@ class Learner(Protocol[Model]):
     """Its config in each preset; the default one where there is none."""
     clip_spec: str = "base"
     """Field of `ClipSpecs`: the lengths, rates and sizes of the clips that it reads."""
-    reads: Literal["clips", "selection", "features"] = "clips"
-    """All kept clips of a split; or those that a selection keeps, and labelled ones; or features of clips."""
+    reads: Literal["clips", "selection", "features", "masks"] = "clips"
+    """All kept clips of a split; or those that a selection keeps, and labelled ones; or features of clips; or those
+    with a mask of one of their frames."""
     needs_labels: bool = False
     """It draws features of those videos alone that people have judged."""
     decided_by_clips: ClassVar[tuple[str, ...]] = ()
