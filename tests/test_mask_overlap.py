@@ -1,4 +1,4 @@
-"""IoU and F of masks, beside a copy of AVSBench's evaluation that was written from its description."""
+"""IoU and F of masks: equal to AVSBench's evaluation, by hand, and free of batches."""
 
 import numpy as np
 import pytest
@@ -8,53 +8,22 @@ from torch import Tensor
 from pipeline.metrics.mask_overlap import (
     BATCH_CLIPS,
     THRESHOLDS,
-    batched_f,
-    batched_iou,
-    best_f,
+    batched_peak,
     centred_ellipse,
     f_curves,
     f_measure,
     overlap,
     overlap_of_counts,
+    peak,
     two_valued_curves,
 )
-
-
-def official_iou(logits: Tensor, truth: Tensor) -> float:
-    """Of a batch of frames [N, H, W]: sum over frames of intersection / (union + 1e-7), over N."""
-    predicted = (torch.sigmoid(logits) > 0.5).float()
-    total = 0.0
-    for mask, true in zip(predicted, truth.float(), strict=True):
-        if true.sum() == 0:
-            intersection, union = (1 - mask).sum(), torch.tensor(float(mask.numel()))
-        else:
-            intersection, union = (mask * true).sum(), torch.maximum(mask, true).sum()
-        total += float(intersection / (union + 1e-7))
-    return total / len(truth)
-
-
-def official_f(logits: Tensor, truth: Tensor) -> float:
-    """Of a batch: the F curves of frames in which something sounds, averaged, and their largest value; else 0."""
-    thresholds, curve, count = torch.linspace(0, 1 - 1e-10, 255), torch.zeros(255), 0
-    for score, true in zip(torch.sigmoid(logits), truth.float(), strict=True):
-        if true.mean() == 0:
-            continue
-        precision, recall = torch.zeros(255), torch.zeros(255)
-        for number, threshold in enumerate(thresholds):
-            mask = (score >= threshold).float()
-            hits = (mask * true).sum()
-            precision[number] = hits / (mask.sum() + 1e-20)
-            recall[number] = hits / (true.sum() + 1e-20)
-        f = 1.3 * precision * recall / (0.3 * precision + recall)
-        f[torch.isnan(f)] = 0
-        curve, count = curve + f, count + 1
-    return float((curve / max(count, 1)).max())
+from tests.helpers.official_masks import official_f, official_iou
 
 
 def random_frames(num_clips: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Logits and truth [num_clips * 5, 24, 20]: a fifth of the frames is empty; some scores are exactly 0 or 1."""
+    """Logits and truth [num_clips * 2, 24, 20]: a fifth of the frames is empty; some scores are exactly 0 or 1."""
     generator = torch.Generator().manual_seed(seed)
-    shape = (num_clips * 5, 24, 20)
+    shape = (num_clips * 2, 24, 20)
     truth = torch.rand(shape, generator=generator) < torch.rand((shape[0], 1, 1), generator=generator)
     truth[torch.rand(shape[0], generator=generator) < 0.2] = False
     logits = 3 * torch.randn(shape, generator=generator) + 2 * truth.float() - 1
@@ -73,12 +42,13 @@ def test_thresholds_are_those_of_torch_in_float32_and_the_last_is_one() -> None:
 @pytest.mark.parametrize(("num_clips", "batch_clips"), [(8, BATCH_CLIPS), (9, BATCH_CLIPS), (7, 2), (6, 1), (5, 8)])
 def test_published_figures_are_those_of_the_official_evaluation(num_clips: int, batch_clips: int) -> None:
     logits, truth = random_frames(num_clips, seed=num_clips)
-    truth[:5] = False  # with a batch of one clip, a batch in which nothing sounds
-    of_batch = [slice(5 * start, 5 * (start + batch_clips)) for start in range(0, num_clips, batch_clips)]
+    truth[:2] = False  # with a batch of one clip, a batch in which nothing sounds
+    of_batch = [slice(2 * start, 2 * (start + batch_clips)) for start in range(0, num_clips, batch_clips)]
     expected = [np.mean([measure(logits[of], truth[of]) for of in of_batch]) for measure in (official_iou, official_f)]
     masks, scores = as_numpy(logits, truth)
-    batches = np.repeat(np.arange(num_clips) // batch_clips, 5)
-    found = [batched_iou(overlap(masks, scores > 0.5).iou(), batches), batched_f(f_curves(masks, scores), batches)]
+    batches = np.repeat(np.arange(num_clips) // batch_clips, 2)
+    measured = overlap(masks, scores > 0.5).iou()[:, None], f_curves(masks, scores)
+    found = [batched_peak(values, batches) for values in measured]
     assert found == pytest.approx(expected, abs=1e-6)
 
 
@@ -86,17 +56,17 @@ def test_published_figures_move_with_the_batch_and_those_over_frames_do_not() ->
     logits, truth = random_frames(9, seed=1)
     truth[:, 0, 0] = True  # no batch without a curve
     masks, scores = as_numpy(logits, truth)
-    iou, curves, clips = overlap(masks, scores > 0.5).iou(), f_curves(masks, scores), np.arange(45) // 5
-    assert batched_iou(iou, clips) == pytest.approx(iou.mean(), abs=1e-12)  # equal batches
-    assert abs(batched_iou(iou, clips // 4) - iou.mean()) > 1e-3  # 4, 4 and 1 clip
-    by_size = [batched_f(curves[:40], clips[:40] // size) for size in (1, 2, 4, 8)]
+    iou, curves, clips = overlap(masks, scores > 0.5).iou()[:, None], f_curves(masks, scores), np.arange(18) // 2
+    assert batched_peak(iou, clips) == pytest.approx(iou.mean(), abs=1e-12)  # equal batches
+    assert abs(batched_peak(iou, clips // 4) - iou.mean()) > 1e-3  # 4, 4 and 1 clip
+    by_size = [batched_peak(curves[:16], clips[:16] // size) for size in (1, 2, 4, 8)]
     assert sorted(by_size, reverse=True) == by_size  # the more batches, the more thresholds are chosen
-    assert by_size[0] > by_size[1] > best_f(curves[:40]) == by_size[3]
-    order = np.random.default_rng(0).permutation(45)
-    assert best_f(curves[order]) == pytest.approx(best_f(curves), abs=1e-12)
-    assert abs(batched_f(curves[order], clips // 4) - batched_f(curves, clips // 4)) > 1e-3
-    whole = np.zeros(45)
-    assert (batched_iou(iou, whole), batched_f(curves, whole)) == (iou.mean(), best_f(curves))
+    assert by_size[0] > by_size[1] > peak(curves[:16]) == by_size[3]
+    order = np.random.default_rng(0).permutation(18)
+    assert peak(curves[order]) == pytest.approx(peak(curves), abs=1e-12)
+    assert abs(batched_peak(curves[order], clips // 4) - batched_peak(curves, clips // 4)) > 1e-3
+    whole = np.zeros(18)
+    assert (batched_peak(iou, whole), batched_peak(curves, whole)) == (iou.mean(), peak(curves))
 
 
 def test_a_score_on_a_threshold_reaches_it_and_the_float_before_it_does_not() -> None:
@@ -124,8 +94,8 @@ def test_where_nothing_sounds_iou_is_the_share_that_is_not_predicted_and_there_i
     assert overlap(truth, scores > 0.5).iou() == pytest.approx([3 / 4])
     curves = f_curves(truth, scores)
     assert np.isnan(curves).all()
-    assert np.isnan(best_f(curves))
-    assert batched_f(curves, np.zeros(1)) == 0
+    assert np.isnan(peak(curves))
+    assert batched_peak(curves, np.zeros(1)) == 0
 
 
 def test_a_mask_of_two_values_has_two_values_of_f() -> None:
@@ -147,7 +117,7 @@ def test_no_map_is_below_the_f_of_the_whole_picture() -> None:
     truth = np.zeros((1, 10, 10), bool)
     truth[0, :4, :5] = True  # P 0.2, R 1
     for scores in (np.zeros((1, 10, 10), np.float32), (~truth).astype(np.float32)):
-        assert best_f(f_curves(truth, scores)) == pytest.approx(1.3 * 0.2 / (0.3 * 0.2 + 1))
+        assert peak(f_curves(truth, scores)) == pytest.approx(1.3 * 0.2 / (0.3 * 0.2 + 1))
 
 
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.5, 0.78])
@@ -161,8 +131,8 @@ def test_an_ellipse_has_the_share_that_was_asked_for_and_the_pictures_aspect(sha
 
 def test_without_frames_there_is_no_figure_and_other_shapes_or_scores_are_refused() -> None:
     empty = np.zeros((0, 4, 4), bool)
-    assert np.isnan(batched_iou(overlap(empty, empty).iou(), np.zeros(0)))
-    assert np.isnan(batched_f(f_curves(empty, empty.astype(np.float32)), np.zeros(0)))
+    assert np.isnan(batched_peak(overlap(empty, empty).iou()[:, None], np.zeros(0)))
+    assert np.isnan(batched_peak(f_curves(empty, empty.astype(np.float32)), np.zeros(0)))
     with pytest.raises(ValueError, match=r"\[1, 4, 4\] and \[1, 4, 5\]: expected two of \[N, H, W\]"):
         overlap(np.zeros((1, 4, 4), bool), np.zeros((1, 4, 5), bool))
     for wrong in (np.full((1, 2, 2), np.nan, np.float32), np.full((1, 2, 2), 1.5, np.float32), np.zeros((1, 2, 2))):

@@ -7,8 +7,8 @@ its score exceeds 1/2; F is taken at each of 255 THRESHOLDS, where a score reach
 has an IoU, the share of pixels that are not predicted, and no F.
 
 The published figures are means over batches, so they move with the size and order of the batches: IoU by a short last
-one, which counts as much as the others, and F because its best threshold is chosen for each batch anew. `batched_iou`
-and `batched_f` give them; the mean over frames, and the best threshold of all frames (`best_f`), do not move.
+one, which counts as much as the others, and F because its best threshold is chosen for each batch anew. `batched_peak`
+gives them. `peak`, the mean over frames and F at the best threshold of all frames, does not move.
 
 Every score reaches threshold 0, so no F is below that of a mask of the whole picture, not even that of an empty mask.
 
@@ -104,27 +104,24 @@ def two_valued_curves(both: np.ndarray, predicted: np.ndarray, area: np.ndarray,
     return np.stack([f_measure(area, num_pixels, area), f_measure(both, predicted, area)], axis=1)
 
 
-def best_f(curves: np.ndarray) -> float:
-    """Largest value of the mean curve of all frames [N, thresholds] in which something sounds; NaN without any."""
+def peak(curves: np.ndarray) -> float:
+    """Largest value of the mean of all curves [N, M] but those of NaN: F at its best threshold; NaN without any.
+
+    Of IoUs [N, 1] it is their mean.
+    """
     valid = curves[~np.isnan(curves[:, 0])]
     return float(valid.mean(axis=0, dtype=np.float64).max()) if len(valid) else float("nan")
 
 
-def batched_f(curves: np.ndarray, batches: np.ndarray) -> float:
-    """The published F: mean over batches of `best_f`, 0 for a batch in which nothing sounds; NaN without frames.
+def batched_peak(curves: np.ndarray, batches: np.ndarray) -> float:
+    """The published figures: mean over batches of their `peak`, 0 for one without any; NaN without frames.
 
     Args:
-        curves: [N, thresholds] F of each frame; NaN where nothing sounds.
-        batches: [N] number of each frame's batch, rising.
+        curves: [N, M] F of each frame at each threshold, NaN where nothing sounds; or IoUs, with M = 1.
+        batches: [N] number of each frame's batch; those of a batch are neighbours.
     """
-    parts = _split(curves, batches)
-    return float(np.mean([np.nan_to_num(best_f(part)) for part in parts])) if parts else float("nan")
-
-
-def batched_iou(iou: np.ndarray, batches: np.ndarray) -> float:
-    """The published mIoU: mean over batches of the means over their frames; NaN without frames. Arguments [N]."""
-    parts = _split(iou, batches)
-    return float(np.mean([part.mean() for part in parts])) if parts else float("nan")
+    parts = np.split(curves, np.flatnonzero(np.diff(batches)) + 1) if len(curves) else []
+    return float(np.mean([np.nan_to_num(peak(part)) for part in parts])) if parts else float("nan")
 
 
 def centred_ellipse(height: int, width: int, share: float) -> np.ndarray:
@@ -141,10 +138,6 @@ def _num_reached(scores: np.ndarray) -> np.ndarray:
     guess = (scores * np.float32(NUM_THRESHOLDS - 1)).astype(np.int64) + 1  # wrong by one at most
     guess -= scores < THRESHOLDS[guess - 1]
     return guess + (scores >= np.append(THRESHOLDS, np.float32(np.inf))[guess])
-
-
-def _split(values: np.ndarray, batches: np.ndarray) -> list[np.ndarray]:
-    return np.split(values, np.flatnonzero(np.diff(batches)) + 1) if len(values) else []
 
 
 def _check(truth: np.ndarray, found: np.ndarray) -> None:
