@@ -44,8 +44,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "pipeline.synthetic": ("pipeline", "pipeline.media", "pipeline.storage"),
     "pipeline.evaluation": (
-        "pipeline", "pipeline.clips", "pipeline.learners", "pipeline.losses", "pipeline.metrics", "pipeline.models",
-        "pipeline.selection", "pipeline.storage", "pipeline.synthetic", "pipeline.training", "schemas",
+        "pipeline", "pipeline.clips", "pipeline.learners", "pipeline.losses", "pipeline.masks", "pipeline.metrics",
+        "pipeline.models", "pipeline.selection", "pipeline.storage", "pipeline.synthetic", "pipeline.training",
+        "schemas",
     ),
     "pipeline.reports": (
         "pipeline", "pipeline.clips", "pipeline.evaluation", "pipeline.learners", "pipeline.storage",

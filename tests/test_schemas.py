@@ -21,6 +21,7 @@ from schemas.fields import (
     table_name,
     table_schema,
 )
+from schemas.frames import FRAMES
 from schemas.labels import LABELS
 from schemas.masks import MASKS
 from schemas.materialized import MATERIALIZED
@@ -35,7 +36,8 @@ from schemas.usage import USAGE
 from schemas.videos import COLLECTION, SPAN, VIDEOS, Span
 
 TABLES = (COLLECTION, VIDEOS, CLIPS, USAGE, SCORES, FEATURES, LABELS, SPANS, MASKS, DUPLICATES)
-TABLES += (SELECTIONS, MATERIALIZED, MIXTURES, EXAMPLES, SOURCES, OPERATING_POINTS, SOUND_EXAMPLES, SUMMARY, TRAINING)
+TABLES += (SELECTIONS, MATERIALIZED, MIXTURES, EXAMPLES, SOURCES, OPERATING_POINTS, SOUND_EXAMPLES)
+TABLES += (FRAMES, SUMMARY, TRAINING)
 EVERY_FIELD = [(table_name(schema), item) for schema in TABLES for item in schema]
 UNITS = {"_s": "s", "_hz": "Hz", "_db": "dB", "_bytes": "bytes"}
 PROMISED = {
@@ -56,6 +58,7 @@ PROMISED = {
     "snr_db level_db osr_db",
     "sources": "model mixtures eval_set example_id source probability logit weight on_screen",
     "summary": "model mixtures eval_set metric value unit n low high num_videos",
+    "frames": "model clip_id video_id frame sound intersection union iou f_max is_empty",
     "operating_points": "model mixtures logit_shift on_mom_si_snr_db on_single_level_db off_mom_osr_db",
     "usage": "stage part cpu_s wall_s peak_bytes",
 }
@@ -96,6 +99,7 @@ ROWS = [
         "clips",
         "duplicates",
         "features",
+        "frames",
         "labels",
         "masks",
         "materialized",
@@ -111,7 +115,7 @@ ROWS = [
     for row in vars(importlib.import_module(f"schemas.{name}")).values()
     if is_typeddict(row)
 ]
-VALUES = {str: "a", int: 1, float: 0.5, bool: True, list[float]: [0.5], list[int]: [1], list[str]: ["a"]}
+VALUES = {str: "a", int: 1, float: 0.5, bool: True, bytes: b"a", list[float]: [0.5], list[int]: [1], list[str]: ["a"]}
 VALUES[list[Span]] = [{"start_s": 0.5, "end_s": None}]
 
 

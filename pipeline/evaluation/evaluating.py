@@ -31,8 +31,8 @@ class Headline(NamedTuple):
     metric: str
     text: str
     """What it says, in words; `{name}` becomes the set's figure of that name."""
-    baseline: float | Callable[[Mapping[str, Any]], float | None]
-    """A value, or a function of the set's figures by metric."""
+    baseline: float | Callable[[Mapping[Any, Any]], float | None]
+    """A value, or a function of the set's figures by metric, and of other sets' figures by (set, metric)."""
     baseline_of: str
     """What reaches the baseline, such as chance."""
 

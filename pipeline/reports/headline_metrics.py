@@ -78,11 +78,12 @@ def _of_stage(stage: Mapping[str, Any], summary: Sequence[Mapping[str, Any]]) ->
 def _of_model(of: str, learner: str, rows: list[dict[str, Any]]) -> Iterator[Figure]:
     """The headlines of its learner that are among the rows."""
     headlines = [headline for kind in LEARNERS[learner].evaluations() for headline in kind.headlines]
+    of_all = {(row["eval_set"], row["metric"]): row["value"] for row in rows}
     for eval_set, metric, text, baseline, baseline_of in headlines:
         found = {row["metric"]: row for row in rows if row["eval_set"] == eval_set}
         if metric in found:
             values = {name: row["value"] for name, row in found.items()}
-            beside = baseline(values) if callable(baseline) else baseline
+            beside = baseline(values | of_all) if callable(baseline) else baseline
             row = found[metric]
             what, interval = text.format(**values), (row.get("low"), row.get("high"))
             yield Figure(of, what, row["value"], row["unit"], beside, baseline_of, row["n"], *interval)
