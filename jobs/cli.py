@@ -32,7 +32,7 @@ COMMANDS = {
     "train": "Train a model.",
     "score": "Score how well each clip's sound and picture belong together.",
     "features": "Extract features of each second of the clips.",
-    "label": "Label clips by people's judgements, seconds by events.",
+    "label": "Label clips, seconds and pixels of videos.",
     "ingest": "Take over a published data set of events.",
     "duplicates": "Find videos that are uploads of the same content.",
     "filter": "Decide which clips train and evaluate the next model.",
@@ -49,7 +49,7 @@ COMMANDS = {
 }
 # What is typed after an option or in place of an argument, by its name; NUMBER or NAME for the others.
 WORDS = {
-    **dict.fromkeys(("root", "out", "media", "folder"), "FOLDER"),
+    **dict.fromkeys(("root", "out", "media", "folder", "masks"), "FOLDER"),
     **dict.fromkeys(("labels", "spans", "prices"), "FILE"),
     **{"dataset": "DATASET", "videos": "VIDEO", "region": "X,Y,W,H", "at": "X,Y", "span": "+FROM-TO"},
     **dict.fromkeys(("on_screen_gain", "off_screen_gain"), "DB"),

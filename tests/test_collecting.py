@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -15,11 +16,16 @@ from pipeline.collection.merging import video_id
 from pipeline.errors import ConfigError, DataError
 from pipeline.labels.event_spans import SpansPart, pending_parts
 from pipeline.labels.span_files import read_spans
+from pipeline.masks import mask_labeling
+from pipeline.masks.mask_folders import read_mask_folder
+from pipeline.masks.mask_labeling import MasksPart
+from pipeline.masks.mask_pictures import encode_mask
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
+from schemas.masks import MASKS
 from schemas.selections import SELECTIONS
 from schemas.spans import SPANS
 from schemas.videos import COLLECTION, VIDEOS
@@ -302,6 +308,27 @@ def test_the_spans_of_a_retried_video_move_with_it(rejected: tuple[Workspace, st
     for part in ("00003", "00004"):
         cut(workspace, part, dict.fromkeys(ENDS, "kept"))
     assert spans() == check_books(workspace)
+
+
+@pytest.mark.parametrize("rejected", ["local"], indirect=True)
+def test_the_masks_of_a_retried_video_move_with_it(rejected: tuple[Workspace, str], tmp_path: Path) -> None:
+    workspace, videos = rejected
+    for name in ENDS:
+        (tmp_path / "masks" / name).mkdir(parents=True)
+        (tmp_path / "masks" / name / "500.png").write_bytes(encode_mask(np.ones((4, 4), bool)))
+
+    def parts_of_masks() -> dict[str, str]:
+        work = MasksPart(workspace, read_mask_folder(str(tmp_path / "masks")))
+        for part in mask_labeling.pending_parts(workspace):
+            work(part)
+        read = {part: workspace.read("masks", part, MASKS).to_pylist() for part in workspace.parts("masks")}
+        return {row["video_id"].partition("-")[0]: part for part, rows in read.items() for row in rows}
+
+    assert parts_of_masks() == check_books(workspace)
+    plan(workspace, videos, PER_PART, retry=["missing", "timeout"])
+    for part in ("00003", "00004"):
+        cut(workspace, part, dict.fromkeys(ENDS, "kept"))
+    assert parts_of_masks() == check_books(workspace)
 
 
 @pytest.mark.parametrize("rejected", ["local"], indirect=True)

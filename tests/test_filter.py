@@ -21,6 +21,7 @@ from jobs.filter import select
 from jobs.materialize import materialize
 from pipeline.errors import ConfigError
 from pipeline.hashing import hash_bytes
+from pipeline.masks.mask_pictures import encode_mask
 from pipeline.selection.materializing import MaterializePart, MaterializingConfig, plan_shards
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
@@ -298,7 +299,42 @@ def test_labels_and_spans_are_given_in_one_command_and_other_spans_are_refused(
     assert main([*label, "--spans", str(tmp_path / "events.csv")]) == 2
     assert "Use another --root, or remove that folder" in capfd.readouterr().err
     assert main(label) == 2
-    assert "Give --labels or --spans" in capfd.readouterr().err
+    assert "Give --labels, --spans or --masks" in capfd.readouterr().err
+
+
+def test_masks_are_labelled_told_of_and_refused_where_the_folder_is_another(
+    workspace: Workspace, ray_session: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "my masks"
+    videos = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS).to_pylist()
+    for video in videos:
+        (folder / video["video_id"]).mkdir(parents=True)
+        pixels = np.ones((video["height"], video["width"]), bool)
+        (folder / video["video_id"] / "500.png").write_bytes(encode_mask(pixels))
+    (folder / "gone").mkdir()
+    (folder / "gone" / "500.png").write_bytes(b"x")
+    (folder / videos[0]["video_id"] / "1500.png").write_bytes(b"x")
+    command = ["label", "--root", workspace.root, "--masks", str(folder)]
+    assert main(command) == 0
+    output = capfd.readouterr().out
+    assert "my masks: 8 masks; 6 of 7 videos are here; not gone\n" in output
+    assert "masks: 6 of all that sounds, at 6 moments of 6 videos\n" in output
+    assert f"not kept: 0 mask_mismatch, 1 unreadable, first {videos[0]['video_id']}/1500.png: begins with" in output
+    assert f"label: 6 kept, 1 unreadable -> {workspace.root}/masks\n" in output
+    sql = output.partition('"')[2].partition('"')[0]
+    assert main(["query", "--root", workspace.root, sql]) == 0
+    assert "unreadable" in capfd.readouterr().out
+    facts = workspace.stage("masks")
+    assert (facts["num_masks"], facts["num_unreadable"], facts["settings"]["masks"]) == (6, 1, "my masks")
+    assert main(command) == 0
+    assert "nothing to do, every part has its masks" in capfd.readouterr().out
+    (folder / videos[0]["video_id"] / "1500.png").unlink()
+    assert main(command) == 2
+    assert f"`earshot clean --from masks --root {workspace.root}`" in capfd.readouterr().err
+    assert main(["clean", "--root", workspace.root, "--from", "masks", "--yes"]) == 0
+    assert not list(files.list_files(workspace.uri("masks")))
+    assert workspace.parts("masks") == []
+    assert main(["label", "--root", str(tmp_path / "empty"), "--masks", str(tmp_path / "gone")]) == 2
 
 
 def test_without_scores_the_rules_that_need_none_decide_and_those_that_do_are_refused(

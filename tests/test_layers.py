@@ -29,7 +29,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "pipeline", "pipeline.clips", "pipeline.labels", "pipeline.models", "pipeline.storage", "pipeline.training",
         "schemas",
     ),
-    "pipeline.masks": ("pipeline", "pipeline.clips", "pipeline.storage", "pipeline.training", "schemas"),
+    "pipeline.masks": (
+        "pipeline", "pipeline.clips", "pipeline.labels", "pipeline.storage", "pipeline.training", "schemas",
+    ),
     "pipeline.ingest": (
         "pipeline", "pipeline.clips", "pipeline.collection", "pipeline.features", "pipeline.labels", "pipeline.storage",
         "schemas",

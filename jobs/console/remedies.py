@@ -14,6 +14,7 @@ COMMAND_FOR = {
     "features/events/ave": "earshot ingest ave FOLDER",
     "labels": "earshot label --labels FILE",
     "spans": "earshot label --spans FILE",
+    "masks": "earshot label --masks FOLDER",
     "duplicates": "earshot duplicates --name {name}",
     "selections": "earshot filter --name {name}",
     "mixtures": "earshot mix --name {name}",
@@ -22,7 +23,7 @@ COMMAND_FOR = {
 SETTINGS_FOR = {"models/separator": " --set separation.phase=audio"}
 SETTINGS_FOR |= {f"clips/{spec}": f" --clips {spec}" for spec in SPECS if spec != "base"}
 # The option that leads to another folder, where it is not --name; `run` and `demo` have only --root.
-OTHER_FOLDER = {"clips": "--root", "labels": "--root", "spans": "--root"}
+OTHER_FOLDER = dict.fromkeys(("clips", "labels", "spans", "masks"), "--root")
 OTHER_FOLDER |= {"materialized": "--selection", "scores": "--model", "reports": "--model"}
 # Of commands that need a trained model and no data of the user's.
 DEMOS = {

@@ -20,10 +20,11 @@ from pipeline.collection.known_videos import Known, Listing, hash_spans
 from pipeline.config import Count, config_dataclass
 from pipeline.errors import ConfigError, DataError, MissingError, did_you_mean
 from pipeline.storage import files
-from pipeline.storage.layout import COLLECTION_FOLDER, SPANS_FOLDER
+from pipeline.storage.layout import COLLECTION_FOLDER, MASKS_FOLDER, SPANS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
+from schemas.masks import MASKS
 from schemas.outcomes import REJECTED
 from schemas.selections import SELECTIONS
 from schemas.spans import SPANS
@@ -197,17 +198,17 @@ def _commit_parts(
 
 
 def _take_out(workspace: Workspace, moved: dict[str, set[str]]) -> None:
-    """Remove videos that are in a later part from the tables of the part they were cut in; its tar has none of them.
+    """Remove videos that are in a later part from the tables of the part they were cut in; its tar of clips has none.
 
-    Selections have rows for rejected clips, and spans for rejected videos; labels, scores and later tables have none.
-    The collection's table is changed last: until then the next call repeats the removal.
+    Selections have rows for rejected clips, spans and masks for rejected videos; labels, scores and later tables have
+    none. The collection's table is changed last: until then the next call repeats the removal.
     """
     if not moved:
         return
     tables = [(f"{SELECTIONS_FOLDER}/{name}", SELECTIONS) for name in workspace.names(SELECTIONS_FOLDER)]
     for spec in workspace.names("videos"):
         tables += [(f"clips/{spec}", CLIPS), (f"videos/{spec}", VIDEOS)]
-    tables += [(SPANS_FOLDER, SPANS), (COLLECTION_FOLDER, COLLECTION)]
+    tables += [(SPANS_FOLDER, SPANS), (MASKS_FOLDER, MASKS), (COLLECTION_FOLDER, COLLECTION)]
 
     def from_part(part: str) -> None:
         for folder, schema in tables:

@@ -75,11 +75,17 @@ def complete_config(
     """The learner's config with what its training clips decide. Arguments as of `load_sets`.
 
     Raises:
-        ConfigError: there is no training clip of a video that people judged, and the learner needs one.
+        ConfigError: there is no training clip of a video that people judged, and the learner needs one; or none with a
+            mask, and it reads masks.
     """
-    if not learner.decided_by_clips:
+    if not learner.decided_by_clips and learner.reads != "masks":
         return learner.config
     (clips,) = load_sets(workspace, learner, settings, ("train",), parts)
+    if not len(clips) and learner.reads == "masks":
+        raise ConfigError(
+            f"{workspace.place(MASKS_FOLDER)}: no mask that is kept is of a frame of clips/{learner.clip_spec} of a "
+            "training video. Expected masks at the times of these frames, to half a frame of the video."
+        )
     if not len(clips):
         place = workspace.place(read_stages(learner, "", settings["features"])[-1])
         raise workspace.error(SPANS_FOLDER, f"no span is of a training video that has features in {place}.")
