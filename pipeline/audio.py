@@ -2,7 +2,7 @@
 
 Waveforms are float arrays in [-1, 1], time on the last axis. Levels are in dBFS: 0 dB is an RMS of 1. The log-mel
 follows YAMNet and VGGish: mel of the *magnitude* spectrum (not the power), natural logarithm, no centring, no
-pre-emphasis. Its floor ln(0.001) is absolute, so what enters it should have a defined level: `level_gain`.
+pre-emphasis. Its floor ln(offset) is absolute, so what enters it should have a defined level: `level_gain`.
 """
 
 import functools
@@ -22,7 +22,7 @@ HOP_S = 0.010
 NUM_MELS = 64
 MEL_MIN_HZ = 125.0
 MEL_MAX_HZ = 7500.0
-LOG_OFFSET = 0.001
+LOG_OFFSET = 0.001  # of YAMNet; VGGish has 0.01
 
 
 def num_samples(seconds: float, rate_hz: int) -> int:
@@ -76,16 +76,17 @@ def _mel(hz: np.ndarray | float) -> np.ndarray:
     return 1127.0 * np.log1p(np.asarray(hz) / 700.0)
 
 
-def log_mel(waveform: Tensor, rate_hz: int = 16_000) -> Tensor:
-    """ln(mel magnitude + 0.001) every 10 ms, as YAMNet and VGGish compute it; differentiable.
+def log_mel(waveform: Tensor, rate_hz: int = 16_000, offset: float = LOG_OFFSET) -> Tensor:
+    """ln(mel magnitude + offset) every 10 ms, as YAMNet and VGGish compute it; differentiable.
 
     25 ms periodic Hann window, FFT of the next power of two (512 at 16 kHz), 64 HTK mel bands from 125 to 7 500 Hz.
 
     Args:
         waveform: [..., T] linear amplitude; shorter than one window is padded with zeros to one window.
         rate_hz: sample rate, 15 000 or more.
+        offset: what keeps silence finite: 0.001 of YAMNet, 0.01 of VGGish.
     Returns:
-        [..., L, 64] with L = 1 + (T - window) // hop; -6.9 (ln 0.001) for silence.
+        [..., L, 64] with L = 1 + (T - window) // hop; ln(offset) for silence, -6.9 for 0.001.
     Raises:
         ConfigError: the upper mel edge lies above rate_hz / 2.
     """
@@ -97,7 +98,7 @@ def log_mel(waveform: Tensor, rate_hz: int = 16_000) -> Tensor:
         waveform = F.pad(waveform, (0, missing + len(window) - window_size))
         frames = waveform.unfold(-1, len(window), num_samples(HOP_S, rate_hz))
         spectrum = magnitude(torch.fft.rfft(frames * window))
-        return torch.log(spectrum @ mels + LOG_OFFSET)
+        return torch.log(spectrum @ mels + offset)
 
 
 @functools.lru_cache(maxsize=8)

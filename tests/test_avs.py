@@ -87,3 +87,27 @@ def test_every_parameter_learns_after_the_first_step() -> None:
 def test_sizes_that_the_network_cannot_have_are_refused_by_name(change: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=next(iter(change))):
         dataclasses.replace(SMALL, **change)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "channels"), [("resnet50", (256, 512, 1024, 2048)), ("pvt_v2_b5", (64, 128, 320, 512))]
+)
+def test_the_released_network_has_its_shapes_and_numbers_of_parameters(
+    backbone: str, channels: tuple[int, ...]
+) -> None:
+    model = AVSModel(AVSConfig(backbone=backbone)).eval()
+    seen = []
+    model.pyramid.register_forward_hook(lambda _, inputs, maps: seen.extend(maps))
+    with torch.inference_mode():
+        output = model(torch.rand(1, 1, 3, 224, 224), torch.zeros(1, 16_000))
+    counts = {name: sum(parameter.numel() for parameter in part.parameters()) for name, part in model.named_children()}
+    assert counts["pyramid"] == {"resnet50": 23_508_032, "pvt_v2_b5": 81_443_008}[backbone]
+    assert counts["narrow"] == sum(4 * (9 * channel * 256 + 256) for channel in channels)
+    tpavi = (128 * 256 + 256) + 3 * (256 * 128 + 128) + (128 * 256 + 256) + 2 * 256 + 2 * 256
+    assert counts["fusions"] == 4 * tpavi
+    assert counts["sound"] == 72_141_184
+    sizes = (56, 28, 14, 7)
+    assert [tuple(level.shape) for level in seen] == [(1, c, s, s) for c, s in zip(channels, sizes, strict=True)]
+    assert [tuple(level.shape) for level in output.maps] == [(1, 1, 256, size, size) for size in sizes]
+    assert [tuple(sound.shape) for sound in output.sounds] == [(1, 1, 256)] * 4
+    assert output.logits.shape == (1, 1, 224, 224)

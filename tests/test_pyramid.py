@@ -24,3 +24,9 @@ def test_pixels_are_standardised_by_those_of_imagenet() -> None:
     net(grey + torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
     torch.testing.assert_close(seen[0], torch.zeros(1, 3, 32, 32), rtol=0, atol=1e-6)
     torch.testing.assert_close(seen[1], torch.ones(1, 3, 32, 32), rtol=0, atol=1e-5)
+
+
+def test_a_transformer_has_its_maps_at_strides_4_to_32_too() -> None:
+    net = pyramid("pvt_v2_b0").eval()
+    maps = net(torch.rand(1, 3, 64, 96))
+    assert [tuple(level.shape) for level in maps] == [(1, 32, 16, 24), (1, 64, 8, 12), (1, 160, 4, 6), (1, 256, 2, 3)]

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from pipeline.audio import level_gain
 from pipeline.config import Count, config_dataclass
-from pipeline.errors import ConfigError
 from pipeline.models.mask_decoder import DilatedSum, MaskDecoder
 from pipeline.models.pyramid import STRIDES, PyramidName, pyramid
 from pipeline.models.segment_features import overlaps
 from pipeline.models.towers import INPUT_DB, AudioTower, CoincidenceConfig
 from pipeline.models.tpavi import TPAVI
+from pipeline.models.vggish import VGGish
 
 
 @config_dataclass
@@ -74,21 +74,14 @@ class AVSModel(nn.Module):
     """Frames and sound of clips -> logits of masks."""
 
     def __init__(self, config: AVSConfig) -> None:
-        """A fresh network.
-
-        Raises:
-            ConfigError: a part that is not built yet.
-        """
         super().__init__()
-        if config.audio == "vggish":
-            raise ConfigError("audio = vggish: not built yet, expected tower.")
         self.config = config
         self.pyramid = pyramid(config.backbone)
         self.narrow = nn.ModuleList(DilatedSum(channels, config.channels) for channels in self.pyramid.channels)
-        self.sound: TowerSound | None = None
+        self.sound: TowerSound | VGGish | None = None
         self.fusions = nn.ModuleList()
         if config.fusion == "tpavi":
-            self.sound = TowerSound(config.towers)
+            self.sound = TowerSound(config.towers) if config.audio == "tower" else VGGish()
             sizes = (config.channels, config.inter_channels, self.sound.dim)
             self.fusions.extend(TPAVI(*sizes) for _ in STRIDES)
         self.decoder = MaskDecoder(config.channels)

@@ -10,7 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import ConfigError
+from pipeline.models.pvt_v2 import pvt_v2
+from pipeline.models.resnet import resnet50
 from pipeline.models.small_cnn import channels_last, conv
 
 PyramidName = Literal["plain", "resnet50", "pvt_v2_b0", "pvt_v2_b1", "pvt_v2_b2", "pvt_v2_b3", "pvt_v2_b4", "pvt_v2_b5"]
@@ -48,13 +49,11 @@ class Pyramid(nn.Module):
 
 
 def pyramid(name: PyramidName) -> Pyramid:
-    """The backbone of that name, with random weights.
-
-    Raises:
-        ConfigError: a backbone that is not built yet.
-    """
+    """The backbone of that name, with random weights; `public_weights.load_backbone` gives it others."""
+    if name == "resnet50":
+        return Pyramid(*resnet50())
     if name != "plain":
-        raise ConfigError(f"backbone = {name}: not built yet, expected plain.")
+        return Pyramid(*pvt_v2(name))
     stages = [nn.Sequential(conv(*pair, stride=2), conv(pair[1], pair[1])) for pair in pairwise(PLAIN_CHANNELS)]
     stages[0].insert(0, conv(3, PLAIN_CHANNELS[0], stride=2))
     return Pyramid(stages, PLAIN_CHANNELS[1:])

@@ -8,8 +8,9 @@ import io
 import math
 import zipfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from pipeline.training.tensorboard import FILE_NAME, event_file
 from schemas.fields import SchemaError, from_rows
 from schemas.reports import TRAINING, TrainingRow
 
+T = TypeVar("T")
 MAGIC = b"PK\x03\x04"
 SAVED = ("clips", "step", "elapsed_s", "sums", "since", "curve", "best_loss", "best_step", "best")  # of a `TrainState`
 REMEDY = "Remove its folder to train anew."
@@ -39,21 +41,38 @@ def read_checkpoint(uri: str, names: tuple[str, ...]) -> dict[str, Any]:
     Raises:
         DataError: the file is missing, holds something else, or is not, to the bit, what was written.
     """
-    with files.local_copy(uri) as path, path.open("rb") as file:
+    with files.local_copy(uri) as path:
+        return read_values(path, uri, lambda loaded: {name: loaded[name] for name in names}, REMEDY)
+
+
+def read_values(path: Path, uri: str, take: Callable[[Any], T], remedy: str, forms: tuple[bytes, ...] = (MAGIC,)) -> T:
+    """What `take` makes of the content of a file that torch.save wrote, on the CPU, without running anything in it.
+
+    Args:
+        path: the file, or a copy of it.
+        uri: its address, for messages.
+        take: raises one of UNREADABLE where the content is not what is expected.
+        remedy: a sentence, for messages.
+        forms: first bytes of the forms that are read; torch alone would try others.
+    Raises:
+        DataError: the file holds something else, or, in the form of MAGIC, is not to the bit what was written.
+    """
+    with path.open("rb") as file:
         try:
-            if file.read(len(MAGIC)) != MAGIC:  # torch would try older forms
+            start = file.read(max(map(len, forms)))
+            if not start.startswith(forms):
                 raise ValueError("not a file that torch.save wrote")
-            damaged = zipfile.ZipFile(file).testzip()  # torch itself compares no checksums
-            if damaged is not None:
-                raise ValueError(f"{damaged} in it is damaged")
+            if start.startswith(MAGIC):  # torch itself compares no checksums
+                damaged = zipfile.ZipFile(file).testzip()
+                if damaged is not None:
+                    raise ValueError(f"{damaged} in it is damaged")
             file.seek(0)
-            loaded = torch.load(file, map_location="cpu", weights_only=True)
-            return {name: loaded[name] for name in names}
+            return take(torch.load(file, map_location="cpu", weights_only=True))
         except torch.OutOfMemoryError:
             raise
         except UNREADABLE as error:
             why = str(error).partition("\n")[0]
-            raise DataError(f"{uri}: not a checkpoint of tensors and numbers ({why}). {REMEDY}") from error
+            raise DataError(f"{uri}: not a checkpoint of tensors and numbers ({why}). {remedy}") from error
 
 
 def load_weights(model: nn.Module, workspace: Workspace, folder: str) -> None:
