@@ -20,7 +20,8 @@ def evaluate(
 
     Reads models/<model>/ and what its learner is evaluated on: for separation mixtures/<mixtures>/ (SI-SNR, off-screen
     suppression, AUC-ROC), or where it learnt from sounds alone sums of held-out sounds (SI-SNR improvement), for
-    coincidence the scores of all clips (match AUC), for events features and spans of held-out clips (segment accuracy).
+    coincidence the scores of all clips (match AUC), for events features and spans of held-out clips (segment accuracy),
+    for segmentation held-out clips with masks (mIoU).
     Writes the tables summary, and the rows that it is made of.
 
     Example: earshot evaluate --root my_workspace

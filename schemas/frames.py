@@ -38,7 +38,8 @@ class FrameRow(TypedDict):
         int, "pixels of a centred ellipse, as large as the true masks of training videos are on average", "pixels"
     ]
     ellipse_intersection: Annotated[int, "pixels of that ellipse and the true mask", "pixels"]
-    mask: Annotated[bytes, "the predicted mask: PNG of 1 bit per pixel", pa.binary()]
+    true_mask: Annotated[bytes, "what sounds with the frame's own sound: PNG of 1 bit per pixel", pa.binary()]
+    predicted_mask: Annotated[bytes, "what sounds as the model has it, likewise", pa.binary()]
 
 
 FRAMES = table_schema("frames", version=1, row=FrameRow, partitions=EVALUATED)

@@ -50,8 +50,9 @@ def test_a_row_counts_the_pixels_of_a_frame_with_a_mask_and_keeps_the_predicted_
     }
     assert {name: first[name] for name in expected} == expected
     assert first["f_curve"][100] == pytest.approx(1.3 * 1 / (0.3 * 4 + 2))
-    found = np.asarray(Image.open(io.BytesIO(first["mask"])))
-    assert found.tolist() == [[True, False, False, False]] * 2
+    pictures = [np.asarray(Image.open(io.BytesIO(first[name]))) for name in ("true_mask", "predicted_mask")]
+    assert pictures[0].tolist() == [[True] * 4, [False] * 4]
+    assert pictures[1].tolist() == [[True, False, False, False]] * 2
     assert (second["frame"], second["is_empty"], second["f_max"], second["f_curve"]) == (2, True, None, None)
     assert (second["intersection"], second["union"], second["iou"]) == (6, 8, pytest.approx(6 / 8))
     from_rows([first, second], FRAMES, "here")

@@ -67,7 +67,8 @@ def frame_rows(clip: Any, scores: np.ndarray, sound: str, sound_clip_id: str | N
             "f_curve": curves[place].tolist() if truth[place].any() else None,
             "ellipse": int(ellipse.sum()),
             "ellipse_intersection": int((truth[place] & ellipse).sum()),
-            "mask": encode_mask(predicted[place]),
+            "true_mask": encode_mask(truth[place]),
+            "predicted_mask": encode_mask(predicted[place]),
         }
         for place, frame in enumerate(valid)
     ]

@@ -89,6 +89,11 @@ class MaskEvaluation(Evaluation):
         """The splits that the model was trained with, whatever the workspace's settings are by now, and the seed."""
         return {"splitting": self._trained()["splitting"], "seed": self.seed}
 
+    def inputs(self) -> dict[str, str]:
+        """Hash of each stage that is read, by folder; of the masks too, which may be replaced.."""
+        self.workspace.require(MASKS_FOLDER)
+        return super().inputs() | {MASKS_FOLDER: self.workspace.stage(MASKS_FOLDER)["hash"]}
+
     def facts(self) -> Row:
         """A hash of which parts there are and which test videos are duplicates: there may be more of them later."""
         leaking = leaking_videos(self.workspace, self._splits())
