@@ -1,6 +1,7 @@
 """The segmentation network: shapes for any number and size of frames, and what its sound reaches."""
 
 import dataclasses
+from typing import Literal
 
 import pytest
 import torch
@@ -73,6 +74,18 @@ def test_each_frame_hears_the_sound_of_its_own_span_of_time() -> None:
     other[:, 16_000:32_000] = tone(waveform[:, 16_000:32_000])  # of the same level
     changed = (sound(waveform, 4) - sound(other, 4)).abs().amax(dim=(0, 2))
     assert changed[1] > 100 * changed[3]
+
+
+@pytest.mark.parametrize(("exchange", "is_reached"), [("clip", True), ("frame", False)])
+def test_the_sound_of_another_second_reaches_a_frame_only_in_an_exchange_over_the_clip(
+    exchange: Literal["clip", "frame"], is_reached: bool
+) -> None:
+    model, (frames, waveform) = build(dataclasses.replace(SMALL, exchange=exchange)), clips(frames=4)
+    other = waveform.clone()
+    other[:, 16_000:32_000] = tone(waveform[:, 16_000:32_000])  # of the same level
+    changed = (model(frames, waveform).logits - model(frames, other).logits).abs().amax(dim=(0, 2, 3))
+    assert changed[1] > 1e-4
+    assert (changed[3] > changed[1] / 100) == is_reached
 
 
 def test_every_parameter_learns_after_the_first_step() -> None:

@@ -37,6 +37,9 @@ class AVSConfig:
     """Width in which TPAVI compares map and sound."""
     fusion: Literal["tpavi", "none"] = "tpavi"
     """none: the sound is not heard; for comparison."""
+    exchange: Literal["clip", "frame"] = "clip"
+    """clip: a place takes in the sound of all frames alike, as published. frame: that of its own frame alone (ours), by
+    which a network can tell when a thing sounds and when it does not."""
     audio: Literal["vggish", "tower"] = "vggish"
     """vggish: frozen, of use only with public weights. tower: the audio tower of a coincidence model, trained on."""
     towers: CoincidenceConfig = dataclasses.field(default_factory=CoincidenceConfig)
@@ -96,10 +99,12 @@ class AVSModel(nn.Module):
         sounds = []
         if self.sound is not None:
             heard = self.sound(waveform, frames.shape[1])
+            if self.config.exchange == "frame":
+                heard = heard.flatten(0, 1).unsqueeze(1)  # each frame a clip of its own
             for level, fusion in enumerate(self.fusions):
-                mixed, sound = fusion(maps[level].unflatten(0, clips), heard)
+                mixed, sound = fusion(maps[level].unflatten(0, heard.shape[:2]), heard)
                 maps[level] = mixed.flatten(0, 1)
-                sounds.append(sound)
+                sounds.append(sound.view(*clips, -1))
         logits = self.decoder(maps)
         if logits.shape[-2:] != frames.shape[-2:]:
             logits = F.interpolate(logits.unsqueeze(1), frames.shape[-2:], mode="bilinear").squeeze(1)
