@@ -33,7 +33,7 @@ COMMANDS = {
     "score": "Score how well each clip's sound and picture belong together.",
     "features": "Extract features of each second of the clips.",
     "label": "Label clips, seconds and pixels of videos.",
-    "ingest": "Take over a published data set of events.",
+    "ingest": "Take over a published data set of events or masks.",
     "duplicates": "Find videos that are uploads of the same content.",
     "filter": "Decide which clips train and evaluate the next model.",
     "materialize": "Copy a selection's kept clips into shuffled training shards.",

@@ -1,25 +1,45 @@
-"""Take over a published data set: its features and spans into a root, or tables to cut its videos by."""
+"""Take over a published data set: features or clips with their labels into a root, or tables to cut its videos by."""
 
-import os
-import tempfile
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import typer
 
+from jobs.console.ingest_events import ingest_ave, refuse_pickles, write_ave_tables, write_avel_tables
+from jobs.console.ingest_masks import ingest_masks
 from pipeline.errors import ConfigError
-from pipeline.formatting import format_counts
 
-PICKLES = (
-    "the features of AVEL100k, and which seconds hold an event, are pickles, and nothing is unpickled. Give --out, cut "
-    "its videos, and make features with `earshot features`."
-)
+DataSetName = Literal["ave", "avel", "avsbench-s4", "avsbench-ms3", "avsbench-semantic"]
+
+
+class DataSet(NamedTuple):
+    """What can be done with a published data set."""
+
+    into_root: Callable[[Path, str, bool], None]
+    """Take over what is in a folder into a root; True: in the published splits, whatever is in several."""
+    write_tables: Callable[[Path, str], None] | None = None
+    """Write tables of its videos to a folder."""
+
+
+DATA_SETS: dict[DataSetName, DataSet] = {
+    "ave": DataSet(ingest_ave, write_ave_tables),
+    "avel": DataSet(refuse_pickles, write_avel_tables),
+    "avsbench-s4": DataSet(functools.partial(ingest_masks, "avsbench-s4")),
+    "avsbench-ms3": DataSet(functools.partial(ingest_masks, "avsbench-ms3")),
+    "avsbench-semantic": DataSet(functools.partial(ingest_masks, "avsbench-semantic")),
+}
 
 
 def command(
-    dataset: Annotated[Literal["ave", "avel"], typer.Argument(help="AVE, or VGGSound-AVEL100k.")],
+    dataset: Annotated[
+        DataSetName, typer.Argument(help="AVE, VGGSound-AVEL100k, or a subset of AVSBench: S4, MS3 or semantic.")
+    ],
     folder: Annotated[str, typer.Argument(help="Folder with the published files.")],
-    root: Annotated[str | None, typer.Option(help="Workspace for AVE's published features and spans.")] = None,
+    root: Annotated[
+        str | None, typer.Option(help="Workspace for AVE's features and spans, or AVSBench's clips and masks.")
+    ] = None,
     out: Annotated[str | None, typer.Option(help="Folder for tables to cut videos by, in place of --root.")] = None,
     as_published: Annotated[
         bool,
@@ -29,69 +49,23 @@ def command(
     """Take over a published data set.
 
     Reads the published files below the folder: with --root AVE's Annotations.txt, splits and features (HDF5), whose
-    labels are compared. Writes features/events/ave and the tables features and spans; with --out collection.csv (for
-    --collection) and spans.csv (for --spans) of the videos below the folder.
+    labels are compared, or AVSBench's list, frames, wavs and masks. Writes features/events/ave and the tables features
+    and spans; of AVSBench clips/segmentation/, masks/ and the tables collection, videos, clips and masks, after it said
+    what is missing in the folder. With --out collection.csv (for --collection) and spans.csv (for --spans) of the
+    videos below the folder.
 
     Example: earshot ingest ave AVE_Dataset --root my_workspace
     """
     if not Path(folder).exists():
         raise ConfigError(f"folder {folder}: nothing there. Expected the published files.")
-    if dataset == "avel" and out is None:
-        raise ConfigError(f"{folder}: {PICKLES}")
+    data_set = DATA_SETS[dataset]
     if (root is None) == (out is None):
-        raise ConfigError("ingest: give --root (published features), or --out (tables to cut videos by).")
-    if as_published and root is None:
-        raise ConfigError("ingest: --as-published is about features; expected it with --root.")
+        raise ConfigError("ingest: give --root (what is published), or --out (tables to cut videos by).")
     if root is not None:
-        _ingest_features(Path(folder), root, as_published)
+        data_set.into_root(Path(folder), root, as_published)
+    elif as_published:
+        raise ConfigError("ingest: --as-published is about what goes into a root; expected it with --root.")
+    elif data_set.write_tables is None:
+        raise ConfigError(f"ingest {dataset}: --out is for data sets of events; expected --root.")
     elif out is not None:
-        _write_tables(dataset, Path(folder), out)
-
-
-def _ingest_features(folder: Path, root: str, as_published: bool) -> None:
-    from jobs.console.progress import progress_bar
-    from jobs.console.session import open_session
-    from pipeline.ingest.ave_features import CLIPS_PER_PART, STAGE, AveFeatures, commit
-    from pipeline.storage.layout import SPANS_FOLDER
-    from pipeline.storage.localfiles import scratch
-
-    found = AveFeatures(folder, as_published)
-    session, settings, facts = open_session(root), found.settings(), found.facts()
-    workspace = session.workspace
-    for stage in (STAGE, SPANS_FOLDER):
-        workspace.check_same(stage, settings, {})
-    with tempfile.TemporaryDirectory(dir=scratch(os.getpid())) as folder_of_parts:
-        staged = []
-        if not workspace.is_finished(STAGE):
-            with progress_bar("ingest", -(-facts["num_clips"] // CLIPS_PER_PART)) as advance:
-                for part in found.stage(Path(folder_of_parts)):
-                    staged.append(part)
-                    advance(1, "")
-        with session.begin(STAGE, settings, {}, needs_ray=False), session.begin(SPANS_FOLDER, settings, {}, False):
-            for part in staged:
-                commit(workspace, part)
-            if staged:
-                workspace.finish(SPANS_FOLDER, num_videos=facts["num_clips"])
-                workspace.finish(STAGE, **facts)
-                print(found.lists.name_leaks() or "no video is in several splits")
-            labels = f"; labels agree with {', '.join(found.labels)}" if found.labels else ""
-            counts = f"{facts['num_clips']} clips, {format_counts(facts['splits'])}{labels}"
-            session.done("ingest", counts if staged else "nothing to do, all is there", STAGE)
-
-
-def _write_tables(dataset: str, folder: Path, out: str) -> None:
-    from pipeline.ingest import avel_list, video_tables
-    from pipeline.ingest.ave_rows import read_rows
-
-    if dataset == "avel":
-        events = avel_list.read_list(folder)
-        print(
-            f"avel: an event is said to be all of a video's {avel_list.DURATION_S:g} s, for weak and self-supervision."
-        )
-    else:
-        lists = read_rows(folder, as_published=True)
-        events = [video_tables.Event(*row.annotation[1:], row.annotation.category, row.split) for row in lists.rows]
-        if lists.leaks:
-            print(f"{lists.name_leaks()}; each is put in the first of them")
-    base = folder if folder.is_dir() else folder.parent
-    print(f"ingest: {video_tables.write_tables(out, str(base), events)} -> {out}", flush=True)
+        data_set.write_tables(Path(folder), out)

@@ -48,10 +48,11 @@ def shard(
     from pipeline.collection.listing import list_videos
     from pipeline.storage import files
     from pipeline.storage.layout import COLLECTION_FOLDER
-    from pipeline.storage.lineage import places
+    from pipeline.storage.lineage import check_cut, places
     from pipeline.storage.locking import claim
 
     workspace, config, specs = session.workspace, session.config, {}
+    check_cut(workspace)
     for name in clips or [BASE]:
         config = session.resume(f"clips/{name}").config
         specs[name] = getattr(config.clips, name)

@@ -33,8 +33,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "pipeline", "pipeline.clips", "pipeline.labels", "pipeline.storage", "pipeline.training", "schemas",
     ),
     "pipeline.ingest": (
-        "pipeline", "pipeline.clips", "pipeline.collection", "pipeline.features", "pipeline.labels", "pipeline.storage",
-        "schemas",
+        "pipeline", "pipeline.clips", "pipeline.collection", "pipeline.features", "pipeline.labels", "pipeline.masks",
+        "pipeline.media", "pipeline.storage", "schemas",
     ),
     "pipeline.learners": (
         "pipeline", "pipeline.clips", "pipeline.features", "pipeline.losses", "pipeline.masks", "pipeline.metrics",
@@ -79,6 +79,7 @@ TESTED_BY = {
     "pipeline.ingest.ave_labels": "test_ave_features",
     "pipeline.ingest.ave_rows": "test_ave_features",
     "pipeline.ingest.h5_arrays": "test_ave_features",
+    "pipeline.ingest.published_clips": "test_published_parts",
     "pipeline.labels.label_files": "test_ratings",
     "pipeline.labels.video_names": "test_labeling",
     "pipeline.media.decode_command": "test_decoding",

@@ -1,1 +1,1 @@
-"""Published data sets of events -> features and spans of a workspace, or tables to cut their videos by."""
+"""Published data sets -> features and spans, or clips and masks, of a workspace; or tables to cut their videos by."""

@@ -91,5 +91,19 @@ def check_unused(workspace: Workspace, stage: str) -> None:
         raise workspace.error(stage, found, "stale")
 
 
+def check_cut(workspace: Workspace) -> None:
+    """Refuse to cut videos for a root whose clips were taken over from a published data set.
+
+    Raises:
+        ConfigError: there are such clips.
+    """
+    for spec in workspace.names("clips"):
+        stage = f"clips/{spec}"
+        published = workspace.stage(stage)["settings"].get("published") if workspace.has_stage(stage) else None
+        if published is not None:
+            found = f"holds the clips of {published} as published, beside which no videos are cut. Use another root."
+            raise workspace.error(stage, found, "")
+
+
 def _below(uri: str) -> list[str]:
     return [entry.uri for entry in files.list_files(uri)]
