@@ -44,6 +44,7 @@ COMMANDS = {
     "query": "Answer an SQL query over the tables of a workspace.",
     "separate": "Separate the on-screen sound of videos.",
     "events": "Find when something is both seen and heard in videos.",
+    "segment": "Find which pixels of videos make the sound that is heard.",
     "clean": "Remove a stage's work and all that was made from it.",
     "settings": "List every field that --set can change, with its meaning.",
 }

@@ -83,7 +83,7 @@ TESTED_BY = {
     "pipeline.labels.label_files": "test_ratings",
     "pipeline.labels.video_names": "test_labeling",
     "pipeline.media.decode_command": "test_decoding",
-    "pipeline.media.overlay": "test_separating",
+    "pipeline.media.overlay": "test_segmenting",
     "pipeline.media.sound_buffer": "test_frame_buffer",
     "pipeline.media.streams": "test_decoding",
     "pipeline.media.ffmpeg_log": "test_decoding",

@@ -10,17 +10,15 @@ none, whatever the model says: an event is heard.
 """
 
 import contextlib
-import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import simplejpeg
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import Clip
@@ -28,10 +26,9 @@ from pipeline.errors import ClipError, DataError
 from pipeline.inference.event_timeline import Event, draw_timeline, lasting
 from pipeline.inference.opening import LIMIT_S
 from pipeline.inference.outputs import Outputs
-from pipeline.inference.windows import MAX_REST_S, Window, windows
+from pipeline.inference.windows import MAX_REST_S, Window, as_stored, windows
 from pipeline.media.decoding import Decoding, SkippedPicturesError
 from pipeline.media.ffmpeg_log import MediaInfo
-from pipeline.media.streams import Frame
 from pipeline.storage import files
 
 RECORD, PICTURE = "events.json", "timeline.png"
@@ -157,7 +154,7 @@ def _judge_decoded(path: Path, model: EventModel, batch_size: int, report: Repor
     decoding = Decoding(path, {SPEC: spec}, LIMIT_S, every_picture=every_picture)
     num_seconds = end = 0
     with contextlib.closing(iter(decoding)) as items:
-        cut = windows(_as_stored(items, model.jpeg_quality), spec, spec.num_samples, grid=spec.sample_rate_hz)
+        cut = windows(as_stored(items, model.jpeg_quality), spec, spec.num_samples, grid=spec.sample_rate_hz)
         while batch := list(itertools.islice(cut, batch_size)):
             said = model.predict([_as_clip(window, spec) for window in batch])
             for window, event, category in zip(batch, *said, strict=True):
@@ -170,15 +167,6 @@ def _judge_decoded(path: Path, model: EventModel, batch_size: int, report: Repor
     duration_s = end / spec.sample_rate_hz
     notes = _notes(decoding.info, duration_s, int((events == 0).sum()), spec)
     return Seconds(events, categories.astype(int), probabilities, duration_s, notes)
-
-
-def _as_stored(items: Iterable[np.ndarray | Frame], jpeg_quality: int) -> Iterator[np.ndarray | Frame]:
-    """The items with each frame as it comes back from a tar."""
-    for item in items:
-        if isinstance(item, Frame):
-            jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(item.pixels), quality=jpeg_quality)
-            item = dataclasses.replace(item, pixels=simplejpeg.decode_jpeg(jpeg, colorspace="RGB"))
-        yield item
 
 
 def _as_clip(window: Window, spec: ClipSpec) -> Clip:

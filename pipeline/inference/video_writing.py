@@ -1,5 +1,6 @@
 """An opened video with other sounds -> mp4s, and what is said of them. Where they fail, the sounds are still there."""
 
+import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ from pipeline.errors import ClipError
 from pipeline.inference.opening import LIMIT_S, Media
 from pipeline.inference.outputs import Outputs
 from pipeline.media.muxing import AAC_RATES_HZ, MAX_AAC_CHANNELS, Track, plays_in_mp4, write_mp4s
-from pipeline.media.overlay import Maps, write_overlay
+from pipeline.media.overlay import Maps, write_layered, write_overlay
+from pipeline.media.stream_choice import StreamChoice
 
 T = TypeVar("T")
 Report = Callable[[str, float, float], None]
@@ -68,6 +70,28 @@ def write_attention(
             LIMIT_S,
             report=lambda done_s: report("attention", done_s, media.duration_s),
         )
+
+    _kept(write, [name], outputs, notes)
+    return notes
+
+
+def write_outlined(
+    video: Path,
+    choice: StreamChoice,
+    size: tuple[int, int],
+    layers: Path,
+    rate_hz: float,
+    duration_s: float,
+    name: str,
+    outputs: Outputs,
+    report: Report,
+) -> list[str]:
+    """Write a video under the pictures of a file of PNGs, with its own sound; return notes."""
+    notes: list[str] = []
+
+    def write(made: list[Path]) -> None:
+        encode = functools.partial(write_layered, video, choice, size, layers, rate_hz, made[0], LIMIT_S)
+        encode(report=lambda done_s: report("encode", done_s, duration_s))
 
     _kept(write, [name], outputs, notes)
     return notes

@@ -1,9 +1,11 @@
 """The windows of one video that a model sees: one clip's length, overlapping or in a row, each with its frames."""
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import simplejpeg
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError
@@ -75,6 +77,15 @@ def windows(
     last = max(0, -(-(total - rest) // grid) * grid - length)
     if start == 0 or last > start - hop:
         yield from map(window, [*range(start, last, hop), last])
+
+
+def as_stored(items: Iterable[np.ndarray | Frame], jpeg_quality: int) -> Iterator[np.ndarray | Frame]:
+    """The items with each frame as it comes back from a tar."""
+    for item in items:
+        if isinstance(item, Frame):
+            jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(item.pixels), quality=jpeg_quality)
+            item = dataclasses.replace(item, pixels=simplejpeg.decode_jpeg(jpeg, colorspace="RGB"))
+        yield item
 
 
 def _shown(frames: FrameBuffer[np.ndarray], start_s: float, spec: ClipSpec) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""A video with a map laid over it -> mp4: where in the picture something is, as warm colours."""
+"""A video with maps or drawings laid over it -> mp4: where in the picture something is."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ffmpeg
 import numpy as np
@@ -12,6 +13,7 @@ from pipeline.media.sandbox import LIMITS, compile_command
 from pipeline.media.stream_choice import StreamChoice
 
 MAX_OPACITY = 0.6
+AAC: dict[str, Any] = {"acodec": "aac", "ac": 2, "ar": 48_000, "audio_bitrate": 192_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,7 @@ def write_overlay(
         .filter("scale", width, height, flags="bicubic")
         .filter("crop", *picture, round(left * width), round(top * height))
     )
-    both = ffmpeg.filter([source[choice.picture], laid], "overlay", eof_action="repeat")
-    both = both.filter("scale", *EVEN.removeprefix("scale=").split(":"))
+    both = _under(laid, source[choice.picture])
     track = ffmpeg.input("file:sound", **sound.input)
     unused = ffmpeg.output(source[choice.sound], "-", format="null", acodec="copy")
     command = ffmpeg.merge_outputs(unused, ffmpeg.output(both, track["a:0"], "file:made", **MP4, **H264, **sound.aac))
@@ -92,3 +93,44 @@ def write_overlay(
     error = run_ffmpeg(compile_command(command.global_args(*WITH_PROGRESS), paths), limit_s, max_bytes, report)
     if error is not None:
         raise ClipError("unreadable", f"the map cannot be laid over the picture: {error}")
+
+
+def write_layered(
+    video: Path,
+    choice: StreamChoice,
+    picture: tuple[int, int],
+    layers: Path,
+    rate_hz: float,
+    made: Path,
+    limit_s: float,
+    report: Report | None = None,
+) -> None:
+    """Write the video's picture under transparent pictures, with its own sound.
+
+    Args:
+        video: the original: untrusted.
+        choice: its streams.
+        picture: width and height of the picture as it is decoded.
+        layers: PNGs of one size, one after the other in a file, the first of the video's start; the last one stays.
+        rate_hz: how many of them a second.
+        made: where the mp4 goes.
+        limit_s: wall-clock limit.
+        report: called with the seconds of picture that are encoded.
+    Raises:
+        ClipError: ffmpeg failed (unreadable), or did not end in time (timeout).
+    """
+    source = ffmpeg.input("file:video", dts_delta_threshold=choice.max_jump_s, **LIMITS)
+    layer = ffmpeg.input("file:layers", format="png_pipe", framerate=rate_hz, protocol_whitelist="file")
+    both = _under(layer.video.filter("scale", *picture), source[choice.picture])
+    command = ffmpeg.output(both, source[choice.sound], "file:made", **MP4, **H264, **AAC)
+    max_bytes = 4 * video.stat().st_size + 2**30
+    paths = {"video": video, "layers": layers, "made": made}
+    error = run_ffmpeg(compile_command(command.global_args(*WITH_PROGRESS), paths), limit_s, max_bytes, report)
+    if error is not None:
+        raise ClipError("unreadable", f"the outlines cannot be laid over the picture: {error}")
+
+
+def _under(layer: Any, picture: Any) -> Any:
+    """The picture under a layer of its size, with even sides."""
+    both = ffmpeg.filter([picture, layer], "overlay", eof_action="repeat")
+    return both.filter("scale", *EVEN.removeprefix("scale=").split(":"))

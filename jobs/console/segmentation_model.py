@@ -1,0 +1,64 @@
+"""What `segment` begins and ends with: the model, the clips that it was trained on, and the line about what was done."""
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import ConfigError
+from pipeline.formatting import format_bytes, format_number
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.inference.segmenting import SegmentationModel, Segmented
+
+
+def load_segmentation_model(root: str | None, model: str) -> "SegmentationModel":
+    """A segmentation model with the clip spec and the frames' quality that it was trained on.
+
+    Raises:
+        ConfigError: there is no such model, or it is not one for segmentation.
+    """
+    from pipeline.clip_specs import ClipSpecs
+    from pipeline.clips.cutting import ShardingConfig
+    from pipeline.config import from_dict
+    from pipeline.inference.segmenting import SegmentationModel
+    from pipeline.learners.loading import load_model
+    from pipeline.storage.workspace import open_workspace
+
+    if root is None:
+        raise ConfigError("segment needs a model, and --root was not given.", "no model")
+    workspace = open_workspace(root)
+    learner, network = load_model(workspace, model, "segmentation")
+    cut = workspace.stage(f"clips/{learner.clip_spec}")["settings"]
+    return SegmentationModel(
+        spec=getattr(from_dict(ClipSpecs, cut["clips"]), learner.clip_spec),
+        jpeg_quality=from_dict(ShardingConfig, cut["sharding"]).jpeg_quality,
+        predict=_Prediction(learner, network),
+    )
+
+
+class _Prediction:
+    """Frames and sound as numbers of numpy -> what the model says."""
+
+    def __init__(self, learner: Any, network: Any) -> None:
+        self._learner, self._network = learner, network
+
+    def __call__(self, frames: "np.ndarray", sound: "np.ndarray") -> "np.ndarray":
+        import torch
+
+        device = next(self._network.parameters()).device
+        with torch.inference_mode():
+            pixels = torch.from_numpy(frames).to(device).float().div_(255)
+            probability = self._learner.predict(self._network, pixels, torch.from_numpy(sound).to(device))
+        return probability.float().cpu().numpy()
+
+
+def summary(results: "list[Segmented]", num_videos: int, elapsed_s: float, out: str) -> str:
+    """The last line; its peak memory is that of the largest process, this one or an ffmpeg."""
+    from pipeline.estimate.usage import peak_bytes
+
+    length_s = sum(result.duration_s for result in results)
+    failed = f"{num_videos - len(results)} of {num_videos} failed; " if len(results) < num_videos else ""
+    num_masks = sum(result.num_masks for result in results)
+    facts = f"{num_masks} mask{'s' * (num_masks != 1)} of {format_number(length_s, 4)} s of video in "
+    facts += f"{format_number(elapsed_s)} s" + (f" ({length_s / elapsed_s:.1f} times real time)" if length_s else "")
+    return f"segment: {failed}{facts}, peak memory {format_bytes(peak_bytes())} -> {out}"
