@@ -1,4 +1,4 @@
-"""What `segment` begins and ends with: the model, the clips that it was trained on, and the line about what was done."""
+"""What `segment` begins and ends with: a model with its clip spec, and the line about what was done."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -125,7 +125,7 @@ class _Segmentation:
 
     def run(self, batch_size: int) -> Segmented:
         """Write everything."""
-        rows, notes = [], []
+        rows: list[dict[str, Any]] = []
         layers = self._outputs.work_file("layers")
         with layers.open("wb") as file:
             for time_s, probability, is_heard in self._frames(batch_size):
