@@ -13,6 +13,7 @@ from pipeline.learners.augmentation import (
     AugmentationConfig,
     add_gap,
     augment_waveform,
+    draw_crop,
     pack_frames,
     stack_frames,
     unpack_frames,
@@ -128,6 +129,40 @@ def test_pairs_of_frames_are_unpacked_as_each_of_them() -> None:
     assert torch.equal(pairs["frames"].flatten(0, 1), unpack_frames(packed)["frames"])
     waveforms = {"waveform": torch.ones(2)}
     assert unpack_frames(waveforms) == waveforms
+
+
+def test_masks_are_mirrored_and_shifted_as_their_frames() -> None:
+    masks = (np.random.default_rng(6).random((8, 2, 16, 24)) < 0.5).astype(np.uint8)
+    frames = list(200 * masks[:, :, None].repeat(3, axis=2))  # white where the mask is
+    packed = pack_frames(frames, dataclasses.replace(STRONG, shift=0.3), generators(8))
+    out = unpack_frames(packed | {"masks": torch.from_numpy(masks)})
+    assert out["masks"].dtype == torch.uint8
+    assert torch.equal(out["masks"].bool(), out["frames"][:, :, 1] > 0)
+    assert (out["masks"].numpy() != masks).any(axis=(1, 2, 3)).sum() > 5
+
+
+def test_a_crop_fills_the_frame_with_its_part_of_picture_and_mask() -> None:
+    height, width, crop = 32, 48, [0.25, 0.125, 0.5, 0.75]
+    down, across = np.meshgrid(np.arange(height) + 0.5, np.arange(width) + 0.5, indexing="ij")
+    plane = (4 * down + 2 * across).astype(np.uint8)  # whole numbers, and linear: interpolation is exact
+    masks = torch.from_numpy((np.random.default_rng(7).random((1, 2, height, width)) < 0.5).astype(np.uint8))
+    packed = pack_frames([np.broadcast_to(plane, (2, 3, height, width))])
+    out = unpack_frames(packed | {"masks": masks, "crop": torch.tensor([crop])})
+    from_y, from_x = crop[0] * height + down * crop[2], crop[1] * width + across * crop[3]
+    np.testing.assert_allclose(out["frames"][0, 1, 2], (4 * from_y + 2 * from_x) / 255, atol=1e-5)
+    nearest = masks[0][:, from_y.astype(int), from_x.astype(int)]
+    assert torch.equal(out["masks"][0], nearest)
+    assert out.keys() == {"frames", "masks"}
+
+
+def test_crops_lie_in_the_frame_and_have_at_least_the_smallest_area() -> None:
+    crops = np.array([draw_crop(0.4, rng) for rng in generators(400)])
+    areas, ends = crops[:, 2] * crops[:, 3], crops[:, :2] + crops[:, 2:]
+    assert crops.min() >= 0
+    assert ends.max() <= 1
+    assert 0.4 * 0.75 <= areas.min() < 0.45  # a side that would be longer than the frame's is cut
+    assert areas.max() > 0.9
+    assert np.ptp(crops[:, 2] / crops[:, 3]) > 0.4
 
 
 def test_without_a_setting_nothing_is_changed() -> None:

@@ -1,10 +1,11 @@
-"""What learners share in turning decoded clips into tensors: stacking and augmentation."""
+"""What learners share in turning decoded clips into tensors: stacking and augmentation, of masks as of pictures."""
 
 from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -32,6 +33,7 @@ class AugmentationConfig:
     """Longest stretch of sound that is silenced, as a share of it."""
 
 
+LOWEST_ASPECT = 3 / 4  # of a crop, height over width as shares of the frame's; the highest is its inverse
 # of the presets for small collections, whose drawn things come in all colours
 STRONG = AugmentationConfig(swap_channels=True, colour_gain=0.4, shift=0.12, mirror_fraction=0.5, speed=0.15, gap=0.15)
 
@@ -89,35 +91,68 @@ def _draw_look(
     return [*(order if config.swap_channels else range(3)), *shift, int(is_mirrored)], gain
 
 
+def draw_crop(smallest: float, rng: np.random.Generator) -> list[float]:
+    """A clip's `crop` [4]: top, left, height and width as shares of the frame.
+
+    Its area is `smallest` to 1 of the frame's, its aspect, beside the frame's, 3/4 to 4/3, and it lies anywhere: the
+    random resized crop of Inception (Szegedy et al. 2015), but that a side longer than the frame's is as long as it.
+    """
+    area, aspect = rng.uniform(smallest, 1), np.exp(rng.uniform(np.log(LOWEST_ASPECT), -np.log(LOWEST_ASPECT)))
+    height, width = (min(1.0, float(np.sqrt(share))) for share in (area * aspect, area / aspect))
+    top, left = (float(rng.uniform(0, 1 - side)) for side in (height, width))
+    return [top, left, height, width]
+
+
 def unpack_frames(batch: Batch) -> Batch:
     """A batch with `frames` [..., K, 3, H, W] float in [0, 1] of those that `pack_frames` gave, on their device.
 
     They are mirrored, then shifted, then recoloured: all K of a clip alike. What is brighter than 1 becomes 1. A batch
     without frames stays as it is.
+
+    A batch that also has `masks` [B, K, H, W] uint8 gets them moved as the frames are. With `crop` [B, 4]
+    (`draw_crop`), each clip's crop then fills the frame: pictures are linear between pixels, a mask takes the nearest.
     """
     if "frames" not in batch:
         return batch
-    frames = batch["frames"]
+    frames, moved = batch["frames"], {}
     if "layout" in batch:
-        frames = _moved(frames.flatten(0, -5), batch["layout"].flatten(0, -2).long()).view(frames.shape)
+        layout = batch["layout"].flatten(0, -2).long()
+        frames = _moved(frames.flatten(0, -5), layout[:, :3], layout[:, 3:]).view(frames.shape)
+        if "masks" in batch:
+            moved["masks"] = _moved(batch["masks"].unsqueeze(2), layout[:, :1] * 0, layout[:, 3:]).squeeze(2)
     pictures = torch.empty(frames.shape, device=frames.device).copy_(frames)  # whatever the order in memory was
     if "gain" in batch:
         pictures.div_(255 / batch["gain"][..., None, :, None, None]).clamp_(max=1)
     else:
         pictures.div_(255)
-    return {name: value for name, value in batch.items() if name not in ("layout", "gain")} | {"frames": pictures}
+    out = {name: value for name, value in batch.items() if name not in ("layout", "gain", "crop")} | moved
+    if "crop" in batch:
+        pictures = _cropped(pictures.flatten(1, 2), batch["crop"], "bilinear").view(frames.shape)
+        out["masks"] = _cropped(out["masks"].float(), batch["crop"], "nearest").to(torch.uint8)
+    return out | {"frames": pictures}
 
 
-def _moved(frames: Tensor, layout: Tensor) -> Tensor:
-    """[N, K, 3, H, W] uint8 frames with channels, rows and columns in the order that layout [N, 6] gives."""
+def _moved(frames: Tensor, channels: Tensor, places: Tensor) -> Tensor:
+    """[N, K, C', H, W] frames [N, K, C, H, W] with the channels [N, C'] and what `layout` says after those [N, 3]."""
     device, (num, num_frames, _, height, width) = frames.device, frames.shape
-    rows = (torch.arange(height, device=device) - layout[:, 3, None]) % height
-    columns = (torch.arange(width, device=device) - layout[:, 4, None]) % width
-    columns = torch.where(layout[:, 5, None] == 1, width - 1 - columns, columns)
+    rows = (torch.arange(height, device=device) - places[:, 0, None]) % height
+    columns = (torch.arange(width, device=device) - places[:, 1, None]) % width
+    columns = torch.where(places[:, 2, None] == 1, width - 1 - columns, columns)
     clip, frame = torch.arange(num, device=device), torch.arange(num_frames, device=device)
     # whole rows first, then places in them: on a CPU a third of the time of one index over all five axes
-    lines = frames[clip[:, None, None, None], frame[:, None, None], layout[:, None, :3, None], rows[:, None, None, :]]
+    lines = frames[clip[:, None, None, None], frame[:, None, None], channels[:, None, :, None], rows[:, None, None, :]]
     return lines.gather(-1, columns[:, None, None, None].expand_as(lines))
+
+
+def _cropped(images: Tensor, crop: Tensor, mode: str) -> Tensor:
+    """[B, C, H, W] images of which each one's crop [B, 4] fills the frame."""
+    top, left, height, width = crop.to(images.dtype).unbind(dim=1)
+    zero = torch.zeros_like(top)
+    # in grid_sample's coordinates the frame reaches from -1 to 1
+    across = torch.stack([width, zero, 2 * left + width - 1], dim=1)
+    down = torch.stack([zero, height, 2 * top + height - 1], dim=1)
+    grid = F.affine_grid(torch.stack([across, down], dim=1), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode=mode, padding_mode="border", align_corners=False)
 
 
 def augment_waveform(
