@@ -40,6 +40,13 @@ def test_bce_is_the_mean_over_pixels_of_frames_with_a_mask() -> None:
     torch.testing.assert_close(masked_bce(logits, masks, both), torch.tensor((math.log(2) + of_second) / 2))
 
 
+def test_clips_count_alike_however_many_of_their_frames_have_a_mask() -> None:
+    logits, masks = torch.randn(2, 3, 4, 4), torch.rand(2, 3, 4, 4) < 0.5
+    valid = torch.tensor([[True, True, True], [False, True, False]])
+    alone = [masked_bce(logits[row : row + 1], masks[row : row + 1], valid[row : row + 1]) for row in range(2)]
+    torch.testing.assert_close(masked_bce(logits, masks, valid), (alone[0] + alone[1]) / 2)
+
+
 def test_bce_without_a_mask_is_0_and_what_has_none_passes_no_gradient() -> None:
     logits = torch.randn(2, 2, 3, 3, requires_grad=True)
     masks, none = torch.ones(2, 2, 3, 3, dtype=torch.bool), torch.zeros(2, 2, dtype=torch.bool)

@@ -105,11 +105,12 @@ def test_masks_of_another_size_get_that_of_the_frame_and_those_of_categories_are
     left[:, :4], top[:3] = True, True
     masks = [
         Mask(video_id=video, time_s=1.5, source="s", category=name, pixels=pixels)
-        for name, pixels in (("dog", left), ("cat", top))
+        for name, pixels in (("dog", left), ("cat", top), ("owl", np.zeros((9, 16), bool)))
     ]
     write_masks(workspace, "00000", masks)
     sets = load_masked(workspace, SPLITS, SPLITTING, ["00000"], "segmentation")
     (clip,) = [clip for clips in sets for clip in clips.read_many(range(len(clips)))]
+    assert [row["categories"] for clips in sets for row in clips.rows.to_pylist()] == [["cat", "dog"]]
     row, column = np.mgrid[:32, :32] + 0.5
     np.testing.assert_array_equal(clip.masks[1], (column * 16 / 32 < 4) | (row * 9 / 32 < 3))
 

@@ -21,7 +21,9 @@ COSINE_EPSILON = 1e-6  # as released
 
 
 def masked_bce(logits: Tensor, masks: Tensor, valid: Tensor) -> Tensor:
-    """Binary cross-entropy [] in nats per pixel, the mean over the frames that have a mask; 0 where none has.
+    """Binary cross-entropy [] in nats per pixel: the mean over clips of the mean over their frames that have a mask.
+
+    A clip without any counts as 0. Where each frame has one it is the mean over all pixels, as published.
 
     Args:
         logits: [B, K, H, W].
@@ -29,7 +31,7 @@ def masked_bce(logits: Tensor, masks: Tensor, valid: Tensor) -> Tensor:
         valid: [B, K] bool, whether that frame has a mask.
     """
     cost = frame_bce(logits, masks)
-    return cost.where(valid, 0.0).sum() / valid.sum().clamp_min(1)
+    return (cost.where(valid, 0.0).sum(dim=1) / valid.sum(dim=1).clamp_min(1)).mean()
 
 
 def frame_bce(logits: Tensor, masks: Tensor) -> Tensor:

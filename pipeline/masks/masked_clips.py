@@ -86,8 +86,9 @@ def load_masked(
 ) -> list[ClipSet[MaskedClip]]:
     """Every kept clip of a clip spec with a mask of one of its frames, of each of the splits, of these parts.
 
-    Beside its place its row has `start_s`, and `masks`: the number of a frame, and the offset and length of its mask in
-    the tar; several of one frame are of several categories.
+    Beside its place its row has `start_s`, `categories`, those that sound anywhere in its video as far as its masks
+    have any, and `masks`: the number of a frame, and the offset and length of its mask in the tar; several of one frame
+    are of several categories.
 
     Raises:
         ConfigError: frames are padded: where a mask lies in such a frame is not known.
@@ -179,8 +180,14 @@ def _masked_rows(workspace: Workspace, part: str, spec: str) -> pa.Table:
 
     with ThreadPoolExecutor(NUM_READERS) as pool:
         masks = pa.array(pool.map(places, clips.to_pylist()), PLACES)
+    named = {
+        video: sorted({row["category"] for row in rows if row["category"] and row["area"]})
+        for video, rows in of_video.items()
+    }
+    categories = [named.get(video, []) for video in clips["video_id"].to_pylist()]
     return (
         clips.drop_columns("duration_s")
+        .append_column("categories", pa.array(categories, pa.list_(pa.string())))
         .append_column("masks", masks)
         .filter(pc.greater(pc.list_value_length(masks), 0))
     )
