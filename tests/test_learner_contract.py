@@ -17,10 +17,13 @@ from pipeline.hashing import as_dict
 from pipeline.learners import LEARNERS, Entry
 from pipeline.learners.coincidence import CoincidenceLearnerConfig, MemoryBankConfig
 from pipeline.learners.events import EventsLearnerConfig
+from pipeline.learners.masked_examples import MaskedExamplesConfig
 from pipeline.learners.matching import MatchingConfig
+from pipeline.learners.segmentation import SegmentationLearnerConfig
 from pipeline.learners.separation import SeparationLearnerConfig
 from pipeline.learners.sources import load_sets
 from pipeline.learners.verdict_calibration import CalibrationConfig
+from pipeline.models.avs import AVSConfig
 from pipeline.models.psp import PSPConfig
 from pipeline.models.separator import SeparationConfig
 from pipeline.models.tdcn import TDCNConfig
@@ -36,6 +39,7 @@ from schemas.reports import SUMMARY
 from tests.helpers import loudness_learner
 from tests.helpers.features import SIZES, write_world
 from tests.helpers.line_learner import Interrupted
+from tests.helpers.masks import write_masked_world
 from tests.helpers.selections import select_and_mix
 
 FOUR_STEPS = TrainingConfig(
@@ -58,6 +62,13 @@ EVENTS = EventsLearnerConfig(
     training=FOUR_STEPS,
     categories=("bell", "horn"),
     **SIZES,
+)
+SEGMENTATION = SegmentationLearnerConfig(
+    model=AVSConfig(backbone="plain", frame_size=32, channels=8, inter_channels=8, audio="tower", towers=TOWERS),
+    training=FOUR_STEPS,
+    mapping="per_sample",
+    examples=MaskedExamplesConfig(smallest_crop=0.5, pasted_fraction=0.5, muted_fraction=0.1),
+    first_model=None,
 )
 
 READ = {"splitting": as_dict(SplittingConfig()), "selection": "all", "features": "f"}  # in a model's record
@@ -89,17 +100,19 @@ CASES = {
     "separation": Case(LEARNERS["separation"], SEPARATION, freeze),
     "events": Case(LEARNERS["events"], EVENTS),
     "events without labels": Case(LEARNERS["events"], dataclasses.replace(EVENTS, supervision="self")),
+    "segmentation": Case(LEARNERS["segmentation"], SEGMENTATION),
     "loudness": Case(loudness_learner.ENTRY, loudness_learner.LoudnessConfig(training=FOUR_STEPS)),
 }
 
 
 @pytest.fixture(scope="module")
 def prepared(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The world with a selection of everything, frozen sets, features and spans."""
+    """The world with a selection of everything, frozen sets, features and spans, and masks."""
     workspace = Workspace(str(tmp_path_factory.mktemp("contract") / "workspace"))
     shutil.copytree(world.workspace.root, workspace.root)
     freeze(workspace)
     write_world(workspace)
+    write_masked_world(workspace)
     return workspace
 
 

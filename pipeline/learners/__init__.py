@@ -54,4 +54,9 @@ LEARNERS = {
         "pipeline.learners.events:EventsLearner",
         "pipeline.evaluation.event_evaluation:EventEvaluation",
     ),
+    "segmentation": Entry(
+        "which pixels of a picture make the sound that is heard",
+        "pipeline.learners.segmentation:SegmentationLearner",
+        "pipeline.evaluation.mask_evaluation:MaskEvaluation",
+    ),
 }
