@@ -1,5 +1,6 @@
 """The heads and the decoder of segmentation against sums written out, and their published sizes."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -23,6 +24,18 @@ def test_the_four_convolutions_dilate_by_3_6_12_and_18_and_are_summed() -> None:
     centre = sum(layer.weight[0, 0, 1, 1] for layer in heads.convs)
     torch.testing.assert_close(response[20, 20], centre.detach())
     assert 0.008 < torch.cat([layer.weight.flatten() for layer in DilatedSum(16, 16).convs]).std() < 0.012
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, 3), (4, 4), (4, 9), (14, 7), (20, 20)])
+def test_on_a_small_map_it_is_the_sum_of_its_convolutions_with_their_gradients(height: int, width: int) -> None:
+    torch.manual_seed(0)
+    heads, x = DilatedSum(3, 2).double(), torch.randn(2, 3, height, width, dtype=torch.float64, requires_grad=True)
+    weigh = torch.randn(2, 2, height, width, dtype=torch.float64)
+    found, expected = heads(x), sum(layer(x) for layer in heads.convs)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    of = [x, *heads.parameters()]
+    for ours, plain in zip(*(torch.autograd.grad((y * weigh).sum(), of) for y in (found, expected)), strict=True):
+        torch.testing.assert_close(ours, plain, rtol=0, atol=1e-12)
 
 
 def test_a_residual_unit_adds_to_what_it_rectified() -> None:

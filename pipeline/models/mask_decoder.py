@@ -5,6 +5,7 @@ norm, convolutions that dilate by 3, 6, 12 and 18 and are summed, and residual u
 input, because the released ReLU works in place.
 """
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -26,11 +27,14 @@ class DilatedSum(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, out_channels, H, W] of x [N, in_channels, H, W]."""
-        first, *others = self.convs
-        total = first(x)
-        for layer in others:
-            total = total + layer(x)
-        return total
+        side = max(x.shape[-2:])
+        layers = [layer for layer in self.convs if isinstance(layer, nn.Conv2d)]
+        outputs = [layer(x) for layer in layers if layer.dilation[0] < side]
+        centres = [layer for layer in layers if layer.dilation[0] >= side]  # their other taps lie outside the map
+        if centres:
+            weight, bias = (_sum([getattr(layer, name) for layer in centres]) for name in ("weight", "bias"))
+            outputs.append(F.conv2d(x, weight[:, :, 1:2, 1:2], bias))
+        return _sum(outputs)
 
 
 class ResidualUnit(nn.Module):
@@ -73,6 +77,10 @@ class MaskDecoder(nn.Module):
             x = _double(self.paths[level](x), align_corners=True)
         narrow, hidden, last = self.head
         return last(torch.relu(hidden(_double(narrow(x), align_corners=False)))).squeeze(1)
+
+
+def _sum(tensors: Sequence[Tensor]) -> Tensor:
+    return functools.reduce(torch.add, tensors)
 
 
 def _double(x: Tensor, align_corners: bool) -> Tensor:
