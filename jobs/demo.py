@@ -30,6 +30,17 @@ DEMO_WORLDS: dict[str, dict[str, Any]] = {
         "still_fraction": 0.0,
         "event_fraction": 1.0,
     },
+    # two things in view in most videos, of which both or one alone sound, most of them now and then
+    "segmentation": {
+        "num_videos": 1200,
+        "duration_s": 5.0,
+        "on_only_fraction": 1.0,
+        "mixed_fraction": 0.0,
+        "second_source_fraction": 0.6,
+        "third_source_fraction": 0.0,
+        "still_fraction": 0.5,
+        "event_fraction": 0.7,
+    },
 }
 SIZES = ", ".join(f"{world['num_videos']} for {system}" for system, world in DEMO_WORLDS.items())
 
@@ -54,7 +65,7 @@ def command(
 ) -> None:
     """Render a synthetic world, run the whole pipeline on it, and print what it reached on held-out videos.
 
-    Writes <root>/world (videos, truth, labels.csv, events.csv) and everything that `earshot run` writes.
+    Writes <root>/world (videos, truth, labels.csv, events.csv, masks) and everything that `earshot run` writes.
 
     Example: earshot demo --root workspace
     """
@@ -68,13 +79,10 @@ def command(
     world = session.workspace.uri("world")
     fields = DEMO_WORLDS[system] | {"seed": seed} | ({} if num_videos is None else {"num_videos": num_videos})
     render(WorldConfig(**fields), world, address)
-    is_events = system == "events"
-    labels, spans = ([f"{world}/{name}.csv"] for name in ("labels", "events"))
-    run(
-        session,
-        f"{world}/videos",
-        labels=None if is_events else labels,
-        spans=spans if is_events else None,
-        system=[system],
-        workers=workers,
-    )
+    # what people know of the videos, as far as the system learns from it
+    known: dict[str, Any] = {
+        "separation": {"labels": [f"{world}/labels.csv"]},
+        "events": {"spans": [f"{world}/events.csv"]},
+        "segmentation": {"masks": f"{world}/masks"},
+    }
+    run(session, f"{world}/videos", system=[system], workers=workers, **known[system])

@@ -8,12 +8,12 @@ import typer
 
 from jobs.console.exit_codes import PartialError
 from jobs.console.options import Collection, MaxRejectRate, Media, Session, one_of, with_session
-from jobs.console.run_checks import EVENTS, SEPARATION, SYSTEMS, check_run, of_sound_alone
+from jobs.console.run_checks import EVENTS, SEGMENTATION, SEPARATION, SYSTEMS, check_run, of_sound_alone
 from jobs.duplicates import find
 from jobs.evaluate import evaluate
 from jobs.features import extract
 from jobs.filter import select
-from jobs.label import SPANS_HELP, label
+from jobs.label import MASKS_HELP, SPANS_HELP, label
 from jobs.mix import mix
 from jobs.report import report
 from jobs.score import score, score_while_cutting
@@ -26,6 +26,7 @@ def run(
     collection: Collection,
     labels: Annotated[list[str] | None, typer.Option(help="Label file, as for `earshot label`. Repeatable.")] = None,
     spans: Annotated[list[str] | None, typer.Option(help=f"For events. {SPANS_HELP}")] = None,
+    masks: Annotated[str | None, typer.Option(help=f"For segmentation. {MASKS_HELP}")] = None,
     system: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,16 +44,16 @@ def run(
 ) -> None:
     """Run every stage in order on a collection. What is finished is not done again.
 
-    Reads the collection, and labels and spans if given. Writes tables/, clips/, models/, stages/ and report.html to the
-    root, for separation mixtures/, for events features/. Without labels, separation's evaluation sets come from the
-    selection, and their label_source is `coincidence`.
+    Reads the collection, and labels, spans and masks if given. Writes tables/, clips/, models/, stages/ and report.html
+    to the root, for separation mixtures/, for events features/, for segmentation masks/. Without labels, separation's
+    evaluation sets come from the selection, and their label_source is `coincidence`.
 
     Example: earshot run --collection my_videos --root my_workspace --preset tiny
     """
     began, systems, partial = time.monotonic(), system or [SEPARATION], None
-    check_run(session, collection, systems, labels, spans)
+    check_run(session, collection, systems, labels, spans, masks)
     with score_while_cutting(session) if stream else contextlib.nullcontext(session) as cutting:
-        clips = ["base", "events"] if EVENTS in systems else None
+        clips = ["base", *(name for name in (EVENTS, SEGMENTATION) if name in systems)]  # named as the systems are
         try:
             shard(cutting, collection, media=media, clips=clips, max_reject_rate=max_reject_rate)
         except PartialError as error:  # the models are trained on what was kept, and the exit code tells of the rest
@@ -60,8 +61,8 @@ def run(
     # which sounds belong to what is on screen
     train_model(session, "coincidence", workers=workers, min_workers=min_workers)
     score(session)
-    if labels or spans:
-        label(session, labels, spans)
+    if labels or spans or masks:
+        label(session, labels, spans, masks)
     if session.config.duplicates.similarity is not None:
         find(session)  # selections keep one of each group, and no figure counts one that is in two splits
     if SEPARATION in systems:
@@ -69,6 +70,8 @@ def run(
     if EVENTS in systems:
         extract(session)
         train_model(session, EVENTS, workers=workers, min_workers=min_workers)
+    if SEGMENTATION in systems:
+        train_model(session, SEGMENTATION, workers=workers, min_workers=min_workers)
     for model in ("coincidence", *(name for name in SYSTEMS if name in systems)):
         evaluate(session, model)
     report(session.workspace)

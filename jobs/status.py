@@ -14,15 +14,21 @@ if TYPE_CHECKING:
     from pipeline.estimate.stage_status import StageStatus
 
 # What `earshot run` makes of every collection, in its order; labels, duplicates and a separator are shown once begun.
-# Of --system events alone: RUN_EVENTS.
+# Of other systems without it: RUN_ALONE, by the clip spec that their name is too.
 RUN = (
     *("clips/base", "models/coincidence", "scores/coincidence", "selections/default", "mixtures/default"),
     *("models/separation", "reports/coincidence/-", "reports/separation/default"),
 )
-RUN_EVENTS = (
-    *("clips/base", "clips/events", "models/coincidence", "scores/coincidence", "spans", "features/events/coincidence"),
-    *("models/events", "reports/coincidence/-", "reports/events/-"),
-)
+RUN_ALONE = {
+    "events": (
+        *("clips/base", "clips/events", "models/coincidence", "scores/coincidence", "spans"),
+        *("features/events/coincidence", "models/events", "reports/coincidence/-", "reports/events/-"),
+    ),
+    "segmentation": (
+        *("clips/base", "clips/segmentation", "models/coincidence", "scores/coincidence", "masks"),
+        *("models/segmentation", "reports/coincidence/-", "reports/segmentation/-"),
+    ),
+}
 COLUMNS = ["stage", "state", "done", "running", "failed", "rate", "to go", "time", "note"]
 MAX_ERROR = 100  # letters in the table; --json has more
 RATES = ((1.0, 1, "s"), (1 / 60, 60, "min"), (0.0, 3600, "h"))  # lowest rate per second, seconds and name of the unit
@@ -50,8 +56,9 @@ def command(
     from pipeline.storage.workspace import open_workspace
 
     workspace = open_workspace(root)
-    is_of_events = workspace.has_stage("clips/events") and not workspace.has_stage("selections/default")
-    statuses = list_statuses(workspace, RUN_EVENTS if is_of_events else RUN)
+    alone = [stages for spec, stages in RUN_ALONE.items() if workspace.has_stage(f"clips/{spec}")]
+    is_alone = alone and not workspace.has_stage("selections/default")
+    statuses = list_statuses(workspace, dict.fromkeys(sum(alone, ())) if is_alone else RUN)
     if as_json:
         at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         stages = [dataclasses.asdict(status) for status in statuses]

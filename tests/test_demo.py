@@ -36,6 +36,21 @@ def test_the_world_of_events_has_the_anchors_that_its_figures_stand_beside() -> 
     assert two == pytest.approx(0.2, abs=0.04)  # 2.4 standard deviations
 
 
+def test_the_world_of_segmentation_has_frames_that_only_sound_can_tell_apart() -> None:
+    config = WorldConfig(**DEMO_WORLDS["segmentation"])
+    shares = np.zeros((3, 3))  # by things in view and those of them that sound
+    for scene in (plan_scene(config, index) for index in range(400)):
+        in_view = len(scene.still) + len(scene.sources)
+        for time_s in np.arange(5) + 0.5:
+            sounding = [any(first <= time_s < last for first, last in source.spans) for source in scene.sources]
+            shares[in_view, sum(sounding)] += 1 / (5 * 400)
+    deviation = (0.35 * 0.65 / 400) ** 0.5  # seconds of a video are alike
+    assert shares[2, 1] == pytest.approx(0.35, abs=2.5 * deviation)
+    assert shares[2, 2] == pytest.approx(0.35, abs=2.5 * deviation)
+    assert shares[1, 1] == pytest.approx(0.16, abs=2.5 * deviation)
+    assert shares[:, 0].sum() == pytest.approx(0.14, abs=2.5 * deviation)
+
+
 def test_the_world_of_separation_is_the_one_that_its_published_figures_are_of() -> None:
     config = WorldConfig(**DEMO_WORLDS["separation"])
     fractions = (config.on_only_fraction, config.mixed_fraction, config.second_source_fraction)

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from jobs.console.run_checks import EVENTS, FOLDERS, FOLDERS_OF, SEPARATION
-from jobs.status import RUN, RUN_EVENTS, row
+from jobs.console.run_checks import FOLDERS, FOLDERS_OF, SEPARATION
+from jobs.status import RUN, RUN_ALONE, row
 from pipeline.estimate.stage_status import StageStatus
 from pipeline.storage import files
 from pipeline.storage.layout import SETTINGS_FILE
@@ -56,13 +56,14 @@ def test_the_stages_of_run_are_listed_before_they_begin_and_json_holds_all_that_
         for stage in json.loads(earshot("status", "--root", str(tmp_path), "--json")[1])["stages"]
     }
     begun = {"scores/coincidence": "stopped", "clips/events": "stopped"}
-    assert states == dict.fromkeys(RUN_EVENTS, "not begun") | begun
+    assert states == dict.fromkeys(RUN_ALONE["events"], "not begun") | begun
 
 
 def test_all_that_run_makes_is_listed() -> None:
     begun_later = {"labels/base", "duplicates/default"}
-    assert {*FOLDERS, *FOLDERS_OF[SEPARATION]} - begun_later - {"spans"} <= set(RUN)
-    assert {*FOLDERS, *FOLDERS_OF[EVENTS]} - begun_later <= set(RUN_EVENTS)
+    assert {*FOLDERS, *FOLDERS_OF[SEPARATION]} - begun_later - {"spans", "masks"} <= set(RUN)
+    for system, other in (("events", "masks"), ("segmentation", "spans")):
+        assert {*FOLDERS, *FOLDERS_OF[system]} - begun_later - {other} <= set(RUN_ALONE[system])
 
 
 def test_a_folder_that_is_no_workspace_is_refused(tmp_path: Path) -> None:

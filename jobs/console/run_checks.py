@@ -7,13 +7,14 @@ from cluster.resources import STAGES
 from jobs.console.options import Session
 from pipeline.errors import ConfigError
 
-SEPARATION, EVENTS = "separation", "events"
-SYSTEMS = (SEPARATION, EVENTS)
+SEPARATION, EVENTS, SEGMENTATION = "separation", "events", "segmentation"
+SYSTEMS = (SEPARATION, EVENTS, SEGMENTATION)
 # Of every stage that has settings of its own.
-FOLDERS = ("clips/base", "models/coincidence", "labels/base", "spans", "duplicates/default")
+FOLDERS = ("clips/base", "models/coincidence", "labels/base", "spans", "masks", "duplicates/default")
 FOLDERS_OF = {
     SEPARATION: ("selections/default", "mixtures/default", "models/separation"),
     EVENTS: ("clips/events", "features/events/coincidence", "models/events"),
+    SEGMENTATION: ("clips/segmentation", "models/segmentation"),
 }
 
 
@@ -36,27 +37,37 @@ def of_sound_alone(session: Session) -> Separator | None:
 
 
 def check_run(
-    session: Session, collection: str, systems: list[str], labels: list[str] | None, spans: list[str] | None
+    session: Session,
+    collection: str,
+    systems: list[str],
+    labels: list[str] | None,
+    spans: list[str] | None,
+    masks: str | None,
 ) -> None:
     """Refuse what would be refused after hours of work.
 
     Raises:
-        ConfigError: a file of labels or spans cannot be used or is not given, a setting is none that `run` trains, the
-            root holds work of other settings, or there is no such collection.
+        ConfigError: a file of labels or spans or a folder of masks cannot be used or is not given, a setting is none
+            that `run` trains, the root holds work of other settings, or there is no such collection.
         ConnectionError: a stage fits no node, or a machine lacks what it needs (`check_here`).
     """
     from jobs.console.preflight import check_here
     from pipeline.collection.listing import list_videos
     from pipeline.labels.ratings import read_judgements
     from pipeline.labels.span_files import read_spans
+    from pipeline.masks.mask_folders import read_mask_folder
     from pipeline.storage import files
 
     if labels:
         read_judgements(labels)
     if spans:
         read_spans(spans)
+    if masks:
+        read_mask_folder(masks)
     if EVENTS in systems:
         _check_events(session, spans)
+    if SEGMENTATION in systems:
+        _check_segmentation(session, masks)
     if SEPARATION in systems:
         _check_separation(session)
     session.check(*FOLDERS, *(folder for system in systems for folder in FOLDERS_OF[system]))
@@ -86,3 +97,17 @@ def _check_events(session: Session, spans: list[str] | None) -> None:
             "run --system events: no spans. Give --spans FILE, which says when events are seen and heard."
         )
     check_clips(EVENTS, session.config.clips.events, session.config.coincidence.model.rate_hz)
+
+
+def _check_segmentation(session: Session, masks: str | None) -> None:
+    from pipeline.learners.segmentation import SegmentationLearner
+    from pipeline.masks.masked_clips import check_fit
+
+    if not masks:
+        raise ConfigError(
+            "run --system segmentation: no masks. Give --masks FOLDER, which shows what sounds in the pictures."
+        )
+    check_fit(SEGMENTATION, session.config.clips.segmentation)
+    learner = SegmentationLearner(session.config.segmentation)
+    if learner.builds_on() == {"coincidence": "coincidence"}:  # the model that `run` trains first
+        learner.check_towers("coincidence.model", session.config.coincidence.model)

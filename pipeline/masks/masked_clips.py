@@ -17,9 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import decode_sample
 from pipeline.clips.splitting import SplittingConfig, part_splits, shared_splits
 from pipeline.clips.tars import parse_sample, read_last
+from pipeline.config import from_dict
 from pipeline.errors import ConfigError, MissingError
 from pipeline.masks.mask_pictures import MaskError, decode_mask, resize_mask
 from pipeline.storage import files
@@ -93,7 +95,8 @@ def load_masked(
     Raises:
         ConfigError: frames are padded: where a mask lies in such a frame is not known.
     """
-    _require_stretched(workspace, spec)
+    if workspace.has_stage(f"clips/{spec}"):
+        check_fit(spec, from_dict(ClipSpec, workspace.stage(f"clips/{spec}")["settings"]["clips"][spec]))
     shared = shared_splits(workspace, splitting, parts)
 
     def read(part: str) -> pa.Table:
@@ -203,11 +206,9 @@ def _masks_by_video(workspace: Workspace, part: str) -> Mapping[str, list[MaskRo
     return {video: list(masks) for video, masks in itertools.groupby(rows, key=lambda row: row["video_id"])}
 
 
-def _require_stretched(workspace: Workspace, spec: str) -> None:
-    stage = f"clips/{spec}"
-    if workspace.has_stage(stage):
-        fit = workspace.stage(stage)["settings"]["clips"][spec]["fit"]
-        if fit != "stretch":
-            raise ConfigError(
-                f"clips.{spec}.fit = {fit}: expected stretch, because a mask is of a video's whole picture."
-            )
+def check_fit(name: str, spec: ClipSpec) -> None:
+    """Raises a ConfigError if frames of a clip spec are not whole pictures, as masks are."""
+    if spec.fit != "stretch":
+        raise ConfigError(
+            f"clips.{name}.fit = {spec.fit}: expected stretch, because a mask is of a video's whole picture."
+        )
