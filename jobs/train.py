@@ -56,6 +56,7 @@ def train_model(
     from pipeline.learners.sources import complete_config, count_held_out, read_stages
     from pipeline.storage.lineage import check_unused
     from pipeline.training.clipsets import begun_parts, begun_with
+    from pipeline.training.weight_files import read_weights
 
     if workers is not None and min_workers is not None and min_workers > workers:
         raise ConfigError(f"--min-workers {min_workers}, --workers {workers}: expected no more than there are.")
@@ -68,6 +69,7 @@ def train_model(
     inputs = {read: workspace.stage(read)["hash"] for read in reads}
     for model, of_learner in built.builds_on().items():
         inputs |= check_model(workspace, model, of_learner)
+    inputs |= {f"weights {part}": read_weights(uri)[1] for part, uri in built.weight_files().items()}
     job = _settings(session, built, selection, features)
     if not workspace.has_stage(folder):
         check_unused(workspace, folder)  # before the training that would make them useless

@@ -194,3 +194,37 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         variant(augmentation=AugmentationConfig(gap=0.1))
     with pytest.raises(ConfigError, match=r"mapping = per_sample: expected none with model.fusion = none"):
         variant(model=dataclasses.replace(MODEL, fusion="none"), mapping="per_sample")
+
+
+# --- weights from files ---
+
+
+def test_public_weights_of_the_backbone_are_what_the_model_starts_from(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    public = {}
+    for name, value in AVSModel(dataclasses.replace(MODEL, backbone="pvt_v2_b0")).pyramid.state_dict().items():
+        _, stage, part, rest = name.split(".", 3)
+        public[f"{part}{int(stage) + 1}.{rest}"] = value
+    path = tmp_path / "pvt_v2_b0.pth"
+    torch.save(public | {"head.weight": torch.zeros(1000, 256), "head.bias": torch.zeros(1000)}, path)
+    learner = variant(model=dataclasses.replace(MODEL, backbone="pvt_v2_b0"), backbone_weights=str(path))
+    assert learner.weight_files() == {"backbone": str(path)}
+    model = learner.model()
+    learner.initialise(model, Workspace(str(tmp_path / "workspace")))
+    for name, value in model.pyramid.state_dict().items():
+        _, stage, part, rest = name.split(".", 3)
+        assert torch.equal(value, public[f"{part}{int(stage) + 1}.{rest}"]), name
+
+
+def test_weights_of_another_network_are_refused_by_the_tensors_that_do_not_fit(tmp_path: Path) -> None:
+    path = tmp_path / "other.pth"
+    torch.save({"patch_embed1.proj.weight": torch.zeros(64, 3, 7, 7)}, path)
+    learner = variant(model=dataclasses.replace(MODEL, backbone="pvt_v2_b0"), backbone_weights=str(path))
+    with pytest.raises(ConfigError, match=r"other.pth: not pvt_v2_b0: .* is 64 x 3 x 7 x 7, expected 32 x 3 x 7 x 7; "):
+        learner.initialise(learner.model(), Workspace(str(tmp_path / "workspace")))
+
+
+@pytest.mark.parametrize("name", ["backbone_weights", "audio_weights"])
+def test_weights_for_a_part_that_the_model_has_not_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: expected none"):
+        variant(**{name: "file.pth"})

@@ -28,11 +28,14 @@ from pipeline.learners.masked_examples import ExampleDrawer, MaskedExamplesConfi
 from pipeline.losses.masks import mapping_loss, masked_bce
 from pipeline.masks.masked_clips import MaskedClip
 from pipeline.models.avs import AVSConfig, AVSModel, TowerSound
+from pipeline.models.public_weights import load_backbone, load_vggish
 from pipeline.models.towers import CoincidenceConfig
+from pipeline.models.vggish import VGGish
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
 from pipeline.training.checkpointing import load_weights
 from pipeline.training.protocols import Batch, Context, Learner, LocalContext, TrainingConfig
+from pipeline.training.weight_files import read_weights
 
 
 @config_dataclass
@@ -64,6 +67,12 @@ class SegmentationLearnerConfig:
     """How training examples are varied, masks as pictures."""
     first_model: str | None = "coincidence"
     """Coincidence model whose audio tower the model starts from, where model.audio = tower; None starts from noise."""
+    backbone_weights: str | None = None
+    """Path or s3:// address, reached from every worker, of a public checkpoint of model.backbone, to start from:
+    torchvision's ResNet-50, or PVT v2's own. None starts from noise."""
+    audio_weights: str | None = None
+    """The same of the public torch VGGish, where model.audio = vggish, which is not trained: without it, it hears
+    next to nothing."""
 
     def __post_init__(self) -> None:
         if self.augmentation.gap:
@@ -74,6 +83,12 @@ class SegmentationLearnerConfig:
             raise ValueError(
                 f"mapping = {self.mapping}: expected none with model.fusion = none, which has no sound to compare with."
             )
+        if self.backbone_weights and self.model.backbone == "plain":
+            raise ValueError(
+                "backbone_weights: expected none with model.backbone = plain, which has no public weights."
+            )
+        if self.audio_weights and (self.model.audio != "vggish" or self.model.fusion == "none"):
+            raise ValueError("audio_weights: expected none where no VGGish hears: model.audio = tower, fusion = none.")
 
 
 TINY = SegmentationLearnerConfig(
@@ -130,6 +145,11 @@ class SegmentationLearner(Learner[AVSModel]):
         first = self.config.first_model
         return {first: "coincidence"} if first and self.has_tower else {}
 
+    def weight_files(self) -> dict[str, str]:
+        """Addresses of the public checkpoints that it starts from."""
+        given = {"backbone": self.config.backbone_weights, "audio": self.config.audio_weights}
+        return {part: uri for part, uri in given.items() if uri is not None}
+
     def check_settings(self, spec: ClipSpec, configs: Mapping[str, Any]) -> None:
         """Raises a ConfigError if clips have another sample rate or smaller frames than the model."""
         model, name = self.config.model, f"clips.{self.clip_spec}"
@@ -165,12 +185,20 @@ class SegmentationLearner(Learner[AVSModel]):
         """There is no memory."""
 
     def initialise(self, model: AVSModel, workspace: Workspace) -> None:
-        """Start from the audio tower of the model that `builds_on` names.
+        """Start from the audio tower of the model that `builds_on` names, and from `weight_files`.
 
         Raises:
-            ConfigError: it has not been trained, is of another learner, or of another shape.
-            DataError: its file is damaged.
+            ConfigError: the model has not been trained, is of another learner, or of another shape; a file has the
+                weights of another network.
+            DataError: a file is missing or damaged, or holds anything else than tensors by name.
         """
+        for part, uri in self.weight_files().items():
+            tensors, _ = read_weights(uri)
+            if part == "backbone":
+                load_backbone(model.pyramid, self.config.model.backbone, tensors, uri)
+            else:
+                assert isinstance(model.sound, VGGish)
+                load_vggish(model.sound, tensors, uri)
         for name, kind in self.builds_on().items():
             before: CoincidenceLearner = rebuild(workspace, name, kind)
             self.check_towers(workspace.uri("models", name), before.config.model)

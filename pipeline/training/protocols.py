@@ -99,6 +99,10 @@ class Learner(Protocol[Model]):
         """Models that must be trained before: the learner of each, by name."""
         return {}
 
+    def weight_files(self) -> dict[str, str]:
+        """Files outside the workspace that `initialise` reads weights from: their addresses, by what they are for."""
+        return {}
+
     def check_settings(self, spec: ClipSpec, configs: Mapping[str, Any]) -> None:
         """Raise a ConfigError if this config does not fit the clip spec, or a learner's in `configs`, by name."""
         return
@@ -114,7 +118,7 @@ class Learner(Protocol[Model]):
         """A fresh model, its weights drawn from torch's global generator; what asks for no gradient stays as it is."""
 
     def initialise(self, model: Model, workspace: Workspace) -> None:
-        """Load weights of the models that it builds on."""
+        """Load weights of the models that it builds on, and of `weight_files`."""
         return
 
     def batch(self, clips: ClipSet, rng: np.random.Generator, count: int, rows: slice, augment: bool) -> Batch:
