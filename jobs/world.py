@@ -1,4 +1,4 @@
-"""Render a synthetic collection: a seed -> videos/, truth/, labels.csv and events.csv."""
+"""Render a synthetic collection: a seed -> videos/, truth/, masks/, labels.csv and events.csv."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,8 @@ def render(config: "WorldConfig", out: str, address: str | None) -> None:
                 advance(1, "")
     labels, events = write_labels(config, folder)
     found = f"{len(parts)} videos rendered" if parts else "nothing to do, every video is rendered"
-    print(f"world: {found} -> {folder / 'videos'}, labels -> {labels}, events -> {events}", flush=True)
+    places = f"{folder / 'videos'}, labels -> {labels}, events -> {events}, masks -> {folder / 'masks'}"
+    print(f"world: {found} -> {places}", flush=True)
 
 
 def claim_folder(config: "WorldConfig", folder: Path) -> None:
@@ -70,8 +71,8 @@ def command(
 ) -> None:
     """Render a small world of things that move and sound to real video files, with full ground truth.
 
-    Writes videos/ (a collection), truth/ (stems, masks, boxes, spans per video), labels.csv (for --labels) and
-    events.csv (for --spans).
+    Writes videos/ (a collection), truth/ (stems, masks, silhouettes, boxes, spans per video), labels.csv (for
+    --labels), events.csv (for --spans) and masks/ (for --masks).
 
     Example: earshot world --out my_world --seed 1 --num-videos 50
     """

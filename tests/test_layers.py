@@ -44,7 +44,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "pipeline", "pipeline.clips", "pipeline.learners", "pipeline.models", "pipeline.storage", "pipeline.training",
         "schemas",
     ),
-    "pipeline.synthetic": ("pipeline", "pipeline.media", "pipeline.storage"),
+    "pipeline.synthetic": ("pipeline", "pipeline.masks", "pipeline.media", "pipeline.storage"),
     "pipeline.evaluation": (
         "pipeline", "pipeline.clips", "pipeline.learners", "pipeline.losses", "pipeline.masks", "pipeline.metrics",
         "pipeline.models", "pipeline.selection", "pipeline.storage", "pipeline.synthetic", "pipeline.training",

@@ -5,10 +5,15 @@ import dataclasses
 import numpy as np
 import pyarrow.compute as pc
 import pytest
+from conftest import World
 
+from pipeline.clips.cutting import ShardingConfig
+from pipeline.clips.sharding import ShardPart
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError, DataError
 from pipeline.hashing import as_dict
+from pipeline.masks.mask_folders import read_mask_folder
+from pipeline.masks.mask_labeling import MasksPart
 from pipeline.masks.mask_parts import Mask, write_masks
 from pipeline.masks.masked_clips import load_masked, match_masks
 from pipeline.storage import files
@@ -134,6 +139,24 @@ def test_a_damaged_tar_of_masks_is_named_with_what_to_delete(workspace: Workspac
             clips.read(0)
         if len(damaged) == len(whole):
             assert f"Delete {workspace.part_uri(MASKS_FOLDER, '00000')}" in str(caught.value)
+
+
+def test_the_worlds_masks_are_of_the_frames_that_its_clips_show(workspace: Workspace, world: World) -> None:
+    spec = dataclasses.replace(SPEC, clip_s=2.0, hop_s=2.0)
+    ShardPart(workspace, {"segmentation": spec}, ShardingConfig())("00000")
+    MasksPart(workspace, read_mask_folder(str(world.folder / "masks")))("00000")
+    rows = workspace.read(MASKS_FOLDER, "00000", MASKS).to_pylist()
+    assert {row["outcome"] for row in rows} == {"kept"}
+    sets = load_masked(workspace, SPLITS, SPLITTING, ["00000"], "segmentation")
+    found = [clip for clips in sets for clip in clips.read_many(range(len(clips)))]
+    assert len(found) == 2 * 6
+    for clip in found:
+        assert clip.mask_valid.all()
+        of_video = [row for row in rows if row["video_id"] == clip.facts["video_id"]]
+        for frame, row in match_masks(clip.facts["frame_times_s"], of_video, None):
+            assert row["time_s"] == pytest.approx(clip.facts["frame_times_s"][frame], abs=0.0011)  # names are in ms
+            assert row["category"] is None
+            assert clip.masks[frame].any() == (row["area"] > 0)
 
 
 def test_rows_are_the_same_whatever_is_drawn_from_them(workspace: Workspace) -> None:

@@ -3,6 +3,7 @@
 import csv
 import doctest
 import itertools
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import soundfile
 
 from pipeline.errors import ConfigError, DataError
+from pipeline.masks.mask_pictures import decode_mask
 from pipeline.media.sandbox import ffmpeg_path
 from pipeline.synthetic import identities as identities_module
 from pipeline.synthetic import motions, rendering
@@ -24,7 +26,7 @@ from pipeline.synthetic.scenes import Scene, Source
 from pipeline.synthetic.shapes import Layer
 from pipeline.synthetic.sights import look
 from pipeline.synthetic.sounds import RATE_HZ, resample, synthesize
-from pipeline.synthetic.truth import STEM_RATE_HZ, is_active, load_truth, write_labels
+from pipeline.synthetic.truth import STEM_RATE_HZ, drawn_frames, is_active, load_truth, masks_by_kind, write_labels
 
 SHORT = WorldConfig(num_videos=7, seed=7, duration_s=4.0, event_fraction=0.6, webm_fraction=0.2, mixed_fraction=0.25)
 PLANNED = WorldConfig(num_videos=600, seed=1)
@@ -203,6 +205,88 @@ def test_what_is_in_a_mask_is_what_the_video_shows_of_the_thing(tmp_path: Path) 
     mask = rendering.draw(scene)[1].masks[:, 0].any(axis=0)
     assert (differs & ~mask).sum() < 0.1 * mask.sum()
     assert (differs & mask).sum() > 0.7 * mask.sum()
+
+
+def shown_by(scene: Scene, without: Scene, frame: int) -> np.ndarray:
+    """[H, W] pixels in which a frame of the scene differs from that of one without some of its things."""
+    pictures = []
+    for each in (scene, without):
+        frames = np.concatenate(list(rendering.draw(each)[0]))
+        pictures.append(frames[frame].astype(float))
+    return np.abs(pictures[0] - pictures[1]).max(axis=0) > 30  # noise is the same in both: same seed
+
+
+def test_a_silhouette_of_a_still_thing_is_what_vanishes_from_the_picture_with_it() -> None:
+    config = replace(SHORT, on_only_fraction=1.0, mixed_fraction=0.0, second_source_fraction=0.0, still_fraction=1.0)
+    scene = plan_scene(config, 1)
+    (still,) = scene.still
+    truth = rendering.draw(scene)[1]
+    assert truth.silhouettes is not None
+    assert len(truth.silhouettes) == 2  # the source's first
+    frame = int(drawn_frames(scene)[1])
+    silhouette, vanished = truth.silhouettes[1, 1], shown_by(scene, replace(scene, still=()), frame)
+    assert (vanished & ~silhouette).sum() < 0.1 * silhouette.sum()
+    assert (vanished & silhouette).sum() > 0.7 * silhouette.sum()
+    rows, columns = np.nonzero(silhouette)
+    reach = 0.5 * still.size * scene.height * 1.25 + 4  # its diagonal where it is tilted, and the camera's tremor
+    assert np.abs(rows - still.y * scene.height).max() <= reach
+    assert np.abs(columns - still.x * scene.width).max() <= reach
+    areas = truth.silhouettes[1].sum(axis=(1, 2))
+    assert areas.max() - areas.min() <= 0.05 * areas.max()  # it is still: whole pixels of the camera's shift at most
+
+
+def test_silhouettes_are_of_the_frame_that_clips_show_and_not_of_the_one_before() -> None:
+    config = replace(SHORT, on_only_fraction=1.0, mixed_fraction=0.0, event_fraction=0.0, still_fraction=0.0)
+    scenes = (plan_scene(config, index) for index in range(40))
+    scene = next(s for s in scenes if s.frame_rate_hz == 15 and len(s.sources) == 1 and s.sources[0].kind != "engine")
+    assert drawn_frames(scene)[:2].tolist() == [8, 23]  # at 0.533 and 1.533 s
+    truth = rendering.draw(scene)[1]
+    assert truth.silhouettes is not None
+    agreement = []
+    for frame in (7, 8, 9):
+        shown = shown_by(scene, replace(scene, sources=()), frame)
+        silhouette = truth.silhouettes[0, 0]
+        agreement.append((shown & silhouette).sum() / (shown | silhouette).sum())
+    assert agreement[1] == max(agreement) > 0.7
+
+
+def test_masks_to_learn_from_are_what_of_the_silhouettes_sounds(world: Path) -> None:
+    num_silent = 0
+    for index in range(SHORT.num_videos):
+        scene = plan_scene(SHORT, index)
+        truth = load_truth(world, scene.name)
+        assert truth.silhouettes is not None
+        assert truth.silhouettes.shape == (len(scene.sources) + len(scene.still), 4, scene.height, scene.width)
+        place, names = world / "masks" / scene.name, set()
+        for second, frame in enumerate(drawn_frames(scene)):
+            time_s = frame / scene.frame_rate_hz
+            assert second + 0.5 <= time_s + 1e-6 < second + 0.5 + 1 / scene.frame_rate_hz + 1e-6
+            seen = dict(zip(scene.sources, truth.silhouettes[:, second], strict=False))
+            assert [silhouette.any() for silhouette in seen.values()] == [s.on_screen for s in seen]
+            sounding = {s.kind: pixels for s, pixels in seen.items() if s.on_screen and is_active(s, float(time_s))}
+            num_silent += sum(s.on_screen for s in seen) - len(sounding)
+            joined = np.zeros((scene.height, scene.width), bool)
+            for kind, pixels in sounding.items():
+                name = f"{round(time_s * 1000)}.{kind}.png"
+                np.testing.assert_array_equal(decode_mask((place / name).read_bytes()), pixels)
+                joined |= pixels
+                names.add(name)
+            name = f"{round(time_s * 1000)}.png"
+            np.testing.assert_array_equal(decode_mask((place / name).read_bytes()), joined)
+            names.add(name)
+        assert {path.name for path in place.iterdir()} == names
+    assert num_silent > 0
+
+
+def test_truth_of_a_world_without_silhouettes_still_reads(world: Path, tmp_path: Path) -> None:
+    scene = plan_scene(SHORT, 0)
+    shutil.copytree(world / "truth" / scene.name, tmp_path / "truth" / scene.name)
+    (tmp_path / "truth" / scene.name / "silhouettes.npz").unlink()
+    truth = load_truth(tmp_path, scene.name)
+    assert truth.silhouettes is None
+    np.testing.assert_array_equal(truth.masks, load_truth(world, scene.name).masks)
+    with pytest.raises(DataError, match=f"{scene.name}: its truth has no silhouettes"):
+        masks_by_kind(truth)
 
 
 def test_scenes_are_composed_as_configured(scenes: list[Scene]) -> None:

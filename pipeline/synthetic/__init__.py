@@ -11,6 +11,7 @@ one hears what one does not see. Everything follows from a seed:
     sights.py faces.py shapes.py backgrounds.py      thing, gestures -> pixels
     render_scene  (rendering.py)  scene -> <folder>/videos/world_00012.mp4 and its truth
     load_truth, write_labels  (truth.py)  <folder>/truth/world_00012/, <folder>/labels.csv, events.csv
+    write_masks   (mask_files.py) <folder>/masks/world_00012/500.png, 500.drum.png
 
 Design note: what a video shows and what it sounds like come from the same list of notes,
 so synchrony is exact, and every label is known rather than rated.

@@ -21,12 +21,13 @@ from pipeline.media.sandbox import ffmpeg_path
 from pipeline.storage import files
 from pipeline.synthetic.backgrounds import MARGIN, background, camera
 from pipeline.synthetic.faces import mouth_boxes
+from pipeline.synthetic.mask_files import write_masks
 from pipeline.synthetic.motions import Motion
 from pipeline.synthetic.planning import WorldConfig, plan_scene
 from pipeline.synthetic.scenes import Scene, Thing
 from pipeline.synthetic.sights import Sight, look
 from pipeline.synthetic.sounds import RATE_HZ, Waveform, resample, synthesize
-from pipeline.synthetic.truth import STEM_RATE_HZ, Truth, is_active, judged_frames, write_truth
+from pipeline.synthetic.truth import STEM_RATE_HZ, Truth, drawn_frames, is_active, judged_frames, write_truth
 
 FRAMES_AT_ONCE = 16  # 16 frames of a 70 x 70 layer with 4 channels: 1.3 MB of float32, which stays in the L2 cache
 NOISE_FLOOR_DB = -60.0  # of the soundtrack, re full scale
@@ -58,6 +59,7 @@ def render_scene(config: WorldConfig, index: int, folder: Path) -> Path:
     stems, soundtrack = mix(scene)
     frames, truth = draw(scene)
     write_truth(folder, truth, [resample(stem, RATE_HZ, STEM_RATE_HZ) for stem in stems])
+    write_masks(folder, truth)
     video = folder / "videos" / scene.video
     with files.building(str(video)) as unfinished:
         encode(scene, frames, soundtrack, unfinished)
@@ -139,36 +141,52 @@ def _paste(picture: NDArray[np.float32], sight: Sight, place: int, shift: NDArra
 
 
 def _silhouettes(scene: Scene, cast: list[tuple[Thing, Motion]], shift: NDArray[np.int_]) -> Truth:
-    """Boxes, masks and mouths of a scene's sources."""
-    numbers = judged_frames(scene)
-    shape = (len(scene.sources), len(numbers))
-    boxes = np.zeros((*shape, 4), np.int16)
-    masks = np.zeros((*shape, scene.height, scene.width), bool)
+    """Boxes, masks, mouths and silhouettes of what is in a scene."""
+    in_cast = {id(thing): place for place, (thing, _) in enumerate(cast)}
+    numbers, drawn = judged_frames(scene), drawn_frames(scene)
+    whole, shown = _covered(scene, cast, shift, numbers)
+    is_same = np.array_equal(numbers, drawn)  # at 10 and 12 frames per second
+    in_drawn = shown if is_same else _covered(scene, cast, shift, drawn)[1]
+    boxes = np.zeros((len(scene.sources), len(numbers), 4), np.int16)
+    masks = np.zeros((len(scene.sources), *shown.shape[1:]), bool)
     mouths = np.zeros((len(scene.sources), scene.num_frames, 4), np.int16)
-    sights = [_look(scene, thing, motion, numbers) for thing, motion in cast]
-    for second, number in enumerate(numbers):
-        hidden = np.zeros((scene.height, scene.width), np.float32)
-        for place in reversed(range(len(scene.sources))):
-            thing = scene.sources[place].thing
-            if thing is None:
-                continue
-            in_cast = next(i for i, (member, _) in enumerate(cast) if member is thing)
-            picture = np.zeros((3, scene.height, scene.width), np.float32)
-            covered = sights[in_cast]
-            alone = Sight(covered.pixels[:, [3, 3, 3, 3]], covered.left, covered.top)
-            _paste(picture, alone, second, shift[number])
-            silhouette = picture[0] > 127.5
-            boxes[place, second] = _box(silhouette)
-            if is_active(scene.sources[place], second + 0.5):
-                masks[place, second] = silhouette & (hidden < 0.5)
-            hidden = np.maximum(hidden, picture[0] / 255)
+    silhouettes = np.zeros((len(scene.sources) + len(scene.still), *shown.shape[1:]), bool)
+    things = [*(source.thing for source in scene.sources), *scene.still]
+    for place, thing in enumerate(things):
+        if thing is not None:
+            silhouettes[place] = in_drawn[in_cast[id(thing)]]
     for place, source in enumerate(scene.sources):
-        if source.thing and source.kind == "speaker":
+        if source.thing is None:
+            continue
+        boxes[place] = [_box(silhouette) for silhouette in whole[in_cast[id(source.thing)]]]
+        sounding = [is_active(source, second + 0.5) for second in range(len(numbers))]
+        masks[place, sounding] = shown[in_cast[id(source.thing)], sounding]
+        if source.kind == "speaker":
             t = np.arange(scene.num_frames) / scene.frame_rate_hz
             motion = Motion(source.notes, source.spans)
             around = mouth_boxes(source.thing, motion, t, scene.width, scene.height) + np.tile(shift, 2)
             mouths[place] = np.rint(np.clip(around, 0, np.tile([scene.width, scene.height], 2)))
-    return Truth(scene=scene, boxes=boxes, masks=masks, mouths=mouths)
+    return Truth(scene=scene, boxes=boxes, masks=masks, mouths=mouths, silhouettes=silhouettes)
+
+
+def _covered(
+    scene: Scene, cast: list[tuple[Thing, Motion]], shift: NDArray[np.int_], numbers: NDArray[np.int_]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """[cast, frames, H, W] pixels of each thing in the frames of these numbers: of all of it, and of what is not hidden
+    by things in front of it, which come after it in the cast."""
+    whole = np.zeros((len(cast), len(numbers), scene.height, scene.width), bool)
+    shown = np.zeros_like(whole)
+    sights = [_look(scene, thing, motion, numbers) for thing, motion in cast]
+    for frame, number in enumerate(numbers):
+        hidden = np.zeros((scene.height, scene.width), np.float32)
+        for place in reversed(range(len(cast))):
+            picture = np.zeros((3, scene.height, scene.width), np.float32)
+            alone = Sight(sights[place].pixels[:, [3, 3, 3, 3]], sights[place].left, sights[place].top)
+            _paste(picture, alone, frame, shift[number])
+            whole[place, frame] = picture[0] > 127.5
+            shown[place, frame] = whole[place, frame] & (hidden < 0.5)
+            hidden = np.maximum(hidden, picture[0] / 255)
+    return whole, shown
 
 
 def _box(silhouette: NDArray[np.bool_]) -> tuple[int, int, int, int]:

@@ -4,12 +4,15 @@
                                stem_0.flac  what source 0 contributes to the soundtrack: mono, 16 kHz, full length;
                                             stems add up to the soundtrack's mean over channels, less a noise floor
                                masks.npz    pixels of what is seen to sound, once per second
+                               silhouettes.npz   pixels of what is seen, sounding, silent or still, once per second
     <folder>/labels.csv                     when something sounds on screen and off screen, for all videos
     <folder>/events.csv                     when a thing of which kind is seen and heard at once, for all videos
 
 The rule for masks and boxes: second k of a video is judged on the frame shown at k + 0.5 s. A source's mask is its
 silhouette there, less what is in front of it, if it is on screen and active at k + 0.5 s, else empty. Its box holds the
-silhouette whether it is active or not. Equal scenes give equal bytes: the archive carries no clock.
+silhouette whether it is active or not. Silhouettes of all things are of the first frame at or after k + 0.5 s, which is
+the one that clips show; up to a frame later than that of the mask, in which a fast thing moves by its own width. Equal
+scenes give equal bytes: the archives carry no clock.
 """
 
 import csv
@@ -51,6 +54,9 @@ class Truth:
     """[S, seconds, H, W] pixels of each source that is seen to sound at k + 0.5 s."""
     mouths: NDArray[np.int16]
     """[S, num_frames, 4] square around the mouth of each source that is a speaker in view; zeros for the others."""
+    silhouettes: NDArray[np.bool_] | None
+    """[S + still, seconds, H, W] pixels of each source in view and of each still thing, whether it sounds or not, less
+    what is in front of it, in the frames `drawn_frames`; None of a video that was rendered before there were any."""
 
 
 def judged_frames(scene: Scene) -> NDArray[np.int_]:
@@ -60,6 +66,32 @@ def judged_frames(scene: Scene) -> NDArray[np.int_]:
     """
     times_s = np.arange(0.5, scene.duration_s, 1.0)
     return np.minimum((times_s * scene.frame_rate_hz).astype(int), scene.num_frames - 1)
+
+
+def drawn_frames(scene: Scene) -> NDArray[np.int_]:
+    """The frame of each second that clips show: the first at or after k + 0.5 s. As many as `judged_frames`."""
+    times_s = np.arange(0.5, scene.duration_s, 1.0)
+    numbers = np.ceil(times_s * scene.frame_rate_hz - 1e-6).astype(int)
+    return np.minimum(numbers, scene.num_frames - 1)
+
+
+def masks_by_kind(truth: Truth) -> dict[str | None, NDArray[np.bool_]]:
+    """[seconds, H, W] what of the silhouettes sounds in its frame: by kind, and of all kinds under None.
+
+    Raises:
+        DataError: the truth has no silhouettes.
+    """
+    scene = truth.scene
+    if truth.silhouettes is None:
+        raise DataError(f"{scene.name}: its truth has no silhouettes. Render it again in another folder.")
+    times_s = drawn_frames(scene) / scene.frame_rate_hz
+    found: dict[str | None, NDArray[np.bool_]] = {None: np.zeros(truth.silhouettes.shape[1:], bool)}
+    for source, silhouette in zip(scene.sources, truth.silhouettes, strict=False):
+        is_sounding = np.array([is_active(source, time_s) for time_s in times_s], bool)
+        pixels = silhouette & is_sounding[:, None, None]
+        for kind in (None, source.kind):
+            found[kind] = found.get(kind, np.zeros_like(pixels)) | pixels
+    return found
 
 
 def is_active(source: Source, time_s: float) -> bool:
@@ -120,8 +152,9 @@ def write_truth(folder: Path, truth: Truth, stems: list[NDArray[np.float32]]) ->
         flac = io.BytesIO()
         soundfile.write(flac, stem, STEM_RATE_HZ, format="FLAC", subtype="PCM_16")
         files.commit_bytes(files.join(place, f"stem_{number}.flac"), flac.getvalue())
-    masks = _npz(packed=np.packbits(truth.masks, axis=None), shape=np.array(truth.masks.shape, np.int32))
-    files.commit_bytes(files.join(place, "masks.npz"), masks)
+    files.commit_bytes(files.join(place, "masks.npz"), _pack(truth.masks))
+    if truth.silhouettes is not None:
+        files.commit_bytes(files.join(place, "silhouettes.npz"), _pack(truth.silhouettes))
     mouths = {str(number): rows.tolist() for number, rows in enumerate(truth.mouths) if rows.any()}
     described = SCENES.dump_python(truth.scene) | {"boxes": truth.boxes.tolist(), "mouths": mouths}
     text = json.dumps(described, separators=(",", ":"), sort_keys=True)
@@ -137,24 +170,40 @@ def load_truth(folder: Path, name: str) -> Truth:
     place = folder / "truth" / name
     try:
         described: dict[str, Any] = json.loads((place / "scene.json").read_text())
-        with np.load(place / "masks.npz", allow_pickle=False) as arrays:
-            packed, shape = arrays["packed"], tuple(arrays["shape"].tolist())
+        masks = _unpack(place / "masks.npz")
+        is_known = (place / "silhouettes.npz").exists()
+        silhouettes = _unpack(place / "silhouettes.npz") if is_known else None
     except FileNotFoundError as error:
         raise DataError(f"{place}: no truth for {name}. Render it with render_scene, or check the name.") from error
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{place}: damaged: {error!r}. Render the scene again.") from error
     try:
-        boxes = np.array(described["boxes"], np.int16).reshape(-1, shape[1], 4)
+        boxes = np.array(described["boxes"], np.int16).reshape(-1, masks.shape[1], 4)
         scene = SCENES.validate_python(described)
     except (ValueError, LookupError, TypeError) as error:
         raise DataError(f"{place}/scene.json: no scene of a world: {error}. Render it again, or move it.") from error
-    if len(packed) != -(-int(np.prod(shape)) // 8) or shape[0] != len(scene.sources):
-        raise DataError(f"{place}/masks.npz: {len(packed)} bytes for masks of {shape}. Render the scene again.")
-    masks = np.unpackbits(packed, count=int(np.prod(shape))).reshape(shape).astype(bool)
+    num_things = len(scene.sources) + len(scene.still)
+    if len(masks) != len(scene.sources) or (silhouettes is not None and len(silhouettes) != num_things):
+        raise DataError(f"{place}: masks of {len(masks)} of its {num_things} things. Render the scene again.")
     dense = np.zeros((len(scene.sources), scene.num_frames, 4), np.int16)
     for number, rows in described["mouths"].items():
         dense[int(number)] = rows
-    return Truth(scene=scene, boxes=boxes, masks=masks, mouths=dense)
+    return Truth(scene=scene, boxes=boxes, masks=masks, mouths=dense, silhouettes=silhouettes)
+
+
+def _pack(pixels: NDArray[np.bool_]) -> bytes:
+    """An archive of a bit per pixel."""
+    return _npz(packed=np.packbits(pixels, axis=None), shape=np.array(pixels.shape, np.int32))
+
+
+def _unpack(path: Path) -> NDArray[np.bool_]:
+    """The inverse of `_pack`; raises ValueError if there are not as many bits as the shape has pixels."""
+    with np.load(path, allow_pickle=False) as arrays:
+        packed, shape = arrays["packed"], tuple(arrays["shape"].tolist())
+    num_pixels = int(np.prod(shape))
+    if len(shape) != 4 or len(packed) != -(-num_pixels // 8):
+        raise ValueError(f"{path.name}: {len(packed)} bytes for pixels of {shape}")
+    return np.unpackbits(packed, count=num_pixels).reshape(shape).astype(bool)
 
 
 def _npz(**arrays: NDArray[Any]) -> bytes:
