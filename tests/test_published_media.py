@@ -101,8 +101,10 @@ def test_a_sound_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("no wav")
     (tmp_path / "list.wav").write_text("#EXTM3U\nfile:///etc/hostname\n")
     write_wav(tmp_path / "long.wav", tone(RATE_HZ))
-    (tmp_path / "cut.wav").write_bytes((tmp_path / "long.wav").read_bytes()[:30])
-    for name in ("empty", "text", "list", "cut"):
+    data = (tmp_path / "long.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(data[:30])
+    (tmp_path / "far.wav").write_bytes(data[:12] + b"LIST\xff\xff\xff\x7f" + data[12:])  # a chunk beyond the file
+    for name in ("empty", "text", "list", "cut", "far"):
         with pytest.raises(ClipError, match=r"no_audio|unreadable"):
             read(tmp_path / f"{name}.wav")
 

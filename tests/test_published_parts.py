@@ -252,6 +252,9 @@ def test_a_root_of_a_published_set_and_a_root_of_videos_do_not_mix(
         assert main(command) == 2
         assert "holds the clips of avsbench-s4 as published, beside which no videos are cut" in capsys.readouterr().err
     assert not Workspace(str(root)).has_stage("clips/base")
+    save(tmp_path / "masks" / "-one" / "500.png", Image.new("1", (SIDE, SIDE)))
+    assert main(["label", "--masks", str(tmp_path / "masks"), "--root", str(root)]) == 2
+    assert "masks: holds work of other settings or inputs" in capsys.readouterr().err
     other = write_ms3(tmp_path, [Video("a")])
     assert ingest("ms3", other, root) == 2
     assert "holds another collection" in capsys.readouterr().err

@@ -90,7 +90,7 @@ def _read_plain(data: bytes, count: int, rate_hz: int) -> np.ndarray | None:
             if (file.getframerate(), file.getsampwidth()) != (rate_hz, 2) or channels > MAX_CHANNELS:
                 return None
             found = file.readframes(count)
-    except (wave.Error, EOFError):
+    except (wave.Error, EOFError, RuntimeError):  # the last of a chunk that ends beyond the file
         return None
     samples = np.frombuffer(found[: len(found) - len(found) % (2 * channels)], "<i2").reshape(-1, channels)
     return samples[:, 0] if channels == 1 else np.rint(samples.mean(axis=1)).astype(np.int16)

@@ -125,7 +125,7 @@ def write_sound(path: Path, video: Video) -> None:
 
 def write_frames(paths: Sequence[Path], video: Video) -> None:
     """The frames of a video."""
-    for number, (path, frame) in enumerate(zip(paths, video.frames(), strict=True)):
+    for number, (path, frame) in enumerate(zip(paths, video.frames(), strict=False)):
         if number not in video.lacks:
             save(path, video.photo or Image.fromarray(frame))
 
