@@ -51,7 +51,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "schemas",
     ),
     "pipeline.reports": (
-        "pipeline", "pipeline.clips", "pipeline.evaluation", "pipeline.learners", "pipeline.storage",
+        "pipeline", "pipeline.clips", "pipeline.evaluation", "pipeline.learners", "pipeline.masks", "pipeline.storage",
         "pipeline.training", "schemas",
     ),
     "pipeline.inference": ("pipeline", "pipeline.clips", "pipeline.media", "pipeline.storage"),

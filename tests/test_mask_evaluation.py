@@ -1,5 +1,6 @@
 """Evaluation of masks: the figures of a set beside AVSBench's own evaluation, trivial masks and other sounds."""
 
+import io
 import itertools
 from pathlib import Path
 from typing import Any
@@ -7,19 +8,33 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.evaluation.frame_rows import frame_rows
 from pipeline.evaluation.mask_evaluation import MaskEvaluation
+from pipeline.hashing import as_dict
+from pipeline.learners.loading import load_model
+from pipeline.learners.segmentation import SegmentationLearner, SegmentationLearnerConfig
+from pipeline.learners.sources import load_sets
 from pipeline.masks.masked_clips import MaskedClip
+from pipeline.models.avs import AVSConfig
+from pipeline.models.towers import CoincidenceConfig
+from pipeline.storage import files
+from pipeline.storage.layout import MASKS_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
+from pipeline.training.clipsets import load_splits
 from schemas.fields import from_rows
 from schemas.frames import FRAMES
+from schemas.videos import VIDEOS
+from tests.helpers.masks import write_masked_world
 from tests.helpers.official_masks import official_f, official_iou
 
 SETS = ("test", "muted", "swapped", "empty_mask", "full_mask", "ellipse")
 METRICS = ("miou", "official_miou", "f", "official_f")
 SHARE = 0.3
+TOWERS = CoincidenceConfig(backbone="small_cnn", frame_size=32, width=0.25, embedding_dim=16)
+NETWORK = AVSConfig(backbone="plain", frame_size=32, channels=8, inter_channels=8, audio="tower", towers=TOWERS)
 
 
 def clip_rows(number: int, masks: np.ndarray, logits: np.ndarray, sound: str = "own") -> list[dict[str, Any]]:
@@ -112,3 +127,80 @@ def test_without_a_test_clip_with_a_mask_no_figure_has_a_value(tmp_path: Path) -
     found = evaluation(tmp_path, []).summarise()
     assert {(row["eval_set"], row["metric"]) for row in found} == set(itertools.product(SETS, METRICS))
     assert {(row["value"], row["n"], row["low"]) for row in found} == {(None, 0, None)}
+
+
+@pytest.fixture
+def trained(workspace: Workspace) -> Workspace:
+    """Two parts of masked clips, the second without masks, and a small model `m` of random weights.
+
+    Of four videos one is for training, and the others for tests.
+    """
+    for part in workspace.parts(VIDEOS_FOLDER):
+        rows = workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()
+        rows = [row | {"split": "test" if number % 4 else "train"} for number, row in enumerate(rows)]
+        workspace.commit(VIDEOS_FOLDER, part, from_rows(rows, VIDEOS, part), VIDEOS)
+    write_masked_world(workspace)
+    last = workspace.parts(MASKS_FOLDER)[-1]
+    Path(workspace.part_uri(MASKS_FOLDER, last)).unlink()
+    config = SegmentationLearnerConfig(model=NETWORK, first_model=None)
+    record = {"learner": "segmentation", "segmentation": config, "splitting": as_dict(SplittingConfig())}
+    workspace.begin("models/m", record, {})
+    torch.manual_seed(0)
+    network = SegmentationLearner(config).model()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)  # far from an even answer
+    with files.building(workspace.uri("models/m", "model.pt")) as path, path.open("wb") as file:
+        torch.save({"model": network.state_dict()}, file)
+    workspace.finish("models/m", content="m")
+    return workspace
+
+
+def test_each_frame_with_a_mask_is_judged_as_the_model_judges_its_clip_alone_with_each_sound(
+    trained: Workspace,
+) -> None:
+    found = MaskEvaluation(trained, "m", seed=3)
+    parts = trained.parts("clips/segmentation")
+    assert found.pending() == parts[:-1]  # the last one waits for masks
+    rows = [row for part in found.pending() for row in found.evaluate(part)["frames"]]
+    learner, network = load_model(trained, "m", "segmentation")
+    settings = trained.stage("models/m")["settings"]
+    (test,) = load_sets(trained, learner, settings, ("test",), parts[:-1])
+    clips = {clip.key: clip for clip in test.read_many(range(len(test)))}
+    assert test.num_videos >= 3
+    (lent,) = load_splits(trained, ("test",), SplittingConfig(), parts, "segmentation")
+    sounds = {clip.key: clip.waveform for clip in lent.read_many(range(len(lent)))}
+    assert [(row["clip_id"], row["sound"], row["frame"]) for row in rows] == [
+        (clip.key, sound, frame)
+        for clip in clips.values()
+        for sound in ("own", "muted", "swapped")
+        for frame in np.flatnonzero(clip.mask_valid)
+    ]
+    for row in rows:
+        clip, other = clips[row["clip_id"]], row["sound_clip_id"]
+        waveform = np.zeros_like(clip.waveform) if other is None else sounds[other]
+        assert {"own": other == clip.key, "muted": other is None, "swapped": other != clip.key}[row["sound"]]
+        frames = torch.from_numpy(clip.frames)[None].float() / 255
+        with torch.inference_mode():
+            scores = learner.predict(network, frames, torch.from_numpy(waveform)[None])[0, row["frame"]].numpy()
+        stored = np.asarray(Image.open(io.BytesIO(row["predicted_mask"])))
+        assert (stored != (scores > 0.5)).mean() < 0.01  # a batch rounds otherwise than one clip
+        assert row["area"] == clip.masks[row["frame"]].sum()
+    partners = {row["clip_id"]: row["sound_clip_id"] for row in rows if row["sound"] == "swapped"}
+    assert len(set(partners.values())) > 1
+    swapped_again = MaskEvaluation(trained, "m", seed=4).evaluate(parts[0])["frames"]
+    assert partners != {row["clip_id"]: row["sound_clip_id"] for row in swapped_again if row["sound"] == "swapped"}
+
+
+def test_the_ellipse_is_as_large_as_masks_of_training_videos_in_which_something_sounds(trained: Workspace) -> None:
+    found = MaskEvaluation(trained, "m")
+    (row, *_) = found.evaluate(found.pending()[0])["frames"]
+    # squares of 10 pixels a side, in frames of 32 pixels
+    assert row["ellipse"] / row["pixels"] == pytest.approx(100 / 1024, abs=0.02)
+
+
+def test_what_is_seen_changes_when_masks_come_later(trained: Workspace) -> None:
+    found = MaskEvaluation(trained, "m")
+    before = found.facts()
+    write_masked_world(trained)
+    assert found.facts() != before
+    assert found.pending() == trained.parts("clips/segmentation")

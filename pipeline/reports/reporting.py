@@ -6,7 +6,7 @@ are untrusted: every text is escaped, and control characters are replaced.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jinja2
 import pyarrow as pa
@@ -16,6 +16,7 @@ from pipeline.reports.best_and_worst import EXTREMES, Extreme, show_extremes
 from pipeline.reports.charts import Chart, bar_chart, line_chart
 from pipeline.reports.event_timelines import TIMELINES, Timeline, list_timelines
 from pipeline.reports.headline_metrics import Figure, column_titles, list_figures
+from pipeline.reports.mask_overlays import OVERLAYS, MaskOverlay, show_overlays
 from pipeline.reports.querying import query_all
 from pipeline.storage.lineage import list_stages
 from pipeline.storage.workspace import Workspace
@@ -24,6 +25,9 @@ MAX_REJECTS = 50
 NUM_BINS = 20
 MAX_OSR_DB = 40.0  # of the charts: beyond, hardly anything is heard
 UNPRINTABLE = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n\r"}
+
+
+Shown = TypeVar("Shown", Timeline, MaskOverlay)
 
 
 class Report(NamedTuple):
@@ -62,7 +66,8 @@ def make_report(workspace: Workspace) -> Report:
         histograms=_histograms(rows["scores"]),
         selected=_selected(rows["selected"]),
         extremes=_by_end(extremes),
-        timelines=_by_model(list_timelines(found["timelines"])),
+        timelines=_by_model("clips", list_timelines(found["timelines"])),
+        overlays=_by_model("frames", show_overlays(workspace, found["overlays"])),
         curves=_curves(rows["training"]),
         trade_offs=_trade_offs(rows["operating_points"]),
         rejects=rows["rejects"],
@@ -99,6 +104,7 @@ QUERIES = {
     """,
     "extremes": EXTREMES,
     "timelines": TIMELINES,
+    "overlays": OVERLAYS,
     "operating_points": f"""
         SELECT * FROM operating_points WHERE off_mom_osr_db BETWEEN 0 AND {MAX_OSR_DB}
         ORDER BY model, mixtures, logit_shift DESC
@@ -127,11 +133,11 @@ def _by_end(extremes: list[Extreme]) -> dict[str, list[Extreme]]:
     return lists
 
 
-def _by_model(timelines: list[Timeline]) -> dict[str, list[Timeline]]:
-    """The clips of each model and end, under their title."""
-    lists: dict[str, list[Timeline]] = {}
-    for clip in timelines:
-        lists.setdefault(f"{clip.which} clips of {clip.model}", []).append(clip)
+def _by_model(what: str, shown: list[Shown]) -> dict[str, list[Shown]]:
+    """The clips or frames of each model and end, under their title."""
+    lists: dict[str, list[Shown]] = {}
+    for one in shown:
+        lists.setdefault(f"{one.which} {what} of {one.model}", []).append(one)
     return lists
 
 
