@@ -29,6 +29,7 @@ RUN_ALONE = {
         *("models/segmentation", "reports/coincidence/-", "reports/segmentation/-"),
     ),
 }
+RUN_PUBLISHED = ("clips/segmentation", "masks", "models/segmentation", "reports/segmentation/-")  # after `ingest`
 COLUMNS = ["stage", "state", "done", "running", "failed", "rate", "to go", "time", "note"]
 MAX_ERROR = 100  # letters in the table; --json has more
 RATES = ((1.0, 1, "s"), (1 / 60, 60, "min"), (0.0, 3600, "h"))  # lowest rate per second, seconds and name of the unit
@@ -53,12 +54,14 @@ def command(
     """
     from jobs.console.tables import show
     from pipeline.estimate.stage_status import list_statuses
+    from pipeline.storage.lineage import published_stage
     from pipeline.storage.workspace import open_workspace
 
     workspace = open_workspace(root)
     alone = [stages for spec, stages in RUN_ALONE.items() if workspace.has_stage(f"clips/{spec}")]
     is_alone = alone and not workspace.has_stage("selections/default")
-    statuses = list_statuses(workspace, dict.fromkeys(sum(alone, ())) if is_alone else RUN)
+    expected = dict.fromkeys(sum(alone, ())) if is_alone else RUN
+    statuses = list_statuses(workspace, RUN_PUBLISHED if published_stage(workspace) else expected)
     if as_json:
         at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         stages = [dataclasses.asdict(status) for status in statuses]

@@ -274,6 +274,10 @@ def test_what_is_known_of_the_root_can_be_asked_and_removed(tmp_path: Path, caps
     stages = {stage["stage"]: stage for stage in json.loads(capsys.readouterr().out)["stages"]}
     for name in (STAGE, MASKS_FOLDER):
         assert (stages[name]["state"], stages[name]["done"], stages[name]["total"]) == ("finished", 1, 1)
+    assert {name for name, stage in stages.items() if stage["state"] == "not begun"} == {
+        "models/segmentation",
+        "reports/segmentation/-",
+    }
     sql = (
         "SELECT split, count(*) AS n FROM clips JOIN collection USING (video_id) JOIN masks USING (video_id) GROUP BY 1"
     )

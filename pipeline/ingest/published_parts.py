@@ -15,6 +15,7 @@ from pipeline.ingest.published_trees import PublishedTree
 from pipeline.masks.mask_parts import Mask, write_masks
 from pipeline.storage import files
 from pipeline.storage.layout import COLLECTION_FOLDER
+from pipeline.storage.lineage import places
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
@@ -71,6 +72,8 @@ class PublishedParts:
 
     def plan(self) -> list[str]:
         """Commit the parts of the collection that are not there; return the parts without clips."""
+        for place in places(self._workspace, COLLECTION_FOLDER):
+            files.store_at(place).remove_unfinished(place)
         there = set(self._workspace.parts(COLLECTION_FOLDER))
         for part, listed in self._parts.items():
             if part not in there:
@@ -108,10 +111,9 @@ class PublishedParts:
                 yield from pool.map(lambda pair: self._clips.take(*pair), listed[first : first + NUM_READERS])
 
     def _collection_row(self, video: ListedVideo) -> CollectionRow:
-        tree = self._tree
-        below = video.folder if video.places else f"{tree.data_set.list_name}#{video.line}"
-        places = video.places
-        paths = (*places.frames, places.sound) if places else ()
+        tree, where = self._tree, video.places
+        below = video.folder if where else f"{tree.data_set.list_name}#{video.line}"
+        paths = (*where.frames, where.sound) if where else ()
         extra = {name: value for name, value in video.values.items() if name != "split"}
         return {
             "video_id": video_id(below),

@@ -91,18 +91,26 @@ def check_unused(workspace: Workspace, stage: str) -> None:
         raise workspace.error(stage, found, "stale")
 
 
+def published_stage(workspace: Workspace) -> tuple[str, str] | None:
+    """The stage of clips that were taken over from a published data set, and the name of that; None where none were."""
+    stages = (f"clips/{spec}" for spec in workspace.names("clips"))
+    for stage in filter(workspace.has_stage, stages):
+        published = workspace.stage(stage)["settings"].get("published")
+        if published is not None:
+            return stage, published
+    return None
+
+
 def check_cut(workspace: Workspace) -> None:
     """Refuse to cut videos for a root whose clips were taken over from a published data set.
 
     Raises:
         ConfigError: there are such clips.
     """
-    for spec in workspace.names("clips"):
-        stage = f"clips/{spec}"
-        published = workspace.stage(stage)["settings"].get("published") if workspace.has_stage(stage) else None
-        if published is not None:
-            found = f"holds the clips of {published} as published, beside which no videos are cut. Use another root."
-            raise workspace.error(stage, found, "")
+    if found := published_stage(workspace):
+        stage, name = found
+        text = f"holds the clips of {name} as published, beside which no videos are cut. Use another root."
+        raise workspace.error(stage, text, "")
 
 
 def _below(uri: str) -> list[str]:
