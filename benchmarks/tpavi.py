@@ -10,6 +10,7 @@ gradients must agree to 1e-4 of their largest value, in float64 at 14 x 14 place
 
 import argparse
 import multiprocessing
+import os
 import statistics
 import tempfile
 import time
@@ -95,6 +96,8 @@ def main() -> None:
     torch.set_num_threads(1)
     linear, square = (run(form, make_case(SMALL_SIDE, torch.float64)) for form in ("linear", "square"))
     check_equal(linear, square, EXACT_TOLERANCE, "float64")
+    # of the processes started here: each tensor in pages of its own, so that what is freed counts as free
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = str(2**20)
     context = multiprocessing.get_context("spawn")
     found = {}
     with tempfile.TemporaryDirectory() as folder:
