@@ -14,7 +14,7 @@ from pipeline.learners.loading import load_model
 from pipeline.storage.workspace import Workspace
 from tests.helpers.command import earshot
 from tests.helpers.films import H264, LAVFI
-from tests.helpers.segmentation_models import workspace_with_segmentation
+from tests.helpers.segmentation_models import SPEC, workspace_with_segmentation
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,12 @@ def test_the_model_is_given_pixels_between_0_and_1_and_gives_probabilities(root:
         logits = network(torch.from_numpy(frames) / 255, torch.from_numpy(sound)).logits
     np.testing.assert_allclose(found, torch.sigmoid(logits), rtol=0, atol=1e-6)
     assert np.ptp(found) > 0.01
+
+
+def test_a_model_of_published_clips_is_given_frames_as_they_are_stored(tmp_path: Path, root: str) -> None:
+    published = workspace_with_segmentation(tmp_path / "workspace", is_published=True).root
+    found = [load_segmentation_model(each, "segmentation") for each in (root, published)]
+    assert [(model.spec, model.jpeg_quality) for model in found] == [(SPEC, 80), (SPEC, 95)]
 
 
 def test_without_a_model_it_says_how_to_get_one(video: Path, tmp_path: Path) -> None:

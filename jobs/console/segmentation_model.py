@@ -21,6 +21,7 @@ def load_segmentation_model(root: str | None, model: str) -> "SegmentationModel"
     from pipeline.clips.cutting import ShardingConfig
     from pipeline.config import from_dict
     from pipeline.inference.segmenting import SegmentationModel
+    from pipeline.ingest.published_clips import JPEG_QUALITY  # of clips that no stage has cut
     from pipeline.learners.loading import load_model
     from pipeline.storage.workspace import open_workspace
 
@@ -31,7 +32,7 @@ def load_segmentation_model(root: str | None, model: str) -> "SegmentationModel"
     cut = workspace.stage(f"clips/{learner.clip_spec}")["settings"]
     return SegmentationModel(
         spec=getattr(from_dict(ClipSpecs, cut["clips"]), learner.clip_spec),
-        jpeg_quality=from_dict(ShardingConfig, cut["sharding"]).jpeg_quality,
+        jpeg_quality=from_dict(ShardingConfig, cut["sharding"]).jpeg_quality if "sharding" in cut else JPEG_QUALITY,
         predict=_Prediction(learner, network),
     )
 

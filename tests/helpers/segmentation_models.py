@@ -23,12 +23,14 @@ TOWERS = CoincidenceConfig(backbone="small_cnn", frame_size=32, width=0.1, embed
 NETWORK = AVSConfig(backbone="plain", frame_size=32, channels=8, inter_channels=4, audio="tower", towers=TOWERS)
 
 
-def workspace_with_segmentation(folder: Path) -> Workspace:
-    """models/segmentation, for clips of SPEC."""
+def workspace_with_segmentation(folder: Path, is_published: bool = False) -> Workspace:
+    """models/segmentation, for clips of SPEC, which were cut or, if `is_published`, taken over as they are."""
     workspace = Workspace(str(folder))
     files.commit_bytes(workspace.uri(SETTINGS_FILE), b"{}")
-    sharding = ShardingConfig(jpeg_quality=80)
-    workspace.begin("clips/segmentation", {"clips": ClipSpecs(segmentation=SPEC), "sharding": sharding}, {})
+    cut = {"clips": {"segmentation": SPEC}, "published": "avsbench-s4"}
+    if not is_published:
+        cut = {"clips": ClipSpecs(segmentation=SPEC), "sharding": ShardingConfig(jpeg_quality=80)}
+    workspace.begin("clips/segmentation", cut, {})
     config = SegmentationLearnerConfig(model=NETWORK)
     torch.manual_seed(0)
     network = SegmentationLearner(config).model()
