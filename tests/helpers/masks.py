@@ -23,25 +23,25 @@ SPEC = ClipSpec(
 FOLDER = "clips/segmentation"
 
 
-def write_masked_world(workspace: Workspace, spec: ClipSpec = SPEC) -> None:
-    """A masked clip of each video of a world, and the records of both stages.
+def write_masked_world(workspace: Workspace, spec: ClipSpec = SPEC, grain: float = 0.0) -> None:
+    """A masked clip of each video of a world, and the records of both stages; pictures have noise of that deviation.
 
     Of three videos one has a mask of each frame, one of the first frame alone, and one is silent: its masks are empty.
     """
     for part in workspace.parts(VIDEOS_FOLDER):
-        write_masked_part(workspace, part, spec)
+        write_masked_part(workspace, part, spec, grain)
     workspace.begin(FOLDER, {"clips": {"segmentation": as_dict(spec)}}, {})
     workspace.begin(MASKS_FOLDER, {}, {})
 
 
-def write_masked_part(workspace: Workspace, part: str, spec: ClipSpec = SPEC) -> None:
+def write_masked_part(workspace: Workspace, part: str, spec: ClipSpec = SPEC, grain: float = 0.0) -> None:
     """One part of `write_masked_world`."""
     videos = workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()
     rows, masks = [], []
     with files.building(workspace.tar_uri(FOLDER, part)) as path, TarWriter(path) as tar:
         for number, video in enumerate(videos):
             rng = np.random.default_rng([number, int(part)])
-            pixels, members = _draw(rng, spec, video["video_id"], is_heard=number % 3 != 2)
+            pixels, members = _draw(rng, spec, video["video_id"], is_heard=number % 3 != 2, grain=grain)
             clip_id = json.loads(members["json"])["clip_id"]
             offset, length = tar.add(clip_id, members)
             row = {"clip_id": clip_id, "video_id": video["video_id"], "start_s": 0.0, "duration_s": spec.clip_s}
@@ -55,7 +55,9 @@ def write_masked_part(workspace: Workspace, part: str, spec: ClipSpec = SPEC) ->
     write_masks(workspace, part, masks)
 
 
-def _draw(rng: np.random.Generator, spec: ClipSpec, video_id: str, is_heard: bool) -> tuple[np.ndarray, dict]:
+def _draw(
+    rng: np.random.Generator, spec: ClipSpec, video_id: str, is_heard: bool, grain: float
+) -> tuple[np.ndarray, dict]:
     """[K, H, W] the square that moves, where it is heard, and the members of the clip."""
     num_frames, height, width = spec.num_frames, spec.frame_height, spec.frame_width
     side = height // 3
@@ -65,6 +67,8 @@ def _draw(rng: np.random.Generator, spec: ClipSpec, video_id: str, is_heard: boo
         top, left = rng.integers(0, (height - side, width - side))
         pixels[frame, top : top + side, left : left + side] = True
     frames[pixels] = 230
+    if grain:
+        frames = np.clip(frames + rng.normal(0, grain, frames.shape), 0, 255).astype(np.uint8)
     time_s = np.arange(spec.num_samples) / spec.sample_rate_hz
     sound = 0.3 * np.sin(2 * np.pi * 440 * time_s) if is_heard else 0.003 * rng.standard_normal(len(time_s))
     facts = {
