@@ -106,3 +106,13 @@ def test_under_autocast_the_exchange_of_sums_stays_in_single_precision() -> None
     with torch.autocast("cpu", torch.bfloat16):
         found, _ = tpavi(visual, audio)
     assert (found - expected).abs().max() < 0.1 * expected.abs().max()
+
+
+def test_in_half_precision_the_sum_over_a_large_map_does_not_overflow() -> None:
+    tpavi = block().float()
+    visual, audio = (values.float() for values in inputs(1, 2, 40, 40))
+    visual += 50  # 1 600 times 50 is above the largest number of fp16
+    expected, _ = tpavi(visual, audio)
+    with torch.autocast("cpu", torch.float16):
+        found, _ = tpavi(visual.half(), audio)
+    assert (found - expected).abs().max() < 0.1 * expected.abs().max()

@@ -45,8 +45,9 @@ class TPAVI(nn.Module):
         """
         sound = self.align_channel(audio)
         places = visual.permute(0, 1, 3, 4, 2)  # [B, T, H, W, C]: a view where channels are side by side in memory
-        # the gradient of a sum is a view, that of a mean another map
-        weight, bias = self._exchange(visual.sum(dim=(3, 4)) / visual[0, 0, 0].numel(), sound)
+        # a sum, whose gradient is a view where that of a mean is another map; not in fp16, which ends at 65 504
+        total = visual.sum(dim=(3, 4), dtype=self.mu.weight.dtype)
+        weight, bias = self._exchange(total / visual[0, 0, 0].numel(), sound)
         taken = torch.baddbmm(bias.to(places.dtype), places.flatten(1, 3), weight.to(places.dtype))
         taken = self.batch_norm(taken.view(places.shape).flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         mixed = self.layer_norm(taken.view(places.shape) + places)
