@@ -102,6 +102,24 @@ def test_clean_from_the_collection_starts_the_workspace_over(place: Workspace, t
     assert left == {"report.html", "world/videos/a.mp4"}
 
 
+def test_masks_follow_from_the_collection_alone_and_models_from_them(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path))
+    inputs = {"clips/base": [], "clips/segmentation": [], "masks": [], "models/other": ["clips/base"]}
+    inputs |= {"models/s": ["masks", "clips/segmentation"], "reports/s/-": ["models/s", "masks"]}
+    for stage, sources in inputs.items():
+        workspace.begin(stage, {}, dict.fromkeys(sources, "1"))
+    stages = list_stages(workspace)
+    assert dependents(stages, "masks") == ["models/s", "reports/s/-"]
+    assert dependents(stages, "clips/segmentation") == ["models/s", "reports/s/-"]
+    assert "masks" not in dependents(stages, "clips/base")
+    assert "masks" in dependents(stages, "collection")
+    expected = [workspace.tar_uri("masks", "00000")]
+    expected += [workspace.part_uri(partition, "00000") for partition in ("masks", "usage/label-masks")]
+    for uri in expected:
+        files.commit_bytes(uri, b"x")
+    assert list_outputs(workspace, "masks") == [*expected, workspace.record_uri("masks")]
+
+
 def test_features_follow_from_their_clips_and_model_and_published_ones_from_nothing(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path))
     inputs = {"clips/base": [], "clips/events": [], "models/c": ["clips/base"], "features/events/ave": []}

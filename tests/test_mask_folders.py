@@ -39,6 +39,12 @@ def test_a_name_says_the_video_the_moment_and_the_category(tmp_path: Path) -> No
         assert row["file"] == "masks"
 
 
+def test_masks_that_a_model_made_of_several_videos_are_found_where_it_wrote_them(tmp_path: Path) -> None:
+    fill(tmp_path, "a/masks/500.png", "a/masks.json", "a/outlined.mp4", "masks/500.png")
+    assert found(tmp_path) == [("a", 500, None), ("masks", 500, None)]
+    assert read_mask_folder(str(tmp_path)).num_others == 2
+
+
 def test_files_of_other_names_are_counted_and_hidden_ones_are_not(tmp_path: Path) -> None:
     others = [
         "500.png",

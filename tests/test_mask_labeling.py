@@ -206,6 +206,20 @@ def test_a_part_that_runs_twice_has_the_same_bytes_and_a_grown_collection_gets_o
     assert content() == before
 
 
+def test_masks_in_an_object_store_are_read_as_those_of_a_folder(
+    workspace: Workspace, tmp_path: Path, s3_bucket: str
+) -> None:
+    video, tables = first_video(workspace), []
+    save(tmp_path / "masks", f"{video['video_id']}/500.png", square(video["height"] or 0, video["width"] or 0))
+    save(tmp_path / "masks", f"{video['video_id']}/1500.png", b"no mask")
+    for path in (tmp_path / "masks" / video["video_id"]).iterdir():
+        files.commit_bytes(f"{s3_bucket}/labels/masks/{video['video_id']}/{path.name}", path.read_bytes())
+    for folder in (str(tmp_path / "masks"), f"{s3_bucket}/labels/masks"):
+        assert MasksPart(workspace, read_mask_folder(folder))("00000") == {"kept": 1, "unreadable": 1}
+        tables.append(workspace.read(MASKS_FOLDER, "00000", MASKS))
+    assert tables[0].equals(tables[1])
+
+
 def test_folders_of_no_video_a_name_of_two_and_a_moment_twice_are_refused(workspace: Workspace, tmp_path: Path) -> None:
     save(tmp_path / "a", "gone/500.png", square(3, 4))
     with pytest.raises(ConfigError, match=r"masks folder a: gone/500.png: `gone` is not in"):

@@ -3,7 +3,8 @@
     <folder>/<video>/500.png                what sounds at 500 ms of the video
     <folder>/<video>/500.dog_barking.png    what of it is of that category
 
-`<video>` is named as in label files: its file name with or without the suffix, its video_id, or more of its path.
+`<video>` is named as in label files: its file name with or without the suffix, its video_id, or more of its path. The
+masks may also lie in `<video>/masks/`, where `earshot segment` writes them: corrected by hand, they are labels.
 Files of other names are no masks: they are counted, and left alone.
 """
 
@@ -65,7 +66,7 @@ def read_mask_folder(folder: str) -> MaskFiles:
             others.append(source)
             continue
         content.append([source, _content(entry)])
-        values = (video, source, entry.uri, int(found[1]), found[2], entry.size_bytes)
+        values = (video.removesuffix("/masks"), source, entry.uri, int(found[1]), found[2], entry.size_bytes)
         for column, value in zip(("video", "source", "uri", "ms", "category", "size_bytes"), values, strict=True):
             columns[column].append(value)
     if skipped.unreadable:
