@@ -1,8 +1,8 @@
 """The held-out frames that a model of masks finds best and worst, one per video: with their own sound and another one.
 
-A page shows each frame twice, the predicted mask over it and the true one as an outline, so that a person sees what
-kind of mistake it is, and whether the mask follows the sound. Frames are read from the tars and become `data:`
-addresses. They are untrusted: only what decodes as JPEG is shown, drawn and encoded anew.
+A page shows each frame twice, what is predicted in its colours, the rest in dark grey, and the true mask as an outline,
+so that a person sees what kind of mistake it is, and whether the mask follows the sound. Frames are read from the tars
+and become `data:` addresses. They are untrusted: only what decodes as JPEG is shown, drawn and encoded anew.
 """
 
 import base64
@@ -19,8 +19,8 @@ from pipeline.training.batching import NUM_READERS, ClipSet, prefetch
 from schemas.frames import OWN, SWAPPED
 
 NUM_FRAMES = 5  # of each end
-PREDICTED_RGB, TRUE_RGB = (240, 130, 20), (60, 140, 255)
-OPACITY = 0.5  # of the predicted mask
+TRUE_RGB = (0, 200, 255)
+DIMMED = 0.4  # brightness of what is not predicted, in grey
 OUTLINE = 112  # the true mask's outline is a pixel wide for each so many of the frame's height
 QUALITY = 85
 MAX_SIDE = 512  # pixels: a larger frame is shown by each second, third, ... pixel
@@ -87,14 +87,16 @@ def show_overlays(workspace: Workspace, rows: pa.Table) -> list[MaskOverlay]:
 
 
 def draw_overlay(picture: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """[H, W, 3] uint8 of a picture: predicted pixels are mixed with PREDICTED_RGB, the edge of true ones is TRUE_RGB.
+    """[H, W, 3] uint8 of a picture: what is not predicted is grey and DIMMED, the edge of what is true has TRUE_RGB.
+
+    No colour laid over a picture would be seen on pictures of any colour.
 
     Args:
         picture: [H, W, 3] uint8 RGB.
         predicted, true: [H, W] bool.
     """
     drawn = picture.astype(np.float32)
-    drawn[predicted] += OPACITY * (np.array(PREDICTED_RGB) - drawn[predicted])
+    drawn[~predicted] = DIMMED * drawn[~predicted].mean(axis=1, keepdims=True)
     inside = true
     for _ in range(max(1, len(true) // OUTLINE)):
         around = np.pad(inside, 1)
