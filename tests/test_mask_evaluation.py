@@ -24,6 +24,7 @@ from pipeline.storage import files
 from pipeline.storage.layout import MASKS_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from pipeline.training.clipsets import load_splits
+from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
 from schemas.frames import FRAMES
 from schemas.videos import VIDEOS
@@ -46,10 +47,10 @@ def clip_rows(number: int, masks: np.ndarray, logits: np.ndarray, sound: str = "
 
 
 def random_clips(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Masks and logits [count, 3, 12, 10]; in some frames nothing sounds."""
+    """Masks and logits [count, 2, 12, 10]; in some frames nothing sounds."""
     rng = np.random.default_rng(seed)
-    masks = rng.random((count, 3, 12, 10)) < rng.random((count, 3, 1, 1))
-    masks[rng.random((count, 3)) < 0.25] = False
+    masks = rng.random((count, 2, 12, 10)) < rng.random((count, 2, 1, 1))
+    masks[rng.random((count, 2)) < 0.25] = False
     return masks, (3 * rng.standard_normal(masks.shape) + 2 * masks - 1).astype(np.float32)
 
 
@@ -204,3 +205,22 @@ def test_what_is_seen_changes_when_masks_come_later(trained: Workspace) -> None:
     write_masked_world(trained)
     assert found.facts() != before
     assert found.pending() == trained.parts("clips/segmentation")
+
+
+def test_a_test_video_with_an_upload_in_another_split_is_left_out(trained: Workspace) -> None:
+    found = MaskEvaluation(trained, "m")
+    for part in found.pending():
+        found(part)
+    rows, before = trained.read_all("frames/m/-", FRAMES).to_pylist(), found.facts()
+    videos = trained.read_all(VIDEOS_FOLDER, VIDEOS, ["video_id", "split"]).to_pylist()
+    torn = rows[0]["video_id"]
+    facts = {"group_id": "g", "split": "test", "bridged_groups": None, "can_represent": True, "linked_video_ids": ["x"]}
+    facts |= {"like_video_id": "x", "shared_fraction": 1.0}
+    train = next(row["video_id"] for row in videos if row["split"] == "train")
+    uploads = [facts | {"video_id": video} for video in (torn, train)]
+    trained.commit("duplicates/s", "00000", from_rows(uploads, DUPLICATES, "here"), DUPLICATES)
+    left = [row for row in rows if row["video_id"] != torn and row["sound"] == "own"]
+    summary = {(row["eval_set"], row["metric"]): row for row in found.summarise()}
+    assert summary["test", "miou"]["n"] == summary["ellipse", "official_miou"]["n"] == len(left)
+    assert summary["test", "miou"]["value"] == pytest.approx(np.mean([row["iou"] for row in left]))
+    assert found.facts() != before  # so that the summary is made again
