@@ -14,6 +14,13 @@ TOWERS = CoincidenceConfig(backbone="small_cnn", width=0.1, embedding_dim=16)
 SMALL = AVSConfig(backbone="plain", frame_size=64, channels=16, inter_channels=8, audio="tower", towers=TOWERS)
 
 
+@pytest.fixture
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves weights as memory has them: shapes need no numbers, and to draw 150 million takes seconds."""
+    for name in ("kaiming_uniform_", "kaiming_normal_", "trunc_normal_", "normal_", "uniform_"):
+        monkeypatch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)
+
+
 def build(config: AVSConfig = SMALL) -> AVSModel:
     """A network whose fusions let the sound through."""
     torch.manual_seed(0)
@@ -102,6 +109,7 @@ def test_sizes_that_the_network_cannot_have_are_refused_by_name(change: dict[str
         dataclasses.replace(SMALL, **change)
 
 
+@pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize(
     ("backbone", "channels"), [("resnet50", (256, 512, 1024, 2048)), ("pvt_v2_b5", (64, 128, 320, 512))]
 )
