@@ -9,7 +9,7 @@ import torch
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.learners.augmentation import AugmentationConfig
-from pipeline.learners.masked_examples import HEARD, ExampleDrawer, MaskedExamplesConfig, paste
+from pipeline.learners.masked_examples import HEARD, ExampleDrawer, MaskedExamplesConfig, paste, put_beside
 from pipeline.masks.masked_clips import MaskedClip
 from pipeline.training.batching import step_rng
 from tests.helpers.masked_sets import MemoryClips
@@ -50,10 +50,10 @@ def test_by_default_examples_are_the_clips_as_they_are() -> None:
 
 def test_shares_of_the_kinds_are_those_of_the_config() -> None:
     clips = MemoryClips([clip(number) for number in range(8)], [[str(number)] for number in range(8)])
-    config = MaskedExamplesConfig(muted_fraction=0.1, foreign_fraction=0.2, pasted_fraction=0.4)
+    config = MaskedExamplesConfig(muted_fraction=0.1, foreign_fraction=0.2, pasted_fraction=0.3, beside_fraction=0.15)
     drawer, rng = ExampleDrawer(config, AugmentationConfig(), clips), np.random.default_rng(0)
     kinds = [recipe.kind for _ in range(250) for recipe in drawer.draw(rng, 8)]
-    for kind, share in (("muted", 0.1), ("foreign", 0.2), ("pasted", 0.4), ("own", 0.3)):
+    for kind, share in (("muted", 0.1), ("foreign", 0.2), ("pasted", 0.3), ("beside", 0.15), ("own", 0.25)):
         deviation = (share * (1 - share) / len(kinds)) ** 0.5
         assert kinds.count(kind) / len(kinds) == pytest.approx(share, abs=5 * deviation)
 
@@ -88,6 +88,46 @@ def test_pasted_things_are_of_other_categories_or_of_unknown_ones() -> None:
     assert pairs == {(0, 2), (0, 3), (1, 3), (2, 0), (2, 3), (3, 0), (3, 1), (3, 2)}
 
 
+def assert_sound(out: MaskedClip, heard: str) -> None:
+    """Samples of clips 1 and 7 are their numbers / 64; of both the second is as loud as the first, within 3 dB."""
+    low, high = {"first": (1, 1), "second": (7, 7), "both": (1 + 10**-0.15, 1 + 10**0.15)}[heard]
+    assert low / 64 - 1e-6 <= out.waveform.min() == out.waveform.max() <= high / 64 + 1e-6
+
+
+@pytest.mark.parametrize("heard", HEARD)
+def test_two_clips_side_by_side_keep_their_halves_and_the_masks_of_what_is_heard(heard: str) -> None:
+    first, second = clip(1), dataclasses.replace(clip(6, (True, False, True)), waveform=clip(7).waveform)
+    arrangements = {}
+    for axis in (-2, -1):
+        pair = []
+        for made, is_heard in ((first, heard != "second"), (second, heard != "first")):
+            even, odd = np.arange(0, SIDE, 2), np.arange(1, SIDE, 2)
+            wide = made.frames.astype(int)
+            pictures = (wide.take(even, axis) + wide.take(odd, axis)) // 2
+            pair.append((pictures, made.masks.take(odd, axis) & is_heard))
+        for order in (pair, pair[::-1]):
+            frames, masks = (np.concatenate(parts, axis=axis) for parts in zip(*order, strict=True))
+            arrangements[frames.tobytes()] = masks
+    expected = {"first": [True] * 3, "second": [True, False, True], "both": [True, False, True]}[heard]
+    for seed in range(20):
+        out = put_beside(first, second, heard, np.random.default_rng(seed))
+        np.testing.assert_array_equal(out.masks, arrangements[out.frames.astype(int).tobytes()])
+        assert_sound(out, heard)
+        assert out.mask_valid.tolist() == expected
+
+
+def test_clips_are_put_left_right_above_and_below() -> None:
+    first, second = clip(1), clip(6)
+    seen = {put_beside(first, second, "first", np.random.default_rng(seed)).frames.tobytes() for seed in range(20)}
+    assert len(seen) == 4
+
+
+def test_of_an_odd_number_of_pixels_the_last_is_that_beside_it() -> None:
+    odd = dataclasses.replace(clip(1), frames=clip(1).frames[..., :15], masks=clip(1).masks[..., :15])
+    shapes = {put_beside(odd, odd, "both", np.random.default_rng(seed)).masks.shape for seed in range(8)}
+    assert shapes == {(NUM_FRAMES, SIDE, 15)}
+
+
 @pytest.mark.parametrize("heard", HEARD)
 def test_what_is_pasted_is_in_the_picture_and_masks_show_what_is_seen_of_those_that_are_heard(heard: str) -> None:
     first, second, places = clip(1), clip(7, (True, False, True)), set()
@@ -98,8 +138,7 @@ def test_what_is_pasted_is_in_the_picture_and_masks_show_what_is_seen_of_those_t
         assert (out.frames[:, 0][~pasted & ~own] == 1).all()  # nothing else of the second is
         expected = {"first": own, "second": pasted, "both": own | pasted}[heard]
         np.testing.assert_array_equal(out.masks, expected)
-        level = {"first": 1, "second": 7, "both": 8}[heard] / 64
-        assert (out.waveform == np.float32(level)).all()
+        assert_sound(out, heard)
         assert out.mask_valid.all()
         places.add(int(pasted[0].argmax()))
     assert len(places) > 12
@@ -165,7 +204,7 @@ def test_shares_above_one_are_refused() -> None:
 
 def test_rows_of_a_batch_are_those_of_the_whole() -> None:
     clips = MemoryClips([clip(number) for number in range(6)])
-    config = MaskedExamplesConfig(pasted_fraction=0.6, smallest_crop=0.5)
+    config = MaskedExamplesConfig(pasted_fraction=0.4, beside_fraction=0.4, smallest_crop=0.5)
     drawer = ExampleDrawer(config, AugmentationConfig(mirror_fraction=0.5, speed=0.1), clips)
     recipes = drawer.draw(step_rng(0, 0), 6)
     whole, part = drawer.batch(recipes, True), drawer.batch(recipes[1::2], True)

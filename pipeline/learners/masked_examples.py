@@ -2,8 +2,9 @@
 
 In most clips all that is in view also sounds, so that pictures alone are nearly enough to find it. The examples made
 here, all of them ours, have labels that follow from the masks, and need the sound: a clip that is muted, in which
-nothing sounds; a clip with the sound of another kind of thing, which is not in view; a clip into which the things of
-another one are pasted, by their masks (Ghiasi et al. 2021, arXiv:2012.07177), with the sound of either or of both.
+nothing sounds; a clip with the sound of another kind of thing, which is not in view; and, with the sound of either or
+of both, a clip into which the things of another one are pasted by their masks (Ghiasi et al. 2021, arXiv:2012.07177),
+or two clips side by side, in which what never sounds is in view too.
 """
 
 import dataclasses
@@ -21,8 +22,10 @@ from pipeline.masks.masked_clips import MaskedClip
 from pipeline.training.batching import ClipSet
 from pipeline.training.protocols import Batch
 
-Kind = Literal["own", "muted", "foreign", "pasted"]
+Kind = Literal["own", "muted", "foreign", "pasted", "beside"]
 HEARD = ("first", "second", "both")
+LEVEL_DB = 3.0  # most that one of two sounds is louder than the other: of one far below, nobody hears that it sounds
+SILENCE = 1e-4  # RMS of a sound that is left as it is
 NUM_TRIES = 8  # other videos looked at for one of other categories; with ten that occur equally often nearly all differ
 
 
@@ -40,13 +43,16 @@ class MaskedExamplesConfig:
     pasted_fraction: Share = 0.0
     """Share of training clips into which another video's things are pasted by their masks, with the sound of one of the
     two or of both (ours): more makes the network listen for which of two things sounds."""
+    beside_fraction: Share = 0.0
+    """Share of training clips that are shown beside another video's, each in half of the picture, with the sound of one
+    of the two or of both (ours). As pasting, but things are also in view while they are silent, and narrower."""
 
     def __post_init__(self) -> None:
-        total = self.muted_fraction + self.foreign_fraction + self.pasted_fraction
+        total = self.muted_fraction + self.foreign_fraction + self.pasted_fraction + self.beside_fraction
         if total > 1 + 1e-9:
             raise ValueError(
-                f"muted_fraction + foreign_fraction + pasted_fraction = {total:g}: expected at most 1, because the "
-                "rest are clips as they are."
+                f"muted_fraction + foreign_fraction + pasted_fraction + beside_fraction = {total:g}: expected at most "
+                "1, because the rest are clips as they are."
             )
 
 
@@ -58,7 +64,7 @@ class Recipe:
     first: int
     """Clip that is seen."""
     second: int | None
-    """Clip that is heard (foreign), or whose things are pasted (pasted)."""
+    """Clip that is heard (foreign), whose things are pasted (pasted), or that is also seen (beside)."""
     seed: int
     """Of all that is drawn for it."""
 
@@ -87,6 +93,7 @@ class ExampleDrawer:
             ("muted", config.muted_fraction),
             ("foreign", config.foreign_fraction),
             ("pasted", config.pasted_fraction),
+            ("beside", config.beside_fraction),
         ]
         end = 0.0
         for kind, share in kinds:
@@ -117,7 +124,7 @@ class ExampleDrawer:
         |---|---|---|
         | frames | [B, K, 3, H, W] | packed by `pack_frames`, with `layout` and `gain` if they vary |
         | crop | [B, 4] | `draw_crop`; only where pictures are cropped |
-        | waveform | [B, T] | in [-1, 1), or up to twice that where two sounds are added up |
+        | waveform | [B, T] | in [-1, 1), or beyond where two sounds are added up |
         | masks | [B, K, H, W] | uint8: 1 where what is seen sounds |
         | mask_valid | [B, K] | bool: whether it is known what sounds in that frame |
 
@@ -156,7 +163,7 @@ def _make(recipe: Recipe, loaded: dict[int, MaskedClip], speed: float, rng: np.r
     second = _played(loaded[recipe.second], speed, rng)
     if recipe.kind == "foreign":
         return dataclasses.replace(first, waveform=second.waveform, masks=nothing, mask_valid=known)
-    return paste(first, second, HEARD[rng.integers(len(HEARD))], rng)
+    return (paste if recipe.kind == "pasted" else put_beside)(first, second, HEARD[rng.integers(len(HEARD))], rng)
 
 
 def paste(first: MaskedClip, second: MaskedClip, heard: str, rng: np.random.Generator) -> MaskedClip:
@@ -179,9 +186,51 @@ def paste(first: MaskedClip, second: MaskedClip, heard: str, rng: np.random.Gene
     frames = np.where(shown[:, None], np.roll(pictures, shift, axis=(2, 3)), first.frames)
     seen = first.masks & ~shown
     masks = {"first": seen, "second": shown, "both": seen | shown}[heard]
-    waveform = {"first": first.waveform, "second": second.waveform, "both": first.waveform + second.waveform}[heard]
     valid = np.ones_like(first.mask_valid) if heard == "second" else first.mask_valid
+    waveform = _sound(first, second, heard, rng)
     return dataclasses.replace(first, frames=frames, waveform=waveform, masks=masks, mask_valid=valid)
+
+
+def put_beside(first: MaskedClip, second: MaskedClip, heard: str, rng: np.random.Generator) -> MaskedClip:
+    """Both clips, each squeezed into half of the picture: left and right of each other, or one above the other.
+
+    Arguments as of `paste`. Masks are known in frames where it is known what sounds of each one that is heard.
+    """
+    axis, is_swapped = int(rng.integers(1, 3)), rng.random() < 0.5
+    halves = []
+    for clip, name in ((first, "first"), (second, "second")):
+        masks = clip.masks if heard in (name, "both") else np.zeros_like(clip.masks)
+        halves.append((_squeezed(clip.frames, axis + 1), _squeezed(masks, axis)))
+    size = first.masks.shape[axis]
+    # of an odd number of pixels the last one is that of the second half
+    (pictures, masks), (others, other_masks) = reversed(halves) if is_swapped else halves
+    frames = np.concatenate([pictures, others], axis=axis + 1)
+    joined = np.concatenate([masks, other_masks], axis=axis)
+    if missing := size - joined.shape[axis]:
+        frames = np.concatenate([frames, frames.take([-1] * missing, axis=axis + 1)], axis=axis + 1)
+        joined = np.concatenate([joined, joined.take([-1] * missing, axis=axis)], axis=axis)
+    valid = {"first": first.mask_valid, "second": second.mask_valid, "both": first.mask_valid & second.mask_valid}
+    waveform = _sound(first, second, heard, rng)
+    return dataclasses.replace(first, frames=frames, waveform=waveform, masks=joined, mask_valid=valid[heard])
+
+
+def _squeezed(pixels: np.ndarray, axis: int) -> np.ndarray:
+    """Half as many along an axis: the mean of two pixels, rounded down; of two of a mask the second."""
+    half = pixels.shape[axis] // 2
+    first, second = (pixels.take(np.arange(half) * 2 + side, axis=axis) for side in (0, 1))
+    if pixels.dtype == bool:
+        return second
+    return ((first.astype(np.uint16) + second) // 2).astype(np.uint8)
+
+
+def _sound(first: MaskedClip, second: MaskedClip, heard: str, rng: np.random.Generator) -> np.ndarray:
+    """[T] what is heard: of `both` the sum, the second at the level of the first or up to LEVEL_DB from it."""
+    if heard != "both":
+        return first.waveform if heard == "first" else second.waveform
+    level_db = rng.uniform(-LEVEL_DB, LEVEL_DB)
+    levels = [float(np.sqrt(np.square(clip.waveform).mean())) for clip in (first, second)]
+    gain = levels[0] / levels[1] * 10 ** (level_db / 20) if min(levels) > SILENCE else 1.0
+    return first.waveform + np.float32(gain) * second.waveform
 
 
 def _played(clip: MaskedClip, speed: float, rng: np.random.Generator) -> MaskedClip:
