@@ -20,6 +20,7 @@ from pipeline.learners.sources import load_sets
 from pipeline.masks.masked_clips import MaskedClip
 from pipeline.models.avs import AVSConfig
 from pipeline.models.towers import CoincidenceConfig
+from pipeline.reports.headline_metrics import list_figures
 from pipeline.storage import files
 from pipeline.storage.layout import MASKS_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
@@ -122,6 +123,27 @@ def test_each_sound_and_each_trivial_mask_is_a_set_of_the_same_frames(tmp_path: 
         assert of[name, "miou"]["num_videos"] == of[name, "f"]["num_videos"] == 6
         assert of[name, "official_miou"]["low"] is None
     assert of["muted", "miou"]["low"] == of["muted", "miou"]["high"] == pytest.approx(1 / 2)  # the same in each video
+
+
+def test_headlines_stand_beside_the_best_trivial_mask_and_beside_another_sound(tmp_path: Path) -> None:
+    masks = np.zeros((4, 1, 10, 10), bool)
+    masks[:, :, :, :4] = True
+    half = np.where(masks & (np.arange(10) < 2), 9, -9).astype(np.float32)
+    clips = [
+        clip_rows(number, masks[number], logits[number], sound)
+        for number in range(4)
+        for sound, logits in (("own", half), ("muted", -half), ("swapped", np.full_like(half, -9)))
+    ]
+    summary = [row | {"model": "m", "mixtures": "-"} for row in evaluation(tmp_path, clips).summarise()]
+    stage = {"stage": "models/m", "settings": {"learner": "segmentation"}}
+    best = max(row["value"] for row in summary if row["metric"] == "miou" and row["eval_set"] in SETS[3:])
+    shown = [(figure.value, figure.baseline) for figure in list_figures(summary, [stage])]
+    assert shown[:2] == [pytest.approx((0.5, best)), pytest.approx((0.5, 0))]
+    assert best > 0.39  # the whole picture
+    whole = 1.3 * 0.4 / (0.3 * 0.4 + 1)
+    assert shown[2][0] == pytest.approx(1.3 * 0.5 / (0.3 + 0.5))  # P 1, R 1/2
+    assert shown[2][1] >= whole
+    assert shown[3:] == [pytest.approx(shown[0]), pytest.approx(shown[2])]  # one batch: official and not are the same
 
 
 def test_without_a_test_clip_with_a_mask_no_figure_has_a_value(tmp_path: Path) -> None:
