@@ -56,7 +56,7 @@ def test_the_same_picture_gets_another_mask_with_another_sound() -> None:
     torch.manual_seed(0)
     model = learner.model()
     optimiser = torch.optim.AdamW(model.parameters(), lr=0.004)
-    for step in range(60):
+    for step in range(45):
         optimiser.zero_grad()
         batch = learner.unpack(learner.batch(pairs, step_rng(0, step), 4, slice(None), True))
         learner.loss(model, batch)["loss"].backward()
