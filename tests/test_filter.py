@@ -317,7 +317,7 @@ def test_masks_are_labelled_told_of_and_refused_where_the_folder_is_another(
     command = ["label", "--root", workspace.root, "--masks", str(folder)]
     assert main(command) == 0
     output = capfd.readouterr().out
-    assert "my masks: 8 masks; 6 of 7 videos are here; not gone\n" in output
+    assert "folder my masks: 8 masks; 6 of 7 videos are here; not gone\n" in output
     assert "masks: 6 of all that sounds, at 6 moments of 6 videos\n" in output
     assert f"not kept: 0 mask_mismatch, 1 unreadable, first {videos[0]['video_id']}/1500.png: begins with" in output
     assert f"label: 6 kept, 1 unreadable -> {workspace.root}/masks\n" in output

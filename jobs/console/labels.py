@@ -106,7 +106,7 @@ def _print_masks(session: Session, masks: "MaskFiles", work: "MasksPart", summar
     for name, facts in work.files.items():
         unknown = f"; not {', '.join(work.unknown[:MAX_NAMED])}" if work.unknown else ""
         more = f" and {len(work.unknown) - MAX_NAMED} more" if len(work.unknown) > MAX_NAMED else ""
-        print(printable(f"{name}: {masks}; {facts}{unknown}{more}"))
+        print(printable(f"folder {name}: {masks}; {facts}{unknown}{more}"))
     for line in str(summary).splitlines():
         print(printable(line))
     if summary.num_rejected:
