@@ -86,6 +86,21 @@ def test_a_text_that_unpacks_to_far_more_than_it_is_costs_no_memory(pixels: np.n
     assert caught.value.size == (13, 21)
 
 
+@pytest.mark.parametrize("side", [MAX_SIDE + 8, 40_000])
+def test_a_second_header_cannot_make_the_picture_larger_than_the_first_says(side: int) -> None:
+    data = bomb(8)
+    large = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))
+    with pytest.raises(MaskError, match="no whole PNG") as caught:
+        decode_mask(data[:33] + large + data[33:])
+    assert caught.value.size == (8, 8)
+
+
+def test_a_colour_profile_that_breaks_off_behind_the_pixels_is_refused(pixels: np.ndarray) -> None:
+    data = png(in_mode(pixels, "L"))
+    with pytest.raises(MaskError, match="no whole PNG"):
+        decode_mask(data[:-12] + chunk(b"iCCP", b"name\0") + data[-12:])
+
+
 @pytest.mark.parametrize("length", [0, 7, 20, 40, -60])
 def test_a_file_that_breaks_off_is_refused(length: int, pixels: np.ndarray) -> None:
     data = png(in_mode(pixels, "L"), compress_level=0)

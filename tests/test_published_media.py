@@ -55,6 +55,13 @@ def test_a_picture_of_another_kind_or_beyond_the_bound_is_refused() -> None:
         decode_picture(bomb + encoded(Image.fromarray(PICTURE))[33:], "x.png")
 
 
+def test_a_colour_profile_that_breaks_off_behind_the_pixels_is_refused() -> None:
+    data, profile = encoded(Image.fromarray(PICTURE)), b"iCCPname\0"
+    chunk = struct.pack(">I", 5) + profile + struct.pack(">I", zlib.crc32(profile))
+    with pytest.raises(ClipError, match=r"unreadable: x\.png: no whole PNG or JPEG"):
+        decode_picture(data[:-12] + chunk + data[-12:], "x.png")
+
+
 def test_a_file_beyond_the_bound_or_not_there_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(bytes(11))
     assert read_file(tmp_path / "a", 11) == bytes(11)

@@ -5,9 +5,7 @@ other sound is decoded, mixed and resampled in the sandbox, as that of a video.
 """
 
 import io
-import struct
 import wave
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,7 @@ from PIL import Image
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError
-from pipeline.masks.mask_pictures import MAX_BYTES, MAX_SIDE
+from pipeline.masks.mask_pictures import DAMAGE, MAX_BYTES, MAX_SIDE
 from pipeline.media.decoding import Decoding
 
 FORMATS = ("PNG", "JPEG")
@@ -53,7 +51,7 @@ def decode_picture(data: bytes, name: str) -> np.ndarray:
                 found = f"{picture.width}x{picture.height} pixels"
                 raise ClipError("unreadable", f"{name}: {found}, expected at most {MAX_SIDE} a side.")
             return np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, struct.error, zlib.error, Image.DecompressionBombError) as error:
+    except DAMAGE as error:
         raise ClipError("unreadable", f"{name}: no whole PNG or JPEG ({error}).") from error
 
 

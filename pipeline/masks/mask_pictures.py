@@ -17,6 +17,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 THRESHOLD = 127
 MAX_SIDE = 4096  # pixels: 16 MB as bytes, a 64th of what pillow takes for an attack at once
 MAX_BYTES = 4 * MAX_SIDE**2 + 2**20  # of a file: RGBA of that size, not compressed
+# What pillow raises for a damaged picture; IndexError for a profile that ends within its name, behind the pixels.
+DAMAGE = (OSError, ValueError, SyntaxError, IndexError, struct.error, zlib.error, Image.DecompressionBombError)
 
 
 class MaskError(DataError):
@@ -52,8 +54,10 @@ def decode_mask(data: bytes) -> np.ndarray:
         raise MaskError(f"{width}x{height} pixels; expected at most {MAX_SIDE} a side")
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+            if picture.size != (width, height):  # pillow takes the last of several headers
+                raise ValueError(f"a second header of {picture.width}x{picture.height} pixels")
             grey = np.asarray(picture.convert("L"))
-    except (OSError, ValueError, SyntaxError, struct.error, zlib.error) as error:
+    except DAMAGE as error:
         raise MaskError(f"no whole PNG ({error})", (height, width)) from error
     mask: np.ndarray = grey > THRESHOLD
     if (brightest := grey.max()) and not mask.any():
