@@ -151,6 +151,10 @@ def test_ingested_again_or_after_a_kill_it_has_the_same_bytes(tmp_path: Path, mo
     assert everything(tmp_path / "killed") == before
     assert workspace.is_finished(STAGE)
     assert workspace.is_finished(MASKS_FOLDER)
+    assert main(["clean", "--root", workspace.root, "--from", "masks", "--yes"]) == 0
+    assert ingest("ms3", folder, tmp_path / "killed") == 0
+    assert everything(tmp_path / "killed") == before
+    assert workspace.is_finished(MASKS_FOLDER)
 
 
 def test_ms3_is_read_without_a_header_from_folders_named_after_films(tmp_path: Path) -> None:

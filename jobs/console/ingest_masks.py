@@ -44,7 +44,7 @@ def ingest_masks(dataset: str, folder: Path, root: str, as_published: bool) -> N
             print(
                 f"  {splits.num_moved} with the bytes of another video, and so in its split: --as-published moves none"
             )
-        if pending or not workspace.is_finished(STAGE):
+        if pending or not (workspace.is_finished(STAGE) and workspace.is_finished(MASKS_FOLDER)):
             findings = {finding.what: len(finding.names) for finding in tree.findings}
             workspace.finish(MASKS_FOLDER, num_videos=len(tree.videos))
             workspace.finish(STAGE, findings=findings, splits=splits.num_videos)

@@ -14,7 +14,7 @@ from pipeline.ingest.published_clips import SPEC, PublishedClips, TakenVideo
 from pipeline.ingest.published_trees import PublishedTree
 from pipeline.masks.mask_parts import Mask, write_masks
 from pipeline.storage import files
-from pipeline.storage.layout import COLLECTION_FOLDER
+from pipeline.storage.layout import COLLECTION_FOLDER, MASKS_FOLDER
 from pipeline.storage.lineage import places
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
@@ -66,12 +66,12 @@ class PublishedParts:
             rows = self._workspace.read(COLLECTION_FOLDER, part, COLLECTION, ["video_id"])["video_id"].to_pylist()
             if rows != [row["video_id"] for _, row in self._parts.get(part, ())]:
                 raise ConfigError(
-                    f"root {self._workspace.root}: holds another collection, with {rows[0]}. Expected an empty root, "
-                    f"or one with {self._tree.data_set.name}."
+                    f"root {self._workspace.root}: holds another collection, with {', '.join(rows[:1]) or 'no video'} "
+                    f"in part {part}. Expected an empty root, or one with {self._tree.data_set.name}."
                 )
 
     def plan(self) -> list[str]:
-        """Commit the parts of the collection that are not there; return the parts without clips."""
+        """Commit the parts of the collection that are not there; return the parts without clips or without masks."""
         for place in places(self._workspace, COLLECTION_FOLDER):
             files.store_at(place).remove_unfinished(place)
         there = set(self._workspace.parts(COLLECTION_FOLDER))
@@ -79,7 +79,8 @@ class PublishedParts:
             if part not in there:
                 table = from_rows([row for _, row in listed], COLLECTION, part)
                 self._workspace.commit(COLLECTION_FOLDER, part, table, COLLECTION)
-        return self._workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER)
+        lacking = (self._workspace.pending(COLLECTION_FOLDER, table) for table in (VIDEOS_FOLDER, MASKS_FOLDER))
+        return sorted({part for parts in lacking for part in parts})
 
     def write(self, part: str) -> dict[str, int]:
         """Commit clips, masks and videos of a part; return how videos and masks ended, by name."""
