@@ -189,6 +189,17 @@ def test_settings_that_do_not_fit_are_refused_before_anything_is_trained() -> No
         learner.check_settings(dataclasses.replace(SPEC, frame_height=16), configs)
 
 
+@pytest.mark.parametrize(
+    ("change", "found"), [({"sample_rate_hz": 22050}, "22050 Hz and 1"), ({"frame_rate_hz": 2.0}, "2 f")]
+)
+def test_vggish_is_refused_clips_whose_frames_have_not_its_times(change: dict[str, Any], found: str) -> None:
+    learner, spec = variant(model=dataclasses.replace(MODEL, audio="vggish")), dataclasses.replace(SPEC, **change)
+    learner.check_settings(SPEC, {})
+    with pytest.raises(ConfigError, match=rf"clips.segmentation: .*{found}.*; expected 16000 and 1 where"):
+        learner.check_settings(spec, {})
+    variant(model=dataclasses.replace(MODEL, audio="vggish", fusion="none")).check_settings(spec, {})
+
+
 def test_settings_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"augmentation.gap = 0.1: expected 0"):
         variant(augmentation=AugmentationConfig(gap=0.1))
@@ -227,4 +238,12 @@ def test_weights_of_another_network_are_refused_by_the_tensors_that_do_not_fit(t
 @pytest.mark.parametrize("name", ["backbone_weights", "audio_weights"])
 def test_weights_for_a_part_that_the_model_has_not_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name}: expected none"):
-        variant(**{name: "file.pth"})
+        variant(**{name: "/file.pth"})
+
+
+def test_weights_at_an_address_that_workers_have_not_are_refused() -> None:
+    model = dataclasses.replace(MODEL, backbone="resnet50")
+    for uri in ("/a/w.pth", "s3://b/w.pth", "file:///a/w.pth"):
+        variant(model=model, backbone_weights=uri)
+    with pytest.raises(ConfigError, match=r"backbone_weights = w.pth: expected an address that holds in every folder"):
+        variant(model=model, backbone_weights="w.pth")

@@ -30,7 +30,8 @@ from pipeline.masks.masked_clips import MaskedClip
 from pipeline.models.avs import AVSConfig, AVSModel, TowerSound
 from pipeline.models.public_weights import load_backbone, load_vggish
 from pipeline.models.towers import CoincidenceConfig
-from pipeline.models.vggish import VGGish
+from pipeline.models.vggish import RATE_HZ, VGGish
+from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
 from pipeline.training.checkpointing import load_weights
@@ -68,8 +69,8 @@ class SegmentationLearnerConfig:
     first_model: str | None = "coincidence"
     """Coincidence model whose audio tower the model starts from, where model.audio = tower; None starts from noise."""
     backbone_weights: str | None = None
-    """Path or s3:// address, reached from every worker, of a public checkpoint of model.backbone, to start from:
-    torchvision's ResNet-50, or PVT v2's own. None starts from noise."""
+    """Absolute path or s3:// address, reached from every worker, of a public checkpoint of model.backbone, to start
+    from: torchvision's ResNet-50, or PVT v2's own. None starts from noise."""
     audio_weights: str | None = None
     """The same of the public torch VGGish, where model.audio = vggish, which is not trained: without it, it hears
     next to nothing."""
@@ -89,6 +90,10 @@ class SegmentationLearnerConfig:
             )
         if self.audio_weights and (self.model.audio != "vggish" or self.model.fusion == "none"):
             raise ValueError("audio_weights: expected none where no VGGish hears: model.audio = tower, fusion = none.")
+        for name in ("backbone_weights", "audio_weights"):
+            uri = getattr(self, name)
+            if uri and not uri.startswith(("/", *files.SCHEMES)):
+                raise ValueError(f"{name} = {uri}: expected an address that holds in every folder, from / or s3:// on.")
 
 
 TINY = SegmentationLearnerConfig(
@@ -136,6 +141,11 @@ class SegmentationLearner(Learner[AVSModel]):
         """Whether the network has the audio tower of a coincidence model."""
         return self.config.model.audio == "tower" and self.config.model.fusion != "none"
 
+    @property
+    def has_vggish(self) -> bool:
+        """Whether a VGGish hears the sound."""
+        return self.config.model.audio == "vggish" and self.config.model.fusion != "none"
+
     def model(self) -> AVSModel:
         """A fresh network."""
         return AVSModel(self.config.model)
@@ -151,12 +161,17 @@ class SegmentationLearner(Learner[AVSModel]):
         return {part: uri for part, uri in given.items() if uri is not None}
 
     def check_settings(self, spec: ClipSpec, configs: Mapping[str, Any]) -> None:
-        """Raises a ConfigError if clips have another sample rate or smaller frames than the model."""
+        """Raises a ConfigError if clips have other rates or smaller frames than the model takes."""
         model, name = self.config.model, f"clips.{self.clip_spec}"
         if self.has_tower and model.towers.rate_hz != spec.sample_rate_hz:
             raise ConfigError(
                 f"{name}.sample_rate_hz = {spec.sample_rate_hz}, segmentation.model.towers.rate_hz = "
                 f"{model.towers.rate_hz}: expected the same. Set both."
+            )
+        if self.has_vggish and (spec.sample_rate_hz, spec.frame_rate_hz) != (RATE_HZ, 1.0):
+            raise ConfigError(
+                f"{name}: {spec.sample_rate_hz} Hz and {spec.frame_rate_hz:g} frames a second; expected {RATE_HZ} and "
+                "1 where segmentation.model.audio = vggish, which hears 0.96 s of sound for each frame."
             )
         if min(spec.frame_height, spec.frame_width) < model.frame_size:
             raise ConfigError(
