@@ -33,14 +33,15 @@ def label(session: Session, labels: Labels = None, spans: Spans = None, masks: M
 
     Example: earshot label --root my_workspace --labels votes.csv --labels more_votes.parquet
     """
-    from pipeline.labels.event_spans import pending_parts
+    from pipeline.clips.splitting import unlabelled_parts
     from pipeline.labels.span_files import read_spans
     from pipeline.masks.mask_folders import read_mask_folder
+    from pipeline.storage.layout import SPANS_FOLDER
 
     if not labels and not spans and not masks:
         raise ConfigError("label: no files. Give --labels, --spans or --masks.")
     if spans or masks:
-        pending_parts(session.workspace)  # refuses a root without clips before any file is read
+        unlabelled_parts(session.workspace, SPANS_FOLDER)  # refuses a root without clips before any file is read
     # files that cannot be used are refused before anything is written
     rows = read_spans(spans) if spans else None
     pictures = read_mask_folder(masks) if masks else None

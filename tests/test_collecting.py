@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.clips.splitting import unlabelled_parts
 from pipeline.collection import collecting, listing
 from pipeline.collection.collecting import CollectingConfig, Planned, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.collection.merging import video_id
 from pipeline.errors import ConfigError, DataError
-from pipeline.labels.event_spans import SpansPart, pending_parts
+from pipeline.labels.event_spans import SpansPart
 from pipeline.labels.span_files import read_spans
-from pipeline.masks import mask_labeling
 from pipeline.masks.mask_folders import read_mask_folder
 from pipeline.masks.mask_labeling import MasksPart
 from pipeline.masks.mask_pictures import encode_mask
@@ -294,7 +294,7 @@ def test_the_spans_of_a_retried_video_move_with_it(rejected: tuple[Workspace, st
 
     def spans() -> dict[str, str]:
         work = SpansPart(workspace, read_spans([str(tmp_path / "events.csv")]))
-        for part in pending_parts(workspace):
+        for part in unlabelled_parts(workspace, "spans"):
             work(part)
         rows = [(row["video_id"], part) for part in workspace.parts("spans") for row in read_part(part)]
         assert len(dict(rows)) == len(rows)
@@ -319,7 +319,7 @@ def test_the_masks_of_a_retried_video_move_with_it(rejected: tuple[Workspace, st
 
     def parts_of_masks() -> dict[str, str]:
         work = MasksPart(workspace, read_mask_folder(str(tmp_path / "masks")))
-        for part in mask_labeling.pending_parts(workspace):
+        for part in unlabelled_parts(workspace, "masks"):
             work(part)
         read = {part: workspace.read("masks", part, MASKS).to_pylist() for part in workspace.parts("masks")}
         return {row["video_id"].partition("-")[0]: part for part, rows in read.items() for row in rows}

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from conftest import WORLD, World
 
+from pipeline.clips.splitting import unlabelled_parts
 from pipeline.errors import ConfigError
-from pipeline.labels.event_spans import SpansPart, pending_parts, segment_labels, summarize_spans
+from pipeline.labels.event_spans import SpansPart, segment_labels, summarize_spans
 from pipeline.labels.span_files import read_spans
 from pipeline.labels.video_names import FileFacts
 from pipeline.reports.querying import query
@@ -64,7 +65,7 @@ def test_seconds_are_those_of_the_clip_and_a_half_is_a_half_in_binary_too() -> N
 
 def write(workspace: Workspace, *paths: Path) -> SpansPart:
     work = SpansPart(workspace, read_spans([str(path) for path in paths]))
-    for part in pending_parts(workspace):
+    for part in unlabelled_parts(workspace, SPANS_FOLDER):
         work(part)
     return work
 
@@ -93,13 +94,13 @@ def test_spans_of_the_world_are_those_of_its_plan_and_a_query_reads_them(workspa
 def test_a_part_that_runs_twice_has_the_same_bytes_and_a_grown_collection_gets_only_what_is_missing(
     workspace: Workspace, world: World
 ) -> None:
-    parts = pending_parts(workspace)
+    parts = unlabelled_parts(workspace, SPANS_FOLDER)
     assert len(parts) > 1
     work = write(workspace, world.folder / "events.csv")
     before = {part: files.read_bytes(workspace.part_uri(SPANS_FOLDER, part)) for part in parts}
     work(parts[0])
     files.delete(workspace.part_uri(SPANS_FOLDER, parts[1]))  # as if it had come later
-    assert pending_parts(workspace) == [parts[1]]
+    assert unlabelled_parts(workspace, SPANS_FOLDER) == [parts[1]]
     write(workspace, world.folder / "events.csv")
     assert {part: files.read_bytes(workspace.part_uri(SPANS_FOLDER, part)) for part in parts} == before
 
@@ -162,5 +163,5 @@ def test_spans_of_no_video_of_the_workspace_and_a_root_without_clips_are_refused
     with pytest.raises(ConfigError, match=r"spans file e.csv, row 1: `gone.mp4` is not in"):
         write(workspace, tmp_path / "e.csv")
     with pytest.raises(ConfigError, match="nothing there yet") as caught:
-        pending_parts(Workspace(str(tmp_path / "empty")))
+        unlabelled_parts(Workspace(str(tmp_path / "empty")), SPANS_FOLDER)
     assert caught.value.topic == "missing"

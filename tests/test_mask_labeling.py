@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from pipeline.clip_specs import ClipSpec
+from pipeline.clips.splitting import unlabelled_parts
 from pipeline.clips.tars import parse_sample
 from pipeline.errors import ConfigError
 from pipeline.hashing import as_dict
 from pipeline.labels.video_names import FileFacts
 from pipeline.masks.mask_folders import read_mask_folder
-from pipeline.masks.mask_labeling import MasksPart, is_alike, pending_parts, summarize_masks
+from pipeline.masks.mask_labeling import MasksPart, is_alike, summarize_masks
 from pipeline.masks.mask_pictures import MAX_BYTES, decode_mask, encode_mask
 from pipeline.reports.querying import query
 from pipeline.storage import files
@@ -40,7 +41,7 @@ def square(height: int, width: int) -> np.ndarray:
 
 def label(workspace: Workspace, folder: Path) -> MasksPart:
     work = MasksPart(workspace, read_mask_folder(str(folder)))
-    for part in pending_parts(workspace):
+    for part in unlabelled_parts(workspace, MASKS_FOLDER):
         work(part)
     return work
 
@@ -201,7 +202,7 @@ def test_a_part_that_runs_twice_has_the_same_bytes_and_a_grown_collection_gets_o
     before = content()
     work("00000")
     files.delete(workspace.part_uri(MASKS_FOLDER, "00001"))
-    assert pending_parts(workspace) == ["00001"]
+    assert unlabelled_parts(workspace, MASKS_FOLDER) == ["00001"]
     label(workspace, tmp_path / "masks")
     assert content() == before
 
@@ -231,5 +232,5 @@ def test_folders_of_no_video_a_name_of_two_and_a_moment_twice_are_refused(worksp
         label(workspace, tmp_path / "b")
     assert workspace.parts(MASKS_FOLDER) == []
     with pytest.raises(ConfigError, match="nothing there yet") as caught:
-        pending_parts(Workspace(str(tmp_path / "empty")))
+        unlabelled_parts(Workspace(str(tmp_path / "empty")), MASKS_FOLDER)
     assert caught.value.topic == "missing"

@@ -45,13 +45,14 @@ def label_clips(session: Session, labels: list[str]) -> None:
 
 def label_events(session: Session, rows: "FileRows") -> None:
     """Rows of span files -> the table spans."""
-    from pipeline.labels.event_spans import SpansPart, pending_parts, summarize_spans
+    from pipeline.clips.splitting import unlabelled_parts
+    from pipeline.labels.event_spans import SpansPart, summarize_spans
     from pipeline.storage.layout import SPANS_FOLDER
 
     workspace = session.workspace
     work = SpansPart(workspace, rows)
     with session.begin(SPANS_FOLDER, {"spans": ", ".join(rows.contents), "content": rows.contents}, {}):
-        parts = pending_parts(workspace)
+        parts = unlabelled_parts(workspace, SPANS_FOLDER)
         counts = session.map("label spans", work, parts, LABELING)
         summary = summarize_spans(workspace)
         if parts or not workspace.is_finished(SPANS_FOLDER):
@@ -63,14 +64,15 @@ def label_events(session: Session, rows: "FileRows") -> None:
 
 def label_masks(session: Session, masks: "MaskFiles") -> None:
     """A folder of masks -> masks/ and the table masks."""
-    from pipeline.masks.mask_labeling import MasksPart, pending_parts, summarize_masks
+    from pipeline.clips.splitting import unlabelled_parts
+    from pipeline.masks.mask_labeling import MasksPart, summarize_masks
     from pipeline.storage.layout import MASKS_FOLDER
 
     workspace = session.workspace
     work = MasksPart(workspace, masks)
     session.share("the folder of masks", masks.table["uri"][0].as_py())
     with session.begin(MASKS_FOLDER, {"masks": ", ".join(masks.contents), "content": masks.contents}, {}):
-        parts = pending_parts(workspace)
+        parts = unlabelled_parts(workspace, MASKS_FOLDER)
         counts = session.map("label masks", work, parts, LABELING)
         summary = summarize_masks(workspace)
         if parts or not workspace.is_finished(MASKS_FOLDER):

@@ -22,7 +22,7 @@ import numpy as np
 from pipeline.config import Share, config_dataclass
 from pipeline.errors import MissingError
 from pipeline.formatting import format_number
-from pipeline.storage.layout import VIDEOS_FOLDER
+from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.videos import SPLITS, VIDEOS
@@ -81,6 +81,19 @@ def cut_specs(workspace: Workspace) -> dict[str, list[str]]:
 def cut_parts(workspace: Workspace) -> list[str]:
     """The parts that are cut by any clip spec, in order: splits are by video, the same for all specs."""
     return list(cut_specs(workspace))
+
+
+def unlabelled_parts(workspace: Workspace, stage: str) -> list[str]:
+    """The parts that are cut, by any clip spec, and that a stage about videos, such as spans, does not have yet.
+
+    Raises:
+        ConfigError: nothing is cut; the topic is `missing`.
+    """
+    parts = cut_parts(workspace)
+    if not parts:
+        raise workspace.error(CLIPS_FOLDER, "nothing there yet.")
+    finished = set(workspace.parts(stage))
+    return [part for part in parts if part not in finished]
 
 
 def read_videos(workspace: Workspace, part: str, columns: list[str]) -> list[dict[str, Any]]:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from pipeline.clips.splitting import cut_parts, read_videos
+from pipeline.clips.splitting import read_videos
 from pipeline.errors import ConfigError
 from pipeline.labels.label_files import FileRows
 from pipeline.labels.video_names import MatchedRows
-from pipeline.storage.layout import CLIPS_FOLDER, SPANS_FOLDER
+from pipeline.storage.layout import SPANS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.fields import from_rows
 from schemas.segments import SEGMENT_S
@@ -85,19 +85,6 @@ def _check_inside(rows: FileRows, matched: MatchedRows) -> None:
                 f"{rows.where(row)}: from {starts_s[row]:g} to {ends_s[row]:g} s of {rows.table['video'][row]}, which "
                 f"lasts {duration_s:g} s; expected a span inside it, or up to {MAX_BEYOND_S:g} s longer. Correct it."
             )
-
-
-def pending_parts(workspace: Workspace) -> list[str]:
-    """The parts that are cut, by any clip spec, and have no spans yet.
-
-    Raises:
-        ConfigError: nothing is cut; the topic is `missing`.
-    """
-    parts = cut_parts(workspace)
-    if not parts:
-        raise workspace.error(CLIPS_FOLDER, "nothing there yet.")
-    finished = set(workspace.parts(SPANS_FOLDER))
-    return [part for part in parts if part not in finished]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from pipeline.clips.splitting import cut_parts, read_videos
+from pipeline.clips.splitting import read_videos
 from pipeline.errors import MissingError, RefusedError
 from pipeline.labels.video_names import MatchedRows
 from pipeline.masks.mask_folders import MaskFiles, check_moments
 from pipeline.masks.mask_parts import Mask, write_masks
 from pipeline.masks.mask_pictures import MAX_BYTES, MaskError, decode_mask
 from pipeline.storage import files
-from pipeline.storage.layout import CLIPS_FOLDER, MASKS_FOLDER
+from pipeline.storage.layout import MASKS_FOLDER
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import prefetch
 from schemas.masks import KEPT, MASKS, MISMATCH, UNREADABLE
@@ -110,19 +110,6 @@ def frame_sizes(workspace: Workspace) -> list[Size]:
             if config["frame_rate_hz"] and config["fit"] == "stretch":
                 found.append((config["frame_height"], config["frame_width"]))
     return list(dict.fromkeys(found))
-
-
-def pending_parts(workspace: Workspace) -> list[str]:
-    """The parts that are cut, by any clip spec, and have no masks yet.
-
-    Raises:
-        ConfigError: nothing is cut; the topic is `missing`.
-    """
-    parts = cut_parts(workspace)
-    if not parts:
-        raise workspace.error(CLIPS_FOLDER, "nothing there yet.")
-    finished = set(workspace.parts(MASKS_FOLDER))
-    return [part for part in parts if part not in finished]
 
 
 @dataclass(frozen=True, slots=True)
