@@ -54,7 +54,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "pipeline", "pipeline.clips", "pipeline.evaluation", "pipeline.learners", "pipeline.masks", "pipeline.storage",
         "pipeline.training", "schemas",
     ),
-    "pipeline.inference": ("pipeline", "pipeline.clips", "pipeline.media", "pipeline.storage"),
+    "pipeline.inference": ("pipeline", "pipeline.clips", "pipeline.masks", "pipeline.media", "pipeline.storage"),
     "jobs.console": ("cluster", "pipeline", "pipeline.*", "schemas"),
     "jobs": ("cluster", "jobs.console", "pipeline", "pipeline.*", "schemas"),
 }  # fmt: skip

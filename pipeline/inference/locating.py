@@ -24,7 +24,7 @@ from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import Clip
 from pipeline.errors import ClipError, DataError
 from pipeline.inference.event_timeline import Event, draw_timeline, lasting
-from pipeline.inference.opening import LIMIT_S
+from pipeline.inference.opening import LIMIT_S, length_notes
 from pipeline.inference.outputs import Outputs
 from pipeline.inference.windows import MAX_REST_S, Window, as_stored, windows
 from pipeline.media.decoding import Decoding, SkippedPicturesError
@@ -35,7 +35,6 @@ RECORD, PICTURE = "events.json", "timeline.png"
 SPEC = "events"
 MIN_PROBABILITY = 0.5  # above it there is an event: the rule of evaluation
 DIGITS = 4
-MIN_MISSING_S = 1.0
 MAX_NAMED = 5
 NOT_BOTH = ("no_video", "no_audio")
 Report = Callable[[str, float, float], None]
@@ -196,11 +195,7 @@ def _notes(info: MediaInfo, duration_s: float, num_silent: int, spec: ClipSpec) 
     found = [info.detail] if info.detail else []
     if num_silent:
         found.append(f"{num_silent} seconds are without any sound: nothing is heard in them")
-    if info.duration_s and info.duration_s - duration_s > MIN_MISSING_S:
-        found.append(f"the sound ends at {duration_s:.1f} s of the {info.duration_s:.1f} s that the file states")
-    if duration_s < spec.clip_s - MAX_REST_S:
-        found.append(f"shorter than the {spec.clip_s:g} s that the model was trained on")
-    return found
+    return found + length_notes(info, duration_s, spec.clip_s, MAX_REST_S)
 
 
 def _rounded(event: Event) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.errors import ClipError
 from pipeline.media.decoding import Decoding
+from pipeline.media.ffmpeg_log import MediaInfo
 from pipeline.media.packets import read_packets
 from pipeline.media.sound_decoding import SoundDecoding
 from pipeline.media.stream_choice import StreamChoice
@@ -62,16 +63,28 @@ class Media:
         detail = info.detail if self.has_picture else self.sound.detail
         if detail:
             found.append(detail)
-        if info.duration_s and info.duration_s - self.duration_s > MIN_MISSING_S:
-            found.append(
-                f"the sound ends at {self.duration_s:.1f} s of the {info.duration_s:.1f} s that the file states"
-            )
-        if self.duration_s < spec.clip_s:
-            found.append(f"shorter than the {spec.clip_s:g} s that the model was trained on")
+        found += length_notes(info, self.duration_s, spec.clip_s)
         clipped = self.num_clipped / max(1, self.num_samples * self.num_channels)
         if clipped >= MIN_CLIPPED:
             found.append(f"{clipped:.1%} of the samples are at full scale: the sound is clipped")
         return found
+
+
+def length_notes(info: MediaInfo, duration_s: float, clip_s: float, rest_s: float = 0.0) -> list[str]:
+    """What is odd about the length of a sound: it ends before the file says, or is shorter than a clip.
+
+    Args:
+        info: what the file states.
+        duration_s: of the sound.
+        clip_s: of the clips that the model was trained on.
+        rest_s: what a sound may lack of a clip's length.
+    """
+    found = []
+    if info.duration_s and info.duration_s - duration_s > MIN_MISSING_S:
+        found.append(f"the sound ends at {duration_s:.1f} s of the {info.duration_s:.1f} s that the file states")
+    if duration_s < clip_s - rest_s:
+        found.append(f"shorter than the {clip_s:g} s that the model was trained on")
+    return found
 
 
 @contextlib.contextmanager

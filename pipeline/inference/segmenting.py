@@ -4,8 +4,9 @@ The video is cut as the clips of training were: windows of one clip in a row, ea
 window ends with the video and takes in frames of the one before, of which only those that are new count; a video
 shorter than a clip ends in silence and its last frame. Memory does not grow with the rest of the video.
 
-A mask is of one moment, and is shown from half the time to the one before to half the time to the next. Where the sound
-is digital silence, nothing sounds, whatever the model says.
+A mask is of one moment, and its outline is shown for the whole time from one frame to the next that the moment lies in,
+such as the second from 1 to 2 s. Where the sound of that time is digital silence, nothing sounds, whatever the model
+says.
 """
 
 import contextlib
@@ -23,11 +24,12 @@ from PIL import Image
 from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError, DataError
 from pipeline.inference.choosing import picture_in_frame
-from pipeline.inference.opening import LIMIT_S
+from pipeline.inference.opening import LIMIT_S, length_notes
 from pipeline.inference.outlines import draw_outline, layer_size
 from pipeline.inference.outputs import Outputs
 from pipeline.inference.video_writing import Report, write_outlined
 from pipeline.inference.windows import MAX_REST_S, Window, as_stored, windows
+from pipeline.masks.mask_pictures import MAX_SIDE, encode_mask
 from pipeline.media.decoding import Decoding
 from pipeline.storage import files
 
@@ -35,9 +37,7 @@ RECORD, VIDEO, FOLDER = "masks.json", "outlined.mp4", "masks"
 OWN_NAMES = re.compile(rf"{FOLDER}/\d+\.png|outlined\.mp4")
 SPEC = "segmentation"
 MIN_PROBABILITY = 0.5  # above it a pixel sounds: the rule of evaluation
-MAX_SIDE = 4096  # pixels of a mask: larger ones are refused as labels
 DIGITS = 4
-MIN_MISSING_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +131,7 @@ class _Segmentation:
             for time_s, probability, is_heard in self._frames(batch_size):
                 mask, row = self._mask(probability, is_heard)
                 name = f"{FOLDER}/{round(1000 * time_s)}.png"
-                Image.fromarray(mask).save(self._outputs.file(name), format="PNG")
+                self._outputs.file(name).write_bytes(encode_mask(mask))
                 file.write(draw_outline(mask, layer_size(mask.shape)))
                 rows.append({"time_s": round(time_s, DIGITS), "mask": name, "is_heard": is_heard} | row)
         duration_s = self._end / self._model.spec.sample_rate_hz
@@ -185,7 +185,7 @@ class _Segmentation:
         return mask, {"area": area, "share": round(area / mask.size, DIGITS), "confidence": confidence}
 
     def _in_picture(self, probability: np.ndarray) -> np.ndarray:
-        """Probability [H, W] of a frame, at the size of the picture (at most MAX_SIDE a side) and without its bars."""
+        """Probability [H, W] of a frame, without bars and at the picture's size, with at most MAX_SIDE a side."""
         height, width = probability.shape
         left, top, right, bottom = picture_in_frame(self._model.spec, self._decoding.picture_shape)
         columns, rows = self._decoding.picture_size or (width, height)
@@ -201,11 +201,7 @@ class _Segmentation:
         found = [info.detail] if info.detail else []
         if num_silent:
             found.append(f"there is no sound around {num_silent} of the moments: nothing sounds in them")
-        if info.duration_s and info.duration_s - duration_s > MIN_MISSING_S:
-            found.append(f"the sound ends at {duration_s:.1f} s of the {info.duration_s:.1f} s that the file states")
-        if duration_s < spec.clip_s - MAX_REST_S:
-            found.append(f"shorter than the {spec.clip_s:g} s that the model was trained on")
-        return found
+        return found + length_notes(info, duration_s, spec.clip_s, MAX_REST_S)
 
 
 def _num_moments(window: Window, spec: ClipSpec) -> int:
