@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+from jobs.console.video_progress import format_pace, last_line
 from pipeline.errors import ConfigError
-from pipeline.formatting import format_bytes, format_number
+from pipeline.formatting import format_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,12 +79,7 @@ class _Prediction:
 
 
 def summary(results: "list[Located]", num_videos: int, elapsed_s: float, out: str) -> str:
-    """The last line; its peak memory is that of the largest process, this one or an ffmpeg."""
-    from pipeline.estimate.usage import peak_bytes
-
-    length_s = sum(result.duration_s for result in results)
-    failed = f"{num_videos - len(results)} of {num_videos} failed; " if len(results) < num_videos else ""
-    num_events = sum(len(result.events) for result in results)
+    """The last line: how many events there are in how much video."""
+    length_s, num_events = sum(result.duration_s for result in results), sum(len(result.events) for result in results)
     facts = f"{num_events} event{'s' * (num_events != 1)} in {format_number(length_s, 4)} s of video, found in "
-    facts += f"{format_number(elapsed_s)} s" + (f" ({length_s / elapsed_s:.1f} times real time)" if length_s else "")
-    return f"events: {failed}{facts}, peak memory {format_bytes(peak_bytes())} -> {out}"
+    return last_line("events", len(results), num_videos, facts + format_pace(length_s, elapsed_s), out)

@@ -3,8 +3,9 @@
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from jobs.console.video_progress import format_pace, last_line
 from pipeline.errors import ConfigError
-from pipeline.formatting import format_bytes, format_number
+from pipeline.formatting import format_number
 
 if TYPE_CHECKING:
     from pipeline.clip_specs import ClipSpec
@@ -34,15 +35,11 @@ def load_separation(root: str | None, model: str) -> "tuple[ClipSpec, Any, bool]
 
 
 def summary(results: "list[Separated]", num_videos: int, elapsed_s: float, out: str) -> str:
-    """The last line; its peak memory is that of the largest process, this one or an ffmpeg."""
-    from pipeline.estimate.usage import peak_bytes
-
+    """The last line: how much sound was separated, and how much of its power is on screen."""
     length_s = sum(result.duration_s for result in results)
     shares = [(result.kept_share, result.duration_s) for result in results if result.kept_share is not None]
-    failed = f"{num_videos - len(results)} of {num_videos} failed; " if len(results) < num_videos else ""
-    facts = f"{format_number(length_s, 4)} s of sound in {format_number(elapsed_s)} s"
-    facts += f" ({length_s / elapsed_s:.1f} times real time)" if length_s else ""
+    facts = f"{format_number(length_s, 4)} s of sound in {format_pace(length_s, elapsed_s)}"
     if shares:
         mean = sum(share * duration_s for share, duration_s in shares) / sum(duration_s for _, duration_s in shares)
         facts += f", {mean:.0%} of the power on screen"
-    return f"separate: {failed}{facts}, peak memory {format_bytes(peak_bytes())} -> {out}"
+    return last_line("separate", len(results), num_videos, facts, out)

@@ -1,4 +1,4 @@
-"""Work on videos, one after the other: a bar for each thing that is done with one, and a line for each that ends."""
+"""Work on videos, one after the other: a bar for each thing that is done with one, its line, and the last line."""
 
 import contextlib
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jobs.console.messages import say
 from jobs.console.progress import printable, progress_bar
 from pipeline.errors import ClipError, ConfigError, DataError
+from pipeline.formatting import format_bytes, format_number
 
 if TYPE_CHECKING:
     from pipeline.inference.inputs import Job
@@ -69,3 +70,16 @@ def each_video(jobs: "list[Job]", out: str, work: "Callable[[Job, VideoProgress]
         results.append(result)
         print(printable(f"{job.uri}: {result} -> {job.folder}"), flush=True)
     return results
+
+
+def format_pace(length_s: float, elapsed_s: float) -> str:
+    """`12 s (3.2 times real time)`, for videos of `length_s` together."""
+    return f"{format_number(elapsed_s)} s" + (f" ({length_s / elapsed_s:.1f} times real time)" if length_s else "")
+
+
+def last_line(command: str, num_done: int, num_videos: int, facts: str, out: str) -> str:
+    """The last line of a command; its peak memory is that of the largest process, this one or an ffmpeg."""
+    from pipeline.estimate.usage import peak_bytes
+
+    failed = f"{num_videos - num_done} of {num_videos} failed; " if num_done < num_videos else ""
+    return f"{command}: {failed}{facts}, peak memory {format_bytes(peak_bytes())} -> {out}"
