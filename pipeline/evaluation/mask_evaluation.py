@@ -90,7 +90,7 @@ class MaskEvaluation(Evaluation):
         return {"splitting": self._trained()["splitting"], "seed": self.seed}
 
     def inputs(self) -> dict[str, str]:
-        """Hash of each stage that is read, by folder; of the masks too, which may be replaced.."""
+        """Hash of each stage that is read, by folder; of the masks too, which may be replaced."""
         self.workspace.require(MASKS_FOLDER)
         return super().inputs() | {MASKS_FOLDER: self.workspace.stage(MASKS_FOLDER)["hash"]}
 
