@@ -104,6 +104,13 @@ def make_media(tmp_path_factory: pytest.TempPathFactory) -> MakeMedia:
     return make
 
 
+@pytest.fixture
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves weights as memory has them: shapes need no numbers, and to draw 150 million takes seconds."""
+    for name in ("kaiming_uniform_", "kaiming_normal_", "trunc_normal_", "normal_", "uniform_"):
+        monkeypatch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)
+
+
 @pytest.fixture(scope="session")
 def shared_media() -> Path:
     """The folder of real media beside the checkout; tests that use it are skipped where it is missing."""

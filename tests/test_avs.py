@@ -14,13 +14,6 @@ TOWERS = CoincidenceConfig(backbone="small_cnn", width=0.1, embedding_dim=16)
 SMALL = AVSConfig(backbone="plain", frame_size=64, channels=16, inter_channels=8, audio="tower", towers=TOWERS)
 
 
-@pytest.fixture
-def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves weights as memory has them: shapes need no numbers, and to draw 150 million takes seconds."""
-    for name in ("kaiming_uniform_", "kaiming_normal_", "trunc_normal_", "normal_", "uniform_"):
-        monkeypatch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)
-
-
 def build(config: AVSConfig = SMALL) -> AVSModel:
     """A network whose fusions let the sound through."""
     torch.manual_seed(0)

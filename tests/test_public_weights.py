@@ -90,13 +90,6 @@ def num_weights(shapes: Shapes) -> int:
 # --- what fits ---
 
 
-@pytest.fixture
-def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves weights as memory has them: shapes need no numbers, and to draw 150 million takes seconds."""
-    for name in ("kaiming_uniform_", "kaiming_normal_", "trunc_normal_", "normal_", "uniform_"):
-        monkeypatch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)
-
-
 @pytest.mark.usefixtures("no_drawing")
 def test_resnet50_has_the_public_number_of_parameters_and_takes_every_tensor() -> None:
     shapes, net = resnet50_shapes(), pyramid("resnet50")

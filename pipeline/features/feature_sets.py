@@ -13,6 +13,7 @@ from pipeline.labels.event_spans import segment_labels
 from pipeline.storage.layout import SPANS_FOLDER
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
+from pipeline.training.clipsets import rows_of_splits
 from schemas.features import FEATURES
 from schemas.spans import SPANS, SpanRow
 
@@ -64,8 +65,7 @@ def load_features(
         clips = pa.concat_tables(pool.map(complete, parts, tables))
     if labelled_only:
         clips = clips.filter(clips["is_labelled"])
-    of_split = [clips.filter(pc.equal(clips["split"], split)).drop_columns("split") for split in splits]
-    return [ClipSet(workspace, folder, rows, decode) for rows in of_split]
+    return [ClipSet(workspace, folder, rows, decode) for rows in rows_of_splits(clips, splits)]
 
 
 def _spans_by_video(workspace: Workspace) -> Mapping[str, list[SpanRow]]:

@@ -28,12 +28,12 @@ from pipeline.storage import files
 from pipeline.storage.layout import MASKS_FOLDER
 from pipeline.storage.workspace import Workspace, damaged_tar
 from pipeline.training.batching import ClipSet
-from pipeline.training.clipsets import PLACE
+from pipeline.training.clipsets import PLACE, read_parts, rows_of_splits
 from schemas.clips import CLIPS
 from schemas.masks import KEPT, MASKS, MaskRow
 from schemas.videos import VIDEOS
 
-NUM_READERS = 16  # parts read at once, and clips whose frames' times are: an object store answers in 30 ms
+NUM_READERS = 16  # clips whose frames' times are read at once: an object store answers in 30 ms
 SLACK_S = 0.001  # names of masks and times of frames are rounded
 FRAME_RATE_HZ = 25.0  # of a video whose container states none
 MAX_LEAD_S = 1.0  # a clip's first frame may be from before its start, where pictures are few
@@ -104,11 +104,9 @@ def load_masked(
         clips = _masked_rows(workspace, part, spec)
         return clips.append_column("split", pa.array([by_video[v] for v in clips["video_id"].to_pylist()], pa.string()))
 
-    with ThreadPoolExecutor(NUM_READERS) as pool:
-        rows = pa.concat_tables(pool.map(read, parts))
-    of_split = [rows.filter(pc.equal(rows["split"], split)).drop_columns("split") for split in splits]
     decode = functools.partial(decode_masked, workspace)
-    return [MaskedClipSet(workspace, f"clips/{spec}", clips, decode) for clips in of_split]
+    of_splits = rows_of_splits(read_parts(read, parts), splits)
+    return [MaskedClipSet(workspace, f"clips/{spec}", clips, decode) for clips in of_splits]
 
 
 def decode_masked(workspace: Workspace, key: str, members: dict[str, bytes], uri: str) -> MaskedClip:

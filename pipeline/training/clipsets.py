@@ -53,7 +53,7 @@ def load_splits(
                 found = found.append_column(name, pa.array(values, pa.string()))
         return found.filter(pc.equal(clips["outcome"], "kept"))
 
-    rows = _read(read, parts)
+    rows = read_parts(read, parts)
     if spec == SOUNDS:
         _check_origins(rows)
     return _split(workspace, f"clips/{spec}", splits, rows)
@@ -118,7 +118,7 @@ def load_selected(
             """
             return database.sql(sql, params={"barred": list(VIDEO_REASONS)}).to_arrow_table()
 
-    return _split(workspace, CLIPS_FOLDER, splits, _read(read, parts))
+    return _split(workspace, CLIPS_FOLDER, splits, read_parts(read, parts))
 
 
 def count_videos(
@@ -183,7 +183,7 @@ def describe(clips: ClipSet) -> dict[str, Any]:
     return {"num_clips": len(clips), "num_videos": clips.num_videos, "fingerprint": digest.hexdigest()[:12]}
 
 
-def _read(read: Callable[[str], pa.Table], parts: Sequence[str]) -> pa.Table:
+def read_parts(read: Callable[[str], pa.Table], parts: Sequence[str]) -> pa.Table:
     """The rows that `read` returns for each part, in the order of the parts."""
     with concurrent.futures.ThreadPoolExecutor(NUM_READERS) as pool:
         return pa.concat_tables(pool.map(read, parts))
@@ -191,5 +191,9 @@ def _read(read: Callable[[str], pa.Table], parts: Sequence[str]) -> pa.Table:
 
 def _split(workspace: Workspace, folder: str, splits: Sequence[str], rows: pa.Table) -> list[ClipSet[Clip]]:
     """The clips of each split among the rows."""
-    of_split = [rows.filter(pc.equal(rows["split"], split)).drop_columns("split") for split in splits]
-    return [ClipSet(workspace, folder, clips) for clips in of_split]
+    return [ClipSet(workspace, folder, clips) for clips in rows_of_splits(rows, splits)]
+
+
+def rows_of_splits(rows: pa.Table, splits: Sequence[str]) -> list[pa.Table]:
+    """The rows of each split, without that column."""
+    return [rows.filter(pc.equal(rows["split"], split)).drop_columns("split") for split in splits]
