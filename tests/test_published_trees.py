@@ -1,5 +1,6 @@
 """What a list and a tree lack of each other, by names alone: nothing is opened, and no link is followed."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,19 @@ def test_links_lead_nowhere_and_the_users_own_link_to_the_data_does(
     assert list(links.names) == ["s4_data/visual_frames/test/cat/gone", "s4_data/audio_wav/test/cat/gone.wav"]
     assert tree.faults[4].outcome == "missing"
     assert 1 not in tree.faults
+
+
+def test_a_folder_that_may_not_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def deny(path: Path) -> object:
+        if Path(path).name == "mute":
+            raise PermissionError(13, "denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", deny)
+    with pytest.raises(ConfigError, match=r"visual_frames/val/cat/mute: cannot be listed \(.*denied"):
+        PublishedTree(folder, S4)
 
 
 def test_clips_of_one_video_in_several_splits_are_told(folder: Path) -> None:

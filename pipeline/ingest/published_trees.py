@@ -23,7 +23,7 @@ NUM_NAMED = 3  # of each finding
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong with some of the videos, or not told by the list."""
+    """What is wrong with some of the videos, or with files that the list does not name."""
 
     what: str
     names: Sequence[str]
@@ -51,7 +51,7 @@ class PublishedTree:
     Args:
         folder: that the list is in, or `avsbench_data` above it.
     Raises:
-        ConfigError: there is no list, it cannot be read, or none of its videos has all its files there.
+        ConfigError: there is no list, it or a folder cannot be read, or none of its videos has all its files there.
     """
 
     def __init__(self, folder: Path, data_set: DataSet) -> None:
@@ -92,15 +92,19 @@ class PublishedTree:
     def _list(self, below: str, folder: Path, links: list[str], depth: int) -> None:
         if not folder.is_dir():
             return
-        with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                path = f"{below}/{entry.name}"
-                if entry.is_symlink():
-                    links.append(path)
-                elif entry.is_file():
-                    self.sizes[path] = entry.stat().st_size
-                elif entry.is_dir() and depth and entry.name not in NOT_LOOKED_INTO:
-                    self._list(path, Path(entry.path), links, depth - 1)
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError as error:
+            raise ConfigError(f"{folder}: cannot be listed ({error}). Allow it to be read, or move it away.") from error
+        for entry in entries:
+            path = f"{below}/{entry.name}"
+            if entry.is_symlink():
+                links.append(path)
+            elif entry.is_file():
+                self.sizes[path] = entry.stat().st_size
+            elif entry.is_dir() and depth and entry.name not in NOT_LOOKED_INTO:
+                self._list(path, Path(entry.path), links, depth - 1)
 
     def _find(self, links: list[str]) -> Iterator[Finding]:
         by_fault: dict[str, list[str]] = collections.defaultdict(list)
