@@ -97,21 +97,17 @@ class PublishedClips:
                 raise ClipError(fault.outcome, fault.detail)
             places = listed.places
             assert places is not None  # else there is a fault
-            pictures, samples, content_hash = self._read(places)
+            sizes, frames, samples, content_hash = self._read(places)
         except ClipError as error:
             rejected = {"outcome": error.reason}
             return TakenVideo(video | rejected | {"detail": error.detail}, clip | rejected, None)
-        height, width = pictures[0].shape[:2]
-        video |= {"duration_s": float(len(pictures)), "height": height, "width": width}
+        video |= {"duration_s": float(len(frames)), "height": sizes[0][0], "width": sizes[0][1]}
         if not self._as_published:
             video["content_hash"] = content_hash
-        frames = [fit_picture(picture, self.spec.frame_height, self.spec.frame_width) for picture in pictures]
         clip |= sound_levels(samples, self.spec.sample_rate_hz)
         clip |= picture_levels([frame[::4, ::4].mean(axis=2, dtype=np.float32) / 255 for frame in frames])
-        clip |= {"num_frames": self.spec.num_frames, "unique_s": float(len(pictures))}
-        masks, num_odd = self._read_masks(
-            row["video_id"], places, [(len(picture), picture.shape[1]) for picture in pictures]
-        )
+        clip |= {"num_frames": self.spec.num_frames, "unique_s": float(len(frames))}
+        masks, num_odd = self._read_masks(row["video_id"], places, sizes)
         return TakenVideo(video, clip, self._members(clip, row, frames, samples), masks, num_odd)
 
     def _members(
@@ -140,14 +136,26 @@ class PublishedClips:
         members["json"] = json.dumps(facts, sort_keys=True).encode()
         return members
 
-    def _read(self, places: Places) -> tuple[list[np.ndarray], np.ndarray, str]:
-        """The frames, the sound [n] int16, as long as the frames last, and a hash of the bytes of their files."""
+    def _read(self, places: Places) -> tuple[list[Size], list[np.ndarray], np.ndarray, str]:
+        """What the files hold, of which one is in memory at a time.
+
+        Returns:
+            The frames' published sizes, the frames at the clips' size, the sound [n] int16, as long as the frames last,
+            and a hash of the bytes of all files.
+        """
         folder, seconds, rate_hz = self._tree.folder, float(len(places.frames)), self.spec.sample_rate_hz
-        data = [read_file(folder / path) for path in (*places.frames, places.sound)]
-        pictures = [decode_picture(*pair) for pair in zip(data, places.frames, strict=False)]
-        samples = fill_sound(read_sound(folder / places.sound, data[-1], seconds, rate_hz), seconds, rate_hz)
-        digests = b"".join(hashlib.sha256(each).digest() for each in data)
-        return pictures, samples, hashlib.sha256(digests).hexdigest()
+        sizes: list[Size] = []
+        frames, digests = list[np.ndarray](), list[bytes]()
+        for path in places.frames:
+            data = read_file(folder / path)
+            picture = decode_picture(data, path)
+            sizes.append((len(picture), picture.shape[1]))
+            frames.append(fit_picture(picture, self.spec.frame_height, self.spec.frame_width))
+            digests.append(hashlib.sha256(data).digest())
+        data = read_file(folder / places.sound)
+        samples = fill_sound(read_sound(folder / places.sound, data, seconds, rate_hz), seconds, rate_hz)
+        digests.append(hashlib.sha256(data).digest())
+        return sizes, frames, samples, hashlib.sha256(b"".join(digests)).hexdigest()
 
     def _read_masks(self, video: str, places: Places, sizes: list[Size]) -> tuple[list[Mask], int]:
         """The masks of the frames, of these sizes, and how many have colours that stand for nothing."""
