@@ -190,7 +190,8 @@ def test_settings_that_do_not_fit_are_refused_before_anything_is_trained() -> No
 
 
 @pytest.mark.parametrize(
-    ("change", "found"), [({"sample_rate_hz": 22050}, "22050 Hz and 1"), ({"frame_rate_hz": 2.0}, "2 f")]
+    ("change", "found"),
+    [({"sample_rate_hz": 22050}, "22050 Hz and 1"), ({"frame_rate_hz": 2.0, "frame_offset_s": 0.25}, "2 f")],
 )
 def test_vggish_is_refused_clips_whose_frames_have_not_its_times(change: dict[str, Any], found: str) -> None:
     learner, spec = variant(model=dataclasses.replace(MODEL, audio="vggish")), dataclasses.replace(SPEC, **change)
