@@ -59,6 +59,7 @@ MARK_OF_MODULE = {
     ),
     **dict.fromkeys(("test_coincidence", "test_learner_contract", "test_learners", "test_loop"), "training"),
     **dict.fromkeys(("test_resuming", "test_training_faults"), "training"),
+    **dict.fromkeys(("test_segmentation", "test_published_training"), "training"),
 }
 
 
