@@ -93,6 +93,17 @@ def test_a_root_of_another_version_is_refused_and_opens_with_a_preset(root: str)
     assert filtering(root, preset_name="tiny")[0] == 0
 
 
+@pytest.mark.parametrize("name", ["tiny", "base"])
+def test_a_learner_that_a_later_version_brings_gets_the_sizes_of_the_roots_preset(tmp_path: Path, name: str) -> None:
+    session = open_session(str(tmp_path), preset_name=name, settings=["filtering.top_clips=9"])
+    with session.begin("clips/base", {}, {}, needs_ray=False):
+        pass
+    stored = json.loads((tmp_path / SETTINGS_FILE).read_text())
+    del stored["segmentation"]
+    (tmp_path / SETTINGS_FILE).write_text(json.dumps(stored))
+    assert open_session(str(tmp_path)).config == session.config
+
+
 def test_a_stage_of_another_version_is_refused_until_its_folder_is_another_or_removed(root: str) -> None:
     def select(name: str, preset_name: str | None = None) -> None:
         session = open_session(root, preset_name).resume(f"selections/{name}")

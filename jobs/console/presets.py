@@ -7,7 +7,7 @@ AudioScope, `contrastive` those of the contrastive system, and both want GPUs. A
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobs.console.options import check_preset
@@ -17,6 +17,7 @@ from pipeline.clips.splitting import SplittingConfig
 from pipeline.collection.collecting import CollectingConfig
 from pipeline.config import config_dataclass
 from pipeline.evaluation.mixing import MixingConfig
+from pipeline.hashing import as_dict
 from pipeline.labels.labeling import LabelingConfig
 from pipeline.learners import LEARNERS
 from pipeline.selection.duplicates import DuplicatesConfig
@@ -87,6 +88,20 @@ def preset(name: str) -> PipelineConfig:
     check_preset(name)
     learners = {learner: entry.learner().presets.get(name) for learner, entry in LEARNERS.items()}
     return PipelineConfig(**PRESETS[name], **{learner: config for learner, config in learners.items() if config})
+
+
+def of_newer_learners(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of each learner that the stored settings of a root do not know, because a later version brought it.
+
+    It is that of the preset which has the most of the stored groups: the published sizes, as by default, would take
+    hours where the root's other models take minutes.
+    """
+    missing = [learner for learner in LEARNERS if learner not in stored]
+    if not missing:
+        return {}
+    known = {name: as_dict(preset(name)) for name in PRESETS}
+    likely = max(known, key=lambda name: sum(known[name].get(group) == value for group, value in stored.items()))
+    return {learner: known[likely][learner] for learner in missing}
 
 
 def wants_gpu(config: PipelineConfig) -> bool:

@@ -23,7 +23,7 @@ from jobs.console.messages import at_work, is_json, say
 from jobs.console.monitor import Monitor, publish_parts
 from jobs.console.options import DEFAULT_PRESET
 from jobs.console.overrides import list_settings, override
-from jobs.console.presets import PipelineConfig, check_together, decided_by_clips, preset
+from jobs.console.presets import PipelineConfig, check_together, decided_by_clips, of_newer_learners, preset
 from jobs.console.progress import printable
 from pipeline.config import from_dict
 from pipeline.errors import ConfigError, OutageError
@@ -281,6 +281,7 @@ def open_session(
         config = preset(preset_name or DEFAULT_PRESET)
     else:
         own = {name: stored[name] for name in stored if name != "seed"}
+        own |= of_newer_learners(own)
         config = _restored(own, uri, {"topic": "other version"})
     given = tuple(settings or ())
     config = override(config, given)
