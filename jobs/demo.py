@@ -32,7 +32,7 @@ DEMO_WORLDS: dict[str, dict[str, Any]] = {
     },
     # two things in view in most videos, of which both or one alone sound, most of them now and then
     "segmentation": {
-        "num_videos": 1200,
+        "num_videos": 1500,
         "duration_s": 5.0,
         "on_only_fraction": 1.0,
         "mixed_fraction": 0.0,

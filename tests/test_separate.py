@@ -111,7 +111,7 @@ def test_objects_are_read_and_written(root: str, video: Path, s3_bucket: str) ->
 
 
 def test_without_a_model_one_line_says_how_to_get_one(root: str, video: Path, tmp_path: Path) -> None:
-    made = "`earshot demo --root my_demo` trains one in a quarter of an hour; then give --root my_demo.\n"
+    made = "`earshot demo --root my_demo` trains one in less than an hour; then give --root my_demo.\n"
     separate = ("separate", str(video), "--out", f"{tmp_path}/out")
     for options in ((), ("--root", f"{tmp_path}/nowhere"), ("--root", root, "--model", "other")):
         code, _, err = earshot(*separate, *options)

@@ -47,7 +47,7 @@ def remedy(error: EarshotError, command: str) -> str:
     """The sentence to add to the error's message when `command` met it; "" where the message says what to do."""
     is_missing = error.topic in ("no model", "no workspace") or error.facts.get("stage", "").startswith("models/")
     if command in DEMOS and is_missing:
-        return f"`{DEMOS[command]}` trains one in a quarter of an hour; then give --root my_demo."
+        return f"`{DEMOS[command]}` trains one in less than an hour; then give --root my_demo."
     if error.topic in ("missing", "refused", "stale"):
         folder, root = error.facts["stage"], shlex.quote(error.facts["root"])
         kind, _, name = folder.partition("/")

@@ -102,12 +102,13 @@ TINY = SegmentationLearnerConfig(
         frame_size=128,
         channels=32,
         inter_channels=32,
+        exchange="frame",
         audio="tower",
         towers=CoincidenceLearner.presets["tiny"].model,
     ),
     training=TrainingConfig(
-        num_steps=600,
-        batch_size=8,
+        num_steps=700,
+        batch_size=16,
         learning_rate=2e-3,
         warmup_steps=50,
         weight_decay=0.01,
@@ -115,9 +116,9 @@ TINY = SegmentationLearnerConfig(
         num_validation_batches=8,
     ),
     augmentation=dataclasses.replace(STRONG, speed=0.0, gap=0.0),
-    examples=MaskedExamplesConfig(smallest_crop=0.5, pasted_fraction=0.3, muted_fraction=0.05),
+    examples=MaskedExamplesConfig(smallest_crop=0.6, beside_fraction=0.4, pasted_fraction=0.2, muted_fraction=0.05),
 )
-LONGER = dataclasses.replace(TINY.training, num_steps=1500, validate_every=250)
+LONGER = dataclasses.replace(TINY.training, num_steps=1200, validate_every=200)
 
 
 class SegmentationLearner(Learner[AVSModel]):
