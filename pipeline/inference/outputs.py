@@ -1,6 +1,8 @@
 """The files that are made of one video: put in place together once all has succeeded, and nothing of it before."""
 
 import contextlib
+import json
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +17,22 @@ def check_free(folders: Iterable[str], names: Sequence[str]) -> None:
     for uri in (files.join(folder, name) for folder in folders for name in names):
         if files.exists(uri):
             raise ConfigError(f"{uri}: is there already.", "overwrite")
+
+
+def earlier_files(folder: str, record: str, own_names: re.Pattern[str]) -> list[str]:
+    """Names of what an earlier run wrote into a folder, as the `files` of its record have them.
+
+    Args:
+        folder: path or s3:// address.
+        record: name of the JSON file; another program's file of that name names nothing.
+        own_names: what a run may have written; other names are not believed, since they are deleted.
+    """
+    uri = files.join(folder, record)
+    try:
+        names = json.loads(files.read_bytes(uri))["files"] if files.exists(uri) else []
+    except (ValueError, KeyError, TypeError):
+        return []
+    return [name for name in names if isinstance(name, str) and own_names.fullmatch(name)]
 
 
 class Outputs:

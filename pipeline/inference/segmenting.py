@@ -26,7 +26,7 @@ from pipeline.errors import ClipError, DataError
 from pipeline.inference.choosing import picture_in_frame
 from pipeline.inference.opening import LIMIT_S, length_notes
 from pipeline.inference.outlines import draw_outline, layer_size
-from pipeline.inference.outputs import Outputs
+from pipeline.inference.outputs import Outputs, earlier_files
 from pipeline.inference.video_writing import Report, write_outlined
 from pipeline.inference.windows import MAX_REST_S, Window, as_stored, windows
 from pipeline.masks.mask_pictures import MAX_SIDE, encode_mask
@@ -100,18 +100,8 @@ def segment_video(
             path = stack.enter_context(files.local_copy(uri))
         except OSError as error:
             raise DataError(f"{uri}: cannot be read ({error}).") from error
-        outputs = stack.enter_context(Outputs(folder, _earlier_files(folder)))
+        outputs = stack.enter_context(Outputs(folder, earlier_files(folder, RECORD, OWN_NAMES)))
         return _Segmentation(path, outputs, model, report).run(batch_size)
-
-
-def _earlier_files(folder: str) -> list[str]:
-    """Names of what an earlier run wrote into a folder, as its record has them."""
-    uri = files.join(folder, RECORD)
-    try:
-        names = json.loads(files.read_bytes(uri))["files"] if files.exists(uri) else []
-    except (ValueError, KeyError, TypeError):  # another program's file of that name
-        return []
-    return [name for name in names if isinstance(name, str) and OWN_NAMES.fullmatch(name)]
 
 
 class _Segmentation:

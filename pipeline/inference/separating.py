@@ -25,7 +25,7 @@ from pipeline.inference.choosing import Choice
 from pipeline.inference.estimates import Estimate, estimates
 from pipeline.inference.native_rate import Grid, apply_gains, source_gains, stitch
 from pipeline.inference.opening import Media, open_media
-from pipeline.inference.outputs import Outputs
+from pipeline.inference.outputs import Outputs, earlier_files
 from pipeline.inference.recording import Record
 from pipeline.inference.sound_files import kind_of, read_together
 from pipeline.inference.source_order import in_one_order
@@ -121,19 +121,9 @@ def separate_video(
             path = stack.enter_context(files.local_copy(uri))
         except OSError as error:
             raise DataError(f"{uri}: cannot be read ({error}).") from error
-        outputs = stack.enter_context(Outputs(folder, _earlier_files(folder)))
+        outputs = stack.enter_context(Outputs(folder, earlier_files(folder, RECORD, OWN_NAMES)))
         media = stack.enter_context(open_media(path, spec))
         return _Separation(media, outputs, spec, model, options, report).run()
-
-
-def _earlier_files(folder: str) -> list[str]:
-    """Names of what an earlier run wrote into a folder, as its record has them."""
-    uri = files.join(folder, RECORD)
-    try:
-        names = json.loads(files.read_bytes(uri))["files"] if files.exists(uri) else []
-    except (ValueError, KeyError, TypeError):  # another program's file of that name
-        return []
-    return [name for name in names if isinstance(name, str) and OWN_NAMES.fullmatch(name)]
 
 
 class _Separation:
