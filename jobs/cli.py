@@ -132,7 +132,10 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, _interrupt)
     arguments = sys.argv[1:] if arguments is None else arguments
     with logs.recording(arguments):
-        return _run(arguments)
+        try:
+            return _run(arguments)
+        finally:
+            progress.silence(False)  # -q is for one command, and a process may run others
 
 
 def _run(arguments: list[str]) -> int:
