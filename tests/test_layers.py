@@ -80,6 +80,7 @@ TESTED_BY = {
     "pipeline.ingest.ave_rows": "test_ave_features",
     "pipeline.ingest.h5_arrays": "test_ave_features",
     "pipeline.ingest.published_clips": "test_published_parts",
+    "pipeline.ingest.speech_tables": "test_lrw",
     "pipeline.labels.label_files": "test_ratings",
     "pipeline.labels.video_names": "test_labeling",
     "pipeline.media.decode_command": "test_decoding",

@@ -85,15 +85,17 @@ def write_tables(out: str, folder: str, events: Sequence[Event]) -> Written:
         )
     one = {video: found[video][0] for video in by_video if len(found.get(video, ())) == 1}
     left_out = [(video, found.get(video, [])) for video in by_video if video not in one]
-    _write(out, COLLECTION_NAME, ("uri", "split", "category"), (_listed(uri, by_video[v]) for v, uri in one.items()))
+    write_table(
+        out, COLLECTION_NAME, ("uri", "split", "category"), (_listed(uri, by_video[v]) for v, uri in one.items())
+    )
     spans = (
         (one[event.video], f"{event.start_s:g}", f"{event.end_s:g}", event.category)
         for event in events
         if event.video in one
     )
-    _write(out, SPANS_NAME, ("video", "start_s", "end_s", "category"), spans)
+    write_table(out, SPANS_NAME, ("video", "start_s", "end_s", "category"), spans)
     rows = ((video, "ambiguous" if uris else "missing", " ".join(sorted(uris))) for video, uris in left_out)
-    _write(out, LEFT_OUT_NAME, ("video", "reason", "files"), rows)
+    write_table(out, LEFT_OUT_NAME, ("video", "reason", "files"), rows)
     missing = [video for video, uris in left_out if not uris]
     return Written(len(one), missing, [video for video, uris in left_out if uris])
 
@@ -103,7 +105,12 @@ def _listed(uri: str, events: list[Event]) -> tuple[str, str, str]:
     return uri, splits[0] if splits else "", "; ".join(dict.fromkeys(event.category for event in events))
 
 
-def _write(out: str, name: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+def write_table(out: str, name: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """Write a CSV into a folder or below an s3:// prefix.
+
+    Raises:
+        ConfigError: a file of that name with another content is there.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
