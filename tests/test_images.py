@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+READ = ("pyproject.toml", "constraints.txt", "cluster/install.sh", "pipeline/media/face_files.py")  # by the installer
 
 
 def run_installer(folder: Path, kind: str) -> subprocess.CompletedProcess[str]:
@@ -39,17 +40,18 @@ def test_the_installer_takes_the_build_of_torch_for_the_kind_and_does_nothing_tw
     for _ in range(2):
         done = run_installer(tmp_path, kind)
         assert (done.returncode, done.stderr) == (0, "")
-    venv, torch, _, others = (tmp_path / "asked").read_text().splitlines()
+    venv, torch, _, others, faces = (tmp_path / "asked").read_text().splitlines()
     assert venv == f"-m venv --without-pip {tmp_path}/venv"
     assert torch.endswith(f"--constraint constraints.txt --index-url {index} torch")
     assert others.endswith(f"--constraint constraints.txt --requirement {tmp_path}/venv/requirements.txt")
+    assert faces == f"pipeline/media/face_files.py {tmp_path}/venv"
     assert (tmp_path / "venv" / "installed").read_text() == f"{kind} {versions()}  -\n"
     run_installer(tmp_path, "gpu" if kind == "cpu" else "cpu")
-    assert len((tmp_path / "asked").read_text().splitlines()) == 8  # another kind: anew
+    assert len((tmp_path / "asked").read_text().splitlines()) == 10  # another kind: anew
 
 
 def versions() -> str:
-    read = [ROOT / name for name in ("pyproject.toml", "constraints.txt", "cluster/install.sh")]
+    read = [ROOT / name for name in READ]
     return hashlib.sha256(b"".join(path.read_bytes() for path in read)).hexdigest()
 
 

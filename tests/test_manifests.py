@@ -160,7 +160,7 @@ def test_workers_reach_the_bucket_come_when_work_waits_and_may_be_taken_away() -
 
 def test_nodes_of_the_cluster_file_get_what_the_installer_reads_and_the_token() -> None:
     mounts = aws()["file_mounts"]
-    for name in ("cluster/install.sh", "pyproject.toml", "constraints.txt"):
+    for name in ("cluster/install.sh", "pyproject.toml", "constraints.txt", "pipeline/media/face_files.py"):
         assert mounts[f"~/{name}"] == name
         assert (ROOT / name).is_file()
     assert mounts["~/.ray/auth_token"] == "~/.ray/auth_token"

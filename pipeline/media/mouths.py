@@ -1,0 +1,46 @@
+"""Five points of a face -> a crop of its mouth, always upright and of one size."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.media.warping import warp
+
+SIDE = 96
+EYES_PX = 60.0
+"""Pixels of the crop from eye to eye, which do not lie in it: the crop is 1.6 times as wide, from nose to chin."""
+# Right eye, left eye, tip of the nose, corners of the mouth (the viewer's left first), in distances between the eyes
+# from their middle: the mean over the people of twelve talking-head videos, made symmetric.
+MEAN_FACE = np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, 0.6], [-0.38, 1.05], [0.38, 1.05]])
+MOUTH = MEAN_FACE[3:].mean(axis=0)
+
+
+def mouth_transform(points: NDArray[np.floating], side: int = SIDE) -> NDArray[np.float64]:
+    """[2, 3] from the pixels of the crop, (x, y, 1), to those of the picture: the similarity nearest to the points.
+
+    Least squares over shift, turn and scale (Umeyama 1991, without mirroring) from the mean face to the points.
+
+    Args:
+        points: [5, 2] in pixels of the picture, in the order of MEAN_FACE.
+        side: of the crop.
+    """
+    middle = (side - 1) / 2
+    crop = (MEAN_FACE - MOUTH) * EYES_PX * side / SIDE + middle
+    source, target = crop - crop.mean(axis=0), points - points.mean(axis=0)
+    # As complex numbers a similarity is a product: the least-squares factor is <source, target> / <source, source>.
+    norm = (source**2).sum()
+    cosine = (source * target).sum() / norm
+    sine = (source[:, 0] * target[:, 1] - source[:, 1] * target[:, 0]).sum() / norm
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    return np.column_stack([turn, points.mean(axis=0) - turn @ crop.mean(axis=0)])
+
+
+def crop_mouth(picture: NDArray[np.uint8], transform: NDArray[np.floating], side: int = SIDE) -> NDArray[np.uint8]:
+    """[side, side, 3] RGB: the picture where the transform says, black outside of it.
+
+    Args:
+        picture: [H, W, 3] RGB.
+        transform: [2, 3] of `mouth_transform`, for the same side.
+        side: of the crop.
+    """
+    found = warp(picture, np.asarray(transform, np.float64), side)
+    return np.asarray(found.add_(0.5).byte().permute(1, 2, 0).contiguous().numpy(), np.uint8)
