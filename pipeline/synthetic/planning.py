@@ -13,14 +13,16 @@ from pydantic import Field, NonNegativeInt
 from pipeline.config import Count, Share, config_dataclass
 from pipeline.synthetic.identities import NUM_IDENTITIES, identity
 from pipeline.synthetic.kinds import KINDS, plan_notes
+from pipeline.synthetic.placing import FRAME_SIZES, place_thing, rounded
 from pipeline.synthetic.scenes import Scene, Source, Thing
+from pipeline.synthetic.talking import plan_talk
 
-FRAME_SIZES = ((160, 120), (176, 144), (192, 108))
 FRAME_RATES_HZ = (10, 12, 15)
 SPEECH_FRAME_RATE_HZ = 25  # of videos that show a speaker: lip reading looks at 5 frames in 0.2 s
 SAMPLE_RATES_HZ = (32000, 44100, 48000)
 BACKGROUNDS = ("gradient", "checker", "stripes", "clouds", "blobs")
 MAX_DURATION_S = 1200.0  # a soundtrack is made in one piece: 4 MB of memory per second
+TALK = 7  # a scene's own generator of whether it is of talking heads: others stay the same
 MIN_EVENT_S = 1.0  # a shorter remainder of an event at the edge of the video is dropped
 
 
@@ -50,6 +52,13 @@ class WorldConfig:
     """Share of sources that sound in event spans only; the others sound throughout."""
     speaker_fraction: Share = 0.15
     """Chance that the first thing in view is a speaker; raise it for a collection to learn lip reading from."""
+    talking_fraction: Share = 0.0
+    """Share of videos of talking heads, who say words of `lexicon.LEXICON`, and of nothing else; the other videos stay
+    as they are without. A collection to learn lip reading from has 1."""
+    two_faces_fraction: Share = 0.12
+    """Of the videos of talking heads: share with two faces side by side, of which one speaks at a time."""
+    silent_face_fraction: Share = 0.06
+    """Of the videos of talking heads: share with a silent face and the voice of someone who is not in view."""
     webm_fraction: Share = 1 / 12
     """Share of videos that are VP9 and Opus in WebM; the others are H.264 and AAC or MP3 in MP4."""
     frame_scale: Annotated[int, Field(ge=1, le=8)] = 1
@@ -63,6 +72,12 @@ class WorldConfig:
             raise ValueError(
                 f"on_only_fraction + mixed_fraction = {total}: expected at most 1, since what is left is off-screen "
                 f"only. Lower one of them."
+            )
+        if self.two_faces_fraction + self.silent_face_fraction > 1.0 + 1e-9:
+            total = self.two_faces_fraction + self.silent_face_fraction
+            raise ValueError(
+                f"two_faces_fraction + silent_face_fraction = {total}: expected at most 1, since what is left are "
+                f"videos of one face that speaks. Lower one of them."
             )
         unknown = sorted(set(self.kinds) - set(KINDS))
         if unknown or len(set(self.kinds)) != len(self.kinds) or len(self.kinds) < 4:
@@ -86,6 +101,35 @@ def plan_scene(config: WorldConfig, index: int) -> Scene:
     if index < 0:
         raise ValueError(f"index = {index}: expected 0 or more.")
     rng = np.random.default_rng([config.seed, index])
+    is_talk = np.random.default_rng([config.seed, index, TALK]).random() < config.talking_fraction
+    (width, height), sources, still = plan_talk(config, index, rng) if is_talk else _plan_things(config, index, rng)
+    in_view = [source.thing for source in sources if source.thing] + still
+    speaks = any(thing.kind == "speaker" for thing in in_view)
+    webm = rng.random() < config.webm_fraction
+    frame_rate_hz = FRAME_RATES_HZ[rng.integers(len(FRAME_RATES_HZ))]
+    sample_rate_hz = SAMPLE_RATES_HZ[rng.integers(len(SAMPLE_RATES_HZ))]
+    return Scene(
+        name=f"world_{index:05d}",
+        suffix=".webm" if webm else ".mp4",
+        duration_s=config.duration_s,
+        width=width * config.frame_scale,
+        height=height * config.frame_scale,
+        frame_rate_hz=SPEECH_FRAME_RATE_HZ if speaks else frame_rate_hz,
+        sample_rate_hz=48000 if webm else sample_rate_hz,  # Opus knows no 44.1 kHz
+        num_channels=int(rng.integers(1, 3)),
+        peak_db=rounded(rng.uniform(-12, -3)),
+        background=BACKGROUNDS[rng.integers(len(BACKGROUNDS))],
+        slow_preset=bool(rng.random() < 0.25),
+        seed=(config.seed, index, 0),
+        sources=tuple(sources),
+        still=tuple(still),
+    )
+
+
+def _plan_things(
+    config: WorldConfig, index: int, rng: np.random.Generator
+) -> tuple[tuple[int, int], list[Source], list[Thing]]:
+    """Things of any kind: width and height of the frame, what sounds, and what is in view and never does."""
     what = rng.random()
     in_view = what < config.on_only_fraction + config.mixed_fraction
     out_of_view = what >= config.on_only_fraction
@@ -106,26 +150,7 @@ def plan_scene(config: WorldConfig, index: int) -> Scene:
     sources = [plan_source(config, index, number, things[number], kinds[number], rng) for number in range(num_sounding)]
     if out_of_view:
         sources.append(plan_source(config, index, num_sounding, None, kinds[num_things], rng))
-    speaks = any(thing.kind == "speaker" for thing in things)
-    webm = rng.random() < config.webm_fraction
-    frame_rate_hz = FRAME_RATES_HZ[rng.integers(len(FRAME_RATES_HZ))]
-    sample_rate_hz = SAMPLE_RATES_HZ[rng.integers(len(SAMPLE_RATES_HZ))]
-    return Scene(
-        name=f"world_{index:05d}",
-        suffix=".webm" if webm else ".mp4",
-        duration_s=config.duration_s,
-        width=width * config.frame_scale,
-        height=height * config.frame_scale,
-        frame_rate_hz=SPEECH_FRAME_RATE_HZ if speaks else frame_rate_hz,
-        sample_rate_hz=48000 if webm else sample_rate_hz,  # Opus knows no 44.1 kHz
-        num_channels=int(rng.integers(1, 3)),
-        peak_db=_rounded(rng.uniform(-12, -3)),
-        background=BACKGROUNDS[rng.integers(len(BACKGROUNDS))],
-        slow_preset=bool(rng.random() < 0.25),
-        seed=(config.seed, index, 0),
-        sources=tuple(sources),
-        still=tuple(things[num_sounding:]),
-    )
+    return (width, height), sources, things[num_sounding:]
 
 
 def plan_source(
@@ -144,9 +169,9 @@ def plan_source(
         thing=thing,
         spans=spans,
         notes=plan_notes(kind, spans, pitch_hz, rng),
-        pitch_hz=_rounded(pitch_hz),
-        gain_db=_rounded(rng.uniform(-3, 3)),
-        pan=_rounded((thing.x * 2 - 1) * 0.5 if thing else rng.uniform(-0.5, 0.5)),
+        pitch_hz=rounded(pitch_hz),
+        gain_db=rounded(rng.uniform(-3, 3)),
+        pan=rounded((thing.x * 2 - 1) * 0.5 if thing else rng.uniform(-0.5, 0.5)),
         identity=person,
         seed=(config.seed, index, 1 + number),
     )
@@ -162,38 +187,3 @@ def _spans(duration_s: float, rng: np.random.Generator) -> tuple[tuple[float, fl
             spans.append((round(max(0.0, start_s), 2), round(min(duration_s, end_s), 2)))
         start_s = end_s + rng.uniform(1.5, 4.0)
     return tuple(spans) or ((0.0, duration_s),)
-
-
-def place_thing(kind: str, place: int, num_things: int, aspect: float, rng: np.random.Generator) -> Thing:
-    """A thing in column `place` of `num_things`, as large as the column allows, inside the frame."""
-    column = aspect / num_things  # its width, in frame heights
-    high = min(0.8, column)
-    size = rng.uniform(min(0.5, 0.8 * high), high)
-    x = (place + 0.5) * column + rng.uniform(-0.5, 0.5) * max(0.0, column - 1.1 * size)
-    y = 0.5 + rng.uniform(-0.5, 0.5) * (0.96 - size)
-    person = int(rng.integers(NUM_IDENTITIES)) if kind == "speaker" else None
-    return Thing(
-        kind=kind,
-        x=_rounded(x / aspect),
-        y=_rounded(y),
-        size=_rounded(size),
-        tilt_rad=_rounded(rng.uniform(-0.2, 0.2)),
-        mirrored=bool(rng.random() < 0.5),
-        colours=_colours(rng),
-        identity=person,
-    )
-
-
-def _colours(rng: np.random.Generator) -> tuple[tuple[float, float, float], ...]:
-    """Main, second, outline: any hue, second of another lightness, the outline dark or light against both."""
-    main = rng.uniform(0.25, 0.95, 3)
-    second = np.clip(rng.uniform(0.1, 1.0, 3), 0, 1)
-    if abs(second.mean() - main.mean()) < 0.2:
-        second = 1.0 - main if abs(1 - 2 * main.mean()) > 0.2 else main * 0.5
-    outline = np.full(3, 0.08) if main.mean() > 0.4 else np.full(3, 0.95)
-    return tuple((_rounded(c[0]), _rounded(c[1]), _rounded(c[2])) for c in (main, second, outline))
-
-
-def _rounded(value: float) -> float:
-    """Four decimals: what the JSON says is what was drawn."""
-    return round(float(value), 4)

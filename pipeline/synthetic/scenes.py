@@ -30,6 +30,18 @@ class Thing:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Word:
+    """One word that a speaker says."""
+
+    word: str
+    """One of `lexicon.LEXICON`."""
+    start_s: float
+    """Start of its first syllable, in seconds of the video."""
+    end_s: float
+    """End of its last."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
     """Something that sounds, in view or not."""
 
@@ -48,6 +60,8 @@ class Source:
     """For a speaker: which person."""
     seed: tuple[int, ...]
     """Of the noise in its waveform."""
+    words: tuple[Word, ...] = field(default=())
+    """For a speaker in a video of talking heads: what is said. Its notes are the words' syllables."""
 
     @property
     def on_screen(self) -> bool:

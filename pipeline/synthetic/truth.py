@@ -7,6 +7,7 @@
                                silhouettes.npz   pixels of what is seen, sounding, silent or still, once per second
     <folder>/labels.csv                     when something sounds on screen and off screen, for all videos
     <folder>/events.csv                     when a thing of which kind is seen and heard at once, for all videos
+    <folder>/words.csv                      when which word is said by someone in view, for worlds with talking heads
 
 The rule for masks and boxes: second k of a video is judged on the frame shown at k + 0.5 s. A source's mask is its
 silhouette there, less what is in front of it, if it is on screen and active at k + 0.5 s, else empty. Its box holds the
@@ -120,6 +121,35 @@ def event_spans(scene: Scene) -> list[tuple[float, float, str]]:
     return sorted((*span, source.kind) for source in seen for span in source.spans) or [(0.0, 0.0, "")]
 
 
+def word_spans(scene: Scene) -> list[tuple[float, float, str]]:
+    """(start_s, end_s, word) of each word that is said by someone in view; 0 to 0 s of no word where none is."""
+    words = [word for source in scene.sources if source.on_screen for word in source.words]
+    return sorted((word.start_s, word.end_s, word.word) for word in words) or [(0.0, 0.0, "")]
+
+
+def speaking_source(scene: Scene, start_s: float, end_s: float) -> int | None:
+    """Of the speakers in view the one that says words for longest between two times; None where none says any."""
+    lengths_s = [
+        sum(max(0.0, min(word.end_s, end_s) - max(word.start_s, start_s)) for word in source.words)
+        if source.on_screen
+        else 0.0
+        for source in scene.sources
+    ]
+    longest = max(range(len(lengths_s)), key=lambda number: lengths_s[number], default=None)
+    return longest if longest is not None and lengths_s[longest] > 0 else None
+
+
+def write_words(config: WorldConfig, folder: Path) -> Path:
+    """Write `words.csv` of the whole world from the plan alone, and return its path.
+
+    Columns are `EVENT_COLUMNS`: the video's file name, and a span in s in which someone in view says the word
+    `category`. They do not say which of two faces it is.
+    """
+    words = folder / "words.csv"
+    _write_rows(words, EVENT_COLUMNS, word_spans, config)
+    return words
+
+
 def write_labels(config: WorldConfig, folder: Path) -> tuple[Path, Path]:
     """Write `labels.csv` and `events.csv` of the whole world from the plan alone, and return their paths.
 
@@ -157,6 +187,9 @@ def write_truth(folder: Path, truth: Truth, stems: list[NDArray[np.float32]]) ->
         files.commit_bytes(files.join(place, "silhouettes.npz"), _pack(truth.silhouettes))
     mouths = {str(number): rows.tolist() for number, rows in enumerate(truth.mouths) if rows.any()}
     described = SCENES.dump_python(truth.scene) | {"boxes": truth.boxes.tolist(), "mouths": mouths}
+    for source in described["sources"]:
+        if not source["words"]:
+            del source["words"]  # a world without words has the bytes that it had before there were any
     text = json.dumps(described, separators=(",", ":"), sort_keys=True)
     files.commit_bytes(files.join(place, "scene.json"), (text + "\n").encode())
 
