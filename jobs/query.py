@@ -1,11 +1,9 @@
-"""Answers of SQL queries over the workspace's tables, as a table, CSV or JSON lines."""
+"""Answers of SQL queries over the workspace's tables: for a terminal, or as a file that other programs read."""
 
-import csv
-import io
-import json
-import math
 import sys
-from typing import Annotated, Any, Literal
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,53 +11,121 @@ from jobs.console.options import ReadRoot
 from jobs.console.progress import printable
 from pipeline.errors import ConfigError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 MAX_ROWS = 50
+CHUNK = 2**20
+Format = Literal["table", "csv", "json", "jsonl", "markdown", "parquet"]
 
 
 def command(
     root: ReadRoot,
     sql: Annotated[str | None, typer.Argument(help="One SELECT, in DuckDB's SQL, over the views of --columns.")] = None,
+    file: Annotated[
+        str | None, typer.Option(help="File with the SELECT in place of SQL; - for standard input.")
+    ] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FILE", help="Your own .csv, .tsv or .parquet as a further view. Repeatable."),
+    ] = None,
     columns: Annotated[bool, typer.Option("--columns", help="List every view's columns, units and meaning.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show how it would be answered; run nothing.")] = False,
     format: Annotated[
-        Literal["table", "csv", "json"], typer.Option(help="How to print; csv and json print all.")
-    ] = "table",
+        Format | None,
+        typer.Option(help="table shows 50 rows, the others give all. Default: by the name of --out; else table."),
+    ] = None,
+    out: Annotated[str | None, typer.Option(help="File or s3:// address to write the answer to.")] = None,
 ) -> None:
     """Answer an SQL query over the tables of a workspace.
 
-    Reads the tables that the query names; --columns lists their columns. Writes nothing.
+    Reads the tables that the query names; --columns lists their columns. Writes nothing but --out. Beside DuckDB's own
+    functions there are median_interval(x, video_id) and mean_interval(x, video_id): a figure with its 95 % interval.
 
     Example: earshot query --root my_workspace "SELECT eval_set, median(si_snr_db) FROM examples GROUP BY 1"
     """
-    from jobs.console.tables import show
-    from pipeline.reports.querying import describe, query
+    from pipeline.reports.querying import describe_table, stream
+    from pipeline.reports.querying import explain as plan
     from pipeline.storage.workspace import open_workspace
 
     workspace = open_workspace(root)
-    if columns or sql is None:
-        show(["view", "column", "type", "unit", "meaning"], [list(row) for row in describe()])
-        if sql is None and not columns:
+    text = _read_sql(sql, file)
+    if columns or text is None:
+        _give(describe_table().to_reader(), format, out, None)
+        if not columns:
             raise ConfigError("earshot query: no SQL given. Above are the views; see `earshot query --help`.")
         return
-    table = query(workspace, sql)
-    if format == "json":
-        print("\n".join(json.dumps(_without_nan(row), default=str) for row in table.to_pylist()))
-    elif format == "csv":
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([table.column_names, *map(dict.values, table.to_pylist())])
-        lines = text.getvalue().split("\n")
-        if sys.stdout.isatty():  # a file or a program gets what is stored, a terminal nothing that it would obey
-            lines = list(map(printable, lines))
-        print("\n".join(lines), end="")
+    own = dict(_own_table(given) for given in table or [])
+    if explain:
+        print(plan(workspace, text, own))
+        return
+    _check_out(out, workspace.root)
+    with stream(workspace, text, own) as reader:
+        _give(reader, format, out, MAX_ROWS)
+
+
+def _read_sql(sql: str | None, file: str | None) -> str | None:
+    """The SQL of the argument, a file or standard input; None if none is given."""
+    if sql is not None and file is not None:
+        raise ConfigError("earshot query: SQL and --file: expected one of them.")
+    if file is None:
+        return sql
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--file {file}: {error}. Expected a text file with one SELECT.") from error
+
+
+def _own_table(given: str) -> tuple[str, str]:
+    """Name and address of NAME=FILE."""
+    name, equals, uri = given.partition("=")
+    if not equals:
+        raise ConfigError(f"--table {given}: expected NAME=FILE, such as --table votes=votes.csv.")
+    return name, uri
+
+
+def _check_out(out: str | None, root: str) -> None:
+    """Refuse an address within the root, where only stages write."""
+    from pipeline.storage import files
+
+    if out is not None and f"{files.absolute(out)}/".startswith(f"{files.absolute(root)}/"):
+        raise ConfigError(f"--out {out}: expected a place outside the root {root}, where only stages write.")
+
+
+def _give(reader: "pa.RecordBatchReader", form: Format | None, out: str | None, limit: int | None) -> None:
+    """Print the answer, or write it to `out`; a table shows at most `limit` rows."""
+    from jobs.console.tables import show
+    from pipeline.reports.answers import format_of, write_answer
+    from pipeline.storage import files
+
+    if form is None:
+        form = "table" if out is None else format_of(out)
+    if form == "table":
+        if out is not None:
+            raise ConfigError(f"--out {out}: expected a --format for programs, not table, which shortens.")
+        found = reader.read_all()
+        show(found.column_names, [list(row.values()) for row in found.slice(0, limit).to_pylist()])
+        if limit is not None and len(found) > limit:
+            print(f"{len(found)} rows, the first {limit} shown. --format csv gives all.")
+    elif out is not None:
+        with files.building(out) as path:
+            num_rows = write_answer(reader, form, path)
+        print(f"query: {num_rows} rows -> {out}")
+    elif form == "parquet":
+        raise ConfigError("--format parquet is no text: give --out FILE.")
     else:
-        show(table.column_names, [list(row.values()) for row in table.slice(0, MAX_ROWS).to_pylist()])
-        if len(table) > MAX_ROWS:
-            print(f"{len(table)} rows, the first {MAX_ROWS} shown. --format csv prints all.")
+        with tempfile.TemporaryDirectory(prefix="earshot-answer-") as folder:
+            path = Path(folder) / "answer"
+            write_answer(reader, form, path)
+            _print(path)
 
 
-def _without_nan(value: Any) -> Any:
-    """A value as JSON has it: null for a number that is none."""
-    if isinstance(value, dict):
-        return {name: _without_nan(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _print(path: Path) -> None:
+    """Print a text file; a file or a program gets what is stored, a terminal nothing that it would obey."""
+    with path.open(newline="") as text:
+        if sys.stdout.isatty():
+            for line in text:
+                print(printable(line.rstrip("\n")))
+        else:
+            while chunk := text.read(CHUNK):
+                sys.stdout.write(chunk)

@@ -51,8 +51,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "schemas",
     ),
     "pipeline.reports": (
-        "pipeline", "pipeline.clips", "pipeline.evaluation", "pipeline.learners", "pipeline.masks", "pipeline.storage",
-        "pipeline.training", "schemas",
+        "pipeline", "pipeline.clips", "pipeline.evaluation", "pipeline.learners", "pipeline.masks", "pipeline.metrics",
+        "pipeline.storage", "pipeline.training", "schemas",
     ),
     "pipeline.inference": ("pipeline", "pipeline.clips", "pipeline.masks", "pipeline.media", "pipeline.storage"),
     "jobs.console": ("cluster", "pipeline", "pipeline.*", "schemas"),

@@ -1,4 +1,4 @@
-"""SQL over the workspace's Parquet: one view per table, with every part of it, read by DuckDB.
+"""SQL over the workspace's Parquet: one view per table, with every part of it, read by DuckDB, and a few over these.
 
 A view has the partition columns and the columns of its schema, also where the stage behind it has not run (it is empty
 then), so a query never fails for lack of work. Parts on S3 of the tables that the query names are downloaded first.
@@ -9,10 +9,12 @@ it behind its hash. So a query is one SELECT, and once the views are made, DuckD
 
 import concurrent.futures
 import contextlib
+import functools
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 import pyarrow as pa
@@ -20,6 +22,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.learners import LEARNERS
+from pipeline.reports.convenience_views import AGGREGATES, VIEWS, create_aggregates
 from pipeline.storage import files
 from pipeline.storage.layout import TABLES
 from pipeline.storage.workspace import Workspace
@@ -44,6 +47,10 @@ SHARED_TABLES = (
     *(SELECTIONS, MATERIALIZED, MIXTURES, TRAINING, SUMMARY, USAGE),
 )
 NUM_DOWNLOADS = 16  # at once: a part takes 50 ms of waiting and hardly any work
+NONE: Mapping[str, str] = MappingProxyType({})
+OWN_NAME = r"[a-z][a-z0-9_]{0,99}"
+READERS = {".csv": "read_csv", ".csv.gz": "read_csv", ".tsv": "read_csv", ".parquet": "read_parquet"}
+BATCH_ROWS = 100_000
 READ_ONLY = ("SELECT", "MULTI")  # DuckDB's names; MULTI is a PIVOT, which asks for its columns first
 
 
@@ -60,38 +67,80 @@ def describe() -> list[tuple[str, str, str, str, str]]:
         view = table_name(schema)
         rows += [(view, name, "string", "", doc) for name, doc in partition_columns(schema).items()]
         rows += [(view, item.name, str(item.type), _text(item, b"unit"), _text(item, b"doc")) for item in schema]
-    return rows
+    return rows + [row for name in VIEWS for row in _describe_convenience(name, rows)]
 
 
-def query(workspace: Workspace, sql: str) -> pa.Table:
+def describe_table() -> pa.Table:
+    """The rows of `describe` as a table."""
+    names = ("view", "column", "type", "unit", "meaning")
+    return pa.table({name: [row[place] for row in describe()] for place, name in enumerate(names)})
+
+
+def query(workspace: Workspace, sql: str, own: Mapping[str, str] = NONE) -> pa.Table:
     """The result of one SELECT over the views that `describe` lists.
 
+    Args:
+        workspace: whose tables are read.
+        sql: the SELECT.
+        own: further views by name: addresses of CSV or Parquet files, which are only read.
     Raises:
-        ConfigError: the SQL is wrong or no SELECT, or no stage has run below the root.
-        DataError: a part is damaged, or of another version of its schema.
+        ConfigError: the SQL is wrong or no SELECT, no stage has run below the root, or a name or file of `own` cannot
+            be used.
+        DataError: a part or file is damaged, or a part of another version of its schema.
     """
-    return query_all(workspace, {"": sql})[""]
+    with stream(workspace, sql, own) as reader:
+        return reader.read_all()
+
+
+@contextlib.contextmanager
+def stream(workspace: Workspace, sql: str, own: Mapping[str, str] = NONE) -> Iterator[pa.RecordBatchReader]:
+    """The result of one SELECT, read while the context is open. Arguments and errors as of `query`."""
+    with _opened(workspace, sql, own) as database:
+        relation = database.sql(_checked(database, sql))
+        reader = relation.to_arrow_reader(BATCH_ROWS)
+        names = distinct_names(reader.schema.names)
+        schema = pa.schema([item.with_name(name) for item, name in zip(reader.schema, names, strict=True)])
+        yield pa.RecordBatchReader.from_batches(schema, (batch.rename_columns(names) for batch in reader))
 
 
 def query_all(workspace: Workspace, queries: Mapping[str, str]) -> dict[str, pa.Table]:
     """The result of each query by its name: parts are listed, and on S3 downloaded, once for all. Raises as `query`."""
+    with _opened(workspace, "\n".join(queries.values()), NONE) as database:
+        tables = {name: database.sql(_checked(database, sql)).to_arrow_table() for name, sql in queries.items()}
+        return {name: table.rename_columns(distinct_names(table.column_names)) for name, table in tables.items()}
+
+
+def explain(workspace: Workspace, sql: str, own: Mapping[str, str] = NONE) -> str:
+    """How DuckDB would answer one SELECT: its plan, as text. Arguments and errors as of `query`."""
+    with _opened(workspace, sql, own) as database:
+        rows = database.execute(f"EXPLAIN {_checked(database, sql)}").fetchall()
+        return "\n".join(str(text).rstrip() for _, text in rows)
+
+
+@contextlib.contextmanager
+def _opened(workspace: Workspace, text: str, own: Mapping[str, str]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A locked database with the views that SQL names; what DuckDB raises in the context becomes an error of ours."""
     paths: dict[str, str] = {}  # where each part lies on this machine: its address
-    text = "\n".join(queries.values())
+    derived = _needed(text, VIEWS)
+    text = "\n".join([text, *(VIEWS[name].sql for name in derived)])
     with (
         tempfile.TemporaryDirectory(prefix="earshot-query-") as folder,
         contextlib.ExitStack() as copies,
         duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}) as database,
     ):
-        for schema in tables():
-            # only tables named in the SQL are listed; a name that occurs by chance costs only its listing
-            named = re.search(rf"\b{table_name(schema)}\b", text, re.IGNORECASE)
-            parts = _parts(workspace, table_name(schema)) if named else {}
-            paths |= _create_view(database, schema, parts, Path(folder), copies)
-        if not any(paths.values()):
-            _require_stage(workspace)
-        _lock(database, list(paths), folder)
         try:
-            return {name: _select(database, sql) for name, sql in queries.items()}
+            for schema in tables():
+                parts = _parts(workspace, table_name(schema)) if _needed(text, [table_name(schema)]) else {}
+                paths |= _create_view(database, schema, parts, Path(folder), copies)
+            if not any(paths.values()):
+                _require_stage(workspace)
+            for name, uri in own.items():
+                paths |= _create_own_view(database, name, uri, copies)
+            for name in derived:
+                database.execute(f"CREATE VIEW {name} AS {VIEWS[name].sql}")
+            create_aggregates(database, _needed(text, AGGREGATES))
+            _lock(database, list(paths), folder)
+            yield database
         except duckdb.Error as error:
             for path, uri in paths.items():
                 if path in str(error):
@@ -99,20 +148,49 @@ def query_all(workspace: Workspace, queries: Mapping[str, str]) -> dict[str, pa.
             raise ConfigError(f"query: {error}\n{_views()}") from error
 
 
-def _select(database: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+def _needed(text: str, names: Iterable[str]) -> list[str]:
+    """Those of the names that occur in SQL. One that occurs by chance costs only the listing of its parts."""
+    return [name for name in names if re.search(rf"\b{name}\b", text, re.IGNORECASE)]
+
+
+def _checked(database: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """The SQL, if it is one SELECT."""
     statements = database.extract_statements(sql)
     if len(statements) != 1 or statements[0].type.name not in READ_ONLY:
         raise ConfigError(f"query: expected one SELECT.\n{_views()}")
-    return _distinct_names(database.sql(sql).to_arrow_table())
+    return sql
 
 
-def _distinct_names(table: pa.Table) -> pa.Table:
-    """The table with a second `video_id` renamed to `video_id_1`, because rows become dicts later."""
-    names: list[str] = []
-    for name in table.column_names:
-        taken = sum(re.fullmatch(rf"{re.escape(name)}(_\d+)?", other) is not None for other in names)
-        names.append(f"{name}_{taken}" if name in names else name)
-    return table.rename_columns(names)
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """The names with a second `video_id` made `video_id_1`, because rows become dicts later."""
+    found: list[str] = []
+    for name in names:
+        taken = sum(re.fullmatch(rf"{re.escape(name)}(_\d+)?", other) is not None for other in found)
+        found.append(f"{name}_{taken}" if name in found else name)
+    return found
+
+
+def _create_own_view(
+    database: duckdb.DuckDBPyConnection, name: str, uri: str, copies: contextlib.ExitStack
+) -> dict[str, str]:
+    """Make a view of a file of the user's; return its path on this machine, with its address."""
+    taken = {*map(table_name, tables()), *VIEWS}
+    if not re.fullmatch(OWN_NAME, name) or name in taken:
+        raise ConfigError(
+            f"table {name}: expected a name of its own of a-z, 0-9 and _, beginning with a letter, that is no view of "
+            f"the workspace: {', '.join(sorted(taken))}."
+        )
+    reader = next((reader for suffix, reader in READERS.items() if uri.lower().endswith(suffix)), None)
+    if reader is None:
+        raise ConfigError(f"table {name}: {uri}: expected a file that ends with {', '.join(READERS)}.")
+    if not files.exists(uri):
+        raise ConfigError(f"table {name}: {uri}: no such file.")
+    path = str(copies.enter_context(files.local_copy(uri)))
+    try:
+        database.execute(f"CREATE VIEW {name} AS SELECT * FROM {reader}({_literal([path])})")
+    except duckdb.Error as error:
+        raise DataError(f"{uri}: {error}") from error
+    return {path: uri}
 
 
 def _parts(workspace: Workspace, table: str) -> dict[tuple[str, ...], list[str]]:
@@ -193,9 +271,30 @@ def _require_stage(workspace: Workspace) -> None:
 
 def _views() -> str:
     """The end of an error message: one line per view, with its columns."""
-    return "Views and their columns:\n" + "\n".join(
-        f"  {table_name(schema)}: {', '.join([*partition_columns(schema), *schema.names])}" for schema in tables()
-    )
+    columns: dict[str, list[str]] = {}
+    for view, name, *_ in describe():
+        columns.setdefault(view, []).append(name)
+    return "Views and their columns:\n" + "\n".join(f"  {view}: {', '.join(names)}" for view, names in columns.items())
+
+
+def _describe_convenience(
+    view: str, rows: list[tuple[str, str, str, str, str]]
+) -> list[tuple[str, str, str, str, str]]:
+    """Rows of `describe` of a view over others: what its columns mean is said where they come from."""
+    known = {name: (unit, doc) for _, name, _, unit, doc in reversed(rows)}
+    texts = known | dict(VIEWS[view].columns)
+    return [(view, item.name, str(item.type), *texts[item.name]) for item in _convenience_schemas()[view]]
+
+
+@functools.cache
+def _convenience_schemas() -> dict[str, pa.Schema]:
+    """Names and types of the columns of VIEWS, as DuckDB finds them over empty tables."""
+    with duckdb.connect() as database:
+        for schema in tables():
+            fields = [pa.field(name, pa.string()) for name in partition_columns(schema)]
+            fields += [item for item in schema if not pa.types.is_nested(item.type)]  # DuckDB takes no half floats
+            database.register(table_name(schema), pa.schema(fields).empty_table())
+        return {name: database.sql(view.sql).to_arrow_table().schema for name, view in VIEWS.items()}
 
 
 def _text(item: pa.Field, key: bytes) -> str:
