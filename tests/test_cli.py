@@ -111,21 +111,26 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == f"earshot {importlib.metadata.version('earshot')}\n"
 
 
-def test_quiet_may_come_before_or_after_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_may_come_before_or_after_the_command_and_ends_with_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_slowly(root: str) -> None:
+        with progress.progress_bar("step", 1):
+            raise ConfigError(f"root {root}: none.")
+
+    monkeypatch.setattr("pipeline.storage.workspace.open_workspace", open_slowly)
     report = ["report", "--root", "nowhere"]
     for arguments, lines in ((["-q", *report], 0), ([*report, "-q"], 0), (report, 1)):
         assert main(arguments) == 2
-        assert "root nowhere: no Earshot workspace there. Make one" in capsys.readouterr().err
-        with progress.progress_bar("step", 1):
-            pass
-        assert len(capsys.readouterr().err.splitlines()) == lines
+        said = capsys.readouterr().err.splitlines()
+        assert said == ["step: 0 of 1"][:lines] + ["earshot: root nowhere: none."]
 
 
 def test_help_names_what_is_typed_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["query", "--help"]) == 0
     shown = capsys.readouterr().out
     assert "--root FOLDER" in shown
-    assert "--format <table|csv|json>" in shown
+    assert "--format <table|csv|json|jsonl|markdown|parquet>" in shown
     assert "<str>" not in shown
 
 

@@ -46,6 +46,10 @@ SHARED_TABLES = (
     *(COLLECTION, VIDEOS, CLIPS, SCORES, FEATURES, LABELS, SPANS, MASKS, DUPLICATES),
     *(SELECTIONS, MATERIALIZED, MIXTURES, TRAINING, SUMMARY, USAGE),
 )
+# No extension is fetched, and no variable of this process is a table.
+PRIVATE: dict[str, bool | str | int | float | list[str]] = {
+    **dict.fromkeys(("autoinstall_known_extensions", "autoload_known_extensions", "python_enable_replacements"), False)
+}
 NUM_DOWNLOADS = 16  # at once: a part takes 50 ms of waiting and hardly any work
 NONE: Mapping[str, str] = MappingProxyType({})
 OWN_NAME = r"[a-z][a-z0-9_]{0,99}"
@@ -126,7 +130,7 @@ def _opened(workspace: Workspace, text: str, own: Mapping[str, str]) -> Iterator
     with (
         tempfile.TemporaryDirectory(prefix="earshot-query-") as folder,
         contextlib.ExitStack() as copies,
-        duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}) as database,
+        duckdb.connect(config=PRIVATE) as database,
     ):
         try:
             for schema in tables():
@@ -219,7 +223,7 @@ def _create_view(
     # Without rows: a table without parts is a view too. It is the first file of every list, because of a list of one
     # DuckDB 2.0 believes Parquet's statistics, which leave NaN out: NOT isnan(score) let NaN pass.
     first = folder / f"{name}.parquet"
-    pq.write_table(schema.empty_table(), first)
+    pq.write_table(pa.Table.from_batches([], schema), first)  # empty_table() would import pandas: 0.4 s
     read, selects = {str(first): ""}, [_select_from([str(first)], schema, dict.fromkeys(keys, ""))]
     for values, uris in parts.items():
         if len(values) != len(keys):
@@ -227,7 +231,7 @@ def _create_view(
         with concurrent.futures.ThreadPoolExecutor(NUM_DOWNLOADS) as pool:
             local = list(pool.map(lambda uri: str(copies.enter_context(files.local_copy(uri))), uris))
         try:  # one part of each partition is enough: one stage wrote them all
-            check(pq.read_schema(local[0]).empty_table(), schema, uris[0])
+            check(pa.Table.from_batches([], pq.read_schema(local[0])), schema, uris[0])
         except (pa.ArrowInvalid, SchemaError) as error:
             raise DataError(f"{uris[0]}: {error}") from error
         selects.append(_select_from([str(first), *local], schema, dict(zip(keys, values, strict=True))))
