@@ -123,7 +123,7 @@ def test_quiet_may_come_before_or_after_the_command_and_ends_with_it(
     for arguments, lines in ((["-q", *report], 0), ([*report, "-q"], 0), (report, 1)):
         assert main(arguments) == 2
         said = capsys.readouterr().err.splitlines()
-        assert said == ["step: 0 of 1"][:lines] + ["earshot: root nowhere: none."]
+        assert said == [*["step: 0 of 1"][:lines], "earshot: root nowhere: none."]
 
 
 def test_help_names_what_is_typed_in_words(capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,6 +33,7 @@ PAGES = (
     "docs/guide.md",
     "docs/cluster.md",
     "docs/format.md",
+    "docs/queries.md",
     "docs/scale.md",
     "cluster/README.md",
 )
