@@ -14,9 +14,9 @@ from pipeline.storage.workspace import Workspace
 from pipeline.training.clipsets import count_videos, load_clips, load_splits
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
-from schemas.selections import SELECTIONS
 from schemas.videos import VIDEOS
 from tests.helpers.clips import load_split
+from tests.helpers.selections import decide
 
 
 def reject(workspace: Workspace, part: str, clip_id: str) -> None:
@@ -62,26 +62,9 @@ def test_a_split_without_videos_is_an_empty_set(workspace: Workspace) -> None:
     assert load_split(workspace, "train", SplittingConfig()).num_videos == 12
 
 
-def decide(workspace: Workspace) -> dict[str, dict]:
-    """A selection `s`: of each video's clips the first is kept, the second labelled, the third both, the last none."""
-    rows = []
-    for part in workspace.parts(CLIPS_FOLDER):
-        splits = {row["video_id"]: row["split"] for row in workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()}
-        decided = []
-        for clip in workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist():
-            place = int(clip["start_s"])
-            row = {name: clip[name] for name in ("clip_id", "video_id", "part")}
-            row |= {"kept": place in (0, 2), "reason": "kept", "split": splits[clip["video_id"]]}
-            row |= {"score": 0.5, "label": "on_screen" if place in (1, 2) else None}
-            decided.append(row)
-        workspace.commit("selections/s", part, from_rows(decided, SELECTIONS, part), SELECTIONS)
-        rows += decided
-    return {row["clip_id"]: row for row in rows}
-
-
 def test_a_selection_gives_its_kept_and_its_labelled_clips_of_one_split(workspace: Workspace, world: World) -> None:
-    decided = decide(workspace)
-    clips = load_clips(workspace, "s", "test")
+    decided = decide(workspace, "s")
+    clips = load_clips(workspace, "s", "test", labelled=True)
     found = {row["clip_id"]: row for row in clips.rows.to_pylist()}
     expected = {k for k, row in decided.items() if row["split"] == "test" and (row["kept"] or row["label"])}
     assert found.keys() == expected
@@ -89,13 +72,15 @@ def test_a_selection_gives_its_kept_and_its_labelled_clips_of_one_split(workspac
     assert all((row["kept"], row["label"]) == (decided[k]["kept"], decided[k]["label"]) for k, row in found.items())
     assert clips.read(0).key == clips.clip_id(0)
     assert pa.types.is_boolean(clips.rows.schema.field("kept").type)
+    alone = load_clips(workspace, "s", "test", labelled=False).rows["clip_id"].to_pylist()
+    assert set(alone) == {k for k, row in decided.items() if row["split"] == "test" and row["kept"]}
 
 
 def test_a_selected_clip_that_is_no_longer_cut_is_left_out(workspace: Workspace) -> None:
-    decide(workspace)
-    row = load_clips(workspace, "s", "test").rows.slice(0, 1).to_pylist()[0]
+    decide(workspace, "s")
+    row = load_clips(workspace, "s", "test", labelled=True).rows.slice(0, 1).to_pylist()[0]
     reject(workspace, row["part"], row["clip_id"])
-    assert row["clip_id"] not in load_clips(workspace, "s", "test").rows["clip_id"].to_pylist()
+    assert row["clip_id"] not in load_clips(workspace, "s", "test", labelled=True).rows["clip_id"].to_pylist()
 
 
 def test_a_selection_or_clips_that_are_not_there_are_named_with_their_folder(tmp_path: object) -> None:
@@ -103,7 +88,7 @@ def test_a_selection_or_clips_that_are_not_there_are_named_with_their_folder(tmp
     with pytest.raises(ConfigError, match="/clips/base: nothing there yet"):
         load_split(empty, "train", SplittingConfig())
     with pytest.raises(ConfigError, match="/selection=s: "):
-        load_clips(empty, "s", "train")
+        load_clips(empty, "s", "train", labelled=True)
 
 
 def test_videos_of_a_split_are_counted_up_to_what_is_enough(world: World, workspace: Workspace) -> None:
@@ -112,5 +97,5 @@ def test_videos_of_a_split_are_counted_up_to_what_is_enough(world: World, worksp
         count_videos(workspace, split, None, splitting, parts, "base", 4) for split in ("train", "validate", "test")
     ]
     assert counts == [4, 3, 4]
-    decide(workspace)
+    decide(workspace, "s")
     assert count_videos(workspace, "validate", "s", splitting, parts, "base", 9) == 3

@@ -51,7 +51,7 @@ def evaluated(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspa
     shutil.copytree(world.workspace.root, workspace.root)
     select_and_mix(workspace, "m", MixingConfig(max_clips_per_video=1, moms_per_clip=1, examples_per_part=3))
     workspace.begin("models/s", {"learner": "separation", "separation": as_dict(CONFIG)}, {})
-    sets = [load_clips(workspace, "all", split) for split in ("train", "validate")]
+    sets = [load_clips(workspace, "all", split, labelled=True) for split in ("train", "validate")]
     train(SeparationLearner(CONFIG), *sets, workspace, "models/s", 0, LocalContext())
     evaluate = OnScreenEvaluation(workspace, "s", "m")
     evaluate.batch_size = 2
@@ -74,7 +74,7 @@ def test_every_frozen_example_has_its_row_and_a_row_per_source(evaluated: Worksp
 
 def test_the_input_of_a_row_is_the_si_snr_of_the_mixture_against_its_first_sound(evaluated: Workspace) -> None:
     mixtures = {row["example_id"]: row for row in evaluated.read_all("mixtures/m", MIXTURES).to_pylist()}
-    clips = load_clips(evaluated, "all", "test")
+    clips = load_clips(evaluated, "all", "test", labelled=True)
     numbers = {clips.clip_id(number): number for number in range(len(clips))}
     rows = evaluated.read_all("examples/s/m", EXAMPLES).to_pylist()
     for row in rows:

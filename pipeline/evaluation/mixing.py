@@ -73,7 +73,7 @@ def plan_mixtures(
     A set whose clips are missing has no part. `label_source` is the name of the label file that the workspace's labels
     come from, None if it has none.
     """
-    clips, source = load_clips(workspace, selection, config.split), f"selections/{selection}"
+    clips, source = load_clips(workspace, selection, config.split, labelled=True), f"selections/{selection}"
     inputs = workspace.stage(source)["inputs"] if workspace.has_stage(source) else {"scores/": ""}
     without_labels = "coincidence" if any(name.startswith("scores/") for name in inputs) else "unscored"
     planned: dict[str, list[Example]] = {}
@@ -173,7 +173,7 @@ class MixPart:
     def __call__(self, part: str) -> dict[str, int]:
         """Write the part's tar and rows; return how many examples."""
         if self._clips is None:
-            self._clips = load_clips(self._workspace, self._selection, self._config.split)
+            self._clips = load_clips(self._workspace, self._selection, self._config.split, labelled=True)
         folder, clips = f"mixtures/{self._name}", self._clips
         rows = []
         with files.building(self._workspace.tar_uri(folder, part)) as path, TarWriter(path) as tar:

@@ -48,7 +48,7 @@ def load_sets(
         settings: of the model's record: `splitting`, and `selection` or `features`.
     """
     if learner.reads == "selection":
-        return load_selected(workspace, settings["selection"], splits, parts)
+        return load_selected(workspace, settings["selection"], splits, parts, labelled=True)
     splitting = from_dict(SplittingConfig, settings["splitting"])
     if learner.reads == "clips":
         return load_splits(workspace, splits, splitting, parts, learner.clip_spec)

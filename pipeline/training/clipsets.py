@@ -89,18 +89,20 @@ def _origins(workspace: Workspace, part: str) -> dict[str, dict[str, str | None]
     }
 
 
-def load_clips(workspace: Workspace, selection: str, split: str) -> ClipSet[Clip]:
-    """The kept clips of one split of a selection and its labelled clips, with their `kept` and `label`.
+def load_clips(workspace: Workspace, selection: str, split: str, *, labelled: bool) -> ClipSet[Clip]:
+    """The kept clips of one split of a selection, with their `kept` and `label`.
 
-    Labelled clips are there whatever rule refused them, but for rules about their whole video (VIDEO_REASONS).
+    Args:
+        labelled: also the clips with a label, whatever rule refused them, but for rules about their whole video
+            (VIDEO_REASONS).
     """
     parts = workspace.require(f"selections/{selection}")
-    (clips,) = load_selected(workspace, selection, (split,), parts)
+    (clips,) = load_selected(workspace, selection, (split,), parts, labelled=labelled)
     return clips
 
 
 def load_selected(
-    workspace: Workspace, selection: str, splits: Sequence[str], parts: Sequence[str]
+    workspace: Workspace, selection: str, splits: Sequence[str], parts: Sequence[str], *, labelled: bool
 ) -> list[ClipSet[Clip]]:
     """What `load_clips` gives, for each of the splits, of these parts of the selection."""
 
@@ -113,10 +115,12 @@ def load_selected(
             database.register("places", places)
             sql = """
                 SELECT places.* EXCLUDE (outcome), kept, label, split FROM places JOIN decisions USING (clip_id)
-                WHERE outcome = 'kept' AND (kept OR label IS NOT NULL AND NOT list_contains($barred, reason))
+                WHERE outcome = 'kept'
+                      AND (kept OR $labelled AND label IS NOT NULL AND NOT list_contains($barred, reason))
                 ORDER BY clip_id
             """
-            return database.sql(sql, params={"barred": list(VIDEO_REASONS)}).to_arrow_table()
+            params = {"barred": list(VIDEO_REASONS), "labelled": labelled}
+            return database.sql(sql, params=params).to_arrow_table()
 
     return _split(workspace, CLIPS_FOLDER, splits, read_parts(read, parts))
 
