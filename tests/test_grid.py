@@ -34,6 +34,10 @@ def test_words_have_seconds_and_belong_to_the_video_of_their_speaker(
     videos = [f"{tmp_path}/s{number}/{name}.mpg" for number, name in ((1, "bbaf2n"), (2, "bbaf2n"), (4, "quiet"))]
     listed = [(video["uri"], video["split"]) for video in list_videos(str(out / "collection.csv"))]
     assert sorted(listed) == [(video, None) for video in videos]
+    assert (out / "collection.csv").read_text().splitlines()[:2] == [
+        "uri,split,category,speaker",
+        f"{videos[0]},,bin blue w,s1",
+    ]
     spans = read_spans([str(out / "spans.csv")]).table.to_pylist()
     assert [(span["video"], span["start_s"], span["end_s"], span["category"]) for span in spans] == [
         (videos[0], 0.4, 0.9, "bin"),

@@ -62,7 +62,7 @@ def read_grid(folder: Path) -> SpokenVideos:
             f"{folder}: no video there with an alignment. Expected s1/bbaf2n.mpg, and bbaf2n.align below a folder s1 "
             "or beside the video."
         )
-    return SpokenVideos(videos, left_out, _findings(videos))
+    return SpokenVideos(videos, left_out, "speaker", _findings(videos))
 
 
 def _speaker(uri: str) -> str:

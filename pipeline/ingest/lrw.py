@@ -55,7 +55,7 @@ def read_lrw(folder: Path) -> SpokenVideos:
         raise ConfigError(
             f"{folder}: no clips there. Expected <WORD>/train/<WORD>_00001.mp4 with its .txt, and val and test."
         )
-    return SpokenVideos(videos, left_out, _findings(videos, left_out))
+    return SpokenVideos(videos, left_out, "source", _findings(videos, left_out))
 
 
 def _video(name: str, stem: str, word: str, split: str) -> SpokenVideo:

@@ -1,8 +1,8 @@
 """Spoken words of a published data set -> the tables by which its videos are cut and labelled, as any collection is.
 
-Writes `collection.csv` (uri, split, category, source), `spans.csv` (video, start_s, end_s, category) and `left_out.csv`
-(video, reason, files): every video of the data set is in the first or in the last. A category is a word; a source is
-what several videos were taken from, so it is not to be in two splits. No media file is opened or copied.
+Writes `collection.csv` (uri, split, category, and `source` or `speaker`), `spans.csv` (video, start_s, end_s, category)
+and `left_out.csv` (video, reason, files): every video of the data set is in the first or in the last. A category is a
+word; a source is what several videos were taken from, or who speaks in them. No media file is opened or copied.
 """
 
 from collections.abc import Iterable, Sequence
@@ -54,6 +54,8 @@ class SpokenVideos:
 
     videos: list[SpokenVideo]
     left_out: list[LeftOut]
+    source_column: str
+    """What their sources are called in the collection."""
     findings: list[Finding] = field(default_factory=list)
     """What is odd of those that are in the collection."""
 
@@ -92,7 +94,7 @@ def write_speech_tables(out: str, found: SpokenVideos) -> None:
         (video.uri, video.split or "", " ".join(spoken.word for spoken in video.words), video.source)
         for video in found.videos
     )
-    write_table(out, COLLECTION_NAME, ("uri", "split", "category", "source"), collection)
+    write_table(out, COLLECTION_NAME, ("uri", "split", "category", found.source_column), collection)
     nothing = (Spoken(0, 0, ""),)  # of a video that was listened to, without a word
     spans = (
         (video.uri, f"{spoken.start_s:g}", f"{spoken.end_s:g}", spoken.word)
