@@ -63,7 +63,7 @@ def train_model(
     folder, stage = f"models/{name or learner}", f"train {learner}"
     session = session.resume(folder)
     workspace = session.workspace
-    built = LEARNERS[learner].learner()(getattr(session.config, learner))
+    built = LEARNERS[learner].build(getattr(session.config, learner))
     reads = read_stages(built, selection, features)
     num_parts = [len(workspace.require(read)) for read in reads][-1]
     inputs = {read: workspace.stage(read)["hash"] for read in reads}

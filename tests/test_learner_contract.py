@@ -129,7 +129,7 @@ def test_every_learner_of_the_registry_has_a_case() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_a_batch_is_a_function_of_its_step_and_workers_share_its_rows(name: str, prepared: Workspace) -> None:
     entry, config, _ = CASES[name]
-    learner = entry.learner()(config)
+    learner = entry.build(config)
     clips, _ = sets(prepared, learner)
 
     def batch(step: int, rows: slice = slice(None), augment: bool = True) -> dict[str, torch.Tensor]:
@@ -152,13 +152,13 @@ def test_a_killed_training_ends_with_the_same_weights_and_the_model_has_rows_of_
     entry, config, prepare = CASES[name]
     monkeypatch.setitem(LEARNERS, entry.learner().name, entry)
     shutil.copytree(prepared.root, tmp_path / "workspace")
-    workspace, learner = Workspace(str(tmp_path / "workspace")), entry.learner()(config)
+    workspace, learner = Workspace(str(tmp_path / "workspace")), entry.build(config)
     record = {"learner": learner.name, learner.name: as_dict(config)} | READ
     for folder in ("models/m", "models/killed"):
         workspace.begin(folder, record, {})
     train(learner, *sets(workspace, learner), workspace, "models/m", 0, LocalContext())
 
-    killed, num_steps = entry.learner()(config), 0
+    killed, num_steps = entry.build(config), 0
 
     def loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         nonlocal num_steps
@@ -171,7 +171,7 @@ def test_a_killed_training_ends_with_the_same_weights_and_the_model_has_rows_of_
     monkeypatch.setattr(killed, "loss", loss)
     with pytest.raises(Interrupted):
         train(killed, *sets(workspace, learner), workspace, "models/killed", 0, LocalContext())
-    train(entry.learner()(config), *sets(workspace, learner), workspace, "models/killed", 0, LocalContext())
+    train(entry.build(config), *sets(workspace, learner), workspace, "models/killed", 0, LocalContext())
     whole, resumed = (files.read_bytes(workspace.uri("models", model, "model.pt")) for model in ("m", "killed"))
     assert whole == resumed
     assert workspace.stage("models/m")["figures"] == workspace.stage("models/killed")["figures"]

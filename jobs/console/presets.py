@@ -126,10 +126,13 @@ def check_together(config: PipelineConfig) -> None:
     """
     configs = {learner: getattr(config, learner) for learner in LEARNERS}
     for learner, entry in LEARNERS.items():
-        built = entry.learner()(configs[learner])
+        built = entry.build(configs[learner])
         built.check_settings(getattr(config.clips, built.clip_spec), configs)
 
 
 def decided_by_clips() -> list[tuple[str, str]]:
     """(learner, field of its config) of every field that the training clips decide and a model's record keeps."""
-    return [(learner, field) for learner, entry in LEARNERS.items() for field in entry.learner().decided_by_clips]
+    found = [
+        (name, field) for name, entry in LEARNERS.items() for of in entry.learners() for field in of.decided_by_clips
+    ]
+    return list(dict.fromkeys(found))

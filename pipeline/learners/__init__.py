@@ -19,10 +19,20 @@ class Entry(NamedTuple):
     """module:Class of its `pipeline.evaluation.evaluating.Evaluation`; the module imports neither torch nor sklearn."""
     special_evaluation_paths: tuple[str, ...] = ()
     """Of evaluations for some of its models alone, by `Evaluation.is_for`."""
+    special_learner_paths: tuple[str, ...] = ()
+    """Of learners of the same name and config class for some configs alone, by `Learner.is_for`."""
 
     def learner(self) -> Any:
         """The learner's class."""
         return pkgutil.resolve_name(self.learner_path)
+
+    def learners(self) -> list[Any]:
+        """All its classes, those for some configs first."""
+        return [pkgutil.resolve_name(path) for path in (*self.special_learner_paths, self.learner_path)]
+
+    def build(self, config: Any) -> Any:
+        """The learner of a config."""
+        return next(kind for kind in self.learners() if kind.is_for(config))(config)
 
     def evaluation(self) -> Any:
         """The class of its evaluation."""

@@ -25,8 +25,8 @@ def build(learner: str, config: dict[str, Any]) -> Any:
     """The learner of that name with a config read from JSON. Raises as `find_entry`."""
     from pipeline.config import from_dict
 
-    kind = find_entry(learner).learner()
-    return kind(from_dict(kind.config_class, config))
+    entry = find_entry(learner)
+    return entry.build(from_dict(entry.learner().config_class, config))
 
 
 def rebuild(workspace: Workspace, model: str, learner: str) -> Any:

@@ -13,6 +13,7 @@ from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
 from pipeline.training.clipsets import count_videos, load_selected, load_splits
 from pipeline.training.protocols import Learner
+from pipeline.training.word_clips import load_words
 
 
 def read_stages(learner: Learner[Any], selection: str, features: str) -> list[str]:
@@ -30,6 +31,8 @@ def read_stages(learner: Learner[Any], selection: str, features: str) -> list[st
         return [clips]
     if learner.reads == "masks":
         return [MASKS_FOLDER, clips]
+    if learner.reads == "words":
+        return [SPANS_FOLDER, clips]
     if clips != CLIPS_FOLDER:
         raise ConfigError(f"{learner.name}: reads a selection of {clips}; selections are of {CLIPS_FOLDER} alone.")
     return [clips, f"selections/{selection}"]
@@ -54,6 +57,8 @@ def load_sets(
         return load_splits(workspace, splits, splitting, parts, learner.clip_spec)
     if learner.reads == "masks":
         return load_masked(workspace, splits, splitting, parts, learner.clip_spec)
+    if learner.reads == "words":
+        return load_words(workspace, splits, splitting, parts, learner.clip_spec, *learner.word_window)
     name, spec = settings["features"], learner.clip_spec
     return load_features(workspace, name, splits, splitting, parts, spec, learner.needs_labels)
 
@@ -62,7 +67,7 @@ def count_held_out(
     workspace: Workspace, learner: Learner[Any], settings: Mapping[str, Any], parts: Sequence[str], enough: int
 ) -> int:
     """How many videos the best weights are chosen on, counted up to `enough`. Other arguments as of `load_sets`."""
-    if learner.reads in ("features", "masks"):
+    if learner.reads in ("features", "masks", "words"):
         (clips,) = load_sets(workspace, learner, settings, ("validate",), parts)
         return min(enough, clips.num_videos)
     splitting = from_dict(SplittingConfig, settings["splitting"])
@@ -76,7 +81,7 @@ def complete_config(
 
     Raises:
         ConfigError: there is no training clip of a video that people judged, and the learner needs one; or none with a
-            mask, and it reads masks.
+            mask or a word, and it reads these.
     """
     if not learner.decided_by_clips and learner.reads != "masks":
         return learner.config
@@ -85,6 +90,12 @@ def complete_config(
         raise ConfigError(
             f"{workspace.place(MASKS_FOLDER)}: no mask that is kept is of a frame of clips/{learner.clip_spec} of a "
             "training video. Expected masks at the times of these frames, to half a frame of the video."
+        )
+    if not len(clips) and learner.reads == "words":
+        num_frames = learner.word_window[1]
+        raise ConfigError(
+            f"{workspace.place(SPANS_FOLDER)}: no word lies in a kept clip of clips/{learner.clip_spec} of a training "
+            f"video, with {num_frames} frames around its middle and one face alone in view. Expected some."
         )
     if not len(clips):
         place = workspace.place(read_stages(learner, "", settings["features"])[-1])

@@ -82,9 +82,11 @@ class Learner(Protocol[Model]):
     """Its config in each preset; the default one where there is none."""
     clip_spec: str = "base"
     """Field of `ClipSpecs`: the lengths, rates and sizes of the clips that it reads."""
-    reads: Literal["clips", "selection", "features", "masks"] = "clips"
+    reads: Literal["clips", "selection", "features", "masks", "words"] = "clips"
     """All kept clips of a split; or those that a selection keeps, and labelled ones; or features of clips; or those
-    with a mask of one of their frames."""
+    with a mask of one of their frames; or words that are spoken in them, within `word_window`."""
+    word_window: tuple[float, int] = (0.0, 0)
+    """Of one that reads words: frames per second of the clips, and frames of the window around a word's middle."""
     needs_labels: bool = False
     """It draws features of those videos alone that people have judged."""
     decided_by_clips: ClassVar[tuple[str, ...]] = ()
@@ -94,6 +96,11 @@ class Learner(Protocol[Model]):
     training: TrainingConfig
     config: Any
     """Of class `config_class`."""
+
+    @staticmethod
+    def is_for(config: Any) -> bool:
+        """Whether it trains by this config, among the learners of its entry in the registry."""
+        return True
 
     def builds_on(self) -> dict[str, str]:
         """Models that must be trained before: the learner of each, by name."""
