@@ -61,7 +61,8 @@ READ_ONLY = ("SELECT", "MULTI")  # DuckDB's names; MULTI is a PIVOT, which asks 
 def tables() -> list[pa.Schema]:
     """The schema of every table: the shared ones, then those of the evaluations."""
     evaluations = [kind for entry in LEARNERS.values() for kind in reversed(entry.evaluations())]
-    return [*SHARED_TABLES, *(schema for kind in evaluations for schema in (*kind.tables, *kind.derived))]
+    own = [schema for kind in evaluations for schema in (*kind.tables, *kind.derived)]
+    return list({table_name(schema): schema for schema in (*SHARED_TABLES, *own)}.values())  # two may share one
 
 
 def describe() -> list[tuple[str, str, str, str, str]]:
