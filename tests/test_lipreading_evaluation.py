@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from pipeline.clips.splitting import SplittingConfig
-from pipeline.evaluation.lipreading_evaluation import LipReadingEvaluation
+from pipeline.evaluation.lipreading_evaluation import LipreadingEvaluation
 from pipeline.evaluation.utterance_rows import Utterances
 from pipeline.storage.workspace import Workspace
 from schemas.duplicates import DUPLICATES
@@ -24,15 +24,15 @@ METRICS = {
 }
 
 
-def evaluation(folder: Path, rows: list[dict[str, Any]]) -> LipReadingEvaluation:
+def evaluation(folder: Path, rows: list[dict[str, Any]]) -> LipreadingEvaluation:
     """The evaluation of a model `m` whose rows are there already."""
     workspace = Workspace(str(folder))
     workspace.begin("models/m", {"learner": "lipreading", "splitting": SplittingConfig()}, {})
     workspace.commit("utterances/m/-", "00000", from_rows(rows, UTTERANCES, "here"), UTTERANCES)
-    return LipReadingEvaluation(workspace, "m")
+    return LipreadingEvaluation(workspace, "m")
 
 
-def figures(found: LipReadingEvaluation) -> dict[str, dict[str, Any]]:
+def figures(found: LipreadingEvaluation) -> dict[str, dict[str, Any]]:
     rows = found.summarise()
     assert {row["eval_set"] for row in rows} == {"test"}
     return {row["metric"]: dict(row) for row in rows}
@@ -159,9 +159,9 @@ def test_a_test_video_with_an_upload_in_another_split_is_left_out(tmp_path: Path
 def test_every_headline_is_a_figure_beside_chance(tmp_path: Path) -> None:
     found = figures(evaluation(tmp_path, judged(num_videos=8)))
     values = {metric: row["value"] for metric, row in found.items()}
-    for headline in LipReadingEvaluation.headlines:
+    for headline in LipreadingEvaluation.headlines:
         assert headline.metric in values or headline.eval_set == "validation"
         baseline = headline.baseline(values) if callable(headline.baseline) else headline.baseline
         assert baseline is not None
         assert 0 < baseline <= 0.5
-    assert set(LipReadingEvaluation.columns) == METRICS
+    assert set(LipreadingEvaluation.columns) == METRICS

@@ -32,7 +32,7 @@ import pyarrow.compute as pc
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.config import from_dict
 from pipeline.errors import DataError
-from pipeline.evaluation.evaluating import Evaluation, Headline, Row
+from pipeline.evaluation.evaluating import VALIDATION, Evaluation, Headline, Row
 from pipeline.evaluation.identities import NUM_FOLDS, draw_clips, draw_pairs, probed_identities, to_embeddings
 from pipeline.evaluation.seen_videos import leaking_videos, split_of_videos
 from pipeline.hashing import hash_json
@@ -57,11 +57,15 @@ def _chance(name: str) -> Any:
     return lambda figures: figures[name]
 
 
-class LipReadingEvaluation(Evaluation):
+class LipreadingEvaluation(Evaluation):
     """Its source is the clips of mouths. Loads model and clips at its first part and keeps them."""
 
     tables = (UTTERANCES,)
     headlines = (
+        Headline(
+            *(VALIDATION, "validate_short_recall", "lips find their sound of 0.2 s first, R@1, validation"),
+            *(0.1, "chance"),
+        ),
         Headline(
             *(TEST, "short_sound_recall_at_1", "lips find their sound of 0.2 s first, R@1, among 10 of a clip"),
             *(_chance("short_chance"), "chance"),
