@@ -1,8 +1,9 @@
-"""Waveform arithmetic: seconds to samples, levels, STFT and log-mel.
+"""Waveform arithmetic: seconds to samples, levels, STFT, log-mel and MFCC.
 
 Waveforms are float arrays in [-1, 1], time on the last axis. Levels are in dBFS: 0 dB is an RMS of 1. The log-mel
 follows YAMNet and VGGish: mel of the *magnitude* spectrum (not the power), natural logarithm, no centring, no
-pre-emphasis. Its floor ln(offset) is absolute, so what enters it should have a defined level: `level_gain`.
+pre-emphasis. Its floor ln(offset) is absolute, so what enters it should have a defined level: `level_gain`. The MFCC
+follows python_speech_features, from which the published lip-reading and synchrony networks take theirs.
 """
 
 import functools
@@ -23,6 +24,8 @@ NUM_MELS = 64
 MEL_MIN_HZ = 125.0
 MEL_MAX_HZ = 7500.0
 LOG_OFFSET = 0.001  # of YAMNet; VGGish has 0.01
+MFCC_RATE_HZ, MFCC_WINDOW, MFCC_HOP, MFCC_FFT = 16_000, 400, 160, 512  # Hz and samples: 25 ms every 10 ms
+NUM_MFCC, NUM_TRIANGLES, LIFTER, PRE_EMPHASIS = 13, 26, 22, 0.97
 
 
 def num_samples(seconds: float, rate_hz: int) -> int:
@@ -110,6 +113,62 @@ def _log_mel_constants(rate_hz: int, device: torch.device) -> tuple[Tensor, Tens
     with torch.inference_mode(False):  # a cached inference tensor could never be trained through
         window = F.pad(torch.hann_window(window_size, device=device), (0, fft_size - window_size))
         return window, torch.tensor(mels, dtype=torch.float32, device=device)
+
+
+def mfcc(waveform: Tensor) -> Tensor:
+    """13 mel-frequency cepstral coefficients every 10 ms as python_speech_features computes them by default.
+
+    Pre-emphasis of the whole waveform; frames of 25 ms without a window; power of an FFT of 512, divided by 512; 26
+    triangles between whole bins; natural logarithm; orthonormal DCT-II; lifter of 22. Coefficient 0 is replaced by the
+    logarithm of the frame's energy. A factor g on the waveform adds 2 ln g to coefficient 0 and changes no other.
+
+    Design note: the spectrum is computed in the waveform's precision, the rest in float64. Speech and noise in fp32 are
+    within 1e-4 of the values in float64. A band that is 60 dB weaker than a loud pure tone is not: 1e-3.
+
+    Args:
+        waveform: [..., T] linear amplitude at 16 kHz, T of 400 or more, fp32 or float64. N video frames of 40 ms take
+            640 N + 240 samples: then L = 4 N.
+    Returns:
+        [..., L, 13] of the waveform's precision, L = (T - 400) // 160 + 1. Samples that fill no further frame are left
+        out, where python_speech_features adds zeros to them.
+    Raises:
+        ValueError: fewer than 400 samples.
+    """
+    if waveform.shape[-1] < MFCC_WINDOW:
+        raise ValueError(f"waveform {list(waveform.shape)}: expected {MFCC_WINDOW} samples or more on the last axis.")
+    with torch.autocast(waveform.device.type, enabled=False):
+        waveform = waveform.to(torch.promote_types(waveform.dtype, torch.float32))
+        triangles, cosines = _mfcc_constants(waveform.device)
+        before = waveform[..., :-1]
+        # not x - 0.97 x', which of a low tone is the difference of two rounded numbers that all but cancel
+        rest = (waveform[..., 1:] - before).add_(before, alpha=1 - PRE_EMPHASIS)
+        emphasised = torch.cat([waveform[..., :1], rest], dim=-1)
+        spectrum = torch.fft.rfft(emphasised.unfold(-1, MFCC_WINDOW, MFCC_HOP), n=MFCC_FFT)
+        sums = (squared_magnitude(spectrum) @ triangles.to(waveform.dtype)).double()  # the energy, bands, and unused
+        logs = sums.masked_fill(sums == 0, torch.finfo(torch.float64).eps).log()  # as python_speech_features has it
+        return (logs @ cosines).to(waveform.dtype)
+
+
+@functools.lru_cache(maxsize=8)
+def _mfcc_constants(device: torch.device) -> tuple[Tensor, Tensor]:
+    """What sums up a power spectrum [257, 32], and of the logarithms of these makes coefficients [32, 13]: float64.
+
+    The first column and row are of the energy, 26 of the triangles and of the DCT with its lifter, the last five 0: a
+    product with 32 columns takes three fifths of the time of one with 27.
+    """
+    top_mel = 2595 * math.log10(1 + MFCC_RATE_HZ / 2 / 700)
+    edges_hz = 700 * (10 ** (np.linspace(0, top_mel, NUM_TRIANGLES + 2) / 2595) - 1)
+    edges = np.floor((MFCC_FFT + 1) * edges_hz / MFCC_RATE_HZ)
+    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
+    bins = np.arange(MFCC_FFT // 2 + 1)[:, None]
+    triangles = np.maximum(0.0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)))
+    order, band = np.arange(1, NUM_MFCC), np.arange(NUM_TRIANGLES)[:, None]
+    dct = np.sqrt(2 / NUM_TRIANGLES) * np.cos(np.pi * order * (2 * band + 1) / (2 * NUM_TRIANGLES))
+    sums, cosines = np.zeros((len(bins), 32)), np.zeros((32, NUM_MFCC))
+    sums[:, 0], sums[:, 1 : 1 + NUM_TRIANGLES] = 1, triangles
+    cosines[0, 0], cosines[1 : 1 + NUM_TRIANGLES, 1:] = 1, dct * (1 + LIFTER / 2 * np.sin(np.pi * order / LIFTER))
+    with torch.inference_mode(False):
+        return torch.tensor(sums / MFCC_FFT, device=device), torch.tensor(cosines, device=device)
 
 
 def squared_magnitude(spectrum: Tensor) -> Tensor:

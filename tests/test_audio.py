@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import python_speech_features
 import torch
 
 from pipeline import audio
@@ -130,3 +131,66 @@ def test_magnitudes_and_their_gradient_are_those_of_abs_and_the_gradient_at_0_is
         gradients += torch.autograd.grad((of(given) * torch.arange(5)).sum(), given)
     torch.testing.assert_close(*gradients)
     assert not gradients[0][1].any()
+
+
+# --- MFCC ---
+
+
+def sounds_for_mfcc() -> dict[str, np.ndarray]:
+    """Two seconds and what 50 video frames need beyond, so that 200 frames are full."""
+    rng, time_s = np.random.default_rng(0), np.arange(640 * 50 + 240) / 16_000
+    noise = 0.1 * rng.standard_normal(len(time_s))
+    return {
+        "noise": noise,
+        "faint noise": 0.001 * noise,
+        "noise that ends": noise * (time_s < 1),
+        "silence": 0 * noise,
+        "voice": sum(np.sin(2 * np.pi * k * (120 * time_s + 9 * time_s**2)) / k for k in range(1, 40)) * 0.1
+        + noise / 99,
+    }
+
+
+@pytest.mark.parametrize("name", sounds_for_mfcc())
+def test_mfcc_equals_python_speech_features(name):
+    sound = sounds_for_mfcc()[name]
+    expected = python_speech_features.mfcc(sound, 16_000)
+    assert expected.shape == (200, 13)
+    np.testing.assert_allclose(audio.mfcc(torch.from_numpy(sound)).numpy(), expected, rtol=0, atol=1e-9)
+    single = torch.from_numpy(sound).float()
+    expected = python_speech_features.mfcc(single.double().numpy(), 16_000)
+    np.testing.assert_allclose(audio.mfcc(single).numpy(), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("num_frames", [1, 5, 50])
+def test_a_video_frame_has_four_frames_of_mfcc_and_one_sample_less_has_one_less(num_frames):
+    sound = torch.randn(2, 3, 640 * num_frames + 240)
+    assert audio.mfcc(sound).shape == (2, 3, 4 * num_frames, 13)
+    assert audio.mfcc(sound[..., :-1]).shape == (2, 3, 4 * num_frames - 1, 13)
+
+
+def test_twenty_frames_of_mfcc_are_of_five_video_frames_to_a_sample():
+    # from frame 4 t on, 20 frames reach from sample 640 t to 640 (t + 5) + 240: five frames, and the rest of a window
+    sound, t = torch.randn(640 * 12 + 240, dtype=torch.float64), 3
+    reached = audio.mfcc(sound[640 * t : 640 * (t + 5) + 240])
+    assert reached.shape == (20, 13)
+    # but the first sample, whose predecessor the pre-emphasis needs, nothing else of the sound is in them
+    torch.testing.assert_close(audio.mfcc(sound)[4 * t + 1 : 4 * t + 20], reached[1:])
+    for sample in (640 * t - 2, 640 * (t + 5) + 240):
+        changed = sound.clone()
+        changed[sample] += 1.0
+        assert torch.equal(audio.mfcc(changed)[4 * t : 4 * t + 20], audio.mfcc(sound)[4 * t : 4 * t + 20])
+    for sample in (640 * t, 640 * (t + 5) + 239):
+        changed = sound.clone()
+        changed[sample] += 1.0
+        assert not torch.equal(audio.mfcc(changed)[4 * t : 4 * t + 20], audio.mfcc(sound)[4 * t : 4 * t + 20])
+
+
+def test_a_gain_moves_the_first_coefficient_alone():
+    sound = torch.randn(4000, dtype=torch.float64)
+    louder = audio.mfcc(sound) + torch.tensor([2 * math.log(3.0), *[0.0] * 12])
+    torch.testing.assert_close(audio.mfcc(3 * sound), louder)
+
+
+def test_mfcc_of_less_than_a_window_is_refused():
+    with pytest.raises(ValueError, match="expected 400 samples or more"):
+        audio.mfcc(torch.zeros(2, 399))
