@@ -2,8 +2,8 @@
 
 Usage: python -m benchmarks.mfcc [--runs 30]
 
-Ours on as many cores as torch takes, two or more (OMP_NUM_THREADS); python_speech_features uses one. Time: the fastest of the runs,
-which alternate. Values must agree to 1e-4, else the benchmark fails.
+Ours on as many cores as torch takes, two or more (OMP_NUM_THREADS); python_speech_features uses one. Time: the fastest
+of the runs, which alternate. Values must agree to 1e-4, else the benchmark fails.
 """
 
 import argparse
