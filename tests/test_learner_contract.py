@@ -17,13 +17,16 @@ from pipeline.hashing import as_dict
 from pipeline.learners import LEARNERS, Entry
 from pipeline.learners.coincidence import CoincidenceLearnerConfig, MemoryBankConfig
 from pipeline.learners.events import EventsLearnerConfig
+from pipeline.learners.lipreading import LipreadingLearnerConfig
 from pipeline.learners.masked_examples import MaskedExamplesConfig
 from pipeline.learners.matching import MatchingConfig
 from pipeline.learners.segmentation import SegmentationLearnerConfig
 from pipeline.learners.separation import SeparationLearnerConfig
 from pipeline.learners.sources import load_sets
 from pipeline.learners.verdict_calibration import CalibrationConfig
+from pipeline.models.adversaries import AdversariesConfig
 from pipeline.models.avs import AVSConfig
+from pipeline.models.lips import LipReadingConfig
 from pipeline.models.psp import PSPConfig
 from pipeline.models.separator import SeparationConfig
 from pipeline.models.tdcn import TDCNConfig
@@ -40,6 +43,7 @@ from tests.helpers import loudness_learner
 from tests.helpers.features import SIZES, write_world
 from tests.helpers.line_learner import Interrupted
 from tests.helpers.masks import write_masked_world
+from tests.helpers.mouths import write_speech_world
 from tests.helpers.selections import select_and_mix
 
 FOUR_STEPS = TrainingConfig(
@@ -69,6 +73,12 @@ SEGMENTATION = SegmentationLearnerConfig(
     mapping="per_sample",
     examples=MaskedExamplesConfig(smallest_crop=0.5, pasted_fraction=0.5, muted_fraction=0.1),
     first_model=None,
+)
+LIPREADING = LipreadingLearnerConfig(
+    model=LipReadingConfig(frame_size=16, width=0.1, depth=1, step_dim=8, branch_dim=8, clip_dim=8),
+    training=FOUR_STEPS,
+    num_frames=8,
+    adversaries=AdversariesConfig(momentum=0.5),
 )
 
 READ = {"splitting": as_dict(SplittingConfig()), "selection": "all", "features": "f"}  # in a model's record
@@ -101,18 +111,24 @@ CASES = {
     "events": Case(LEARNERS["events"], EVENTS),
     "events without labels": Case(LEARNERS["events"], dataclasses.replace(EVENTS, supervision="self")),
     "segmentation": Case(LEARNERS["segmentation"], SEGMENTATION),
+    "lipreading": Case(LEARNERS["lipreading"], LIPREADING),
+    "lipreading with a moving gradient": Case(
+        LEARNERS["lipreading"],
+        dataclasses.replace(LIPREADING, adversaries=AdversariesConfig(momentum=0.5, momentum_rule="gradient")),
+    ),
     "loudness": Case(loudness_learner.ENTRY, loudness_learner.LoudnessConfig(training=FOUR_STEPS)),
 }
 
 
 @pytest.fixture(scope="module")
 def prepared(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The world with a selection of everything, frozen sets, features and spans, and masks."""
+    """The world with a selection of everything, frozen sets, features and spans, masks, and mouths."""
     workspace = Workspace(str(tmp_path_factory.mktemp("contract") / "workspace"))
     shutil.copytree(world.workspace.root, workspace.root)
     freeze(workspace)
     write_world(workspace)
     write_masked_world(workspace)
+    write_speech_world(workspace)
     return workspace
 
 

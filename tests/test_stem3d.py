@@ -56,3 +56,22 @@ def test_a_spectrogram_has_nine_convolutions_and_one_embedding_per_16_steps() ->
         local, embeddings = net.features(torch.randn(2, 1, length, 64))
         assert local.shape == (2, 128, steps, 4)
         assert embeddings.shape == (2, steps, 12)
+
+
+def test_depth_adds_residual_blocks_and_a_stem_of_five_frames_sees_two_on_each_side() -> None:
+    torch.manual_seed(0)
+    net = Stem3dNet(width=0.1, embedding_dim=6, depth=3, time_kernel=5, pads_time=False).eval()
+    layers = [layer for layer in net.modules() if isinstance(layer, torch.nn.Conv2d)]
+    assert len(layers) == 4 * 3 * 2
+    frames = torch.rand(1, 7, 3, 32, 32)
+    _, embeddings = net(frames)
+    assert embeddings.shape == (3, 6)
+    frames[:, 0] = 0
+    is_same = [torch.equal(a, b) for a, b in zip(net(frames)[1], embeddings, strict=True)]
+    assert is_same == [False, True, True]
+    # a residual block of zeros is none
+    for name, parameter in net.named_parameters():
+        if "block.1" in name:
+            torch.nn.init.zeros_(parameter)
+    images = torch.rand(2, net.local_dim, 4, 4)
+    assert torch.equal(net.middle[1](images), images)

@@ -69,4 +69,9 @@ LEARNERS = {
         "pipeline.learners.segmentation:SegmentationLearner",
         "pipeline.evaluation.mask_evaluation:MaskEvaluation",
     ),
+    "lipreading": Entry(
+        "which sound lips make, and which words they speak",
+        "pipeline.learners.lipreading:LipreadingLearner",
+        "pipeline.evaluation.lipreading_evaluation:LipreadingEvaluation",
+    ),
 }

@@ -2,7 +2,8 @@
 
 In: the score of every picture with every sound of a batch as a logit, row i and column i from the same moment, and the
 video each was cut from. Out: a loss in nats per row. The score is the model's (`logits` of `models/towers.py`);
-what it is compared with is the objective: here the other rows of the batch, in `losses/nce.py` a memory of clips.
+what it is compared with is the objective: here the other rows of the batch, in `losses/nce.py` a memory of clips, in
+`losses/dual_contrast.py` other times of the same clip too. All of them but NCE are `matching_loss`, logits and a mask.
 
 Design note: another moment of the same video is masked, neither a positive nor a negative. It looks and sounds alike,
 so as a negative it would push apart what belongs together.
@@ -39,8 +40,18 @@ def info_nce(logits: Tensor, video_ids: Tensor) -> Tensor:
         )
     pair = torch.arange(len(logits), device=logits.device)
     is_other_moment = (video_ids[:, None] == video_ids[None, :]) & (pair[:, None] != pair[None, :])
+    return matching_loss(logits, is_other_moment)
+
+
+def matching_loss(logits: Tensor, ignored: Tensor | None = None, *, both: bool = True) -> Tensor:
+    """Loss [B] in nats of choosing, for each row, the column of its own number: `own_column_loss`.
+
+    With `both`, the mean of that and of each column's choice of its row. Arguments and precision as of
+    `own_column_loss`; `ignored` is symmetric.
+    """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # gradients of both directions add up in it
-    return (own_column_loss(logits, is_other_moment) + own_column_loss(logits.T, is_other_moment)) / 2
+    rows = own_column_loss(logits, ignored)
+    return (rows + own_column_loss(logits.T, ignored)) / 2 if both else rows
 
 
 def own_column_loss(logits: Tensor, ignored: Tensor | None = None) -> Tensor:
