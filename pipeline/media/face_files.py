@@ -3,7 +3,7 @@
     python -m pipeline.media.face_files [FOLDER OF THE ENVIRONMENT]
 
 `make setup`, `cluster/install.sh` and the images do so. The wheel is Google's mediapipe 0.10.21 (Apache-2.0), the last
-one with usable models for faces; its own dependencies do not fit, so pip downloads it alone, and it is thrown away after.
+one with usable models for faces; its own dependencies do not fit, so pip downloads it alone, and it is thrown away.
 What is there already, with the right hash, is left as it is. The file needs nothing but Python and pip, and runs by its
 path too.
 """

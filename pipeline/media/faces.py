@@ -134,7 +134,7 @@ class FaceFinder:
         scale = max(height, width) / side
         size = [max(1, round(height / scale)), max(1, round(width / scale))]
         top, left = (side - size[0]) // 2, (side - size[1]) // 2
-        pixels = torch.from_numpy(np.require(picture, requirements="CW")).permute(2, 0, 1)[None]
+        pixels = torch.from_numpy(np.require(picture, requirements=["C", "W"])).permute(2, 0, 1)[None]
         fitted = functional.interpolate(pixels, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
         given = np.full((side, side, 3), -1, np.float32)  # black around the picture
         given[top : top + size[0], left : left + size[1]] = fitted / np.float32(127.5) - 1
@@ -157,7 +157,7 @@ class FaceFinder:
             region: of `region_of_face` or, from the frame before, of `region_of_points`.
         """
         transform = square_transform(*region, self._mesh.side)
-        given = warp(picture, transform, self._mesh.side).permute(1, 2, 0).numpy() / np.float32(255)
+        given = (warp(picture, transform, self._mesh.side) / 255).permute(1, 2, 0).numpy()
         points, logit = self._mesh(given)
         in_crop = points.reshape(-1, 3)[:, :2].astype(np.float64) - 0.5
         return Mesh(in_crop @ transform[:, :2].T + transform[:, 2], float(_sigmoid(logit.reshape(-1))[0]))
