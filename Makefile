@@ -34,8 +34,8 @@ demo: .venv/runs  ## a synthetic world, the whole pipeline on it, and what it re
 test: setup  ## all tests, nine minutes on 2 cores
 	$(BIN)/python -m pytest $(PARALLEL)
 
-quick: setup  ## the tests without Ray, other processes, ffmpeg, an object store or a training: one to two minutes
-	$(BIN)/python -m pytest $(PARALLEL) -m "not (ray or processes or media or s3 or training)"
+quick: setup  ## the tests without Ray, other processes, ffmpeg, an object store, a browser or a training: one to two minutes
+	$(BIN)/python -m pytest $(PARALLEL) -m "not (ray or processes or media or s3 or training or browser)"
 
 check: setup  ## format, lint and types, exactly as CI runs them
 	$(BIN)/ruff format --check .

@@ -31,6 +31,7 @@ from pipeline.synthetic.planning import WorldConfig
 from pipeline.synthetic.rendering import render_scene
 from pipeline.synthetic.truth import write_labels
 from schemas.videos import VIDEOS
+from tests.helpers.browser import Browser, chromium
 from tests.helpers.cutting import SPEC, Cut
 from tests.helpers.faulty_store import Store
 from tests.helpers.versions import VERSIONED
@@ -43,7 +44,13 @@ WORLD_SPLITS = ("train",) * 5 + ("validate",) * 3 + ("test",) * 4
 WORLD_SPEC = ClipSpec(clip_s=2.0, frame_height=32, frame_width=32)
 
 # `make quick` runs the tests that have none of these marks.
-MARK_OF_FIXTURE = {"ray_session": "ray", "make_media": "media", "shared_media": "media", "s3_bucket": "s3"}
+MARK_OF_FIXTURE = {
+    "ray_session": "ray",
+    "make_media": "media",
+    "shared_media": "media",
+    "s3_bucket": "s3",
+    "browser": "browser",
+}
 MARK_OF_MODULE = {
     **dict.fromkeys(("test_crashes", "test_gathering", "test_locking", "test_train"), "processes"),
     **dict.fromkeys(
@@ -110,6 +117,21 @@ def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves weights as memory has them: shapes need no numbers, and to draw 150 million takes seconds."""
     for name in ("kaiming_uniform_", "kaiming_normal_", "trunc_normal_", "normal_", "uniform_"):
         monkeypatch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)
+
+
+@pytest.fixture(scope="module")
+def chromium_of_module() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(chromium_of_module: Browser) -> Iterator[Browser]:
+    """A headless Chromium; the test fails if a page has an error, or fetches anything from outside."""
+    chromium_of_module.complaints.clear()
+    yield chromium_of_module
+    chromium_of_module.close_pages()
+    assert not chromium_of_module.complaints
 
 
 @pytest.fixture(scope="session")
