@@ -1,7 +1,8 @@
 """Numbers as text, in one format for the terminal, the report page and its charts."""
 
+import collections
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 # Below each limit in hours: how many of the unit make an hour, and the unit.
 TIMES = ((2 / 60, 3600, "s"), (2, 60, "min"), (72, 1, "h"))
@@ -91,3 +92,23 @@ def format_bytes(size_bytes: float) -> str:
         if size_bytes < limit:
             return f"{format_number(size_bytes / unit_bytes)} {unit}"
     return f"{format_number(size_bytes / 1e12)} TB"
+
+
+def short_names(addresses: Iterable[str]) -> dict[str, str]:
+    """Of each address the shortest end, in whole folders, that no other one ends with.
+
+    >>> list(short_names(["/a/dog.mp4", "/b/dog.mp4", "/b/cat.mp4", "/b/cat.mp4"]).values())
+    ['a/dog.mp4', 'b/dog.mp4', 'cat.mp4']
+    """
+    left = {address: address.split("/") for address in addresses}
+    names: dict[str, str] = dict.fromkeys(left, "")
+    length = 1
+    while left:
+        ends = {address: "/".join(folders[-length:]) for address, folders in left.items()}
+        counts = collections.Counter(ends.values())
+        done = [address for address, folders in left.items() if counts[ends[address]] == 1 or length >= len(folders)]
+        for address in done:
+            names[address] = ends[address]
+            del left[address]
+        length += 1
+    return names

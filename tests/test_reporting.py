@@ -156,8 +156,9 @@ def test_figures_stand_beside_chance_or_the_untouched_mixture(report):
 
 def test_the_page_holds_the_same_figures(report, page):
     for figure in report.figures:
-        _, *cells = figure.cells()
-        assert any(row[2:] == cells for row in page.rows if len(row) == 6), figure
+        what, value, *beside = figure.cells()
+        mark = "above" if figure.value == 5.5 else ""  # its interval, 4.0 to 7.2 dB, lies above 0
+        assert [what, value + mark, *beside] in page.rows
     header = next(row for row in page.rows if row[:3] == ["model", "mixtures", "set"])
     on_mom = dict(
         zip(header, next(row for row in page.rows if row[:3] == ["separation", "default", "on_mom"]), strict=True)
@@ -169,7 +170,7 @@ def test_the_page_holds_the_same_figures(report, page):
 
 
 def test_the_curve_of_suppression_is_drawn_up_to_40_db_with_a_mark_at_the_model_as_it_is(text):
-    section = text.partition("Suppression against on-screen sound: separation on default")[2].partition("<h2>")[0]
+    section = text.partition("<h3>separation on default</h3>")[2].partition("<h2")[0]
     assert section.count("<svg") == 1  # no point has a level of on_single
     x, y = Scale(0, 20, LEFT, RIGHT), Scale(5, 5.5, BOTTOM, TOP)
     line, mark = re.findall(r'points="([^"]+)"', section)
@@ -218,12 +219,38 @@ def test_curves_go_through_their_points_and_leave_out_what_is_no_number(page):
     assert (dot["cx"], dot["cy"]) == (str(middle), str(round(third, 1)))
 
 
+def test_a_metric_with_one_point_is_a_sentence_and_no_empty_chart(workspace, tmp_path):
+    other = Workspace(str(tmp_path))
+    rows = [{"step": 5, "split": "train", "metric": "auc", "value": 0.25, "elapsed_s": 1.0}]
+    other.commit("training/m", "m", rows_of(TRAINING, rows), TRAINING)
+    text = make_report(other).page
+    assert "m, auc: 0.25 in train at step 5, the only one reported." in text
+    assert "<svg" not in text
+
+
+def test_every_place_that_the_contents_name_is_on_the_page_once(page, text):
+    places = [attributes["href"][1:] for tag, attributes in page.tags if tag == "a"]
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert places == [place for place in ids if place in places]
+    assert {"findings", "results", "flow", "rejected", "provenance", "words"} <= set(places)
+    assert {"events", "masks", "against"}.isdisjoint(places)  # of which there is nothing here
+    assert len(ids) == len(set(ids))
+
+
+def test_the_first_screen_has_the_corpus_and_what_needs_a_look(text):
+    tiles = dict(re.findall(r"<dt>([^<]*)</dt><dd class=\"value\">([^<]*)</dd>", text))
+    assert (tiles["videos"], tiles["gave clips"], tiles["clips of base"]) == ("10", "70 %", "7")
+    assert "30 % of the videos gave no clip, most often no_audio (2)" in text
+    assert "models/separation has not finished" in text
+
+
 def test_a_hostile_file_name_stays_text(page):
     assert {tag for tag, _ in page.tags}.isdisjoint({"script", "img", "iframe", "link", "object"})
     (row,) = [row for row in page.rows if row[0] == "unreadable" and len(row) == 3]
     assert row[1:] == [f"/videos/{EVIL}.mp4", EVIL + "\ufffd[31m\ufffd\ufffd"]
     for tag, attributes in page.tags:
-        assert not any(name.startswith("on") or name in ("src", "href") for name in attributes), tag
+        assert not any(name.startswith("on") or name == "src" for name in attributes), tag
+        assert attributes.get("href", "#").startswith("#")
 
 
 def test_the_page_refers_to_nothing_outside(text):
@@ -245,8 +272,8 @@ def test_a_workspace_that_was_only_cut_has_a_page_too(tmp_path):
     workspace.commit("videos/base", "00000", VIDEOS.empty_table(), VIDEOS)
     found = make_report(workspace)
     text = found.page
-    assert "Nothing has been evaluated yet" in text
-    assert "No clip has been scored yet" in text
+    assert "Not there yet: a trained model, scores of clips, a selection, figures of held-out videos." in text
+    assert "<svg" not in text
     assert (found.figures, found.extremes) == ([], [])
     Page(text)
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pipeline.clips.samples import Clip, decode_sample
 from pipeline.errors import DataError
+from pipeline.formatting import short_names
 from pipeline.storage.layout import CLIPS_FOLDER
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import NUM_READERS, ClipSet, prefetch
@@ -51,7 +52,7 @@ class Extreme(NamedTuple):
     """1 is the highest, or the lowest, of all videos."""
     score: float
     video: str
-    """The last part of the video's address; untrusted text."""
+    """The end of the video's address that tells it from the others; untrusted text."""
     start_s: float
     loudness_lufs: float | None
     frames: tuple[str, ...]
@@ -63,10 +64,11 @@ class Extreme(NamedTuple):
 def show_extremes(workspace: Workspace, rows: pa.Table) -> list[Extreme]:
     """The clips that the query EXTREMES found, with their media; 20 short reads for each model."""
     clips = ClipSet(workspace, CLIPS_FOLDER, rows)
+    names = short_names(rows["uri"].to_pylist())
 
     def show(number: int) -> Extreme:
         row: dict[str, Any] = rows.slice(number, 1).to_pylist()[0]
-        row["video"] = row["uri"].rpartition("/")[2]
+        row["video"] = names[row["uri"]]
         row["frames"], row["sound"] = _media(workspace, clips, number)
         return Extreme(**{name: row[name] for name in Extreme._fields})
 

@@ -13,10 +13,9 @@ import numpy as np
 from duckdb.func import SPECIAL
 
 from pipeline.metrics.bootstrap import bootstrap_interval
+from pipeline.metrics.directions import LOWER_IS_BETTER, NEAREST_TO_ZERO_IS_BEST
 
 COINCIDENCE = "coincidence"  # the model whose scores `examples_with_clips` shows
-LOWER_IS_BETTER = ("worse_share", "worse_pair_share")
-NEAREST_TO_ZERO_IS_BEST = ("median_level_db",)
 
 
 class View(NamedTuple):

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from pipeline.formatting import short_names
+
 NUM_CLIPS = 5  # of each end
 
 # Of equally right clips, those with an event and background come first, since the others say less; then by name.
@@ -64,16 +66,18 @@ class Timeline(NamedTuple):
 
 def list_timelines(rows: pa.Table) -> list[Timeline]:
     """The clips that the query TIMELINES found."""
-    return [_timeline(row) for row in rows.to_pylist()]
+    found = rows.to_pylist()
+    names = short_names(row["uri"] or row["video_id"] for row in found)
+    return [_timeline(row, names[row["uri"] or row["video_id"]]) for row in found]
 
 
-def _timeline(row: dict[str, Any]) -> Timeline:
+def _timeline(row: dict[str, Any], video: str) -> Timeline:
     truth, predicted = row["truth"], row["predicted"]
     return Timeline(
         model=row["model"],
         which=row["which"],
         accuracy=row["accuracy"],
-        video=(row["uri"] or row["video_id"]).rpartition("/")[2],
+        video=video,
         start_s=row["start_s"],
         truth=tuple(_runs(truth, truth)),
         predicted=tuple(_runs(predicted, truth)),

@@ -28,6 +28,11 @@ class Figure(NamedTuple):
     low: float | None = None
     """Bounds of the value's 95 % interval."""
     high: float | None = None
+    learner: str = ""
+    """Of a model's figure; where it is from: mixtures, eval_set and metric of `summary`."""
+    mixtures: str = ""
+    eval_set: str = ""
+    metric: str = ""
 
     def cells(self) -> tuple[str, str, str, str, str]:
         """What, value with unit and interval, baseline with unit, whose baseline, n: as text."""
@@ -57,11 +62,11 @@ def _of_stage(stage: Mapping[str, Any], summary: Sequence[Mapping[str, Any]]) ->
     if kind == "models" and stage["settings"]["learner"] in LEARNERS:
         validated = stage.get("figures", {}).items()
         rows = [{"eval_set": VALIDATION, "metric": m, "value": v, "unit": "1", "n": None} for m, v in validated]
-        yield from _of_model(name, stage["settings"]["learner"], rows)
+        yield from _of_model(name, stage["settings"]["learner"], "", rows)
         for mixtures in dict.fromkeys(row["mixtures"] for row in summary if row["model"] == name):
             rows = [dict(row) for row in summary if (row["model"], row["mixtures"]) == (name, mixtures)]
             on = "" if mixtures in ("default", NO_MIXTURES) else f" on {mixtures}"
-            yield from _of_model(f"{name}{on}", stage["settings"]["learner"], rows)
+            yield from _of_model(f"{name}{on}", stage["settings"]["learner"], mixtures, rows)
     if kind == "labels" and "num_kept" in stage:
         coverage = stage["num_judged"] / max(stage["num_kept"], 1)
         conflicts = stage["num_conflicts"] / max(stage["num_judged"], 1)
@@ -75,7 +80,7 @@ def _of_stage(stage: Mapping[str, Any], summary: Sequence[Mapping[str, Any]]) ->
         yield Figure(f"selection {name}", "clips kept, of all that were planned", kept, "1", None, "", count)
 
 
-def _of_model(of: str, learner: str, rows: list[dict[str, Any]]) -> Iterator[Figure]:
+def _of_model(of: str, learner: str, mixtures: str, rows: list[dict[str, Any]]) -> Iterator[Figure]:
     """The headlines of its learner that are among the rows."""
     headlines = [headline for kind in LEARNERS[learner].evaluations() for headline in kind.headlines]
     of_all = {(row["eval_set"], row["metric"]): row["value"] for row in rows}
@@ -86,4 +91,5 @@ def _of_model(of: str, learner: str, rows: list[dict[str, Any]]) -> Iterator[Fig
             beside = baseline(values | of_all) if callable(baseline) else baseline
             row = found[metric]
             what, interval = text.format(**values), (row.get("low"), row.get("high"))
-            yield Figure(of, what, row["value"], row["unit"], beside, baseline_of, row["n"], *interval)
+            place = (learner, mixtures, eval_set, metric)
+            yield Figure(of, what, row["value"], row["unit"], beside, baseline_of, row["n"], *interval, *place)

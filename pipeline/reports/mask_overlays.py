@@ -13,6 +13,7 @@ import pyarrow as pa
 import simplejpeg
 
 from pipeline.errors import DataError
+from pipeline.formatting import short_names
 from pipeline.masks.mask_pictures import decode_mask, resize_mask
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import NUM_READERS, ClipSet, prefetch
@@ -58,7 +59,7 @@ class MaskOverlay(NamedTuple):
     swapped_iou: float | None
     """With another video's sound; None where there is no other."""
     video: str
-    """The last part of the video's address, or its id; untrusted text."""
+    """The end of the video's address that tells it from the others, or its id; untrusted text."""
     time_s: float
     own: str
     """data: address of the frame with the masks; empty if it cannot be read."""
@@ -69,10 +70,11 @@ class MaskOverlay(NamedTuple):
 def show_overlays(workspace: Workspace, rows: pa.Table) -> list[MaskOverlay]:
     """The frames that the query OVERLAYS found, with their pictures; 10 short reads for each model."""
     clips = ClipSet(workspace, "clips/segmentation", rows)
+    names = short_names(row["uri"] or row["video_id"] for row in rows.select(["uri", "video_id"]).to_pylist())
 
     def show(number: int) -> MaskOverlay:
         row: dict[str, Any] = rows.slice(number, 1).to_pylist()[0]
-        row["video"] = (row["uri"] or row["video_id"]).rpartition("/")[2]
+        row["video"] = names[row["uri"] or row["video_id"]]
         masks = {"own": row["predicted_mask"], "swapped": row["swapped_mask"]}
         try:
             picture = _read_frame(clips, number, row["frame"])

@@ -1,8 +1,8 @@
 """The workspace's tables -> one self-contained HTML page, and the figures that the console prints.
 
 Everything on the page is read from the workspace by SQL, so a report can be made at any time, also when only clips have
-been cut. The page loads nothing from elsewhere and runs no script (`page.html`). File names and the decoder's messages
-are untrusted: every text is escaped, and control characters are replaced.
+been cut. The page loads nothing from elsewhere and runs no script (`page.html`, `page.css`). File names and the
+decoder's messages are untrusted: every text is escaped, and control characters are replaced.
 """
 
 import math
@@ -11,18 +11,24 @@ from typing import Any, NamedTuple, TypeVar
 import jinja2
 import pyarrow as pa
 
+from pipeline.errors import ConfigError
 from pipeline.formatting import format_figure, format_number
 from pipeline.reports.best_and_worst import EXTREMES, Extreme, show_extremes
 from pipeline.reports.charts import Chart, bar_chart, line_chart
+from pipeline.reports.comparing import Change, compare, side_by_side
 from pipeline.reports.event_timelines import TIMELINES, Timeline, list_timelines
+from pipeline.reports.flow import FLOW, list_bars
+from pipeline.reports.glossary import used_terms
 from pipeline.reports.headline_metrics import Figure, column_titles, list_figures
 from pipeline.reports.mask_overlays import OVERLAYS, MaskOverlay, show_overlays
+from pipeline.reports.overview import MIN_EXAMPLES, OF_SPEC, OVERVIEW, list_facts, list_findings
 from pipeline.reports.querying import query_all
 from pipeline.storage.lineage import list_stages
-from pipeline.storage.workspace import Workspace
+from pipeline.storage.workspace import Workspace, open_workspace
 
 MAX_REJECTS = 50
 NUM_BINS = 20
+QUIETEST_LUFS, LUFS_PER_BIN = -60, 3  # of the histogram of loudness; what is quieter is in its first bar
 MAX_OSR_DB = 40.0  # of the charts: beyond, hardly anything is heard
 UNPRINTABLE = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n\r"}
 
@@ -35,20 +41,41 @@ class Report(NamedTuple):
 
     figures: list[Figure]
     extremes: list[Extreme]
+    changes: list[Change]
+    """Beside another model or workspace, if one was given."""
     page: str
     """HTML."""
 
 
-def make_report(workspace: Workspace) -> Report:
+def make_report(workspace: Workspace, against: str | None = None) -> Report:
     """The report of every stage that has run.
 
+    Args:
+        workspace: what is reported.
+        against: another root, whose models of the same names are compared; or a model of this one, with which all
+            others of its learner are.
     Raises:
-        ConfigError: no stage has run in the workspace.
+        ConfigError: no stage has run in the workspace, or `against` is neither a root nor a model.
     """
-    found = query_all(workspace, QUERIES | COUNTS)
-    rows = {name: table.to_pylist() for name, table in found.items() if name in QUERIES}
+    found = query_all(workspace, QUERIES | OVERVIEW | COUNTS)
+    rows = {name: table.to_pylist() for name, table in found.items() if name in QUERIES | OVERVIEW}
     stages = list(list_stages(workspace).values())
     figures, extremes = list_figures(rows["summary"], stages), show_extremes(workspace, found["extremes"])
+    changes = [] if against is None else _compare(workspace, figures, against)
+    curves, single_points = _curves(rows["training"])
+    shown: dict[str, Any] = {
+        "model_tables": side_by_side(figures, MIN_EXAMPLES),
+        "changes": changes,
+        "trade_offs": _trade_offs(rows["operating_points"]),
+        "bars": list_bars(rows["flow"]),
+        "histograms": _histograms(rows["scores"]) | _selected(rows["selected"]) | _loudness(rows["loudness"]),
+        "extremes": _by_end(extremes),
+        "timelines": _by_model("clips", list_timelines(found["timelines"])),
+        "overlays": _by_model("frames", show_overlays(workspace, found["overlays"])),
+        "curves": curves or single_points,
+        "rejects": rows["rejects"],
+    }
+    all_figures = _pivot(rows["summary"])
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.reports", ""),
         autoescape=True,
@@ -58,25 +85,72 @@ def make_report(workspace: Workspace) -> Report:
         finalize=_printable,
     )
     page = environment.get_template("page.html").render(
-        root=workspace.root,
-        figures=figures,
-        all_figures=_pivot(rows["summary"]),
-        counts={name: _counts(found[name]) for name in COUNTS},
-        audits={stage["stage"]: stage["audit"] for stage in stages if "audit" in stage},
-        histograms=_histograms(rows["scores"]),
-        selected=_selected(rows["selected"]),
-        extremes=_by_end(extremes),
-        timelines=_by_model("clips", list_timelines(found["timelines"])),
-        overlays=_by_model("frames", show_overlays(workspace, found["overlays"])),
-        curves=_curves(rows["training"]),
-        trade_offs=_trade_offs(rows["operating_points"]),
-        rejects=rows["rejects"],
-        num_rejects=format_number(rows["rejects"][0]["total"] if rows["rejects"] else 0),
-        stages=stages,
+        shown
+        | {
+            "root": workspace.root,
+            "against": against,
+            "contents": {place: title for place, (title, of) in SECTIONS.items() if of is None or shown[of]},
+            "facts": list_facts(rows),
+            "findings": list_findings(rows, figures, stages, changes),
+            "not_yet": [what for what, of in EARLY.items() if not rows[of]],
+            "marks": MARKS,
+            "min_examples": MIN_EXAMPLES,
+            "number": format_number,
+            "all_figures": all_figures,
+            "counts": {name: _counts(found[name]) for name in COUNTS},
+            "audits": {stage["stage"]: stage["audit"] for stage in stages if "audit" in stage},
+            "curves": curves,
+            "single_points": single_points,
+            "num_rejects": format_number(rows["rejects"][0]["total"] if rows["rejects"] else 0),
+            "stages": stages,
+            "terms": used_terms(" ".join([*ALWAYS, *(figure.what for figure in figures), *all_figures[0], *shown])),
+        }
     )
-    return Report(figures, extremes, page)
+    return Report(figures, extremes, changes, page)
 
 
+def _compare(workspace: Workspace, figures: list[Figure], against: str) -> list[Change]:
+    """This workspace's figures beside those of another root, or of one of its models."""
+    if any(figure.of == against for figure in figures):
+        return compare(figures, [figure for figure in figures if figure.of == against], by_model=False)
+    try:
+        other = open_workspace(against)
+    except ConfigError as error:
+        models = dict.fromkeys(figure.of for figure in figures if figure.learner)
+        raise ConfigError(
+            f"against {against}: expected the root of another workspace, or one of the evaluated models: "
+            f"{', '.join(models) or 'there is none'}."
+        ) from error
+    summary = query_all(other, {"summary": QUERIES["summary"]})["summary"].to_pylist()
+    return compare(figures, list_figures(summary, list(list_stages(other).values())), by_model=True)
+
+
+# Places on the page: their titles, and what must be there for them.
+SECTIONS: dict[str, tuple[str, str | None]] = {
+    "findings": ("What needs a look", None),
+    "results": ("Results", "model_tables"),
+    "against": ("Comparison", "changes"),
+    "trade-off": ("Suppression", "trade_offs"),
+    "flow": ("From videos to clips", "bars"),
+    "data": ("Data", None),
+    "clips": ("Clips", "extremes"),
+    "events": ("Events", "timelines"),
+    "masks": ("Masks", "overlays"),
+    "training": ("Training", "curves"),
+    "figures": ("All figures", "model_tables"),
+    "rejected": ("Rejected videos", "rejects"),
+    "provenance": ("Provenance", None),
+    "words": ("Words", None),
+}
+# What a workspace has once all is done, and the query that finds it.
+EARLY = {
+    "a trained model": "training",
+    "scores of clips": "scores",
+    "a selection": "chosen",
+    "figures of held-out videos": "summary",
+}
+MARKS = {"better": "above", "worse": "below", "alike": "", "unknown": ""}
+ALWAYS = ("baseline", "interval", "kept", "n", "split")  # words that the page itself uses
 COUNTS = {
     "Videos": "SELECT spec, outcome, count(*) AS n FROM videos GROUP BY ALL ORDER BY spec, n DESC, outcome",
     "Clips": "SELECT spec, outcome, count(*) AS n FROM clips GROUP BY ALL ORDER BY spec, n DESC, outcome",
@@ -105,6 +179,12 @@ QUERIES = {
     "extremes": EXTREMES,
     "timelines": TIMELINES,
     "overlays": OVERLAYS,
+    "flow": FLOW,
+    "loudness": f"""
+        SELECT greatest({QUIETEST_LUFS}, floor(loudness_lufs / {LUFS_PER_BIN}) * {LUFS_PER_BIN})::INT AS low,
+            count(*) AS n
+        FROM clips WHERE {OF_SPEC} AND outcome = 'kept' AND loudness_lufs < 0 GROUP BY low ORDER BY low
+    """,
     "operating_points": f"""
         SELECT * FROM operating_points WHERE off_mom_osr_db BETWEEN 0 AND {MAX_OSR_DB}
         ORDER BY model, mixtures, logit_shift DESC
@@ -165,7 +245,19 @@ def _histograms(rows: list[dict[str, Any]]) -> dict[str, Chart]:
     counts: dict[str, list[int]] = {}
     for row in rows:
         counts.setdefault(row["model"], [0] * NUM_BINS)[row["bin"]] = row["n"]
-    return {model: bar_chart(bins, 0.0, 1.0, "coincidence score", "clips") for model, bins in counts.items()}
+    return {
+        f"scores of {name}": bar_chart(bins, 0.0, 1.0, "coincidence score", "clips") for name, bins in counts.items()
+    }
+
+
+def _loudness(rows: list[dict[str, Any]]) -> dict[str, Chart]:
+    """A chart of the loudness of kept clips."""
+    if not rows:
+        return {}
+    bins = [0] * (-QUIETEST_LUFS // LUFS_PER_BIN)
+    for row in rows:
+        bins[(row["low"] - QUIETEST_LUFS) // LUFS_PER_BIN] = row["n"]
+    return {"loudness of kept clips": bar_chart(bins, QUIETEST_LUFS, 0.0, "integrated loudness, LUFS", "clips")}
 
 
 def _selected(rows: list[dict[str, Any]]) -> dict[str, Chart]:
@@ -176,7 +268,9 @@ def _selected(rows: list[dict[str, Any]]) -> dict[str, Chart]:
         for name in bins:
             bins[name][row["bin"]] = row[name]
     return {
-        selection: line_chart({name: _outline(of) for name, of in bins.items()}, "coincidence score", "clips")
+        f"selection {selection}": line_chart(
+            {name: _outline(of) for name, of in bins.items()}, "coincidence score", "clips"
+        )
         for selection, bins in counts.items()
     }
 
@@ -187,17 +281,25 @@ def _outline(counts: list[int]) -> list[tuple[float, float]]:
     return [(0.0, 0.0), *tops, (1.0, 0.0)]
 
 
-def _curves(rows: list[dict[str, Any]]) -> dict[str, dict[str, Chart]]:
-    """By model: a chart per metric, the loss first, with a line for each split."""
+def _curves(rows: list[dict[str, Any]]) -> tuple[dict[str, dict[str, Chart]], list[str]]:
+    """By model: a chart per metric, the loss first, with a line for each split; and a sentence for each metric of which
+    there is one point alone, which would be an empty chart."""
     series: dict[str, dict[str, dict[str, list[tuple[float, float]]]]] = {}
     for row in sorted(rows, key=lambda row: row["metric"] != "loss"):  # stable: the order is kept otherwise
         if row["value"] is not None and math.isfinite(row["value"]):
             lines = series.setdefault(row["model"], {}).setdefault(row["metric"], {})
             lines.setdefault(row["split"], []).append((row["step"], row["value"]))
-    return {
-        model: {metric: line_chart(lines, "step", metric) for metric, lines in series[model].items()}
-        for model in sorted(series)
-    }
+    charts: dict[str, dict[str, Chart]] = {}
+    single = []
+    for model in sorted(series):
+        for metric, lines in series[model].items():
+            if any(len(line) > 1 for line in lines.values()):
+                charts.setdefault(model, {})[metric] = line_chart(lines, "step", metric)
+            else:
+                values = ", ".join(f"{format_number(line[0][1])} in {split}" for split, line in lines.items())
+                steps = " and ".join(format_number(step) for step in sorted({line[0][0] for line in lines.values()}))
+                single.append(f"{model}, {metric}: {values} at step {steps}, the only one reported.")
+    return charts, single
 
 
 def _trade_offs(rows: list[dict[str, Any]]) -> dict[str, list[Chart]]:

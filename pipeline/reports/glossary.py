@@ -1,0 +1,35 @@
+"""Terms of a report page in a sentence each, and plain names of evaluation sets and metrics that have a raw one."""
+
+import re
+from collections.abc import Iterable
+
+TERMS = {
+    "AUC": "how often a model puts a right one above a wrong one: 0.5 is guessing, 1 is perfect",
+    "baseline": "what the figure is without a model: guessing, or the mixture as it came",
+    "interval": "in brackets: in 95 of 100 draws of other videos the figure would lie there",
+    "kept": "not refused by any rule",
+    "match AUC": "AUC of own sounds against sounds of other videos, by the coincidence model",
+    "mIoU": "share of pixels that a found and a true mask have in common, of those in either; mean over frames",
+    "n": "examples, sources or pairs behind a figure: few make it uncertain",
+    "OSR": "off-screen suppression ratio: how far sound from outside the picture is turned down, in dB",
+    "R@1": "share of cases in which the right one is ranked first",
+    "SI-SNR": "how far a separated sound rises above what is wrong in it, whatever its level, in dB; higher is better",
+    "SI-SNRi": "how much of that the model adds to the untouched mixture",
+    "SNR gain": "the same with a wrong level counted as wrong",
+    "split": "train, validate or test: all clips of a video are in one, and only test is in the figures",
+    "coincidence score": "probability that sound and picture of a clip belong together, 0 to 1",
+}
+SETS = {
+    "on_mom": "on-screen sound in a mixture of two clips",
+    "off_mom": "mixture of two off-screen clips",
+    "on_single": "on-screen clip alone",
+    "off_single": "off-screen clip alone",
+    "held_out_pairs": "pictures and sounds of test videos",
+    "all": "all sets together",
+}
+
+
+def used_terms(text: str, terms: Iterable[str] = TERMS) -> dict[str, str]:
+    """The terms that occur in a page's text, by the alphabet, with their meaning."""
+    found = (term for term in terms if re.search(rf"\b{re.escape(term)}\b", text))
+    return {term: TERMS[term] for term in sorted(found, key=str.lower)}
