@@ -42,7 +42,14 @@ def workspace(tmp_path_factory):
     workspace.begin("models/coincidence", {"learner": "coincidence"}, {})
     workspace.begin("models/separation", {"learner": "separation", "steps": 3}, {})
     videos = [
-        {"video_id": f"v{i}", "uri": f"/videos/{i}", "part": "00000", "num_clips": 1, "outcome": outcome}
+        {
+            "video_id": f"v{i}",
+            "uri": f"/videos/{i}",
+            "part": "00000",
+            "num_clips": 1,
+            "outcome": outcome,
+            "size_bytes": 10**6,
+        }
         for i, outcome in enumerate(OUTCOMES)
     ]
     videos[-1] |= {"uri": f"/videos/{EVIL}.mp4", "detail": EVIL + STEERING}

@@ -1,4 +1,4 @@
-"""Terms of a report page in a sentence each, and plain names of evaluation sets and metrics that have a raw one."""
+"""Terms of a report page in a sentence each, and plain names of evaluation sets and curves that have a raw one."""
 
 import re
 from collections.abc import Iterable
@@ -26,6 +26,16 @@ SETS = {
     "off_single": "off-screen clip alone",
     "held_out_pairs": "pictures and sounds of test videos",
     "all": "all sets together",
+}
+CURVES = {
+    "info_nce": "contrast with other clips of the batch (InfoNCE), nats",
+    "nce": "contrast with a memory of clips (NCE), nats",
+    "matched": "share of pictures whose own sound scores above another",
+    "gradient_norm": "length of the gradient before it is shortened",
+    "learning_rate": "learning rate",
+    "mixit": "MixIT: negative SNR of the best assignment, dB",
+    "cross_entropy": "cross-entropy, nats",
+    "iou": "intersection over union",
 }
 
 

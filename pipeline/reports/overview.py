@@ -21,7 +21,7 @@ OF_SPEC = "spec = (SELECT min_by(spec, spec <> 'base') FROM clips)"
 OVERVIEW = {
     "corpus": """
         SELECT count(*) AS num_videos, count(*) FILTER (is_kept) AS num_kept, sum(duration_s) / 3600 AS hours,
-            sum(size_bytes) AS size_bytes
+            sum(size_bytes)::DOUBLE AS size_bytes
         FROM (
             SELECT bool_or(outcome = 'kept') AS is_kept, max(duration_s) AS duration_s, max(size_bytes) AS size_bytes
             FROM videos GROUP BY video_id
@@ -171,6 +171,6 @@ def _share(part: float, whole: float) -> str:
     percent = 100 * part / whole if whole else 0.0
     if 0 < percent < 0.1:
         return "under 0.1 %"
-    if 99.9 < percent < 100:
+    if 99.9 < percent < 100 - 1e-6:  # sums of hours are not exact
         return "over 99.9 %"
     return f"{percent:.3g} %"

@@ -18,7 +18,7 @@ from pipeline.reports.charts import Chart, bar_chart, line_chart
 from pipeline.reports.comparing import Change, compare, side_by_side
 from pipeline.reports.event_timelines import TIMELINES, Timeline, list_timelines
 from pipeline.reports.flow import FLOW, list_bars
-from pipeline.reports.glossary import used_terms
+from pipeline.reports.glossary import CURVES, SETS, used_terms
 from pipeline.reports.headline_metrics import Figure, column_titles, list_figures
 from pipeline.reports.mask_overlays import OVERLAYS, MaskOverlay, show_overlays
 from pipeline.reports.overview import MIN_EXAMPLES, OF_SPEC, OVERVIEW, list_facts, list_findings
@@ -103,7 +103,8 @@ def make_report(workspace: Workspace, against: str | None = None) -> Report:
             "single_points": single_points,
             "num_rejects": format_number(rows["rejects"][0]["total"] if rows["rejects"] else 0),
             "stages": stages,
-            "terms": used_terms(" ".join([*ALWAYS, *(figure.what for figure in figures), *all_figures[0], *shown])),
+            "terms": used_terms(" ".join([*ALWAYS, *(figure.what for figure in figures), *all_figures[0]]))
+            | {name: SETS[name] for name in SETS if any(row[2] == name for row in all_figures[1])},
         }
     )
     return Report(figures, extremes, changes, page)
@@ -294,7 +295,8 @@ def _curves(rows: list[dict[str, Any]]) -> tuple[dict[str, dict[str, Chart]], li
     for model in sorted(series):
         for metric, lines in series[model].items():
             if any(len(line) > 1 for line in lines.values()):
-                charts.setdefault(model, {})[metric] = line_chart(lines, "step", metric)
+                title = CURVES.get(metric, metric)
+                charts.setdefault(model, {})[title] = line_chart(lines, "step", title)
             else:
                 values = ", ".join(f"{format_number(line[0][1])} in {split}" for split, line in lines.items())
                 steps = " and ".join(format_number(step) for step in sorted({line[0][0] for line in lines.values()}))
