@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 
 from pipeline.errors import ConfigError
@@ -135,9 +136,9 @@ class FaceFinder:
         size = [max(1, round(height / scale)), max(1, round(width / scale))]
         top, left = (side - size[0]) // 2, (side - size[1]) // 2
         pixels = torch.from_numpy(np.require(picture, requirements=["C", "W"])).permute(2, 0, 1)[None]
-        fitted = functional.interpolate(pixels, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
-        given = np.full((side, side, 3), -1, np.float32)  # black around the picture
-        given[top : top + size[0], left : left + size[1]] = fitted / np.float32(127.5) - 1
+        fitted = functional.interpolate(pixels, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0)
+        given = torch.full((side, side, 3), -1.0)  # black around the picture
+        given[top : top + size[0], left : left + size[1]] = fitted.float().div_(127.5).sub_(1)
         raw, logits = self._detector(given)
         scores = _sigmoid(logits.reshape(-1))
         chosen = np.flatnonzero(scores >= MIN_SCORE)
@@ -157,8 +158,7 @@ class FaceFinder:
             region: of `region_of_face` or, from the frame before, of `region_of_points`.
         """
         transform = square_transform(*region, self._mesh.side)
-        given = (warp(picture, transform, self._mesh.side) / 255).permute(1, 2, 0).numpy()
-        points, logit = self._mesh(given)
+        points, logit = self._mesh(warp(picture, transform, self._mesh.side).div_(255).permute(1, 2, 0))
         in_crop = points.reshape(-1, 3)[:, :2].astype(np.float64) - 0.5
         return Mesh(in_crop @ transform[:, :2].T + transform[:, 2], float(_sigmoid(logit.reshape(-1))[0]))
 
@@ -178,9 +178,10 @@ class _Model:
         self.output_shapes = [tuple(int(size) for size in output["shape"]) for output in outputs]
         self._input, self._outputs = given["index"], [output["index"] for output in outputs]
 
-    def __call__(self, picture: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def __call__(self, picture: Tensor) -> list[NDArray[np.float32]]:
         """The outputs, the largest first, of [side, side, 3]."""
-        self._interpreter.set_tensor(self._input, picture[None])
+        # Written where the model reads it: LiteRT's own copy of a picture in another order of axes takes 0.4 ms.
+        torch.from_numpy(self._interpreter.tensor(self._input)())[0].copy_(picture)
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(output) for output in self._outputs]
 
