@@ -90,6 +90,7 @@ TESTED_BY = {
     "pipeline.media.ffmpeg_log": "test_decoding",
     "pipeline.media.warping": "test_mouths",
     "pipeline.learners.source_contrast": "test_separation",
+    "pipeline.learners.word_examples": "test_words",
     "pipeline.losses.masks": "test_mask_losses",
     "pipeline.models.bases": "test_separator",
     "pipeline.models.onscreen_classifier": "test_separator",

@@ -24,6 +24,7 @@ from pipeline.learners.segmentation import SegmentationLearnerConfig
 from pipeline.learners.separation import SeparationLearnerConfig
 from pipeline.learners.sources import load_sets
 from pipeline.learners.verdict_calibration import CalibrationConfig
+from pipeline.learners.word_examples import WordsConfig
 from pipeline.models.adversaries import AdversariesConfig
 from pipeline.models.avs import AVSConfig
 from pipeline.models.lips import LipReadingConfig
@@ -80,6 +81,14 @@ LIPREADING = LipreadingLearnerConfig(
     num_frames=8,
     adversaries=AdversariesConfig(momentum=0.5),
 )
+WORDS = dataclasses.replace(
+    LIPREADING,
+    task="words",
+    words=WordsConfig(num_frames=8, training=FOUR_STEPS),
+    vocabulary=("bell", "horn"),
+    first_model=None,
+    encoder="tuned",
+)
 
 READ = {"splitting": as_dict(SplittingConfig()), "selection": "all", "features": "f"}  # in a model's record
 
@@ -116,6 +125,7 @@ CASES = {
         LEARNERS["lipreading"],
         dataclasses.replace(LIPREADING, adversaries=AdversariesConfig(momentum=0.5, momentum_rule="gradient")),
     ),
+    "lipreading of words": Case(LEARNERS["lipreading"], WORDS),
     "loudness": Case(loudness_learner.ENTRY, loudness_learner.LoudnessConfig(training=FOUR_STEPS)),
 }
 
@@ -128,7 +138,7 @@ def prepared(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspac
     freeze(workspace)
     write_world(workspace)
     write_masked_world(workspace)
-    write_speech_world(workspace)
+    write_speech_world(workspace, starts_s=(0.0, 0.6, 1.6))  # and in the middle of the spans above
     return workspace
 
 
@@ -193,7 +203,7 @@ def test_a_killed_training_ends_with_the_same_weights_and_the_model_has_rows_of_
     assert workspace.stage("models/m")["figures"] == workspace.stage("models/killed")["figures"]
 
     prepare(workspace)
-    evaluation = entry.evaluation()(workspace, "m")
+    evaluation = entry.evaluation_of(record)(workspace, "m")
     for part in evaluation.pending():
         evaluation(part)  # checks the rows against their schemas
     assert evaluation.pending() == []

@@ -73,5 +73,7 @@ LEARNERS = {
         "which sound lips make, and which words they speak",
         "pipeline.learners.lipreading:LipreadingLearner",
         "pipeline.evaluation.lipreading_evaluation:LipreadingEvaluation",
+        ("pipeline.evaluation.word_evaluation:WordEvaluation",),
+        ("pipeline.learners.words:WordsLearner",),
     ),
 }

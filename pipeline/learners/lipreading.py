@@ -36,6 +36,7 @@ from pipeline.learners.mouth_crops import (
     take_window,
     used_frames,
 )
+from pipeline.learners.word_examples import WordsConfig
 from pipeline.losses.adversarial import identity_loss, modality_loss
 from pipeline.losses.dual_contrast import long_contrast, short_contrast
 from pipeline.models.adversaries import AdversariesConfig
@@ -93,6 +94,16 @@ class LipreadingLearnerConfig:
         default_factory=lambda: AugmentationConfig(mirror_fraction=0.5, colour_gain=0.4)
     )
     """How their pictures are varied: mirrored, brighter and darker in each colour."""
+    task: Literal["contrast", "words"] = "contrast"
+    """contrast: both encoders, without labels. words: which word of the table `spans` is said (`learners/words.py`)."""
+    first_model: str | None = "lipreading"
+    """For words: the model of contrast whose lip encoder it starts from. None starts from noise."""
+    encoder: Literal["frozen", "tuned"] = "frozen"
+    """For words: whether that encoder stays as it is, or learns on."""
+    words: WordsConfig = dataclasses.field(default_factory=WordsConfig)
+    """For words: their windows, and the length and pace of that training."""
+    vocabulary: tuple[str, ...] = ()
+    """The words of the training clips, sorted; the training of words sets it."""
 
     def __post_init__(self) -> None:
         if self.training.batch_size < 2:
@@ -125,6 +136,18 @@ TINY = LipreadingLearnerConfig(
         weight_decay=0.01,
         validate_every=250,
         num_validation_batches=4,
+    ),
+    words=WordsConfig(
+        num_frames=25,
+        training=TrainingConfig(
+            num_steps=1500,
+            batch_size=32,
+            learning_rate=2e-3,
+            warmup_steps=50,
+            weight_decay=0.01,
+            validate_every=250,
+            num_validation_batches=4,
+        ),
     ),
 )
 LONGER = dataclasses.replace(TINY.training, num_steps=4000, validate_every=500)

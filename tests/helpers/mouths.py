@@ -1,5 +1,6 @@
 """Clips of a mouth that opens as loud as its voice is, as `earshot shard` leaves those of the clip spec `speech`."""
 
+import itertools
 import json
 
 import numpy as np
@@ -16,21 +17,22 @@ from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.videos import VIDEOS
 
-SPEC = ClipSpec(clip_s=0.4, hop_s=0.4, frame_rate_hz=25.0, frame_height=24, frame_width=24, exact_frames=True)
+SPEC = ClipSpec(clip_s=0.8, hop_s=0.8, frame_rate_hz=25.0, frame_height=24, frame_width=24, exact_frames=True)
 FOLDER = "clips/speech"
 
 
-def write_speech_world(workspace: Workspace, spec: ClipSpec = SPEC) -> None:
-    """A clip of a speaking mouth for each video of a world, and the records of the stage."""
+def write_speech_world(workspace: Workspace, spec: ClipSpec = SPEC, starts_s: tuple[float, ...] = (0.0,)) -> None:
+    """Clips of a speaking mouth for each video of a world, one from each of `starts_s` on; the records of the stage."""
     for part in workspace.parts(VIDEOS_FOLDER):
         videos = workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()
         rows = []
         with files.building(workspace.tar_uri(FOLDER, part)) as path, TarWriter(path) as tar:
-            for number, video in enumerate(videos):
-                members = draw_clip(np.random.default_rng([number, int(part)]), spec, video["video_id"])
+            for (number, video), start_s in itertools.product(enumerate(videos), starts_s):
+                seed = [number, int(part)] + ([round(1000 * start_s)] if start_s else [])
+                members = draw_clip(np.random.default_rng(seed), spec, video["video_id"], start_s)
                 clip_id = json.loads(members["json"])["clip_id"]
                 offset, length = tar.add(clip_id, members)
-                row = {"clip_id": clip_id, "video_id": video["video_id"], "start_s": 0.0, "duration_s": spec.clip_s}
+                row = {"clip_id": clip_id, "video_id": video["video_id"], "start_s": start_s, "duration_s": spec.clip_s}
                 row |= {"unique_s": spec.clip_s, "part": part, "tar_offset": offset, "tar_bytes": length}
                 rows.append(row | {"num_frames": spec.num_frames, "outcome": "kept"})
         workspace.commit(FOLDER, part, from_rows(rows, CLIPS, part), CLIPS)
@@ -38,7 +40,7 @@ def write_speech_world(workspace: Workspace, spec: ClipSpec = SPEC) -> None:
     workspace.begin(FOLDER, {"clips": {"speech": as_dict(spec)}}, {})
 
 
-def draw_clip(rng: np.random.Generator, spec: ClipSpec, video_id: str) -> dict[str, bytes]:
+def draw_clip(rng: np.random.Generator, spec: ClipSpec, video_id: str, start_s: float = 0.0) -> dict[str, bytes]:
     """The members of a clip: openings that move at random, at their times in the picture and in the sound."""
     knots = rng.uniform(0, 1, spec.num_frames // 3 + 2)  # 0.12 s apart
     times_s = np.arange(spec.num_frames) / spec.frame_rate_hz
@@ -48,12 +50,12 @@ def draw_clip(rng: np.random.Generator, spec: ClipSpec, video_id: str) -> dict[s
     loudness = _opening(sound_s - 0.5 / spec.frame_rate_hz, knots)
     sound = 0.2 * loudness**2 * rng.standard_normal(spec.num_samples)
     facts = {
-        "clip_id": f"{video_id}_00000000_speech_f0",
+        "clip_id": f"{video_id}_{round(1000 * start_s):08d}_speech_f0",
         "video_id": video_id,
-        "start_s": 0.0,
+        "start_s": start_s,
         "duration_s": spec.clip_s,
         "sample_rate_hz": spec.sample_rate_hz,
-        "frame_times_s": times_s.tolist(),
+        "frame_times_s": (start_s + times_s).tolist(),
         "uri": f"/videos/{video_id}.mp4",
         "license": None,
         "author": None,
