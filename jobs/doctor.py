@@ -24,9 +24,10 @@ def command(
 ) -> None:
     """Check machines, root and collection before work begins.
 
-    On every node: versions of Python, Ray, torch and Earshot, /dev/shm, ulimits, disk, memory, GPUs, clock, and an
-    ffmpeg that has what is used and decodes a short video. At the root: whether files can be written, read, created
-    only once, listed and deleted. Whether every stage has a node that can run it, and the preset its GPUs.
+    On every node: versions of Python, Ray, torch and Earshot, /dev/shm, ulimits, disk, memory, GPUs, clock, an ffmpeg
+    that has what is used and decodes a short video, and the models that find faces. At the root: whether files can be
+    written, read, created only once, listed and deleted. Whether every stage has a node that can run it, and the preset
+    its GPUs.
 
     Prints a line for each finding: ok, warning, or problem with how to mend it. Exit code 1 if there is a problem.
     Writes nothing that stays. `earshot run` does the short part of it by itself.

@@ -36,7 +36,7 @@ def test_a_sound_machine_has_a_preset_that_wants_gpus_as_its_one_problem(
     problems = {check: text for check, (level, text) in found.items() if level == "problem"}
     assert problems.keys() == {"preset"}
     assert "base have the published sizes, which want GPUs, and no node has one" in problems["preset"]
-    looked_at = {"ray", "versions", "shared memory", "limits", "disk", "memory", "GPUs", "ffmpeg", "clock"}
+    looked_at = {"ray", "versions", "shared memory", "limits", "disk", "memory", "GPUs", "ffmpeg", "faces", "clock"}
     assert looked_at | {"placement", "root", "collection"} <= found.keys()
 
 

@@ -102,6 +102,14 @@ def test_a_fact_is_a_finding_beyond_its_limit_alone(path: str, to: Any, check: s
     assert all(of_other == "ok" for name, (of_other, _) in found.items() if name != check)
 
 
+def test_a_node_without_the_models_that_find_faces_is_warned_of_with_the_command() -> None:
+    (finding,) = [
+        each for each in judge(good(lacking_faces=["/a: not there.", "/b: not there."]), "n") if each.check == "faces"
+    ]
+    assert (finding.level, finding.text) == ("warning", "no clips of mouths can be cut: /a: not there. /b: not there")
+    assert finding.remedy == "Run `python -m pipeline.media.face_files` there."
+
+
 def test_memory_for_fewer_cutters_than_cpus_is_a_warning() -> None:
     found = levels(good(resources=RESOURCES | {"memory": 3.0 * GIB}))
     assert found["memory"] == ("warning", "3.22 GB for 4 CPUs: 3 of them can cut videos at once")

@@ -3,7 +3,7 @@
 A function yields what is wrong; where it yields nothing, `judge` adds a line that says ok.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from cluster.connect import OBJECT_STORE_BYTES
@@ -11,6 +11,7 @@ from cluster.machine_facts import MachineFacts
 from cluster.resources import GIB, SHARDING
 from jobs.console.findings import OK, PROBLEM, WARNING, Finding
 from pipeline.formatting import format_bytes
+from pipeline.media.face_files import COMMAND
 from pipeline.media.ffmpeg_features import ONLY_MEDIA, Features
 
 MIN_OPEN_FILES = 1024  # ten reads at once, pipes of the decoder, Ray's sockets to every worker of the node
@@ -38,6 +39,8 @@ class Node(NamedTuple):
     driver_ffmpeg: Features
     clock_ahead_s: float = 0.0
     """Its clock less the driver's, as far as the time between question and answer proves."""
+    lacking_faces: Sequence[str] = ()
+    """What is wrong with the models that find faces: a sentence for each file."""
 
 
 def check_versions(node: Node) -> Iterator[Finding]:
@@ -178,6 +181,13 @@ def check_ffmpeg(node: Node) -> Iterator[Finding]:
         yield Finding(WARNING, check, text, ONE_IMAGE)
 
 
+def check_faces(node: Node) -> Iterator[Finding]:
+    """That the models that find faces are there, as clips of the spec `speech` need them."""
+    if node.lacking_faces:
+        text = f"no clips of mouths can be cut: {' '.join(node.lacking_faces).rstrip('.')}"
+        yield Finding(WARNING, "faces", text, f"Run `{COMMAND}` there.")
+
+
 CHECKS: dict[str, tuple[Callable[[Node], Iterator[Finding]], Callable[[Node], str]]] = {
     "versions": (check_versions, lambda node: _format_versions(node.facts)),
     "shared memory": (check_shared_memory, lambda node: "room for Ray's object store"),
@@ -186,6 +196,7 @@ CHECKS: dict[str, tuple[Callable[[Node], Iterator[Finding]], Callable[[Node], st
     "memory": (check_memory, lambda node: "enough for its CPUs"),
     "GPUs": (check_gpus, lambda node: ", ".join(node.facts["gpus"]) or "none, and Ray counts none"),
     "ffmpeg": (check_ffmpeg, lambda node: f"{node.ffmpeg['version']} has all that is used, and decodes under limits"),
+    "faces": (check_faces, lambda node: "the models that find them are there"),
     "clock": (check_clock, lambda node: "as the driver's"),
 }
 

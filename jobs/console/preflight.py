@@ -21,6 +21,7 @@ from jobs.console.findings import OK, PROBLEM, WARNING, Finding, merge
 from jobs.console.node_checks import Node, clock_ahead, judge
 from jobs.console.options import DEFAULT_PRESET
 from pipeline.errors import ConfigError, EarshotError
+from pipeline.media import face_files
 from pipeline.media.ffmpeg_features import find_ffmpeg, try_ffmpeg
 from pipeline.storage import files
 from pipeline.storage.rights import REACH, read_error, try_root
@@ -42,11 +43,12 @@ class Probe:
     """Leave out what takes longer than half a second."""
 
     def __call__(self, resources: dict[str, float]) -> Facts:
-        """`machine`, `ffmpeg`, and `rights` and `read_error` where there is a root or a video; all of plain types."""
+        """`machine`, `ffmpeg`, `faces`, and `rights` and `read_error` where there is a root or a video; all of plain types."""
         asks_torch = bool(resources.get("GPU", 0)) and not self.is_quick
         folders = {"the root": self.root} if self.root is not None and files.store_at(self.root).is_local else {}
         facts: Facts = {"machine": measure(asks_torch, folders)}
         facts["ffmpeg"] = find_ffmpeg() if self.is_quick else try_ffmpeg()
+        facts["faces"] = face_files.problems(face_files.faces_folder())
         if self.root is not None:
             facts["rights"] = try_root(self.root)
         if self.video is not None:
@@ -119,7 +121,8 @@ def _ask_cluster(address: str | None, probe: Probe, mine: Facts) -> Iterator[Fin
     except ConnectionError as error:
         yield Finding(PROBLEM, "ray", str(error).rstrip("."))
         if address is None:
-            yield from judge(judged(facts=mine["machine"], resources={}, ffmpeg=mine["ffmpeg"]), HERE)
+            here = judged(facts=mine["machine"], resources={}, ffmpeg=mine["ffmpeg"], lacking_faces=mine["faces"])
+            yield from judge(here, HERE)
         return
     answers = ask_every_node(probe, NODE_S)
     yield Finding(OK, "ray", f"{len(answers)} nodes" if address else "starts on this machine")
@@ -131,7 +134,13 @@ def _ask_cluster(address: str | None, probe: Probe, mine: Facts) -> Iterator[Fin
             continue
         facts = answer.result
         ahead_s = clock_ahead(facts["machine"]["time_s"], answer.asked_s, answer.answered_s)
-        node = judged(facts=facts["machine"], resources=answer.resources, ffmpeg=facts["ffmpeg"], clock_ahead_s=ahead_s)
+        node = judged(
+            facts=facts["machine"],
+            resources=answer.resources,
+            ffmpeg=facts["ffmpeg"],
+            clock_ahead_s=ahead_s,
+            lacking_faces=facts["faces"],
+        )
         yield from judge(node, name)
         yield from _access(facts, probe.video, name)
     yield from _placement()
