@@ -43,7 +43,7 @@ class Probe:
     """Leave out what takes longer than half a second."""
 
     def __call__(self, resources: dict[str, float]) -> Facts:
-        """`machine`, `ffmpeg`, `faces`, and `rights` and `read_error` where there is a root or a video; all of plain types."""
+        """`machine`, `ffmpeg`, `faces`, and where there is a root or video `rights`, `read_error`: of plain types."""
         asks_torch = bool(resources.get("GPU", 0)) and not self.is_quick
         folders = {"the root": self.root} if self.root is not None and files.store_at(self.root).is_local else {}
         facts: Facts = {"machine": measure(asks_torch, folders)}
