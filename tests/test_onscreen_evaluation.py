@@ -1,6 +1,5 @@
 """Evaluation of separation: a row per example and per source, and figures that are medians and areas of those rows."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,51 +12,24 @@ from pipeline.errors import ConfigError
 from pipeline.evaluation.evaluating import commit_summary
 from pipeline.evaluation.mixing import MixingConfig
 from pipeline.evaluation.onscreen_evaluation import OnScreenEvaluation
-from pipeline.hashing import as_dict
-from pipeline.learners.separation import SeparationLearner, SeparationLearnerConfig
-from pipeline.models.separator import SeparationConfig
-from pipeline.models.tdcn import TDCNConfig
-from pipeline.models.towers import CoincidenceConfig
 from pipeline.reports.querying import query
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from pipeline.training.clipsets import load_clips
-from pipeline.training.loop import train
-from pipeline.training.protocols import LocalContext, TrainingConfig
 from schemas.fields import from_rows
 from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, SOURCES, SUMMARY
+from tests.helpers.evaluated_separation import CONFIG, evaluate_separation
 from tests.helpers.selections import select_and_mix
 from tests.helpers.si_snr import si_snr
 
-CONFIG = SeparationLearnerConfig(
-    model=SeparationConfig(
-        basis="stft",
-        hop_ms=16.0,
-        tdcn=TDCNConfig(bottleneck=8, hidden=8, num_repeats=1, num_dilations=2),
-        towers=CoincidenceConfig(backbone="small_cnn", frame_size=32, width=0.25, embedding_dim=16),
-    ),
-    training=TrainingConfig(num_steps=1, batch_size=2, validate_every=1, num_validation_batches=1),
-    first_model=None,
-    first_separator=None,
-)
 SETS = ("on_single", "off_single", "on_mom", "off_mom")
 
 
 @pytest.fixture(scope="module")
 def evaluated(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The world with a selection of everything, frozen sets `m`, and a model `s` of one step, evaluated on them."""
-    workspace = Workspace(str(tmp_path_factory.mktemp("evaluated") / "workspace"))
-    shutil.copytree(world.workspace.root, workspace.root)
-    select_and_mix(workspace, "m", MixingConfig(max_clips_per_video=1, moms_per_clip=1, examples_per_part=3))
-    workspace.begin("models/s", {"learner": "separation", "separation": as_dict(CONFIG)}, {})
-    sets = [load_clips(workspace, "all", split, labelled=True) for split in ("train", "validate")]
-    train(SeparationLearner(CONFIG), *sets, workspace, "models/s", 0, LocalContext())
-    evaluate = OnScreenEvaluation(workspace, "s", "m")
-    evaluate.batch_size = 2
-    for part in workspace.parts("mixtures/m"):
-        evaluate(part)
-    return workspace
+    """The world with frozen sets `m` and a model `s`, evaluated on them."""
+    return evaluate_separation(world.workspace, tmp_path_factory.mktemp("evaluated") / "workspace")
 
 
 def test_every_frozen_example_has_its_row_and_a_row_per_source(evaluated: Workspace) -> None:

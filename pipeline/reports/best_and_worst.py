@@ -4,7 +4,6 @@ A person can then see and hear whether the scores make sense. Frames and sound a
 addresses. The media are untrusted: only data that decode as JPEG and as FLAC are shown.
 """
 
-import base64
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ import pyarrow as pa
 from pipeline.clips.samples import Clip, decode_sample
 from pipeline.errors import DataError
 from pipeline.formatting import short_names
+from pipeline.reports.inline_media import data_address
 from pipeline.storage.layout import CLIPS_FOLDER
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import NUM_READERS, ClipSet, prefetch
@@ -85,12 +85,8 @@ def _media(workspace: Workspace, clips: ClipSet[Clip], number: int) -> tuple[tup
     pictures = sorted((name for name in members if name.endswith(".jpg")), key=lambda name: int(name[:-4]))
     shown = np.unique(np.linspace(0, len(pictures) - 1, NUM_FRAMES).round().astype(int))
     found = [members[pictures[index]] for index in shown]
-    frames = tuple(_address("image/jpeg", data) for data in found if len(data) <= MAX_MEDIA_BYTES)
+    frames = tuple(data_address("image/jpeg", data) for data in found if len(data) <= MAX_MEDIA_BYTES)
     sound = members["flac"]
     # decode_sample also accepts the other formats that libsndfile reads
     is_shown = len(sound) <= MAX_MEDIA_BYTES and sound.startswith(b"fLaC")
-    return frames, _address("audio/flac", sound) if is_shown else ""
-
-
-def _address(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    return frames, data_address("audio/flac", sound) if is_shown else ""

@@ -5,7 +5,6 @@ so that a person sees what kind of mistake it is, and whether the mask follows t
 and become `data:` addresses. They are untrusted: only what decodes as JPEG is shown, drawn and encoded anew.
 """
 
-import base64
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ import simplejpeg
 from pipeline.errors import DataError
 from pipeline.formatting import short_names
 from pipeline.masks.mask_pictures import decode_mask, resize_mask
+from pipeline.reports.inline_media import picture_address
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import NUM_READERS, ClipSet, prefetch
 from schemas.frames import OWN, SWAPPED
@@ -23,8 +23,6 @@ NUM_FRAMES = 5  # of each end
 TRUE_RGB = (0, 200, 255)
 DIMMED = 0.4  # brightness of what is not predicted, in grey
 OUTLINE = 112  # the true mask's outline is a pixel wide for each so many of the frame's height
-QUALITY = 85
-MAX_SIDE = 512  # pixels: a larger frame is shown by each second, third, ... pixel
 
 # Of equal frames, those whose names come first. Frames in which nothing sounds have no outline, and are left out.
 OVERLAYS = f"""
@@ -80,7 +78,7 @@ def show_overlays(workspace: Workspace, rows: pa.Table) -> list[MaskOverlay]:
             picture = _read_frame(clips, number, row["frame"])
             true = _mask(row["true_mask"], picture)
             for name, mask in masks.items():
-                row[name] = "" if mask is None else _address(draw_overlay(picture, _mask(mask, picture), true))
+                row[name] = "" if mask is None else picture_address(draw_overlay(picture, _mask(mask, picture), true))
         except DataError:  # its tar is missing or damaged: the list still appears
             row |= dict.fromkeys(masks, "")
         return MaskOverlay(**{name: row[name] for name in MaskOverlay._fields})
@@ -124,9 +122,3 @@ def _read_frame(clips: ClipSet, number: int, frame: int) -> np.ndarray:
 def _mask(data: bytes, picture: np.ndarray) -> np.ndarray:
     """[H, W] bool of the picture's size, which is another one where the clips were cut anew."""
     return resize_mask(decode_mask(data), *picture.shape[:2])
-
-
-def _address(picture: np.ndarray) -> str:
-    step = -(-max(picture.shape[:2]) // MAX_SIDE)
-    data = simplejpeg.encode_jpeg(np.ascontiguousarray(picture[::step, ::step]), quality=QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"

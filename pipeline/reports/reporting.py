@@ -23,6 +23,7 @@ from pipeline.reports.headline_metrics import Figure, column_titles, list_figure
 from pipeline.reports.mask_overlays import OVERLAYS, MaskOverlay, show_overlays
 from pipeline.reports.overview import MIN_EXAMPLES, OF_SPEC, OVERVIEW, list_facts, list_findings
 from pipeline.reports.querying import query_all
+from pipeline.reports.separated_examples import SEPARATED, SeparatedShown, show_separated
 from pipeline.storage.lineage import list_stages
 from pipeline.storage.workspace import Workspace, open_workspace
 
@@ -71,6 +72,7 @@ def make_report(workspace: Workspace, against: str | None = None) -> Report:
         "histograms": _histograms(rows["scores"]) | _selected(rows["selected"]) | _loudness(rows["loudness"]),
         "extremes": _by_end(extremes),
         "timelines": _by_model("clips", list_timelines(found["timelines"])),
+        "separated": _by_set(show_separated(workspace, found["separated"])),
         "overlays": _by_model("frames", show_overlays(workspace, found["overlays"])),
         "curves": curves or single_points,
         "rejects": rows["rejects"],
@@ -132,6 +134,7 @@ SECTIONS: dict[str, tuple[str, str | None]] = {
     "results": ("Results", "model_tables"),
     "against": ("Comparison", "changes"),
     "trade-off": ("Suppression", "trade_offs"),
+    "separated": ("Separated examples", "separated"),
     "flow": ("From videos to clips", "bars"),
     "data": ("Data", None),
     "clips": ("Clips", "extremes"),
@@ -179,6 +182,7 @@ QUERIES = {
     """,
     "extremes": EXTREMES,
     "timelines": TIMELINES,
+    "separated": SEPARATED,
     "overlays": OVERLAYS,
     "flow": FLOW,
     "loudness": f"""
@@ -211,6 +215,15 @@ def _by_end(extremes: list[Extreme]) -> dict[str, list[Extreme]]:
     lists: dict[str, list[Extreme]] = {}
     for clip in extremes:
         lists.setdefault(f"{clip.which} scores of {clip.model}", []).append(clip)
+    return lists
+
+
+def _by_set(shown: list[SeparatedShown]) -> dict[str, list[SeparatedShown]]:
+    """The examples of each model, frozen sets and end, under their title."""
+    lists: dict[str, list[SeparatedShown]] = {}
+    for one in shown:
+        on = "" if one.mixtures == "default" else f" on {one.mixtures}"
+        lists.setdefault(f"{one.which} of {one.eval_set}, {one.model}{on}", []).append(one)
     return lists
 
 
