@@ -1,6 +1,7 @@
 """The learner of lip reading: terms and their weights, windows, what it learns in seconds, settings it refuses."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from pipeline.models.adversaries import AdversariesConfig
 from pipeline.models.lips import LipReadingConfig
 from pipeline.training.protocols import TrainingConfig
 from tests.helpers.mouths import draw_mouths
+from tests.helpers.two_workers import WorkerContext, Workers
 
 MODEL = LipReadingConfig(frame_size=16, width=0.1, depth=1, step_dim=8, branch_dim=8, clip_dim=8, dropout=0.0)
 CONFIG = LipreadingLearnerConfig(
@@ -85,6 +87,30 @@ def test_an_adversary_misleads_the_encoders_and_leaves_their_lambda_to_say_how_m
     rounding = 1e-4 * gradients[0.0].abs().max().item()
     assert by_adversaries.abs().max() > 100 * rounding
     torch.testing.assert_close(gradients[0.5] - gradients[0.0], by_adversaries / 2, rtol=0, atol=rounding)
+
+
+def test_two_workers_compute_the_loss_of_one_with_the_whole_batch() -> None:
+    one, model = made()
+    model.eval()  # batch norm would show rows those of their own worker
+    batch, workers = random_batch(one, num_frames=20), Workers()
+    batch["is_used"][1, 4:9] = False
+    whole = one.loss(model, batch)
+    found: dict[int, dict[str, torch.Tensor]] = {}
+
+    def work(rank: int) -> None:
+        mine = LipreadingLearner(CONFIG)
+        mine.begin(WorkerContext(rank, workers))
+        with torch.no_grad():
+            found[rank] = mine.loss(model, {name: value[rank::2] for name, value in batch.items()})
+
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for rank in range(2):
+        for name, value in found[rank].items():
+            torch.testing.assert_close(value, whole[name].detach(), msg=name)
 
 
 def test_embed_sees_the_middle_of_crops_and_leaves_the_model_as_it_was() -> None:

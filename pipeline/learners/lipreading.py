@@ -263,7 +263,7 @@ class LipreadingLearner(Learner[LipReadingModel]):
         lips, speech = model.lips(batch["frames"]), model.speech(batch["coefficients"])
         gather = self._context.gather
         steps = gather(lips.steps), gather(speech.steps)
-        is_used, videos = gather(batch["is_used"]), gather(batch["video"])
+        is_used, videos = gather(batch["is_used"].byte()).bool(), gather(batch["video"])
         contrast, both = self.config.contrast, self.config.contrast.directions == "both"
         scales, terms = model.scales, dict[str, tuple[float, Tensor]]()
         figures = dict[str, Tensor]()
