@@ -81,6 +81,25 @@ def separate_examples(model: Any, towers: Any, examples: list[Clip]) -> list[Sep
     return [SeparatedExample(*found) for found in zip(*arrays, strict=True)]
 
 
+def hear_example(model: Any, example: Clip) -> tuple[np.ndarray, np.ndarray]:
+    """The on-screen estimate [T] of an example, linear amplitude, and where it was looked for: `attention` above.
+
+    Args:
+        model: the separation model, in evaluation mode.
+    """
+    import torch
+
+    from pipeline.learners.augmentation import stack_frames, stack_waveforms
+    from pipeline.models.separator import on_screen_estimate
+
+    device = next(model.parameters()).device
+    mixture = stack_waveforms([np.sum(list(example.waveforms.values()), axis=0)]).to(device)
+    with torch.no_grad():
+        output = model(mixture, stack_frames([example.frames]).to(device))
+    (found,) = separate_examples(model, model.classifier, [example])
+    return on_screen_estimate(output)[0].float().cpu().numpy(), found.attention
+
+
 def estimate_weights(logits: np.ndarray) -> np.ndarray:
     """[..., 2 + S] the on-screen estimate, sum_m sigmoid(logit_m) s_m, of logits [..., S], as weights of the products.
 

@@ -105,25 +105,14 @@ def _separate(
     workspace: Workspace, model: str, rows: list[dict[str, Any]]
 ) -> Iterator[tuple[dict[str, Any], Clip, np.ndarray, np.ndarray]]:
     """Each row with its example, the estimate [T] and the attention [K, rows, columns]."""
-    import torch  # here, because a report without a separated example needs none of it
-
-    from pipeline.evaluation.onscreen_rows import separate_examples
-    from pipeline.learners.augmentation import stack_frames, stack_waveforms
+    from pipeline.evaluation.onscreen_rows import hear_example  # here, as `load_model`: both import torch
     from pipeline.learners.loading import load_model
-    from pipeline.models.separator import on_screen_estimate
 
     _, network = load_model(workspace, model, "separation")
-    device = next(network.parameters()).device
     for row in rows:
         example = _read(workspace, row)
-        if len(example.waveforms["first.flac"]) / example.facts["sample_rate_hz"] > MAX_SECONDS:
-            continue
-        mixture = np.sum(list(example.waveforms.values()), axis=0)
-        with torch.no_grad():
-            output = network(stack_waveforms([mixture]).to(device), stack_frames([example.frames]).to(device))
-            estimate = on_screen_estimate(output)[0].float().cpu().numpy()
-        (judged,) = separate_examples(network, network.classifier, [example])
-        yield row, example, estimate, judged.attention
+        if len(example.waveforms["first.flac"]) / example.facts["sample_rate_hz"] <= MAX_SECONDS:
+            yield row, example, *hear_example(network, example)
 
 
 def _read(workspace: Workspace, row: dict[str, Any]) -> Clip:
