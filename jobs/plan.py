@@ -43,23 +43,26 @@ def command(
     from jobs.console.session import open_session
     from jobs.console.tables import show
     from pipeline.clip_specs import BASE
+    from pipeline.clips.sharding import check_faces
     from pipeline.collection.listing import list_videos
     from pipeline.estimate.deadlines import parse_hours
     from pipeline.estimate.estimating import actual, estimate, probe_all
     from pipeline.estimate.pricing import read_prices
     from pipeline.estimate.stratified_sampling import draw
 
-    specs = list(dict.fromkeys(clips or [BASE]))
+    names = list(dict.fromkeys(clips or [BASE]))
     price_table = read_prices(prices or PRICES)
     deadline_hours = parse_hours(deadline) if deadline is not None else None
     session = open_session(root, preset, settings) if root else None
     config = session.config if session else override(find_preset(preset or DEFAULT_PRESET), settings or [])
+    specs = {name: getattr(config.clips, name) for name in names}
+    check_faces(specs)
     videos = list_videos(collection, session.workspace.root if session else None, media)
     strata = draw(((video["video_id"], video["size_bytes"], video) for video in videos), sample)
     with progress_bar("plan", sum(len(stratum.sampled) for stratum in strata)) as advance:
-        probes = probe_all(strata, {spec: getattr(config.clips, spec) for spec in specs}, config.sharding, advance)
+        probes = probe_all(strata, specs, config.sharding, advance)
     found = estimate(strata, probes, config.collecting.videos_per_part)
-    took = actual(session.workspace, specs) if session else {}
+    took = actual(session.workspace, names) if session else {}
     show(["", "estimate", "range (95 %)", *(["actual"] if took else [])], table(found, took, price_table))
     print("\n".join(map(printable, str(found).splitlines())))
     print(f"Prices: {printable(price_table.source)}.")

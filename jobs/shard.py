@@ -32,17 +32,17 @@ def shard(
 ) -> None:
     """Cut a collection of videos into clips.
 
-    Reads the collection. Writes clips/<spec>/ (WebDataset tars) and the tables clips (one row per planned clip) and
-    videos (one row per video, kept or with the reason why not). Run it again to cut videos that are new, or other clip
-    specs of the same videos, or to go on after it was stopped. It ends with a count of every video and clip by
-    outcome, and fails if one is not accounted for, or if no file gave a clip.
+    Reads the collection. Writes clips/<spec>/ (WebDataset tars) and the tables clips (one row per planned clip), videos
+    (one row per video, kept or with the reason why not) and, where clips follow faces, tracks. Run it again to cut
+    videos that are new, or other clip specs of the same videos, or to go on after it was stopped. It ends with a count
+    of every video and clip by outcome, and fails if one is not accounted for, or if no file gave a clip.
 
     Example: earshot shard --collection my_videos --root my_workspace --clips base --clips events
     """
     from jobs.console.missing_videos import check_missing
     from pipeline.clip_specs import BASE
     from pipeline.clips.reconciling import reconcile
-    from pipeline.clips.sharding import ShardPart
+    from pipeline.clips.sharding import ShardPart, check_faces
     from pipeline.clips.splitting import count_splits
     from pipeline.collection.collecting import plan_parts
     from pipeline.collection.listing import list_videos
@@ -56,6 +56,7 @@ def shard(
     for name in clips or [BASE]:
         config = session.resume(f"clips/{name}").config
         specs[name] = getattr(config.clips, name)
+    check_faces(specs)
     videos = list_videos(collection, workspace.root, media)  # a collection that is not there leaves no trace
     first = next(videos)
     videos = itertools.chain([first], videos)

@@ -35,6 +35,12 @@ class ClipSpec:
     exact_frames: bool = False
     """False: frames that no other refers to are not decoded (half the cost), their neighbour is taken, and loop filters
     are skipped (0.85 of the rest): 42 dB PSNR to the filtered 128x128 frame in the median real video, 32 at worst."""
+    crop: Literal["none", "mouth"] = "none"
+    """none: a frame is the whole picture. mouth: a clip for each face that is followed through the picture, whose
+    frames are its mouth, turned and scaled to a mean face."""
+    decode_side: Count = 640
+    """Side in pixels of the padded square that mouths are cropped from: nothing larger of a picture is kept. Half of it
+    is a quarter of the work, and faces must be twice as large in the picture. Without effect where crop is none."""
 
     def __post_init__(self) -> None:
         if self.frame_rate_hz and self.frame_offset_s >= 1 / self.frame_rate_hz:
@@ -63,6 +69,12 @@ class ClipSpec:
         """Samples in a clip, T."""
         return round(self.clip_s * self.sample_rate_hz)
 
+    @property
+    def decoded_size(self) -> tuple[int, int]:
+        """Height and width in pixels of what is decoded of a picture: a frame, or the square that crops come from."""
+        of_crops = (self.decode_side, self.decode_side)
+        return of_crops if self.crop == "mouth" else (self.frame_height, self.frame_width)
+
 
 @config_dataclass
 class ClipSpecs:
@@ -80,8 +92,11 @@ class ClipSpecs:
     """5 s every 5 s, with a frame of 224x224 in the middle of each second, exact as masks are: of what sounds
     where in the picture."""
     speech: ClipSpec = dataclasses.field(
-        default_factory=lambda: ClipSpec(clip_s=2.0, hop_s=2.0, frame_rate_hz=25.0, exact_frames=True)
-    )
-    """2 s every 2 s, with every frame of a 25 Hz video: of mouths."""
+        default_factory=lambda: ClipSpec(
+            clip_s=2.0, hop_s=2.0, frame_rate_hz=25.0, exact_frames=True, fit="pad", crop="mouth",
+            frame_height=96, frame_width=96,
+        )
+    )  # fmt: skip
+    """2 s every 2 s of each face, with every frame of a 25 Hz video: of mouths."""
     sounds: ClipSpec = dataclasses.field(default_factory=lambda: ClipSpec(hop_s=5.0, frame_rate_hz=0.0))
     """5 s every 5 s, without frames: of separation trained on sound alone."""

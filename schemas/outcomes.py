@@ -2,4 +2,5 @@
 
 OF_FILE = ("missing", "refused", "unreadable", "no_video", "no_audio", "timeout", "killed")
 OF_CLIPS = ("too_short", "silent", "short_audio", "no_frame")  # of each of its clips
-REJECTED = OF_FILE + OF_CLIPS  # what may become of a video beside `kept`
+OF_FACES = ("no_face", "small_face", "cut", "partly_tracked")  # of each of its clips, where clips follow faces
+REJECTED = OF_FILE + OF_CLIPS + OF_FACES  # what may become of a video beside `kept`

@@ -4,11 +4,15 @@ from typing import Annotated, Any, TypedDict
 
 from schemas.mixtures import MixtureRow
 
+CLIP_ID = (
+    "<video_id>_<start in ms>, and _<spec> but for base, and _f<track> where it follows a face: the key in the tar"
+)
+
 
 class ClipFacts(TypedDict):
     """a clip, in the tars of `clips/` and `materialized/`"""
 
-    clip_id: Annotated[str, "<video_id>_<start in ms>, and _<spec> but for base: the key in the tar"]
+    clip_id: Annotated[str, CLIP_ID]
     video_id: Annotated[str, "the video it was cut from"]
     start_s: Annotated[float, "start of the span on the video's clock", "s"]
     duration_s: Annotated[float, "length of the span", "s"]
@@ -18,6 +22,20 @@ class ClipFacts(TypedDict):
     license: Annotated[str | None, "licence as the collection states it"]
     author: Annotated[str | None, "who published the video, as the collection states it"]
     extra: Annotated[dict[str, Any] | None, "the collection's other columns"]
+
+
+class MouthFacts(ClipFacts):
+    """a clip that follows a face, beside those of every clip"""
+
+    track: Annotated[int, "number of the face in the order in which the video's faces appear, from 0"]
+    transforms: Annotated[
+        list[list[float]],
+        "a, b, c, d, e, f of each frame: its pixel (x, y) is (a x + b y + c, d x + e y + f) of the decoded picture, a "
+        "square of the clip spec's decode_side with bars; (0, 0) is the middle of the first pixel",
+    ]
+    confidences: Annotated[
+        list[float], "presence of the face in each frame, 0 to 1; 0 where its place is taken from frames near by"
+    ]
 
 
 class SourceFacts(TypedDict):
@@ -46,4 +64,4 @@ class FeatureFacts(TypedDict):
     start_s: Annotated[float, "start of the clip on the video's clock", "s"]
 
 
-SAMPLES = (ClipFacts, ExampleFacts, SourceFacts, FeatureFacts)
+SAMPLES = (ClipFacts, MouthFacts, ExampleFacts, SourceFacts, FeatureFacts)

@@ -66,6 +66,7 @@ TESTED_BY = {
     "pipeline.errors": "test_config",
     "pipeline.clip_specs": "test_sharding",
     "pipeline.clips.cutting": "test_sharding",
+    "pipeline.clips.pictures": "test_sharding",
     "pipeline.clips.samples": "test_tars",
     "pipeline.clips.loudness": "test_statistics",
     "pipeline.collection.known_videos": "test_collecting",

@@ -14,6 +14,7 @@ from conftest import MakeMedia
 
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.clips.cutting import ShardingConfig, SpecCutting
+from pipeline.clips.pictures import WholePictures
 from pipeline.clips.sharding import Cutting
 from pipeline.media.decoding import Decoding
 from pipeline.media.ffmpeg_log import MediaInfo
@@ -85,7 +86,7 @@ def test_a_span_that_the_collection_prescribes_limits_the_clips(
 
 def test_what_lies_before_the_span_is_not_held_in_memory(make_media: MakeMedia) -> None:
     video = span_of(steady(make_media, 30.0), 26.0, 28.0)
-    cutting = SpecCutting(video, BASE, SPEC, ShardingConfig())
+    cutting = SpecCutting(video, BASE, SPEC, ShardingConfig(), WholePictures(90))
     second = np.ones(RATE_HZ, np.int16)
     for number in range(26):
         assert not [*cutting.add(second, MediaInfo()), *cutting.add(grey(float(number)), MediaInfo())]

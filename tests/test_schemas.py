@@ -27,15 +27,16 @@ from schemas.masks import MASKS
 from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, OPERATING_POINTS, SOURCES, SUMMARY, TRAINING
-from schemas.samples import SAMPLES, ClipFacts, ExampleFacts, FeatureFacts, SourceFacts
+from schemas.samples import SAMPLES, ClipFacts, ExampleFacts, FeatureFacts, MouthFacts, SourceFacts
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
 from schemas.sound_examples import SOUND_EXAMPLES
 from schemas.spans import SPANS
+from schemas.tracks import TRACKS
 from schemas.usage import USAGE
 from schemas.videos import COLLECTION, SPAN, VIDEOS, Span
 
-TABLES = (COLLECTION, VIDEOS, CLIPS, USAGE, SCORES, FEATURES, LABELS, SPANS, MASKS, DUPLICATES)
+TABLES = (COLLECTION, VIDEOS, CLIPS, TRACKS, USAGE, SCORES, FEATURES, LABELS, SPANS, MASKS, DUPLICATES)
 TABLES += (SELECTIONS, MATERIALIZED, MIXTURES, EXAMPLES, SOURCES, OPERATING_POINTS, SOUND_EXAMPLES)
 TABLES += (FRAMES, SUMMARY, TRAINING)
 EVERY_FIELD = [(table_name(schema), item) for schema in TABLES for item in schema]
@@ -45,6 +46,7 @@ PROMISED = {
     "detail",
     "clips": "clip_id video_id start_s duration_s part outcome rms_db peak_db loudness_lufs silent_fraction "
     "clipped_fraction luma motion frozen_fraction",
+    "tracks": "spec clip_id track tracked_fraction eye_distance_px confidence box",
     "scores": "model clip_id video_id score",
     "features": "spec features clip_id video_id start_s tar_offset tar_bytes num_segments num_cells visual_dim "
     "audio_dim split",
@@ -64,6 +66,8 @@ PROMISED = {
 }
 PROMISED_JSON = {
     ClipFacts: "clip_id video_id start_s duration_s sample_rate_hz frame_times_s uri license author extra",
+    MouthFacts: "clip_id video_id start_s duration_s sample_rate_hz frame_times_s uri license author extra track "
+    "transforms confidences",
     ExampleFacts: "example_id eval_set kind first_clip_id sound_clip_id second_clip_id split label_source part "
     "sample_rate_hz frame_times_s sources",
     SourceFacts: "clip_id uri license author extra",
@@ -109,6 +113,7 @@ ROWS = [
         "selections",
         "sound_examples",
         "spans",
+        "tracks",
         "usage",
         "videos",
     )

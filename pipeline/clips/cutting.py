@@ -6,6 +6,9 @@ of a video that fills no clip is left out. Where the collection prescribes spans
 every hop after it, as long as they end within the span. A span's first clip is always planned, even if the span is too
 short: so each line of a clip list becomes a row, possibly `too_short` or with its video's reason.
 
+What a clip shows is decided elsewhere (`pictures.py`): the whole picture, or a span gives a clip for each face that is
+followed through it (`mouth_cutting.py`).
+
 A spec without frames cuts recordings, many of which are shorter than a clip: where the first clip of a file or of a
 span has MIN_SOUND_S or more of sound, silence fills the rest of it.
 
@@ -19,17 +22,17 @@ import functools
 import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import numpy as np
-import simplejpeg
 from pydantic import Field, NonNegativeFloat
 
 from pipeline.clip_specs import BASE, ClipSpec
+from pipeline.clips.pictures import Pictures, Shown, Timed
 from pipeline.clips.samples import encode_flac
 from pipeline.clips.spans import PlannedClip, milliseconds, plan_clips
-from pipeline.clips.statistics import picture_levels, sound_levels
+from pipeline.clips.statistics import sound_levels
 from pipeline.clips.tars import TarWriter
 from pipeline.config import Positive, config_dataclass
 from pipeline.errors import ClipError
@@ -41,7 +44,6 @@ from schemas.samples import ClipFacts
 from schemas.videos import CollectionRow
 
 MIN_SOUND_S = 0.5  # of a clip of 5 s, less would be nine tenths silence
-EncodedFrame = tuple[float, bytes, np.ndarray]  # its time, JPEG, and a small grey picture of it in 0 to 1
 
 
 @config_dataclass
@@ -62,12 +64,14 @@ class ShardingConfig:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CutClip:
-    """One planned span: its row, and its tar members if it is kept."""
+    """One clip of a planned span: its row, and its tar members if it is kept."""
 
     spec: str
     """Name of its clip spec."""
     row: dict[str, Any]
     members: dict[str, bytes] | None
+    track: dict[str, Any] | None = None
+    """Its row of `schemas.tracks.TRACKS`, if it follows a face."""
 
     def write(self, tar: TarWriter) -> dict[str, Any]:
         """Write the members, if there are any; return the row with their place in the tar."""
@@ -78,22 +82,26 @@ class CutClip:
 class SpecCutting:
     """The clips of one video by one clip spec: add what is decoded, take what is complete, then call `finish`.
 
-    Sound is kept from the start of the next clip on, frames as encoded bytes in a FrameBuffer: memory depends on the
-    clip spec and on how the container interleaves, not on the video's length.
+    Sound is kept from the start of the next clip on, and what `pictures` gives, such as JPEG, in a FrameBuffer:
+    memory depends on the clip spec and on how the container interleaves, not on the video's length.
 
     Args:
         video: its row of the collection.
         name: of the clip spec.
         spec: lengths, rates and sizes.
         config: what is rejected.
+        pictures: what is kept of the pictures, and which clips come of it; of this video alone.
     """
 
-    def __init__(self, video: CollectionRow, name: str, spec: ClipSpec, config: ShardingConfig) -> None:
+    def __init__(
+        self, video: CollectionRow, name: str, spec: ClipSpec, config: ShardingConfig, pictures: Pictures
+    ) -> None:
         self._video, self._name, self._spec, self._config = video, name, spec, config
+        self._pictures = pictures
         self._plans = plan_clips(video.get("spans"), spec, config.max_padding_s)
         self._next: PlannedClip | None = next(self._plans)
         self._sound = SoundBuffer()
-        self._frames: FrameBuffer[EncodedFrame] = FrameBuffer(spec)
+        self._frames: FrameBuffer[Timed] = FrameBuffer(spec)
         self._covered_s = -math.inf  # end of the last kept clip
         self._info = MediaInfo()
         self._reason: str | None = None
@@ -109,12 +117,12 @@ class SpecCutting:
             return
         self._info = info
         if isinstance(item, Frame):
-            self._add_frame(item)
+            self._add_pictures(self._pictures.add(item))
         else:
             self._sound.add(item)
         self._drop_unneeded()  # what lies before the first clip, where the collection prescribes a start
         while self._next is not None and self._is_complete(self._next):
-            yield self._clip(self._next)
+            yield from self._clips(self._next)
         # at the same point however fast the decoder is: the rest need not be read
         picture_end_s = self._frames.last_s if self._spec.num_frames else math.inf
         if self._next is None and min(self._sound_end_s(), picture_end_s) >= self.last_end_s:
@@ -131,15 +139,16 @@ class SpecCutting:
             self._info = info
             if error is not None:
                 self._reason, self._detail = error.reason, error.detail
+            self._add_pictures(self._pictures.finish())
         duration_s = self._duration_s()
         while self._next is not None and self._next.start_s <= duration_s:
             if self._next.is_certain or self._ends_by(self._next, duration_s) or self._may_be_filled(self._next):
-                yield self._clip(self._next)
+                yield from self._clips(self._next)
             else:
                 self._next = next(self._plans, None)
         starts = sorted(span["start_s"] for span in self._video.get("spans") or () if span["start_s"] > duration_s)
         for _, same in itertools.groupby(starts, key=milliseconds):
-            yield self._describe(PlannedClip(next(same), is_certain=True), self._sound.span(0, 0), [])
+            yield from self._describe(PlannedClip(next(same), is_certain=True), self._sound.span(0, 0), [])
 
     def video_row(self, part: str) -> dict[str, Any]:
         """The video's row of `schemas.videos.VIDEOS`, after `finish`."""
@@ -147,6 +156,7 @@ class SpecCutting:
         known: dict[str, Any] = {name: self._video.get(name) for name in names}
         info: dict[str, Any] = dataclasses.asdict(self._info)
         detail = self._detail or info.pop("detail", None)
+        detail = " | ".join(filter(None, (detail, self._pictures.note()))) or None
         if self.outcomes["kept"]:
             outcome = "kept"
         elif self._reason:
@@ -163,10 +173,9 @@ class SpecCutting:
         facts = {"duration_s": self._duration_s() or None, "num_clips": self.outcomes.total(), "outcome": outcome}
         return known | info | facts | {"part": part, "detail": detail}
 
-    def _add_frame(self, frame: Frame) -> None:
-        jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(frame.pixels), quality=self._config.jpeg_quality)
-        small = frame.pixels[::4, ::4].mean(axis=2, dtype=np.float32) / 255
-        self._frames.add(frame.time_s, (frame.time_s, jpeg, small))
+    def _add_pictures(self, kept: Iterable[Timed]) -> None:
+        for time_s, value in kept:
+            self._frames.add(time_s, (time_s, value))
 
     def _ends_by(self, plan: PlannedClip, end_s: float) -> bool:
         return plan.start_s + self._spec.clip_s <= end_s + self._config.max_padding_s
@@ -202,14 +211,14 @@ class SpecCutting:
             return False
         return self._frames.is_complete(plan.start_s) or self._sound.leads(end_s, self._spec.sample_rate_hz)
 
-    def _clip(self, plan: PlannedClip) -> CutClip:
-        """The planned clip. Afterwards `_next` is the following one, and what no later clip needs is dropped."""
+    def _clips(self, plan: PlannedClip) -> list[CutClip]:
+        """The clips of a planned span. Then `_next` is the following one, and what no later clip needs is dropped."""
         samples = self._sound.span(round(plan.start_s * self._spec.sample_rate_hz), self._spec.num_samples)
         frames = [frame for frame in self._frames.shown(plan.start_s) if frame is not None]
-        clip = self._describe(plan, samples, frames)
+        clips = list(self._describe(plan, samples, frames))
         self._next = next(self._plans, None)
         self._drop_unneeded()
-        return clip
+        return clips
 
     def _drop_unneeded(self) -> None:
         if self._next is None:
@@ -217,54 +226,88 @@ class SpecCutting:
         self._sound.drop_before(round(self._next.start_s * self._spec.sample_rate_hz))
         self._frames.drop_before(self._next.start_s)
 
-    def _describe(self, plan: PlannedClip, samples: np.ndarray, frames: list[EncodedFrame]) -> CutClip:
-        """A clip's row, and its members if it is kept."""
-        spec, video_id = self._spec, self._video["video_id"]
+    def _describe(self, plan: PlannedClip, samples: np.ndarray, frames: list[Timed]) -> Iterator[CutClip]:
+        """The clips of a planned span: the row of each, and its members if it is kept."""
+        spec = self._spec
         may_be_filled = self._may_be_filled(plan)
         if may_be_filled and plan.span_end_s < math.inf:
             samples = samples[: round((plan.span_end_s - plan.start_s) * spec.sample_rate_hz)]
         is_filled = may_be_filled and len(samples) >= MIN_SOUND_S * spec.sample_rate_hz
-        missing_s = (spec.num_samples - len(samples)) / spec.sample_rate_hz
         of_spec = "" if self._name == BASE else f"_{self._name}"
         row: dict[str, Any] = {
-            "clip_id": f"{video_id}_{milliseconds(plan.start_s):08d}{of_spec}",
-            "video_id": video_id,
+            "clip_id": f"{self._video['video_id']}_{milliseconds(plan.start_s):08d}{of_spec}",
+            "video_id": self._video["video_id"],
             "start_s": plan.start_s,
             "duration_s": spec.clip_s,
             "num_frames": len(frames),
             **sound_levels(samples, spec.sample_rate_hz),
-            **picture_levels([small for _, _, small in frames]),
-            "outcome": "kept",
         }
+        outcome = self._outcome(plan, row, len(samples), is_filled)
+        end_s = plan.start_s + (len(samples) / spec.sample_rate_hz if is_filled else spec.clip_s)
+        flac = b""
+        if outcome == "kept":
+            flac = encode_flac(np.pad(samples, (0, spec.num_samples - len(samples))), spec.sample_rate_hz)
+        times_s = [round(time_s, 6) for time_s, _ in frames]
+        for shown in self._pictures.show([value for _, value in frames]):
+            yield self._finish_clip(row, outcome, shown, end_s, flac, times_s)
+
+    def _outcome(self, plan: PlannedClip, row: dict[str, Any], num_samples: int, is_filled: bool) -> str:
+        """Kept, or the first reason against all clips of the span, whatever they show."""
+        missing_s = (self._spec.num_samples - num_samples) / self._spec.sample_rate_hz
         if not is_filled and not self._ends_by(plan, min(plan.span_end_s, self._duration_s())):
-            row["outcome"] = self._reason or "too_short"
-        elif not is_filled and missing_s > self._config.max_padding_s + 1e-9:
-            row["outcome"] = "short_audio"
-        elif len(frames) < spec.num_frames:
-            row["outcome"] = "no_frame"
-        elif row["rms_db"] < self._config.min_rms_db:
-            row["outcome"] = "silent"
+            return self._reason or "too_short"
+        if not is_filled and missing_s > self._config.max_padding_s + 1e-9:
+            return "short_audio"
+        if row["num_frames"] < self._spec.num_frames:
+            return "no_frame"
+        if row["rms_db"] < self._config.min_rms_db:
             self._loudest_db = max(self._loudest_db, row["rms_db"])
+            return "silent"
+        return "kept"
+
+    def _finish_clip(
+        self,
+        of_span: dict[str, Any],
+        outcome: str,
+        shown: Shown,
+        end_s: float,
+        flac: bytes,
+        frame_times_s: list[float],
+    ) -> CutClip:
+        """One clip of a span.
+
+        Args:
+            of_span: what the rows of all its clips have.
+            outcome: of the span; unless it is kept, that of the clip.
+            shown: what the clip shows.
+            end_s: where its sound ends on the video's clock.
+            flac: its sound.
+            frame_times_s: of its frames.
+        """
+        clip_id = of_span["clip_id"] + shown.id_ending
+        row = of_span | shown.levels | {"clip_id": clip_id}
+        row["outcome"] = shown.outcome if outcome == "kept" else outcome
+        ids = {"clip_id": clip_id, "video_id": row["video_id"]}
+        track = None if shown.track is None else ids | shown.track
         self.outcomes[row["outcome"]] += 1
         if row["outcome"] != "kept":
-            return CutClip(self._name, row, None)
-        end_s = plan.start_s + (len(samples) / spec.sample_rate_hz if is_filled else spec.clip_s)
-        row["unique_s"] = round(end_s - max(plan.start_s, min(end_s, self._covered_s)), 6)
+            return CutClip(self._name, row, None, track)
+        start_s = row["start_s"]
+        row["unique_s"] = round(end_s - max(start_s, min(end_s, self._covered_s)), 6)
         self._covered_s = max(end_s, self._covered_s)
         facts: ClipFacts = {
-            "clip_id": row["clip_id"],
-            "video_id": video_id,
-            "start_s": plan.start_s,
-            "duration_s": spec.clip_s,
-            "sample_rate_hz": spec.sample_rate_hz,
-            "frame_times_s": [round(frame[0], 6) for frame in frames],
+            "clip_id": clip_id,
+            "video_id": row["video_id"],
+            "start_s": start_s,
+            "duration_s": self._spec.clip_s,
+            "sample_rate_hz": self._spec.sample_rate_hz,
+            "frame_times_s": frame_times_s,
             "uri": self._video["uri"],  # attribution travels with the clip
             "license": self._video["license"],
             "author": self._video["author"],
             "extra": json.loads(self._video.get("extra") or "null"),
         }
-        members = {f"{k}.jpg": frame[1] for k, frame in enumerate(frames)}
-        padded = np.pad(samples, (0, spec.num_samples - len(samples)))
-        members["flac"] = encode_flac(padded, spec.sample_rate_hz)
-        members["json"] = json.dumps(facts, sort_keys=True).encode()
-        return CutClip(self._name, row, members)
+        members = {f"{k}.jpg": jpeg for k, jpeg in enumerate(shown.jpegs)}
+        members["flac"] = flac
+        members["json"] = json.dumps(facts | shown.facts, sort_keys=True).encode()
+        return CutClip(self._name, row, members, track)

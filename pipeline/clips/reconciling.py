@@ -1,8 +1,9 @@
 """Counts of videos and clips from the tables of a collection, and the proof that none was lost on the way.
 
-One pass over the tables `collection`, `videos` and `clips` of a clip spec, a part at a time: videos in = rows out,
-planned clips = kept + rejected, and each tar ends exactly where its last kept clip says. No tar is opened: its size,
-which the listing gives, shows whether it was cut short.
+One pass over the tables `collection`, `videos`, `clips` and, where clips follow faces, `tracks` of a clip spec, a part
+at a time: videos in = rows out, planned clips = kept + rejected, a track for each clip of a face, and each tar ends
+exactly where its last kept clip says. No tar is opened: its size, which the listing gives, shows whether it was cut
+short.
 """
 
 import collections
@@ -21,6 +22,7 @@ from pipeline.storage import files
 from pipeline.storage.layout import COLLECTION_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
+from schemas.tracks import TRACKS
 from schemas.videos import COLLECTION, VIDEOS
 
 # Requests to an object store in flight: it answers one in 30 ms, of which a small table takes three per part.
@@ -61,14 +63,16 @@ def reconcile(workspace: Workspace, spec: str = "base") -> Totals:
     for part in sorted(set(finished) - set(planned)):
         uri = workspace.part_uri(COLLECTION_FOLDER, part)
         raise DataError(f"{uri}: missing, though the part is cut. Put it back, or begin anew in another root.")
-    places = (workspace.uri(f"clips/{spec}"), workspace.table(f"clips/{spec}"))
+    follows = _follows_faces(workspace, spec)
+    places = [workspace.uri(f"clips/{spec}"), workspace.table(f"clips/{spec}")]
+    places += [workspace.table(f"tracks/{spec}")] if follows else []
     sizes = {entry.uri: entry.size_bytes for place in places for entry in files.list_files(place)}
     videos: collections.Counter[str] = collections.Counter()
     clips: collections.Counter[str] = collections.Counter()
     video_s, tar_bytes, ids = 0.0, 0, []
     with ThreadPoolExecutor(NUM_READERS) as pool:
         try:
-            for found in pool.map(lambda part: _check_part(workspace, spec, part, sizes), finished):
+            for found in pool.map(lambda part: _check_part(workspace, spec, part, sizes, follows), finished):
                 videos.update(found.videos)
                 clips.update(found.clips)
                 video_s += found.video_s
@@ -99,12 +103,20 @@ class _Part:
     video_ids: pa.ChunkedArray
 
 
-def _check_part(workspace: Workspace, spec: str, part: str, sizes: dict[str, int]) -> _Part:
-    """Counts of one finished part, if its collection, videos, clips and tar agree."""
+def _follows_faces(workspace: Workspace, spec: str) -> bool:
+    """Whether the clips of a spec follow faces, so that they have tracks."""
+    stage = f"clips/{spec}"
+    specs = workspace.stage(stage)["settings"].get("clips", {}) if workspace.has_stage(stage) else {}
+    return specs.get(spec, {}).get("crop") == "mouth"
+
+
+def _check_part(workspace: Workspace, spec: str, part: str, sizes: dict[str, int], follows_faces: bool) -> _Part:
+    """Counts of one finished part, if its collection, videos, clips, tracks and tar agree."""
     tar, table = workspace.tar_uri(f"clips/{spec}", part), workspace.part_uri(f"clips/{spec}", part)
     done = workspace.part_uri(f"videos/{spec}", part)
     remedy = f"Delete {done}: the next run cuts this part anew."
-    for uri in (table, tar):
+    tracks = [workspace.part_uri(f"tracks/{spec}", part)] if follows_faces else []
+    for uri in (table, tar, *tracks):
         if uri not in sizes:
             raise DataError(f"{uri}: missing, though the part counts as finished. {remedy}")
     planned = workspace.read(COLLECTION_FOLDER, part, COLLECTION, ["video_id"]).column("video_id")
@@ -120,8 +132,20 @@ def _check_part(workspace: Workspace, spec: str, part: str, sizes: dict[str, int
     if sizes[tar] != expected:
         damage = "The tar is truncated." if sizes[tar] < expected else "This is not the tar of that table."
         raise DataError(f"{tar}: {sizes[tar]} bytes, expected {expected}. {damage} {remedy}")
+    if follows_faces:
+        _check_tracks(workspace, spec, part, remedy)
     video_s = pc.sum(videos.column("duration_s"), min_count=0).as_py()
     return _Part(_outcomes(videos), _outcomes(clips), video_s, expected, planned)
+
+
+def _check_tracks(workspace: Workspace, spec: str, part: str, remedy: str) -> None:
+    """Every clip that follows a face has its row of tracks, in their order."""
+    ids = workspace.read(f"clips/{spec}", part, CLIPS, ["clip_id"]).column("clip_id")
+    expected = ids.filter(pc.match_substring_regex(ids, "_f[0-9]+$"))
+    found = workspace.read(f"tracks/{spec}", part, TRACKS, ["clip_id"]).column("clip_id")
+    if not found.equals(expected):
+        uri = workspace.part_uri(f"tracks/{spec}", part)
+        raise DataError(f"{uri}: {len(found)} rows are not the {len(expected)} clips of faces. {remedy}")
 
 
 def _outcomes(rows: pa.Table) -> collections.Counter[str]:

@@ -1,9 +1,10 @@
 """Video -> clips: each video is decoded once for all clip specs that share a decoding, and each clip is written to the
 WebDataset tar of its part and spec when complete.
 
-In: one part of the table `collection`. Out, for each clip spec: a tar, a row of `schemas.clips` per planned clip, and
-last a row of `schemas.videos` per video: the part counts as finished for a spec when these exist. Overlapping clips
-share each frame's encoded bytes. A video whose decoding fails half way keeps the clips before that point.
+In: one part of the table `collection`. Out, for each clip spec: a tar, a row of `schemas.clips` per planned clip, one
+of `schemas.tracks` per face where clips follow faces, and last a row of `schemas.videos` per video: the part counts as
+finished for a spec when these exist. Overlapping clips share each frame's encoded bytes. A video whose decoding fails
+half way keeps the clips before that point.
 
 Design note: specs share a decoding if they are alike in which frames are decoded (`exact_frames`, or none at all) and
 in the sound's sample rate. Others are decoded one after the other, because a spec's bytes may not depend on what is cut
@@ -22,9 +23,10 @@ import pyarrow as pa
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.cutting import CutClip, ShardingConfig, SpecCutting
+from pipeline.clips.pictures import Pictures, WholePictures
 from pipeline.clips.refusals import check_store
 from pipeline.clips.tars import TarWriter
-from pipeline.errors import ClipError, MissingError, RefusedError
+from pipeline.errors import ClipError, ConfigError, MissingError, RefusedError
 from pipeline.media.decoding import Decoding, SkippedPicturesError
 from pipeline.media.ffmpeg_log import MediaInfo
 from pipeline.media.streams import Frame
@@ -33,6 +35,7 @@ from pipeline.storage.layout import COLLECTION_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
+from schemas.tracks import TRACKS
 from schemas.videos import COLLECTION, VIDEOS, CollectionRow
 
 ROWS_AT_ONCE = 500  # of clips are turned into columns: as dicts, the 7 000 of a two-hour video take 30 MB
@@ -80,7 +83,9 @@ class ShardPart:
                     of_spec.add_video(cutting.video_row(name, part), cutting.outcomes(name))
             check_store(self._workspace, part, next(iter(made.values())).videos)
         for name, of_spec in made.items():
-            self._workspace.commit(f"clips/{name}", part, of_spec.clips(), CLIPS)
+            self._workspace.commit(f"clips/{name}", part, of_spec.clips.table(), CLIPS)
+            if follows_faces(self._specs[name]):
+                self._workspace.commit(f"tracks/{name}", part, of_spec.tracks.table(), TRACKS)
             self._workspace.commit(f"videos/{name}", part, from_rows(of_spec.videos, VIDEOS, part), VIDEOS)
         first = next(iter(made.values())).videos
         counts = collections.Counter(f"videos {row['outcome']}" for row in first)
@@ -95,40 +100,64 @@ class _SpecPart:
 
     def __init__(self, tar: TarWriter, part: str) -> None:
         self._tar, self._part = tar, part
-        self._rows: list[dict[str, Any]] = []
-        self._tables = [CLIPS.empty_table()]
-        self._begun = self._tar.size_bytes, 1  # where the video's samples and tables begin
+        self.clips, self.tracks = _Rows(CLIPS, part), _Rows(TRACKS, part)
+        self._begun = self._mark()  # where the video's samples and rows begin
         self.videos: list[dict[str, Any]] = []
         self.outcomes: collections.Counter[str] = collections.Counter()
 
     def add_clip(self, clip: CutClip) -> None:
-        self._rows.append(clip.write(self._tar) | {"part": self._part})
-        if len(self._rows) == ROWS_AT_ONCE:
-            self._fold()
+        self.clips.add(clip.write(self._tar) | {"part": self._part})
+        if clip.track is not None:
+            self.tracks.add(clip.track)
 
     def drop_video(self) -> None:
-        size_bytes, num_tables = self._begun
+        size_bytes, num_clips, num_tracks = self._begun
         self._tar.truncate(size_bytes)
-        del self._tables[num_tables:]
-        self._rows.clear()
+        self.clips.drop_from(num_clips)
+        self.tracks.drop_from(num_tracks)
 
     def add_video(self, row: dict[str, Any], outcomes: Mapping[str, int]) -> None:
         self.videos.append(row)
         self.outcomes.update(outcomes)
-        self._fold()
-        self._begun = self._tar.size_bytes, len(self._tables)
+        self._begun = self._mark()
 
     @property
     def size_bytes(self) -> int:
         """Length of the clips of all its videos."""
         return self._begun[0]
 
-    def clips(self) -> pa.Table:
+    def _mark(self) -> tuple[int, int, int]:
+        return self._tar.size_bytes, self.clips.mark(), self.tracks.mark()
+
+
+class _Rows:
+    """Rows of a table, most of them as columns; those since a mark can be dropped."""
+
+    def __init__(self, schema: pa.Schema, part: str) -> None:
+        self._schema, self._part = schema, part
+        self._rows: list[Mapping[str, Any]] = []
+        self._tables = [schema.empty_table()]
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        self._rows.append(row)
+        if len(self._rows) == ROWS_AT_ONCE:
+            self._fold()
+
+    def mark(self) -> int:
+        self._fold()
+        return len(self._tables)
+
+    def drop_from(self, mark: int) -> None:
+        del self._tables[mark:]
+        self._rows.clear()
+
+    def table(self) -> pa.Table:
+        self._fold()
         return pa.concat_tables(self._tables).combine_chunks()
 
     def _fold(self) -> None:
         if self._rows:
-            self._tables.append(from_rows(self._rows, CLIPS, self._part))
+            self._tables.append(from_rows(self._rows, self._schema, self._part))
             self._rows.clear()
 
 
@@ -147,7 +176,16 @@ class Cutting:
 
     def _begin(self, names: Iterable[str]) -> None:
         for name in names:
-            self._cuttings[name] = SpecCutting(self._video, name, self._specs[name], self._config)
+            spec = self._specs[name]
+            self._cuttings[name] = SpecCutting(self._video, name, spec, self._config, self._pictures(spec))
+
+    def _pictures(self, spec: ClipSpec) -> Pictures:
+        if not follows_faces(spec):
+            return WholePictures(self._config.jpeg_quality)
+        from pipeline.clips.mouth_cutting import MouthPictures  # here: it imports torch, 2 s and 200 MB
+
+        spans, padding_s = self._video.get("spans"), self._config.max_padding_s
+        return MouthPictures(spans, spec, padding_s, self._config.jpeg_quality)
 
     def __iter__(self) -> Iterator[CutClip | Restart]:
         error: ClipError | None = None
@@ -208,6 +246,32 @@ class Cutting:
             if name not in decoding.skipped:
                 yield from self._cuttings[name].finish(decoding.info, error)
         return [name for name in names if name in decoding.skipped]
+
+
+def follows_faces(spec: ClipSpec) -> bool:
+    """Whether a planned span gives a clip for each face in it."""
+    return spec.crop == "mouth"
+
+
+def check_faces(specs: Mapping[str, ClipSpec]) -> None:
+    """Refuse before any work to follow faces where that cannot go well.
+
+    Raises:
+        ConfigError: a spec that follows faces has frames that mouths do not fit, or a model file that finds faces is
+            missing or is another than it should be.
+    """
+    following = {name: spec for name, spec in specs.items() if follows_faces(spec)}
+    for name, spec in following.items():
+        if spec.fit != "pad" or not spec.num_frames or spec.frame_height != spec.frame_width:
+            found = f"fit = {spec.fit}, {spec.num_frames} frames of {spec.frame_width}x{spec.frame_height}"
+            raise ConfigError(
+                f"clips.{name}: crop = mouth with {found}: expected fit = pad and square frames, because a mouth keeps "
+                "its shape."
+            )
+    if following:
+        from pipeline.clips.mouth_cutting import face_finder
+
+        face_finder()
 
 
 def share_decoding(specs: Mapping[str, ClipSpec]) -> Iterable[list[str]]:

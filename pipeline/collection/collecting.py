@@ -28,6 +28,7 @@ from schemas.masks import MASKS
 from schemas.outcomes import REJECTED
 from schemas.selections import SELECTIONS
 from schemas.spans import SPANS
+from schemas.tracks import TRACKS
 from schemas.videos import COLLECTION, VIDEOS, CollectionRow
 
 # Requests in flight: an object store answers one in 30 ms, and 200 k videos have 2 500 parts.
@@ -208,6 +209,7 @@ def _take_out(workspace: Workspace, moved: dict[str, set[str]]) -> None:
     tables = [(f"{SELECTIONS_FOLDER}/{name}", SELECTIONS) for name in workspace.names(SELECTIONS_FOLDER)]
     for spec in workspace.names("videos"):
         tables += [(f"clips/{spec}", CLIPS), (f"videos/{spec}", VIDEOS)]
+    tables += [(f"tracks/{spec}", TRACKS) for spec in workspace.names("tracks")]
     tables += [(SPANS_FOLDER, SPANS), (MASKS_FOLDER, MASKS), (COLLECTION_FOLDER, COLLECTION)]
 
     def from_part(part: str) -> None:

@@ -102,12 +102,16 @@ def _picture_filters(spec: ClipSpec, times: int) -> str:
     # one frame per tick: the first at or after it. By time, never by index: frame rates vary within a file.
     # Another tick than the last one's, not a later one: a wrong time in the future would else hide what follows.
     chosen = f"select='isnan(prev_selected_t)+not(isnan(t)+eq({tick},{last_tick}))'"
-    size = f"{spec.frame_width}:{spec.frame_height}"
-    if spec.fit == "pad":
-        fit = f"scale=iw*sar:ih,setsar=1,scale={size}:force_original_aspect_ratio=decrease,pad={size}:-1:-1"
-    else:
-        fit = f"scale={size}"
-    return f"{chosen},{fit},settb=1/1000000,{MARK},{PRINT_AT_ONCE.format(times)},setpts=N"
+    return f"{chosen},{fit_filters(spec)},settb=1/1000000,{MARK},{PRINT_AT_ONCE.format(times)},setpts=N"
+
+
+def fit_filters(spec: ClipSpec) -> str:
+    """From pictures of any size to the spec's `decoded_size`."""
+    height, width = spec.decoded_size
+    size = f"{width}:{height}"
+    if spec.fit == "stretch":
+        return f"scale={size}"
+    return f"scale=iw*sar:ih,setsar=1,scale={size}:force_original_aspect_ratio=decrease,pad={size}:-1:-1"
 
 
 def _gap_filters(spec: ClipSpec, times: int) -> str:

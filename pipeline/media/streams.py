@@ -21,7 +21,7 @@ MAX_SLIP_S = 0.04  # how far sound may be from its time stamps: a frame at 25 Hz
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture for one clip spec: its true time and [H, W, 3] uint8 RGB."""
+    """One picture for one clip spec: its true time and [H, W, 3] uint8 RGB, of the spec's `decoded_size`."""
 
     spec: str
     time_s: float
@@ -177,7 +177,7 @@ class TimedFrames:
 
     def __init__(self, name: str, spec: ClipSpec, end_s: float) -> None:
         self._name, self._end_s = name, end_s
-        self._shape = (spec.frame_height, spec.frame_width, 3)
+        self._shape = (*spec.decoded_size, 3)
         self._data, self._last_s = bytearray(), 0.0
         self.times = Numbers()
         """Of each frame, in microseconds."""
@@ -198,7 +198,7 @@ class TimedFrames:
         """The frames whose pixels and times have both come, and whose time is confirmed by the next."""
         size = math.prod(self._shape)
         while self.times and len(self._data) >= size:
-            pixels = np.frombuffer(bytes(self._data[:size]), dtype=np.uint8)
+            pixels = np.frombuffer(self._data[:size], dtype=np.uint8)
             del self._data[:size]
             time_us = self.times.popleft()
             if time_us != NO_TIME:  # a frame without a time has that of the one before

@@ -38,12 +38,13 @@ from schemas.reports import SUMMARY, TRAINING
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
 from schemas.spans import SPANS
+from schemas.tracks import TRACKS
 from schemas.usage import USAGE
 from schemas.videos import COLLECTION, VIDEOS
 
 # The tables that are no learner's own, in the order of the data's flow.
 SHARED_TABLES = (
-    *(COLLECTION, VIDEOS, CLIPS, SCORES, FEATURES, LABELS, SPANS, MASKS, DUPLICATES),
+    *(COLLECTION, VIDEOS, CLIPS, TRACKS, SCORES, FEATURES, LABELS, SPANS, MASKS, DUPLICATES),
     *(SELECTIONS, MATERIALIZED, MIXTURES, TRAINING, SUMMARY, USAGE),
 )
 # No extension is fetched, and no variable of this process is a table.

@@ -27,7 +27,7 @@ NO_MIXTURES = "-"  # partition of a model that is evaluated on no frozen sets; n
 # Partition columns of each table, in the order of the names. The tables of evaluations have those of EVALUATION.
 PARTITIONS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys((COLLECTION_FOLDER, SPANS_FOLDER, MASKS_FOLDER), ()),
-    **dict.fromkeys(("clips", "videos", "labels"), ("spec",)),
+    **dict.fromkeys(("clips", "tracks", "videos", "labels"), ("spec",)),
     **dict.fromkeys(("scores", TRAINING), ("model",)),
     **dict.fromkeys(("duplicates", "selections", "materialized"), ("selection",)),
     "mixtures": ("mixtures",),
@@ -40,7 +40,7 @@ MEDIA = ("clips", "materialized", "mixtures", "features", MASKS_FOLDER)  # stage
 # end any name that begins so.
 BESIDE = {
     COLLECTION_FOLDER: (f"usage/{CUTTING}*",),  # of each group of clip specs that was cut together
-    "clips": ("videos/{name}",),
+    "clips": ("videos/{name}", "tracks/{name}"),
     "models": ("training/{name}", "usage/train-{name}"),
     "scores": ("usage/score-{name}",),
     "features": ("usage/features-{name}",),

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.reports.querying import tables
 from schemas.fields import describe_keys, partition_columns, table_name
 from schemas.mixtures import MixtureRow
-from schemas.samples import SAMPLES, ExampleFacts, SourceFacts
+from schemas.samples import SAMPLES, ClipFacts, ExampleFacts, MouthFacts, SourceFacts
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "format.md"
 JSON_TYPES = {
@@ -14,6 +14,7 @@ JSON_TYPES = {
     int: "integer",
     float: "number",
     list[float]: "list of numbers",
+    list[list[float]]: "list of lists of numbers",
     list[SourceFacts]: "list of objects",
     dict[str, Any]: "object",
 }
@@ -42,10 +43,11 @@ def describe_tables() -> str:
 def describe_samples() -> str:
     """A table per kind of JSON: each key with its type, unit and meaning."""
     sections = []
-    for facts in SAMPLES:  # of an example without its row, which the table describes
+    known = {ExampleFacts: MixtureRow, MouthFacts: ClipFacts}  # keys that are described elsewhere
+    for facts in SAMPLES:
         lines = [f"The JSON of {facts.__doc__}:", "", "| key | type | unit | meaning |", "|---|---|---|---|"]
         for key in describe_keys(facts):
-            if facts is ExampleFacts and key.name in MixtureRow.__annotations__:
+            if facts in known and key.name in known[facts].__annotations__:
                 continue
             null = ", or null" if key.is_nullable else ""
             doc, unit = (*key.texts, "")[:2]
