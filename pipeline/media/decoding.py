@@ -19,6 +19,7 @@ Design note: stderr is parsed, because the streams are described there; a second
 """
 
 import contextlib
+import fcntl
 import itertools
 import math
 import os
@@ -44,6 +45,7 @@ from pipeline.media.streams import Frame, Gaps, PlacedSound, TimedFrames
 
 MAX_DURATION_S = 12 * 3600.0
 CHUNK_BYTES = 2**20
+SMALL_PIPE_BYTES = 2**18  # four times what a pipe holds
 # Between reads: the child writes a line for each frame, and each would wake this process.
 PAUSE_S = 0.002
 ROUNDING_S = 0.01  # of the length that ffmpeg's list states
@@ -127,6 +129,8 @@ class Decoding:
                     pass_fds=tuple(pipes),
                 )
             )
+            for end, spec in zip(self._pipes(ours).frames, self._pictured.values(), strict=True):
+                _widen(end, 3 * math.prod(spec.decoded_size))
             for end in theirs:
                 end.close()
             is_over = yield from self._read(child, self._pipes(ours))
@@ -293,6 +297,13 @@ class Decoding:
         if not has_decoded:
             what = "frame" if self._pictured else "sound"
             raise ClipError("unreadable", self.info.detail or f"no {what} could be decoded")
+
+
+def _widen(pipe: int, picture_bytes: int) -> None:
+    """Let a pipe hold more than its 64 kB where pictures are larger: a picture of 640x640 took 19 reads and pauses."""
+    if picture_bytes > SMALL_PIPE_BYTES and hasattr(fcntl, "F_SETPIPE_SZ"):  # Linux
+        with contextlib.suppress(OSError):  # a user's pipes have a limit together
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, min(picture_bytes, CHUNK_BYTES))
 
 
 def _pipe(stack: contextlib.ExitStack) -> tuple[BinaryIO, BinaryIO]:
