@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from jobs.console.labels import label_clips, label_events, label_masks
-from jobs.console.options import Session, with_session
+from jobs.console.options import Scorer, Session, named, with_session
+from jobs.console.rating import make_rating_page
 from pipeline.errors import ConfigError
 
 LABELS_HELP = (
@@ -19,17 +20,37 @@ SPANS_HELP = (
 MASKS_HELP = (
     "Folder or s3:// prefix with <video>/<ms>.png, white where something sounds, and <ms>.<category>.png for one kind."
 )
+Sample = Annotated[
+    int | None, typer.Option(min=1, max=5000, help="Write a page for raters with so many clips, in place of reading.")
+]
+Out = Annotated[str | None, typer.Option(help="Folder or s3:// prefix of the page for raters.")]
+Strata = Annotated[
+    str | None,
+    named("Selection whose splits and verdicts make strata of the sample, beside its scores.", "--selection"),
+]
 Labels = Annotated[list[str] | None, typer.Option(help=LABELS_HELP)]
 Spans = Annotated[list[str] | None, typer.Option(help=SPANS_HELP)]
 Masks = Annotated[str | None, typer.Option(help=MASKS_HELP)]
 
 
-def label(session: Session, labels: Labels = None, spans: Spans = None, masks: Masks = None) -> None:
+def label(
+    session: Session,
+    labels: Labels = None,
+    spans: Spans = None,
+    masks: Masks = None,
+    sample: Sample = None,
+    out: Out = None,
+    selection: Strata = None,
+    model: Scorer = "coincidence",
+) -> None:
     """Label clips as on-screen, off-screen, mixed or quiet; seconds of videos by their event; pixels by what sounds.
 
     Reads label files, span files, masks and what is cut. Writes the table labels: one row per clip that is judged, with
     the label that all its raters gave it, or `conflict`, or `too_few_raters` (labeling.min_raters). The table spans:
     one row per event, or per video without one. And masks/ and the table masks: one row per mask, kept or not.
+
+    With --sample it makes the page on which raters judge clips, by keys or touch and without a server: clips of all
+    deciles of the coincidence score, some of them twice. Raters open it, and send back the file that it saves.
 
     Example: earshot label --root my_workspace --labels votes.csv --labels more_votes.parquet
     """
@@ -38,8 +59,13 @@ def label(session: Session, labels: Labels = None, spans: Spans = None, masks: M
     from pipeline.masks.mask_folders import read_mask_folder
     from pipeline.storage.layout import SPANS_FOLDER
 
+    if sample is not None:
+        if labels or spans or masks:
+            raise ConfigError("label: --sample makes a page, and files are given too. Give them in another command.")
+        make_rating_page(session, sample, out, model, selection)
+        return
     if not labels and not spans and not masks:
-        raise ConfigError("label: no files. Give --labels, --spans or --masks.")
+        raise ConfigError("label: no files. Give --labels, --spans or --masks; or --sample for a page for raters.")
     if spans or masks:
         unlabelled_parts(session.workspace, SPANS_FOLDER)  # refuses a root without clips before any file is read
     # files that cannot be used are refused before anything is written

@@ -51,8 +51,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "schemas",
     ),
     "pipeline.reports": (
-        "pipeline", "pipeline.clips", "pipeline.evaluation", "pipeline.learners", "pipeline.masks", "pipeline.metrics",
-        "pipeline.storage", "pipeline.training", "schemas",
+        "pipeline", "pipeline.clips", "pipeline.evaluation", "pipeline.learners", "pipeline.masks", "pipeline.media",
+        "pipeline.metrics", "pipeline.storage", "pipeline.training", "schemas",
     ),
     "pipeline.inference": ("pipeline", "pipeline.clips", "pipeline.masks", "pipeline.media", "pipeline.storage"),
     "jobs.console": ("cluster", "pipeline", "pipeline.*", "schemas"),
@@ -237,6 +237,7 @@ def test_only_media_and_the_synthetic_world_start_another_program() -> None:
     assert found == {
         f"pipeline.media.{name}"
         for name in (
+            "clip_video",
             "decode_command",
             "decoding",
             "face_files",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.labels.video_names import FileFacts
     from pipeline.masks.mask_folders import MaskFiles
     from pipeline.masks.mask_labeling import MasksPart, MasksSummary
+    from pipeline.metrics.agreement import Agreement
 
 MAX_NAMED = 3
 
@@ -24,6 +25,7 @@ def label_clips(session: Session, labels: list[str]) -> None:
     """Label files -> labels/base."""
     from pipeline.labels.labeling import LabelPart, summarize_labels
     from pipeline.labels.ratings import read_judgements
+    from pipeline.labels.self_agreement import self_agreement
     from pipeline.storage.layout import CLIPS_FOLDER, LABELS_FOLDER
 
     session = session.resume(LABELS_FOLDER)
@@ -35,11 +37,13 @@ def label_clips(session: Session, labels: list[str]) -> None:
     with session.begin(LABELS_FOLDER, facts, {}):
         parts = workspace.pending(CLIPS_FOLDER, LABELS_FOLDER)
         counts = session.map("label", work, parts, LABELING)
-        summary = summarize_labels(workspace)
+        summary, repeats = summarize_labels(workspace), self_agreement(judgements)
         if parts or not workspace.is_finished(LABELS_FOLDER):  # it may have been killed after its last part
-            workspace.finish(LABELS_FOLDER, files=_as_dicts(work.files), **summary.facts())
+            repeated = {"self_agreement": {rater: _repeat_facts(found) for rater, found in repeats.items()}}
+            workspace.finish(LABELS_FOLDER, files=_as_dicts(work.files), **summary.facts(), **repeated)
         _print_files(work.files)
         _print_quality(session, summary)
+        _print_repeats(repeats)
         session.done("label", format_counts(counts) or "nothing to do, every part is labelled", LABELS_FOLDER)
 
 
@@ -101,6 +105,22 @@ def _print_quality(session: Session, summary: "LabelSummary") -> None:
         found = f"conflicts: {summary.num_conflicts} clips, first {', '.join(summary.conflicts)}"
         sql = "SELECT * FROM labels WHERE label = 'conflict'"
         print(f"{found}; all of them: {_query(session, sql)}")
+
+
+def _repeat_facts(found: "Agreement") -> dict[str, float | int | None]:
+    return {
+        "fleiss_kappa": found.kappa if found.kappa == found.kappa else None,  # JSON has no NaN
+        "num_same": round(found.observed * found.num_items),
+        "num_repeated": found.num_items,
+    }
+
+
+def _print_repeats(repeats: "Mapping[str, Agreement]") -> None:
+    """Print how far raters agree with themselves on the clips that they were shown twice."""
+    for rater, found in repeats.items():
+        who = f"rater {rater} with themself" if rater else "raters with themselves"
+        same = f"{round(found.observed * found.num_items)} of {found.num_items} clips shown twice are answered alike"
+        print(printable(f"agreement of {who}: Fleiss kappa {found.kappa:.3f}, {same}"))
 
 
 def _print_masks(session: Session, masks: "MaskFiles", work: "MasksPart", summary: "MasksSummary") -> None:

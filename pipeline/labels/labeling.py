@@ -76,7 +76,8 @@ class LabelPart:
                 continue
             video_id, start_s = clip["video_id"], clip["start_s"]
             if video_id not in judgements:
-                judgements[video_id] = [Judgement(**row) for row in self._rows.of_video(video_id)]
+                rows_of_video = self._rows.of_video(video_id)
+                judgements[video_id] = [Judgement(**row) for row in rows_of_video if not row.pop("is_repeat")]
             raters = covering(judgements[video_id], start_s, start_s + clip["duration_s"])
             if raters:
                 ids = {"clip_id": clip["clip_id"], "video_id": video_id}

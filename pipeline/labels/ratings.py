@@ -4,7 +4,8 @@ A label file is CSV or Parquet, in one of two forms, recognised by its columns.
 
 1. Judgements, one row each: `video` (a file name, the end of a path, an address or a video_id), `on_screen` and
    `off_screen` (0 or 1: does something visible sound; does something invisible sound), optional `start_s` and `end_s`
-   (default: the whole video) and `rater` (default: one rater, whom the file speaks for).
+   (default: the whole video), `rater` (default: one rater, whom the file speaks for) and `is_repeat` (1: the rater
+   was shown the clip once more; it makes no label, see `self_agreement.py`).
 2. A published AudioScope list (`published_lists.py`): video path, start, end; the label is in the file's name.
 
 A rater may judge a span only once: otherwise three raters without names would count as one who heard both.
@@ -21,7 +22,7 @@ from pipeline.errors import ConfigError
 from pipeline.labels.label_files import SECONDS, Columns, FileRows, LabelFile, read_files
 
 NEEDED = ("video", "on_screen", "off_screen")
-KNOWN = (*NEEDED, "start_s", "end_s", "rater")
+KNOWN = (*NEEDED, "start_s", "end_s", "rater", "is_repeat")
 ONES, ZEROS = pa.array(["1", "1.0", "true"]), pa.array(["0", "0.0", "false"])  # 1.0: a column that once had a gap
 
 
@@ -32,7 +33,7 @@ def read_judgements(labels: Sequence[str]) -> FileRows:
         labels: addresses; a `*` in the last name matches any letters.
     Returns:
         A row per judgement: video, rater ("": not named), start_s, end_s (infinity: the video's end), on_screen,
-        off_screen, num_raters that it speaks for.
+        off_screen, num_raters that it speaks for, is_repeat.
     Raises:
         ConfigError: no such file, two of one name, neither of the two forms (the message names the row), a list that
             is not whole, or a rater who says two things of one span.
@@ -55,7 +56,8 @@ def check_contradictions(rows: FileRows, videos: np.ndarray) -> None:
     is_named = pc.not_equal(table["rater"].cast(pa.string()), "").to_numpy()
     raters = np.where(is_named, rows.codes("rater"), -1 - rows.codes("file"))  # who is not named is one per file
     said = 2 * table["on_screen"].to_numpy().astype(int) + table["off_screen"].to_numpy()
-    keys = [said, table["end_s"].to_numpy(), table["start_s"].to_numpy(), raters, videos]
+    spans = [table[name].to_numpy() for name in ("is_repeat", "end_s", "start_s")]
+    keys = [said, *spans, raters, videos]
     order = np.lexsort(keys)
     differs, *others = (key[order][1:] != key[order][:-1] for key in keys)
     found = np.flatnonzero(differs & ~np.any(others, axis=0))
@@ -103,8 +105,11 @@ def _judged(file: LabelFile, texts: Columns) -> Columns:
         text = pc.utf8_lower(texts[name])
         columns[name] = pc.is_in(text, ONES)
         file.require(pc.or_(columns[name], pc.is_in(text, ZEROS)), texts, [name], "0 or 1")
+    text = pc.if_else(pc.equal(texts["is_repeat"], ""), "0", pc.utf8_lower(texts["is_repeat"]))
+    is_repeat = pc.is_in(text, ONES)
+    file.require(pc.or_(is_repeat, pc.is_in(text, ZEROS)), texts, ["is_repeat"], "0, 1 or nothing")
     num_raters = pa.repeat(pa.scalar(1, pa.int8()), len(texts["video"]))
-    return columns | {"rater": texts["rater"], "num_raters": num_raters}
+    return columns | {"rater": texts["rater"], "num_raters": num_raters, "is_repeat": is_repeat}
 
 
 def _listed(rows: list[tuple[str, float, float]], verdict: tuple[bool, bool]) -> Columns:
@@ -118,4 +123,5 @@ def _listed(rows: list[tuple[str, float, float]], verdict: tuple[bool, bool]) ->
         "off_screen": pa.repeat(off_screen, len(rows)),
         "rater": pa.repeat("", len(rows)),
         "num_raters": pa.repeat(pa.scalar(NUM_RATERS, pa.int8()), len(rows)),
+        "is_repeat": pa.repeat(False, len(rows)),
     }

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,11 @@ def chromium() -> Iterator[Browser]:
 def overflow(page: Any) -> int:
     """Pixels by which a page is wider than its window: 0 where nothing is cut or must be scrolled sideways."""
     return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+
+def wait_until(page: Any, expression: str, limit_s: float = 20.0) -> None:
+    """Wait until an expression is true; Playwright's own way needs `eval`, which our pages forbid."""
+    deadline = time.monotonic() + limit_s
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, f"{expression} is not true after {limit_s:g} s"
+        page.wait_for_timeout(20)
