@@ -10,6 +10,7 @@ from pipeline.evaluation.utterance_rows import (
     Utterances,
     find_planted,
     long_rank,
+    most_frames,
     plant,
     ranks,
     short_ranks,
@@ -62,6 +63,16 @@ def test_a_planted_offset_is_found_with_its_sign(frames: int) -> None:
     found, confidence = find_planted(lips.steps[0], heard, frames)
     assert found == frames
     assert confidence > 0.8
+
+
+@pytest.mark.parametrize(("num_frames", "most"), [(50, 10), (24, 9), (11, 3), (7, 1), (6, 0), (3, 0)])
+def test_a_short_clip_has_room_for_smaller_offsets(num_frames: int, most: int) -> None:
+    """With `most` frames missing, and two at both ends left out, one is left for the offset at the other end."""
+    assert most_frames(num_frames) == most
+    steps = torch.randn(num_frames, 16, generator=torch.Generator().manual_seed(0))
+    for frames in range(-most, most + 1) if most else ():
+        heard = steps[: num_frames - frames] if frames >= 0 else steps[-frames:]
+        assert find_planted(steps, heard, frames)[0] == frames
 
 
 def test_an_offset_is_found_by_chance_where_lips_and_speech_have_nothing_in_common() -> None:

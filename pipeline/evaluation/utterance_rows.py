@@ -20,6 +20,7 @@ from pipeline.metrics.synchrony import found_offset
 FRAME_MS = 40.0
 FRAME_SAMPLES = 640  # of sound at 16 kHz, for each frame of the picture
 WINDOW = 5  # frames: 0.2 s
+EDGE = WINDOW // 2  # frames at both ends of a clip whose windows reach beyond it
 NUM_LONG = 32  # clips of which a clip's own sound is found at the long scale
 MOST = 10  # frames: planted offsets are of up to 400 ms, and so are those that are looked for
 QUIET_DB, QUIET_BELOW_LOUDEST_DB = -60.0, 30.0
@@ -42,7 +43,7 @@ def short_ranks(lips: Tensor, speech: Tensor) -> tuple[list[int], list[int]]:
         lips, speech: [T, D]. Windows of WINDOW frames lie end to end; each stands for its middle frame, whose embedding
             is of them all.
     """
-    middles = slice(WINDOW // 2, None, WINDOW)
+    middles = slice(EDGE, len(lips) - EDGE, WINDOW)
     scores = lips[middles] @ speech[middles].T
     return ranks(scores).tolist(), ranks(scores.T).tolist()
 
@@ -62,19 +63,28 @@ def plant(waveform: Tensor, frames: int) -> Tensor:
     return waveform[: len(waveform) - missing] if frames >= 0 else waveform[missing:]
 
 
+def most_frames(num_frames: int) -> int:
+    """The largest offset, in frames, that can be planted in a clip of so many frames and looked for in it."""
+    return max(0, min(MOST, (num_frames - 2 * EDGE - 1) // 2))
+
+
 def find_planted(lips: Tensor, speech: Tensor, frames: int) -> tuple[int, float]:
     """The offset that is found where one of so many frames was planted, and its confidence.
 
-    Only frames of which both are there are compared, 30 of 50 or more, so nothing but what is said betrays the offset.
+    Only frames of which both are there are compared, 26 of 50 or more, so nothing but what is said betrays the offset.
+    Embeddings nearer than EDGE to the ends of what was embedded are left out: half of what they are of is not there.
 
     Args:
         lips: [T, D].
         speech: [T - |frames|, D] of what `plant` gives.
     """
-    heard = torch.full((len(lips) + 2 * MOST, lips.shape[1]), torch.nan, device=lips.device)
-    first = MOST + max(0, frames)
-    heard[first : first + len(speech)] = speech
-    found, confidence = found_offset(shifted_cosines(lips, heard).nanmean(dim=0))
+    most = most_frames(len(lips))
+    seen = torch.full_like(lips, torch.nan)
+    seen[EDGE:-EDGE] = lips[EDGE:-EDGE]
+    heard = torch.full((len(lips) + 2 * most, lips.shape[1]), torch.nan, device=lips.device)
+    first = most + max(0, frames)
+    heard[first + EDGE : first + len(speech) - EDGE] = speech[EDGE:-EDGE]
+    found, confidence = found_offset(shifted_cosines(seen, heard).nanmean(dim=0))
     return int(found), float(confidence)
 
 
@@ -125,7 +135,8 @@ class Utterances:
             row["rank_long"] = long_rank(lips.clip[number], speech.clip[number], self._speech[others])
             row["rank_long_lips"] = long_rank(speech.clip[number], lips.clip[number], self._lips[others])
             row["num_long"] = 1 + len(others)
-            row["planted_ms"] = FRAME_MS * int(rng.integers(-MOST, MOST + 1))
+            most = most_frames(lips.steps.shape[1])
+            row["planted_ms"] = FRAME_MS * int(rng.integers(-most, most + 1))
             rows.append(row)
         self._find_planted(clips, lips.steps, rows)
         return rows
@@ -133,12 +144,12 @@ class Utterances:
     def _of_steps(self, lips: Tensor, speech: Tensor, rng: np.random.Generator) -> Row:
         """Of one clip [T, D] twice: ranks of the short scale, and embeddings."""
         of_sound, of_lips = short_ranks(lips, speech)
-        step = int(rng.integers(len(lips)))
+        step = int(rng.integers(EDGE, len(lips) - EDGE))
         return {
             "rank_short": of_sound,
             "rank_short_lips": of_lips,
-            "lips_mean": lips.mean(dim=0).tolist(),
-            "speech_mean": speech.mean(dim=0).tolist(),
+            "lips_mean": lips[EDGE:-EDGE].mean(dim=0).tolist(),
+            "speech_mean": speech[EDGE:-EDGE].mean(dim=0).tolist(),
             "lips_step": lips[step].tolist(),
             "speech_step": speech[step].tolist(),
         }
