@@ -33,7 +33,7 @@ COMMANDS = {
     "score": "Score how well each clip's sound and picture belong together.",
     "features": "Extract features of each second of the clips.",
     "label": "Label clips, seconds and pixels of videos.",
-    "ingest": "Take over a published data set of events or masks.",
+    "ingest": "Take over a published data set of events, masks or words.",
     "duplicates": "Find videos that are uploads of the same content.",
     "filter": "Decide which clips train and evaluate the next model.",
     "materialize": "Copy a selection's kept clips into shuffled training shards.",
@@ -45,6 +45,7 @@ COMMANDS = {
     "separate": "Separate the on-screen sound of videos.",
     "events": "Find when something is both seen and heard in videos.",
     "segment": "Find which pixels of videos make the sound that is heard.",
+    "sync": "Find how late the sound of each face is, and who speaks.",
     "clean": "Remove a stage's work and all that was made from it.",
     "settings": "List every field that --set can change, with its meaning.",
 }

@@ -54,7 +54,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "pipeline", "pipeline.clips", "pipeline.evaluation", "pipeline.learners", "pipeline.masks", "pipeline.media",
         "pipeline.metrics", "pipeline.storage", "pipeline.training", "schemas",
     ),
-    "pipeline.inference": ("pipeline", "pipeline.clips", "pipeline.masks", "pipeline.media", "pipeline.storage"),
+    "pipeline.inference": (
+        "pipeline", "pipeline.clips", "pipeline.masks", "pipeline.media", "pipeline.metrics", "pipeline.storage",
+    ),
     "jobs.console": ("cluster", "pipeline", "pipeline.*", "schemas"),
     "jobs": ("cluster", "jobs.console", "pipeline", "pipeline.*", "schemas"),
 }  # fmt: skip
@@ -73,6 +75,8 @@ TESTED_BY = {
     "pipeline.evaluation.evaluating": "test_learner_contract",
     "pipeline.evaluation.seen_videos": "test_match_evaluation",
     "pipeline.inference.estimates": "test_separating",
+    "pipeline.inference.face_agreement": "test_syncing",
+    "pipeline.inference.face_boxes": "test_syncing",
     "pipeline.inference.opening": "test_separating",
     "pipeline.inference.recording": "test_separating",
     "pipeline.inference.stem_writing": "test_separating",

@@ -30,6 +30,7 @@ DEMOS = {
     "separate": "earshot demo --root my_demo",
     "events": "earshot demo --system events --root my_demo",
     "segment": "earshot demo --system segmentation --root my_demo",
+    "sync": "earshot demo --system lipreading --root my_demo",
 }
 SENTENCES = {
     "other version": "Give --preset and --set again, or use another --root.",
