@@ -54,15 +54,15 @@ def _evaluate(session: Session, model: str, mixtures: str) -> None:
     if folder := evaluation.missing():
         print(f"evaluate {model}: {explain(workspace.error(folder, 'not complete.'), 'evaluate')}")
         return
-    facts = evaluation.facts()
-    with session.begin(report, evaluation.settings(), evaluation.inputs(), needs_ray=bool(evaluation.pending())):
+    facts, inputs = evaluation.facts(), evaluation.inputs()
+    with session.begin(report, evaluation.settings(), inputs, needs_ray=bool(evaluation.pending())):
         if workspace.is_finished(report) and facts.items() <= workspace.stage(report).items():
             session.done(f"evaluate {model}", "nothing to do, the report is there", report)
             return
         label = report.replace("/", " ").replace("reports", "evaluate")
         counts = session.map(label, evaluation, evaluation.pending(), EVALUATING)
         rows = evaluation.summarise()
-        commit_summary(evaluation, rows)
+        commit_summary(evaluation, rows, inputs)
         workspace.finish(report, **facts)
         found = {(row["eval_set"], row["metric"]): row for row in rows if row["value"] is not None}
         text = [format_counts(counts)] if counts else []

@@ -99,9 +99,11 @@ class SummaryRow(TypedDict):
     low: Annotated[float | None, "lower bound of the 95 % interval: bootstrap over videos; null where there is none"]
     high: Annotated[float | None, "its upper bound"]
     num_videos: Annotated[int | None, "videos behind the interval; examples of one video are not independent"]
+    model_hash: Annotated[str | None, "hash of the model's weights: `content` of stages/models/<model>.json"]
+    data_hash: Annotated[str | None, "hash of the hashes of all else that was read: clips, frozen sets, labels, ..."]
 
 
-SUMMARY = table_schema("summary", version=4, row=SummaryRow, partitions=EVALUATED)
+SUMMARY = table_schema("summary", version=5, row=SummaryRow, partitions=EVALUATED)
 
 
 class TrainingRow(TypedDict):

@@ -93,14 +93,16 @@ def reported(workspace: Workspace, mixtures: str) -> dict[str, bytes]:
 
 def test_a_model_that_is_evaluated_on_a_second_set_keeps_its_rows_of_the_first(evaluated: Workspace) -> None:
     first = OnScreenEvaluation(evaluated, "s", "m")
-    commit_summary(first, first.summarise())
+    commit_summary(first, first.summarise(), {"models/s": "0123456789ab", "mixtures/m": "ba9876543210"})
+    traced = query(evaluated, "SELECT DISTINCT model_hash, data_hash FROM summary").to_pylist()
+    assert traced == [{"model_hash": "0123456789ab", "data_hash": hash_json({"mixtures/m": "ba9876543210"})}]
     before = reported(evaluated, "m")
     assert len(before) == 2 * len(evaluated.parts("mixtures/m")) + 1
     select_and_mix(evaluated, "n", MixingConfig(max_examples=1))  # one example per set
     second = OnScreenEvaluation(evaluated, "s", "n")
     for part in evaluated.parts("mixtures/n"):
         second(part)
-    commit_summary(second, second.summarise())
+    commit_summary(second, second.summarise(), {})
     assert reported(evaluated, "m") == before
     sql = "SELECT mixtures, count(DISTINCT eval_set) AS sets, count(*) AS n FROM {} GROUP BY 1 ORDER BY 1"
     num_sources = CONFIG.model.num_sources
@@ -176,7 +178,7 @@ def test_figures_are_the_medians_and_shares_of_their_set(tmp_path: Path) -> None
     assert not any(key[0].startswith("off") and "si_snr" in key[1] for key in found)
     assert ("on_single", "median_si_snr_improvement_db") not in found
     assert (found["on_mom", "median_si_snr_db"]["low"], found["on_mom", "median_si_snr_db"]["num_videos"]) == (None, 4)
-    commit_summary(OnScreenEvaluation(workspace, "r", "m"), list(found.values()))
+    commit_summary(OnScreenEvaluation(workspace, "r", "m"), list(found.values()), {})
     assert workspace.read("summary/r/m", "00000", SUMMARY).num_rows == len(found)
 
 

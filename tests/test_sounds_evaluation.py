@@ -143,7 +143,7 @@ def test_a_model_that_learnt_from_sounds_is_measured_on_sums_of_held_out_ones(tr
             assert len(takes) <= 1
         assert row["num_references"] == len(row["clip_ids"])
     summary = evaluation.summarise()
-    commit_summary(evaluation, summary)
+    commit_summary(evaluation, summary, evaluation.inputs())
     measured = {(row["eval_set"], row["metric"]): row for row in summary}
     assert {(headline.eval_set, headline.metric) for headline in evaluation.headlines} <= set(measured)
     pairs = [

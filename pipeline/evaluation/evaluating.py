@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from pipeline.hashing import hash_json
 from pipeline.learners.loading import check_model, learner_of
 from pipeline.metrics.bootstrap import Interval
 from pipeline.storage.layout import NO_MIXTURES, report_table
@@ -142,11 +143,24 @@ class Evaluation:
             "low": low,
             "high": high,
             "num_videos": num_videos,
+            "model_hash": None,  # these two: see `commit_summary`
+            "data_hash": None,
         }
 
 
-def commit_summary(evaluation: Evaluation, rows: list[SummaryRow]) -> None:
-    """Write the tables of an evaluation that are made of all its parts: `derived`, and the given rows of `summary`."""
+def commit_summary(evaluation: Evaluation, rows: list[SummaryRow], inputs: Mapping[str, str]) -> None:
+    """Write the tables of an evaluation that are made of all its parts: `derived`, and the given rows of `summary`.
+
+    Args:
+        evaluation: all of whose parts are done.
+        rows: what `summarise` gave.
+        inputs: hashes of what was read, by folder, as `Evaluation.inputs` had them when the evaluation began: each row
+            keeps that of the model, and one of all others, so that a figure can be traced to bytes.
+    """
+    trained = f"models/{evaluation.model}"
+    data = {folder: value for folder, value in inputs.items() if folder != trained}
+    hashes = {"model_hash": inputs.get(trained), "data_hash": hash_json(data) if data else None}
+    rows = [{**row, **hashes} for row in rows]  # type: ignore[typeddict-item]
     derived = evaluation.derive()
     for schema in evaluation.derived:
         table = from_rows(derived[table_name(schema)], schema, evaluation.stage)
