@@ -12,6 +12,7 @@ from pipeline.errors import ConfigError
 from pipeline.evaluation.evaluating import commit_summary
 from pipeline.evaluation.mixing import MixingConfig
 from pipeline.evaluation.onscreen_evaluation import OnScreenEvaluation
+from pipeline.hashing import hash_json
 from pipeline.reports.querying import query
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
