@@ -17,6 +17,7 @@ COMMAND_FOR = {
     "masks": "earshot label --masks FOLDER",
     "duplicates": "earshot duplicates --name {name}",
     "selections": "earshot filter --name {name}",
+    "materialized": "earshot materialize --selection {name}",
     "mixtures": "earshot mix --name {name}",
 }
 # Settings that the command for a folder needs, where the folder has its usual name.

@@ -72,13 +72,20 @@ class Session:
             ConfigError: it was begun by a version with other fields, or what is given now does not fit it.
         """
         resumed = self._resumed(stage)
-        before = set(_settings(self))
-        own = [setting for setting in _settings(resumed) if setting not in before]
-        if own:
+        if own := self.own_settings(stage):
             more = f" and {len(own) - MAX_NAMED} more" if len(own) > MAX_NAMED else ""
             text = f"{stage}: goes on with its own {', '.join(own[:MAX_NAMED])}{more}"
             say(printable(text))
         return resumed
+
+    def own_settings(self, stage: str) -> list[str]:
+        """`filtering.top_clips=9`, or `seed=1`, for every setting that a stage was begun with and this session has not.
+
+        Raises:
+            ConfigError: it was begun by a version with other fields, or what is given now does not fit it.
+        """
+        before = set(_settings(self))
+        return [setting for setting in _settings(self._resumed(stage)) if setting not in before]
 
     def check(self, *stages: str) -> None:
         """Refuse before any work what `begin` would refuse later: stages that were begun with other settings.
