@@ -37,6 +37,7 @@ COMMANDS = {
     "duplicates": "Find videos that are uploads of the same content.",
     "filter": "Decide which clips train and evaluate the next model.",
     "materialize": "Copy a selection's kept clips into shuffled training shards.",
+    "card": "Write a data card and a manifest beside a selection's shards.",
     "mix": "Freeze evaluation sets of held-out videos.",
     "evaluate": "Measure the models on held-out clips.",
     "report": "Write one HTML page about a workspace.",

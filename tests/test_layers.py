@@ -52,7 +52,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "pipeline.reports": (
         "pipeline", "pipeline.clips", "pipeline.evaluation", "pipeline.learners", "pipeline.masks", "pipeline.media",
-        "pipeline.metrics", "pipeline.storage", "pipeline.training", "schemas",
+        "pipeline.metrics", "pipeline.selection", "pipeline.storage", "pipeline.training", "schemas",
     ),
     "pipeline.inference": (
         "pipeline", "pipeline.clips", "pipeline.masks", "pipeline.media", "pipeline.metrics", "pipeline.storage",
@@ -102,6 +102,8 @@ TESTED_BY = {
     "pipeline.models.small_cnn": "test_towers",
     "pipeline.selection.deciding": "test_filtering",
     "pipeline.reports.charts": "test_reporting",
+    "pipeline.reports.card_facts": "test_data_card",
+    "pipeline.reports.card_tables": "test_data_card",
 }
 
 

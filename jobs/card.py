@@ -1,0 +1,54 @@
+"""A data card beside a selection's shards: materialized/<name> -> README.md, croissant.json and two tables."""
+
+from typing import Annotated
+
+import typer
+
+from jobs.console.options import ReadRoot, Selection
+
+
+def command(
+    root: ReadRoot,
+    selection: Selection = "default",
+    creator: Annotated[str | None, typer.Option(help="Who publishes the data. Default: not stated.")] = None,
+    url: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Page on which it is published. Default: README.md.")
+    ] = None,
+) -> None:
+    """Write a data card and a manifest beside a selection's shards.
+
+    Reads the shards that `earshot materialize` wrote, the tables and the records of the stages. Writes to
+    materialized/<selection>/: README.md, a card as the Hugging Face Hub reads it; croissant.json, a manifest in
+    Croissant 1.1 with the sha256 of each file; clips.parquet and videos.parquet, the rows of its clips and their
+    videos. Every number is from a table or a record; one that cannot be traced is an error, and no card is written.
+
+    Example: earshot card --root my_workspace --selection strict
+    """
+    from jobs.console.rebuilding import rebuild_commands
+    from jobs.console.session import open_session
+    from pipeline.formatting import format_number
+    from pipeline.reports.card_facts import gather
+    from pipeline.reports.card_tables import write_tables
+    from pipeline.reports.croissant import Stated, make_croissant
+    from pipeline.reports.data_card import make_card
+    from pipeline.storage import files
+    from pipeline.storage.workspace import open_workspace
+
+    workspace = open_workspace(root)
+    facts = gather(workspace, selection)
+    rebuild = rebuild_commands(open_session(workspace.root), facts.stages)
+    card = make_card(facts, [*rebuild, f"earshot card --selection {selection} --root ROOT"])
+    tables = write_tables(workspace, selection)
+    manifest = make_croissant(facts, tables, Stated(creator, url))
+    folder = workspace.uri("materialized", selection)
+    files.commit_bytes(files.join(folder, "croissant.json"), manifest.encode())
+    files.commit_bytes(files.join(folder, "README.md"), card.encode())  # the last, so that it speaks of what is there
+    total = facts.only("all")
+    notes = [] if creator else ["no creator is stated, which Croissant asks for: --creator states one"]
+    unclear = sum(not each.permits for each in facts.licenses)
+    notes += [f"{unclear} of {len(facts.licenses)} licences have no known terms"] if unclear else []
+    print(
+        f"card: {format_number(total['clips'].value)} clips of {format_number(total['videos'].value)} videos in "
+        f"{format_number(total['shards'].value)} tars{''.join(f'; {note}' for note in notes)} -> {folder}",
+        flush=True,
+    )
