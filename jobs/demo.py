@@ -7,7 +7,7 @@ import typer
 from jobs.console.options import Address, Preset, one_of
 from jobs.run import run
 from jobs.train import Workers
-from jobs.world import render
+from jobs.world import TALKING_HEADS, render
 from pipeline.errors import ConfigError
 
 # Fields of `WorldConfig`, by the system that the world is fit for. What generalises is learnt from many videos, not
@@ -41,6 +41,8 @@ DEMO_WORLDS: dict[str, dict[str, Any]] = {
         "still_fraction": 0.5,
         "event_fraction": 0.7,
     },
+    # one person who speaks, two in turns, or a silent face with another's voice
+    "lipreading": {"num_videos": 800, "duration_s": 5.0} | TALKING_HEADS,
 }
 SIZES = ", ".join(f"{world['num_videos']} for {system}" for system, world in DEMO_WORLDS.items())
 
@@ -65,7 +67,7 @@ def command(
 ) -> None:
     """Render a synthetic world, run the whole pipeline on it, and print what it reached on held-out videos.
 
-    Writes <root>/world (videos, truth, labels.csv, events.csv, masks) and everything that `earshot run` writes.
+    Writes <root>/world (videos, truth, labels.csv, events.csv, words.csv, masks) and all that `earshot run` writes.
 
     Example: earshot demo --root workspace
     """
@@ -84,5 +86,6 @@ def command(
         "separation": {"labels": [f"{world}/labels.csv"]},
         "events": {"spans": [f"{world}/events.csv"]},
         "segmentation": {"masks": f"{world}/masks"},
+        "lipreading": {"spans": [f"{world}/words.csv"]},
     }
     run(session, f"{world}/videos", system=[system], workers=workers, **known[system])

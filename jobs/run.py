@@ -8,7 +8,18 @@ import typer
 
 from jobs.console.exit_codes import PartialError
 from jobs.console.options import Collection, MaxRejectRate, Media, Session, one_of, with_session
-from jobs.console.run_checks import EVENTS, SEGMENTATION, SEPARATION, SYSTEMS, check_run, of_sound_alone
+from jobs.console.run_checks import (
+    CLIPS_OF,
+    EVENTS,
+    LIPREADING,
+    SEGMENTATION,
+    SEPARATION,
+    SYSTEMS,
+    check_run,
+    needs_coincidence,
+    of_sound_alone,
+    of_words,
+)
 from jobs.duplicates import find
 from jobs.evaluate import evaluate
 from jobs.features import extract
@@ -25,12 +36,13 @@ def run(
     session: Session,
     collection: Collection,
     labels: Annotated[list[str] | None, typer.Option(help="Label file, as for `earshot label`. Repeatable.")] = None,
-    spans: Annotated[list[str] | None, typer.Option(help=f"For events. {SPANS_HELP}")] = None,
+    spans: Annotated[list[str] | None, typer.Option(help=f"For events, or words for lipreading. {SPANS_HELP}")] = None,
     masks: Annotated[str | None, typer.Option(help=f"For segmentation. {MASKS_HELP}")] = None,
     system: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"What is trained on top of coincidence: {', '.join(SYSTEMS)}. Repeatable. Default: {SEPARATION}.",
+            help=f"What is trained, all but lipreading on top of coincidence: {', '.join(SYSTEMS)}. Repeatable. "
+            f"Default: {SEPARATION}.",
             callback=one_of("--system", SYSTEMS),
         ),
     ] = None,
@@ -46,24 +58,28 @@ def run(
 
     Reads the collection, and labels, spans and masks if given. Writes tables/, clips/, models/, stages/ and report.html
     to the root, for separation mixtures/, for events features/, for segmentation masks/. Without labels, separation's
-    evaluation sets come from the selection, and their label_source is `coincidence`.
+    evaluation sets come from the selection, and their label_source is `coincidence`. Lip reading needs no label and no
+    coincidence model; with spans and without events, the spans are words, and a model of words is trained too.
 
     Example: earshot run --collection my_videos --root my_workspace --preset tiny
     """
     began, systems, partial = time.monotonic(), system or [SEPARATION], None
-    check_run(session, collection, systems, labels, spans, masks)
+    check_run(session, collection, systems, labels, spans, masks, stream)
     with score_while_cutting(session) if stream else contextlib.nullcontext(session) as cutting:
-        clips = ["base", *(name for name in (EVENTS, SEGMENTATION) if name in systems)]  # named as the systems are
+        clips = ["base"] if needs_coincidence(systems) else []
+        clips += [CLIPS_OF[name] for name in SYSTEMS if name in systems and name in CLIPS_OF]
         try:
             shard(cutting, collection, media=media, clips=clips, max_reject_rate=max_reject_rate)
         except PartialError as error:  # the models are trained on what was kept, and the exit code tells of the rest
             partial = error
-    # which sounds belong to what is on screen
-    train_model(session, "coincidence", workers=workers, min_workers=min_workers)
-    score(session)
+    models = [name for name in SYSTEMS if name in systems]
+    if needs_coincidence(systems):  # which sounds belong to what is on screen
+        train_model(session, "coincidence", workers=workers, min_workers=min_workers)
+        score(session)
+        models = ["coincidence", *models]
     if labels or spans or masks:
         label(session, labels, spans, masks)
-    if session.config.duplicates.similarity is not None:
+    if session.config.duplicates.similarity is not None and needs_coincidence(systems):
         find(session)  # selections keep one of each group, and no figure counts one that is in two splits
     if SEPARATION in systems:
         _separate(session, workers, min_workers)
@@ -72,7 +88,12 @@ def run(
         train_model(session, EVENTS, workers=workers, min_workers=min_workers)
     if SEGMENTATION in systems:
         train_model(session, SEGMENTATION, workers=workers, min_workers=min_workers)
-    for model in ("coincidence", *(name for name in SYSTEMS if name in systems)):
+    if LIPREADING in systems:
+        train_model(session, LIPREADING, workers=workers, min_workers=min_workers)
+        if words := of_words(session, systems, spans):
+            train_model(words.session, LIPREADING, words.name, workers=workers, min_workers=min_workers)
+            models.append(words.name)
+    for model in models:
         evaluate(session, model)
     report(session.workspace)
     session.done("run", f"finished in {time.monotonic() - began:.0f} s", "report.html")

@@ -51,6 +51,19 @@ def test_the_world_of_segmentation_has_frames_that_only_sound_can_tell_apart() -
     assert shares[:, 0].sum() == pytest.approx(0.14, abs=2.5 * deviation)
 
 
+def test_the_world_of_lip_reading_has_faces_and_words_and_some_that_are_silent_or_take_turns() -> None:
+    config = WorldConfig(**DEMO_WORLDS["lipreading"])
+    scenes = [plan_scene(config, index) for index in range(300)]
+    assert (config.num_videos, config.duration_s, {scene.frame_rate_hz for scene in scenes}) == (800, 5.0, {25})
+    faces = [[source.thing for source in scene.sources if source.on_screen] + list(scene.still) for scene in scenes]
+    assert {len(each) for each in faces} == {1, 2}
+    words = [{spoken.word for source in scene.sources for spoken in source.words} for scene in scenes]
+    assert all(words)
+    assert len(set().union(*words)) == 20
+    two = np.mean([len(each) == 2 for each in faces])
+    assert two == pytest.approx(config.two_faces_fraction, abs=0.06)  # 2.5 standard deviations or more
+
+
 def test_the_world_of_separation_is_the_one_that_its_published_figures_are_of() -> None:
     config = WorldConfig(**DEMO_WORLDS["separation"])
     fractions = (config.on_only_fraction, config.mixed_fraction, config.second_source_fraction)

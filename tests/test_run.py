@@ -271,11 +271,19 @@ def test_a_root_that_is_the_collection_is_refused(tmp_path: Path) -> None:
         (["run", "--root", "R", "--collection", ".", "--system", "events"], "no spans. Give --spans FILE"),
         (["run", "--root", "R", "--collection", ".", "--system", "segmentation"], "no masks. Give --masks FOLDER"),
         (["run", "--root", "R", "--collection", ".", "--masks", "pngs"], "pngs"),
+        (
+            ["run", "--root", "R", "--collection", ".", "--system", "lipreading", "--stream"],
+            "--stream is for systems on top of a coincidence model",
+        ),
+        (
+            ["run", "--root", "R", "--collection", ".", "--system", "lipreading", "--set", "lipreading.task=words"],
+            "lipreading.task = words: run trains it without labels",
+        ),
         (["run", "--root", "R", "--collection", ".", "--system", "event"], "Did you mean events?"),
         (["run", "--root", "R", "--collection", ".", "--spans", "x.csv"], "spans file x.csv: no such file"),
         (
             ["demo", "--root", "R", "--system", "event"],
-            "--system event: expected one of separation, events, segmentation",
+            "--system event: expected one of separation, events, segmentation, lipreading",
         ),
         (["plan", "--collection", ".", "--sample", "0"], "--sample"),
         (["settings", "filter"], "earshot settings filter: no such field. Expected one of collecting, clips,"),

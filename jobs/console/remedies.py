@@ -21,7 +21,7 @@ COMMAND_FOR = {
     "mixtures": "earshot mix --name {name}",
 }
 # Settings that the command for a folder needs, where the folder has its usual name.
-SETTINGS_FOR = {"models/separator": " --set separation.phase=audio"}
+SETTINGS_FOR = {"models/separator": " --set separation.phase=audio", "models/words": " --set lipreading.task=words"}
 SETTINGS_FOR |= {f"clips/{spec}": f" --clips {spec}" for spec in SPECS if spec != "base"}
 # The option that leads to another folder, where it is not --name; `run` and `demo` have only --root.
 OTHER_FOLDER = dict.fromkeys(("clips", "labels", "spans", "masks"), "--root")

@@ -7,33 +7,52 @@ from cluster.resources import STAGES
 from jobs.console.options import Session
 from pipeline.errors import ConfigError
 
-SEPARATION, EVENTS, SEGMENTATION = "separation", "events", "segmentation"
-SYSTEMS = (SEPARATION, EVENTS, SEGMENTATION)
+SEPARATION, EVENTS, SEGMENTATION, LIPREADING = "separation", "events", "segmentation", "lipreading"
+SYSTEMS = (SEPARATION, EVENTS, SEGMENTATION, LIPREADING)
+WORDS = "words"  # the model of words, which starts from the one of lip reading
+# The clip spec that a system reads, beside `base` where a coincidence model is needed.
+CLIPS_OF = {EVENTS: "events", SEGMENTATION: "segmentation", LIPREADING: "speech"}
 # Of every stage that has settings of its own.
-FOLDERS = ("clips/base", "models/coincidence", "labels/base", "spans", "masks", "duplicates/default")
+FOLDERS = ("labels/base", "spans", "masks")
+FOLDERS_OF_COINCIDENCE = ("clips/base", "models/coincidence", "duplicates/default")
 FOLDERS_OF = {
     SEPARATION: ("selections/default", "mixtures/default", "models/separation"),
     EVENTS: ("clips/events", "features/events/coincidence", "models/events"),
     SEGMENTATION: ("clips/segmentation", "models/segmentation"),
+    LIPREADING: ("clips/speech", "models/lipreading"),
 }
 
 
-class Separator(NamedTuple):
-    """The model of sound alone that separation starts from."""
+def needs_coincidence(systems: list[str]) -> bool:
+    """Whether one of the systems learns on top of a coincidence model: all but lip reading do."""
+    return any(name != LIPREADING for name in systems)
+
+
+class OtherModel(NamedTuple):
+    """A model of a system's that is trained with another config than the root's."""
 
     session: Session
     """With the config that it is trained with."""
     name: str
 
 
-def of_sound_alone(session: Session) -> Separator | None:
+def of_sound_alone(session: Session) -> OtherModel | None:
     """The separator that `run` trains first; None where separation starts without one, or from one that is there."""
     config: Any = session.config  # a learner's field is no declared one
     separation = config.separation
     if separation.start_from or not separation.first_separator:
         return None
     alone = dataclasses.replace(config, separation=dataclasses.replace(separation, phase="audio"))
-    return Separator(dataclasses.replace(session, config=alone), separation.first_separator)
+    return OtherModel(dataclasses.replace(session, config=alone), separation.first_separator)
+
+
+def of_words(session: Session, systems: list[str], spans: list[str] | None) -> OtherModel | None:
+    """The model of words that `run` trains after lip reading; None where there are no spans, or they are of events."""
+    if LIPREADING not in systems or not spans or EVENTS in systems:
+        return None
+    config: Any = session.config
+    words = dataclasses.replace(config.lipreading, task="words", first_model=LIPREADING)
+    return OtherModel(dataclasses.replace(session, config=dataclasses.replace(config, lipreading=words)), WORDS)
 
 
 def check_run(
@@ -43,6 +62,7 @@ def check_run(
     labels: list[str] | None,
     spans: list[str] | None,
     masks: str | None,
+    stream: bool = False,
 ) -> None:
     """Refuse what would be refused after hours of work.
 
@@ -70,6 +90,16 @@ def check_run(
         _check_segmentation(session, masks)
     if SEPARATION in systems:
         _check_separation(session)
+    if LIPREADING in systems:
+        _check_lipreading(session, systems, spans)
+    if needs_coincidence(systems):
+        session.check(*FOLDERS_OF_COINCIDENCE)
+    elif labels or masks or stream:
+        given = "--labels" if labels else "--masks" if masks else "--stream"
+        raise ConfigError(
+            f"run --system lipreading: {given} is for systems on top of a coincidence model; lip reading learns from "
+            "lips and sound alone. Leave it out, or name another system too."
+        )
     session.check(*FOLDERS, *(folder for system in systems for folder in FOLDERS_OF[system]))
     if not (files.exists(collection) or files.store_at(collection).has_folder(collection)):
         list_videos(collection)  # refuses it, before Ray is started
@@ -111,3 +141,18 @@ def _check_segmentation(session: Session, masks: str | None) -> None:
     learner = SegmentationLearner(session.config.segmentation)
     if learner.builds_on() == {"coincidence": "coincidence"}:  # the model that `run` trains first
         learner.check_towers("coincidence.model", session.config.coincidence.model)
+
+
+def _check_lipreading(session: Session, systems: list[str], spans: list[str] | None) -> None:
+    from pipeline.clips.sharding import check_faces
+
+    task = session.config.lipreading.task
+    if task != "contrast":
+        raise ConfigError(
+            f"lipreading.task = {task}: run trains it without labels, and words after it where there are spans; "
+            "expected contrast. Train another model with `earshot train`."
+        )
+    if not session.workspace.is_finished(f"clips/{CLIPS_OF[LIPREADING]}"):
+        check_faces({CLIPS_OF[LIPREADING]: session.config.clips.speech})
+    if words := of_words(session, systems, spans):
+        words.session.check(f"models/{words.name}")
