@@ -38,8 +38,9 @@ def command(
     """Write one HTML page about a workspace, and print its figures.
 
     Reads every table of the workspace, and for each coincidence model the clips with the ten highest and lowest scores,
-    with frames and sound; for each events model the seconds of the best and worst clips. Writes report.html, which
-    needs no other file and no network. With --against it marks what is better or worse beyond its interval.
+    with frames and sound; for each events model the seconds of the best and worst clips; for clips of mouths a strip of
+    some faces. Writes report.html, which needs no other file and no network. With --against it marks what is better or
+    worse beyond its interval.
 
     Example: earshot report --root my_workspace
     """

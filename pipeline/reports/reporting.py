@@ -21,6 +21,7 @@ from pipeline.reports.flow import FLOW, list_bars
 from pipeline.reports.glossary import CURVES, SETS, used_terms
 from pipeline.reports.headline_metrics import Figure, column_titles, list_figures
 from pipeline.reports.mask_overlays import OVERLAYS, MaskOverlay, show_overlays
+from pipeline.reports.mouth_sheets import MOUTHS, MouthSheet, show_mouths
 from pipeline.reports.overview import MIN_EXAMPLES, OF_SPEC, OVERVIEW, list_facts, list_findings
 from pipeline.reports.querying import query_all
 from pipeline.reports.separated_examples import SEPARATED, SeparatedShown, show_separated
@@ -74,6 +75,7 @@ def make_report(workspace: Workspace, against: str | None = None) -> Report:
         "timelines": _by_model("clips", list_timelines(found["timelines"])),
         "separated": _by_set(show_separated(workspace, found["separated"])),
         "overlays": _by_model("frames", show_overlays(workspace, found["overlays"])),
+        "mouths": _by_sureness(show_mouths(workspace, found["mouths"])),
         "curves": curves or single_points,
         "rejects": rows["rejects"],
     }
@@ -140,6 +142,7 @@ SECTIONS: dict[str, tuple[str, str | None]] = {
     "clips": ("Clips", "extremes"),
     "events": ("Events", "timelines"),
     "masks": ("Masks", "overlays"),
+    "mouths": ("Mouths", "mouths"),
     "training": ("Training", "curves"),
     "figures": ("All figures", "model_tables"),
     "rejected": ("Rejected videos", "rejects"),
@@ -184,6 +187,7 @@ QUERIES = {
     "timelines": TIMELINES,
     "separated": SEPARATED,
     "overlays": OVERLAYS,
+    "mouths": MOUTHS,
     "flow": FLOW,
     "loudness": f"""
         SELECT greatest({QUIETEST_LUFS}, floor(loudness_lufs / {LUFS_PER_BIN}) * {LUFS_PER_BIN})::INT AS low,
@@ -215,6 +219,14 @@ def _by_end(extremes: list[Extreme]) -> dict[str, list[Extreme]]:
     lists: dict[str, list[Extreme]] = {}
     for clip in extremes:
         lists.setdefault(f"{clip.which} scores of {clip.model}", []).append(clip)
+    return lists
+
+
+def _by_sureness(sheets: list[MouthSheet]) -> dict[str, list[MouthSheet]]:
+    """The faces of each list, under its title."""
+    lists: dict[str, list[MouthSheet]] = {}
+    for sheet in sheets:
+        lists.setdefault(sheet.which, []).append(sheet)
     return lists
 
 
