@@ -156,7 +156,7 @@ def _of_data(rows: Rows) -> Iterator[Finding]:
     if unknown > MAX_UNLICENSED_SHARE * total:
         yield Finding(
             f"{_share(unknown, total)} of the hours have no licence",
-            "The collection has no column `license`, or it is empty there.",
+            "The collection has no column license, or it is empty there.",
         )
 
 
