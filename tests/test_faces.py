@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
@@ -67,6 +68,23 @@ def test_a_face_moves_with_the_picture_s_borders(finder: FaceFinder, interview: 
     assert len(square) == len(wide) == 2
     for one, other in zip(square, wide, strict=True):
         assert np.abs(np.array(one.box) - other.box - [0, 140, 0, 140]).max() < 2
+
+
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_the_same_picture_gives_the_same_bytes_in_another_finder_and_with_other_threads(
+    finder: FaceFinder, interview: NDArray[np.uint8], num_threads: int
+) -> None:
+    def everything(finder: FaceFinder, picture: NDArray[np.uint8]) -> bytes:
+        faces = finder.detect(picture)
+        meshes = [finder.mesh(picture, region_of_face(face)) for face in faces]
+        return b"".join([np.array(face.box).tobytes() for face in faces] + [mesh.points.tobytes() for mesh in meshes])
+
+    expected, before = everything(finder, interview), torch.get_num_threads()
+    torch.set_num_threads(num_threads)
+    try:
+        assert everything(FaceFinder(), interview.copy()) == expected
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_picture_without_a_face_has_none(finder: FaceFinder) -> None:

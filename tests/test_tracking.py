@@ -72,22 +72,22 @@ class StandIn:
         return Mesh(mesh_of(nearest), 0.99)
 
 
-def film(length: int, grey: Callable[[int], int] = lambda index: 100) -> list[NDArray[np.uint8]]:
+def film(length: int, look: Callable[[int], int | NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
     made = []
     for index in range(length):
-        picture = np.full((SIZE, SIZE, 3), grey(index), np.uint8)
+        picture = np.full((SIZE, SIZE, 3), look(index), np.uint8)
         picture[0, 0] = index
         made.append(picture)
     return made
 
 
 def track(
-    scene: Scene, length: int, grey: Callable[[int], int] = lambda index: 100, max_tracks: int = 8
+    scene: Scene, length: int, look: Callable[[int], int | NDArray[np.uint8]] = lambda index: 100, max_tracks: int = 8
 ) -> tuple[list[TrackedPicture], StandIn]:
     finder = StandIn(scene)
     tracker = FaceTracker(finder, max_tracks)
     found = []
-    for index, picture in enumerate(film(length, grey)):
+    for index, picture in enumerate(film(length, look)):
         found += tracker.add(index / 25, picture)
         assert len(found) == max(0, index + 1 - LATENCY)  # as soon as nothing can change them
     found += tracker.finish()
@@ -160,7 +160,7 @@ def test_a_cut_of_the_picture_ends_all_tracks_and_faces_are_found_at_once() -> N
     def scene(index: int) -> list[Person]:
         return [Person(200, 300), Person(450, 300, 50)]  # the same places before and after
 
-    found, finder = track(scene, 24, grey=lambda index: 40 if index < 13 else 120)
+    found, finder = track(scene, 24, look=lambda index: 40 if index < 13 else 120)
     assert runs(found) == {0: list(range(13)), 1: list(range(13)), 2: list(range(13, 24)), 3: list(range(13, 24))}
     assert [index for index, each in enumerate(found) if each.is_cut] == [13]
     assert 13 in finder.detections
@@ -168,7 +168,7 @@ def test_a_cut_of_the_picture_ends_all_tracks_and_faces_are_found_at_once() -> N
 
 
 def test_a_slide_show_has_a_cut_at_every_slide() -> None:
-    found, _ = track(lambda index: [Person(300, 300)], 40, grey=lambda index: (40, 120, 200)[index // 8 % 3])
+    found, _ = track(lambda index: [Person(300, 300)], 40, look=lambda index: (40, 120, 200)[index // 8 % 3])
     assert [index for index, each in enumerate(found) if each.is_cut] == [8, 16, 24, 32]
     assert runs(found) == {number: list(range(8 * number, 8 * number + 8)) for number in range(5)}
 
@@ -176,10 +176,27 @@ def test_a_slide_show_has_a_cut_at_every_slide() -> None:
 def test_a_camera_that_shakes_makes_no_cut_and_a_slow_fade_neither() -> None:
     rng = np.random.default_rng(0)
     greys = rng.integers(60, 160, 40)
-    shaking, _ = track(lambda index: [], 40, grey=lambda index: int(greys[index]))
+    shaking, _ = track(lambda index: [], 40, look=lambda index: int(greys[index]))
     assert sum(each.is_cut for each in shaking[5:]) == 0
-    fading, _ = track(lambda index: [Person(300, 300)], 30, grey=lambda index: 8 * index)
+    fading, _ = track(lambda index: [Person(300, 300)], 30, look=lambda index: 8 * index)
     assert runs(fading) == {0: list(range(30))}
+
+
+@pytest.mark.parametrize("is_other_room", [False, True])
+def test_a_flash_is_no_cut_and_another_picture_as_bright_is_one(is_other_room: bool) -> None:
+    rooms = [
+        np.random.default_rng(seed).integers(20, 100, (20, 20, 3)).repeat(SIZE // 20, 0).repeat(SIZE // 20, 1)
+        for seed in (0, 1)
+    ]
+
+    def look(index: int) -> NDArray[np.uint8]:
+        lit = rooms[int(is_other_room)] * 2 if index == 12 else rooms[0]
+        return lit.astype(np.uint8)
+
+    found, _ = track(lambda index: [Person(300, 300)], 24, look=look)
+    cuts = [index for index, each in enumerate(found) if each.is_cut]
+    assert cuts == ([12, 13] if is_other_room else [])
+    assert len(runs(found)) == (3 if is_other_room else 1)
 
 
 def test_a_box_that_jumps_is_a_cut_and_another_track() -> None:

@@ -39,6 +39,9 @@ MAX_SHIFT, MAX_GROWTH = 1.0, 1.4
 # Cuts: in 55 real videos the mean change of the picture, in 20x20 cells, was 35 to 71 of 255 at the four cuts, ten or
 # more times the largest of the five changes before. Hammering before a camera had changes of 45, up to six times.
 CUT_GRID, MIN_CHANGE, MIN_RATIO, CHANGES = 20, 15.0, 4.0, 5
+# A flash changes a picture as much, and what was bright in it stays bright: with a gain of 1.5 the correlation with the
+# picture before was 0.90 to 0.98, at the four cuts 0.12 to 0.71.
+MAX_LIKENESS = 0.9
 BLACK = 8  # of 255: bars around the picture, which never change, do not count
 
 
@@ -262,10 +265,18 @@ class _CutDetector:
             return False
         is_seen = np.maximum(means, last).max(axis=-1) > BLACK
         change = float(np.abs(means - last)[is_seen].mean()) if is_seen.any() else 0.0
-        if change >= MIN_CHANGE and change >= MIN_RATIO * max(self._changes, default=0.0):
+        stands_out = change >= MIN_CHANGE and change >= MIN_RATIO * max(self._changes, default=0.0)
+        if stands_out and _correlation(means[is_seen].mean(axis=-1), last[is_seen].mean(axis=-1)) <= MAX_LIKENESS:
             return True
         self._changes.append(change)
         return False
+
+
+def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Pearson's, of two lists of cells; 0 where one of them is the same everywhere."""
+    one, other = one - one.mean(), other - other.mean()
+    norm = float(np.sqrt((one @ one) * (other @ other)))
+    return float(one @ other) / norm if norm > 0 else 0.0
 
 
 def _means(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
