@@ -3,7 +3,9 @@
 LOWER_IS_BETTER = (
     "equal_error_rate",
     "false_alarm_share",
+    "identity_probe",
     "loss",
+    "modality_probe",
     "validate_match_calibration_error",
     "worse_pair_share",
     "worse_share",

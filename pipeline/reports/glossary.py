@@ -6,6 +6,7 @@ from collections.abc import Iterable
 TERMS = {
     "AUC": "how often a model puts a right one above a wrong one: 0.5 is guessing, 1 is perfect",
     "baseline": "what the figure is without a model: guessing, or the mixture as it came",
+    "EER": "equal error rate: share of wrong answers where both kinds of mistakes are as frequent; 0.5 is guessing",
     "interval": "in brackets: in 95 of 100 draws of other videos the figure would lie there",
     "kept": "not refused by any rule",
     "match AUC": "AUC of own sounds against sounds of other videos, by the coincidence model",
@@ -17,6 +18,7 @@ TERMS = {
     "SI-SNRi": "how much of that the model adds to the untouched mixture",
     "SNR gain": "the same with a wrong level counted as wrong",
     "split": "train, validate or test: all clips of a video are in one, and only test is in the figures",
+    "V->A": "from the picture to its sound; A->V is the other way",
     "coincidence score": "probability that sound and picture of a clip belong together, 0 to 1",
 }
 SETS = {
@@ -36,6 +38,12 @@ CURVES = {
     "mixit": "MixIT: negative SNR of the best assignment, dB",
     "cross_entropy": "cross-entropy, nats",
     "iou": "intersection over union",
+    "short": "contrast of lips and sound at 0.2 s, nats",
+    "long": "contrast of lips and sound of whole clips, nats",
+    "identity": "cross-entropy of the discriminator of identities, nats: 0.69 is guessing",
+    "modality": "cross-entropy of the classifier of lips and speech, nats: 0.69 is guessing",
+    "short_recall": "R@1 of a window's own sound among those of its clip",
+    "long_recall": "R@1 of a clip's own sound among those of the batch",
 }
 
 
