@@ -31,6 +31,10 @@ def command(
     attention: Annotated[
         bool, typer.Option("--attention", help="Write attention.mp4: where the model looks, laid over the picture.")
     ] = False,
+    page: Annotated[
+        bool,
+        typer.Option("--page", help="Write player.html: the video with its sources, mixed by sliders as it plays."),
+    ] = False,
     batch: Annotated[int | None, typer.Option(min=1, help="Windows at a time. Default: 8 on a GPU, 1 without.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run wrote.")] = False,
 ) -> None:
@@ -61,6 +65,7 @@ def command(
         remix=remix,
         write_sources=stems,
         write_attention=attention,
+        write_page=page,
         has_verdicts=has_verdicts,
         batch_size=batch,
     )

@@ -90,6 +90,7 @@ TESTED_BY = {
     "pipeline.labels.video_names": "test_labeling",
     "pipeline.media.decode_command": "test_decoding",
     "pipeline.media.overlay": "test_segmenting",
+    "pipeline.media.player_media": "test_player_page",
     "pipeline.media.sound_buffer": "test_frame_buffer",
     "pipeline.media.streams": "test_decoding",
     "pipeline.media.ffmpeg_log": "test_decoding",
@@ -251,6 +252,7 @@ def test_only_media_and_the_synthetic_world_start_another_program() -> None:
             "muxing",
             "overlay",
             "packets",
+            "player_media",
             "sandbox",
             "sound_decoding",
         )

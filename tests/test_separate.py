@@ -77,13 +77,31 @@ def test_a_model_that_learnt_from_sounds_separates_sounds_and_spans_of_videos_an
 
 def test_every_option_writes_its_file_and_progress_is_shown(root: str, video: Path, tmp_path: Path) -> None:
     code, _, err = earshot(
-        *("separate", str(video), "--root", root, "--out", str(tmp_path), "--stems", "--attention", "--batch", "2"),
+        *(
+            "separate",
+            str(video),
+            "--root",
+            root,
+            "--out",
+            str(tmp_path),
+            "--stems",
+            "--attention",
+            "--page",
+            "--batch",
+            "2",
+        ),
         *("--on-screen-gain", "0dB", "--off-screen-gain", "-60dB", "--threshold", "0.5", "--region", "0,0,32,48"),
     )
     assert code == 0, err
     assert f"separate {video.name}, seconds: 0 of 6" in err
     names = {path.name for path in tmp_path.iterdir()}
-    assert {"remix.flac", "remix.mp4", "attention.mp4", *(f"source_{number}.flac" for number in range(1, 5))} < names
+    assert {
+        "remix.flac",
+        "remix.mp4",
+        "attention.mp4",
+        "player.html",
+        *(f"source_{number}.flac" for number in range(1, 5)),
+    } < names
 
 
 def test_nothing_is_overwritten_unless_asked(root: str, video: Path, tmp_path: Path) -> None:

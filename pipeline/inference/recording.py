@@ -13,11 +13,19 @@ DIGITS = 4
 
 
 class Record:
-    """Rows and maps of one video, of windows in their order."""
+    """Rows and maps of one video, of windows in their order.
 
-    def __init__(self, spec: ClipSpec, has_verdicts: bool) -> None:
-        self._spec, self._has_verdicts = spec, has_verdicts
+    Args:
+        spec: what the model sees.
+        has_verdicts: whether it knows what is on screen.
+        attention_s: keep where each source looks, of windows that begin before this.
+    """
+
+    def __init__(self, spec: ClipSpec, has_verdicts: bool, attention_s: float = 0.0) -> None:
+        self.spec, self._has_verdicts, self._attention_s = spec, has_verdicts, attention_s
         self.rows: list[dict[str, Any]] = []
+        self.attention: list[np.ndarray] = []
+        """[S, rows, columns] of each window, the mean over its frames; nothing of a model that gives none."""
         self._maps: dict[int, list[np.ndarray]] = {}  # by tick, of each window that holds it
 
     def add(self, estimate: Estimate, weights: np.ndarray | None) -> None:
@@ -27,7 +35,7 @@ class Record:
             estimate: its sources.
             weights: [S] how much of each source is kept; None where spans decide at the end.
         """
-        window, rate_hz = estimate.window, self._spec.sample_rate_hz
+        window, rate_hz = estimate.window, self.spec.sample_rate_hz
         powers = np.square(estimate.sources, dtype=np.float64).mean(axis=1)
         row: dict[str, Any] = {
             "start_s": round(window.start / rate_hz, DIGITS),
@@ -37,6 +45,8 @@ class Record:
         if self._has_verdicts:
             row["probability"] = [round(float(each), DIGITS) for each in estimate.probabilities]
             self._look(estimate, powers)
+            if estimate.attention.ndim == 4 and row["start_s"] < self._attention_s:
+                self.attention.append(estimate.attention.mean(axis=1))
         if weights is not None:
             row["gain"] = [round(float(each), DIGITS) for each in weights]
         self.rows.append(row)
@@ -46,8 +56,8 @@ class Record:
         if estimate.attention.ndim < 4 or not powers.sum():
             return
         looked = np.tensordot(estimate.probabilities * powers / powers.sum(), estimate.attention, 1)
-        start_s = estimate.window.start / self._spec.sample_rate_hz - self._spec.frame_offset_s
-        first = math.ceil(start_s * self._spec.frame_rate_hz - 1e-6)
+        start_s = estimate.window.start / self.spec.sample_rate_hz - self.spec.frame_offset_s
+        first = math.ceil(start_s * self.spec.frame_rate_hz - 1e-6)
         for tick, cells in enumerate(looked, start=first):
             self._maps.setdefault(tick, []).append(cells)
 
@@ -60,5 +70,5 @@ class Record:
         if not self._maps:
             return None
         values = np.stack([np.mean(self._maps[tick], axis=0) for tick in sorted(self._maps)])
-        start_s = min(self._maps) / self._spec.frame_rate_hz + self._spec.frame_offset_s
-        return Maps(values / max(values.max(), 1e-12), self._spec.frame_rate_hz, max(0.0, start_s), box)
+        start_s = min(self._maps) / self.spec.frame_rate_hz + self.spec.frame_offset_s
+        return Maps(values / max(values.max(), 1e-12), self.spec.frame_rate_hz, max(0.0, start_s), box)

@@ -26,6 +26,7 @@ from pipeline.inference.estimates import Estimate, estimates
 from pipeline.inference.native_rate import Grid, apply_gains, source_gains, stitch
 from pipeline.inference.opening import Media, open_media
 from pipeline.inference.outputs import Outputs, earlier_files
+from pipeline.inference.player_page import MAX_PAGE_S, PLAYER, write_page
 from pipeline.inference.recording import Record
 from pipeline.inference.sound_files import kind_of, read_together
 from pipeline.inference.source_order import in_one_order
@@ -37,7 +38,7 @@ from pipeline.storage import files
 
 STEMS, STEMS_OF_SOUND = ("on_screen", "off_screen"), ("kept", "rest")
 RECORD, OVERLAY, REMIX, SOURCE = "separation.json", "attention.mp4", "remix", "source_{}"
-OWN_NAMES = re.compile(r"(on_screen|off_screen|kept|rest|remix|source_\d+)\.(flac|wav|mp4)|attention\.mp4")
+OWN_NAMES = re.compile(r"(on_screen|off_screen|kept|rest|remix|source_\d+)\.(flac|wav|mp4)|attention\.mp4|player\.html")
 NO_VERDICTS = (
     "the model was trained on sound alone and does not know what is on screen. Expected a model of phase joint, a "
     "sound without picture, or spans."
@@ -55,6 +56,8 @@ class Options:
     """Write every source as a file. Those of a sound without picture are written in any case."""
     write_attention: bool = False
     """Write the video with the model's attention laid over."""
+    write_page: bool = False
+    """Write a page that plays the video with its sources."""
     has_verdicts: bool = True
     """Whether the model has learnt what is on screen; one trained on sound alone has not."""
     batch_size: int = 1
@@ -84,7 +87,7 @@ class Separated:
 def file_names() -> list[str]:
     """Names of the files that separating may write, whatever a video holds; of the sources' those of the first."""
     stems = [*STEMS, *STEMS_OF_SOUND, REMIX, SOURCE.format(1)]
-    return [RECORD, OVERLAY, *(f"{stem}.{kind}" for stem in stems for kind in ("flac", "wav", "mp4"))]
+    return [RECORD, OVERLAY, PLAYER, *(f"{stem}.{kind}" for stem in stems for kind in ("flac", "wav", "mp4"))]
 
 
 def separate_video(
@@ -123,7 +126,7 @@ def separate_video(
             raise DataError(f"{uri}: cannot be read ({error}).") from error
         outputs = stack.enter_context(Outputs(folder, earlier_files(folder, RECORD, OWN_NAMES)))
         media = stack.enter_context(open_media(path, spec))
-        return _Separation(media, outputs, spec, model, options, report).run()
+        return _Separation(media, outputs, spec, model, options, report).run(uri.rpartition("/")[2])
 
 
 class _Separation:
@@ -136,13 +139,15 @@ class _Separation:
         self._options, self._report = options, report
         self._grid = Grid(media.rate_hz, spec.sample_rate_hz)
         self._kind = kind_of(media.rate_hz, media.num_channels)
-        self._record = Record(spec, media.has_picture and options.has_verdicts)
+        attention_s = MAX_PAGE_S if options.write_page else 0.0
+        self._record = Record(spec, media.has_picture and options.has_verdicts, attention_s)
+        self._sources: list[Path] = []
         self._notes: list[str] = []
         self._chosen: list[int] | None = None
         self._area = self._region_in_frame()
 
-    def run(self) -> Separated:
-        """Write everything."""
+    def run(self, name: str) -> Separated:
+        """Write everything that is made of the video of this name."""
         media, spans = self._media, self._options.choice.spans
         stems: list[Track] = []
         share = None
@@ -167,6 +172,10 @@ class _Separation:
         if self._options.write_attention and not any(note.startswith("no attention") for note in ignored):
             maps = self._record.maps(choosing.picture_in_frame(self._spec, media.decoding.picture_shape))
             self._notes += write_attention(media, stems[0], maps, OVERLAY, self._outputs, self._report)
+        if self._options.write_page and not any(note.startswith("no page") for note in ignored):
+            sources = [Track(path, self._kind, media.rate_hz, media.num_channels) for path in self._sources]
+            given = (sources, self._record, self._chosen, self._outputs, self._report)
+            self._notes += write_page(media, name, stems[0], *given)
         if not media.has_picture:
             self._notes.append("no picture: the sources are written, without a verdict on which of them are on screen")
         if self._kind == "wav":
@@ -191,6 +200,12 @@ class _Separation:
                 options.write_attention and media.has_picture and media.sound is not None and not options.has_verdicts,
                 "no attention: the model does not know what is on screen",
             ),
+            (options.write_page and not media.has_picture, "no page: there is no picture"),
+            (options.write_page and media.sound is None, "no page: there is no sound"),
+            (
+                options.write_page and media.has_picture and media.sound is not None and not options.has_verdicts,
+                "no page: the model does not know what is on screen",
+            ),
         )
         return [note for applies, note in asked if applies]
 
@@ -207,7 +222,9 @@ class _Separation:
             self._report("separate", position / self._media.rate_hz, total_s)
 
     def _has_source_tracks(self) -> bool:
-        return self._options.write_sources or bool(self._options.choice.spans) or not self._media.has_picture
+        options = self._options
+        is_asked = options.write_sources or options.write_page or bool(options.choice.spans)
+        return is_asked or not self._media.has_picture
 
     def _gains(self, estimate: Estimate) -> tuple[range, np.ndarray]:
         """The frames of a window, and the gains [P, L, F] of each track in them."""
@@ -250,7 +267,8 @@ class _Separation:
         """Where a source is written: kept if it was asked for, or if there is no picture."""
         name = f"{SOURCE.format(number)}.{self._kind}"
         is_kept = self._options.write_sources or not self._media.has_picture
-        return self._outputs.file(name) if is_kept else self._outputs.work_file(name)
+        self._sources.append(self._outputs.file(name) if is_kept else self._outputs.work_file(name))
+        return self._sources[-1]
 
     def _write_record(self, share: float | None) -> None:
         choice, region, path = self._options.choice, self._options.choice.region, self._outputs.file(RECORD)

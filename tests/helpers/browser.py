@@ -52,10 +52,7 @@ class Browser:
 
     def _watch(self, page: Any) -> None:
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
-        page.on(
-            "console",
-            lambda said: self.complaints.append(said.text) if said.type in ("error", "warning") else None,
-        )
+        page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
 
     def _note_request(self, request: Any) -> None:
         if not request.url.startswith(OWN_SCHEMES):
