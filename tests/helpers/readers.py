@@ -1,5 +1,11 @@
 """A table's folder as other tools open it whole, without a word about its partitions but that they are Hive's."""
 
+import csv
+import io
+import subprocess
+import sys
+from pathlib import Path
+
 import duckdb
 import pandas
 import polars
@@ -8,10 +14,19 @@ import pyarrow.dataset
 
 
 def open_with_each(folder: str) -> dict[str, pa.Table]:
-    """The rows that pandas, Polars, DuckDB and pyarrow find, by tool."""
+    """The rows that pandas, Polars, DuckDB, its own command line (texts alone) and pyarrow find, by tool."""
     return {
         "pandas": pa.Table.from_pandas(pandas.read_parquet(folder)),
         "polars": polars.scan_parquet(folder, hive_partitioning=True).collect().to_arrow(),
         "duckdb": duckdb.sql(f"FROM read_parquet('{folder}/**/*.parquet', hive_partitioning = true)").to_arrow_table(),
+        "duckdb's command line": _by_command_line(folder),
         "pyarrow": pyarrow.dataset.dataset(folder, partitioning="hive").to_table(),
     }
+
+
+def _by_command_line(folder: str) -> pa.Table:
+    command = Path(sys.executable).parent / "duckdb"
+    sql = f"FROM read_parquet('{folder}/**/*.parquet', hive_partitioning = true)"
+    text = subprocess.run([command, "-csv", "-c", sql], check=True, capture_output=True, text=True).stdout
+    names, *rows = csv.reader(io.StringIO(text))
+    return pa.table({name: [row[place] for row in rows] for place, name in enumerate(names)})
