@@ -14,6 +14,9 @@ def command(
     url: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Page on which it is published. Default: README.md.")
     ] = None,
+    energon: Annotated[
+        bool, typer.Option("--energon", help="Also write the index by which Megatron-Energon reads the tars.")
+    ] = False,
 ) -> None:
     """Write a data card and a manifest beside a selection's shards.
 
@@ -31,6 +34,7 @@ def command(
     from pipeline.reports.card_tables import write_tables
     from pipeline.reports.croissant import Stated, make_croissant
     from pipeline.reports.data_card import make_card
+    from pipeline.reports.energon_index import write_index
     from pipeline.storage import files
     from pipeline.storage.workspace import open_workspace
 
@@ -40,6 +44,8 @@ def command(
     card = make_card(facts, [*rebuild, f"earshot card --selection {selection} --root ROOT"])
     tables = write_tables(workspace, selection)
     manifest = make_croissant(facts, tables, Stated(creator, url))
+    if energon:
+        write_index(workspace, facts)
     folder = workspace.uri("materialized", selection)
     files.commit_bytes(files.join(folder, "croissant.json"), manifest.encode())
     files.commit_bytes(files.join(folder, "README.md"), card.encode())  # the last, so that it speaks of what is there
