@@ -1,9 +1,9 @@
 """The index by which Megatron-Energon reads the shards of a selection as they are: `<tar>.idx` and `.nv-meta/`.
 
 Comes in: where each clip lies, from the table `materialized`. Goes out: for each tar the offsets of its samples and
-where the last one ends, as little-endian 64-bit words; how many samples each tar has; which tars are which split. That
-is what `energon prepare` finds by reading all tars (7.4.1, format of its `CrudeWebdataset`), but for index.sqlite, which
-only `energon mount` and access by key need.
+where the last one ends, as little-endian 64-bit words; how many samples each tar has; which tars are which split.
+`energon prepare` finds the same by reading all tars (7.4.1, format of its `CrudeWebdataset`), and makes index.sqlite,
+which only `energon mount` and access by key need.
 """
 
 import json
