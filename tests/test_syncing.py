@@ -200,6 +200,20 @@ def test_rows_are_those_of_the_whole_video_however_sound_and_pictures_come() -> 
         np.testing.assert_allclose(run(chunk, lead), expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("lead", [40, -40])
+def test_what_is_held_does_not_grow_with_the_video(lead: int) -> None:
+    """Faces come and go; the sound is before the picture by as many frames, or after it."""
+    held = []
+    agreement = Agreement(lips, speech, rate_hz=25, samples_per_frame=640, window=50, batch_size=4)
+    mouth, sound = np.full((32, 32, 3), 60, np.uint8), np.full(640, 1000, np.int16)
+    for tick in range(1500):
+        if tick + lead >= 0:
+            agreement.add_sound(sound)
+        agreement.add_mouths(tick, [(tick // 300, mouth)] if tick % 300 < 220 else [])
+        held.append(agreement.num_held)
+    assert max(held[900:]) == max(held[300:900]) < 50 * 4 + 50 + 2 * 40 + 3 * MOST + 50
+
+
 def test_a_face_of_less_than_a_second_has_no_offset_and_a_gap_makes_two_runs() -> None:
     agreement = Agreement(lips, speech, rate_hz=25, samples_per_frame=640, window=50)
     agreement.add_sound(np.full(640 * 60, 1000, np.int16))

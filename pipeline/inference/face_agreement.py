@@ -44,7 +44,7 @@ class _Run:
         return self.start + len(self.mouths)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Window:
     """Mouths to embed."""
 
@@ -135,6 +135,12 @@ class Agreement:
             start = self._speech_start
             self._embed_sound(start, num_ticks - start, num_ticks)
         self._settle(is_over=True)
+
+    @property
+    def num_held(self) -> int:
+        """Mouths and embeddings that are held, of a frame each."""
+        mouths = sum(len(run.mouths) for run in self._runs.values()) + sum(len(each.mouths) for each in self._queue)
+        return mouths + sum(len(rows) for _, _, rows in self._waiting) + len(self._heard)
 
     def is_heard(self, second: int) -> bool:
         """Whether there is any sound in a second."""
