@@ -74,6 +74,15 @@ def test_beyond_its_ends_a_clip_stands_still() -> None:
         torch.testing.assert_close(rows, rows[:1].expand_as(rows))  # what does not move is the same at every time
 
 
+def test_features_of_both_modalities_are_standardised_so_that_their_means_say_nothing(model: LipReadingModel) -> None:
+    lips = model.train().lips(torch.rand(3, 7, 3, 24, 24)).features
+    speech = model.speech(5 + 3 * torch.randn(3, 28, 13)).features
+    for features in (lips, speech):
+        flat = features.flatten(0, 1)
+        torch.testing.assert_close(flat.mean(dim=0), torch.zeros(6), rtol=0, atol=1e-4)
+        torch.testing.assert_close(flat.var(dim=0, unbiased=False), torch.ones(6), rtol=0.05, atol=0)
+
+
 def test_the_level_of_a_clip_does_not_matter_and_a_gain_after_it_does() -> None:
     sound = torch.randn(2, 640 * 3 + 240, generator=torch.Generator().manual_seed(0))
     sound *= 10 ** (INPUT_DB / 20)

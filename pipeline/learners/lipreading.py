@@ -129,14 +129,15 @@ class LipreadingLearnerConfig:
 TINY = LipreadingLearnerConfig(
     model=LipReadingConfig(frame_size=48, width=0.25, depth=1, step_dim=64, branch_dim=32, clip_dim=64),
     training=TrainingConfig(
-        num_steps=2000,
+        num_steps=1000,
         batch_size=16,
         learning_rate=2e-3,
-        warmup_steps=50,
+        warmup_steps=20,
         weight_decay=0.01,
-        validate_every=250,
+        validate_every=100,
         num_validation_batches=4,
     ),
+    num_frames=30,
     words=WordsConfig(
         num_frames=25,
         training=TrainingConfig(
@@ -150,7 +151,7 @@ TINY = LipreadingLearnerConfig(
         ),
     ),
 )
-LONGER = dataclasses.replace(TINY.training, num_steps=4000, validate_every=500)
+LONGER = dataclasses.replace(TINY.training, num_steps=3000, validate_every=250)
 
 
 class LipreadingLearner(Learner[LipReadingModel]):

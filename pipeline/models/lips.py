@@ -7,6 +7,10 @@ scale: multi-scale temporal convolutions, then the mean over time).
 CN113239903 names the parts and the 0.2 s, and no size: ours follow SyncNet in the stem of five frames, and Martinez et
 al. 2020 in the temporal convolutions. Ours too: beyond both ends of a clip, its first and last frame are repeated. With
 zeros there, both encoders would know a clip's ends, and would match them without looking at any lip.
+
+Design note: both encoders end in a batch norm without weights (ours). Contrasts do not mind if all lips lie to one side
+of all speech. A linear probe then told them apart always, adversary or not; with the batch norm and the adversary 0.64
+of the time, and the short scale learnt sooner (150 to 200 steps on 330 synthetic clips, 2026-11).
 """
 
 import math
@@ -116,13 +120,14 @@ class LipEncoder(nn.Module):
             time_kernel=2 * CONTEXT + 1,
             pads_time=False,
         )
+        self.norm = nn.BatchNorm1d(config.step_dim, affine=False)
 
     def forward(self, frames: Tensor) -> Tensor:
         """[B, T, D]; row t is of the frames t - 2 to t + 2 alone."""
         first, last = frames[:, :1], frames[:, -1:]
         frames = torch.cat([first, first, frames, last, last], dim=1)
         _, features = self.net(frames)
-        return features.unflatten(0, (len(frames), -1))
+        return self.norm(features).unflatten(0, (len(frames), -1))
 
 
 class SpeechEncoder(nn.Module):
@@ -144,13 +149,14 @@ class SpeechEncoder(nn.Module):
             channels = out_channels
         self.layers = nn.Sequential(*layers)
         self.dense = nn.Linear(channels, config.step_dim)
+        self.norm = nn.BatchNorm1d(config.step_dim, affine=False)
 
     def forward(self, coefficients: Tensor) -> Tensor:
         """[B, T, D]; row t is of the frames 4 (t - 2) to 4 (t + 3) - 1 of MFCC, those of the five frames around t."""
         floored = torch.cat([coefficients[..., :1].clamp_min(LEAST_ENERGY), coefficients[..., 1:]], dim=-1)
         rows = ((floored - self.mean) / self.std).transpose(1, 2)
         rows = F.pad(rows, (MFCC_PER_FRAME * CONTEXT,) * 2, mode="replicate")
-        return self.dense(self.layers(rows).transpose(1, 2))
+        return self.norm(self.dense(self.layers(rows).transpose(1, 2)).transpose(1, 2)).transpose(1, 2)
 
 
 def speech_coefficients(waveform: Tensor, gain_db: Tensor | None = None) -> Tensor:
