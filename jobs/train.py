@@ -44,8 +44,8 @@ def train_model(
 ) -> None:
     """Train a model.
 
-    Reads clips, or features and spans, or clips and masks, and as the learner needs them a selection and the model that
-    it builds on.
+    Reads clips, or features and spans, or clips and masks or spans, and as the learner needs them a selection and the
+    model that it builds on.
     Writes models/<name>/ (model.pt with the weights that validate best, checkpoint.pt to go on from) and the table
     training (the curve). Run it again to go on after it was stopped; parts that were added meanwhile are left to
     another --name.

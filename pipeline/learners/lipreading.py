@@ -36,7 +36,7 @@ from pipeline.learners.mouth_crops import (
     take_window,
     used_frames,
 )
-from pipeline.learners.word_examples import WordsConfig
+from pipeline.learners.word_examples import TINY_WORDS, WordsConfig
 from pipeline.losses.adversarial import identity_loss, modality_loss
 from pipeline.losses.dual_contrast import long_contrast, short_contrast
 from pipeline.models.adversaries import AdversariesConfig
@@ -138,18 +138,7 @@ TINY = LipreadingLearnerConfig(
         num_validation_batches=4,
     ),
     num_frames=30,
-    words=WordsConfig(
-        num_frames=25,
-        training=TrainingConfig(
-            num_steps=1500,
-            batch_size=32,
-            learning_rate=2e-3,
-            warmup_steps=50,
-            weight_decay=0.01,
-            validate_every=250,
-            num_validation_batches=4,
-        ),
-    ),
+    words=TINY_WORDS,
 )
 LONGER = dataclasses.replace(TINY.training, num_steps=3000, validate_every=250)
 

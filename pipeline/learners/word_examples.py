@@ -32,6 +32,20 @@ class WordsConfig:
     """Length and pace, in place of those of the contrast."""
 
 
+TINY_WORDS = WordsConfig(
+    num_frames=25,
+    training=TrainingConfig(
+        num_steps=1500,
+        batch_size=32,
+        learning_rate=2e-3,
+        warmup_steps=50,
+        weight_decay=0.01,
+        validate_every=250,
+        num_validation_batches=4,
+    ),
+)
+
+
 def window_of(
     clip: Clip | EncodedClip, first_frame: int, config: WordsConfig, rng: np.random.Generator | None
 ) -> np.ndarray:
