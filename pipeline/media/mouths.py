@@ -12,6 +12,8 @@ EYES_PX = 60.0
 # from their middle: the mean over 17 faces of 13 talking-head videos, made symmetric.
 MEAN_FACE = np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, 0.6], [-0.4, 1.13], [0.4, 1.13]])
 MOUTH = MEAN_FACE[3:].mean(axis=0)
+_TO_COMPLEX = np.array([1, 1j])
+_MEAN_FACE = MEAN_FACE @ _TO_COMPLEX
 
 
 def mouth_transform(points: NDArray[np.floating], side: int = SIDE) -> NDArray[np.float64]:
@@ -23,15 +25,14 @@ def mouth_transform(points: NDArray[np.floating], side: int = SIDE) -> NDArray[n
         points: [5, 2] in pixels of the picture, in the order of MEAN_FACE.
         side: of the crop.
     """
-    middle = (side - 1) / 2
-    crop = (MEAN_FACE - MOUTH) * EYES_PX * side / SIDE + middle
-    source, target = crop - crop.mean(axis=0), points - points.mean(axis=0)
     # As complex numbers a similarity is a product: the least-squares factor is <source, target> / <source, source>.
-    norm = (source**2).sum()
-    cosine = (source * target).sum() / norm
-    sine = (source[:, 0] * target[:, 1] - source[:, 1] * target[:, 0]).sum() / norm
-    turn = np.array([[cosine, -sine], [sine, cosine]])
-    return np.column_stack([turn, points.mean(axis=0) - turn @ crop.mean(axis=0)])
+    crop = (_MEAN_FACE - _MEAN_FACE[3:].mean()) * (EYES_PX * side / SIDE) + (side - 1) / 2 * (1 + 1j)
+    found = points @ _TO_COMPLEX
+    from_middle, to_middle = complex(crop.sum() / 5), complex(found.sum() / 5)
+    source = crop - from_middle
+    factor = complex(np.vdot(source, found) / np.vdot(source, source))
+    shift = to_middle - factor * from_middle
+    return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
 
 
 def crop_mouth(picture: NDArray[np.uint8], transform: NDArray[np.floating], side: int = SIDE) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ points come from the square around its last ones. A cut ends all tracks. Where a
 pictures, it is put between its last and its next place; after more, or where its box jumps, another track follows.
 """
 
+import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -168,18 +169,19 @@ class FaceTracker:
         found = self._finder.mesh(picture, region_of_points(track.mesh))
         if found.presence < MIN_SCORE:
             return False
-        if self._has_jumped(track, found):
+        place = _place_of(found)
+        if self._has_jumped(track, place):
             self._end([track])
-            self._begin(found)
+            self._begin(found, place)
             return True
-        self._continue(track, found)
+        self._continue(track, found, place)
         return False
 
-    def _has_jumped(self, track: _Track, found: Mesh) -> bool:
-        old, new = track.places[track.last].points, five_points(found.points)
+    def _has_jumped(self, track: _Track, place: _Place) -> bool:
+        old, new = track.places[track.last].points, place.points
         pictures = self._index - track.last
         eyes, new_eyes = _eye_distance(old), _eye_distance(new)
-        shift = float(np.linalg.norm(new.mean(axis=0) - old.mean(axis=0)))
+        shift = math.hypot(*(new - old).sum(axis=0).tolist()) / len(new)
         grown = max(eyes, new_eyes) / max(min(eyes, new_eyes), 1e-6)
         return shift > MAX_SHIFT * pictures * max(eyes, new_eyes) or grown > MAX_GROWTH**pictures
 
@@ -196,14 +198,15 @@ class FaceTracker:
                 self._num_left_out += 1
                 continue
             found = self._finder.mesh(picture, region_of_face(face))
-            box = box_of(found.points)
-            if found.presence < MIN_SCORE or self._is_here(box):
+            place = _place_of(found)
+            if found.presence < MIN_SCORE or self._is_here(place.box):
                 continue
-            near = [track for track in lost if overlap(box, track.box) > 0 and not self._has_jumped(track, found)]
+            shared = {track.number: overlap(place.box, track.box) for track in lost}
+            near = [track for track in lost if shared[track.number] > 0 and not self._has_jumped(track, place)]
             if near:
-                self._continue(max(near, key=lambda track: overlap(box, track.box)), found)
+                self._continue(max(near, key=lambda track: shared[track.number]), found, place)
             elif len(live) < self._max_tracks:
-                self._begin(found)
+                self._begin(found, place)
             else:
                 self._num_left_out += 1
 
@@ -212,12 +215,12 @@ class FaceTracker:
         here = (track for track in self._tracks if track.is_live and track.last == self._index)
         return any(overlap(box, track.box) > MAX_OVERLAP for track in here)
 
-    def _begin(self, found: Mesh) -> None:
-        self._tracks.append(_Track(self._num_tracks, found.points, self._index, {self._index: _place_of(found)}))
+    def _begin(self, found: Mesh, place: _Place) -> None:
+        self._tracks.append(_Track(self._num_tracks, found.points, self._index, {self._index: place}))
         self._num_tracks += 1
 
-    def _continue(self, track: _Track, found: Mesh) -> None:
-        track.places[self._index] = _place_of(found)
+    def _continue(self, track: _Track, found: Mesh, place: _Place) -> None:
+        track.places[self._index] = place
         for index in range(track.last + 1, self._index):
             share = (index - track.last) / (self._index - track.last)
             track.places[index] = _between(track.places[track.last], track.places[self._index], share)
@@ -291,7 +294,7 @@ def _means(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _smooth(track: _Track, index: int) -> TrackedFace:
     place = track.places[index]
     near = [track.places[at].points for at in range(index - SMOOTHED, index + SMOOTHED + 1) if at in track.places]
-    points = np.mean(near, axis=0)
+    points = sum(near[1:], near[0]) / len(near)
     return TrackedFace(track.number, points, place.box, _eye_distance(points), place.confidence)
 
 
@@ -307,7 +310,8 @@ def _between(first: _Place, second: _Place, share: float) -> _Place:
 
 
 def _eye_distance(points: NDArray[np.float64]) -> float:
-    return float(np.linalg.norm(points[1] - points[0]))
+    (x0, y0), (x1, y1) = points[:2].tolist()
+    return math.hypot(x1 - x0, y1 - y0)
 
 
 def _area(box: Sequence[float]) -> float:
