@@ -27,7 +27,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,11 +41,10 @@ from pipeline.media.frame_buffer import TICK_SLACK_S, first_old_tick_s
 from pipeline.media.packets import read_packets
 from pipeline.media.sandbox import ffmpeg_child
 from pipeline.media.stream_choice import FIRST, StreamChoice, choose_streams, downmix_of, needs_choice
-from pipeline.media.streams import Frame, Gaps, PlacedSound, TimedFrames
+from pipeline.media.streams import SMALL_BYTES, Frame, Gaps, PlacedSound, TimedFrames
 
 MAX_DURATION_S = 12 * 3600.0
 CHUNK_BYTES = 2**20
-SMALL_PIPE_BYTES = 2**18  # four times what a pipe holds
 # Between reads: the child writes a line for each frame, and each would wake this process.
 PAUSE_S = 0.002
 ROUNDING_S = 0.01  # of the length that ffmpeg's list states
@@ -195,15 +194,15 @@ class Decoding:
         for fd in pipes.gaps:
             os.set_blocking(fd, False)
         with selectors.DefaultSelector() as selector:
-            for fd, add in (
-                (child.stderr.fileno(), self._log.add),
-                (child.stdout.fileno(), sound.add),
-                *((fd, picture.add) for fd, picture in zip(pipes.frames, pictures, strict=True)),
-                (pipes.sound_times, sound.times.add),
-                (pipes.sound_lengths, sound.lengths.add),
-                *((fd, picture.times.add) for fd, picture in zip(pipes.frame_times, pictures, strict=True)),
+            for fd, read in (
+                (child.stderr.fileno(), _reading(self._log.add)),
+                (child.stdout.fileno(), _reading(sound.add)),
+                *((fd, picture.read) for fd, picture in zip(pipes.frames, pictures, strict=True)),
+                (pipes.sound_times, _reading(sound.times.add)),
+                (pipes.sound_lengths, _reading(sound.lengths.add)),
+                *((fd, _reading(picture.times.add)) for fd, picture in zip(pipes.frame_times, pictures, strict=True)),
             ):
-                selector.register(fd, selectors.EVENT_READ, add)
+                selector.register(fd, selectors.EVENT_READ, read)
             while selector.get_map():
                 remaining = self._deadline - time.monotonic()
                 if remaining <= 0:
@@ -211,10 +210,7 @@ class Decoding:
                     raise ClipError("timeout", " | ".join(filter(None, notes)))
                 time.sleep(PAUSE_S)
                 for key, _ in selector.select(remaining):
-                    data = os.read(key.fd, CHUNK_BYTES)
-                    if data:
-                        key.data(data)
-                    else:
+                    if not key.data(key.fd):
                         selector.unregister(key.fd)
                 # after the frames: the line of a gap is written before those of the frames that follow it
                 for fd, of_spec in zip(pipes.gaps, gaps.values(), strict=True):
@@ -299,9 +295,20 @@ class Decoding:
             raise ClipError("unreadable", self.info.detail or f"no {what} could be decoded")
 
 
+def _reading(add: Callable[[bytes], None]) -> Callable[[int], bool]:
+    """A function that hands over what a pipe has, and returns False at its end."""
+
+    def read(fd: int) -> bool:
+        data = os.read(fd, CHUNK_BYTES)
+        add(data)
+        return bool(data)
+
+    return read
+
+
 def _widen(pipe: int, picture_bytes: int) -> None:
     """Let a pipe hold more than its 64 kB where pictures are larger: a picture of 640x640 took 19 reads and pauses."""
-    if picture_bytes > SMALL_PIPE_BYTES and hasattr(fcntl, "F_SETPIPE_SZ"):  # Linux
+    if picture_bytes > SMALL_BYTES and hasattr(fcntl, "F_SETPIPE_SZ"):  # Linux
         with contextlib.suppress(OSError):  # a user's pipes have a limit together
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, min(picture_bytes, CHUNK_BYTES))
 

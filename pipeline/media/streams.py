@@ -2,6 +2,7 @@
 
 import collections
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pipeline.clip_specs import ClipSpec
 
 FULL_SCALE = 32768  # of 16-bit samples: they are -32768 to 32767
 CHUNK_SAMPLES = 2**16
+SMALL_BYTES = 2**18  # four times what a pipe holds
 MONO_16 = np.dtype("<i2")
 NO_TIME = -(2**62)
 LINE = re.compile(rb"frame:\d+ +pts:(-?\d+|NOPTS)")
@@ -178,7 +180,9 @@ class TimedFrames:
     def __init__(self, name: str, spec: ClipSpec, end_s: float) -> None:
         self._name, self._end_s = name, end_s
         self._shape = (*spec.decoded_size, 3)
-        self._data, self._last_s = bytearray(), 0.0
+        self._whole: collections.deque[np.ndarray] = collections.deque()
+        self._next, self._filled = self._empty(), 0
+        self._last_s = 0.0
         self.times = Numbers()
         """Of each frame, in microseconds."""
         self._held: list[Frame] = []  # one, or two of which the second has the earlier time
@@ -191,15 +195,37 @@ class TimedFrames:
         return self._num_beyond > 1
 
     def add(self, data: bytes) -> None:
-        """Take in pixels, RGB."""
-        self._data += data
+        """Take in pixels, RGB, in any pieces."""
+        begin = 0
+        while begin < len(data):
+            end = min(len(data), begin + len(self._next) - self._filled)
+            self._next[self._filled : self._filled + end - begin] = np.frombuffer(data, np.uint8)[begin:end]
+            self._fill(end - begin)
+            begin = end
+
+    def read(self, fd: int) -> bool:
+        """Take in pixels from a pipe, large pictures right to their place; False at its end."""
+        if len(self._next) <= SMALL_BYTES:
+            data = os.read(fd, SMALL_BYTES)
+            self.add(data)
+            return bool(data)
+        length = os.readv(fd, [self._next[self._filled :].data])
+        self._fill(length)
+        return length > 0
+
+    def _fill(self, length: int) -> None:
+        self._filled += length
+        if self._filled == len(self._next):
+            self._whole.append(self._next)
+            self._next, self._filled = self._empty(), 0
+
+    def _empty(self) -> np.ndarray:
+        return np.empty(math.prod(self._shape), np.uint8)
 
     def take(self) -> Iterator[Frame]:
         """The frames whose pixels and times have both come, and whose time is confirmed by the next."""
-        size = math.prod(self._shape)
-        while self.times and len(self._data) >= size:
-            pixels = np.frombuffer(self._data[:size], dtype=np.uint8)
-            del self._data[:size]
+        while self.times and self._whole:
+            pixels = self._whole.popleft()
             time_us = self.times.popleft()
             if time_us != NO_TIME:  # a frame without a time has that of the one before
                 self._last_s = time_us / 1e6
