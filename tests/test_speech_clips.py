@@ -54,12 +54,14 @@ def two_faces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def collection(make_media: MakeMedia) -> Path:
+def collection(make_media: MakeMedia, tmp_path: Path) -> Path:
     moving = (*LAVFI, "testsrc2=s=64x48:r=25:d=6.2")
-    film = make_media("film.mp4", *moving, *sound(6.2), "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac")
-    mute = make_media("mute.mp4", *moving, *sound(6.2, "0"), "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac")
-    table = film.parent / "collection.csv"
-    table.write_text(f"uri\n{film}\n{mute}\n{film.parent}/gone.mp4\n")
+    film = make_media("heard.mp4", *moving, *sound(6.2), "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac")
+    mute = make_media(
+        "unheard.mp4", *moving, *sound(6.2, "0"), "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"
+    )
+    table = tmp_path / "collection.csv"
+    table.write_text(f"uri\n{film}\n{mute}\n{tmp_path}/gone.mp4\n")
     return table
 
 
@@ -86,21 +88,21 @@ def test_every_face_of_every_span_is_a_row_of_clips_and_of_tracks(
         for row in rows(workspace, "clips", CLIPS)
     }
     assert ended == {
-        "film_00000000_speech_f0": "kept",
-        "film_00000000_speech_f1": "kept",
-        "film_00002000_speech_f0": "kept",
-        "film_00002000_speech_f1": "partly_tracked",  # 25 of the 50 frames
-        "film_00004000_speech_f0": "kept",
-        "mute_00000000_speech_f0": "silent",
-        "mute_00000000_speech_f1": "silent",
-        "mute_00002000_speech_f0": "silent",
-        "mute_00002000_speech_f1": "silent",
-        "mute_00004000_speech_f0": "silent",
+        "heard_00000000_speech_f0": "kept",
+        "heard_00000000_speech_f1": "kept",
+        "heard_00002000_speech_f0": "kept",
+        "heard_00002000_speech_f1": "partly_tracked",  # 25 of the 50 frames
+        "heard_00004000_speech_f0": "kept",
+        "unheard_00000000_speech_f0": "silent",
+        "unheard_00000000_speech_f1": "silent",
+        "unheard_00002000_speech_f0": "silent",
+        "unheard_00002000_speech_f1": "silent",
+        "unheard_00004000_speech_f0": "silent",
     }
     videos = {
         row["uri"].rpartition("/")[2]: (row["outcome"], row["num_clips"]) for row in rows(workspace, "videos", VIDEOS)
     }
-    assert videos == {"film.mp4": ("kept", 5), "mute.mp4": ("silent", 5), "gone.mp4": ("missing", 0)}
+    assert videos == {"heard.mp4": ("kept", 5), "unheard.mp4": ("silent", 5), "gone.mp4": ("missing", 0)}
     totals = reconcile(workspace, NAME)
     assert (totals.num_clips, totals.num_kept, totals.num_videos) == (10, 4, 3)
     joined = query(
@@ -150,7 +152,7 @@ def test_the_tracks_of_a_retried_video_move_with_it(collection: Path, two_faces:
     cut(Path(workspace.root), collection)
     assert reconcile(workspace, NAME).num_clips == 10
     moved = workspace.read("tracks/speech", "00001", TRACKS).to_pylist()
-    assert {row["video_id"].partition("-")[0] for row in moved} == {"mute"}
+    assert {row["video_id"].partition("-")[0] for row in moved} == {"unheard"}
 
 
 @pytest.mark.parametrize("command", ["shard", "plan"])
