@@ -20,11 +20,12 @@ from pipeline.storage.workspace import Workspace
 
 NUM_BINS = 10
 REPEATED_SHARE = 0.1  # of the clips are shown twice, one at least
-# Names decide what is drawn, so that the sample depends on the seed and not on the order of parts.
+# Names decide what is drawn, so that the sample depends on the seed and not on the order of parts. What the windows sort
+# is kept narrow.
 SAMPLE = """
     WITH scored AS (
-        SELECT clip_id, video_id, part, tar_offset, tar_bytes, start_s, duration_s, {score} AS score, {split} AS split,
-            {kept} AS kept, md5('{seed}:' || clip_id) AS draw
+        SELECT clip_id, video_id, {score} AS score, {split} AS split, {kept} AS kept,
+            md5_number_lower('{seed}:' || clip_id) AS draw
         FROM clips {join} WHERE clips.spec = 'base' AND outcome = 'kept' AND num_frames > 0
     ), binned AS (
         SELECT *, CASE WHEN score IS NULL OR isnan(score) THEN 0 ELSE 1 + least({bins} - 1, floor({bins} * (
@@ -38,11 +39,12 @@ SAMPLE = """
         FROM binned
     ), drawn AS (
         SELECT * FROM within ORDER BY
-            row_number() OVER (PARTITION BY decile ORDER BY place, of_video, draw), md5('{seed}:' || decile)
+            row_number() OVER (PARTITION BY decile ORDER BY place, of_video, draw), md5_number_lower('{seed}:' || decile)
         LIMIT {count}
     )
-    SELECT * EXCLUDE (of_video, place), count(*) OVER (PARTITION BY decile, split, kept) AS num_drawn
-    FROM drawn ORDER BY draw
+    SELECT clip_id, drawn.video_id, part, tar_offset, tar_bytes, start_s, duration_s, score, decile, split, kept,
+        num_in_stratum, count(*) OVER (PARTITION BY decile, split, kept) AS num_drawn
+    FROM drawn JOIN clips USING (clip_id) WHERE clips.spec = 'base' ORDER BY draw
 """
 
 
