@@ -44,6 +44,7 @@ COMMANDS = {
     "status": "Show how far every stage of a workspace is.",
     "query": "Answer an SQL query over the tables of a workspace.",
     "separate": "Separate the on-screen sound of videos.",
+    "serve": "Separate videos for devices without a model, over HTTP.",
     "events": "Find when something is both seen and heard in videos.",
     "segment": "Find which pixels of videos make the sound that is heard.",
     "sync": "Find how late the sound of each face is, and who speaks.",

@@ -31,7 +31,7 @@ from pipeline.synthetic.planning import WorldConfig
 from pipeline.synthetic.rendering import render_scene
 from pipeline.synthetic.truth import write_labels
 from schemas.videos import VIDEOS
-from tests.helpers.browser import Browser, chromium
+from tests.helpers.browser import OWN_SCHEMES, Browser, chromium
 from tests.helpers.cutting import SPEC, Cut
 from tests.helpers.faulty_store import Store
 from tests.helpers.versions import VERSIONED
@@ -129,6 +129,7 @@ def chromium_of_module() -> Iterator[Browser]:
 def browser(chromium_of_module: Browser) -> Iterator[Browser]:
     """A headless Chromium; the test fails if a page has an error, or fetches anything from outside."""
     chromium_of_module.complaints.clear()
+    chromium_of_module.own = OWN_SCHEMES
     yield chromium_of_module
     chromium_of_module.close_pages()
     assert not chromium_of_module.complaints

@@ -25,6 +25,8 @@ class Browser:
     def __init__(self, browser: Any) -> None:
         self._browser = browser
         self.complaints: list[str] = []
+        self.own = OWN_SCHEMES
+        """What an address that is not outside begins with."""
 
     def context(self, *, width: int = 1280, height: int = 800, is_dark: bool = False, touch: bool = False) -> Any:
         """A browser's profile, with a storage of its own."""
@@ -55,7 +57,7 @@ class Browser:
         page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
 
     def _note_request(self, request: Any) -> None:
-        if not request.url.startswith(OWN_SCHEMES):
+        if not request.url.startswith(self.own):
             self.complaints.append(f"fetched: {request.url[:200]}")
 
 
