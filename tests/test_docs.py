@@ -3,11 +3,14 @@
 And docs/format.md: what it says of tables and tars is so, in a workspace with two clip specs and two selections.
 """
 
+import io
 import re
 import shlex
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import World
 
@@ -15,16 +18,17 @@ from jobs.cli import COMMANDS, load
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.cutting import ShardingConfig
 from pipeline.clips.sharding import ShardPart
-from pipeline.reports.querying import query
+from pipeline.reports.querying import query, tables
+from pipeline.storage import files
 from pipeline.storage.layout import COLLECTION_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
-from schemas.fields import from_rows
+from schemas.fields import from_rows, partition_columns, table_name
 from schemas.materialized import MATERIALIZED
 from schemas.videos import VIDEOS
 from tests.helpers.format_page import PAGE, run_snippet, snippets, with_schemas
-from tests.helpers.readers import open_with_each
+from tests.helpers.readers import open_in_bucket, open_with_each
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
@@ -163,6 +167,52 @@ def test_a_table_of_several_partitions_is_opened_whole_with_their_values_as_a_co
         assert set(found.column_names) == {partition, *schema.names}, tool
         rows = zip(found[partition].to_pylist(), found[key].to_pylist(), strict=True)
         assert sorted(rows) == sorted(expected), tool
+
+
+def test_every_table_keeps_the_rules_by_which_spark_finds_and_reads_partitions(workspace: Workspace) -> None:
+    places: dict[str, set[tuple[str, ...]]] = {}
+    for entry in files.list_files(workspace.uri("tables")):
+        table, *folders, file = files.relative(entry.uri, workspace.uri("tables")).split("/")
+        assert file.endswith(".parquet")
+        assert not any(name.startswith(("_", ".")) for name in (*folders, file))  # Spark leaves these out
+        assert all(name.count("=") == 1 for name in folders)
+        places.setdefault(table, set()).add(tuple(name.partition("=")[0] for name in folders))
+    schemas = {table_name(schema): schema for schema in tables()}
+    assert len(places) >= 5
+    for table, found in places.items():
+        assert found == {tuple(partition_columns(schemas[table]))}  # one depth, with the same columns
+
+
+# What Spark 4.3 makes a column of, of all that Parquet knows: half floats are not among it, and refuse the whole table.
+SPARK_TYPES = {"BOOLEAN": {"NONE"}, "INT32": {"NONE"}, "INT64": {"NONE"}, "FLOAT": {"NONE"}, "DOUBLE": {"NONE"}}
+SPARK_TYPES["BYTE_ARRAY"] = {"NONE", "STRING"}
+
+
+@pytest.mark.parametrize("schema", tables(), ids=table_name)
+def test_every_column_is_one_that_spark_reads(schema: pa.Schema) -> None:
+    file = io.BytesIO()
+    pq.write_table(schema.empty_table(), file)
+    columns = pq.ParquetFile(file).schema
+    for column in (columns.column(i) for i in range(len(columns))):
+        assert column.logical_type.type in SPARK_TYPES.get(column.physical_type, ()), column.path
+    names = [*partition_columns(schema), *schema.names]
+    assert len({name.lower() for name in names}) == len(names)  # to Spark, x and X are one
+    assert all(re.fullmatch("[a-z][a-z0-9_]*", name) for name in names)
+
+
+@pytest.mark.parametrize(("table", "num_rows"), [("clips", 12 * 9), ("materialized", 4), ("collection", 12)])
+def test_a_table_in_a_bucket_is_opened_by_other_tools_as_it_is_on_a_disk(
+    workspace: Workspace, s3_bucket: str, table: str, num_rows: int
+) -> None:
+    here, there = workspace.uri("tables", table), f"{s3_bucket}/docs/tables/{table}"
+    for entry in files.list_files(here):
+        files.commit_bytes(files.join(there, files.relative(entry.uri, here)), files.read_bytes(entry.uri))
+    expected = open_with_each(here)["pyarrow"]
+    key = "video_id" if table == "collection" else "clip_id"
+    for tool, found in open_in_bucket(there).items():
+        assert set(found.column_names) == set(expected.column_names), tool
+        assert sorted(map(str, found[key].to_pylist())) == sorted(expected[key].to_pylist()), tool
+        assert found.num_rows == num_rows
 
 
 def test_clips_meet_their_videos_row_by_id_and_spec(workspace: Workspace) -> None:

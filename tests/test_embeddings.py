@@ -14,7 +14,7 @@ def test_a_column_is_pyarrows_of_the_same_lists_with_nulls_where_there_is_no_vec
     rows = iter(VECTORS)
     lists = [next(rows).tolist() if there else None for there in is_there]
     column = to_column(VECTORS, np.array(is_there))
-    assert column.equals(pa.array(lists, pa.list_(pa.float16())))
+    assert column.equals(pa.array(lists, pa.list_(pa.float32())))
     column.validate(full=True)
 
 

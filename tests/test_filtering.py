@@ -37,8 +37,8 @@ def write_scores(workspace: Workspace, scores: dict[str, float]) -> None:
             "clip_id": pa.array([row["clip_id"] for row in clips], pa.string()),
             "video_id": pa.array([row["video_id"] for row in clips], pa.string()),
             "score": pa.array([scores[row["clip_id"]] for row in clips], pa.float32()),
-            "audio_embedding": pa.array([np.ones(2, np.float16)] * len(clips), pa.list_(pa.float16())),
-            "visual_embedding": pa.array([np.ones(2, np.float16)] * len(clips), pa.list_(pa.float16())),
+            "audio_embedding": pa.array([np.ones(2, np.float32)] * len(clips), pa.list_(pa.float32())),
+            "visual_embedding": pa.array([np.ones(2, np.float32)] * len(clips), pa.list_(pa.float32())),
         }
         workspace.commit("scores/m", part, pa.table(columns, schema=SCORES), SCORES)
 

@@ -33,8 +33,12 @@ def write_embeddings(workspace: Workspace, audio: np.ndarray, visual: np.ndarray
             "clip_id": pa.array([clip["clip_id"] for clip in clips], pa.string()),
             "video_id": pa.array([clip["video_id"] for clip in clips], pa.string()),
             "score": pa.array([0.5] * len(clips), pa.float32()),
-            "audio_embedding": pa.array([audio[i].astype(np.float16) for i in places], pa.list_(pa.float16())),
-            "visual_embedding": pa.array([visual[i].astype(np.float16) for i in places], pa.list_(pa.float16())),
+            "audio_embedding": pa.array(
+                [audio[i].astype(np.float16).astype(np.float32) for i in places], pa.list_(pa.float32())
+            ),
+            "visual_embedding": pa.array(
+                [visual[i].astype(np.float16).astype(np.float32) for i in places], pa.list_(pa.float32())
+            ),
         }
         workspace.commit("scores/c", part, pa.table(columns, schema=SCORES), SCORES)
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas
 import polars
 import pyarrow as pa
 import pyarrow.dataset
+import pyarrow.fs
 
 
 def open_with_each(folder: str) -> dict[str, pa.Table]:
@@ -21,6 +23,23 @@ def open_with_each(folder: str) -> dict[str, pa.Table]:
         "duckdb": duckdb.sql(f"FROM read_parquet('{folder}/**/*.parquet', hive_partitioning = true)").to_arrow_table(),
         "duckdb's command line": _by_command_line(folder),
         "pyarrow": pyarrow.dataset.dataset(folder, partitioning="hive").to_table(),
+    }
+
+
+def open_in_bucket(folder: str) -> dict[str, pa.Table]:
+    """The rows that pandas, Polars and pyarrow find at an s3:// address, by the usual variables of the environment.
+
+    DuckDB reads buckets by an extension that it fetches first, for which a test has no network.
+    """
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+    bucket = pyarrow.fs.S3FileSystem(endpoint_override=endpoint, region="us-east-1")
+    path = folder.removeprefix("s3://")
+    options = {"aws_endpoint_url": endpoint, "aws_allow_http": "true", "aws_region": "us-east-1"}
+    rows = polars.scan_parquet(f"{folder}/", hive_partitioning=True, storage_options=options)
+    return {
+        "pandas": pa.Table.from_pandas(pandas.read_parquet(path, filesystem=bucket)),
+        "polars": rows.collect().to_arrow(),
+        "pyarrow": pyarrow.dataset.dataset(path, partitioning="hive", filesystem=bucket).to_table(),
     }
 
 
