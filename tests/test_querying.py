@@ -63,7 +63,7 @@ def test_a_table_in_several_folders_is_one_view(workspace):
 def test_the_values_in_a_path_are_columns_of_the_view(workspace):
     where = {"model": "m", "mixtures": "top"}
     figure = {"eval_set": "on_mom", "metric": "median_si_snr_db", "value": 7.0, "unit": "dB", "n": 3}
-    interval = {"low": None, "high": None, "num_videos": None}
+    interval = dict.fromkeys(("low", "high", "num_videos", "model_hash", "data_hash"))
     assert query(workspace, "FROM summary").to_pylist() == [where | figure | interval]
     assert query(workspace, "FROM summary WHERE mixtures = 'default'").to_pylist() == []
 
