@@ -12,6 +12,7 @@ from pipeline.labels.labeling import LabelingConfig, LabelPart
 from pipeline.labels.ratings import read_judgements
 from pipeline.labels.self_agreement import self_agreement
 from pipeline.reports import rating_page
+from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from schemas.labels import LABELS
 from tests.helpers.browser import Browser, overflow, wait_until
@@ -166,3 +167,14 @@ def test_the_sample_is_a_table_and_nothing_is_written_over(workspace: Workspace,
         code, _, err = earshot("label", "--root", workspace.root, *arguments, "-q")
         assert (code, says in err) == (2, True), err
     assert not (tmp_path / "b").exists()
+
+
+def test_a_bucket_takes_the_page_and_the_clips_beside_it(
+    workspace: Workspace, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rating_page, "MAX_EMBEDDED_BYTES", 0)
+    out = f"{s3_bucket}/for_raters"
+    code, _, err = earshot("label", "--root", workspace.root, "--sample", "2", "--out", out, "-q")
+    assert code == 0, err
+    names = sorted(files.relative(entry.uri, out) for entry in files.list_files(out))
+    assert names == ["clips/0000.mp4", "clips/0001.mp4", "index.html", "sample.csv"]
