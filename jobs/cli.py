@@ -34,6 +34,7 @@ COMMANDS = {
     "features": "Extract features of each second of the clips.",
     "label": "Label clips, seconds and pixels of videos.",
     "ingest": "Take over a published data set of events, masks or words.",
+    "import": "Take in columns that other tools computed for clips.",
     "duplicates": "Find videos that are uploads of the same content.",
     "filter": "Decide which clips train and evaluate the next model.",
     "materialize": "Copy a selection's kept clips into shuffled training shards.",

@@ -50,6 +50,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "pipeline.models", "pipeline.selection", "pipeline.storage", "pipeline.synthetic", "pipeline.training",
         "schemas",
     ),
+    "pipeline.outside": ("pipeline", "pipeline.storage", "schemas"),
     "pipeline.reports": (
         "pipeline", "pipeline.clips", "pipeline.evaluation", "pipeline.learners", "pipeline.masks", "pipeline.media",
         "pipeline.metrics", "pipeline.selection", "pipeline.storage", "pipeline.training", "schemas",

@@ -22,9 +22,10 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.learners import LEARNERS
+from pipeline.outside.imported_tables import imported_schemas
 from pipeline.reports.convenience_views import AGGREGATES, VIEWS, create_aggregates
 from pipeline.storage import files
-from pipeline.storage.layout import TABLES
+from pipeline.storage.layout import IMPORTED, TABLES
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
@@ -140,6 +141,15 @@ def _opened(workspace: Workspace, text: str, own: Mapping[str, str]) -> Iterator
                 paths |= _create_view(database, schema, parts, Path(folder), copies)
             if not any(paths.values()):
                 _require_stage(workspace)
+            for name, schema in imported_schemas(workspace).items():
+                if _needed(text, [name]):
+                    parts = {
+                        (): [
+                            workspace.part_uri(f"{IMPORTED}/{name}", part)
+                            for part in workspace.parts(f"{IMPORTED}/{name}")
+                        ]
+                    }
+                    paths |= _create_view(database, schema, parts, Path(folder), copies)
             for name, uri in own.items():
                 paths |= _create_own_view(database, name, uri, copies)
             for name in derived:

@@ -18,6 +18,7 @@ scores/coincidence, or `features/<spec>/<name>`, where the kind is the table's n
 
 COLLECTION_FOLDER, TRAINING = "collection", "training"
 CLIPS_FOLDER, VIDEOS_FOLDER, LABELS_FOLDER = "clips/base", "videos/base", "labels/base"
+IMPORTED = "imported"  # tables of columns that other tools computed, each with columns of its own
 SPANS_FOLDER, MASKS_FOLDER = "spans", "masks"  # of videos, whatever clip spec cuts them
 SETTINGS_FILE = "earshot.json"  # in every root: marks it as one
 STAGES, TABLES = "stages", "tables"
@@ -33,6 +34,7 @@ PARTITIONS: dict[str, tuple[str, ...]] = {
     "mixtures": ("mixtures",),
     "features": ("spec", "features"),
     "usage": ("stage",),
+    IMPORTED: ("name",),
 }
 EVALUATION = ("model", "mixtures")
 MEDIA = ("clips", "materialized", "mixtures", "features", MASKS_FOLDER)  # stages that write tars beside their table

@@ -22,7 +22,7 @@ from pipeline.storage.layout import (
 )
 from pipeline.storage.workspace import Workspace
 
-RECORDED = ("features", "models", "reports")  # kinds whose records have all that they were made from
+RECORDED = ("features", "imported", "models", "reports")  # kinds whose records have all that they were made from
 
 
 def list_stages(workspace: Workspace) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,324 @@
+"""Columns that other tools computed for clips -> a table of their own, part by part beside the clips.
+
+In: Parquet, CSV or JSON lines files with a row for each clip, keyed by `clip_id`, or by `uri` and `start_s` (and
+`end_s` if it is there). Out: `tables/imported/name=<name>/`, a row for each clip that a file has, under the columns'
+own names and types: whole numbers, floats, truth values, texts, and vectors of one length.
+
+A key that occurs twice, a type that changes half way, and vectors of two lengths are refused before anything is
+written. Keys of no clip are counted and left out. A float that is no finite number becomes null, and is counted.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import ConfigError, DataError
+from pipeline.storage import files
+from pipeline.storage.layout import IMPORTED
+from pipeline.storage.workspace import Workspace
+
+NAME = r"[a-z][a-z0-9_]{0,99}"
+READERS = {
+    ".csv": "read_csv({}, union_by_name = false)",
+    ".tsv": "read_csv({}, delim = '\t')",
+    ".jsonl": "read_json({}, format = 'newline_delimited')",
+    ".ndjson": "read_json({}, format = 'newline_delimited')",
+    ".parquet": "read_parquet({})",
+}
+# DuckDB's types, by the type that a column is stored as.
+STORED = {
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"), "BIGINT"),
+    **dict.fromkeys(("DOUBLE", "DECIMAL", "HUGEINT", "UBIGINT"), "DOUBLE"),
+    "FLOAT": "FLOAT",
+    "BOOLEAN": "BOOLEAN",
+    "VARCHAR": "VARCHAR",
+}
+NUMBERS = ("BIGINT", "DOUBLE", "FLOAT")
+MAX_NAMED = 5
+BATCH_ROWS = 50_000
+KEYS = ("clip_id", "uri", "start_s", "end_s")
+
+
+@dataclasses.dataclass(frozen=True)
+class Imported:
+    """What came of an import."""
+
+    num_rows: int
+    """Clips with a row."""
+    num_clips: int
+    """Kept clips that there are."""
+    num_unknown: int
+    """Rows of the files whose key is no kept clip's."""
+    unknown: tuple[str, ...]
+    """The first few of those keys."""
+    num_not_finite: dict[str, int]
+    """Floats that are no finite number, by column."""
+
+
+def schema_of(name: str, columns: dict[str, str]) -> pa.Schema:
+    """The schema of an imported table, from the types in its record: clip_id first."""
+    fields = [pa.field("clip_id", pa.string(), nullable=False, metadata={"doc": "the clip"})]
+    for column, kind in columns.items():
+        fields.append(pa.field(column, _arrow_type(kind), metadata={"doc": f"as imported under the name {name}"}))
+    facts = {"table": name, "version": "1", "row": "what another tool says of one clip", "partitions": json.dumps({})}
+    return pa.schema(fields, metadata=facts)
+
+
+def imported_schemas(workspace: Workspace) -> dict[str, pa.Schema]:
+    """The schema of every imported table by its name, which is the name of its view."""
+    stages = {name: f"{IMPORTED}/{name}" for name in workspace.names(IMPORTED)}
+    settings = {
+        name: workspace.stage(stage)["settings"] for name, stage in stages.items() if workspace.has_stage(stage)
+    }
+    return {name: schema_of(name, of["columns"]) for name, of in settings.items()}
+
+
+class ImportFiles:
+    """Files of one import, opened and checked.
+
+    Args:
+        workspace: whose clips they are about.
+        name: of the table.
+        uris: the files, which have the same columns.
+        spec: clip spec of the clips.
+    Raises:
+        ConfigError: a name, file, column or key cannot be used; the message says which, and where.
+    """
+
+    def __init__(self, workspace: Workspace, name: str, uris: Sequence[str], spec: str) -> None:
+        self._workspace, self.name, self.spec = workspace, name, spec
+        self.columns: dict[str, str] = {}
+        """Types of the columns but for the keys, as `schema_of` takes them."""
+        self.content: dict[str, str] = {}
+        """Hash of each file, by its name."""
+        self._stack = contextlib.ExitStack()
+        self._database = self._stack.enter_context(duckdb.connect())
+        spill = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="earshot-import-"))
+        self._database.execute(f"SET temp_directory = '{spill}'")
+        self._database.execute("SET memory_limit = '1GB'")
+        try:
+            self._read(uris)
+            self.columns = self._settle_types()
+            self._match()
+            self._check_vectors()
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def __enter__(self) -> "ImportFiles":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def write(self, parts: Sequence[str]) -> Imported:
+        """Commit these parts, also those without a row; return what came of the files as a whole."""
+        schema, partition, left = schema_of(self.name, self.columns), f"{IMPORTED}/{self.name}", set(parts)
+        for part, rows in self._by_part(schema):
+            if part in left:
+                self._workspace.commit(partition, part, rows, schema)
+                left.remove(part)
+        for part in sorted(left):
+            self._workspace.commit(partition, part, schema.empty_table(), schema)
+        num_rows = self._value("SELECT count(clip_id) FROM given")
+        unknown = self._database.execute(
+            f"SELECT DISTINCT key FROM given WHERE clip_id IS NULL ORDER BY key LIMIT {MAX_NAMED}"
+        ).fetchall()
+        return Imported(
+            num_rows=num_rows,
+            num_clips=self._value("SELECT count(*) FROM clips"),
+            num_unknown=self._value("SELECT count(*) FROM given") - num_rows,
+            unknown=tuple(key for (key,) in unknown),
+            num_not_finite=self._not_finite(),
+        )
+
+    def _read(self, uris: Sequence[str]) -> None:
+        """Make the view `raw` of all files, which must have the same columns."""
+        if not re.fullmatch(NAME, self.name):
+            raise ConfigError(f"name {self.name}: expected a-z, 0-9 and _, beginning with a letter.")
+        selects, first = [], None
+        for uri in uris:
+            reader = next((reader for suffix, reader in READERS.items() if uri.lower().endswith(suffix)), None)
+            if reader is None:
+                raise ConfigError(f"{uri}: expected a file that ends with {', '.join(READERS)}.")
+            if not files.exists(uri):
+                raise ConfigError(f"{uri}: no such file.")
+            path = str(self._stack.enter_context(files.local_copy(uri)))
+            with open(path, "rb") as file:
+                self.content[uri.rpartition("/")[2]] = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+            select = f"SELECT * FROM {reader.format(_literal(path))}"
+            with _as_refusal(uri):
+                found = self._database.sql(select)
+            columns = dict(zip(found.columns, map(str, found.types), strict=True))
+            if first is None:
+                first = columns
+            elif columns != first:
+                other = {name: kind for name, kind in columns.items() if first.get(name) != kind}
+                missing = sorted(first.keys() - columns.keys())
+                raise ConfigError(
+                    f"{uri}: other columns than {uris[0]}: {other or ''}{' without ' if missing else ''}"
+                    f"{', '.join(missing)}. Expected the same names and types in all files."
+                )
+            selects.append(select)
+        with _as_refusal(" ".join(uris)):
+            self._database.execute(f"CREATE TABLE raw AS {' UNION ALL '.join(selects)}")
+
+    def _settle_types(self) -> dict[str, str]:
+        """Type that each column is stored as, but for the keys."""
+        found = self._database.sql("FROM raw")
+        if "clip_id" not in found.columns and not {"uri", "start_s"} <= set(found.columns):
+            raise ConfigError(
+                f"import {self.name}: columns {', '.join(found.columns)}: expected clip_id, or uri and start_s, which "
+                "say what clip a row is about."
+            )
+        columns = {}
+        for column, kind in zip(found.columns, map(str, found.types), strict=True):
+            if column in KEYS:
+                continue
+            if not re.fullmatch(NAME, column.lower()):
+                raise ConfigError(f"import {self.name}: column {column!r}: expected a name of a-z, 0-9 and _.")
+            stored = _stored(kind)
+            if stored is None:
+                raise ConfigError(
+                    f"import {self.name}: column {column} is {kind}: expected numbers, text, truth values or vectors "
+                    "of numbers."
+                )
+            columns[column.lower()] = stored
+        if not columns:
+            raise ConfigError(f"import {self.name}: no column beside the key. Expected at least one.")
+        return columns
+
+    def _match(self) -> None:
+        """Make the table `given`: raw rows with the clip that each is about, and its part; no clip twice."""
+        database = self._database
+        kept = f"SELECT clip_id, video_id, part, start_s, duration_s FROM {self._table('clips')} WHERE outcome = 'kept'"
+        database.execute(f"CREATE TABLE clips AS {kept}")
+        found = database.sql("FROM raw").columns
+        if "clip_id" in found:
+            database.execute("""
+                CREATE TABLE given AS
+                SELECT raw.* EXCLUDE (clip_id), raw.clip_id::VARCHAR AS key, clips.clip_id, clips.part
+                FROM raw LEFT JOIN clips ON clips.clip_id = raw.clip_id::VARCHAR
+            """)
+        else:
+            until = "AND round(1000 * raw.end_s) = round(1000 * (c.start_s + c.duration_s))" if "end_s" in found else ""
+            database.execute(f"""
+                CREATE TABLE given AS
+                SELECT raw.*, raw.uri || ' at ' || raw.start_s || ' s' AS key, c.clip_id, c.part
+                FROM raw LEFT JOIN (
+                    SELECT clips.*, uri
+                    FROM clips JOIN (SELECT video_id, uri FROM {self._table("videos")}) USING (video_id)
+                ) AS c ON c.uri = raw.uri AND round(1000 * c.start_s) = round(1000 * raw.start_s) {until}
+            """)
+        twice = database.execute(
+            f"SELECT key, count(*) FROM given GROUP BY key HAVING count(*) > 1 ORDER BY key LIMIT {MAX_NAMED}"
+        ).fetchall()
+        if twice:
+            named = ", ".join(f"{key} ({count} rows)" for key, count in twice)
+            raise ConfigError(f"import {self.name}: several rows are about one clip: {named}. Expected one.")
+        if not self._value("SELECT count(clip_id) FROM given"):
+            example = self._value("SELECT min(key) FROM given") or "no row"
+            there = self._value("SELECT min(clip_id) FROM clips") or "no clip"
+            raise ConfigError(
+                f"import {self.name}: no row is about a kept clip of clips/{self.spec}. Found {example}; expected such "
+                f"as {there}."
+            )
+
+    def _table(self, kind: str) -> str:
+        """SQL that reads all parts of a table of the clip spec."""
+        partition = f"{kind}/{self.spec}"
+        uris = [self._workspace.part_uri(partition, part) for part in self._workspace.require(partition)]
+        paths = [str(self._stack.enter_context(files.local_copy(uri))) for uri in uris]
+        return f"read_parquet([{', '.join(map(_literal, paths))}])"
+
+    def _check_vectors(self) -> None:
+        for column, kind in self.columns.items():
+            if kind.endswith("[]"):
+                lengths = self._database.execute(
+                    f'SELECT len("{column}") AS n, min(key), count(*) FROM given WHERE "{column}" IS NOT NULL '
+                    "GROUP BY n ORDER BY 3 DESC, n"
+                ).fetchall()
+                if len(lengths) > 1:
+                    (usual, *_), (other, key, _) = lengths[:2]
+                    raise ConfigError(
+                        f"import {self.name}: {key}: {column} has {other} numbers, most have {usual}: expected vectors "
+                        "of one length."
+                    )
+
+    def _by_part(self, schema: pa.Schema) -> Iterator[tuple[str, pa.Table]]:
+        """Part and its rows by clip_id, in order of the parts."""
+        columns = ", ".join(_value(column, kind) for column, kind in self.columns.items())
+        relation = self._database.sql(
+            f"SELECT part, clip_id, {columns} FROM given WHERE clip_id IS NOT NULL ORDER BY part, clip_id"
+        )
+        waiting: list[pa.Table] = []
+        current = ""
+        for batch in relation.to_arrow_reader(BATCH_ROWS):
+            table = pa.Table.from_batches([batch])
+            parts = table["part"].combine_chunks().dictionary_encode()
+            for number, part in enumerate(parts.dictionary.to_pylist()):
+                rows = table.filter(pc.equal(parts.indices, number)).drop_columns("part")
+                if part != current and waiting:
+                    yield current, pa.concat_tables(waiting)
+                    waiting = []
+                current = part
+                waiting.append(rows.cast(schema))
+        if waiting:
+            yield current, pa.concat_tables(waiting)
+
+    def _not_finite(self) -> dict[str, int]:
+        floats = [column for column, kind in self.columns.items() if kind in ("DOUBLE", "FLOAT")]
+        counts = {
+            column: self._value(f'SELECT count(*) FROM given WHERE NOT isfinite("{column}"::DOUBLE)')
+            for column in floats
+        }
+        return {column: count for column, count in counts.items() if count}
+
+    def _value(self, sql: str) -> Any:
+        ((value,),) = self._database.execute(sql).fetchall()  # to its end: DuckDB 2 runs nothing beside an open result
+        return value
+
+
+def _stored(kind: str) -> str | None:
+    """What a DuckDB type is stored as; None for one that is not."""
+    if match := re.fullmatch(r"(.+)\[\d*\]", kind):
+        inner = _stored(match[1])
+        return f"{inner}[]" if inner in NUMBERS else None
+    return STORED.get(kind.partition("(")[0])
+
+
+def _arrow_type(kind: str) -> pa.DataType:
+    if kind.endswith("[]"):
+        return pa.list_(_arrow_type(kind[:-2]))
+    types = {"BIGINT": pa.int64(), "DOUBLE": pa.float64(), "FLOAT": pa.float32(), "BOOLEAN": pa.bool_()}
+    return types.get(kind, pa.string())
+
+
+def _value(column: str, kind: str) -> str:
+    """SQL of a column as it is stored."""
+    quoted = f'"{column}"'
+    if kind in ("DOUBLE", "FLOAT"):
+        return f"CASE WHEN isfinite({quoted}::{kind}) THEN {quoted}::{kind} END AS {quoted}"
+    return f"{quoted}::{kind} AS {quoted}"
+
+
+@contextlib.contextmanager
+def _as_refusal(uri: str) -> Iterator[None]:
+    """What DuckDB finds wrong in a file, as a DataError that names it; its message has the line."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise DataError(f"{uri}: {error}") from error
+
+
+def _literal(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
