@@ -18,16 +18,21 @@ from pipeline.clips.splitting import SplittingConfig
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.errors import DataError
+from pipeline.estimate.estimating import probe
 from pipeline.media import face_files
 from pipeline.media.tracking import TrackedFace
 from pipeline.reports.querying import query
 from pipeline.storage import files
+from pipeline.storage.lineage import list_outputs
 from pipeline.storage.workspace import Workspace
+from pipeline.synthetic.planning import WorldConfig
+from pipeline.synthetic.rendering import render_scene
+from pipeline.synthetic.truth import load_truth
 from pipeline.training.clipsets import load_splits
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.tracks import TRACKS
-from schemas.videos import VIDEOS
+from schemas.videos import COLLECTION, VIDEOS
 from tests.helpers.command import earshot
 from tests.helpers.cutting import LAVFI, files_of, sound
 from tests.helpers.scripted_tracker import ScriptedTracker, face
@@ -155,6 +160,23 @@ def test_the_tracks_of_a_retried_video_move_with_it(collection: Path, two_faces:
     assert {row["video_id"].partition("-")[0] for row in moved} == {"unheard"}
 
 
+def test_what_the_clips_of_faces_wrote_goes_with_them(collection: Path, two_faces: None, tmp_path: Path) -> None:
+    workspace = cut(tmp_path / "root", collection)
+    names = {files.relative(uri, workspace.root) for uri in list_outputs(workspace, "clips/speech")}
+    assert names >= {f"tables/{table}/spec=speech/00000.parquet" for table in ("clips", "tracks", "videos")}
+
+
+def test_an_estimate_counts_a_clip_for_each_face_and_the_bytes_that_cutting_writes(
+    collection: Path, two_faces: None, tmp_path: Path
+) -> None:
+    workspace = cut(tmp_path / "root", collection)
+    film = workspace.read("collection", PART, COLLECTION).to_pylist()[0]
+    found = probe(film, {NAME: SPEC}, ShardingConfig())
+    assert (found.outcome, found.num_kept) == ("kept", 4)
+    clips = [row for row in rows(workspace, "clips", CLIPS) if row["outcome"] == "kept"]
+    assert found.tar_bytes == sum(row["tar_bytes"] for row in clips)
+
+
 @pytest.mark.parametrize("command", ["shard", "plan"])
 def test_without_the_models_that_find_faces_no_work_is_begun(
     command: str, collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -198,3 +220,31 @@ def test_a_real_speaker_gives_clips_of_one_face_with_the_mouth_in_their_middle(
     assert ((top + bottom) / 2 < middle[:, 1]).all()  # a mouth is in the lower half of a face
     assert (middle[:, 1] < bottom).all()
     assert np.linalg.norm(np.diff(middle, axis=0), axis=1).max() < 0.2 * track["eye_distance_px"]
+
+
+def test_of_two_drawn_faces_each_is_a_clip_with_the_mouth_in_the_middle_of_its_crops(tmp_path: Path) -> None:
+    world = WorldConfig(
+        num_videos=1, seed=4, duration_s=2.0, frame_scale=2, talking_fraction=1.0, two_faces_fraction=1.0,
+        silent_face_fraction=0.0,
+    )  # fmt: skip
+    film = render_scene(world, 0, tmp_path)
+    truth = load_truth(tmp_path, film.stem)
+    table = tmp_path / "collection.csv"
+    table.write_text(f"uri\n{film}\n")
+    workspace = Workspace(str(tmp_path / "root"))
+    plan_parts(workspace, list_videos(str(table)), CollectingConfig())
+    ShardPart(workspace, {NAME: ClipSpecs().speech}, ShardingConfig())(PART)
+    assert [row["outcome"] for row in rows(workspace, "clips", CLIPS)] == ["kept", "kept"]
+    (clips,) = load_splits(workspace, ("train",), NO_SPLIT, [PART], NAME)
+    width, height = truth.scene.width, truth.scene.height
+    scale = 640 / max(width, height)
+    bars = [(640 - scale * width) / 2, (640 - scale * height) / 2]
+    in_clips = [np.array(clip.facts["transforms"]).reshape(50, 2, 3) for clip in clips.read_many(range(2))]
+    shown = np.stack(in_clips) @ [47.5, 47.5, 1.0]  # what is in the middle of each crop
+    boxes = truth.mouths[:, :50].astype(float)
+    drawn = (boxes[..., :2] + boxes[..., 2:]) / 2 * scale + bars
+    eyes = np.array([row["eye_distance_px"] for row in rows(workspace, "tracks", TRACKS)])
+    assert len(drawn) >= 1
+    for mouth in drawn:
+        far = np.linalg.norm(shown - mouth, axis=2).max(axis=1) / eyes
+        assert sorted(far < 0.25) == [False, True], far
