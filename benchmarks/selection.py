@@ -85,9 +85,9 @@ def generate(root: str, number: int) -> None:
     }
     measures = {name: rng.random(count) for name in CLIPS.names if name not in ids | clips}
     workspace.commit("clips/base", part, pa.table(ids | clips | measures, schema=CLIPS), CLIPS)
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(rng.random(count * 8).astype(np.float16)), 8)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(rng.random(count * 8).astype(np.float32)), 8)
     scores = {"score": rng.random(count).astype(np.float32)}
-    scores |= {f"{side}_embedding": vectors.cast(pa.list_(pa.float16())) for side in ("audio", "visual")}
+    scores |= {f"{side}_embedding": vectors.cast(pa.list_(pa.float32())) for side in ("audio", "visual")}
     scored = pa.table(ids | scores, schema=SCORES).filter(pa.array(clips["outcome"] == "kept"))
     workspace.commit("scores/m", part, scored, SCORES)
     facts = {"part": part, "num_clips": CLIPS_PER_VIDEO, "outcome": "kept"}

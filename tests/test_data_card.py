@@ -30,6 +30,7 @@ from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.materialized import MATERIALIZED
+from schemas.reports import SUMMARY
 from schemas.selections import SELECTIONS
 from schemas.videos import VIDEOS
 from tests.helpers.command import earshot
@@ -181,6 +182,29 @@ def test_names_of_others_are_text_on_the_page_and_in_the_manifest(finished: Work
     manifest = files.read_bytes(finished.uri("materialized/s/croissant.json")).decode()
     assert "<" not in manifest
     assert json.loads(manifest)["creator"]["name"] == EVIL  # as it is: JSON has no marks
+
+
+def test_the_card_has_what_the_model_that_scored_the_clips_reaches(shards: Workspace) -> None:
+    assert "reaches on held-out videos" not in make_card(gather(shards, "s"), [])
+    shards.begin("scores/m", {}, {})
+    record = shards.stage("selections/s")
+    record["inputs"]["scores/m"] = "x"
+    files.commit_bytes(shards.record_uri("selections/s"), json.dumps(record).encode())
+    figures = [("auc", 0.75, 0.625, 0.875), ("other", float("nan"), None, None), ("third", 0.5, None, None)]
+    names = ("metric", "value", "low", "high")
+    rows = [dict(zip(names, of, strict=True)) | {"eval_set": "pairs", "unit": "1", "n": 8} for of in figures]
+    for model in ("m", "another"):
+        shards.commit(f"summary/{model}/-", "00000", from_rows(rows, SUMMARY, "here"), SUMMARY)
+    found = tables_of(make_card(gather(shards, "s"), []))["model"]
+    assert found == [["m", "pairs", "auc", "0.75", "0.625 to 0.875", "8"], ["m", "pairs", "third", "0.5", "-", "8"]]
+
+
+def test_a_command_with_names_of_others_stays_a_command(finished: Workspace) -> None:
+    command = "earshot filter --set 'filtering.licenses=a\n```\n<img src=x onerror=alert(1)>\n````'"
+    text = make_card(gather(finished, "s"), [command])
+    page = MarkdownIt("commonmark", {"html": True}).enable("table").render(text.split("---\n", 2)[2])
+    assert "<img" not in page
+    assert html.escape(command, quote=False) in page.replace("&quot;", '"')
 
 
 def test_the_same_shards_have_the_same_card_elsewhere_and_again(

@@ -84,6 +84,8 @@ QUERIES = {
     "measures": "SELECT measure, unit, count(*) AS clips, min(x) AS lowest, median(x) AS median, max(x) AS highest\n"
     f"FROM (SELECT unnest([{MEASURED}], recursive := true) {JOINED})\n"
     "WHERE isfinite(x) GROUP BY place, measure, unit ORDER BY place",
+    "scorers": "SELECT model, eval_set, metric, value, low, high, n\nFROM summary WHERE model IN ({scorers}) "
+    "AND isfinite(value) ORDER BY model, mixtures, eval_set, metric",
     "untraced": "SELECT count(*) FILTER (s.clip_id IS NULL) AS not_kept, "
     "count(*) FILTER (c.clip_id IS NULL) AS no_clip, "
     f"count(*) FILTER (v.video_id IS NULL) AS no_video\n{JOINED}",
@@ -168,10 +170,12 @@ def gather(workspace: Workspace, selection: str) -> Facts:
         raise workspace.error(stage, "not there yet, or not all of it.")
     if not workspace.parts(stage):
         raise workspace.error(stage, f"0 clips, because selections/{selection} keeps none: nothing to describe.", "")
-    sql = {name: text.format(selection=selection) for name, text in QUERIES.items()}
+    stages = _lineage(workspace, stage)
+    scorers = [repr(name.partition("/")[2]) for name in map(_name, stages) if name.startswith("scores/")]
+    words = {"selection": selection, "scorers": ", ".join(scorers) or "NULL"}
+    sql = {name: text.format(**words) for name, text in QUERIES.items()}
     tables = query_all(workspace, sql)
     rows = {name: [_traced(row, name) for row in table.to_pylist()] for name, table in tables.items()}
-    stages = _lineage(workspace, stage)
     facts = Facts(selection, rows, sql, _shards(workspace, stage, rows), [], [], stages)
     _check(workspace, facts)
     return dataclasses.replace(
@@ -194,8 +198,13 @@ def figure_of(value: Any, source: str) -> Figure:
 
 def _traced(row: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A row of a query with its numbers as figures; only names, of which some may be missing, are no numbers."""
-    texts = {"split", "part", "reason", "license", "outcome", "label", "measure", "unit"}
+    texts = {"split", "part", "reason", "license", "outcome", "label", "measure", "unit", "model", "eval_set", "metric"}
+    texts |= {key for key in ("low", "high") if row.get(key, 0) is None}  # not every figure has an interval
     return {key: value if key in texts else figure_of(value, f"{name}.{key}") for key, value in row.items()}
+
+
+def _name(record: Mapping[str, Any]) -> str:
+    return record["stage"]
 
 
 def _lineage(workspace: Workspace, stage: str) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ TITLES = {
     "labels": "Labels",
     "lengths": "Lengths and frames",
     "measures": "Measures",
+    "scorers": "Figures of the model that scored them",
 }
 TERMS = {
     "cc:Notice": "notice of the licence",
@@ -77,6 +78,7 @@ def make_card(facts: Facts, rebuild: Sequence[str]) -> str:
         terms=lambda names: ", ".join(TERMS[name] for name in names) or "-",
         limits=limits(facts),
         rebuild=rebuild,
+        fence=_fence("\n".join(rebuild)),
         titles=TITLES,
     )
 
@@ -209,6 +211,11 @@ def _show(value: Any) -> Any:
     if isinstance(value, str):
         return escape(value)
     raise DataError(f"data card: {value!r} has no source: the figure cannot be traced.")
+
+
+def _fence(code: str) -> str:
+    """Backticks to put around code so that none in it ends it: settings may have names of others."""
+    return "`" * max(3, *(len(run) + 1 for run in re.findall("`+", code)), 3)
 
 
 def _exact(figure: Figure) -> Markup:
