@@ -100,16 +100,18 @@ def test_the_discriminator_is_symmetric_and_both_tell_apart_what_a_line_can() ->
     assert ((classifier(rows) > 0) == is_lips.bool()).float().mean() > 0.95
 
 
-def test_halves_of_clips_are_means_of_their_frames_and_a_pair_is_row_by_column() -> None:
+def test_segments_of_clips_are_means_of_their_frames_and_a_pair_is_row_by_column() -> None:
     torch.manual_seed(0)
     adversaries = Adversaries(AdversariesConfig(), 3)
-    lips = torch.randn(4, 10, 3)
+    lips = torch.randn(2, 8, 3)
     found = adversaries.identity_log_odds(lips)
-    halves = lips[:, :5].mean(dim=1), lips[:, 5:].mean(dim=1)
-    for row in range(4):
-        for column in range(4):
-            expected = adversaries.identity(halves[0][row], halves[1][column])
-            torch.testing.assert_close(found[row, column], expected)
+    segments = [clip[2 * number : 2 * number + 2].mean(dim=0) for clip in lips for number in range(4)]
+    assert found.shape == (8, 8)
+    for row in range(8):
+        for column in range(8):
+            first, second = (segments[place] / segments[place].norm() for place in (row, column))
+            torch.testing.assert_close(found[row, column], adversaries.identity(first, second))
+    assert adversaries.identity_log_odds(lips[:, :3]).shape == (6, 6)  # three frames are three segments
 
 
 def test_an_adversary_without_weight_has_no_parameters() -> None:

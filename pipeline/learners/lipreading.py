@@ -278,7 +278,9 @@ class LipreadingLearner(Learner[LipReadingModel]):
         """Weight and loss of each adversary, for the short scale [B, T, D] of all rows."""
         terms, adversaries, config = dict[str, tuple[float, Tensor]](), model.adversaries, self.config.adversaries
         if config.identity_weight:
-            terms["identity"] = config.identity_weight, identity_loss(adversaries.identity_log_odds(lips), videos)
+            log_odds = adversaries.identity_log_odds(lips)
+            of_segments = videos.repeat_interleave(len(log_odds) // len(videos))
+            terms["identity"] = config.identity_weight, identity_loss(log_odds, of_segments)
         if config.modality_weight:
             terms["modality"] = config.modality_weight, modality_loss(*adversaries.modality_log_odds(lips, speech))
         return terms

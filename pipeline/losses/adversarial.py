@@ -3,9 +3,8 @@
 In: log odds. Out: a cross-entropy in nats, log 2 for whoever knows nothing. The encoders get its gradient reversed
 (`models/adversaries.py`): they minimise the contrasts less lambda times these.
 
-Pairs of the discriminator, which the patent does not name (ours): a half of a clip with the other half of the same clip
-is one identity; with the other half of a clip of another video, two. A video may show a person whom another shows too;
-such a pair counts as two.
+Pairs of the discriminator, which the patent does not name (ours): two segments of clips of one video are of one
+identity, those of two videos of two. A video may show a person whom another shows too; such a pair counts as two.
 """
 
 import torch
@@ -14,18 +13,19 @@ from torch import Tensor
 
 
 def identity_loss(log_odds: Tensor, videos: Tensor) -> Tensor:
-    """Cross-entropy [] in nats of whether two halves are of one video; both answers weigh one half.
+    """Cross-entropy [] in nats of whether two segments are of one video; both answers weigh one half.
 
     Args:
-        log_odds: [B, B] of the first half of each clip (row) with the second half of each (column): of one identity?
-        videos: [B] integers, equal for clips of one video.
+        log_odds: [N, N] of each segment (row) with each (column): of one identity? Those with themselves do not count.
+        videos: [N] integers, equal for segments of one video.
     Returns:
-        The mean of -log D over pairs of one video and of -log(1 - D) over the others; 0 weighs a kind of pair that the
-        batch does not have.
+        The mean of -log D over pairs of one video and of -log(1 - D) over the others, halved; 0 for a kind of pair
+        that the batch does not have.
     """
     is_same = videos[:, None] == videos
+    is_itself = torch.eye(len(videos), dtype=torch.bool, device=videos.device)
     log_odds = log_odds.float()
-    same, other = F.softplus(-log_odds[is_same]), F.softplus(log_odds[~is_same])
+    same, other = F.softplus(-log_odds[is_same & ~is_itself]), F.softplus(log_odds[~is_same])
     return (_mean(same) + _mean(other)) / 2
 
 

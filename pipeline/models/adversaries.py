@@ -15,10 +15,13 @@ reversal the rows of all processes in one order; then it holds the same everywhe
 from typing import Annotated, Any, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from pipeline.config import Count, config_dataclass
+
+SEGMENTS = 4  # of a clip, for the discriminator of identities: 16 clips give 384 pairs of one video, 3 840 of two
 
 
 @config_dataclass
@@ -26,7 +29,7 @@ class AdversariesConfig:
     """Weights of both adversaries; with a weight of 0, that adversary is not there at all."""
 
     identity_weight: NonNegativeFloat = 1.0
-    """Weight of the loss of the discriminator of identities, which learns whether two halves are of one video."""
+    """Weight of the loss of the discriminator of identities, which learns whether two segments are of one video."""
     modality_weight: NonNegativeFloat = 1.0
     """Weight of the loss of the classifier that learns whether an embedding is of lips or of speech."""
     lambda_identity: NonNegativeFloat = 0.1
@@ -37,7 +40,7 @@ class AdversariesConfig:
     """What the momentum of the gradient reversal smooths: its coefficient, or the gradient itself."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Share of the old value that stays at each step. 0: a plain gradient reversal."""
-    hidden_dim: Count = 128
+    hidden_dim: Count = 256
     """Hidden units of each adversary. Too few are misled by what a probe still finds."""
 
 
@@ -122,15 +125,15 @@ class Adversaries(nn.Module):
             self.modality = ModalityClassifier(dim, config.hidden_dim)
 
     def identity_log_odds(self, lips: Tensor) -> Tensor:
-        """[B, B] for lips [B, T, D]: is the first half of each clip (row) of one identity with the second of each?
+        """[B S, B S] that two segments are of one identity, for lips [B, T, D]: a segment (row) with each (column).
 
-        A half is the mean of its frames (ours): of a single frame it would see a mouth that is open or shut.
+        A segment is the mean of its frames, of length 1 (ours): of a single frame the discriminator would see a mouth
+        that is open or shut. Each clip has S = SEGMENTS of them, side by side; fewer where it has fewer frames.
         """
         assert self.identity is not None
-        middle = lips.shape[1] // 2
-        halves = torch.stack([lips[:, :middle].mean(dim=1), lips[:, middle:].mean(dim=1)])
-        first, second = self.identity_reversal(halves)
-        return self.identity(first[:, None].expand(-1, len(second), -1), second.expand(len(first), -1, -1))
+        segments = torch.stack([part.mean(dim=1) for part in lips.tensor_split(min(SEGMENTS, lips.shape[1]), dim=1)], 1)
+        rows = self.identity_reversal(F.normalize(segments.flatten(0, 1), dim=-1))
+        return self.identity(rows[:, None].expand(-1, len(rows), -1), rows.expand(len(rows), -1, -1))
 
     def modality_log_odds(self, lips: Tensor, speech: Tensor) -> tuple[Tensor, Tensor]:
         """[B, T] each, that what is given is of lips: for lips [B, T, D], and for speech [B, T, D]."""
