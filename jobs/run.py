@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from jobs.console.exit_codes import PartialError
+from jobs.console.label_options import MASKS_HELP, SPANS_HELP
 from jobs.console.options import Collection, MaxRejectRate, Media, Session, one_of, with_session
 from jobs.console.run_checks import (
     CLIPS_OF,
@@ -24,7 +25,7 @@ from jobs.duplicates import find
 from jobs.evaluate import evaluate
 from jobs.features import extract
 from jobs.filter import select
-from jobs.label import MASKS_HELP, SPANS_HELP, label
+from jobs.label import label
 from jobs.mix import mix
 from jobs.report import report
 from jobs.score import score, score_while_cutting

@@ -82,6 +82,13 @@ def test_what_a_rater_says_of_parts_of_a_clip_is_said_of_the_clip(
     assert row["num_raters"] == 1
 
 
+def test_a_judgement_of_the_clip_itself_counts_alone() -> None:
+    own, before, after = said(2, 4, ON), said(1, 3, OFF), said(3, 5, OFF)
+    assert covering([before, own, after], 2.0, 4.0) == [[own]]
+    assert covering([before, said(2.005, 3.995, ON), after], 2.0, 4.0) == [[said(2.005, 3.995, ON)]]
+    assert covering([before, after], 2.0, 4.0) == [[before, after]]
+
+
 def test_a_span_that_only_touches_the_clip_says_nothing_of_it() -> None:
     assert covering([said(0, 2, OFF), said(2, 4, ON), said(4, 6, OFF)], 2.0, 4.0) == [[said(2, 4, ON)]]
 

@@ -1,6 +1,7 @@
 """Judgements of label files (`pipeline/labels/ratings.py`) -> one label per clip that they cover.
 
-A rater judges a clip if the rater's spans that touch the clip cover it; the judgement is the OR of theirs. A clip gets
+A rater judges a clip if the rater's spans that touch the clip cover it; the judgement is the OR of theirs, or that of
+the span that is the clip, where there is one, since what is heard in the next clip says nothing of this. A clip gets
 a label if all its raters agree and there are enough of them, else `conflict` or `too_few_raters` (the unanimity rule of
 AudioScope, section 4.2). A published list speaks for the three raters who agreed; which file said what decides nothing.
 """
@@ -87,7 +88,10 @@ class LabelPart:
 
 
 def covering(judgements: Iterable[Judgement], start_s: float, end_s: float) -> list[list[Judgement]]:
-    """The spans that touch the clip, of each rater whose spans cover it. Who is not named is one rater per file."""
+    """The spans that touch the clip, of each rater whose spans cover it; where a span is the clip, that one alone.
+
+    Who is not named is one rater per file.
+    """
     by_rater: dict[tuple[str, str], list[Judgement]] = collections.defaultdict(list)
     for judgement in judgements:
         if judgement.start_s < end_s - SLACK_S and judgement.end_s > start_s + SLACK_S:
@@ -95,6 +99,10 @@ def covering(judgements: Iterable[Judgement], start_s: float, end_s: float) -> l
     covers = []
     for rater in sorted(by_rater):
         spans = sorted(by_rater[rater], key=lambda judgement: judgement.start_s)
+        own = [each for each in spans if max(abs(each.start_s - start_s), abs(each.end_s - end_s)) <= SLACK_S]
+        if own:
+            covers.append(own)
+            continue
         covered_s = start_s
         for span in spans:
             if span.start_s <= covered_s + SLACK_S:
