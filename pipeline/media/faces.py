@@ -32,7 +32,7 @@ MAX_OVERLAP = 0.3  # intersection over union from which two boxes are one face
 MARGIN = 1.5  # side of the mesh's square, in longer sides of the face's box
 # Points of the mesh. Right is the person's own right, which is left in a picture; of the mouth the viewer's left first.
 RIGHT_EYE, LEFT_EYE, NOSE, MOUTH_CORNERS = (33, 133), (362, 263), 1, (61, 291)
-FIVE = np.array([RIGHT_EYE, LEFT_EYE, (NOSE, NOSE), *((corner, corner) for corner in MOUTH_CORNERS)])  # to be averaged
+FIVE = np.array([RIGHT_EYE, LEFT_EYE, (NOSE, NOSE), *((corner, corner) for corner in MOUTH_CORNERS)]).T  # to average
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +73,23 @@ def region_of_face(face: Face) -> Region:
     return Region((left + right) / 2, (top + bottom) / 2, side, math.atan2(y1 - y0, x1 - x0))
 
 
-def region_of_points(points: NDArray[np.float64]) -> Region:
-    """Where the mesh is looked for, of a face whose points are known from the frame before."""
-    left, top, right, bottom = box_of(points)
-    (x0, y0), (x1, y1) = points[RIGHT_EYE[0]], points[LEFT_EYE[1]]
+def region_of_points(points: NDArray[np.float64], box: Box | None = None) -> Region:
+    """Where the mesh is looked for, of a face whose points are known from the frame before; and their box, if it is."""
+    left, top, right, bottom = box_of(points) if box is None else box
+    (x0, y0), (x1, y1) = points[RIGHT_EYE[0]].tolist(), points[LEFT_EYE[1]].tolist()
     side = MARGIN * max(right - left, bottom - top)
     return Region((left + right) / 2, (top + bottom) / 2, side, math.atan2(y1 - y0, x1 - x0))
 
 
 def box_of(points: NDArray[np.float64]) -> Box:
     """The upright box around all points of a mesh."""
-    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
-    return float(left), float(top), float(right), float(bottom)
+    (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    return left, top, right, bottom
 
 
 def five_points(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """[5, 2] of a mesh: right eye, left eye, tip of the nose, corners of the mouth (the viewer's left first)."""
-    return points[FIVE].mean(axis=1)
+    return (points[FIVE[0]] + points[FIVE[1]]) / 2
 
 
 def overlap(one: Box, other: Box) -> float:
@@ -160,7 +160,8 @@ class FaceFinder:
         transform = square_transform(*region, self._mesh.side)
         points, logit = self._mesh(warp(picture, transform, self._mesh.side).div_(255).permute(1, 2, 0))
         in_crop = points.reshape(-1, 3)[:, :2].astype(np.float64) - 0.5
-        return Mesh(in_crop @ transform[:, :2].T + transform[:, 2], float(_sigmoid(logit.reshape(-1))[0]))
+        presence = 1 / (1 + math.exp(-min(max(logit.item(), -100.0), 100.0)))
+        return Mesh(in_crop @ transform[:, :2].T + transform[:, 2], presence)
 
 
 class _Model:

@@ -166,7 +166,7 @@ class FaceTracker:
 
     def _follow(self, track: _Track, picture: NDArray[np.uint8]) -> bool:
         """Look for a face where it was; True if what is there has jumped, and so is another."""
-        found = self._finder.mesh(picture, region_of_points(track.mesh))
+        found = self._finder.mesh(picture, region_of_points(track.mesh, track.box))
         if found.presence < MIN_SCORE:
             return False
         place = _place_of(found)
