@@ -61,8 +61,11 @@ def decode(videos: list[Path]) -> float:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ["EARSHOT_MEDIA"]) / "videos"
-    videos = sorted(path for pattern in TALKING for path in folder.glob(pattern))
+    folder = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("EARSHOT_MEDIA")
+    if folder is None:
+        print("left out: give the folder of real videos, or set EARSHOT_MEDIA to it")
+        return
+    videos = sorted(path for pattern in TALKING for path in (Path(folder) / "videos").glob(pattern))
     face_finder()
     with tempfile.TemporaryDirectory() as work:
         rounds = []

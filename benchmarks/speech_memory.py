@@ -39,6 +39,9 @@ def measure(video: Path) -> tuple[float, float]:
 
 
 def main() -> None:
+    if "EARSHOT_MEDIA" not in os.environ:
+        print("left out: set EARSHOT_MEDIA to the folder of real videos")
+        return
     lengths = sorted(map(int, sys.argv[1:])) or [1, 60]
     clip, peaks = Path(os.environ["EARSHOT_MEDIA"]) / "videos" / CLIP, []
     with tempfile.TemporaryDirectory() as folder:
