@@ -55,11 +55,15 @@ MARK_OF_MODULE = {
     **dict.fromkeys(("test_crashes", "test_gathering", "test_locking", "test_train"), "processes"),
     **dict.fromkeys(
         (
+            "test_clip_video",
             "test_estimating",
             "test_ffmpeg_features",
             "test_muxing",
+            "test_player_page",
+            "test_rating_page",
             "test_separate",
             "test_separating",
+            "test_serving",
             "test_synthetic",
         ),
         "media",
