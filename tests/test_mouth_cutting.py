@@ -192,6 +192,15 @@ def test_a_cut_inside_a_span_rejects_the_faces_on_both_sides_and_one_at_its_star
     }
 
 
+def test_where_the_place_of_one_face_jumps_the_others_go_on() -> None:
+    cut = Cut(lambda number: [face(0), face(1 if number < 30 else 2)], cuts=(30,))
+    assert cut.ended == {
+        "v_00000000_speech_f0": "kept",
+        "v_00000000_speech_f1": "cut",
+        "v_00000000_speech_f2": "cut",
+    }
+
+
 def test_nothing_is_cropped_across_a_cut() -> None:
     cut = Cut(lambda number: [face(0)] if number >= 54 else [], duration_s=4.0, cuts=(52,))
     # followed in 46 of the 50 frames; but two of the others are of another shot
