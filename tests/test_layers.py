@@ -53,7 +53,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "pipeline.outside": ("pipeline", "pipeline.storage"),
     "pipeline.reports": (
         "pipeline", "pipeline.clips", "pipeline.evaluation", "pipeline.learners", "pipeline.masks", "pipeline.media",
-        "pipeline.metrics", "pipeline.outside", "pipeline.selection", "pipeline.storage", "pipeline.training", "schemas",
+        "pipeline.metrics", "pipeline.outside", "pipeline.selection", "pipeline.storage", "pipeline.training",
+        "schemas",
     ),
     "pipeline.inference": (
         "pipeline", "pipeline.clips", "pipeline.masks", "pipeline.media", "pipeline.metrics", "pipeline.storage",
