@@ -19,7 +19,7 @@ def command(
         float | None,
         typer.Option(
             help="A face of this score or more speaks. Default: the score at which validation clips with their own "
-            "sound and with another's are told apart with equally many errors of both kinds."
+            "sound and with another's are told apart best."
         ),
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Windows at a time. Default: 8 on a GPU, 1 without.")] = None,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline.metrics.speaking import equal_error_threshold, name_speaker, second_scores, shifted_cosines
+from pipeline.metrics.speaking import best_threshold, name_speaker, second_scores, shifted_cosines
 
 NAN = float("nan")
 
@@ -36,10 +36,13 @@ def test_without_a_face_nobody_speaks() -> None:
     assert name_speaker(torch.tensor([[0.3, NAN]]), 0.3).tolist() == [0, -1]
 
 
-def test_the_threshold_has_as_many_errors_of_either_kind() -> None:
-    # one of four of either kind is on the wrong side of anything between 0.3 and 0.4
-    own, other = torch.tensor([0.1, 0.4, 0.5, 0.6]), torch.tensor([0.0, 0.05, 0.3, 0.45])
-    assert equal_error_threshold(own, other) == (0.35, 0.25)
-    assert equal_error_threshold(torch.zeros(3), torch.zeros(3))[1] == 0.5  # nothing tells them apart
+def test_the_threshold_parts_own_from_other_best_and_silent_faces_do_not_draw_it_down() -> None:
+    own, other = torch.tensor([0.4, 0.5, 0.6, 0.7]), torch.tensor([0.0, 0.05, 0.1, 0.2])
+    assert best_threshold(own, other) == (0.3, 0.0)
+    silent = torch.cat([own, torch.tensor([0.01, 0.02, 0.03, 0.04])])  # half of the clips are of faces that are silent
+    assert best_threshold(silent, other) == (0.3, 0.25)
+    # one of four others taken costs as much as one of four own missed: the lower threshold
+    assert best_threshold(own, torch.tensor([0.0, 0.05, 0.1, 0.45])) == (0.25, 0.125)
+    assert best_threshold(torch.zeros(3), torch.zeros(3))[1] == 0.5  # nothing tells them apart
     with pytest.raises(ValueError, match="0 scores with the own sound"):
-        equal_error_threshold(own[:0], other)
+        best_threshold(own[:0], other)

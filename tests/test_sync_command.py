@@ -85,7 +85,7 @@ def test_the_model_is_given_mouths_and_sound_as_its_learner_takes_them(root: str
 
 
 def test_models_of_words_and_roots_without_clips_or_models_are_refused(root: str, talk: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"0 videos of the validation split.*Give --min-score"):
+    with pytest.raises(ConfigError, match=r"0 videos of the validation split .*Give --min-score"):
         load_sync_model(root, "lipreading", None)
     add_model(Workspace(root), "words", task="words", vocabulary=("bell",))
     with pytest.raises(ConfigError, match="a model of words, which does not compare lips with sound"):

@@ -67,21 +67,25 @@ def load_sync_model(root: str | None, model: str, min_score: float | None) -> "S
 
 
 def _validation_clips(workspace: Any, learner: Any, model: str) -> "tuple[np.ndarray, np.ndarray]":
-    """Frames [N, T, 3, S, S] and sound [N, n] of clips of different validation videos."""
+    """Frames [N, T, 3, S, S] and sound [N, n] of clips of different validation videos, of one face alone."""
     import numpy as np
 
+    from pipeline.inference.speaking_threshold import lone_clips
     from pipeline.learners.sources import load_sets
 
     settings = workspace.stage(f"models/{model}")["settings"]
     folder = f"clips/{learner.clip_spec}"
     parts = workspace.parts(folder)
     clips = load_sets(workspace, learner, settings, ("validate",), parts)[0] if parts else None
-    if clips is None or clips.num_videos < 2:
+    numbers = lone_clips(clips.rows["clip_id"].to_pylist()) if clips else []
+    first = {int(clips.video_index[number]): number for number in reversed(numbers)} if clips else {}
+    if clips is None or len(first) < 2:
         raise ConfigError(
-            f"{workspace.place(folder)}: {clips.num_videos if clips else 0} videos of the validation split, expected 2 "
-            "or more: above which score a face speaks is taken from them. Give --min-score."
+            f"{workspace.place(folder)}: {len(first)} videos of the validation split with a clip of one face alone, "
+            "expected 2 or more: above which score a face speaks is taken from them. Give --min-score."
         )
-    found = clips.read_many(clips.draw(np.random.default_rng(0), NUM_CLIPS))
+    chosen = np.random.default_rng(0).permutation(sorted(first.values()))[:NUM_CLIPS]
+    found = clips.read_many(chosen)
     return np.stack([clip.frames for clip in found]), np.stack([clip.waveform for clip in found])
 
 

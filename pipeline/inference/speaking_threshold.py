@@ -1,19 +1,24 @@
 """Clips of faces with their sound -> the score from which on a face speaks, for `sync`.
 
 Each clip's lips are scored with the clip's own sound and with that of another video's clip, by the rule of `sync`: at
-the offset that fits the clip best, second by second. The threshold is where both kinds are mistaken equally often.
+the offset that fits the clip best, second by second. The threshold is where they are told apart best.
+
+Clips of spans in which several faces are followed do not count: their sound is not that of all of them.
 """
+
+import collections
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from pipeline.inference.face_agreement import MOST
-from pipeline.metrics.speaking import equal_error_threshold, second_scores, shifted_cosines
+from pipeline.metrics.speaking import best_threshold, second_scores, shifted_cosines
 from pipeline.metrics.synchrony import found_offset
 
 
 def find_threshold(lips: np.ndarray, speech: np.ndarray, rate_hz: int) -> tuple[float, float]:
-    """Threshold and error, as `equal_error_threshold` gives them.
+    """Threshold and error, as `best_threshold` gives them.
 
     Args:
         lips: [N, T, D] of N clips of different videos, N >= 2, T >= rate_hz.
@@ -23,7 +28,18 @@ def find_threshold(lips: np.ndarray, speech: np.ndarray, rate_hz: int) -> tuple[
     own = torch.cat([clip_scores(*pair, rate_hz) for pair in zip(lips, speech, strict=True)])
     others = np.roll(speech, 1, axis=0)
     other = torch.cat([clip_scores(*pair, rate_hz) for pair in zip(lips, others, strict=True)])
-    return equal_error_threshold(own, other)
+    return best_threshold(own, other)
+
+
+def lone_clips(clip_ids: Sequence[str]) -> list[int]:
+    """Places of the clips that are the only one of their span; an id ends with the number of the face.
+
+    >>> lone_clips(["a_00000000_speech_f0", "a_00000000_speech_f1", "a_00002000_speech_f1"])
+    [2]
+    """
+    spans = [clip_id.rpartition("_f")[0] for clip_id in clip_ids]
+    counts = collections.Counter(spans)
+    return [place for place, span in enumerate(spans) if counts[span] == 1]
 
 
 def clip_scores(lips: np.ndarray, speech: np.ndarray, rate_hz: int) -> torch.Tensor:

@@ -35,12 +35,12 @@ class WordsConfig:
 TINY_WORDS = WordsConfig(
     num_frames=25,
     training=TrainingConfig(
-        num_steps=1500,
+        num_steps=400,
         batch_size=32,
         learning_rate=2e-3,
         warmup_steps=50,
         weight_decay=0.01,
-        validate_every=250,
+        validate_every=100,
         num_validation_batches=4,
     ),
 )

@@ -10,13 +10,13 @@ Metrics
 - `shifted_cosines`: those rows.
 - `second_scores`: how far the agreement at a face's own offset stands out of that at all offsets, in each second.
 - `name_speaker`: the face with the highest score, or nobody.
-- `equal_error_threshold`: the score above which a face counts as speaking.
+- `best_threshold`: the score above which a face counts as speaking.
 
 References
 ----------
 Chung & Zisserman 2016, "Out of time: automated lip sync in the wild", section 4.3 (active speaker detection): the face
 of the highest confidence speaks. There the threshold is a constant of their network; here it is where faces with their
-own sound and with that of others are told apart with equally many errors of both kinds.
+own sound and with that of others are told apart best (Youden 1950, "Index for rating diagnostic tests").
 """
 
 import torch
@@ -68,17 +68,20 @@ def name_speaker(scores: Tensor, threshold: float) -> Tensor:
     return torch.where(best >= threshold, row, -1)
 
 
-def equal_error_threshold(own: Tensor, other: Tensor) -> tuple[float, float]:
-    """The score at which as large a share of `own` [N] lies below as of `other` [M] lies at or above it.
+def best_threshold(own: Tensor, other: Tensor) -> tuple[float, float]:
+    """The score at which the share of `own` [N] at or above it is furthest above that of `other` [M] (Youden 1950).
+
+    Where some of `own` are none, such as clips of a silent face, they lower that difference alike for all thresholds
+    above them; the point of equal errors would be drawn down to them.
 
     Returns:
         threshold: half-way between two neighbouring scores; of several as good ones the lowest.
-        error: the mean of the two shares there; 0.5 is chance.
+        error: the mean of the share of `own` below it and of `other` at or above it; 0.5 is chance.
     Raises:
         ValueError: no score of one of the two.
 
-    >>> equal_error_threshold(torch.tensor([0.4, 0.8, 0.9]), torch.tensor([0.0, 0.1, 0.2]))
-    (0.3, 0.0)
+    >>> best_threshold(torch.tensor([0.0, 0.8, 0.9]), torch.tensor([0.0, 0.1, 0.2]))
+    (0.5, 0.16666666666666666)
     """
     if not len(own) or not len(other):
         raise ValueError(f"{len(own)} scores with the own sound, {len(other)} with another: expected some of both.")
@@ -86,5 +89,5 @@ def equal_error_threshold(own: Tensor, other: Tensor) -> tuple[float, float]:
     places = torch.cat([scores[:1], (scores[1:] + scores[:-1]) / 2])
     missed = (own.double()[None] < places[:, None]).double().mean(dim=1)
     taken = (other.double()[None] >= places[:, None]).double().mean(dim=1)
-    best = (missed - taken).abs().argmin()
+    best = (missed + taken).argmin()
     return round(float(places[best]), 6), float((missed[best] + taken[best]) / 2)
