@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from pipeline import VERSION
-from pipeline.formatting import format_number
+from pipeline.formatting import format_hours, format_number
 from pipeline.reports.card_facts import Facts, Figure
 from pipeline.reports.card_tables import CardTable
 from pipeline.reports.data_card import description, responsible_ai
@@ -131,7 +131,7 @@ def _licenses(licenses: Sequence[License]) -> list[Any]:
 
 def _usage(each: License, row: dict[str, Any]) -> dict[str, Any]:
     """What a licence allows of the clips that have it: its terms where they are known, else that they are not."""
-    amount = f"{_text(row['clips'])} clips of {_text(row['videos'])} videos, {_text(row['hours'])} hours"
+    amount = f"{_text(row['clips'])} clips of {_text(row['videos'])} videos, {format_hours(row['hours'].value)}"
     found: dict[str, Any] = {"@type": ["sc:CreativeWork", "odrl:Offer"], "name": each.name}
     found |= {"url": each.address} if each.address else {}
     if each.permits:

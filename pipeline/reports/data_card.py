@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from pipeline.errors import DataError
-from pipeline.formatting import format_number
+from pipeline.formatting import format_hours, format_number
 from pipeline.reports.card_facts import Facts, Figure, figure_of
 from pipeline.reports.licenses import hub_license
 
@@ -62,7 +62,12 @@ def make_card(facts: Facts, rebuild: Sequence[str]) -> str:
         finalize=_show,
         autoescape=False,
     )
-    environment.filters |= {"yaml": _yaml, "exact": _exact, "raw": Markup}
+    environment.filters |= {
+        "yaml": _yaml,
+        "duration": lambda hours: format_hours(hours.value),
+        "exact": _exact,
+        "raw": Markup,
+    }
     numbers = {name: value for name, value in facts.clip_spec.items() if not isinstance(value, bool | str)}
     return environment.get_template("card.md").render(
         facts=facts,
@@ -89,8 +94,8 @@ def description(facts: Facts) -> str:
     frames = "frames and " if lengths["most_frames"].value else ""
     return (
         f"{shown(total['clips'])} clips of {shown(total['videos'])} videos, {frames}sound of "
-        f"{shown(lengths['shortest_s'])} s each, {shown(total['hours'])} hours in all, as shuffled WebDataset tars. "
-        "Cut, chosen and described by Earshot."
+        f"{shown(lengths['shortest_s'])} s each, {format_hours(total['hours'].value)} in all, as shuffled WebDataset "
+        "tars. Cut, chosen and described by Earshot."
     )
 
 
@@ -102,7 +107,7 @@ def limits(facts: Facts) -> list[str]:
     if spec["hop_s"] < spec["clip_s"]:
         found.append(
             f"Clips of one video overlap: they are {spec['clip_s']:g} s long and begin {spec['hop_s']:g} s apart. "
-            f"{shown(total['clips'])} clips are {shown(total['hours'])} hours of different sound."
+            f"{shown(total['clips'])} clips are {format_hours(total['hours'].value)} of different sound."
         )
     unclear = [row["clips"].value for row, each in zip(facts.rows["licenses"], facts.licenses, strict=True)
                if not each.permits]  # fmt: skip
