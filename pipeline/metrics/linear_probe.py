@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 INVERSE_PENALTY = 1.0  # scikit-learn's C: of the squares of weights of standardised features
-MAX_ITERATIONS = 300
+MAX_ITERATIONS = 1000
 
 
 def predict_by_probe(features: NDArray[np.floating], classes: NDArray, folds: NDArray[np.int_]) -> NDArray:
