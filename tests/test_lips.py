@@ -1,5 +1,7 @@
 """Encoders of lips and speech: sizes, and what an embedding of the short scale sees, to a frame and to a sample."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -81,6 +83,19 @@ def test_features_of_both_modalities_are_standardised_so_that_their_means_say_no
         flat = features.flatten(0, 1)
         torch.testing.assert_close(flat.mean(dim=0), torch.zeros(6), rtol=0, atol=1e-4)
         torch.testing.assert_close(flat.var(dim=0, unbiased=False), torch.ones(6), rtol=0.05, atol=0)
+
+
+def test_without_an_output_norm_encoders_end_in_their_dense_layers() -> None:
+    model = LipReadingModel(dataclasses.replace(SMALL, output_norm="none"), NOBODY)
+    for encoder, dense in (
+        (model.lip_encoder, model.lip_encoder.net.dense),
+        (model.speech_encoder, model.speech_encoder.dense),
+    ):
+        torch.nn.init.zeros_(dense.weight)
+        torch.nn.init.ones_(dense.bias)
+        assert not list(encoder.norm.parameters()) + list(encoder.norm.buffers())
+    assert (model.lips(torch.rand(2, 5, 3, 24, 24)).features == 1).all()
+    assert (model.speech(torch.randn(2, 20, 13)).features == 1).all()
 
 
 def test_the_level_of_a_clip_does_not_matter_and_a_gain_after_it_does() -> None:

@@ -8,14 +8,14 @@ CN113239903 names the parts and the 0.2 s, and no size: ours follow SyncNet in t
 al. 2020 in the temporal convolutions. Ours too: beyond both ends of a clip, its first and last frame are repeated. With
 zeros there, both encoders would know a clip's ends, and would match them without looking at any lip.
 
-Design note: both encoders end in a batch norm without weights (ours). Contrasts do not mind if all lips lie to one side
-of all speech. A linear probe then told them apart always, adversary or not; with the batch norm and the adversary 0.64
-of the time, and the short scale learnt sooner (150 to 200 steps on 330 synthetic clips, 2026-11).
+Design note: both encoders end in a batch norm without weights (ours, `output_norm`). Contrasts do not mind if all lips
+lie to one side of all speech, and without it a linear probe told them apart always, adversary or not; docs/benchmarks
+has the figures.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -63,6 +63,9 @@ class LipReadingConfig:
     """E, size of an embedding of the long scale."""
     dropout: Share = 0.2
     """Share of the channels of the temporal convolutions that is set to zero in training."""
+    output_norm: Literal["batch", "none"] = "batch"
+    """batch: both encoders end in a batch norm without weights, so that means and deviations do not say which modality
+    an embedding is of. none: only adversaries can take that out."""
     temperature: Annotated[float, Field(ge=1 / MAX_LOGIT_SCALE, le=1)] = 0.07
     """Where the learned temperatures of both contrasts start; lower separates hard negatives sooner."""
 
@@ -120,7 +123,7 @@ class LipEncoder(nn.Module):
             time_kernel=2 * CONTEXT + 1,
             pads_time=False,
         )
-        self.norm = nn.BatchNorm1d(config.step_dim, affine=False)
+        self.norm = _output_norm(config)
 
     def forward(self, frames: Tensor) -> Tensor:
         """[B, T, D]; row t is of the frames t - 2 to t + 2 alone."""
@@ -149,7 +152,7 @@ class SpeechEncoder(nn.Module):
             channels = out_channels
         self.layers = nn.Sequential(*layers)
         self.dense = nn.Linear(channels, config.step_dim)
-        self.norm = nn.BatchNorm1d(config.step_dim, affine=False)
+        self.norm = _output_norm(config)
 
     def forward(self, coefficients: Tensor) -> Tensor:
         """[B, T, D]; row t is of the frames 4 (t - 2) to 4 (t + 3) - 1 of MFCC, those of the five frames around t."""
@@ -180,6 +183,10 @@ def speech_coefficients(waveform: Tensor, gain_db: Tensor | None = None) -> Tens
     whole = F.pad(waveform, (0, REST_SAMPLES - rest))
     level_db = INPUT_DB if gain_db is None else INPUT_DB + gain_db.unsqueeze(-1)
     return mfcc(whole * level_gain(whole, 0.0) * 10 ** (level_db / 20))
+
+
+def _output_norm(config: LipReadingConfig) -> nn.Module:
+    return nn.BatchNorm1d(config.step_dim, affine=False) if config.output_norm == "batch" else nn.Identity()
 
 
 def _tcn(config: LipReadingConfig) -> MultiScaleTCN:
