@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import ConfigError, DataError
-from pipeline.outside.imported_tables import Imported, ImportFiles, imported_schemas
+from pipeline.outside.imported_tables import Imported, ImportFiles
+from pipeline.outside.imported_types import imported_schemas
 from pipeline.reports.querying import query
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
@@ -94,6 +95,7 @@ def test_an_end_that_is_not_the_clips_names_another_span(workspace: Workspace, t
         ("clip,x\na00000_00000000,1\n", "expected clip_id, or uri and start_s"),
         ("clip_id\na00000_00000000\n", "no column beside the key"),
         ("clip_id,when\na00000_00000000,2026-11-30\n", "column when is DATE"),
+        ("uri,start_s,x\n/v/a00000.mp4,soon,1\n", "column start_s is VARCHAR: expected seconds"),
     ],
 )
 def test_what_cannot_be_used_is_named_and_nothing_is_written(
@@ -144,3 +146,35 @@ def test_parts_that_come_later_are_taken_in_from_the_same_files(workspace: Works
         opened.write(workspace.pending("clips/base", "imported/peav"))
     assert query(workspace, "SELECT x FROM peav ORDER BY x").to_pylist() == [{"x": 1}, {"x": 2}]
     assert Path(workspace.part_uri("imported/peav", "00000")).read_bytes() == before
+
+
+def test_columns_in_another_order_stay_under_their_names(workspace: Workspace, tmp_path: Path) -> None:
+    one, two = tmp_path / "one.csv", tmp_path / "two.csv"
+    one.write_text("clip_id,hits,misses\na00000_00000000,1,2\n")
+    two.write_text("misses,hits,clip_id\n4,3,b00000_00000000\n")
+    take_in(workspace, one, two)
+    assert query(workspace, "FROM peav ORDER BY clip_id").to_pylist() == [
+        {"clip_id": "a00000_00000000", "hits": 1, "misses": 2},
+        {"clip_id": "b00000_00000000", "hits": 3, "misses": 4},
+    ]
+
+
+def test_columns_may_have_names_that_the_workspace_has_too(workspace: Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "x.csv"
+    file.write_text("clip_id,part,key,video_id\na00000_00000000,one,k,v\na00001_00000000,two,k,v\n")
+    assert take_in(workspace, file).num_rows == 2
+    assert query(workspace, "FROM peav ORDER BY clip_id").to_pylist() == [
+        {"clip_id": "a00000_00000000", "part": "one", "key": "k", "video_id": "v"},
+        {"clip_id": "a00001_00000000", "part": "two", "key": "k", "video_id": "v"},
+    ]
+    assert [len(pq.read_table(workspace.part_uri("imported/peav", part))) for part in ("00000", "00001")] == [1, 1]
+
+
+def test_two_files_of_one_name_are_refused_because_the_record_names_them_by_it(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    for folder, clip in (("a", "a00000_00000000"), ("b", "b00000_00000000")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.csv").write_text(f"clip_id,x\n{clip},1\n")
+    with pytest.raises(ConfigError, match=r"b/x\.csv: a second file of the name x\.csv"):
+        take_in(workspace, tmp_path / "a" / "x.csv", tmp_path / "b" / "x.csv")

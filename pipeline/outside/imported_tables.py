@@ -11,7 +11,6 @@ written. Keys of no clip are counted and left out. A float that is no finite num
 import contextlib
 import dataclasses
 import hashlib
-import json
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError, DataError
+from pipeline.outside.imported_types import NUMBERS, schema_of, stored_type
 from pipeline.storage import files
 from pipeline.storage.layout import IMPORTED
 from pipeline.storage.workspace import Workspace
@@ -34,15 +34,6 @@ READERS = {
     ".ndjson": "read_json({}, format = 'newline_delimited')",
     ".parquet": "read_parquet({})",
 }
-# DuckDB's types, by the type that a column is stored as.
-STORED = {
-    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"), "BIGINT"),
-    **dict.fromkeys(("DOUBLE", "DECIMAL", "HUGEINT", "UBIGINT"), "DOUBLE"),
-    "FLOAT": "FLOAT",
-    "BOOLEAN": "BOOLEAN",
-    "VARCHAR": "VARCHAR",
-}
-NUMBERS = ("BIGINT", "DOUBLE", "FLOAT")
 MAX_NAMED = 5
 BATCH_ROWS = 50_000
 KEYS = ("clip_id", "uri", "start_s", "end_s")
@@ -62,24 +53,6 @@ class Imported:
     """The first few of those keys."""
     num_not_finite: dict[str, int]
     """Floats that are no finite number, by column."""
-
-
-def schema_of(name: str, columns: dict[str, str]) -> pa.Schema:
-    """The schema of an imported table, from the types in its record: clip_id first."""
-    fields = [pa.field("clip_id", pa.string(), nullable=False, metadata={"doc": "the clip"})]
-    for column, kind in columns.items():
-        fields.append(pa.field(column, _arrow_type(kind), metadata={"doc": f"as imported under the name {name}"}))
-    facts = {"table": name, "version": "1", "row": "what another tool says of one clip", "partitions": json.dumps({})}
-    return pa.schema(fields, metadata=facts)
-
-
-def imported_schemas(workspace: Workspace) -> dict[str, pa.Schema]:
-    """The schema of every imported table by its name, which is the name of its view."""
-    stages = {name: f"{IMPORTED}/{name}" for name in workspace.names(IMPORTED)}
-    settings = {
-        name: workspace.stage(stage)["settings"] for name, stage in stages.items() if workspace.has_stage(stage)
-    }
-    return {name: schema_of(name, of["columns"]) for name, of in settings.items()}
 
 
 class ImportFiles:
@@ -131,7 +104,7 @@ class ImportFiles:
             self._workspace.commit(partition, part, schema.empty_table(), schema)
         num_rows = self._value("SELECT count(clip_id) FROM given")
         unknown = self._database.execute(
-            f"SELECT DISTINCT key FROM given WHERE clip_id IS NULL ORDER BY key LIMIT {MAX_NAMED}"
+            f"SELECT DISTINCT _key FROM given WHERE clip_id IS NULL ORDER BY _key LIMIT {MAX_NAMED}"
         ).fetchall()
         return Imported(
             num_rows=num_rows,
@@ -153,8 +126,10 @@ class ImportFiles:
             if not files.exists(uri):
                 raise ConfigError(f"{uri}: no such file.")
             path = str(self._stack.enter_context(files.local_copy(uri)))
+            if (base := uri.rpartition("/")[2]) in self.content:
+                raise ConfigError(f"{uri}: a second file of the name {base}. Expected each to have its own.")
             with open(path, "rb") as file:
-                self.content[uri.rpartition("/")[2]] = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+                self.content[base] = hashlib.file_digest(file, "sha256").hexdigest()[:12]
             select = f"SELECT * FROM {reader.format(_literal(path))}"
             with _as_refusal(uri):
                 found = self._database.sql(select)
@@ -170,7 +145,7 @@ class ImportFiles:
                 )
             selects.append(select)
         with _as_refusal(" ".join(uris)):
-            self._database.execute(f"CREATE TABLE raw AS {' UNION ALL '.join(selects)}")
+            self._database.execute(f"CREATE TABLE raw AS {' UNION ALL BY NAME '.join(selects)}")
 
     def _settle_types(self) -> dict[str, str]:
         """Type that each column is stored as, but for the keys."""
@@ -183,10 +158,16 @@ class ImportFiles:
         columns = {}
         for column, kind in zip(found.columns, map(str, found.types), strict=True):
             if column in KEYS:
+                if (
+                    column in ("start_s", "end_s")
+                    and stored_type(kind) not in NUMBERS
+                    and "clip_id" not in found.columns
+                ):
+                    raise ConfigError(f"import {self.name}: column {column} is {kind}: expected seconds, as numbers.")
                 continue
             if not re.fullmatch(NAME, column.lower()):
                 raise ConfigError(f"import {self.name}: column {column!r}: expected a name of a-z, 0-9 and _.")
-            stored = _stored(kind)
+            stored = stored_type(kind)
             if stored is None:
                 raise ConfigError(
                     f"import {self.name}: column {column} is {kind}: expected numbers, text, truth values or vectors "
@@ -198,7 +179,7 @@ class ImportFiles:
         return columns
 
     def _match(self) -> None:
-        """Make the table `given`: raw rows with the clip that each is about, and its part; no clip twice."""
+        """Make the table `given`: raw rows with the clip that each is about, its `_part` and `_key`; no clip twice."""
         database = self._database
         kept = f"SELECT clip_id, video_id, part, start_s, duration_s FROM {self._table('clips')} WHERE outcome = 'kept'"
         database.execute(f"CREATE TABLE clips AS {kept}")
@@ -206,27 +187,27 @@ class ImportFiles:
         if "clip_id" in found:
             database.execute("""
                 CREATE TABLE given AS
-                SELECT raw.* EXCLUDE (clip_id), raw.clip_id::VARCHAR AS key, clips.clip_id, clips.part
+                SELECT raw.* EXCLUDE (clip_id), raw.clip_id::VARCHAR AS _key, clips.clip_id, clips.part AS _part
                 FROM raw LEFT JOIN clips ON clips.clip_id = raw.clip_id::VARCHAR
             """)
         else:
             until = "AND round(1000 * raw.end_s) = round(1000 * (c.start_s + c.duration_s))" if "end_s" in found else ""
             database.execute(f"""
                 CREATE TABLE given AS
-                SELECT raw.*, raw.uri || ' at ' || raw.start_s || ' s' AS key, c.clip_id, c.part
+                SELECT raw.*, raw.uri || ' at ' || raw.start_s || ' s' AS _key, c.clip_id, c.part AS _part
                 FROM raw LEFT JOIN (
                     SELECT clips.*, uri
                     FROM clips JOIN (SELECT video_id, uri FROM {self._table("videos")}) USING (video_id)
                 ) AS c ON c.uri = raw.uri AND round(1000 * c.start_s) = round(1000 * raw.start_s) {until}
             """)
         twice = database.execute(
-            f"SELECT key, count(*) FROM given GROUP BY key HAVING count(*) > 1 ORDER BY key LIMIT {MAX_NAMED}"
+            f"SELECT _key, count(*) FROM given GROUP BY _key HAVING count(*) > 1 ORDER BY _key LIMIT {MAX_NAMED}"
         ).fetchall()
         if twice:
             named = ", ".join(f"{key} ({count} rows)" for key, count in twice)
             raise ConfigError(f"import {self.name}: several rows are about one clip: {named}. Expected one.")
         if not self._value("SELECT count(clip_id) FROM given"):
-            example = self._value("SELECT min(key) FROM given") or "no row"
+            example = self._value("SELECT min(_key) FROM given") or "no row"
             there = self._value("SELECT min(clip_id) FROM clips") or "no clip"
             raise ConfigError(
                 f"import {self.name}: no row is about a kept clip of clips/{self.spec}. Found {example}; expected such "
@@ -244,7 +225,7 @@ class ImportFiles:
         for column, kind in self.columns.items():
             if kind.endswith("[]"):
                 lengths = self._database.execute(
-                    f'SELECT len("{column}") AS n, min(key), count(*) FROM given WHERE "{column}" IS NOT NULL '
+                    f'SELECT len("{column}") AS n, min(_key), count(*) FROM given WHERE "{column}" IS NOT NULL '
                     "GROUP BY n ORDER BY 3 DESC, n"
                 ).fetchall()
                 if len(lengths) > 1:
@@ -258,15 +239,15 @@ class ImportFiles:
         """Part and its rows by clip_id, in order of the parts."""
         columns = ", ".join(_value(column, kind) for column, kind in self.columns.items())
         relation = self._database.sql(
-            f"SELECT part, clip_id, {columns} FROM given WHERE clip_id IS NOT NULL ORDER BY part, clip_id"
+            f"SELECT _part, clip_id, {columns} FROM given WHERE clip_id IS NOT NULL ORDER BY _part, clip_id"
         )
         waiting: list[pa.Table] = []
         current = ""
         for batch in relation.to_arrow_reader(BATCH_ROWS):
             table = pa.Table.from_batches([batch])
-            parts = table["part"].combine_chunks().dictionary_encode()
+            parts = table["_part"].combine_chunks().dictionary_encode()
             for number, part in enumerate(parts.dictionary.to_pylist()):
-                rows = table.filter(pc.equal(parts.indices, number)).drop_columns("part")
+                rows = table.filter(pc.equal(parts.indices, number)).drop_columns("_part")
                 if part != current and waiting:
                     yield current, pa.concat_tables(waiting)
                     waiting = []
@@ -286,21 +267,6 @@ class ImportFiles:
     def _value(self, sql: str) -> Any:
         ((value,),) = self._database.execute(sql).fetchall()  # to its end: DuckDB 2 runs nothing beside an open result
         return value
-
-
-def _stored(kind: str) -> str | None:
-    """What a DuckDB type is stored as; None for one that is not."""
-    if match := re.fullmatch(r"(.+)\[\d*\]", kind):
-        inner = _stored(match[1])
-        return f"{inner}[]" if inner in NUMBERS else None
-    return STORED.get(kind.partition("(")[0])
-
-
-def _arrow_type(kind: str) -> pa.DataType:
-    if kind.endswith("[]"):
-        return pa.list_(_arrow_type(kind[:-2]))
-    types = {"BIGINT": pa.int64(), "DOUBLE": pa.float64(), "FLOAT": pa.float32(), "BOOLEAN": pa.bool_()}
-    return types.get(kind, pa.string())
 
 
 def _value(column: str, kind: str) -> str:

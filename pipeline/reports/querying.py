@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.learners import LEARNERS
-from pipeline.outside.imported_tables import imported_schemas
+from pipeline.outside.imported_types import imported_schemas
 from pipeline.reports.convenience_views import AGGREGATES, VIEWS, create_aggregates
 from pipeline.storage import files
 from pipeline.storage.layout import IMPORTED, TABLES

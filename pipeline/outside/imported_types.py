@@ -1,0 +1,52 @@
+"""Types of the columns of imported tables: as DuckDB finds them in files, as they are stored, and as Arrow's."""
+
+import json
+import re
+
+import pyarrow as pa
+
+from pipeline.storage.layout import IMPORTED
+from pipeline.storage.workspace import Workspace
+
+# DuckDB's types, by the type that a column is stored as.
+STORED = {
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"), "BIGINT"),
+    **dict.fromkeys(("DOUBLE", "DECIMAL", "HUGEINT", "UBIGINT"), "DOUBLE"),
+    "FLOAT": "FLOAT",
+    "BOOLEAN": "BOOLEAN",
+    "VARCHAR": "VARCHAR",
+}
+NUMBERS = ("BIGINT", "DOUBLE", "FLOAT")
+
+
+def schema_of(name: str, columns: dict[str, str]) -> pa.Schema:
+    """The schema of an imported table, from the types in its record: clip_id first."""
+    fields = [pa.field("clip_id", pa.string(), nullable=False, metadata={"doc": "the clip"})]
+    for column, kind in columns.items():
+        fields.append(pa.field(column, _arrow_type(kind), metadata={"doc": f"as imported under the name {name}"}))
+    facts = {"table": name, "version": "1", "row": "what another tool says of one clip", "partitions": json.dumps({})}
+    return pa.schema(fields, metadata=facts)
+
+
+def imported_schemas(workspace: Workspace) -> dict[str, pa.Schema]:
+    """The schema of every imported table by its name, which is the name of its view."""
+    stages = {name: f"{IMPORTED}/{name}" for name in workspace.names(IMPORTED)}
+    settings = {
+        name: workspace.stage(stage)["settings"] for name, stage in stages.items() if workspace.has_stage(stage)
+    }
+    return {name: schema_of(name, of["columns"]) for name, of in settings.items()}
+
+
+def stored_type(kind: str) -> str | None:
+    """What a DuckDB type is stored as; None for one that is not."""
+    if match := re.fullmatch(r"(.+)\[\d*\]", kind):
+        inner = stored_type(match[1])
+        return f"{inner}[]" if inner in NUMBERS else None
+    return STORED.get(kind.partition("(")[0])
+
+
+def _arrow_type(kind: str) -> pa.DataType:
+    if kind.endswith("[]"):
+        return pa.list_(_arrow_type(kind[:-2]))
+    types = {"BIGINT": pa.int64(), "DOUBLE": pa.float64(), "FLOAT": pa.float32(), "BOOLEAN": pa.bool_()}
+    return types.get(kind, pa.string())
