@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.payload import BytesPayload
 from aiohttp.test_utils import TestClient, TestServer
 from conftest import MakeMedia
 
@@ -84,10 +85,26 @@ def test_a_video_becomes_sources_probabilities_and_a_page(video: Path, tmp_path:
     served(tmp_path / "served", test)
 
 
+@pytest.mark.parametrize("name", ["out", "%F0%9F%8E%AC" * 100 + ".mp4", "%F0%A0%80%80" * 100, "..", "a%2Fb"])
+def test_an_upload_may_have_any_name(tmp_path: Path, name: str) -> None:
+    def separate(uri: str, folder: str, report: Any) -> str:
+        assert Path(uri).read_bytes() == b"a video"
+        Path(folder).mkdir()
+        (Path(folder) / "separation.json").write_text('{"files": []}')
+        return "done"
+
+    async def test(ask: Ask) -> None:
+        code, asked = await ask("POST", f"/videos?name={name}", data=b"a video")
+        assert code == 202
+        assert (await ended(ask, asked["url"]))["status"] == "done"
+
+    served(tmp_path / "served", test, separate)
+
+
 def test_without_the_token_nothing_is_answered(tmp_path: Path) -> None:
     async def test(ask: Ask) -> None:
         for method, path in (("GET", "/"), ("POST", "/videos"), ("GET", "/videos/x"), ("GET", "/nothing")):
-            for token in ("", "a-toke", "ä"):
+            for token in ("", "a-toke", "ä", "\udcff"):
                 code, said = await ask(method, path, token=token)
                 assert (code, said["error"]["reason"]) == (401, "token")
         assert (await ask("GET", f"/?token={TOKEN}", token=""))[0] == 200
@@ -111,6 +128,8 @@ def test_refused_uploads_say_why_and_leave_nothing(video: Path, tmp_path: Path) 
             assert (code, said["error"]["reason"]) == (403, "address")
         for body in ([1], {"video": 1}):
             assert (await ask("POST", "/videos", json=body))[0] == 400
+        deep = BytesPayload(b"[" * 9_000, content_type="application/json")
+        assert (await ask("POST", "/videos", data=deep))[0] == 400
         assert list((tmp_path / "served").iterdir()) == []
         for data, reason in ((b"no video at all", "unreadable"), (video.read_bytes(), "too_long")):
             _, asked = await ask("POST", "/videos", data=data)

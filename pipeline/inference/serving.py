@@ -39,6 +39,7 @@ PAGE = Path(__file__).parent / "serving_page.html"
 HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
 MAX_JSON_BYTES = 10_000
 CHUNK_BYTES = 2**18
+MAX_NAME = 60  # letters of an upload's name: of four bytes each they are 240, and a file's name may have 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +111,7 @@ class Server:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ") or request.query.get("token", "")
         response: web.StreamResponse
         try:
-            if not hmac.compare_digest(given.encode(), self._token.encode()):
+            if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token.encode()):
                 raise RefusedError(401, "token", "the token is missing or wrong.")
             response = await handler(request)
         except web.HTTPException as error:  # no such route or method
@@ -154,7 +155,7 @@ class Server:
         """The address that is asked for."""
         try:
             uri = json.loads(await request.content.read(MAX_JSON_BYTES))["uri"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise RefusedError(400, "request", 'expected JSON such as {"uri": "s3://..."}.') from None
         is_plain = isinstance(uri, str) and ".." not in uri.split("/")
         if not is_plain or not uri.startswith(self._limits.prefixes or ("\0",)):
@@ -166,8 +167,9 @@ class Server:
         too_large = f"the video has more than the {self._limits.max_bytes} bytes that this server takes."
         if (request.content_length or 0) > self._limits.max_bytes:
             raise RefusedError(413, "too_large", too_large)
-        name = re.sub(r"[^\w .()-]", "_", request.query.get("name", ""))[-80:].strip(". ") or "video"
-        path, size = folder / name, 0
+        name = re.sub(r"[^\w .()-]", "_", request.query.get("name", ""))[-MAX_NAME:].strip(". ") or "video"
+        path, size = folder / "in" / name, 0
+        path.parent.mkdir()
         with path.open("wb") as file:
             async for chunk in request.content.iter_chunked(CHUNK_BYTES):
                 size += len(chunk)
