@@ -25,6 +25,7 @@ from pipeline.clips.samples import Clip
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.config import from_dict
 from pipeline.errors import ConfigError, did_you_mean
+from pipeline.outside.imported_types import imported_schemas
 from pipeline.reports.convenience_views import VIEWS
 from pipeline.reports.querying import query, tables
 from pipeline.storage import files
@@ -63,8 +64,8 @@ class Root:
 
     @property
     def names(self) -> list[str]:
-        """Names of all tables and views, whether the stage behind them has run or not."""
-        return [*dict.fromkeys(map(table_name, tables())), *VIEWS]
+        """Names of all tables and views, whether the stage behind them has run or not, and of imported tables."""
+        return [*dict.fromkeys(map(table_name, tables())), *VIEWS, *imported_schemas(self._workspace)]
 
     def table(self, name: str) -> "Answer":
         """All rows of a table or view of `names`.
@@ -73,8 +74,8 @@ class Root:
             ConfigError: there is none of that name.
             DataError: a part is damaged, or of another version of its schema.
         """
-        if name not in self.names:
-            raise ConfigError(f"table {name}: expected one of {', '.join(self.names)}.{did_you_mean(name, self.names)}")
+        if name not in (names := self.names):
+            raise ConfigError(f"table {name}: expected one of {', '.join(names)}.{did_you_mean(name, names)}")
         return self.sql(f"SELECT * FROM {name}")
 
     def sql(self, sql: str, **own: str) -> "Answer":

@@ -27,13 +27,12 @@ def take_in(
     Example: earshot import --root my_workspace --name peav scores.parquet
     """
     from pipeline.outside.imported_tables import ImportFiles
-    from pipeline.reports.querying import tables
+    from pipeline.reports.querying import taken_names
     from pipeline.storage.layout import IMPORTED
-    from schemas.fields import table_name
 
     workspace, stage = session.workspace, f"{IMPORTED}/{name}"
-    if name in map(table_name, tables()):
-        raise ConfigError(f"name {name}: a view of the workspace has it. Choose another.")
+    if name in taken_names():
+        raise ConfigError(f"name {name}: a view of the workspace or a word of SQL has it. Choose another.")
     workspace.require(f"clips/{clips}")
     with ImportFiles(workspace, name, file, clips) as opened:
         inputs = {f"clips/{clips}": workspace.stage(f"clips/{clips}")["hash"]}

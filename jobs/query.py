@@ -51,7 +51,7 @@ def command(
     workspace = open_workspace(root)
     text = _read_sql(sql, file)
     if columns or text is None:
-        _give(describe_table().to_reader(), format, out, None)
+        _give(describe_table(workspace).to_reader(), format, out, None)
         if not columns:
             raise ConfigError("earshot query: no SQL given. Above are the views; see `earshot query --help`.")
         return

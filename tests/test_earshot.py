@@ -20,6 +20,7 @@ from pipeline.storage import files
 from pipeline.storage.layout import SETTINGS_FILE
 from pipeline.storage.workspace import Workspace
 from tests.helpers.clips import load_split
+from tests.helpers.command import earshot as command
 from tests.helpers.selections import decide
 
 NOTEBOOK = Path(__file__).parent.parent / "docs" / "python.ipynb"
@@ -55,6 +56,26 @@ def test_tables_are_there_by_name_and_a_typo_is_met_with_the_nearest(root: earsh
         root.table("vidoes")
     with pytest.raises(ConfigError, match="no Earshot workspace"):
         earshot.open(world.collection)
+
+
+def test_an_imported_table_is_there_by_its_name_and_no_file_may_take_it(
+    root: earshot.Root, workspace: Workspace, tmp_path: Path
+) -> None:
+    file = tmp_path / "x.csv"
+    clip = root.table("clips").rows()[0]["clip_id"]
+    file.write_text(f"clip_id,similarity\n{clip},0.5\n")
+    workspace.begin("clips/base", {}, {})
+    code, _, err = command("import", "--root", workspace.root, "--name", "peav", str(file))
+    assert code == 0, err
+    assert root.names[-1] == "peav"
+    assert root.table("peav").rows() == [{"clip_id": clip, "similarity": 0.5}]
+    code, out, _ = command("query", "--root", workspace.root, "--columns", "--format", "csv")
+    assert (code, 'peav,similarity,double,"",as imported under the name peav' in out) == (0, True)
+    with pytest.raises(ConfigError, match="table peav: an imported table has this name"):
+        root.sql("SELECT 1", peav=str(file))
+    for name in ("pairs", "mean_interval", "select", "clips"):  # a query that names it would fail from then on
+        code, _, err = command("import", "--root", workspace.root, "--name", name, str(file))
+        assert (code, "a view of the workspace or a word of SQL" in err) == (2, True), err
 
 
 def test_clips_are_those_of_the_split_or_of_the_selection_and_labelled_ones_only_if_asked(

@@ -71,6 +71,8 @@ def test_a_file_of_ones_own_is_a_view_beside_the_others(root: str, tmp_path: Pat
     assert code == 2, err  # by its name alone, not by a pattern that would read others too
     for given, said in (
         (f"clips={votes}", "no view of the workspace"),
+        (f"median_interval={votes}", "no view of the workspace"),
+        (f"order={votes}", "no word of SQL"),
         (f"x y={votes}", "a name of its own"),
         (f"x={tmp_path}/gone.csv", "no such file"),
         (f"x={tmp_path}/q.xlsx", "ends with .csv"),

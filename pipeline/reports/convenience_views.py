@@ -5,15 +5,17 @@ Comes in: the views of `querying.py` and Python's bootstrap. Goes out: SQL of fu
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 from duckdb.func import SPECIAL
 
 from pipeline.metrics.bootstrap import bootstrap_interval
 from pipeline.metrics.directions import LOWER_IS_BETTER, NEAREST_TO_ZERO_IS_BEST
+from schemas.fields import partition_columns, table_name
 
 COINCIDENCE = "coincidence"  # the model whose scores `examples_with_clips` shows
 
@@ -82,6 +84,16 @@ AGGREGATES: Mapping[str, Callable[[np.ndarray], float]] = {
 }
 RESULT = "STRUCT(value DOUBLE, low DOUBLE, high DOUBLE, n BIGINT, num_videos BIGINT)"
 AGGREGATE_HELP = "(x, video_id): {what} of x, its 95 % interval over videos, n and num_videos, as a STRUCT; aggregate"
+
+
+def view_schemas(tables: Iterable[pa.Schema]) -> dict[str, pa.Schema]:
+    """Names and types of the columns of VIEWS, as DuckDB finds them over empty tables."""
+    with duckdb.connect() as database:
+        for schema in tables:
+            fields = [pa.field(name, pa.string()) for name in partition_columns(schema)]
+            fields += [item for item in schema if not pa.types.is_nested(item.type)]
+            database.register(table_name(schema), pa.schema(fields).empty_table())
+        return {name: database.sql(view.sql).to_arrow_table().schema for name, view in VIEWS.items()}
 
 
 def create_aggregates(database: duckdb.DuckDBPyConnection, names: list[str]) -> None:

@@ -9,7 +9,6 @@ it behind its hash. So a query is one SELECT, and once the views are made, DuckD
 
 import concurrent.futures
 import contextlib
-import functools
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import ConfigError, DataError
 from pipeline.learners import LEARNERS
 from pipeline.outside.imported_types import imported_schemas
-from pipeline.reports.convenience_views import AGGREGATES, VIEWS, create_aggregates
+from pipeline.reports.convenience_views import AGGREGATES, VIEWS, create_aggregates, view_schemas
 from pipeline.storage import files
 from pipeline.storage.layout import IMPORTED, TABLES
 from pipeline.storage.workspace import Workspace
@@ -67,6 +66,15 @@ def tables() -> list[pa.Schema]:
     return list({table_name(schema): schema for schema in (*SHARED_TABLES, *own)}.values())  # two may share one
 
 
+def taken_names() -> set[str]:
+    """Names that no other view may have: of views and aggregates, and words of SQL that name no table."""
+    with duckdb.connect() as database:
+        words = database.sql(
+            "FROM duckdb_keywords() WHERE keyword_category IN ('reserved', 'type_function')"
+        ).fetchall()
+    return {*map(table_name, tables()), *VIEWS, *AGGREGATES, *(word for word, _ in words)}
+
+
 def describe() -> list[tuple[str, str, str, str, str]]:
     """(view, column, type, unit, doc) of every column of every view, in the order of the data's flow."""
     rows = []
@@ -74,13 +82,17 @@ def describe() -> list[tuple[str, str, str, str, str]]:
         view = table_name(schema)
         rows += [(view, name, "string", "", doc) for name, doc in partition_columns(schema).items()]
         rows += [(view, item.name, str(item.type), _text(item, b"unit"), _text(item, b"doc")) for item in schema]
-    return rows + [row for name in VIEWS for row in _describe_convenience(name, rows)]
+    of_views = view_schemas(tables())
+    return rows + [row for name in VIEWS for row in _describe_convenience(name, of_views[name], rows)]
 
 
-def describe_table() -> pa.Table:
-    """The rows of `describe` as a table."""
+def describe_table(workspace: Workspace) -> pa.Table:
+    """The rows of `describe`, and those of the workspace's imported tables, as a table."""
+    rows = describe()
+    for view, schema in imported_schemas(workspace).items():
+        rows += [(view, item.name, str(item.type), "", _text(item, b"doc")) for item in schema]
     names = ("view", "column", "type", "unit", "meaning")
-    return pa.table({name: [row[place] for row in describe()] for place, name in enumerate(names)})
+    return pa.table({name: [row[place] for row in rows] for place, name in enumerate(names)})
 
 
 def query(workspace: Workspace, sql: str, own: Mapping[str, str] = NONE) -> pa.Table:
@@ -141,7 +153,8 @@ def _opened(workspace: Workspace, text: str, own: Mapping[str, str]) -> Iterator
                 paths |= _create_view(database, schema, parts, Path(folder), copies)
             if not any(paths.values()):
                 _require_stage(workspace)
-            for name, schema in imported_schemas(workspace).items():
+            imported = imported_schemas(workspace)
+            for name, schema in imported.items():
                 if _needed(text, [name]):
                     parts = {
                         (): [
@@ -151,6 +164,8 @@ def _opened(workspace: Workspace, text: str, own: Mapping[str, str]) -> Iterator
                     }
                     paths |= _create_view(database, schema, parts, Path(folder), copies)
             for name, uri in own.items():
+                if name in imported:
+                    raise ConfigError(f"table {name}: an imported table has this name. Choose another.")
                 paths |= _create_own_view(database, name, uri, copies)
             for name in derived:
                 database.execute(f"CREATE VIEW {name} AS {VIEWS[name].sql}")
@@ -190,11 +205,10 @@ def _create_own_view(
     database: duckdb.DuckDBPyConnection, name: str, uri: str, copies: contextlib.ExitStack
 ) -> dict[str, str]:
     """Make a view of a file of the user's; return its path on this machine, with its address."""
-    taken = {*map(table_name, tables()), *VIEWS}
-    if not re.fullmatch(OWN_NAME, name) or name in taken:
+    if not re.fullmatch(OWN_NAME, name) or name in taken_names():
         raise ConfigError(
-            f"table {name}: expected a name of its own of a-z, 0-9 and _, beginning with a letter, that is no view of "
-            f"the workspace: {', '.join(sorted(taken))}."
+            f"table {name}: expected a name of its own of a-z, 0-9 and _, beginning with a letter, that is no word of "
+            f"SQL and no view of the workspace: {', '.join(sorted({*map(table_name, tables()), *VIEWS}))}."
         )
     reader = next((reader for suffix, reader in READERS.items() if uri.lower().endswith(suffix)), None)
     if reader is None:
@@ -294,23 +308,12 @@ def _views() -> str:
 
 
 def _describe_convenience(
-    view: str, rows: list[tuple[str, str, str, str, str]]
+    view: str, schema: pa.Schema, rows: list[tuple[str, str, str, str, str]]
 ) -> list[tuple[str, str, str, str, str]]:
     """Rows of `describe` of a view over others: what its columns mean is said where they come from."""
     known = {name: (unit, doc) for _, name, _, unit, doc in reversed(rows)}
     texts = known | dict(VIEWS[view].columns)
-    return [(view, item.name, str(item.type), *texts[item.name]) for item in _convenience_schemas()[view]]
-
-
-@functools.cache
-def _convenience_schemas() -> dict[str, pa.Schema]:
-    """Names and types of the columns of VIEWS, as DuckDB finds them over empty tables."""
-    with duckdb.connect() as database:
-        for schema in tables():
-            fields = [pa.field(name, pa.string()) for name in partition_columns(schema)]
-            fields += [item for item in schema if not pa.types.is_nested(item.type)]  # DuckDB takes no half floats
-            database.register(table_name(schema), pa.schema(fields).empty_table())
-        return {name: database.sql(view.sql).to_arrow_table().schema for name, view in VIEWS.items()}
+    return [(view, item.name, str(item.type), *texts[item.name]) for item in schema]
 
 
 def _text(item: pa.Field, key: bytes) -> str:
