@@ -178,3 +178,15 @@ def test_two_files_of_one_name_are_refused_because_the_record_names_them_by_it(
         (tmp_path / folder / "x.csv").write_text(f"clip_id,x\n{clip},1\n")
     with pytest.raises(ConfigError, match=r"b/x\.csv: a second file of the name x\.csv"):
         take_in(workspace, tmp_path / "a" / "x.csv", tmp_path / "b" / "x.csv")
+
+
+def test_whole_numbers_stay_exact_or_are_refused(workspace: Workspace, tmp_path: Path) -> None:
+    file, other = tmp_path / "x.parquet", tmp_path / "y.parquet"
+    ids = ["a00000_00000000", "b00000_00000000"]
+    pq.write_table(pa.table({"clip_id": ids, "hash": pa.array([2**63 - 1, 0], pa.uint64())}), file)
+    take_in(workspace, file)
+    assert query(workspace, "SELECT hash FROM peav ORDER BY 1 DESC").to_pylist() == [{"hash": 2**63 - 1}, {"hash": 0}]
+    pq.write_table(pa.table({"clip_id": ids, "hash": pa.array([2**63, None], pa.uint64())}), other)
+    with pytest.raises(ConfigError, match="column hash has whole numbers beyond -9223372036854775808"):
+        take_in(workspace, other, name="hashes")
+    assert workspace.names("imported") == ["peav"]

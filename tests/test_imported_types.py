@@ -19,6 +19,8 @@ from pipeline.outside.imported_types import schema_of, stored_type
         ("VARCHAR[]", None),
         ("DOUBLE[][]", None),
         ("DATE", None),
+        ("UBIGINT", "BIGINT"),
+        ("UBIGINT[]", "DOUBLE[]"),
     ],
 )
 def test_a_type_of_a_file_is_stored_as(found: str, stored: str | None) -> None:

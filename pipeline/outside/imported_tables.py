@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError, DataError
-from pipeline.outside.imported_types import NUMBERS, schema_of, stored_type
+from pipeline.outside.imported_types import NUMBERS, WIDE, schema_of, stored_type
 from pipeline.storage import files
 from pipeline.storage.layout import IMPORTED
 from pipeline.storage.workspace import Workspace
@@ -35,6 +35,7 @@ READERS = {
     ".parquet": "read_parquet({})",
 }
 MAX_NAMED = 5
+MIN, MAX = -(2**63), 2**63 - 1  # of a column of whole numbers
 BATCH_ROWS = 50_000
 KEYS = ("clip_id", "uri", "start_s", "end_s")
 
@@ -172,6 +173,10 @@ class ImportFiles:
                 raise ConfigError(
                     f"import {self.name}: column {column} is {kind}: expected numbers, text, truth values or vectors "
                     "of numbers."
+                )
+            if kind in WIDE and self._value(f'SELECT count(*) FROM raw WHERE "{column}" NOT BETWEEN {MIN} AND {MAX}'):
+                raise ConfigError(
+                    f"import {self.name}: column {column} has whole numbers beyond {MIN} to {MAX}: expected none."
                 )
             columns[column.lower()] = stored
         if not columns:

@@ -8,10 +8,12 @@ import pyarrow as pa
 from pipeline.storage.layout import IMPORTED
 from pipeline.storage.workspace import Workspace
 
+WIDE = ("HUGEINT", "UBIGINT")  # of numbers that BIGINT may not hold
 # DuckDB's types, by the type that a column is stored as.
 STORED = {
     **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"), "BIGINT"),
-    **dict.fromkeys(("DOUBLE", "DECIMAL", "HUGEINT", "UBIGINT"), "DOUBLE"),
+    **dict.fromkeys(WIDE, "BIGINT"),  # if all of its numbers fit
+    **dict.fromkeys(("DOUBLE", "DECIMAL"), "DOUBLE"),
     "FLOAT": "FLOAT",
     "BOOLEAN": "BOOLEAN",
     "VARCHAR": "VARCHAR",
@@ -40,7 +42,7 @@ def imported_schemas(workspace: Workspace) -> dict[str, pa.Schema]:
 def stored_type(kind: str) -> str | None:
     """What a DuckDB type is stored as; None for one that is not."""
     if match := re.fullmatch(r"(.+)\[\d*\]", kind):
-        inner = stored_type(match[1])
+        inner = "DOUBLE" if match[1] in WIDE else stored_type(match[1])
         return f"{inner}[]" if inner in NUMBERS else None
     return STORED.get(kind.partition("(")[0])
 
