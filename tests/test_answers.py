@@ -37,6 +37,12 @@ EXACT = {
     "foreign": ("'Grüße 音'", "Grüße 音", "Grüße 音"),
     "listed": ("[1.5::DOUBLE, NULL, 'nan'::DOUBLE]", '"[1.5,null,null]"', [1.5, None, None]),
     "packed": ("{'a': 1, 'b': [0.1::FLOAT]}", '"{""a"":1,""b"":[0.1]}"', {"a": 1, "b": [0.1]}),
+    "mapped": (
+        "MAP {'a': 'nan'::DOUBLE, 'b': 0.5}",
+        '"{""a"":null,""b"":0.5}"',
+        {"a": None, "b": 0.5},
+    ),
+    "nested": ("MAP {1: [0.1::FLOAT, 'inf']}", '"{""1"":[0.1,null]}"', {"1": [0.1, None]}),
     "day": ("DATE '2026-11-30'", "2026-11-30", "2026-11-30"),
     "yes": ("true", "true", True),
     "vector": ("list_transform(range(300), lambda x: x / 4)", f'"[{VECTOR}]"', [x / 4 for x in range(300)]),

@@ -103,6 +103,11 @@ def _json_value(value: str, kind: pa.DataType, depth: int = 0) -> str:
         item = f"x{depth}"
         inner = _json_value(item, kind.value_type, depth + 1)
         return value if inner == item else f"list_transform({value}, lambda {item}: {inner})"
+    if pa.types.is_map(kind):
+        entry = f"x{depth}"
+        inner = _json_value(f"{entry}.value", kind.item_type, depth + 1)
+        packed = f"struct_pack(key := {entry}.key, value := {inner})"
+        return f"map_from_entries(list_transform(map_entries({value}), lambda {entry}: {packed}))"
     if pa.types.is_struct(kind):
         fields = ((item.name, _json_value(f"({value}).{_quoted(item.name)}", item.type, depth)) for item in kind)
         packed = ", ".join(f"{_quoted(name)} := {inner}" for name, inner in fields)
