@@ -31,9 +31,10 @@ def command(
 ) -> None:
     """Separate videos for devices that have no model, over HTTP.
 
-    Loads models/<model>/ and prints an address with a token, without which nothing is answered: that of the variable
+    Reads models/<model>/ and prints an address with a token, without which nothing is answered: that of the variable
     EARSHOT_TOKEN, or a new one. Opened in a browser, it takes a video and gives player, sources and probabilities; for
-    programs POST /videos does. It runs until it is interrupted, and forgets uploads and results then.
+    programs POST /videos does. Writes uploads and results to a temporary folder, which is removed when it is
+    interrupted; nothing to the root.
 
     Example: earshot serve --root my_workspace
     """

@@ -170,6 +170,20 @@ def test_a_full_queue_refuses_and_results_are_forgotten_in_their_order(tmp_path:
     served(tmp_path / "served", test, wait, max_waiting=3, max_results=2)
 
 
+def test_a_result_without_its_record_is_refused_and_the_next_video_is_worked_on(tmp_path: Path) -> None:
+    def separate(uri: str, folder: str, report: Any) -> str:
+        Path(folder).mkdir()
+        if Path(uri).read_bytes() == b"2":
+            (Path(folder) / "separation.json").write_text('{"files": []}')
+        return "done"
+
+    async def test(ask: Ask) -> None:
+        urls = [(await ask("POST", "/videos", data=data))[1]["url"] for data in (b"1", b"2")]
+        assert [(await ended(ask, url))["status"] for url in urls] == ["refused", "done"]
+
+    served(tmp_path / "served", test, separate)
+
+
 def test_a_video_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     def endless(uri: str, folder: str, report: Any) -> None:
         while True:

@@ -241,13 +241,13 @@ class Server:
 
         try:
             said = self._separate(asked.uri, str(out), report)
+            record = json.loads((out / "separation.json").read_text())
         except (ClipError, DataError) as error:
             reason = error.reason if isinstance(error, ClipError) else "unreadable"
             detail = error.detail if isinstance(error, ClipError) else "the video cannot be read."
             return "refused", {"reason": reason, "detail": detail}
         except Exception as error:  # noqa: BLE001 (the server goes on with the next video)
             return "refused", {"reason": "failed", "detail": f"{type(error).__name__} while it was separated."}
-        record = json.loads((out / "separation.json").read_text())
         has_page = PLAYER in (files := sorted(record["files"]))
         return "done", {"said": str(said), "files": files, "page": PLAYER if has_page else None, "record": record}
 
