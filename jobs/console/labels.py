@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.metrics.agreement import Agreement
 
 MAX_NAMED = 3
+RULES = 2  # of making labels of judgements; another number where they change, so that no table holds labels of both
 
 
 def label_clips(session: Session, labels: list[str]) -> None:
@@ -34,6 +35,7 @@ def label_clips(session: Session, labels: list[str]) -> None:
     judgements = read_judgements(labels)
     work = LabelPart(workspace, judgements, config)
     facts = {"labeling": config, "labels": ", ".join(judgements.contents), "content": judgements.contents}
+    facts |= {"rules": RULES}
     with session.begin(LABELS_FOLDER, facts, {}):
         parts = workspace.pending(CLIPS_FOLDER, LABELS_FOLDER)
         counts = session.map("label", work, parts, LABELING)
