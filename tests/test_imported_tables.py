@@ -123,6 +123,10 @@ def test_vectors_of_two_lengths_and_files_of_other_columns_are_refused(workspace
     file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     with pytest.raises(ConfigError, match="b00000_00000000: v has 3 numbers, most have 2"):
         take_in(workspace, file)
+    file.write_text(f'{{"clip_id": "{ids[0]}", "v": [1.5, null]}}\n')
+    with pytest.raises(ConfigError, match="a00000_00000000: v has a number that is none"):
+        take_in(workspace, file)
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     other.write_text('{"clip_id": "b00000_00000000", "w": 1}\n')
     with pytest.raises(ConfigError, match=r"y\.jsonl: other columns than"):
         take_in(workspace, file, other)

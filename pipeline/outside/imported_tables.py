@@ -239,6 +239,15 @@ class ImportFiles:
                         f"import {self.name}: {key}: {column} has {other} numbers, most have {usual}: expected vectors "
                         "of one length."
                     )
+                key = self._value(
+                    f'SELECT min(_key) FROM given WHERE len(list_filter("{column}", '
+                    "lambda x: x IS NULL OR NOT isfinite(x::DOUBLE))) > 0"
+                )
+                if key is not None:
+                    raise ConfigError(
+                        f"import {self.name}: {key}: {column} has a number that is none. Expected finite ones, or null "
+                        "in place of the whole vector."
+                    )
 
     def _by_part(self, schema: pa.Schema) -> Iterator[tuple[str, pa.Table]]:
         """Part and its rows by clip_id, in order of the parts."""
