@@ -1,4 +1,4 @@
-"""The report's page in a real browser: players play, nothing is cut at 420 px, and the contents lead to their places."""
+"""The report in a real browser: players play, nothing is cut at 420 px, and the contents lead to their places."""
 
 from pathlib import Path
 from typing import Any
