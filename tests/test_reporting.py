@@ -272,6 +272,29 @@ def test_provenance_names_every_stage_its_hash_and_what_is_unfinished(workspace,
     assert rows["models/separation"][-1] == "not yet"
 
 
+def test_a_model_is_compared_on_each_mixtures_that_both_were_evaluated_on(tmp_path):
+    other = Workspace(str(tmp_path))
+    for model in ("old", "new"):
+        other.begin(f"models/{model}", {"learner": "separation"}, {})
+        for sets, value in (("default", 5.0), ("large", 7.0)):
+            shift = 2.0 * (model == "new")
+            figure = (
+                "on_mom",
+                "median_si_snr_improvement_db",
+                value + shift,
+                "dB",
+                40,
+                value + shift - 1,
+                value + shift + 1,
+            )
+            commit_run(other, model, [figure], sets)
+    changes = make_report(other, "old").changes
+    found = [(change.figure.of, change.other.of, change.verdict) for change in changes]
+    assert found == [("new", "old", "better"), ("new on large", "old on large", "better")]
+    with pytest.raises(ConfigError, match="against nothing: expected the root of another workspace, or one of the"):
+        make_report(other, "nothing")
+
+
 def test_a_workspace_that_was_only_cut_has_a_page_too(tmp_path):
     workspace = Workspace(str(tmp_path))
     with pytest.raises(ConfigError, match="no stage has run there"):

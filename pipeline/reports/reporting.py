@@ -5,7 +5,6 @@ been cut. The page loads nothing from elsewhere and runs no script (`page.html`,
 decoder's messages are untrusted: every text is escaped, and control characters are replaced.
 """
 
-import math
 from typing import Any, NamedTuple, TypeVar
 
 import jinja2
@@ -14,24 +13,28 @@ import pyarrow as pa
 from pipeline.errors import ConfigError
 from pipeline.formatting import format_figure, format_number
 from pipeline.reports.best_and_worst import EXTREMES, Extreme, show_extremes
-from pipeline.reports.charts import Chart, bar_chart, line_chart
+from pipeline.reports.charted_tables import (
+    CHARTED,
+    chart_curves,
+    chart_histograms,
+    chart_loudness,
+    chart_selected,
+    chart_trade_offs,
+)
 from pipeline.reports.comparing import Change, compare, side_by_side
 from pipeline.reports.event_timelines import TIMELINES, Timeline, list_timelines
 from pipeline.reports.flow import FLOW, list_bars
-from pipeline.reports.glossary import CURVES, SETS, used_terms
+from pipeline.reports.glossary import SETS, used_terms
 from pipeline.reports.headline_metrics import Figure, column_titles, list_figures
 from pipeline.reports.mask_overlays import OVERLAYS, MaskOverlay, show_overlays
 from pipeline.reports.mouth_sheets import MOUTHS, MouthSheet, show_mouths
-from pipeline.reports.overview import MIN_EXAMPLES, OF_SPEC, OVERVIEW, list_facts, list_findings
+from pipeline.reports.overview import MIN_EXAMPLES, OVERVIEW, list_facts, list_findings
 from pipeline.reports.querying import query_all
 from pipeline.reports.separated_examples import SEPARATED, SeparatedShown, show_separated
 from pipeline.storage.lineage import list_stages
 from pipeline.storage.workspace import Workspace, open_workspace
 
 MAX_REJECTS = 50
-NUM_BINS = 20
-QUIETEST_LUFS, LUFS_PER_BIN = -60, 3  # of the histogram of loudness; what is quieter is in its first bar
-MAX_OSR_DB = 40.0  # of the charts: beyond, hardly anything is heard
 UNPRINTABLE = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n\r"}
 
 
@@ -64,13 +67,15 @@ def make_report(workspace: Workspace, against: str | None = None) -> Report:
     stages = list(list_stages(workspace).values())
     figures, extremes = list_figures(rows["summary"], stages), show_extremes(workspace, found["extremes"])
     changes = [] if against is None else _compare(workspace, figures, against)
-    curves, single_points = _curves(rows["training"])
+    curves, single_points = chart_curves(rows["training"])
     shown: dict[str, Any] = {
         "model_tables": side_by_side(figures, MIN_EXAMPLES),
         "changes": changes,
-        "trade_offs": _trade_offs(rows["operating_points"]),
+        "trade_offs": chart_trade_offs(rows["operating_points"]),
         "bars": list_bars(rows["flow"]),
-        "histograms": _histograms(rows["scores"]) | _selected(rows["selected"]) | _loudness(rows["loudness"]),
+        "histograms": chart_histograms(rows["scores"])
+        | chart_selected(rows["selected"])
+        | chart_loudness(rows["loudness"]),
         "extremes": _by_end(extremes),
         "timelines": _by_model("clips", list_timelines(found["timelines"])),
         "separated": _by_set(show_separated(workspace, found["separated"])),
@@ -116,8 +121,9 @@ def make_report(workspace: Workspace, against: str | None = None) -> Report:
 
 def _compare(workspace: Workspace, figures: list[Figure], against: str) -> list[Change]:
     """This workspace's figures beside those of another root, or of one of its models."""
-    if any(figure.of == against for figure in figures):
-        return compare(figures, [figure for figure in figures if figure.of == against], by_model=False)
+    of_model = [figure for figure in figures if figure.of in (against, f"{against} on {figure.mixtures}")]
+    if of_model:
+        return compare(figures, of_model, by_model=False)
     try:
         other = open_workspace(against)
     except ConfigError as error:
@@ -174,31 +180,14 @@ COUNTS = {
         ORDER BY selection, list_position(['train', 'validate', 'test'], split), n DESC, reason
     """,
 }
-BIN = f"least({NUM_BINS - 1}, floor(score * {NUM_BINS}))::INT AS bin"
-IS_NUMBER = "score IS NOT NULL AND NOT isnan(score)"  # else least() would put it into the last bin
-QUERIES = {
+QUERIES = CHARTED | {
     "summary": "SELECT * FROM summary ORDER BY model, mixtures, eval_set",
-    "scores": f"SELECT model, {BIN}, count(*) AS n FROM scores WHERE {IS_NUMBER} GROUP BY ALL ORDER BY model, bin",
-    "selected": f"""
-        SELECT selection, {BIN}, count(*) AS scored, count(*) FILTER (kept) AS kept
-        FROM selections WHERE {IS_NUMBER} GROUP BY ALL ORDER BY selection, bin
-    """,
     "extremes": EXTREMES,
     "timelines": TIMELINES,
     "separated": SEPARATED,
     "overlays": OVERLAYS,
     "mouths": MOUTHS,
     "flow": FLOW,
-    "loudness": f"""
-        SELECT greatest({QUIETEST_LUFS}, floor(loudness_lufs / {LUFS_PER_BIN}) * {LUFS_PER_BIN})::INT AS low,
-            count(*) AS n
-        FROM clips WHERE {OF_SPEC} AND outcome = 'kept' AND loudness_lufs < 0 GROUP BY low ORDER BY low
-    """,
-    "operating_points": f"""
-        SELECT * FROM operating_points WHERE off_mom_osr_db BETWEEN 0 AND {MAX_OSR_DB}
-        ORDER BY model, mixtures, logit_shift DESC
-    """,
-    "training": "SELECT * FROM training ORDER BY model, metric, split, step",
     "rejects": f"""
         SELECT video_id, uri, arg_min(outcome, spec) AS outcome, arg_min(detail, spec) AS detail,
             count(*) OVER () AS total
@@ -264,89 +253,6 @@ def _pivot(summary: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
 
 def _cell(row: dict[str, Any]) -> str:
     return format_figure(row["value"], row["unit"], row["low"], row["high"])
-
-
-def _histograms(rows: list[dict[str, Any]]) -> dict[str, Chart]:
-    """A chart of the scores per coincidence model."""
-    counts: dict[str, list[int]] = {}
-    for row in rows:
-        counts.setdefault(row["model"], [0] * NUM_BINS)[row["bin"]] = row["n"]
-    return {
-        f"scores of {name}": bar_chart(bins, 0.0, 1.0, "coincidence score", "clips") for name, bins in counts.items()
-    }
-
-
-def _loudness(rows: list[dict[str, Any]]) -> dict[str, Chart]:
-    """A chart of the loudness of kept clips."""
-    if not rows:
-        return {}
-    bins = [0] * (-QUIETEST_LUFS // LUFS_PER_BIN)
-    for row in rows:
-        bins[(row["low"] - QUIETEST_LUFS) // LUFS_PER_BIN] = row["n"]
-    return {"loudness of kept clips": bar_chart(bins, QUIETEST_LUFS, 0.0, "integrated loudness, LUFS", "clips")}
-
-
-def _selected(rows: list[dict[str, Any]]) -> dict[str, Chart]:
-    """A chart per selection: the outlines of the histograms of all scored clips and of those that are kept."""
-    counts: dict[str, dict[str, list[int]]] = {}
-    for row in rows:
-        bins = counts.setdefault(row["selection"], {"scored": [0] * NUM_BINS, "kept": [0] * NUM_BINS})
-        for name in bins:
-            bins[name][row["bin"]] = row[name]
-    return {
-        f"selection {selection}": line_chart(
-            {name: _outline(of) for name, of in bins.items()}, "coincidence score", "clips"
-        )
-        for selection, bins in counts.items()
-    }
-
-
-def _outline(counts: list[int]) -> list[tuple[float, float]]:
-    """Points (score, count) of one line along the tops of a histogram's bars over 0 to 1; it starts and ends at 0."""
-    tops = [(edge / len(counts), float(n)) for i, n in enumerate(counts) for edge in (i, i + 1)]
-    return [(0.0, 0.0), *tops, (1.0, 0.0)]
-
-
-def _curves(rows: list[dict[str, Any]]) -> tuple[dict[str, dict[str, Chart]], list[str]]:
-    """By model: a chart per metric, the loss first, with a line for each split; and a sentence for each metric of which
-    there is one point alone, which would be an empty chart."""
-    series: dict[str, dict[str, dict[str, list[tuple[float, float]]]]] = {}
-    for row in sorted(rows, key=lambda row: row["metric"] != "loss"):  # stable: the order is kept otherwise
-        if row["value"] is not None and math.isfinite(row["value"]):
-            lines = series.setdefault(row["model"], {}).setdefault(row["metric"], {})
-            lines.setdefault(row["split"], []).append((row["step"], row["value"]))
-    charts: dict[str, dict[str, Chart]] = {}
-    single = []
-    for model in sorted(series):
-        for metric, lines in series[model].items():
-            if any(len(line) > 1 for line in lines.values()):
-                title = CURVES.get(metric, metric)
-                charts.setdefault(model, {})[title] = line_chart(lines, "step", title)
-            else:
-                values = ", ".join(f"{format_number(line[0][1])} in {split}" for split, line in lines.items())
-                steps = " and ".join(format_number(step) for step in sorted({line[0][0] for line in lines.values()}))
-                single.append(f"{model}, {metric}: {values} at step {steps}, the only one reported.")
-    return charts, single
-
-
-def _trade_offs(rows: list[dict[str, Any]]) -> dict[str, list[Chart]]:
-    """By model and frozen sets: what is kept of on-screen sound against how far off-screen sound is suppressed."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(f"{row['model']} on {row['mixtures']}", []).append(row)
-    kept = {"on_mom_si_snr_improvement_db": "on_mom SI-SNRi, dB", "on_single_level_db": "on_single level, dB"}
-    charts: dict[str, list[Chart]] = {}
-    for group, points in groups.items():
-        for column, label in kept.items():
-            found = [row for row in points if row[column] is not None]
-            lines = {
-                "all shifts": [(row["off_mom_osr_db"], row[column]) for row in found],
-                "as it is": [(row["off_mom_osr_db"], row[column]) for row in found if row["logit_shift"] == 0],
-            }
-            lines = {name: line for name, line in lines.items() if line}
-            if lines:
-                charts.setdefault(group, []).append(line_chart(lines, "off_mom OSR, dB", label))
-    return charts
 
 
 def _printable(value: Any) -> Any:
