@@ -75,19 +75,17 @@ class ImportFiles:
         """Types of the columns but for the keys, as `schema_of` takes them."""
         self.content: dict[str, str] = {}
         """Hash of each file, by its name."""
-        self._stack = contextlib.ExitStack()
-        self._database = self._stack.enter_context(duckdb.connect())
-        spill = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="earshot-import-"))
-        self._database.execute(f"SET temp_directory = '{spill}'")
-        self._database.execute(f"SET memory_limit = '{MEMORY}'")
-        try:
+        with contextlib.ExitStack() as stack:
+            self._stack = stack
+            self._database = stack.enter_context(duckdb.connect())
+            spill = stack.enter_context(tempfile.TemporaryDirectory(prefix="earshot-import-"))
+            self._database.execute(f"SET temp_directory = '{spill}'")
+            self._database.execute(f"SET memory_limit = '{MEMORY}'")
             self._read(uris)
             self.columns = self._settle_types()
             self._match()
             self._check_vectors()
-        except BaseException:
-            self._stack.close()
-            raise
+            self._stack = stack.pop_all()  # what is refused above is closed here, the rest by `__exit__`
 
     def __enter__(self) -> "ImportFiles":
         return self
