@@ -159,8 +159,8 @@ def commit_summary(evaluation: Evaluation, rows: list[SummaryRow], inputs: Mappi
     """
     trained = f"models/{evaluation.model}"
     data = {folder: value for folder, value in inputs.items() if folder != trained}
-    hashes = {"model_hash": inputs.get(trained), "data_hash": hash_json(data) if data else None}
-    rows = [{**row, **hashes} for row in rows]  # type: ignore[typeddict-item]
+    model_hash, data_hash = inputs.get(trained), hash_json(data) if data else None
+    rows = [row | {"model_hash": model_hash, "data_hash": data_hash} for row in rows]
     derived = evaluation.derive()
     for schema in evaluation.derived:
         table = from_rows(derived[table_name(schema)], schema, evaluation.stage)
