@@ -11,7 +11,7 @@ from pipeline.errors import ConfigError
 if TYPE_CHECKING:
     from jobs.console.session import Session
 
-SCORER = "scores/coincidence"  # the scores that `filter` takes without being told
+SCORER = "scores/coincidence"  # the scores that `filter` takes by default
 
 
 def rebuild_commands(session: "Session", stages: Iterable[dict[str, Any]]) -> list[str]:

@@ -1,8 +1,8 @@
 """Lip reading without labels: lips and speech of one moment, pulled together at two scales of time; CN113239903.
 
-In: clips of mouths with their sound. Out: encoders of both. Beside the contrasts (`losses/dual_contrast.py`) stand two
-adversaries (`models/adversaries.py`): lips should not say who speaks, and an embedding not whether it is of lips or of
-speech. A batch draws each clip from a different video; its rows on all workers are compared with each other.
+In: clips of mouths with their sound. Out: encoders of both. The contrasts (`losses/dual_contrast.py`) have two
+adversaries beside them (`models/adversaries.py`): lips should not say who speaks, and an embedding not whether it is of
+lips or of speech. A batch draws each clip from a different video; its rows on all workers are compared with each other.
 
 Design notes. No code of the method is public; the patent has no sizes, negatives, weights, pairs or momentum rule, so
 these are ours, each beside its setting. Each term of the loss has a weight, and at 0 neither its parameters nor its

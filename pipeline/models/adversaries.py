@@ -1,6 +1,6 @@
 """What encoders of lips and speech must learn to mislead: a discriminator of identities, a classifier of modalities.
 
-Both stand behind a gradient reversal (Ganin & Lempitsky 2015, arXiv:1409.7495): forward it is the identity, backward it
+Both are behind a gradient reversal (Ganin & Lempitsky 2015, arXiv:1409.7495): forward it is the identity, backward it
 turns the gradient round and scales it. So one backward pass teaches the adversary to be right and the encoder to make
 it wrong. CN113239903 has a momentum gradient reversal and names no rule for it; there are two, both ours:
 

@@ -1,6 +1,6 @@
 """What a licence means whose name a collection states: its id on the Hugging Face Hub, its address, its terms.
 
-Design note: terms are told of Creative Commons licences alone, because their names say them. Any other text stays what
+Design note: terms are given for Creative Commons licences alone, as their names say them. Any other text stays what
 it is, a name: what it allows, a person has to read.
 """
 
