@@ -15,6 +15,7 @@ COMMAND_FOR = {
     "labels": "earshot label --labels FILE",
     "spans": "earshot label --spans FILE",
     "masks": "earshot label --masks FOLDER",
+    "imported": "earshot import --name {name} FILE",
     "duplicates": "earshot duplicates --name {name}",
     "selections": "earshot filter --name {name}",
     "materialized": "earshot materialize --selection {name}",

@@ -32,11 +32,22 @@ def schema_of(name: str, columns: dict[str, str]) -> pa.Schema:
 
 def imported_schemas(workspace: Workspace) -> dict[str, pa.Schema]:
     """The schema of every imported table by its name, which is the name of its view."""
-    stages = {name: f"{IMPORTED}/{name}" for name in workspace.names(IMPORTED)}
-    settings = {
-        name: workspace.stage(stage)["settings"] for name, stage in stages.items() if workspace.has_stage(stage)
+    return {
+        name: imported_schema(workspace, name)
+        for name in workspace.names(IMPORTED)
+        if workspace.has_stage(f"{IMPORTED}/{name}")
     }
-    return {name: schema_of(name, of["columns"]) for name, of in settings.items()}
+
+
+def imported_schema(workspace: Workspace, name: str) -> pa.Schema:
+    """The schema of one imported table: `clip_id`, then the columns that its record has, with their Arrow types.
+
+    Its rows are the parts of `imported/<name>`; `Workspace.read` takes them by this schema.
+
+    Raises:
+        ConfigError: there is no imported table of the name; the topic is `missing`.
+    """
+    return schema_of(name, workspace.stage(f"{IMPORTED}/{name}")["settings"]["columns"])
 
 
 def stored_type(kind: str) -> str | None:
