@@ -44,6 +44,7 @@ COMMANDS = {
     "report": "Write one HTML page about a workspace.",
     "status": "Show how far every stage of a workspace is.",
     "query": "Answer an SQL query over the tables of a workspace.",
+    "match": "Judge whether a picture and a sound belong together.",
     "separate": "Separate the on-screen sound of videos.",
     "serve": "Separate videos for devices without a model, over HTTP.",
     "events": "Find when something is both seen and heard in videos.",
@@ -56,6 +57,7 @@ COMMANDS = {
 WORDS = {
     **dict.fromkeys(("root", "out", "media", "folder", "masks"), "FOLDER"),
     **dict.fromkeys(("labels", "spans", "prices"), "FILE"),
+    **dict.fromkeys(("picture", "sound"), "FILE"),
     **{"dataset": "DATASET", "videos": "VIDEO", "region": "X,Y,W,H", "at": "X,Y", "span": "+FROM-TO"},
     **dict.fromkeys(("on_screen_gain", "off_screen_gain"), "DB"),
     **{"collection": "VIDEOS", "settings": "FIELD=VALUE", "address": "ADDRESS", "retry": "REASON", "stage": "STAGE"},

@@ -1,22 +1,16 @@
 """Answers of SQL queries over the workspace's tables: for a terminal, or as a file that other programs read."""
 
 import sys
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from jobs.console.answers import Format, check_out, give
 from jobs.console.options import ReadRoot
-from jobs.console.progress import printable
 from pipeline.errors import ConfigError
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 MAX_ROWS = 50
-CHUNK = 2**20
-Format = Literal["table", "csv", "json", "jsonl", "markdown", "parquet"]
 
 
 def command(
@@ -51,7 +45,7 @@ def command(
     workspace = open_workspace(root)
     text = _read_sql(sql, file)
     if columns or text is None:
-        _give(describe_table(workspace).to_reader(), format, out, None)
+        give("query", describe_table(workspace).to_reader(), format, out, None)
         if not columns:
             raise ConfigError("earshot query: no SQL given. Above are the views; see `earshot query --help`.")
         return
@@ -59,9 +53,9 @@ def command(
     if explain:
         print(plan(workspace, text, own))
         return
-    _check_out(out, workspace.root)
+    check_out(out, workspace.root)
     with stream(workspace, text, own) as reader:
-        _give(reader, format, out, MAX_ROWS)
+        give("query", reader, format, out, MAX_ROWS)
 
 
 def _read_sql(sql: str | None, file: str | None) -> str | None:
@@ -82,50 +76,3 @@ def _own_table(given: str) -> tuple[str, str]:
     if not equals:
         raise ConfigError(f"--table {given}: expected NAME=FILE, such as --table votes=votes.csv.")
     return name, uri
-
-
-def _check_out(out: str | None, root: str) -> None:
-    """Refuse an address within the root, where only stages write."""
-    from pipeline.storage import files
-
-    if out is not None and f"{files.absolute(out)}/".startswith(f"{files.absolute(root)}/"):
-        raise ConfigError(f"--out {out}: expected a place outside the root {root}, where only stages write.")
-
-
-def _give(reader: "pa.RecordBatchReader", form: Format | None, out: str | None, limit: int | None) -> None:
-    """Print the answer, or write it to `out`; a table shows at most `limit` rows."""
-    from jobs.console.tables import show
-    from pipeline.reports.answers import format_of, write_answer
-    from pipeline.storage import files
-
-    if form is None:
-        form = "table" if out is None else format_of(out)
-    if form == "table":
-        if out is not None:
-            raise ConfigError(f"--out {out}: expected a --format for programs, not table, which shortens.")
-        found = reader.read_all()
-        show(found.column_names, [list(row.values()) for row in found.slice(0, limit).to_pylist()])
-        if limit is not None and len(found) > limit:
-            print(f"{len(found)} rows, the first {limit} shown. --format csv gives all.")
-    elif out is not None:
-        with files.building(out) as path:
-            num_rows = write_answer(reader, form, path)
-        print(f"query: {num_rows} rows -> {out}")
-    elif form == "parquet":
-        raise ConfigError("--format parquet is no text: give --out FILE.")
-    else:
-        with tempfile.TemporaryDirectory(prefix="earshot-answer-") as folder:
-            path = Path(folder) / "answer"
-            write_answer(reader, form, path)
-            _print(path)
-
-
-def _print(path: Path) -> None:
-    """Print a text file; a file or a program gets what is stored, a terminal nothing that it would obey."""
-    with path.open(newline="") as text:
-        if sys.stdout.isatty():
-            for line in text:
-                print(printable(line.rstrip("\n")))
-        else:
-            while chunk := text.read(CHUNK):
-                sys.stdout.write(chunk)

@@ -258,6 +258,7 @@ def test_only_media_and_the_synthetic_world_start_another_program() -> None:
             "player_media",
             "sandbox",
             "sound_decoding",
+            "still_pictures",
         )
     }, found
 

@@ -56,7 +56,7 @@ def windows(
 
     def window(start: int) -> Window:
         samples = sound.span(start, length) / np.float32(FULL_SCALE)
-        return Window(start, samples, _shown(frames, start / rate_hz, spec))
+        return Window(start, samples, shown_frames(frames, start / rate_hz, spec))
 
     for item in items:
         if isinstance(item, Frame):
@@ -88,8 +88,11 @@ def as_stored(items: Iterable[np.ndarray | Frame], jpeg_quality: int) -> Iterato
         yield item
 
 
-def _shown(frames: FrameBuffer[np.ndarray], start_s: float, spec: ClipSpec) -> np.ndarray:
-    """[K, H, W, 3] frames of a window. Before the first frame that one is shown; without any, black."""
+def shown_frames(frames: FrameBuffer[np.ndarray], start_s: float, spec: ClipSpec) -> np.ndarray:
+    """[K, H, W, 3] frames of the window that begins at `start_s`.
+
+    Before the first frame that one is shown; without any, black.
+    """
     missing = frames.first()
     if missing is None:  # no picture yet, 120 s into the sound, or none at all
         missing = np.zeros((spec.frame_height, spec.frame_width, 3), np.uint8)

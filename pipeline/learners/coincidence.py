@@ -306,18 +306,27 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
     @torch.no_grad()
     def embed(self, model: CoincidenceModel, clips: list[Clip]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Score [B] in [0, 1], and the [B, D] audio and visual unit embeddings of clips."""
-        device = next(model.parameters()).device
-        visual = self._embed_frames(model, clips, device)
-        audio = model.embed_waveform(stack_waveforms([clip.waveform for clip in clips]).to(device))
+        visual = self.embed_pictures(model, [clip.frames for clip in clips])
+        audio = self.embed_sounds(model, [clip.waveform for clip in clips])
         return model.score(visual, audio).cpu().numpy(), audio.cpu().numpy(), visual.cpu().numpy()
 
-    def _embed_frames(self, model: CoincidenceModel, clips: list[Clip], device: torch.device) -> Tensor:
-        """[B, D] visual embeddings. Overlapping clips share frames, and each is looked at once: 1 in 5 at 1 s hop."""
+    @torch.no_grad()
+    def embed_sounds(self, model: CoincidenceModel, sounds: list[np.ndarray]) -> Tensor:
+        """[B, D] audio unit embeddings of sounds [T] float32 in [-1, 1)."""
+        return model.embed_waveform(stack_waveforms(sounds).to(next(model.parameters()).device))
+
+    @torch.no_grad()
+    def embed_pictures(self, model: CoincidenceModel, pictures: list[np.ndarray]) -> Tensor:
+        """[B, D] visual unit embeddings of the frames [K, 3, H, W] uint8 of clips.
+
+        Overlapping clips share frames, and each is looked at once: 1 in 5 at 1 s hop.
+        """
+        device = next(model.parameters()).device
         if not model.sees_frames_alone:
-            return model.embed_frames(stack_frames([clip.frames for clip in clips]).to(device))
+            return model.embed_frames(stack_frames(pictures).to(device))
         places: dict[bytes, int] = {}
-        index = [[places.setdefault(frame.tobytes(), len(places)) for frame in clip.frames] for clip in clips]
-        pictures = np.stack([np.frombuffer(pixels, np.uint8) for pixels in places])
-        frames = torch.from_numpy(pictures).to(device).view(-1, 1, *clips[0].frames.shape[1:]).float() / 255
+        index = [[places.setdefault(frame.tobytes(), len(places)) for frame in frames] for frames in pictures]
+        pixels = np.stack([np.frombuffer(frame, np.uint8) for frame in places])
+        frames = torch.from_numpy(pixels).to(device).view(-1, 1, *pictures[0].shape[1:]).float() / 255
         embeddings = model.visual_tower(frames).embeddings[:, 0]
         return shared_embedding(embeddings[torch.tensor(index, device=device)])

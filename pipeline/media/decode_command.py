@@ -41,12 +41,17 @@ class Pipes:
 
 
 def decode_command(
-    path: Path, specs: Sequence[ClipSpec], choice: StreamChoice, pipes: Pipes, every_picture: bool
+    path: Path,
+    specs: Sequence[ClipSpec],
+    choice: StreamChoice,
+    pipes: Pipes,
+    every_picture: bool,
+    with_sound: bool = True,
 ) -> list[str]:
     """The command that decodes a file once: 16-bit mono sound to stdout, RGB frames of each spec and times to pipes.
 
-    Unless every picture is decoded, those that no other refers to are left out. Specs without frames, which share a
-    decoding with no other, have the sound alone.
+    Without sound there are the frames alone, also of a file that has none. Unless every picture is decoded, those that
+    no other refers to are left out. Specs without frames, which share a decoding with no other, have the sound alone.
     """
     pictured = [spec for spec in specs if spec.num_frames]
     skip = {} if specs[0].exact_frames or not pictured else {"skip_loop_filter": "all"}
@@ -67,14 +72,17 @@ def decode_command(
         )
         for chain, frames in zip(filters, pipes.frames, strict=True)
     ]
-    audio = ffmpeg.output(
-        source[choice.sound],
-        "pipe:1",
-        af=sound_filters(specs[0].sample_rate_hz, pipes.sound_times, pipes.sound_lengths, choice.downmix),
-        acodec="pcm_s16le",
-        format="s16le",
-    )
-    command = ffmpeg.merge_outputs(audio, *pictures)
+    outputs = pictures
+    if with_sound:
+        audio = ffmpeg.output(
+            source[choice.sound],
+            "pipe:1",
+            af=sound_filters(specs[0].sample_rate_hz, pipes.sound_times, pipes.sound_lengths, choice.downmix),
+            acodec="pcm_s16le",
+            format="s16le",
+        )
+        outputs = [audio, *pictures]
+    command = ffmpeg.merge_outputs(*outputs)
     command = command.global_args(*QUIET, "-loglevel", "repeat+level+info", "-filter_threads", "1")
     return compile_command(command, {"input": path})
 

@@ -70,6 +70,7 @@ class Decoding:
             silence.
         end_s: what is later is decoded and not needed.
         every_picture: decode every picture, also where the specs do not ask for it.
+        with_sound: False gives the frames alone, also of a file without sound.
     Raises (while iterating):
         ClipError: nothing could be decoded. Reasons: no_video, no_audio, unreadable, timeout, killed.
         SkippedPicturesError: all specs are `skipped`.
@@ -83,6 +84,7 @@ class Decoding:
         max_duration_s: float = MAX_DURATION_S,
         end_s: float = math.inf,
         every_picture: bool = False,
+        with_sound: bool = True,
     ) -> None:
         if len({(spec.exact_frames, spec.sample_rate_hz, spec.num_frames > 0) for spec in specs.values()}) != 1:
             raise ValueError(f"{list(specs)}: expected specs alike in exact_frames, sample_rate_hz and having frames.")
@@ -91,6 +93,7 @@ class Decoding:
         self._cpu_s = int(limit_s) + 1
         self._end_s = min(end_s, max_duration_s)
         self._every_picture = every_picture or next(iter(specs.values())).exact_frames
+        self._with_sound = with_sound
         self._deadline = 0.0
         self._has_chosen = False
         self._no_decoder: set[str] = set()
@@ -117,7 +120,8 @@ class Decoding:
             ours, theirs = zip(*(_pipe(stack) for _ in range(2 + 3 * len(self._pictured))), strict=True)
             pipes = self._pipes(theirs)
             specs = list(self._specs.values())
-            command = decode_command(self._path.absolute(), specs, self.choice, pipes, self._every_picture)
+            path, wanted = self._path.absolute(), (self._every_picture, self._with_sound)
+            command = decode_command(path, specs, self.choice, pipes, *wanted)
             child = stack.enter_context(
                 ffmpeg_child(
                     command,
@@ -288,7 +292,7 @@ class Decoding:
             raise ClipError("unreadable", self.info.detail or "")
         if self._pictured and self.info.video_codec is None:
             raise ClipError("no_video", "no video stream: sound only, or a cover picture.")
-        if self.info.audio_codec is None:
+        if self._with_sound and self.info.audio_codec is None:
             raise ClipError("no_audio", "no audio stream.")
         if not has_decoded:
             what = "frame" if self._pictured else "sound"

@@ -24,14 +24,14 @@ from pipeline.media.streams import Frame
 
 LIMIT_S = 30.0
 DECODERS = (
-    "h264 hevc vp8 vp9 libdav1d|libaom-av1 mpeg4 mpeg2video mpeg1video mjpeg flv h263 theora wmv2 vc1 gif png rawvideo "
-    "aac mp3 opus vorbis flac ac3 mp2 wmav2 amrnb pcm_s16le pcm_s24le pcm_f32le adpcm_ima_wav"
+    "h264 hevc vp8 vp9 libdav1d|libaom-av1 mpeg4 mpeg2video mpeg1video mjpeg flv h263 theora wmv2 vc1 gif png bmp webp "
+    "rawvideo aac mp3 opus vorbis flac ac3 mp2 wmav2 amrnb pcm_s16le pcm_s24le pcm_f32le adpcm_ima_wav"
 )
 # By the option of ffmpeg that lists them; of names with | between them, one is enough. Decoders and demuxers are those
 # of the videos that people upload: where one is missing, such videos become rows. All others are what Earshot's own
 # commands name.
 NEEDED: dict[str, tuple[str, ...]] = {
-    "demuxers": (*DEMUXERS.split(","), "png_pipe"),
+    "demuxers": (*DEMUXERS.split(","), "png_pipe", "jpeg_pipe", "bmp_pipe", "webp_pipe"),
     "decoders": tuple(DECODERS.split()),
     "muxers": ("s16le", "rawvideo", "au", "null", "framecrc", "mp4"),
     "encoders": ("pcm_s16le", "pcm_f32be", "rawvideo", "aac", "libx264"),

@@ -31,16 +31,17 @@ def workspace_with_events(folder: Path, **settings: str) -> Workspace:
     sharding = ShardingConfig(jpeg_quality=80)
     workspace.begin("clips/events", {"clips": ClipSpecs(events=SPEC), "sharding": sharding}, {})
     towers = CoincidenceLearnerConfig(model=TOWERS)
-    _add_model(workspace, "coincidence", {"coincidence": towers}, CoincidenceLearner(towers).model())
+    add_model(workspace, "coincidence", {"coincidence": towers}, CoincidenceLearner(towers).model())
     features = settings or {"model": "coincidence"}
     workspace.begin("features/events/coincidence", features, {"models/coincidence": "coincidence"})
     config = EventsLearnerConfig(model=NETWORK, categories=CATEGORIES, **SIZES)
     record = {"events": config, "features": "coincidence", "splitting": as_dict(SplittingConfig())}
-    _add_model(workspace, "events", record, EventsLearner(config).model())
+    add_model(workspace, "events", record, EventsLearner(config).model())
     return workspace
 
 
-def _add_model(workspace: Workspace, name: str, settings: dict, network: nn.Module) -> None:
+def add_model(workspace: Workspace, name: str, settings: dict, network: nn.Module) -> None:
+    """A finished model of random weights."""
     torch.manual_seed(0)
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.3)  # far from an even answer
