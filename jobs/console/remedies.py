@@ -51,6 +51,8 @@ def remedy(error: EarshotError, command: str) -> str:
     is_missing = error.topic in ("no model", "no workspace") or error.facts.get("stage", "").startswith("models/")
     if command in DEMOS and is_missing:
         return f"`{DEMOS[command]}` trains one in less than an hour; then give --root my_demo."
+    if error.topic == "takedown":
+        return f"`earshot takedown --root {shlex.quote(error.facts['root'])}` ends it."
     if error.topic in ("missing", "refused", "stale"):
         folder, root = error.facts["stage"], shlex.quote(error.facts["root"])
         kind, _, name = folder.partition("/")

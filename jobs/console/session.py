@@ -34,6 +34,7 @@ from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER, SETTINGS_FILE
 from pipeline.storage.lineage import places
 from pipeline.storage.locking import LOCKS_FOLDER, claim
+from pipeline.storage.tombstones import check_finished
 from pipeline.storage.workspace import Workspace, workspace_at
 
 R = TypeVar("R")
@@ -168,7 +169,7 @@ class Session:
         Raises:
             ConnectionError, UnsharedError: as `share` does.
             ConfigError: the root cannot be written to, the stage holds work of another config or of other inputs, or
-                another command is at work in it.
+                another command is at work in it, or a takedown was stopped half way.
         """
         if needs_ray and not self.workspace.has_stage(stage):
             self.connect()
@@ -178,6 +179,7 @@ class Session:
             files.check_writable(self.workspace.root)
         lock = self.workspace.uri(LOCKS_FOLDER, f"{stage}.json")
         with claim(self.workspace, stage):
+            check_finished(self.workspace)
             if needs_ray:
                 self.share(f"root {self.workspace.root}", lock)  # its content is this process' own
             keep_in(self.workspace.root)

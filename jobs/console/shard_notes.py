@@ -43,6 +43,8 @@ def print_notes(planned: "Planned", splits: "Splits") -> None:
             f"now {now}: taken for moved, and left as they were cut. If they are other videos, use another root.",
             "warning",
         )
+    if planned.num_taken_down:
+        say(f"shard: {planned.num_taken_down} videos of the collection were taken down, and are left out", "warning")
     _say(planned.not_retried, "not cut again: {} videos, of which another clip spec has clips")
     _say(planned.gone, "no longer in the collection, and kept as they were cut: {} videos")
     copies = [uri for group in splits.copies for uri in group]
@@ -65,7 +67,7 @@ def check_rejects(
     """
     first = totals[0]
     which = f"earshot query --root {shlex.quote(root)} 'SELECT uri, outcome, detail FROM videos'"
-    if not any(of.num_kept for of in totals):
+    if first.num_videos and not any(of.num_kept for of in totals):
         raise DataError(
             f"collection {collection}: none of {first.num_videos} files gave a clip "
             f"({format_counts(first.videos_by_outcome)}). Expected videos with sound. What is wrong with each: {which}"

@@ -15,7 +15,7 @@ import collections
 import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from pipeline.media.ffmpeg_log import MediaInfo
 from pipeline.media.streams import Frame
 from pipeline.storage import files
 from pipeline.storage.layout import COLLECTION_FOLDER
+from pipeline.storage.tombstones import taken_down
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
@@ -59,6 +60,7 @@ class ShardPart:
 
     def __init__(self, workspace: Workspace, specs: Mapping[str, ClipSpec], config: ShardingConfig) -> None:
         self._workspace, self._specs, self._config = workspace, dict(specs), config
+        self._barred = taken_down(workspace).content_hashes
 
     def __call__(self, part: str) -> dict[str, float]:
         """Cut every video of the part and commit it; return what was cut, and how videos and clips ended.
@@ -72,7 +74,7 @@ class ShardPart:
                 path = stack.enter_context(files.building(self._workspace.tar_uri(f"clips/{name}", part)))
                 made[name] = _SpecPart(stack.enter_context(TarWriter(path)), part)
             for video in self._workspace.read(COLLECTION_FOLDER, part, COLLECTION).to_pylist():
-                cutting = Cutting(video, self._specs, self._config)
+                cutting = Cutting(video, self._specs, self._config, self._barred)
                 for item in cutting:
                     if isinstance(item, Restart):
                         for name in item.specs:
@@ -166,10 +168,22 @@ class Cutting:
 
     Pictures that no other refers to are left out, unless a spec wants exact frames. Where those that are decoded lie
     more than half a tick of a spec apart, that spec begins anew, with every picture: a `Restart` comes before that.
+
+    Args:
+        video: of the collection.
+        specs: the clip specs, by name.
+        config: which clips are rejected.
+        barred: hashes of files that were taken down: a copy of one, under whatever name, is rejected.
     """
 
-    def __init__(self, video: CollectionRow, specs: Mapping[str, ClipSpec], config: ShardingConfig) -> None:
-        self._video, self._specs, self._config = video, specs, config
+    def __init__(
+        self,
+        video: CollectionRow,
+        specs: Mapping[str, ClipSpec],
+        config: ShardingConfig,
+        barred: Set[str] = frozenset(),
+    ) -> None:
+        self._video, self._specs, self._config, self._barred = video, specs, config, barred
         self._content_hash: str | None = None
         self._cuttings: dict[str, SpecCutting] = {}
         self._begin(list(specs))
@@ -194,6 +208,8 @@ class Cutting:
                 # 1.4 GB/s, and the decoder then finds the file in memory, or meets the error of the disk and says so
                 with contextlib.suppress(OSError), path.open("rb") as file:
                     self._content_hash = hashlib.file_digest(file, "sha256").hexdigest()
+                if self._content_hash in self._barred:
+                    raise ClipError("taken_down", "its bytes are those of a video that was taken down")
                 for names in share_decoding(self._specs):
                     skipped = yield from self._cut(path, names)
                     if skipped:

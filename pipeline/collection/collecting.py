@@ -21,6 +21,7 @@ from pipeline.config import Count, config_dataclass
 from pipeline.errors import ConfigError, DataError, MissingError, did_you_mean
 from pipeline.storage import files
 from pipeline.storage.layout import COLLECTION_FOLDER, MASKS_FOLDER, SPANS_FOLDER
+from pipeline.storage.tombstones import taken_down
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
@@ -66,6 +67,8 @@ class Planned:
     depends on the address below the collection alone, so they may be other videos of the same names."""
     elsewhere: tuple[str, str] | None
     """The address then and now of the first of them."""
+    num_taken_down: int = 0
+    """Videos that the collection has and a takedown removed: they are left out."""
 
 
 def plan_parts(
@@ -96,7 +99,7 @@ def plan_parts(
     leaving: dict[str, set[str]] = collections.defaultdict(set)
     for video_id in again:
         leaving[known[video_id].part].add(video_id)
-    listing = Listing(known, again)
+    listing = Listing(known, again, taken_down(workspace))
 
     def new_rows() -> Iterator[CollectionRow]:
         yield from listing.new_rows(videos)
@@ -120,6 +123,7 @@ def plan_parts(
         gone=gone,
         num_elsewhere=listing.num_elsewhere,
         elsewhere=listing.elsewhere,
+        num_taken_down=listing.num_taken_down,
     )
 
 

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from pipeline.errors import ConfigError
+from pipeline.storage.tombstones import TakenDown
 from schemas.videos import CollectionRow, Span
+
+NONE = TakenDown()
 
 
 class Known(NamedTuple):
@@ -27,15 +30,16 @@ class Listing:
     Args:
         known: the workspace's videos by their id.
         again: ids of those that are retried.
+        taken_down: videos that are left out.
     """
 
-    def __init__(self, known: dict[str, Known], again: set[str]) -> None:
-        self._known, self._again = known, again
+    def __init__(self, known: dict[str, Known], again: set[str], taken_down: TakenDown = NONE) -> None:
+        self._known, self._again, self._taken_down = known, again, taken_down
         self._id_at = {before.uri: video_id for video_id, before in known.items()}
         self.seen: set[str] = set()
         self.is_related = not known
         self.changed: list[str] = []
-        self.num_elsewhere = 0
+        self.num_elsewhere, self.num_taken_down = 0, 0
         self.elsewhere: tuple[str, str] | None = None
 
     def new_rows(self, videos: Iterable[CollectionRow]) -> Iterator[CollectionRow]:
@@ -45,6 +49,9 @@ class Listing:
             ConfigError: two have one id.
         """
         for row in videos:
+            if self._taken_down.has(row["video_id"], row["uri"]):
+                self.num_taken_down += 1
+                continue
             same = self._id_at.get(row["uri"])
             if row["video_id"] not in self._known and same is not None and same not in self.seen:
                 row = row | {"video_id": same}  # listed another way: from a table instead of its folder

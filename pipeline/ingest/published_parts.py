@@ -16,6 +16,7 @@ from pipeline.masks.mask_parts import Mask, write_masks
 from pipeline.storage import files
 from pipeline.storage.layout import COLLECTION_FOLDER, MASKS_FOLDER
 from pipeline.storage.lineage import places
+from pipeline.storage.tombstones import taken_down
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
@@ -41,9 +42,13 @@ class PublishedParts:
         self._clips = PublishedClips(tree, as_published)
         self.spec = self._clips.spec
         rows = [self._collection_row(video) for video in tree.videos]
-        listed = list(zip(tree.videos, rows, strict=True))
+        listed, gone = list(zip(tree.videos, rows, strict=True)), taken_down(workspace)
         self._parts: dict[str, list[tuple[ListedVideo, CollectionRow]]] = {
-            f"{number:05d}": listed[first : first + VIDEOS_PER_PART]
+            f"{number:05d}": [
+                pair
+                for pair in listed[first : first + VIDEOS_PER_PART]
+                if not gone.has(pair[1]["video_id"], pair[1]["uri"])
+            ]
             for number, first in enumerate(range(0, len(listed), VIDEOS_PER_PART))
         }
 

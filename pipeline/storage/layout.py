@@ -10,6 +10,7 @@
     features/events/coincidence/00042.tar           features of the clips of a spec
     masks/00042.tar                                 masks of the videos, whatever clip spec cuts them
     models/coincidence/model.pt                     weights, checkpoints, TensorBoard
+    tombstones/00000.json                           what is remembered of videos that were taken down
     logs/, .locks/, report.html
 
 A stage, the partition of the table that it writes and the folder of its media have one name: `<kind>/<name>`, such as
@@ -21,7 +22,7 @@ CLIPS_FOLDER, VIDEOS_FOLDER, LABELS_FOLDER = "clips/base", "videos/base", "label
 IMPORTED = "imported"  # tables of columns that other tools computed, each with columns of its own
 SPANS_FOLDER, MASKS_FOLDER = "spans", "masks"  # of videos, whatever clip spec cuts them
 SETTINGS_FILE = "earshot.json"  # in every root: marks it as one
-STAGES, TABLES = "stages", "tables"
+STAGES, TABLES, TOMBSTONES = "stages", "tables", "tombstones"
 CUTTING = "shard-"  # begins the usage of cutting, whose name ends in the clip specs: shard-base-events
 NO_MIXTURES = "-"  # partition of a model that is evaluated on no frozen sets; no name begins with -
 
