@@ -21,7 +21,7 @@ def command(
     ] = None,
     table: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=FILE", help="Your own .csv, .tsv or .parquet as a further view. Repeatable."),
+        typer.Option(metavar="NAME=FILE", help="Your own CSV, JSON lines or Parquet as a further view. Repeatable."),
     ] = None,
     columns: Annotated[bool, typer.Option("--columns", help="List every view's columns, units and meaning.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Show how it would be answered; run nothing.")] = False,

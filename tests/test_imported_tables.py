@@ -1,5 +1,7 @@
 """Columns of other tools: taken in by clip, or refused with the row that is wrong; nothing is half imported."""
 
+import datetime
+import gzip
 import json
 from pathlib import Path
 
@@ -94,7 +96,6 @@ def test_an_end_that_is_not_the_clips_names_another_span(workspace: Workspace, t
         ("clip_id,x\ngone,1\n", "no row is about a kept clip of clips/base. Found gone"),
         ("clip,x\na00000_00000000,1\n", "expected clip_id, or uri and start_s"),
         ("clip_id\na00000_00000000\n", "no column beside the key"),
-        ("clip_id,when\na00000_00000000,2026-11-30\n", "column when is DATE"),
         ("uri,start_s,x\n/v/a00000.mp4,soon,1\n", "column start_s is VARCHAR: expected seconds"),
     ],
 )
@@ -122,6 +123,9 @@ def test_vectors_of_two_lengths_and_files_of_other_columns_are_refused(workspace
     rows = [{"clip_id": clip, "v": [1.5, 2.5, 3.5][: 2 + (clip == ids[2])]} for clip in ids]
     file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     with pytest.raises(ConfigError, match="b00000_00000000: v has 3 numbers, most have 2"):
+        take_in(workspace, file)
+    file.write_text(f'{{"clip_id": "{ids[0]}", "v": {{"x": 1}}}}\n')
+    with pytest.raises(ConfigError, match="column v is STRUCT"):
         take_in(workspace, file)
     file.write_text(f'{{"clip_id": "{ids[0]}", "v": [1.5, null]}}\n')
     with pytest.raises(ConfigError, match="a00000_00000000: v has a number that is none"):
@@ -194,3 +198,39 @@ def test_whole_numbers_stay_exact_or_are_refused(workspace: Workspace, tmp_path:
     with pytest.raises(ConfigError, match="column hash has whole numbers beyond -9223372036854775808"):
         take_in(workspace, other, name="hashes")
     assert workspace.names("imported") == ["peav"]
+
+
+def test_a_date_or_time_becomes_text_and_refuses_no_other_column(workspace: Workspace, tmp_path: Path) -> None:
+    csv, parquet = tmp_path / "x.csv", tmp_path / "x.parquet"
+    csv.write_text(
+        "clip_id,day,moment,x\na00000_00000000,2026-11-30,2026-11-30T23:30:00-02:00,1\nb00000_00000000,,,2\n"
+    )
+    take_in(workspace, csv, name="times")
+    assert query(workspace, "SELECT day, moment, x FROM times ORDER BY x").to_pylist() == [
+        {"day": "2026-11-30", "moment": "2026-12-01 01:30:00+00", "x": 1},
+        {"day": None, "moment": None, "x": 2},
+    ]
+    day = datetime.datetime(2026, 11, 30, 12, 0, 0, 500_000)
+    pq.write_table(
+        pa.table({"clip_id": ["a00000_00000000"], "moment": [day], "kind": pa.array(["b"]).dictionary_encode()}),
+        parquet,
+    )
+    take_in(workspace, parquet, name="more_times")
+    assert query(workspace, "FROM more_times").to_pylist() == [
+        {"clip_id": "a00000_00000000", "moment": "2026-11-30 12:00:00.5", "kind": "b"}
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+def test_a_file_may_be_gzipped_and_its_path_is_no_pattern(workspace: Workspace, tmp_path: Path, suffix: str) -> None:
+    folder = tmp_path / "run[1]" / "name=x"
+    folder.mkdir(parents=True)
+    tab = "\t" if suffix == "tsv" else ","
+    text = (
+        '{"clip_id": "a00000_00000000", "x": 1}\n' if suffix == "jsonl" else f"clip_id{tab}x\na00000_00000000{tab}1\n"
+    )
+    file, other = folder / f"a*.{suffix}.gz", folder / f"ab.{suffix}.gz"
+    file.write_bytes(gzip.compress(text.encode()))
+    other.write_bytes(gzip.compress(text.replace("1", "2").encode()))
+    take_in(workspace, file)
+    assert query(workspace, "FROM peav").to_pylist() == [{"clip_id": "a00000_00000000", "x": 1}]  # and no column name

@@ -58,7 +58,7 @@ def test_sql_comes_from_a_file_or_standard_input(root: str, tmp_path: Path, monk
 
 
 def test_a_file_of_ones_own_is_a_view_beside_the_others(root: str, tmp_path: Path) -> None:
-    votes = tmp_path / "vo'tes.csv"
+    votes = tmp_path / "vo'tes[1].csv"
     votes.write_text("clip,stars\na,5\nb,3\n")
     pq.write_table(pa.table({"clip": ["b", "c"], "n": [7, 8]}), tmp_path / "more.parquet")
     own = ("--table", f"votes={votes}", "--table", f"more={tmp_path}/more.parquet")

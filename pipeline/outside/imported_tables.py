@@ -2,7 +2,8 @@
 
 In: Parquet, CSV or JSON lines files with a row for each clip, keyed by `clip_id`, or by `uri` and `start_s` (and
 `end_s` if it is there). Out: `tables/imported/name=<name>/`, a row for each clip that a file has, under the columns'
-own names and types: whole numbers, floats, truth values, texts, and vectors of one length.
+own names and types: whole numbers, floats, truth values, texts, and vectors of one length. Dates and times become text
+(ISO 8601, in UTC where they have a time zone).
 
 A key that occurs twice, a type that changes half way, and vectors of two lengths are refused before anything is
 written. Keys of no clip are counted and left out. A float that is no finite number becomes null, and is counted.
@@ -24,16 +25,9 @@ from pipeline.errors import ConfigError, DataError
 from pipeline.outside.imported_types import NUMBERS, WIDE, schema_of, stored_type
 from pipeline.storage import files
 from pipeline.storage.layout import IMPORTED
+from pipeline.storage.sql_files import TABLE_NAME, as_pattern, literal, select_from_file
 from pipeline.storage.workspace import Workspace
 
-NAME = r"[a-z][a-z0-9_]{0,99}"
-READERS = {
-    ".csv": "read_csv({}, union_by_name = false)",
-    ".tsv": "read_csv({}, delim = '\t')",
-    ".jsonl": "read_json({}, format = 'newline_delimited')",
-    ".ndjson": "read_json({}, format = 'newline_delimited')",
-    ".parquet": "read_parquet({})",
-}
 MAX_NAMED = 5
 MEMORY = "700MB"  # of DuckDB; 7.2 M rows of 8 columns then take 1.3 GB in all, and 1.6 GB with 1GB
 MIN, MAX = -(2**63), 2**63 - 1  # of a column of whole numbers
@@ -79,8 +73,9 @@ class ImportFiles:
             self._stack = stack
             self._database = stack.enter_context(duckdb.connect())
             spill = stack.enter_context(tempfile.TemporaryDirectory(prefix="earshot-import-"))
-            self._database.execute(f"SET temp_directory = '{spill}'")
+            self._database.execute(f"SET temp_directory = {literal(spill)}")
             self._database.execute(f"SET memory_limit = '{MEMORY}'")
+            self._database.execute("SET TimeZone = 'UTC'")  # of times that become text
             self._read(uris)
             self.columns = self._settle_types()
             self._match()
@@ -116,13 +111,11 @@ class ImportFiles:
 
     def _read(self, uris: Sequence[str]) -> None:
         """Make the view `raw` of all files, which must have the same columns."""
-        if not re.fullmatch(NAME, self.name):
+        if not re.fullmatch(TABLE_NAME, self.name):
             raise ConfigError(f"name {self.name}: expected a-z, 0-9 and _, beginning with a letter.")
         selects, first = [], None
         for uri in uris:
-            reader = next((reader for suffix, reader in READERS.items() if uri.lower().endswith(suffix)), None)
-            if reader is None:
-                raise ConfigError(f"{uri}: expected a file that ends with {', '.join(READERS)}.")
+            select_from_file(uri, uri)  # refuses a name before it is fetched
             if not files.exists(uri):
                 raise ConfigError(f"{uri}: no such file.")
             path = str(self._stack.enter_context(files.local_copy(uri)))
@@ -130,7 +123,7 @@ class ImportFiles:
                 raise ConfigError(f"{uri}: a second file of the name {base}. Expected each to have its own.")
             with open(path, "rb") as file:
                 self.content[base] = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-            select = f"SELECT * FROM {reader.format(_literal(path))}"
+            select = select_from_file(path, uri)
             with _as_refusal(uri):
                 found = self._database.sql(select)
             columns = dict(zip(found.columns, map(str, found.types), strict=True))
@@ -165,7 +158,7 @@ class ImportFiles:
                 ):
                     raise ConfigError(f"import {self.name}: column {column} is {kind}: expected seconds, as numbers.")
                 continue
-            if not re.fullmatch(NAME, column.lower()):
+            if not re.fullmatch(TABLE_NAME, column.lower()):
                 raise ConfigError(f"import {self.name}: column {column!r}: expected a name of a-z, 0-9 and _.")
             stored = stored_type(kind)
             if stored is None:
@@ -223,7 +216,7 @@ class ImportFiles:
         partition = f"{kind}/{self.spec}"
         uris = [self._workspace.part_uri(partition, part) for part in self._workspace.require(partition)]
         paths = [str(self._stack.enter_context(files.local_copy(uri))) for uri in uris]
-        return f"read_parquet([{', '.join(map(_literal, paths))}])"
+        return f"read_parquet({literal([*map(as_pattern, paths)])}, hive_partitioning = false)"
 
     def _check_vectors(self) -> None:
         for column, kind in self.columns.items():
@@ -297,7 +290,3 @@ def _as_refusal(uri: str) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise DataError(f"{uri}: {error}") from error
-
-
-def _literal(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

@@ -16,7 +16,9 @@ STORED = {
     **dict.fromkeys(("DOUBLE", "DECIMAL"), "DOUBLE"),
     "FLOAT": "FLOAT",
     "BOOLEAN": "BOOLEAN",
-    "VARCHAR": "VARCHAR",
+    **dict.fromkeys(("VARCHAR", "ENUM", "UUID", "DATE", "TIME", "TIME WITH TIME ZONE"), "VARCHAR"),
+    **dict.fromkeys(("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "VARCHAR"),
+    "TIMESTAMP WITH TIME ZONE": "VARCHAR",
 }
 NUMBERS = ("BIGINT", "DOUBLE", "FLOAT")
 

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError
+from pipeline.storage.sql_files import literal, quoted
 
 AnswerFormat = Literal["csv", "json", "jsonl", "markdown", "parquet"]
 FORMATS: tuple[str, ...] = get_args(AnswerFormat)
@@ -77,13 +78,12 @@ class _Counted:
 
 def _copy(reader: pa.RecordBatchReader, form: AnswerFormat, path: Path) -> None:
     value = _csv_value if form == "csv" else _json_value
-    columns = ", ".join(f"{value(_quoted(item.name), item.type)} AS {_quoted(item.name)}" for item in reader.schema)
+    columns = ", ".join(f"{value(quoted(item.name), item.type)} AS {quoted(item.name)}" for item in reader.schema)
     options = {"csv": "FORMAT csv, HEADER", "json": "FORMAT json, ARRAY true", "jsonl": "FORMAT json, ARRAY false"}
-    place = str(path).replace("'", "''")
     with duckdb.connect() as database, tempfile.TemporaryDirectory(prefix="earshot-answer-") as spill:
         database.execute(f"SET temp_directory = '{spill}'")
         database.register("answer", reader)
-        database.execute(f"COPY (SELECT {columns} FROM answer) TO '{place}' ({options[form]})")
+        database.execute(f"COPY (SELECT {columns} FROM answer) TO {literal(str(path))} ({options[form]})")
 
 
 def _csv_value(value: str, kind: pa.DataType) -> str:
@@ -109,8 +109,8 @@ def _json_value(value: str, kind: pa.DataType, depth: int = 0) -> str:
         packed = f"struct_pack(key := {entry}.key, value := {inner})"
         return f"map_from_entries(list_transform(map_entries({value}), lambda {entry}: {packed}))"
     if pa.types.is_struct(kind):
-        fields = ((item.name, _json_value(f"({value}).{_quoted(item.name)}", item.type, depth)) for item in kind)
-        packed = ", ".join(f"{_quoted(name)} := {inner}" for name, inner in fields)
+        fields = ((item.name, _json_value(f"({value}).{quoted(item.name)}", item.type, depth)) for item in kind)
+        packed = ", ".join(f"{quoted(name)} := {inner}" for name, inner in fields)
         return f"CASE WHEN {value} IS NOT NULL THEN struct_pack({packed}) END"
     return value
 
@@ -149,8 +149,3 @@ def _markdown_cell(value: Any) -> str:
     for letter in "\\`*_[]<>|&#~":
         text = text.replace(letter, f"\\{letter}")
     return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
-def _quoted(name: str) -> str:
-    """A name as SQL has it."""
-    return '"' + name.replace('"', '""') + '"'

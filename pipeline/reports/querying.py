@@ -25,6 +25,7 @@ from pipeline.outside.imported_types import imported_schemas
 from pipeline.reports.convenience_views import AGGREGATES, VIEWS, create_aggregates, view_schemas
 from pipeline.storage import files
 from pipeline.storage.layout import IMPORTED, TABLES
+from pipeline.storage.sql_files import TABLE_NAME, as_pattern, literal, select_from_file
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
@@ -53,8 +54,6 @@ PRIVATE: dict[str, bool | str | int | float | list[str]] = {
 }
 NUM_DOWNLOADS = 16  # at once: a part takes 50 ms of waiting and hardly any work
 NONE: Mapping[str, str] = MappingProxyType({})
-OWN_NAME = r"[a-z][a-z0-9_]{0,99}"
-READERS = {".csv": "read_csv", ".csv.gz": "read_csv", ".tsv": "read_csv", ".parquet": "read_parquet"}
 BATCH_ROWS = 100_000
 READ_ONLY = ("SELECT", "MULTI")  # DuckDB's names; MULTI is a PIVOT, which asks for its columns first
 
@@ -174,7 +173,7 @@ def _opened(workspace: Workspace, text: str, own: Mapping[str, str]) -> Iterator
             yield database
         except duckdb.Error as error:
             for path, uri in paths.items():
-                if path in str(error):
+                if path in str(error) or as_pattern(path) in str(error):
                     raise DataError(f"{uri or path}: {error}") from error
             raise ConfigError(f"query: {error}\n{_views()}") from error
 
@@ -205,19 +204,17 @@ def _create_own_view(
     database: duckdb.DuckDBPyConnection, name: str, uri: str, copies: contextlib.ExitStack
 ) -> dict[str, str]:
     """Make a view of a file of the user's; return its path on this machine, with its address."""
-    if not re.fullmatch(OWN_NAME, name) or name in taken_names():
+    if not re.fullmatch(TABLE_NAME, name) or name in taken_names():
         raise ConfigError(
             f"table {name}: expected a name of its own of a-z, 0-9 and _, beginning with a letter, that is no word of "
             f"SQL and no view of the workspace: {', '.join(sorted({*map(table_name, tables()), *VIEWS}))}."
         )
-    reader = next((reader for suffix, reader in READERS.items() if uri.lower().endswith(suffix)), None)
-    if reader is None:
-        raise ConfigError(f"table {name}: {uri}: expected a file that ends with {', '.join(READERS)}.")
+    select_from_file(uri, uri)  # refuses a name before it is fetched
     if not files.exists(uri):
         raise ConfigError(f"table {name}: {uri}: no such file.")
     path = str(copies.enter_context(files.local_copy(uri)))
     try:
-        database.execute(f"CREATE VIEW {name} AS SELECT * FROM {reader}({_literal([path])})")
+        database.execute(f"CREATE VIEW {name} AS {select_from_file(path, uri)}")
     except duckdb.Error as error:
         raise DataError(f"{uri}: {error}") from error
     return {path: uri}
@@ -268,29 +265,23 @@ def _create_view(
 
 def _select_from(paths: list[str], schema: pa.Schema, values: Mapping[str, str]) -> str:
     """The SELECT over one partition's parts, with the values of its partition columns first."""
-    columns = [f'{_literal(value)} AS "{key}"' for key, value in values.items()]
+    columns = [f'{literal(value)} AS "{key}"' for key, value in values.items()]
     columns += [f'"{column}"' for column in schema.names]
-    return f"SELECT {', '.join(columns)} FROM read_parquet({_literal(paths)}, hive_partitioning = false)"
+    patterns = literal([*map(as_pattern, paths)])
+    return f"SELECT {', '.join(columns)} FROM read_parquet({patterns}, hive_partitioning = false)"
 
 
 def _lock(database: duckdb.DuckDBPyConnection, paths: list[str], folder: str) -> None:
     """Restrict DuckDB to the views' files and its own spill folder, and forbid changes of its settings."""
     spill = str(Path(folder) / "spill")
     for setting in (
-        f"temp_directory = {_literal(spill)}",  # the default would be a folder in the working directory
-        f"allowed_paths = {_literal(paths)}",
-        f"allowed_directories = {_literal([spill])}",
+        f"temp_directory = {literal(spill)}",  # the default would be a folder in the working directory
+        f"allowed_paths = {literal([*paths, *map(as_pattern, paths)])}",  # it looks at the pattern, then at the file
+        f"allowed_directories = {literal([spill])}",
         "enable_external_access = false",
         "lock_configuration = true",
     ):
         database.execute(f"SET {setting}")
-
-
-def _literal(value: str | list[str]) -> str:
-    """A string, or a list of strings, as DuckDB writes it."""
-    if isinstance(value, list):
-        return f"[{', '.join(_literal(item) for item in value)}]"
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _require_stage(workspace: Workspace) -> None:
