@@ -57,7 +57,7 @@ COMMANDS = {
 WORDS = {
     **dict.fromkeys(("root", "out", "media", "folder", "masks"), "FOLDER"),
     **dict.fromkeys(("labels", "spans", "prices"), "FILE"),
-    **dict.fromkeys(("picture", "sound"), "FILE"),
+    **dict.fromkeys(("picture", "sound", "pairs"), "FILE"),
     **{"dataset": "DATASET", "videos": "VIDEO", "region": "X,Y,W,H", "at": "X,Y", "span": "+FROM-TO"},
     **dict.fromkeys(("on_screen_gain", "off_screen_gain"), "DB"),
     **{"collection": "VIDEOS", "settings": "FIELD=VALUE", "address": "ADDRESS", "retry": "REASON", "stage": "STAGE"},

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 from conftest import World
@@ -42,10 +43,28 @@ def test_a_pair_is_printed_for_people_and_for_programs(root: str, tmp_path: Path
     assert pq.read_table(out)["num_clips"].to_pylist() == [4]
 
 
+def test_a_table_of_pairs_has_a_row_for_each_and_figures_of_those_that_are_known(root: str, tmp_path: Path) -> None:
+    found = list(videos(root).values())
+    lines = [f"{a},{b},{int(a == b)}" for a in found for b in (a, found[0])] + [f"gone.mp4,{found[0]},1"]
+    (tmp_path / "pairs.csv").write_text("\n".join(["picture,sound,match", *lines]) + "\n")
+    out = tmp_path / "judged.csv"
+    code, said, err = earshot("match", "--root", root, "--pairs", f"{tmp_path}/pairs.csv", "--out", str(out), "-q")
+    assert code == 0, err
+    assert said == f"match: {len(lines)} rows -> {out}\n"
+    first, *figures = err.splitlines()
+    assert first == f"match: {len(lines) - 1} of {len(lines)} pairs judged; not judged: 1 missing"
+    assert [line.split()[1] for line in figures] == ["accuracy", "auc", "calibration_error", "brier"]
+    rows = pacsv.read_csv(out).to_pylist()
+    assert [row["reason"] for row in rows] == [""] * (len(lines) - 1) + ["missing"]
+    assert rows[-1]["detail"].startswith(f"picture {tmp_path}/gone.mp4: ")
+    assert rows[0]["probability"] == rows[1]["probability"]
+
+
 def test_what_cannot_be_judged_is_said_in_one_line(root: str, tmp_path: Path) -> None:
     uri = next(iter(videos(root).values()))
     for options, message in (
-        (("--picture", uri), "expected --picture and --sound"),
+        (("--picture", uri), "expected --picture and --sound, or --pairs"),
+        (("--pairs", "pairs.csv"), "pairs pairs.csv: no such file"),
         (("--picture", uri, "--sound", "gone.wav"), "missing: sound gone.wav"),
         (("--picture", uri, "--sound", uri, "--model", "other"), "nothing there yet"),
         (("--picture", uri, "--sound", uri, "--out", f"{root}/x.csv"), "expected a place outside the root"),
