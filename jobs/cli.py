@@ -6,6 +6,7 @@ command was chosen, so that `earshot --help` and a typo wait for neither torch n
 
 import copy
 import importlib
+import math
 import signal
 import sys
 import threading
@@ -93,7 +94,16 @@ def load(name: str) -> Any:
             word = "NUMBER" if shown.is_ranged or shown.annotation in (int, float) else "NAME"
             parameter.metavar = WORDS.get(parameter.name, word)
             parameter.display_type = lambda _: ""  # an argument's metavar, unlike an option's, does not replace it
+        if shown.annotation is float:
+            parameter.callback = _check_finite
     return command
+
+
+def _check_finite(_: Any, option: Any, number: float | None) -> float | None:
+    """An option's number, if it is finite: NaN exceeds no limit, and none is what infinity means as one."""
+    if number is not None and not math.isfinite(number):
+        raise ConfigError(f"{option.opts[0]} {number}: expected a finite number.")
+    return number
 
 
 def _show_version(is_asked: bool) -> None:

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 
 from cluster.faults import PartError, UnsharedError
-from jobs.cli import COMMANDS, main
+from jobs.cli import COMMANDS, load, main
 from jobs.console import exit_codes, progress
 from jobs.console.exit_codes import PartialError
 from pipeline.errors import ConfigError, DataError
@@ -137,3 +137,31 @@ def test_help_names_what_is_typed_in_words(capsys: pytest.CaptureFixture[str]) -
 def test_a_misspelt_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fitler"]) == 2
     assert "No such command 'fitler'. Did you mean 'filter'?" in capsys.readouterr().err
+
+
+def float_options() -> list[tuple[str, str]]:
+    """Every option of a number that need not be whole, with its command."""
+    return [
+        (name, parameter.opts[0])
+        for name in COMMANDS
+        for parameter in load(name).params
+        if parameter.type_descriptor.annotation is float
+    ]
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "-NaN"])
+def test_every_option_of_a_number_refuses_what_is_none(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = float_options()
+    assert {("serve", "--max-s"), ("world", "--duration-s")} < set(found)
+    for name, option in found:
+        assert main([name, f"{option}={number}"]) == exit_codes.REFUSED
+        assert option in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "1e999"])
+def test_serve_refuses_limits_that_let_nothing_or_everything_pass(
+    number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option in ("--max-s", "--max-work-s"):
+        assert main(["serve", "--root", "r", f"{option}={number}"]) == exit_codes.REFUSED
+        assert option in capsys.readouterr().err

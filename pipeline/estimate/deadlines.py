@@ -24,7 +24,7 @@ def parse_hours(text: str) -> float:
     match = DURATION.fullmatch(text.strip().lower())
     numbers = match.groups() if match else ()
     hours = sum(float(number) * unit for number, unit in zip(numbers, UNITS_H, strict=False) if number)
-    if not hours:
+    if not 0 < hours < math.inf:
         raise ConfigError(f"deadline {text}: expected a time above 0, such as 90m, 6h, 2d or 1h30m.")
     return hours
 
