@@ -10,11 +10,9 @@ picture, and 8 MB of sound for four sources in stereo, a third more as text; dec
 """
 
 import base64
-import functools
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from pipeline.errors import ClipError
@@ -25,6 +23,7 @@ from pipeline.inference.recording import Record
 from pipeline.inference.video_writing import Report
 from pipeline.media.muxing import Track
 from pipeline.media.player_media import write_player_media
+from pipeline.pages import templates
 
 PLAYER = "player.html"
 MAX_PAGE_S = 120.0
@@ -63,7 +62,11 @@ def write_page(
     except ClipError as error:
         return [f"no {PLAYER}: {error.detail}"]
     facts = _facts(media, record, chosen, duration_s)
-    page = _template().render(title=title, facts=facts, picture=_text(picture), tracks=[_text(path) for path in tracks])
+    page = (
+        templates("pipeline.inference")
+        .get_template("player_page.html")
+        .render(title=title, facts=facts, picture=_text(picture), tracks=[_text(path) for path in tracks])
+    )
     outputs.file(PLAYER).write_text(page, encoding="utf-8")
     if duration_s < media.duration_s:
         return [f"{PLAYER} has the first {MAX_PAGE_S:g} s"]
@@ -92,14 +95,6 @@ def _shades(cells: np.ndarray) -> list[list[list[int]]]:
     """[S, rows, columns] whole numbers up to 255, the largest of each source."""
     largest = np.maximum(cells.max(axis=(1, 2), keepdims=True), np.finfo(np.float32).tiny)
     return np.rint(255 * cells / largest).astype(int).tolist()
-
-
-@functools.cache
-def _template() -> jinja2.Template:
-    loader = jinja2.PackageLoader("pipeline.inference", "")
-    return jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    ).get_template("player_page.html")
 
 
 def _text(path: Path) -> str:

@@ -31,11 +31,11 @@ from aiohttp import web
 from pipeline.errors import ClipError, DataError
 from pipeline.inference.player_page import PLAYER
 from pipeline.inference.video_writing import Report
+from pipeline.pages import templates
 
 Separate = Callable[[str, str, Report], Any]
 """(address, folder, report): writes the folder; raises ClipError or DataError, or what `report` raises."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-PAGE = Path(__file__).parent / "serving_page.html"
 HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
 MAX_JSON_BYTES = 10_000
 CHUNK_BYTES = 2**18
@@ -92,6 +92,7 @@ class Server:
 
     def __init__(self, separate: Separate, folder: Path, token: str, limits: Limits) -> None:
         self._separate, self._folder, self._token, self._limits = separate, folder, token, limits
+        self._html = templates("pipeline.inference").get_template("serving_page.html").render()
         self._asked: dict[str, Asked] = {}
         self._queue: asyncio.Queue[Asked] = asyncio.Queue()
         self._uploads, self._is_ending = 0, False
@@ -122,7 +123,7 @@ class Server:
         return response
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
-        return web.FileResponse(PAGE, headers={"Content-Type": "text/html; charset=utf-8"})
+        return web.Response(text=self._html, content_type="text/html")
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
         num_waiting = self._uploads + sum(asked.status == "waiting" for asked in self._asked.values())

@@ -9,11 +9,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from pipeline.errors import DataError
 from pipeline.formatting import format_hours, format_number
+from pipeline.pages import templates
 from pipeline.reports.card_facts import Facts, Figure, figure_of
 from pipeline.reports.licenses import hub_license
 
@@ -53,15 +53,7 @@ def make_card(facts: Facts, rebuild: Sequence[str]) -> str:
     Raises:
         DataError: a number has no source.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipeline.reports", ""),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_show,
-        autoescape=False,
-    )
+    environment = templates("pipeline.reports", is_html=False, finalize=_show)
     environment.filters |= {
         "yaml": _yaml,
         "duration": lambda hours: format_hours(hours.value),

@@ -32,8 +32,8 @@ def write_index(workspace: Workspace, facts: Facts) -> list[str]:
         part = shard.name.removesuffix(".tar")
         rows = workspace.read(stage, part, MATERIALIZED, ["tar_offset", "tar_bytes"]).sort_by("tar_offset")
         begins, lengths = rows["tar_offset"].to_numpy(), rows["tar_bytes"].to_numpy()
-        bounds = np.append(begins, begins[-1] + lengths[-1])
-        if begins[0] or (np.diff(bounds) != lengths).any():
+        bounds = np.concatenate(([0], np.cumsum(lengths)))
+        if (bounds[:-1] != begins).any():
             raise DataError(f"{workspace.part_uri(stage, part)}: clips do not follow one another in the tar. {AGAIN}")
         found[f"{shard.name}.idx"] = bounds.astype("<u8").tobytes()
         counts[shard.name] = len(rows)

@@ -8,7 +8,6 @@ page before it shows anything.
 import base64
 import concurrent.futures
 import csv
-import functools
 import hashlib
 import io
 import json
@@ -18,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from pipeline.clips.samples import decode_clip
 from pipeline.errors import ConfigError
 from pipeline.media.clip_video import write_clip_video
+from pipeline.pages import templates
 from pipeline.reports.rating_sample import RatingSample
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER
@@ -105,15 +103,7 @@ def _render(rows: list[dict[str, Any]], order: list[tuple[int, bool]], addresses
     ]
     shown = [[number, int(is_repeat)] for number, is_repeat in order]
     name = hashlib.sha256(json.dumps([[clip["id"] for clip in clips], shown]).encode()).hexdigest()[:12]
-    return _template().render(name=name, clips=clips, shown=shown)
-
-
-@functools.cache
-def _template() -> jinja2.Template:
-    loader = jinja2.PackageLoader("pipeline.reports", "")
-    return jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    ).get_template("rating_page.html")
+    return templates("pipeline.reports").get_template("rating_page.html").render(name=name, clips=clips, shown=shown)
 
 
 def _end_s(row: dict[str, Any]) -> float:

@@ -7,11 +7,11 @@ decoder's messages are untrusted: every text is escaped, and control characters 
 
 from typing import Any, NamedTuple, TypeVar
 
-import jinja2
 import pyarrow as pa
 
 from pipeline.errors import ConfigError
 from pipeline.formatting import format_figure, format_number
+from pipeline.pages import templates
 from pipeline.reports.best_and_worst import EXTREMES, Extreme, show_extremes
 from pipeline.reports.charted_tables import (
     CHARTED,
@@ -85,36 +85,32 @@ def make_report(workspace: Workspace, against: str | None = None) -> Report:
         "rejects": rows["rejects"],
     }
     all_figures = _pivot(rows["summary"])
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipeline.reports", ""),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_printable,
-    )
-    page = environment.get_template("page.html").render(
-        shown
-        | {
-            "root": workspace.root,
-            "against": against,
-            "contents": {place: title for place, (title, of) in SECTIONS.items() if of is None or shown[of]},
-            "facts": list_facts(rows),
-            "findings": list_findings(rows, figures, stages, changes),
-            "not_yet": [what for what, of in EARLY.items() if not rows[of]],
-            "marks": MARKS,
-            "min_examples": MIN_EXAMPLES,
-            "number": format_number,
-            "all_figures": all_figures,
-            "counts": {name: _counts(found[name]) for name in COUNTS},
-            "audits": {stage["stage"]: stage["audit"] for stage in stages if "audit" in stage},
-            "curves": curves,
-            "single_points": single_points,
-            "num_rejects": format_number(rows["rejects"][0]["total"] if rows["rejects"] else 0),
-            "stages": stages,
-            "terms": used_terms(" ".join([*ALWAYS, *(figure.what for figure in figures), *all_figures[0]]))
-            | {name: SETS[name] for name in SETS if any(row[2] == name for row in all_figures[1])},
-        }
+    page = (
+        templates("pipeline.reports", finalize=_printable)
+        .get_template("page.html")
+        .render(
+            shown
+            | {
+                "root": workspace.root,
+                "against": against,
+                "contents": {place: title for place, (title, of) in SECTIONS.items() if of is None or shown[of]},
+                "facts": list_facts(rows),
+                "findings": list_findings(rows, figures, stages, changes),
+                "not_yet": [what for what, of in EARLY.items() if not rows[of]],
+                "marks": MARKS,
+                "min_examples": MIN_EXAMPLES,
+                "number": format_number,
+                "all_figures": all_figures,
+                "counts": {name: _counts(found[name]) for name in COUNTS},
+                "audits": {stage["stage"]: stage["audit"] for stage in stages if "audit" in stage},
+                "curves": curves,
+                "single_points": single_points,
+                "num_rejects": format_number(rows["rejects"][0]["total"] if rows["rejects"] else 0),
+                "stages": stages,
+                "terms": used_terms(" ".join([*ALWAYS, *(figure.what for figure in figures), *all_figures[0]]))
+                | {name: SETS[name] for name in SETS if any(row[2] == name for row in all_figures[1])},
+            }
+        )
     )
     return Report(figures, extremes, changes, page)
 
