@@ -35,6 +35,7 @@ COMMANDS = {
     "features": "Extract features of each second of the clips.",
     "label": "Label clips, seconds and pixels of videos.",
     "ingest": "Take over a published data set of events, masks or words.",
+    "export": "List clips for other tools, and write them as files.",
     "import": "Take in columns that other tools computed for clips.",
     "duplicates": "Find videos that are uploads of the same content.",
     "filter": "Decide which clips train and evaluate the next model.",

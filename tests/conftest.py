@@ -55,6 +55,7 @@ MARK_OF_MODULE = {
     **dict.fromkeys(("test_crashes", "test_gathering", "test_locking", "test_train"), "processes"),
     **dict.fromkeys(
         (
+            "test_clip_files",
             "test_clip_video",
             "test_estimating",
             "test_ffmpeg_features",

@@ -50,7 +50,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "pipeline.models", "pipeline.selection", "pipeline.storage", "pipeline.synthetic", "pipeline.training",
         "schemas",
     ),
-    "pipeline.outside": ("pipeline", "pipeline.storage"),
+    "pipeline.outside": (
+        "pipeline", "pipeline.clips", "pipeline.media", "pipeline.storage", "pipeline.training", "schemas",
+    ),
     "pipeline.reports": (
         "pipeline", "pipeline.clips", "pipeline.evaluation", "pipeline.learners", "pipeline.masks", "pipeline.media",
         "pipeline.metrics", "pipeline.outside", "pipeline.selection", "pipeline.storage", "pipeline.training",

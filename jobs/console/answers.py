@@ -15,12 +15,14 @@ CHUNK = 2**20
 Format = Literal["table", "csv", "json", "jsonl", "markdown", "parquet"]
 
 
-def check_out(out: str | None, root: str) -> None:
+def check_out(out: str | None, root: str, option: str = "--out") -> None:
     """Refuse an address within the root, where only stages write."""
     from pipeline.storage import files
 
-    if out is not None and f"{files.absolute(out)}/".startswith(f"{files.absolute(root)}/"):
-        raise ConfigError(f"--out {out}: expected a place outside the root {root}, where only stages write.")
+    if out is not None and f"{files.absolute(out, follow_links=True)}/".startswith(
+        f"{files.absolute(root, follow_links=True)}/"
+    ):
+        raise ConfigError(f"{option} {out}: expected a place outside the root {root}, where only stages write.")
 
 
 def give(command: str, reader: "pa.RecordBatchReader", form: Format | None, out: str | None, limit: int | None) -> None:

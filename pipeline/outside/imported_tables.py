@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError, DataError
+from pipeline.outside.clip_listing import LISTING, OWN
 from pipeline.outside.imported_types import NUMBERS, WIDE, schema_of, stored_type
 from pipeline.storage import files
 from pipeline.storage.layout import IMPORTED
@@ -148,6 +149,7 @@ class ImportFiles:
                 f"import {self.name}: columns {', '.join(found.columns)}: expected clip_id, or uri and start_s, which "
                 "say what clip a row is about."
             )
+        is_listing = set(LISTING.names) <= set(found.columns)  # from here: what was added to it is what it says
         columns = {}
         for column, kind in zip(found.columns, map(str, found.types), strict=True):
             if column in KEYS:
@@ -157,6 +159,8 @@ class ImportFiles:
                     and "clip_id" not in found.columns
                 ):
                     raise ConfigError(f"import {self.name}: column {column} is {kind}: expected seconds, as numbers.")
+                continue
+            if is_listing and column in OWN:
                 continue
             if not re.fullmatch(TABLE_NAME, column.lower()):
                 raise ConfigError(f"import {self.name}: column {column!r}: expected a name of a-z, 0-9 and _.")

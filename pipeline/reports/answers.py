@@ -12,7 +12,7 @@ few. What it would write inexactly is settled in the SELECT before: bare NaN, an
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, EarshotError
 from pipeline.storage.sql_files import literal, quoted
 
 AnswerFormat = Literal["csv", "json", "jsonl", "markdown", "parquet"]
@@ -53,14 +53,20 @@ def write_answer(reader: pa.RecordBatchReader, form: AnswerFormat, path: Path) -
 
     Raises:
         ConfigError: more rows than Markdown is read with, or a column that Parquet has no type for.
+        EarshotError: what the reader raises.
     """
     counted = _Counted(reader)
-    if form == "parquet":
-        _write_parquet(counted.reader, path)
-    elif form == "markdown":
-        path.write_text(_markdown(counted.reader))
-    else:
-        _copy(counted.reader, form, path)
+    try:
+        if form == "parquet":
+            _write_parquet(counted.reader, path)
+        elif form == "markdown":
+            path.write_text(_markdown(counted.reader))
+        else:
+            _copy(counted.reader, form, path)
+    except duckdb.Error:
+        if counted.error is not None:
+            raise counted.error from None
+        raise
     return counted.num_rows
 
 
@@ -69,11 +75,18 @@ class _Counted:
 
     def __init__(self, reader: pa.RecordBatchReader) -> None:
         self.num_rows = 0
-        self.reader = pa.RecordBatchReader.from_batches(reader.schema, map(self._count, reader))
+        self.error: EarshotError | None = None
+        """What the reader has raised: DuckDB makes an error of its own of it."""
+        self.reader = pa.RecordBatchReader.from_batches(reader.schema, self._count(reader))
 
-    def _count(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        self.num_rows += batch.num_rows
-        return batch
+    def _count(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in reader:
+                self.num_rows += batch.num_rows
+                yield batch
+        except EarshotError as error:
+            self.error = error
+            raise
 
 
 def _copy(reader: pa.RecordBatchReader, form: AnswerFormat, path: Path) -> None:
