@@ -30,9 +30,55 @@ class ClipRow(TypedDict):
     loudness_lufs: Annotated[float | None, "integrated loudness (BS.1770-4), floor -70", "LUFS"]
     silent_fraction: Annotated[float | None, "share of 20 ms blocks below -60 dBFS"]
     clipped_fraction: Annotated[float | None, "share of samples at full scale"]
+    snr_db: Annotated[
+        float | None,
+        "estimated signal-to-noise ratio: level of 20 ms blocks, the 90th percentile over the 10th, 0 to 120; null for "
+        "less than one block",
+        "dB",
+    ]
+    speech_fraction: Annotated[
+        float | None,
+        "share of 32 ms blocks in which the voice detector Silero hears speech, 0 to 1; null unless the clip spec has "
+        "16 kHz, and for less than one block",
+    ]
+    bandwidth_hz: Annotated[
+        float | None,
+        "above it, the spectrum of the file's own sound, averaged over its channels and the clip, stays 50 dB below "
+        "its peak, 0 to half the sample rate; null where the sound is digital silence or shorter than one block",
+        "Hz",
+    ]
+    dc_offset: Annotated[
+        float | None,
+        "mean of the samples of the file's channel in which it is furthest from 0, -1 to 1; null as for bandwidth_hz",
+    ]
+    num_channels: Annotated[int | None, "channels of the file's sound; null as for bandwidth_hz", pa.int32()]
+    sounding_channels: Annotated[
+        list[int] | None,
+        "channels of the file above -60 dBFS in this clip, counted from 0 in the order of its layout (stereo: left, "
+        "right); null as for bandwidth_hz",
+        pa.list_(pa.int32()),
+    ]
+    channel_correlation: Annotated[
+        float | None,
+        "Pearson's correlation of the file's first two channels, -1 to 1; null for mono and unless both sound",
+    ]
     luma: Annotated[float | None, "mean brightness of the frames, 0 to 1; of mouths, where clips follow faces"]
     motion: Annotated[float | None, "mean absolute difference between frames, 0 to 1"]
     frozen_fraction: Annotated[float | None, "share of frames equal to the one before"]
+    sharpness: Annotated[
+        float | None,
+        "variance of the Laplacian of the frames in 8-bit grey, mean of the frames, 0 and more; of mouths, where clips "
+        "follow faces; null without frames",
+    ]
+    num_cuts: Annotated[int | None, "changes from shot to shot inside the span; null without frames", pa.int32()]
+    black_fraction: Annotated[
+        float | None, "share of the decoded pictures that are black, 0 to 1; null where none lies in the span"
+    ]
+    letterbox_fraction: Annotated[
+        float | None,
+        "share of the picture that lies in black bars at its edges throughout the span, 0 to 1; null where all is "
+        "black, and as for black_fraction",
+    ]
     outcome: Annotated[
         str,
         "kept, or the first that applies: its video's reason or too_short, short_audio, no_frame, silent; and where "
@@ -41,4 +87,4 @@ class ClipRow(TypedDict):
     ]
 
 
-CLIPS = table_schema("clips", version=3, row=ClipRow, partitions={"spec": "the clip spec that it was cut by"})
+CLIPS = table_schema("clips", version=4, row=ClipRow, partitions={"spec": "the clip spec that it was cut by"})

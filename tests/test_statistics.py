@@ -69,6 +69,21 @@ def test_shares_of_silence_and_of_clipping_are_counted() -> None:
     assert sound_levels(clipped, RATE_HZ)["clipped_fraction"] == pytest.approx(2 / 3, abs=0.01)
 
 
+@pytest.mark.parametrize("ratio_db", [10.0, 30.0, 50.0])
+def test_the_noise_between_the_tones_gives_the_signal_to_noise_ratio(ratio_db: float) -> None:
+    noise = 1e-3 * np.random.default_rng(0).standard_normal(len(TIME_S))
+    amplitude = 1e-3 * np.sqrt(2) * 10 ** (ratio_db / 20)
+    gated = np.where(TIME_S % 1 < 0.5, sine(1000, amplitude), 0)  # half of the time: both percentiles lie well inside
+    levels = sound_levels(np.round(32768 * (noise + gated)).astype(np.int16), RATE_HZ)
+    assert levels["snr_db"] == pytest.approx(10 * np.log10(1 + 10 ** (ratio_db / 10)), abs=0.7)
+
+
+def test_sound_without_pauses_has_no_noise_that_can_be_told_and_digital_silence_between_has_the_most() -> None:
+    assert sound_levels(np.round(32767 * sine(1000, 0.3)).astype(np.int16), RATE_HZ)["snr_db"] < 0.1
+    gated = np.round(32767 * np.where(TIME_S < 2, 0.0, sine(1000))).astype(np.int16)
+    assert sound_levels(gated, RATE_HZ)["snr_db"] == pytest.approx(120 - 3.01, abs=0.01)  # the floor is -120 dBFS
+
+
 def test_a_constant_offset_has_no_level() -> None:
     for offset in (0.03, -0.9):
         still = np.full(5 * RATE_HZ, round(offset * 32768), np.int16)

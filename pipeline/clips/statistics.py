@@ -1,4 +1,4 @@
-"""Statistics of a clip's sound and picture, for filters: level, silence, clipping, brightness, motion.
+"""Statistics of a clip's sound and picture, for filters: level, silence, clipping, noise, brightness, motion.
 
 Design note: a level is that of what can be heard. It is the power within blocks of 20 ms, less each block's mean: a
 constant offset has none, and below 22 Hz, where hearing ends, half is left out.
@@ -14,6 +14,7 @@ from pipeline.media.streams import FULL_SCALE
 
 FLOOR_DB = -120.0
 SILENCE_DB, SILENCE_BLOCK_S = -60.0, 0.02
+NOISE_PERCENTILE, SIGNAL_PERCENTILE = 10, 90  # of the blocks' levels
 FROZEN_DIFFERENCE = 0.002  # half a grey level of 8 bits, averaged over the picture: a codec alone changes less
 
 
@@ -26,8 +27,9 @@ def sound_levels(samples: np.ndarray, rate_hz: int) -> dict[str, float | None]:
     Returns:
         {} for no samples; else `rms_db`, the level above 22 Hz, and `peak_db`, the largest sample, in dBFS (a square
         wave of full scale is 0, floor -120), `loudness_lufs` (BS.1770-4, floor -70), `silent_fraction`, the share of
-        whole blocks of 20 ms below -60 dBFS (None for less than one block), and `clipped_fraction`, the share of
-        samples at either end of the range.
+        whole blocks of 20 ms below -60 dBFS, `clipped_fraction`, the share of samples at either end of the range, and
+        `snr_db`, how far the 90th percentile of the blocks' levels lies above the 10th, 0 to 120: the signal-to-noise
+        ratio of sound that pauses, where the noise is heard alone. Shares of blocks are None for less than one.
     """
     if not len(samples):
         return {}
@@ -43,6 +45,7 @@ def sound_levels(samples: np.ndarray, rate_hz: int) -> dict[str, float | None]:
         "loudness_lufs": integrated_loudness(waveform, rate_hz),
         "silent_fraction": float(np.mean(blocks < limit)) if len(blocks) else None,
         "clipped_fraction": float(np.mean((samples == FULL_SCALE - 1) | (samples == -FULL_SCALE))),
+        "snr_db": _snr(blocks) if len(blocks) else None,
     }
 
 
@@ -62,6 +65,12 @@ def picture_levels(pictures: list[np.ndarray]) -> dict[str, float | None]:
         "motion": float(np.mean(motion)) if motion else None,
         "frozen_fraction": float(np.mean([m < FROZEN_DIFFERENCE for m in motion])) if motion else None,
     }
+
+
+def _snr(powers: np.ndarray) -> float:
+    """In dB, of the powers of blocks."""
+    noise, signal = np.percentile(powers, (NOISE_PERCENTILE, SIGNAL_PERCENTILE))
+    return _decibel(float(signal)) - _decibel(float(noise))
 
 
 def _decibel(power: float) -> float:
