@@ -1,23 +1,19 @@
 """Judge pairs: a model, pictures and sounds -> the calibrated probability that they belong together."""
 
-import collections
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from jobs.console.answers import Format, check_out, give
-from jobs.console.messages import say
-from jobs.console.options import ReadRoot, Scorer
-from jobs.console.progress import progress_bar
+from jobs.console.match_rows import ROOT, judge_pair, judge_table, rank_clips, rank_folder
+from jobs.console.options import ReadRoot, Scorer, named
 from pipeline.errors import ConfigError
-from pipeline.formatting import format_counts, format_figure
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.inference.match_sides import Sides
-
 MAX_ROWS = 50
+MODES = "expected --picture and --sound, or one of them with --among or --selection, or --pairs"
 
 
 def command(
@@ -32,61 +28,56 @@ def command(
             "known picture_start_s, sound_start_s and match (0 or 1)."
         ),
     ] = None,
+    among: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Rank what fits best: the files of a folder or s3:// prefix, or `{ROOT}`: all scored clips."
+        ),
+    ] = None,
+    selection: Annotated[str | None, named("Rank the kept clips of this selection.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many of the ranked to show.")] = 10,
+    by: Annotated[
+        Literal["probability", "logit", "cosine"],
+        typer.Option(help="Rank by the probability, the contrastive score that trained the towers, or the cosine."),
+    ] = "probability",
     format: Annotated[
         Format | None,
         typer.Option(help="table shows 50 rows, the others give all. Default: by the name of --out; else table."),
     ] = None,
     out: Annotated[str | None, typer.Option(metavar="FILE", help="File or s3:// address to write the rows to.")] = None,
 ) -> None:
-    """Judge whether a picture and a sound belong together.
+    """Judge whether a picture and a sound belong together, or rank what fits one of them best.
 
-    Reads the files, models/<model>/ and the record of clips/base/. Writes nothing but --out. The probability is that of
-    `earshot score`, for a prior of one half: the mean over the clips of the model's length that both files have. A pair
-    of --pairs that cannot be judged is a row with a reason; where match is known, the figures of the judgements follow.
+    Reads the files, models/<model>/ and the record of clips/base/; of clips the table scores. Writes nothing but --out.
+    The probability is that of `earshot score`, for a prior of one half: the mean over the clips of the model's length
+    that both files have. A file or pair that cannot be judged is a row with a reason; where match is known, the figures
+    of the judgements follow.
 
     Example: earshot match --root my_workspace --picture street.mp4 --sound train.wav
     """
     from jobs.console.match_model import load_match_model
     from pipeline.inference.match_sides import Sides
+    from pipeline.storage.workspace import open_workspace
 
     check_out(out, root)
-    form = format or ("table" if out is None else None)
-    if pairs is not None and picture is None and sound is None:
-        rows = _judge_table(Sides(load_match_model(root, model)), pairs)
-    elif pairs is None and picture is not None and sound is not None:
-        rows = _judge_pair(Sides(load_match_model(root, model)), picture, sound)
+    is_search = among is not None or selection is not None
+    num_files = (picture is not None) + (sound is not None)
+    if num_files != (1 if is_search else 2 if pairs is None else 0) or (is_search and pairs is not None):
+        raise ConfigError(f"earshot match: {MODES}.")
+    sides = Sides(load_match_model(root, model))
+    if pairs is not None:
+        rows = judge_table(sides, pairs)
+    elif selection is not None or among == ROOT:
+        rows = rank_clips(sides, open_workspace(root), model, picture, sound, by, top, selection)
+    elif among is not None:
+        rows = rank_folder(sides, picture, sound, among, by, top)
     else:
-        raise ConfigError("earshot match: expected --picture and --sound, or --pairs.")
-    if form == "table":
-        known = [name for name in rows.column_names if rows[name].null_count < len(rows)]
-        rows = rows.select([name for name in known if name != "clip_probabilities"])
-    give("match", rows.to_reader(), form, out, MAX_ROWS)
+        rows = judge_pair(sides, str(picture), str(sound))
+    form = format or ("table" if out is None else None)
+    give("match", (_shortened(rows) if form == "table" else rows).to_reader(), form, out, MAX_ROWS)
 
 
-def _judge_pair(sides: "Sides", picture: str, sound: str) -> "pa.Table":
-    from pipeline.inference.matching_pairs import Pair, judge_pairs
-
-    rows = judge_pairs(sides, [Pair(picture, sound)])
-    reason = rows["reason"][0].as_py()
-    if reason is not None:
-        raise ConfigError(f"{reason}: {rows['detail'][0].as_py()}")
-    return rows.drop_columns(["picture_start_s", "sound_start_s", "match", "reason", "detail"])
-
-
-def _judge_table(sides: "Sides", uri: str) -> "pa.Table":
-    """The rows of a table of pairs; what they come to is said on stderr."""
-    from pipeline.inference.matching_pairs import judge_pairs
-    from pipeline.inference.pair_figures import pair_figures
-    from pipeline.inference.pair_files import read_pairs
-
-    pairs = read_pairs(uri)
-    with progress_bar("match, pairs", len(pairs)) as advance:
-        rows = judge_pairs(sides, pairs, lambda pair: advance(1, ""))
-    reasons = collections.Counter(reason for reason in rows["reason"].to_pylist() if reason is not None)
-    unread = f"; not judged: {format_counts(reasons)}" if reasons else ""
-    say(f"match: {len(rows) - reasons.total()} of {len(rows)} pairs judged{unread}")
-    for found in pair_figures(rows):
-        value = format_figure(found.value, "1", found.low, found.high)
-        of = f"{found.num_pairs} pairs, {found.num_matched} of them match"
-        say(f"match: {found.figure} {value} (baseline {found.baseline:g}; {of})", counts={found.figure: found.value})
-    return rows
+def _shortened(rows: "pa.Table") -> "pa.Table":
+    """Without columns that have no value, and without those of each clip."""
+    known = [name for name in rows.column_names if rows[name].null_count < len(rows)]
+    return rows.select([name for name in known if name != "clip_probabilities"])

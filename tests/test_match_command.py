@@ -60,10 +60,29 @@ def test_a_table_of_pairs_has_a_row_for_each_and_figures_of_those_that_are_known
     assert rows[0]["probability"] == rows[1]["probability"]
 
 
+def test_files_of_a_folder_and_clips_of_the_root_are_ranked(root: str) -> None:
+    uri = next(iter(videos(root).values()))
+    folder = uri.rpartition("/")[0]
+    code, said, err = earshot("match", "--root", root, "--sound", uri, "--among", folder, "--format", "json", "-q")
+    assert code == 0, err
+    rows = json.loads(said)
+    assert [row["rank"] for row in rows] == list(range(1, 11))  # of twelve
+    assert [row["probability"] for row in rows] == sorted((row["probability"] for row in rows), reverse=True)
+    code, said, err = earshot(
+        "match", "--root", root, "--sound", uri, "--among", "root", "--top", "3", "--by", "logit", "--format", "json"
+    )
+    assert code == 0, err
+    assert [row["rank"] for row in json.loads(said)] == [1, 2, 3]
+
+
 def test_what_cannot_be_judged_is_said_in_one_line(root: str, tmp_path: Path) -> None:
     uri = next(iter(videos(root).values()))
     for options, message in (
-        (("--picture", uri), "expected --picture and --sound, or --pairs"),
+        (("--picture", uri), "expected --picture and --sound, or one of them with --among"),
+        (("--picture", uri, "--pairs", "pairs.csv"), "or --pairs"),
+        (("--picture", uri, "--sound", uri, "--among", "root"), "or one of them with --among"),
+        (("--picture", "gone.mp4", "--among", "root"), "gone.mp4: no such file"),
+        (("--picture", uri, "--selection", "other"), "selection=other"),
         (("--pairs", "pairs.csv"), "pairs pairs.csv: no such file"),
         (("--picture", uri, "--sound", "gone.wav"), "missing: sound gone.wav"),
         (("--picture", uri, "--sound", uri, "--model", "other"), "nothing there yet"),

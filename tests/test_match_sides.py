@@ -8,28 +8,10 @@ import pytest
 from conftest import MakeMedia
 from PIL import Image
 
-from pipeline.clip_specs import ClipSpec
-from pipeline.clips.cutting import ShardingConfig
 from pipeline.errors import ClipError, MissingError
-from pipeline.inference.match_sides import Judgement, MatchModel, Side, Sides, common_clips
-from tests.helpers.cutting import EXACT, SMALL, picture, sound, steady
-
-SPEC = ClipSpec(clip_s=2.0, **SMALL)
-
-
-def red(frames: np.ndarray) -> float:
-    return float(frames[:, 0].mean())
-
-
-def plain_model() -> MatchModel:
-    """Embeds the mean brightness of a clip's frames, and the loudest sample of its sound and of its last half."""
-    return MatchModel(
-        spec=SPEC,
-        cutting=ShardingConfig(),
-        embed_pictures=lambda clips: np.array([[red(clip), red(clip[-1:])] for clip in clips]),
-        embed_sounds=lambda clips: np.array([[np.abs(c).max(), np.abs(c[len(c) // 2 :]).max()] for c in clips]),
-        judge=lambda visual, audio: Judgement(*[np.ones(len(visual))] * 3),
-    )
+from pipeline.inference.match_sides import Side, Sides, common_clips
+from tests.helpers.cutting import EXACT, picture, sound, steady
+from tests.helpers.match_models import plain_model
 
 
 @pytest.fixture

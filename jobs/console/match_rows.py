@@ -1,0 +1,102 @@
+"""The rows that `match` answers with: of a pair, of a table of pairs, and of what fits a picture or a sound best."""
+
+import collections
+from typing import TYPE_CHECKING, Any
+
+from jobs.console.messages import say
+from jobs.console.progress import progress_bar
+from pipeline.errors import ClipError, ConfigError
+from pipeline.formatting import format_counts, format_figure
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipeline.inference.match_sides import Sides
+    from pipeline.inference.ranking import Order, Sought
+
+ROOT = "root"  # what is given in place of a folder to search the clips of the workspace
+
+
+def judge_pair(sides: "Sides", picture: str, sound: str) -> "pa.Table":
+    """The row of one pair. Raises a ConfigError if it cannot be judged."""
+    from pipeline.inference.matching_pairs import Pair, judge_pairs
+
+    rows = judge_pairs(sides, [Pair(picture, sound)])
+    reason = rows["reason"][0].as_py()
+    if reason is not None:
+        raise ConfigError(f"{reason}: {rows['detail'][0].as_py()}")
+    return rows.drop_columns(["picture_start_s", "sound_start_s", "match", "reason", "detail"])
+
+
+def judge_table(sides: "Sides", uri: str) -> "pa.Table":
+    """The rows of a table of pairs; what they come to is said on stderr."""
+    from pipeline.inference.matching_pairs import judge_pairs
+    from pipeline.inference.pair_figures import pair_figures
+    from pipeline.inference.pair_files import read_pairs
+
+    pairs = read_pairs(uri)
+    with progress_bar("match, pairs", len(pairs)) as advance:
+        rows = judge_pairs(sides, pairs, lambda pair: advance(1, ""))
+    _say_judged(rows, "pairs")
+    for found in pair_figures(rows):
+        value = format_figure(found.value, "1", found.low, found.high)
+        of = f"{found.num_pairs} pairs, {found.num_matched} of them match"
+        say(f"match: {found.figure} {value} (baseline {found.baseline:g}; {of})", counts={found.figure: found.value})
+    return rows
+
+
+def rank_folder(
+    sides: "Sides", picture: str | None, sound: str | None, among: str, by: "Order", top: int
+) -> "pa.Table":
+    """The `top` files of a folder that fit best."""
+    from pipeline.inference.ranking import list_candidates, rank_files
+
+    query, sought = _query(picture, sound)
+    candidates = list_candidates(among, sought)
+    _check_query(sides, query, sought)
+    with progress_bar("match, files", len(candidates)) as advance:
+        rows = rank_files(sides, query, sought, candidates, by, lambda pair: advance(1, ""))
+    _say_judged(rows, "files")
+    return rows.slice(0, top).drop_columns(["picture_start_s", "sound_start_s", "match"])
+
+
+def rank_clips(
+    sides: "Sides",
+    workspace: Any,
+    model: str,
+    picture: str | None,
+    sound: str | None,
+    by: "Order",
+    top: int,
+    selection: str | None,
+) -> "pa.Table":
+    """The `top` clips of the workspace that fit best, by the embeddings of its table `scores`."""
+    from pipeline.selection.clip_search import find_clips
+
+    query, sought = _query(picture, sound)
+    side = _check_query(sides, query, sought)
+    queries = side.embeddings[side.is_usable]
+    if not len(queries):
+        raise ConfigError(f"silent: {query}: no clip of it is heard.")
+    return find_clips(workspace, model, queries, sought, sides.model.judge, top, by, selection)
+
+
+def _query(picture: str | None, sound: str | None) -> "tuple[str, Sought]":
+    """The file that is given, and the side that is sought for it."""
+    return (str(sound), "picture") if picture is None else (picture, "sound")
+
+
+def _check_query(sides: "Sides", query: str, sought: "Sought") -> Any:
+    """The side that is given. Raises a ConfigError if it cannot be used: then no file of the folder could be judged."""
+    from pipeline.errors import DataError
+
+    try:
+        return sides.picture(query, None) if sought == "sound" else sides.sound(query, None)
+    except (ClipError, DataError) as error:
+        raise ConfigError(str(error) if query in str(error) else f"{query}: {error}") from error
+
+
+def _say_judged(rows: "pa.Table", what: str) -> None:
+    reasons = collections.Counter(reason for reason in rows["reason"].to_pylist() if reason is not None)
+    unread = f"; not judged: {format_counts(reasons)}" if reasons else ""
+    say(f"match: {len(rows) - reasons.total()} of {len(rows)} {what} judged{unread}")
