@@ -30,11 +30,12 @@ def extract(
     from pipeline.clip_specs import ClipSpecs
     from pipeline.config import from_dict
     from pipeline.features.extracting import FeaturesPart, check_clips
-    from pipeline.learners.loading import check_model, load_model, rebuild
+    from pipeline.learners.loading import check_model, check_towers, load_model, rebuild
 
     name = name or model
     workspace, source, folder = session.workspace, f"clips/{clips}", f"features/{clips}/{name}"
     workspace.require(source)
+    check_towers(workspace, model)
     inputs = check_model(workspace, model, "coincidence") | {source: workspace.stage(source)["hash"]}
     spec = getattr(from_dict(ClipSpecs, workspace.stage(source)["settings"]["clips"]), clips)
     check_clips(clips, spec, rebuild(workspace, model, "coincidence").config.model.rate_hz)

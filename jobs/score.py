@@ -15,17 +15,20 @@ from pipeline.formatting import format_counts
 def score(session: Session, model: Scorer = "coincidence") -> None:
     """Score how well each clip's sound and picture belong together.
 
-    Reads clips and models/<model>/. Writes the table scores: a probability and two embeddings per kept clip.
+    Reads models/<model>/ and clips, or in place of these the imported vectors that the model is of. Writes the table
+    scores: a probability and two embeddings per kept clip.
 
     Example: earshot score --root my_workspace
     """
-    from pipeline.learners.loading import check_model
+    from pipeline.learners.loading import check_model, rebuild
+    from pipeline.learners.sources import vector_inputs
     from pipeline.selection.scoring import ScorePart
     from pipeline.storage.layout import CLIPS_FOLDER
 
     workspace, folder = session.workspace, f"scores/{model}"
     workspace.require(CLIPS_FOLDER)
     inputs = check_model(workspace, model, "coincidence")
+    inputs |= vector_inputs(workspace, rebuild(workspace, model, "coincidence"))
     with session.begin(folder, {}, inputs):
         parts = workspace.pending(CLIPS_FOLDER, folder)
         counts = session.map(f"score {model}", ScorePart(workspace, model), parts, SCORING)
@@ -44,12 +47,16 @@ def score_while_cutting(session: Session, model: str = "coincidence") -> Iterato
     The scores are those that `score` would write, and what is left is left to it.
     """
     from pipeline.estimate.usage import Metered
-    from pipeline.learners.loading import check_model
+    from pipeline.learners.loading import check_model, rebuild
     from pipeline.selection.scoring import ScorePart
 
     workspace, folder = session.workspace, f"scores/{model}"
     if not workspace.is_finished(f"models/{model}"):
         print(f"score: no trained model {model} yet; clips are scored once it is trained", flush=True)
+        yield session
+        return
+    if rebuild(workspace, model, "coincidence").vector_columns:
+        print(f"score: model {model} is of imported vectors; clips are scored once these are imported", flush=True)
         yield session
         return
     counts: collections.Counter[str] = collections.Counter()

@@ -1,5 +1,6 @@
 """Train a learner under Ray Train: clips, a selection, features or masks -> models/<name>/."""
 
+import dataclasses
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from jobs.console.fitting import fit, format_record
 from jobs.console.held_out import MIN_VIDEOS, warn_of_few
 from jobs.console.options import Selection, Session, named, one_of, with_session
+from jobs.console.overrides import override
 from pipeline.errors import ConfigError
 from pipeline.hashing import as_dict
 from pipeline.learners import LEARNERS
@@ -39,13 +41,20 @@ def train_model(
     name: Annotated[str | None, named("Name of the model. Default: the learner's.")] = None,
     selection: Selection = "default",
     features: Annotated[str, named("Name of the features, for a learner that reads some.")] = "coincidence",
+    inputs: Annotated[
+        str | None,
+        typer.Option(
+            help="Of coincidence: imported vectors to learn on in place of clips, as table.column of the picture, a "
+            "comma, and table.column of the sound. Short for --set coincidence.inputs=."
+        ),
+    ] = None,
     workers: Workers = None,
     min_workers: MinWorkers = None,
 ) -> None:
     """Train a model.
 
-    Reads clips, or features and spans, or clips and masks or spans, and as the learner needs them a selection and the
-    model that it builds on.
+    Reads clips, or imported vectors, or features and spans, or clips and masks or spans, and as the learner needs them
+    a selection and the model that it builds on.
     Writes models/<name>/ (model.pt with the weights that validate best, checkpoint.pt to go on from) and the table
     training (the curve). Run it again to go on after it was stopped; parts that were added meanwhile are left to
     another --name.
@@ -61,20 +70,20 @@ def train_model(
     if workers is not None and min_workers is not None and min_workers > workers:
         raise ConfigError(f"--min-workers {min_workers}, --workers {workers}: expected no more than there are.")
     folder, stage = f"models/{name or learner}", f"train {learner}"
-    session = session.resume(folder)
+    session = _with_inputs(session, learner, inputs).resume(folder)
     workspace = session.workspace
     built = LEARNERS[learner].build(getattr(session.config, learner))
     reads = read_stages(built, selection, features)
     num_parts = [len(workspace.require(read)) for read in reads][-1]
-    inputs = {read: workspace.stage(read)["hash"] for read in reads}
+    made_from = {read: workspace.stage(read)["hash"] for read in reads}
     for model, of_learner in built.builds_on().items():
-        inputs |= check_model(workspace, model, of_learner)
-    inputs |= {f"weights {part}": read_weights(uri)[1] for part, uri in built.weight_files().items()}
+        made_from |= check_model(workspace, model, of_learner)
+    made_from |= {f"weights {part}": read_weights(uri)[1] for part, uri in built.weight_files().items()}
     job = _settings(session, built, selection, features)
     if not workspace.has_stage(folder):
         check_unused(workspace, folder)  # before the training that would make them useless
     job[learner] = as_dict(complete_config(workspace, built, job, begun_parts(workspace, folder, reads[-1])))
-    with session.begin(folder, job, inputs, needs_ray=workers != 0):
+    with session.begin(folder, job, made_from, needs_ray=workers != 0):
         is_finished = workspace.is_finished(folder)
         parts = begun_with(workspace, folder, reads[-1], is_finished)
         of_all = ""
@@ -90,6 +99,17 @@ def train_model(
         fit(session, job, stage, workers, min_workers, built.training.num_steps)
         steps = f"{built.training.num_steps} steps{of_all}"
         session.done(stage, f"{steps}, {format_record(stage, learner, workspace.stage(folder))}", folder)
+
+
+def _with_inputs(session: Session, learner: str, inputs: str | None) -> Session:
+    """The session with coincidence.inputs as the option names them, as --set would."""
+    if inputs is None:
+        return session
+    if learner != "coincidence":
+        raise ConfigError(f"--inputs {inputs}: coincidence alone learns on imported vectors, not {learner}.")
+    assignment = f"coincidence.inputs={inputs}"
+    given = None if session.given is None else (*session.given, assignment)
+    return dataclasses.replace(session, config=override(session.config, [assignment]), given=given)
 
 
 def _settings(session: Session, learner: "Learner[Any]", selection: str, features: str) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from schemas.fields import table_schema
 
 
 class ScoreRow(TypedDict):
-    """one kept clip, scored, or damaged in its tar: then it has neither score nor embeddings"""
+    """one kept clip, scored, or damaged in its tar, or without the vectors that the model is of: then it has neither
+    score nor embeddings"""
 
     clip_id: Annotated[str, "the clip"]
     video_id: Annotated[str, "the video it was cut from"]

@@ -25,6 +25,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "pipeline", "pipeline.clips", "pipeline.collection", "pipeline.metrics", "pipeline.storage", "schemas",
     ),
     "pipeline.training": ("pipeline", "pipeline.clips", "pipeline.estimate", "pipeline.storage", "schemas"),
+    "pipeline.outside": (
+        "pipeline", "pipeline.clips", "pipeline.media", "pipeline.storage", "pipeline.training", "schemas",
+    ),
     "pipeline.features": (
         "pipeline", "pipeline.clips", "pipeline.labels", "pipeline.models", "pipeline.storage", "pipeline.training",
         "schemas",
@@ -38,20 +41,16 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "pipeline.learners": (
         "pipeline", "pipeline.clips", "pipeline.features", "pipeline.losses", "pipeline.masks", "pipeline.metrics",
-        "pipeline.models", "pipeline.storage", "pipeline.training",
+        "pipeline.models", "pipeline.outside", "pipeline.storage", "pipeline.training",
     ),
     "pipeline.selection": (
-        "pipeline", "pipeline.clips", "pipeline.learners", "pipeline.models", "pipeline.storage", "pipeline.training",
-        "schemas",
+        "pipeline", "pipeline.clips", "pipeline.learners", "pipeline.models", "pipeline.storage", "schemas",
     ),
     "pipeline.synthetic": ("pipeline", "pipeline.masks", "pipeline.media", "pipeline.storage"),
     "pipeline.evaluation": (
         "pipeline", "pipeline.clips", "pipeline.learners", "pipeline.losses", "pipeline.masks", "pipeline.metrics",
         "pipeline.models", "pipeline.selection", "pipeline.storage", "pipeline.synthetic", "pipeline.training",
         "schemas",
-    ),
-    "pipeline.outside": (
-        "pipeline", "pipeline.clips", "pipeline.media", "pipeline.storage", "pipeline.training", "schemas",
     ),
     "pipeline.reports": (
         "pipeline", "pipeline.clips", "pipeline.evaluation", "pipeline.learners", "pipeline.masks", "pipeline.media",

@@ -9,6 +9,7 @@ this way models of both objectives can be compared.
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -32,13 +33,15 @@ from pipeline.learners.augmentation import (
 )
 from pipeline.learners.matching import EmbeddedBatch, MatchingConfig, calibrate, train_matcher
 from pipeline.learners.separated_sound import separate_some
-from pipeline.losses.contrastive import info_nce
-from pipeline.losses.nce import MemoryBank, centred, log_sum_noise, nce_loss, noise_logits
-from pipeline.models.towers import CoincidenceConfig, CoincidenceModel, shared_embedding
+from pipeline.losses.contrastive import info_nce, information_bound
+from pipeline.losses.nce import MemoryBank, centred, log_sum_noise, nce_loss, noise_logits, picking_loss
+from pipeline.models.projections import ProjectionConfig
+from pipeline.models.towers import CoincidenceConfig, CoincidenceModel, SharedSpace, shared_embedding
 from pipeline.training.batching import ClipSet, prefetch, step_rng
 from pipeline.training.protocols import Batch, Context, Learner, LocalContext, TrainingConfig
 
 MATCH_STREAM, HELD_OUT_STREAM = 2, 3  # random streams beside those of the loop
+COLUMN = r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*"  # of an imported table
 MAX_MEMORY = 2**20  # rows; 2 GB of 512 numbers for each modality
 
 
@@ -81,12 +84,37 @@ class CoincidenceLearnerConfig:
     """The memory bank of objective nce."""
     matching: MatchingConfig = dataclasses.field(default_factory=MatchingConfig)
     """The match classifier after the towers."""
+    inputs: tuple[str, ...] = ()
+    """Imported vectors to learn on in place of clips: table.column of the picture's and of the sound's. Two small
+    projections of them replace the towers, and learn in minutes from a few hundred videos."""
+    input_dims: tuple[int, ...] = ()
+    """Numbers of each of these vectors; training finds them."""
+    projection: ProjectionConfig = dataclasses.field(default_factory=ProjectionConfig)
+    """The projections of imported vectors."""
+    projection_training: TrainingConfig = dataclasses.field(
+        default_factory=lambda: TrainingConfig(
+            num_steps=400,
+            batch_size=64,
+            learning_rate=2e-3,
+            warmup_steps=20,
+            weight_decay=0.01,
+            validate_every=20,
+            num_validation_batches=4,
+        )
+    )
+    """Length and pace where imported vectors are learnt on."""
 
     def __post_init__(self) -> None:
-        if self.training.batch_size < 2:
+        for name in ("training", "projection_training"):
+            if (size := getattr(self, name).batch_size) < 2:
+                raise ValueError(
+                    f"{name}.batch_size = {size}: expected 2 or more, because a negative is another example of the "
+                    "batch."
+                )
+        if len(self.inputs) not in (0, 2) or not all(re.fullmatch(COLUMN, name) for name in self.inputs):
             raise ValueError(
-                f"training.batch_size = {self.training.batch_size}: expected 2 or more, because a negative is another "
-                "example of the batch."
+                f"inputs = {','.join(self.inputs)}: expected table.column of the picture's vectors, a comma, and "
+                "table.column of the sound's, such as clip.image,clap.audio."
             )
 
 
@@ -111,7 +139,7 @@ LONGER = dataclasses.replace(TINY.training, num_steps=2000, batch_size=96, valid
 CONTRASTIVE = CoincidenceConfig(backbone="stem3d", embedding_dim=512, score="bilinear")
 
 
-class CoincidenceLearner(Learner[CoincidenceModel]):
+class CoincidenceLearner(Learner[SharedSpace]):
     """Frames and sound of a clip, pulled together; those of different videos, pushed apart."""
 
     name = "coincidence"
@@ -130,7 +158,12 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
         self._memory: MemoryBank | None = None
         self._seen: tuple[Tensor, Tensor, Tensor] | None = None
 
-    def model(self) -> CoincidenceModel:
+    @property
+    def embedding_dim(self) -> int:
+        """Size of the shared space."""
+        return self.config.model.embedding_dim
+
+    def model(self) -> SharedSpace:
         """Two fresh towers."""
         return CoincidenceModel(self.config.model)
 
@@ -148,7 +181,7 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
         if self.config.objective == "info_nce":
             return nn.Module()
         memory = self.config.memory_bank
-        self._memory = MemoryBank(memory.size, self.config.model.embedding_dim, z_momentum=memory.z_momentum)
+        self._memory = MemoryBank(memory.size, self.embedding_dim, z_momentum=memory.z_momentum)
         return self._memory
 
     def after_step(self) -> None:
@@ -185,16 +218,17 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
             others = [np.delete(numbers, row) for row in chosen]
             opened = dict(zip(numbers[chosen].tolist(), loaded, strict=True))
             separate_some(waveform, clips, others, config.separated_fraction, config.model.rate_hz, rngs, opened)
-        video = torch.from_numpy(clips.video_index[numbers[chosen]].astype(np.int64))
-        batch = pictures | {"waveform": waveform, "video": video}
-        if config.objective == "nce" and augment:
-            memory = config.memory_bank
-            if memory.draw == "shared":  # the same on every worker
-                negatives = rng.random(memory.num_negatives)
-            else:
-                negatives = rng.random((len(numbers), memory.num_negatives))[chosen]
-            batch["negatives"] = torch.from_numpy(negatives)
-        return batch
+        batch = pictures | {"waveform": waveform, "video": video_numbers(clips, numbers[chosen])}
+        return batch | (self.draw_noise(rng, len(numbers), rows) if augment else {})
+
+    def draw_noise(self, rng: np.random.Generator, count: int, rows: slice) -> Batch:
+        """`negatives` of the given rows of a batch of `count`; nothing where the objective has no memory."""
+        memory = self.config.memory_bank
+        if self.config.objective == "info_nce":
+            return {}
+        if memory.draw == "shared":  # the same on every worker
+            return {"negatives": torch.from_numpy(rng.random(memory.num_negatives))}
+        return {"negatives": torch.from_numpy(rng.random((count, memory.num_negatives))[rows])}
 
     def _span(self, num_frames: int, rng: np.random.Generator) -> tuple[int, int, float]:
         """The crop of a clip: first frame, number of frames, and its place in the clip from start (0) to end (1)."""
@@ -208,26 +242,35 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
         """frames [B, K, 3, H, W] in [0, 1], varied; the rest as it is."""
         return unpack_frames(batch)
 
-    def loss(self, model: CoincidenceModel, batch: Batch) -> dict[str, Tensor]:
+    def encode(self, model: SharedSpace, batch: Batch) -> tuple[Tensor, Tensor]:
+        """[B, D] visual and [B, D] audio embeddings of what `unpack` gave."""
+        visual, audio = model(batch["frames"], batch["waveform"])
+        return visual, audio
+
+    def loss(self, model: SharedSpace, batch: Batch) -> dict[str, Tensor]:
         """`info_nce`, of all workers' rows together and equal on all of them; or `nce`, of this worker's rows.
 
-        `matched` is the share of pictures that are nearer to their own sound than to that of another row.
+        `matched` is the share of pictures that are nearer to their own sound than to that of another row;
+        `information_bound` is log k - L, in nats.
         """
-        visual, audio = model(batch["frames"], batch["waveform"])
+        visual, audio = self.encode(model, batch)
         all_visual, all_audio = self._context.gather(visual), self._context.gather(audio)
         video = self._context.gather(batch["video"])
         if model.training and self._memory is not None:
-            name, contrast = "nce", self._nce(model, (visual, audio), (all_visual, all_audio), batch)
+            name = "nce"
+            contrast, bound = self._nce(model, (visual, audio), (all_visual, all_audio), batch)
             self._seen = (video, centred(all_visual.detach()), centred(all_audio.detach()))
         else:
-            name, contrast = "info_nce", info_nce(model.logits(all_visual, all_audio), video).mean()
+            name, losses = "info_nce", info_nce(model.logits(all_visual, all_audio), video)
+            contrast, bound = losses.mean(), information_bound(losses, (video[:, None] != video).sum(dim=1))
         own, other = ((all_visual * sound).sum(dim=1) for sound in (all_audio, all_audio.roll(1, dims=0)))
-        return {"loss": contrast, name: contrast, "matched": (own > other).float().mean()}
+        matched = (own > other).float().mean()
+        return {"loss": contrast, name: contrast, "matched": matched, "information_bound": bound}
 
     def _nce(
-        self, model: CoincidenceModel, rows: tuple[Tensor, Tensor], all_rows: tuple[Tensor, Tensor], batch: Batch
-    ) -> Tensor:
-        """[] mean NCE of this worker's rows, over the directions."""
+        self, model: SharedSpace, rows: tuple[Tensor, Tensor], all_rows: tuple[Tensor, Tensor], batch: Batch
+    ) -> tuple[Tensor, Tensor]:
+        """[] mean NCE of this worker's rows, over the directions, and [] the mean of log k - L among the same noise."""
         assert self._memory is not None
         memory, (visual, audio), (all_visual, all_audio) = self._memory, rows, all_rows
         negatives = memory.rows(batch["negatives"])
@@ -238,7 +281,7 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
         ]
         if self.config.memory_bank.directions == "visual":
             del directions[1]
-        losses = []
+        losses, bounds, num_negatives = [], [], (~excluded).sum(dim=1)
         for modality, queries, bank, keys in directions:
             positive = (queries * keys.float()).sum(dim=1)
             noise = noise_logits(queries, bank, negatives)
@@ -246,12 +289,13 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
             sums = self._context.gather(torch.stack(log_sum_noise(noise, excluded)).unsqueeze(0))
             log_sum, log_count = sums.logsumexp(dim=0)
             losses.append(nce_loss(positive, noise, excluded, memory.observe(modality, log_sum, log_count)).mean())
-        return torch.stack(losses).mean()
+            bounds.append(information_bound(picking_loss(positive, noise, excluded), num_negatives))
+        return torch.stack(losses).mean(), torch.stack(bounds).mean()
 
     @torch.no_grad()
     def conclude(
         self,
-        model: CoincidenceModel,
+        model: SharedSpace,
         train_set: ClipSet[Clip],
         validation_set: ClipSet[Clip],
         seed: int,
@@ -277,7 +321,7 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
 
     def _embedded(
         self,
-        model: CoincidenceModel,
+        model: SharedSpace,
         clips: ClipSet[Clip],
         position: tuple[int, int],
         num_batches: int,
@@ -285,7 +329,7 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
         context: Context,
     ) -> list[EmbeddedBatch]:
         """Batches of `clips` as the model embeds them, whole and in one order on any number of workers."""
-        size = self.config.training.batch_size
+        size = self.training.batch_size
         num_rows = min(size, clips.num_videos)
         is_shared = num_rows >= context.world_size
         rows = slice(context.rank, None, context.world_size) if is_shared else slice(None)
@@ -296,7 +340,7 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
         embedded = []
         for batch in prefetch(make, range(num_batches)):
             batch = self.unpack({name: value.to(context.device) for name, value in batch.items()})
-            parts = [*model(batch["frames"], batch["waveform"]), batch["video"]]
+            parts = [*self.encode(model, batch), batch["video"]]
             if is_shared:
                 place = context.gather(torch.arange(num_rows, device=context.device)[rows]).argsort()
                 parts = [context.gather(part)[place] for part in parts]
@@ -304,8 +348,9 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
         return embedded
 
     @torch.no_grad()
-    def embed(self, model: CoincidenceModel, clips: list[Clip]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def embed(self, model: SharedSpace, clips: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Score [B] in [0, 1], and the [B, D] audio and visual unit embeddings of clips."""
+        assert isinstance(model, CoincidenceModel)
         visual = self.embed_pictures(model, [clip.frames for clip in clips])
         audio = self.embed_sounds(model, [clip.waveform for clip in clips])
         return model.score(visual, audio).cpu().numpy(), audio.cpu().numpy(), visual.cpu().numpy()
@@ -330,3 +375,8 @@ class CoincidenceLearner(Learner[CoincidenceModel]):
         frames = torch.from_numpy(pixels).to(device).view(-1, 1, *pictures[0].shape[1:]).float() / 255
         embeddings = model.visual_tower(frames).embeddings[:, 0]
         return shared_embedding(embeddings[torch.tensor(index, device=device)])
+
+
+def video_numbers(clips: ClipSet[Any], numbers: np.ndarray) -> Tensor:
+    """[B] numbers of the videos of clips."""
+    return torch.from_numpy(clips.video_index[numbers].astype(np.int64))

@@ -65,6 +65,19 @@ def check_model(workspace: Workspace, model: str, learner: str) -> dict[str, str
     return {f"models/{model}": stage["content"]}
 
 
+def check_towers(workspace: Workspace, model: str) -> None:
+    """Refuse a coincidence model of imported vectors where frames and sound are to be judged.
+
+    Raises:
+        ConfigError: there is no such model, or it has no towers.
+    """
+    if inputs := _stage(workspace, model, "coincidence")["settings"]["coincidence"].get("inputs"):
+        raise ConfigError(
+            f"{workspace.uri('models', model)}: a model of the imported vectors {' and '.join(inputs)}, which has no "
+            "towers for frames and sound. Expected a coincidence model of clips."
+        )
+
+
 def load_model(workspace: Workspace, model: str, learner: str) -> tuple[Any, Any]:
     """A learner and its trained network, built from the record of `models/<model>/`.
 

@@ -25,7 +25,7 @@ from pipeline.metrics.bootstrap import Interval, bootstrap_interval
 from pipeline.metrics.calibration import accuracy, brier_score, expected_calibration_error
 from pipeline.metrics.detection import matched_mismatched_auc
 from pipeline.metrics.retrieval import recall_at
-from pipeline.models.towers import CoincidenceModel, Matcher
+from pipeline.models.towers import Matcher, SharedSpace
 
 GALLERY = 50
 """Clips of different videos among which retrieval searches; fewer where there are fewer videos."""
@@ -120,7 +120,7 @@ class ScoredPairs(NamedTuple):
 
 
 @torch.no_grad()
-def calibrate(model: CoincidenceModel, batches: list[EmbeddedBatch]) -> dict[str, float]:
+def calibrate(model: SharedSpace, batches: list[EmbeddedBatch]) -> dict[str, float]:
     """Fit the probability to held-out videos, in place, and return its figures on them.
 
     Args:
@@ -209,7 +209,7 @@ def _halves(moments: EmbeddedBatch) -> list[EmbeddedBatch]:
     return [moments.rows(number % 2 == half) for half in (0, 1)]
 
 
-def _score_pairs(model: CoincidenceModel, moments: EmbeddedBatch) -> ScoredPairs:
+def _score_pairs(model: SharedSpace, moments: EmbeddedBatch) -> ScoredPairs:
     visual, audio = moments.pairs(1)
     video = moments.video[moments.rows_of_pairs(1)].repeat(2)
     columns = (model.score_logit(visual, audio), (visual * audio).sum(dim=1), _labels(len(visual)), video)
@@ -217,7 +217,7 @@ def _score_pairs(model: CoincidenceModel, moments: EmbeddedBatch) -> ScoredPairs
     return ScoredPairs(logit, cosine, label, number, num_videos=len(moments.video.unique()))
 
 
-def _retrieval(model: CoincidenceModel, moments: EmbeddedBatch) -> dict[str, float]:
+def _retrieval(model: SharedSpace, moments: EmbeddedBatch) -> dict[str, float]:
     size = min(GALLERY, len(moments.video.unique()))
     figures: dict[str, list[float]] = {}
     for rows in _galleries(moments.video.tolist(), size):

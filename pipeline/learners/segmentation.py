@@ -23,7 +23,7 @@ from pipeline.config import config_dataclass
 from pipeline.errors import ConfigError
 from pipeline.learners.augmentation import STRONG, AugmentationConfig, unpack_frames
 from pipeline.learners.coincidence import CoincidenceLearner
-from pipeline.learners.loading import rebuild
+from pipeline.learners.loading import check_towers, rebuild
 from pipeline.learners.masked_examples import ExampleDrawer, MaskedExamplesConfig
 from pipeline.losses.masks import mapping_loss, masked_bce
 from pipeline.masks.masked_clips import MaskedClip
@@ -216,6 +216,7 @@ class SegmentationLearner(Learner[AVSModel]):
                 assert isinstance(model.sound, VGGish)
                 load_vggish(model.sound, tensors, uri)
         for name, kind in self.builds_on().items():
+            check_towers(workspace, name)
             before: CoincidenceLearner = rebuild(workspace, name, kind)
             self.check_towers(workspace.uri("models", name), before.config.model)
             trained = before.model()

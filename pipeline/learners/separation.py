@@ -23,7 +23,7 @@ from pipeline.config import config_dataclass
 from pipeline.errors import ConfigError
 from pipeline.learners.augmentation import STRONG, AugmentationConfig, unpack_frames
 from pipeline.learners.coincidence import CoincidenceLearner
-from pipeline.learners.loading import rebuild
+from pipeline.learners.loading import check_towers, rebuild
 from pipeline.learners.mixtures_of_mixtures import MixtureDrawer, MixturesConfig
 from pipeline.learners.mixtures_of_sounds import SoundDrawer, SoundsConfig, with_known_sources
 from pipeline.learners.source_contrast import contrast
@@ -200,6 +200,7 @@ class SeparationLearner(Learner[SeparationModel]):
         return _trained(workspace, name, learner, what, found, expected)
 
     def _start_towers(self, model: SeparationModel, workspace: Workspace, name: str) -> None:
+        check_towers(workspace, name)
         learner: CoincidenceLearner = rebuild(workspace, name, "coincidence")
         expected = self.config.model.towers.towers
         model.load_towers(_trained(workspace, name, learner, "model.towers", learner.config.model.towers, expected))

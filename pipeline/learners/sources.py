@@ -1,18 +1,21 @@
 """What a learner reads: stages, and the clips or features of their parts. Only here `Learner.reads` is looked at."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.config import from_dict
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, DataError
 from pipeline.features.feature_sets import load_features
+from pipeline.learners.vector_sets import load_vectors, read_vector_clips
 from pipeline.masks.masked_clips import load_masked
+from pipeline.outside.vectors import check_vectors, table_of
 from pipeline.storage.layout import CLIPS_FOLDER, MASKS_FOLDER, SPANS_FOLDER
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
 from pipeline.training.clipsets import count_videos, load_selected, load_splits
 from pipeline.training.protocols import Learner
+from pipeline.training.reading import read_clips
 from pipeline.training.word_clips import load_words
 
 
@@ -22,13 +25,15 @@ def read_stages(learner: Learner[Any], selection: str, features: str) -> list[st
     Args:
         selection, features: names of those that it reads if it reads any.
     Raises:
-        ConfigError: it reads a selection of clips that no selection is of.
+        ConfigError: it reads a selection of clips that no selection is of, or columns that are no imported ones.
     """
     clips = f"clips/{learner.clip_spec}"
     if learner.reads == "features":
         return [SPANS_FOLDER, f"features/{learner.clip_spec}/{features}"]
     if learner.reads == "clips":
         return [clips]
+    if learner.reads == "vectors":
+        return [*dict.fromkeys(map(table_of, learner.vector_columns)), clips]
     if learner.reads == "masks":
         return [MASKS_FOLDER, clips]
     if learner.reads == "words":
@@ -55,6 +60,9 @@ def load_sets(
     splitting = from_dict(SplittingConfig, settings["splitting"])
     if learner.reads == "clips":
         return load_splits(workspace, splits, splitting, parts, learner.clip_spec)
+    if learner.reads == "vectors":
+        picture, sound = learner.vector_columns
+        return [*load_vectors(workspace, (picture, sound), splits, splitting, parts, learner.clip_spec)]
     if learner.reads == "masks":
         return load_masked(workspace, splits, splitting, parts, learner.clip_spec)
     if learner.reads == "words":
@@ -63,11 +71,49 @@ def load_sets(
     return load_features(workspace, name, splits, splitting, parts, spec, learner.needs_labels)
 
 
+def read_samples(
+    workspace: Workspace,
+    learner: Learner[Any],
+    part: str,
+    keys: list[str],
+    batch_size: int,
+    errors: dict[str, DataError],
+) -> Iterator[list[Any]]:
+    """What a trained coincidence model is given of the clips of a part, in order: clips, or their imported vectors.
+
+    Args:
+        keys: of the clips, in the order of their tar.
+        batch_size: clips at a time.
+        errors: gets each clip that is left out, with what is wrong with it: damaged, or without a vector.
+    Raises:
+        ConfigError: the columns that it needs are not there.
+        DataError: as `read_clips`.
+    """
+    if learner.reads != "vectors":
+        yield from read_clips(workspace, f"clips/{learner.clip_spec}", part, keys, batch_size, errors)
+        return
+    picture, sound = learner.vector_columns
+    left = set(keys)
+    for clips in read_vector_clips(workspace, (picture, sound), part, keys, batch_size):
+        left.difference_update(clip.key for clip in clips)
+        yield clips
+    errors |= {key: DataError(f"{key}: no vector in {picture} or {sound}.") for key in keys if key in left}
+
+
+def vector_inputs(workspace: Workspace, learner: Learner[Any]) -> dict[str, str]:
+    """The hash of each imported table that a learner reads, by its stage: inputs of what is made with it.
+
+    Raises:
+        ConfigError: there is no such table or column.
+    """
+    return {table_of(where): check_vectors(workspace, where, learner.clip_spec) for where in learner.vector_columns}
+
+
 def count_held_out(
     workspace: Workspace, learner: Learner[Any], settings: Mapping[str, Any], parts: Sequence[str], enough: int
 ) -> int:
     """How many videos the best weights are chosen on, counted up to `enough`. Other arguments as of `load_sets`."""
-    if learner.reads in ("features", "masks", "words"):
+    if learner.reads in ("features", "masks", "words", "vectors"):
         (clips,) = load_sets(workspace, learner, settings, ("validate",), parts)
         return min(enough, clips.num_videos)
     splitting = from_dict(SplittingConfig, settings["splitting"])
@@ -86,6 +132,11 @@ def complete_config(
     if not learner.decided_by_clips and learner.reads != "masks":
         return learner.config
     (clips,) = load_sets(workspace, learner, settings, ("train",), parts)
+    if not len(clips) and learner.reads == "vectors":
+        raise ConfigError(
+            f"coincidence.inputs = {','.join(learner.vector_columns)}: no kept clip of a training video has a vector "
+            "in both. Expected vectors of the clips of a few hundred videos."
+        )
     if not len(clips) and learner.reads == "masks":
         raise ConfigError(
             f"{workspace.place(MASKS_FOLDER)}: no mask that is kept is of a frame of clips/{learner.clip_spec} of a "

@@ -43,6 +43,22 @@ def info_nce(logits: Tensor, video_ids: Tensor) -> Tensor:
     return matching_loss(logits, is_other_moment)
 
 
+def information_bound(losses: Tensor, num_negatives: Tensor) -> Tensor:
+    """[] lower bound in nats on the mutual information of picture and sound, log k - L: the mean over rows.
+
+    I(v; a) >= log k - L, where L is the expected loss of picking the own sound beside k others (van den Oord et al.
+    2018; US11335096B2). It cannot exceed log k, whatever the clips have in common.
+
+    Args:
+        losses: [B] of `info_nce`, or of picking the own one out of other noise.
+        num_negatives: [B] k, what the row's own one was compared with; a row with none counts as 0.
+
+    >>> information_bound(torch.zeros(2), torch.tensor([8, 0]))  # (log 8 + 0) / 2
+    tensor(1.0397)
+    """
+    return (num_negatives.clamp_min(1).to(losses).log() - losses.detach()).mean()
+
+
 def matching_loss(logits: Tensor, ignored: Tensor | None = None, *, both: bool = True) -> Tensor:
     """Loss [B] in nats of choosing, for each row, the column of its own number: `own_column_loss`.
 

@@ -148,3 +148,12 @@ def nce_loss(positive: Tensor, noise: Tensor, excluded: Tensor, log_mean_noise: 
     offset = log_mean_noise.to(precision) + num_negatives.clamp_min(1).to(precision).log()
     against = F.softplus(noise - offset.unsqueeze(1)).masked_fill(excluded, 0.0).sum(dim=1)
     return torch.where(num_negatives > 0, F.softplus(offset - positive) + against, 0.0)
+
+
+def picking_loss(positive: Tensor, noise: Tensor, excluded: Tensor) -> Tensor:
+    """[B] InfoNCE in nats of picking each positive out of its noise, as `contrastive.information_bound` takes it.
+
+    Arguments as of `nce_loss`. What is learnt from is that one: this one would not tell a shift of all logits.
+    """
+    against = noise.detach().masked_fill(excluded, -math.inf).logsumexp(dim=1)
+    return F.softplus(against - positive.detach())

@@ -120,14 +120,18 @@ class AudioTower(nn.Module):
         return TowerOutput(_rows(local, num_clips=len(waveform)), embeddings)
 
 
-class CoincidenceModel(nn.Module):
-    """Embeddings of frames and sound in one space, their temperature, and the probability that they match."""
+class SharedSpace(nn.Module):
+    """Unit embeddings of pictures and sounds in one space: their temperature, and the probability that they match.
 
-    def __init__(self, config: CoincidenceConfig) -> None:
+    Args:
+        config: the fields about the space, not those about towers.
+        visual, audio: what embeds both, as `visual_tower` and `audio_tower`.
+    """
+
+    def __init__(self, config: CoincidenceConfig, visual: nn.Module, audio: nn.Module) -> None:
         super().__init__()
         self.config = config
-        self.visual_tower = VisualTower(config)
-        self.audio_tower = AudioTower(config)
+        self.visual_tower, self.audio_tower = visual, audio
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
         self.bilinear = nn.Parameter(torch.eye(config.embedding_dim)) if config.score == "bilinear" else None
         # fitted to held-out videos after the towers, so they ask for no gradient
@@ -135,29 +139,14 @@ class CoincidenceModel(nn.Module):
         self.match_bias = nn.Parameter(torch.tensor(-5.0), requires_grad=False)
         self.matcher = None if config.matcher == "cosine" else Matcher(config)
 
-    def forward(self, frames: Tensor, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, D] visual and [B, D] audio embeddings of clips, both of length 1.
+    def bound_temperature(self) -> None:
+        """In training, bring a temperature that the last step took out of its range back to the bound.
 
-        In training this also brings a temperature that the last step took out of its range back to the bound: clamping
-        the value alone, outside, would end its gradient for good.
+        Clamping the value alone, where it is used, would end its gradient for good.
         """
         if self.training:
             with torch.no_grad():
                 self.log_scale.clamp_(0.0, math.log(MAX_LOGIT_SCALE))
-        return self.embed_frames(frames), self.embed_waveform(waveform)
-
-    @property
-    def sees_frames_alone(self) -> bool:
-        """Whether a frame's embedding depends on that frame only."""
-        return self.config.backbone != "stem3d"
-
-    def embed_frames(self, frames: Tensor) -> Tensor:
-        """[B, D] of length 1: the mean over the frames [B, K, 3, H, W], RGB in [0, 1]."""
-        return shared_embedding(self.visual_tower(frames).embeddings)
-
-    def embed_waveform(self, waveform: Tensor) -> Tensor:
-        """[B, D] of length 1, for waveform [B, T] at any level."""
-        return shared_embedding(self.audio_tower(waveform * level_gain(waveform, INPUT_DB)).embeddings)
 
     @property
     def logit_scale(self) -> Tensor:
@@ -193,6 +182,34 @@ class CoincidenceModel(nn.Module):
     def score(self, visual: Tensor, audio: Tensor) -> Tensor:
         """[...] probability that visual [..., D] and audio [..., D] belong together."""
         return torch.sigmoid(self.score_logit(visual, audio))
+
+
+class CoincidenceModel(SharedSpace):
+    """The space of frames and sound: two towers."""
+
+    visual_tower: VisualTower
+    audio_tower: AudioTower
+
+    def __init__(self, config: CoincidenceConfig) -> None:
+        super().__init__(config, VisualTower(config), AudioTower(config))
+
+    def forward(self, frames: Tensor, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, D] visual and [B, D] audio embeddings of clips, both of length 1; bounds the temperature in training."""
+        self.bound_temperature()
+        return self.embed_frames(frames), self.embed_waveform(waveform)
+
+    @property
+    def sees_frames_alone(self) -> bool:
+        """Whether a frame's embedding depends on that frame only."""
+        return self.config.backbone != "stem3d"
+
+    def embed_frames(self, frames: Tensor) -> Tensor:
+        """[B, D] of length 1: the mean over the frames [B, K, 3, H, W], RGB in [0, 1]."""
+        return shared_embedding(self.visual_tower(frames).embeddings)
+
+    def embed_waveform(self, waveform: Tensor) -> Tensor:
+        """[B, D] of length 1, for waveform [B, T] at any level."""
+        return shared_embedding(self.audio_tower(waveform * level_gain(waveform, INPUT_DB)).embeddings)
 
 
 class Towers(Protocol):

@@ -82,9 +82,12 @@ class Learner(Protocol[Model]):
     """Its config in each preset; the default one where there is none."""
     clip_spec: str = "base"
     """Field of `ClipSpecs`: the lengths, rates and sizes of the clips that it reads."""
-    reads: Literal["clips", "selection", "features", "masks", "words"] = "clips"
+    reads: Literal["clips", "selection", "features", "masks", "words", "vectors"] = "clips"
     """All kept clips of a split; or those that a selection keeps, and labelled ones; or features of clips; or those
-    with a mask of one of their frames; or words that are spoken in them, within `word_window`."""
+    with a mask of one of their frames; or words that are spoken in them, within `word_window`; or imported vectors of
+    clips, of the columns `vector_columns`."""
+    vector_columns: tuple[str, ...] = ()
+    """Of one that reads vectors: table.column of each kind."""
     word_window: tuple[float, int] = (0.0, 0)
     """Of one that reads words: frames per second of the clips, and frames of the window around a word's middle."""
     needs_labels: bool = False
