@@ -16,9 +16,10 @@ PARTS_PER_TASK = 16  # to decide on a part takes 10 ms, as long as to start a ta
 def select(session: Session, name: Name = "default", model: Model = None) -> None:
     """Decide which clips train and evaluate the next model.
 
-    Reads the tables clips, scores and labels if there are any, and duplicates if duplicates.similarity is set. Writes
-    the table selections: for every clip whether it is kept, the first rule that refused it, and its split. Ends
-    with an audit: no video, and no group of uploads of the same content, is in two splits.
+    Reads the tables clips, scores and labels if there are any, duplicates if duplicates.similarity is set, and the
+    imported tables that filtering.rules name. Writes the table selections: for every clip whether it is kept, the first
+    rule that refused it, and its split. Ends with an audit: no video, and no group of uploads of the same content, is
+    in two splits.
 
     Example: earshot filter --root my_workspace --name strict --set filtering.min_score=0.9
     """
@@ -40,6 +41,7 @@ def select(session: Session, name: Name = "default", model: Model = None) -> Non
     sources = list(dict.fromkeys((CLIPS_FOLDER, rules.source)))
     sources += [LABELS_FOLDER] if workspace.has_stage(LABELS_FOLDER) else []
     sources += [duplicates] if has_duplicates else []
+    sources += rules.own.stages
     inputs = {source: workspace.stage(source)["hash"] for source in sources}
     if has_duplicates:
         check_settings(workspace, name, config.duplicates, config.splitting)

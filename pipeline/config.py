@@ -80,8 +80,10 @@ def field_schema(kind: Any, name: str) -> dict[str, Any]:
 
 
 def format_value(value: Any) -> str:
-    """A field's value as users write it: `true`, `none`, and a comma between the values of a list."""
+    """A field's value as users write it: `true`, `none`, a comma between the values of a list; JSON if one has it."""
     if isinstance(value, tuple | list):
+        if any(isinstance(item, str) and ("," in item or item.startswith("[")) for item in value):
+            return json.dumps(value, ensure_ascii=False)
         return ",".join(map(format_value, value))
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 

@@ -22,5 +22,9 @@ class SelectionRow(TypedDict):
 
 
 SELECTIONS = table_schema("selections", version=2, row=SelectionRow, partitions={"selection": "name of the selection"})
-# Reasons that speak of the whole video. Other refused clips may still be drawn for what people labelled them as.
-VIDEO_REASONS = ("license", "near_duplicate")
+# Reasons of refused clips that may still be drawn for what people labelled them as. Others speak of the whole video, or
+# are of rules that users write.
+DRAWN_REASONS = (
+    *("not_scored", "labelled_off_screen", "other_label", "too_quiet", "silences", "clipped", "frozen_picture"),
+    *("low_score", "not_top_video", "over_video_cap", "not_top_clip"),
+)

@@ -121,6 +121,7 @@ def test_a_wrong_name_gets_the_names_that_it_may_stand_for(name: str, says: str)
         ("inner.cap=3", 3),
         ("inner.cap=none", None),
         ("inner.names=p, q,r", ("p", "q", "r")),
+        ('inner.names=["p, q", "[r]"]', ("p, q", "[r]")),
         ("inner.is_on=True", True),
         (" inner.is_on = false ", False),
     ],
@@ -137,6 +138,12 @@ def test_set_changes_one_field_and_leaves_the_others(assignment: str, value: Any
 def test_a_text_may_look_like_a_number_and_hold_an_equals_sign() -> None:
     assert override(Outer(), ["title=a=b"]).title == "a=b"
     assert override(Outer(), ["title=7"]).title == "7"
+
+
+@pytest.mark.parametrize("names", [("p, q", "r"), ("[p]",), ("p", "q"), ("é, 'x'",), ()])
+def test_a_list_is_written_as_it_is_read(names: tuple[str, ...]) -> None:
+    listed = next(setting for setting in list_settings(Inner(names=names)) if setting.path == "names")
+    assert override(Inner(), [f"names={listed.text}"]).names == names
 
 
 @pytest.mark.parametrize(

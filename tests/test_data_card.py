@@ -340,7 +340,8 @@ def test_every_rule_of_filtering_is_described_and_every_field_belongs_to_one() -
     named = set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b|\blicense\b|\bsilences\b|\bclipped\b", filtering.__doc__))
     assert RULES.keys() <= named
     fields = {field for _, of in RULES.values() for field in of}
-    assert fields == set(FilteringConfig.__dataclass_fields__)
+    assert fields | {"rules"} == set(FilteringConfig.__dataclass_fields__)  # those of `rules` have reasons of their own
+    assert tuple(RULES) == filtering.REASONS
 
 
 def test_examples_of_the_docstrings() -> None:

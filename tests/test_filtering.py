@@ -1,7 +1,6 @@
 """Filtering: one decision per clip, the first rule that refuses it is its reason, and the best are kept."""
 
 import collections
-from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import numpy as np
@@ -15,48 +14,18 @@ from pipeline.selection.cutoffs import compute_cutoffs, find_candidates, load_or
 from pipeline.selection.deciding import DecidePart, summarize, unique_seconds
 from pipeline.selection.filtering import ClipRules, FilteringConfig, check_values
 from pipeline.storage import files
-from pipeline.storage.layout import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
-from schemas.labels import LABELS
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
 from schemas.videos import VIDEOS
+from tests.helpers.selections import backwards, write_labels, write_scores
 
 SPLITTING = SplittingConfig()
 R = TypeVar("R")
-
-
-def write_scores(workspace: Workspace, scores: dict[str, float]) -> None:
-    """Scores of model `m`, of the clips that are named."""
-    for part in workspace.parts(CLIPS_FOLDER):
-        clips = [row for row in workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist() if row["clip_id"] in scores]
-        columns = {
-            "clip_id": pa.array([row["clip_id"] for row in clips], pa.string()),
-            "video_id": pa.array([row["video_id"] for row in clips], pa.string()),
-            "score": pa.array([scores[row["clip_id"]] for row in clips], pa.float32()),
-            "audio_embedding": pa.array([np.ones(2, np.float32)] * len(clips), pa.list_(pa.float32())),
-            "visual_embedding": pa.array([np.ones(2, np.float32)] * len(clips), pa.list_(pa.float32())),
-        }
-        workspace.commit("scores/m", part, pa.table(columns, schema=SCORES), SCORES)
-
-
-def write_labels(workspace: Workspace, labels: dict[str, str]) -> None:
-    workspace.begin(LABELS_FOLDER, {}, {})
-    for part in workspace.parts(CLIPS_FOLDER):
-        clips = [row for row in workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist() if row["clip_id"] in labels]
-        rows = [
-            {name: clip[name] for name in ("clip_id", "video_id")}
-            | {"label": labels[clip["clip_id"]], "num_raters": 1, "label_source": "l.csv"}
-            for clip in clips
-        ]
-        workspace.commit(LABELS_FOLDER, part, from_rows(rows, LABELS, part), LABELS)
-
-
-def backwards(step: str, work: Callable[[str], R], parts: list[str]) -> Iterable[R]:
-    return map(work, reversed(parts))
 
 
 def decide(workspace: Workspace, config: FilteringConfig, represented: set[str] | None = None) -> list[dict]:

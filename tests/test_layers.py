@@ -44,7 +44,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "pipeline.models", "pipeline.outside", "pipeline.storage", "pipeline.training",
     ),
     "pipeline.selection": (
-        "pipeline", "pipeline.clips", "pipeline.learners", "pipeline.models", "pipeline.storage", "schemas",
+        "pipeline", "pipeline.clips", "pipeline.learners", "pipeline.models", "pipeline.outside", "pipeline.storage",
+        "schemas",
     ),
     "pipeline.synthetic": ("pipeline", "pipeline.masks", "pipeline.media", "pipeline.storage"),
     "pipeline.evaluation": (

@@ -41,7 +41,8 @@ def select(workspace: Workspace, is_labelled: bool) -> dict[str, dict]:
             number = int(clip["video_id"].split("-")[0].removeprefix("world_"))
             row = {name: clip[name] for name in ("clip_id", "video_id", "part")}
             label = ("on_screen", "off_screen")[number % 2] if is_labelled else None
-            row |= {"kept": clip["start_s"] < 3, "reason": "kept", "score": 0.5, "label": label}
+            is_kept = clip["start_s"] < 3
+            row |= {"kept": is_kept, "reason": "kept" if is_kept else "low_score", "score": 0.5, "label": label}
             decided.append(row | {"split": splits[clip["video_id"]]})
         workspace.commit("selections/s", part, from_rows(decided, SELECTIONS, part), SELECTIONS)
         rows += decided

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -67,11 +68,17 @@ def _fields(config: Any, prefix: str = "") -> Iterator[tuple[str, type, Any, str
 
 
 def _parse(schema: dict[str, Any], text: str) -> Any:
-    """`text` as JSON of a type in the schema; as it is where it can be none of them: `from_dict` then refuses it."""
+    """`text` as JSON of a type in the schema; as it is where it can be none of them: `from_dict` then refuses it.
+
+    A list may also be its values with a comma between.
+    """
     types = {option["type"] for option in schema.get("anyOf", [schema])}
     if "null" in types and text.lower() in ("none", ""):
         return None
     if "array" in types:
+        with contextlib.suppress(ValueError):
+            if text.startswith("["):
+                return json.loads(text)
         return [item.strip() for item in text.split(",") if item.strip()]
     if "boolean" in types:
         return {"true": True, "false": False}.get(text.lower(), text)

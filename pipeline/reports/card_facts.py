@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from pipeline.hashing import as_dict
 from pipeline.reports.licenses import License, read_license
 from pipeline.reports.querying import query_all
 from pipeline.selection.filtering import FilteringConfig
+from pipeline.selection.own_rules import OF_NULLS, split_rule
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER
 from pipeline.storage.lineage import dependents, list_stages
@@ -42,6 +43,7 @@ RULES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "over_video_cap": ("clips of videos that have enough better ones", ("max_clips_per_video",)),
     "not_top_clip": ("clips that are not among the best", ("top_clips",)),
 }
+FIRST_OF_SCORES = "low_score"  # before it come the rules that users write
 NOT_CUT = "not_cut:"  # begins the reason of a span that gave no clip; the rest is the outcome in `clips`
 MEASURES = {
     "loudness_lufs": ("c", "LUFS"),
@@ -278,7 +280,9 @@ def _rules(workspace: Workspace, facts: Facts) -> list[Rule]:
         for reason in refused
         if reason.startswith(NOT_CUT)
     ]
-    if unknown := [name for name in refused if name not in RULES and name != "kept" and not name.startswith(NOT_CUT)]:
+    own = {rule.reason: rule for rule in _own_rules(config.rules, refused)}
+    known = {*RULES, *own, "kept"}
+    if unknown := [name for name in refused if name not in known and not name.startswith(NOT_CUT)]:
         raise DataError(f"{workspace.place(stage)}: {refused[unknown[0]].value} clips are refused as {unknown[0]}, a "
                         "rule that this version does not know: it cannot be described.")  # fmt: skip
     cutoffs = _cutoffs(workspace, stage)
@@ -289,9 +293,21 @@ def _rules(workspace: Workspace, facts: Facts) -> list[Rule]:
         if reason == "near_duplicate" and (similarity := stored["duplicates"]["similarity"]) is not None:
             settings = [f"duplicates.similarity = {similarity}"]
         count = refused.get(reason, Figure(0, "reasons.clips"))
+        if reason == FIRST_OF_SCORES:
+            rules += own.values()
         if settings or count.value:
             rules.append(Rule(reason, what, settings, cutoffs.get(reason), count))
     return rules
+
+
+def _own_rules(texts: Sequence[str], refused: Mapping[str, Figure]) -> list[Rule]:
+    """The rules that the selection's maker wrote, and what was refused because they are null."""
+    none, found = Figure(0, "reasons.clips"), []
+    for text in texts:
+        reason = split_rule(text)[1]
+        found.append(Rule(reason, "clips for which this is false", [text], None, refused.get(reason, none)))
+    nulls = [reason for reason in refused if texts and reason.startswith(OF_NULLS) and reason not in RULES]
+    return found + [Rule(reason, "clips for which a rule is null", [], None, refused[reason]) for reason in nulls]
 
 
 def _cutoffs(workspace: Workspace, stage: str) -> dict[str, Figure]:

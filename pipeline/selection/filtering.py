@@ -11,6 +11,7 @@ it accept. Rules about the whole video come first, rules that compare clips with
     labelled_off_screen, other_label   what people said           not_top_clip     not in top_clips
     too_quiet, silences, clipped       its sound                  kept             no rule refused it
 
+Between frozen_picture and low_score are the rules of `rules`, which users write, with their reasons (`own_rules.py`).
 Where no model has scored the clips, the rules from not_scored and low_score on and near_duplicate do not apply.
 keep_fraction is a share of the clips that every rule before low_score accepts. This module holds the rules up to
 low_score, which look at one clip at a time. The rules that compare clips across parts need cutoffs, which
@@ -30,7 +31,8 @@ from pydantic import Field
 from pipeline.clips.splitting import SplittingConfig, cut_parts, part_splits, shared_splits
 from pipeline.config import Count, Share, config_dataclass
 from pipeline.errors import ConfigError
-from pipeline.storage.layout import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER
+from pipeline.selection.own_rules import OwnRules, check_reasons, read_rules
+from pipeline.storage.layout import CLIPS_FOLDER, IMPORTED, LABELS_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
@@ -46,6 +48,11 @@ MEASURES = {
     "clipped_fraction": ("max_clipped_fraction", "clipped", pc.greater),
     "frozen_fraction": ("max_frozen_fraction", "frozen_picture", pc.greater),
 }
+# Reasons of the rules that are built in, in order, but for `not_cut:` and what follows it.
+REASONS = (
+    *("license", "near_duplicate", "not_scored", "labelled_off_screen", "other_label", "too_quiet", "silences"),
+    *("clipped", "frozen_picture", "low_score", "not_top_video", "over_video_cap", "not_top_clip"),
+)
 # Fields of rules that order or refuse clips by their score.
 OF_SCORES = ("min_score", "keep_fraction", "top_videos", "max_clips_per_video", "top_clips")
 MAX_NAMED = 5  # licences in a message
@@ -69,6 +76,11 @@ class FilteringConfig:
     """Most of a clip's samples that may be at full scale. Lower refuses distorted sound; 0.001 is audible."""
     max_frozen_fraction: Share | None = None
     """Most of a clip's frames that may equal the one before. Below 1 refuses still pictures under music."""
+    rules: tuple[str, ...] = ()
+    """Rules of your own, each `EXPRESSION as REASON`: clips for which the expression is false are refused for this
+    reason, and where it is null for one of its own, such as `no_peav`. It is DuckDB's, over the columns of clips,
+    `score`, `videos.*`, `labels.*` and imported tables: `peav.similarity >= 0.25 as low_similarity`. They come after
+    the rules about sound and picture and before the score. Several: a JSON list."""
     min_score: Share = 0.0
     """Lowest coincidence score kept, 0 to 1. AudioScope kept 0.8 and above."""
     keep_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -82,6 +94,9 @@ class FilteringConfig:
     top_clips: Count | None = None
     """Clips kept in all, the best first. In a collection that grows, the cutoff of the first run stays: this many of it
     are kept, and every later clip that would have been among them. The same holds for top_videos."""
+
+    def __post_init__(self) -> None:
+        check_reasons(self.rules, (*REASONS, "kept", "not_cut"))
 
 
 def needs_scores(config: FilteringConfig) -> list[str]:
@@ -130,6 +145,7 @@ class ClipRules:
     def __post_init__(self) -> None:
         self._has_labels = self.workspace.has_stage(LABELS_FOLDER)
         self._shared = shared_splits(self.workspace, self.splitting, cut_parts(self.workspace))
+        self.own = read_rules(self.workspace, self.config.rules, are_scored=self.model is not None)
 
     @property
     def source(self) -> str:
@@ -140,7 +156,7 @@ class ClipRules:
         """The part's clips by clip_id, and the reason of each [n]: "" where none of these rules refuses it."""
         clips = self._read(part)
         reasons = np.full(len(clips), "", dtype=object)
-        for reason, refuses in _rules(clips, self.config, score_cutoff, self.model is not None):
+        for reason, refuses in _rules(clips, self.config, self.own, score_cutoff, self.model is not None):
             reasons[_true(refuses) & (reasons == "")] = reason
         uncut = reasons == "not_cut"
         reasons[uncut] = [f"not_cut:{outcome}" for outcome in clips["outcome"].filter(uncut).to_pylist()]
@@ -157,31 +173,41 @@ class ClipRules:
 
     def _read(self, part: str) -> pa.Table:
         """The columns that the rules need; embeddings, which are most of the bytes, are never read."""
-        workspace, config = self.workspace, self.config
+        workspace, config, own = self.workspace, self.config, self.own
         columns = ["clip_id", "video_id", "part", "outcome", "start_s", "duration_s", *_measures(config)]
+        columns = list(dict.fromkeys([*columns, *(name for name in own.columns("") if name != "score")]))
         clips = workspace.read(CLIPS_FOLDER, part, CLIPS, columns).sort_by("clip_id")
         scores = SCORES.empty_table().select(["clip_id", "score"])
         if self.model is not None:
             scores = workspace.read(self.source, part, SCORES, ["clip_id", "score"])
-        labels = LABELS.empty_table().select(["clip_id", "label"])
+        columns = list(dict.fromkeys(["clip_id", "label", *own.columns("labels")]))
+        labels = LABELS.empty_table().select(columns)
         if self._has_labels:
-            labels = workspace.read(LABELS_FOLDER, part, LABELS, ["clip_id", "label"])
+            labels = workspace.read(LABELS_FOLDER, part, LABELS, columns)
         splits = part_splits(workspace, part, self.splitting, self._shared)
         if self.represented is not None:
             rows = workspace.read(f"duplicates/{self.name}", part, DUPLICATES, ["video_id", "split"])
             splits |= dict(zip(rows["video_id"].to_pylist(), rows["split"].to_pylist(), strict=True))
         schema = pa.schema({"video_id": pa.string(), "split": pa.string()})  # an empty list has no type
-        videos = pa.table([list(splits), list(splits.values())], schema=schema)
-        clips = _join(_join(clips, scores, "clip_id"), labels, "clip_id")
-        clips = _join(clips, videos, "video_id")
-        if config.licenses:
-            clips = _join(clips, workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "license"]), "video_id")
+        clips = _join(clips, scores, "clip_id", ["score"])
+        clips = _join(clips, labels, "clip_id", ["label"])
+        clips = _join(clips, labels, "clip_id", own.columns("labels"), "labels.")
+        clips = _join(clips, pa.table([list(splits), list(splits.values())], schema=schema), "video_id", ["split"])
+        built_in = ["license"] if config.licenses else []
+        if columns := list(dict.fromkeys([*built_in, *own.columns("videos")])):
+            videos = workspace.read(VIDEOS_FOLDER, part, VIDEOS, list(dict.fromkeys(["video_id", *columns])))
+            clips = _join(clips, videos, "video_id", built_in)
+            clips = _join(clips, videos, "video_id", own.columns("videos"), "videos.")
+        for name, schema in own.schemas.items():
+            columns = own.columns(name)
+            table = workspace.read(f"{IMPORTED}/{name}", part, schema, list(dict.fromkeys(["clip_id", *columns])))
+            clips = _join(clips, table, "clip_id", columns, f"{name}.")
         represented = pa.array(splits.keys() & (self.represented or ()), pa.string())
         return clips.append_column("is_represented", pc.is_in(clips["video_id"], represented))
 
 
 def _rules(
-    clips: pa.Table, config: FilteringConfig, score_cutoff: float, are_scored: bool
+    clips: pa.Table, config: FilteringConfig, own: OwnRules, score_cutoff: float, are_scored: bool
 ) -> Iterator[tuple[str, pa.ChunkedArray]]:
     """(reason, [n] whether it refuses each clip), in order."""
     yield "not_cut", pc.not_equal(clips["outcome"], "kept")
@@ -196,6 +222,7 @@ def _rules(
         yield "other_label", pc.invert(pc.is_in(clips["label"], pa.array(config.labels)))
     for column, (limit, reason, refuses) in _measures(config).items():
         yield reason, refuses(clips[column], getattr(config, limit))
+    yield from own.refusals(clips)
     if are_scored:
         yield "low_score", pc.less(clips["score"], pa.scalar(score_cutoff, pa.float32()))
 
@@ -205,11 +232,12 @@ def _measures(config: FilteringConfig) -> dict[str, tuple[str, str, Callable[...
     return {column: rule for column, rule in MEASURES.items() if getattr(config, rule[0]) is not None}
 
 
-def _join(clips: pa.Table, table: pa.Table, key: str) -> pa.Table:
-    """The clips with the table's other column added; null where the table lacks the key."""
-    (column,) = set(table.column_names) - {key}
-    rows = pc.index_in(clips[key], value_set=table[key].combine_chunks())
-    return clips.append_column(column, table[column].combine_chunks().take(rows.combine_chunks()))
+def _join(clips: pa.Table, table: pa.Table, key: str, columns: list[str], prefix: str = "") -> pa.Table:
+    """The clips with columns of the table added, under a prefix; null where the table lacks the key."""
+    rows = pc.index_in(clips[key], value_set=table[key].combine_chunks()).combine_chunks() if columns else None
+    for column in columns:
+        clips = clips.append_column(prefix + column, table[column].combine_chunks().take(rows))
+    return clips
 
 
 def _true(mask: pa.ChunkedArray) -> np.ndarray:

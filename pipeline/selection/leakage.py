@@ -23,7 +23,7 @@ from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
-from schemas.selections import SELECTIONS, VIDEO_REASONS
+from schemas.selections import DRAWN_REASONS, SELECTIONS
 from schemas.videos import SPLITS
 
 COPIED = ["clip_id", "video_id", "split"]  # what a materialized clip has in common with its selection
@@ -117,7 +117,7 @@ def _uses(workspace: Workspace) -> Iterator[tuple[str, str, str]]:
     for selection in workspace.names("selections"):
         columns = ["video_id", "split", "kept", "label", "reason"]
         for place, rows in _parts(workspace, f"selections/{selection}", SELECTIONS, columns):
-            may_be_drawn = pc.invert(pc.is_in(rows["reason"], pa.array(VIDEO_REASONS)))
+            may_be_drawn = pc.is_in(rows["reason"], pa.array(DRAWN_REASONS))
             is_drawn = pc.or_(rows["kept"], pc.and_(pc.is_valid(rows["label"]), may_be_drawn))
             yield from _distinct(place, rows.filter(is_drawn))
     for name in workspace.names("mixtures"):

@@ -19,7 +19,7 @@ from pipeline.storage.layout import CLIPS_FOLDER
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
 from schemas.clips import CLIPS
-from schemas.selections import SELECTIONS, VIDEO_REASONS
+from schemas.selections import DRAWN_REASONS, SELECTIONS
 from schemas.videos import VIDEOS
 
 PLACE = ["clip_id", "video_id", "part", "tar_offset", "tar_bytes"]
@@ -93,8 +93,7 @@ def load_clips(workspace: Workspace, selection: str, split: str, *, labelled: bo
     """The kept clips of one split of a selection, with their `kept` and `label`.
 
     Args:
-        labelled: also the clips with a label, whatever rule refused them, but for rules about their whole video
-            (VIDEO_REASONS).
+        labelled: also the clips with a label that a rule of DRAWN_REASONS refused.
     """
     parts = workspace.require(f"selections/{selection}")
     (clips,) = load_selected(workspace, selection, (split,), parts, labelled=labelled)
@@ -116,10 +115,10 @@ def load_selected(
             sql = """
                 SELECT places.* EXCLUDE (outcome), kept, label, split FROM places JOIN decisions USING (clip_id)
                 WHERE outcome = 'kept'
-                      AND (kept OR $labelled AND label IS NOT NULL AND NOT list_contains($barred, reason))
+                      AND (kept OR $labelled AND label IS NOT NULL AND list_contains($drawn, reason))
                 ORDER BY clip_id
             """
-            params = {"barred": list(VIDEO_REASONS), "labelled": labelled}
+            params = {"drawn": list(DRAWN_REASONS), "labelled": labelled}
             return database.sql(sql, params=params).to_arrow_table()
 
     return _split(workspace, CLIPS_FOLDER, splits, read_parts(read, parts))

@@ -1,0 +1,195 @@
+"""Rules that users write: their reasons, their nulls, their order, and what is refused before a folder is claimed."""
+
+import collections
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipeline.clips.splitting import SplittingConfig
+from pipeline.errors import ConfigError
+from pipeline.reports.querying import query
+from pipeline.selection.cutoffs import load_or_compute
+from pipeline.selection.deciding import DecidePart
+from pipeline.selection.filtering import REASONS, ClipRules, FilteringConfig
+from pipeline.selection.own_rules import read_rules
+from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.workspace import Workspace
+from pipeline.training.clipsets import load_clips
+from schemas.clips import CLIPS
+from schemas.fields import from_rows
+from schemas.selections import DRAWN_REASONS, SELECTIONS
+from schemas.videos import VIDEOS
+from tests.helpers.imported import import_rows
+from tests.helpers.selections import backwards, write_labels, write_scores
+
+SIX = (
+    "peav.similarity >= 0.25 as low_similarity",
+    "tags.speech_fraction <= 0.5 OR labels.label = 'on_screen' as speech",
+    "videos.license IN ('CC0', 'CC-BY') as not_free",
+    "loudness_lufs > -35 AND silent_fraction < 0.9 as too_faint",
+    "score > 0.1 + peav.offset_s / 10 as late",
+    "tags.kind NOT LIKE 'mus%' as music",
+)
+# The same by hand, over the views of `earshot query`.
+BY_HAND = """
+    SELECT clip_id, CASE
+        WHEN outcome <> 'kept' THEN 'not_cut:' || outcome
+        WHEN score IS NULL THEN 'not_scored'
+        WHEN label = 'off_screen' THEN 'labelled_off_screen'
+        WHEN similarity IS NULL THEN 'no_peav'
+        WHEN similarity < 0.25 THEN 'low_similarity'
+        WHEN coalesce(tags.speech_fraction > 0.5, true) AND coalesce(label, '') <> 'on_screen'
+            THEN CASE WHEN tags.speech_fraction IS NULL THEN 'no_tags' WHEN label IS NULL THEN 'no_label'
+                 ELSE 'speech' END
+        WHEN license IS NULL THEN 'no_license'
+        WHEN license NOT IN ('CC0', 'CC-BY') THEN 'not_free'
+        WHEN loudness_lufs <= -35 OR silent_fraction >= 0.9 THEN 'too_faint'
+        WHEN loudness_lufs IS NULL THEN 'no_loudness_lufs'
+        WHEN silent_fraction IS NULL THEN 'no_silent_fraction'
+        WHEN offset_s IS NULL THEN 'no_peav'
+        WHEN score <= 0.1 + offset_s / 10 THEN 'late'
+        WHEN kind IS NULL THEN 'no_tags'
+        WHEN kind[:3] = 'mus' THEN 'music'
+        WHEN score < 0.2 THEN 'low_score'
+        ELSE 'kept' END AS reason
+    FROM (FROM clips WHERE spec = 'base')
+    LEFT JOIN (SELECT clip_id, score FROM scores WHERE model = 'm') USING (clip_id)
+    LEFT JOIN (SELECT clip_id, label FROM labels) USING (clip_id)
+    LEFT JOIN (SELECT video_id, license FROM videos WHERE spec = 'base') USING (video_id)
+    LEFT JOIN peav USING (clip_id) LEFT JOIN tags USING (clip_id)
+"""
+
+
+@pytest.fixture
+def full(workspace: Workspace) -> Workspace:
+    """The world with scores, labels, licences and the imported tables peav and tags, all with gaps; 48 clips."""
+    rng = np.random.default_rng(0)
+    clips, videos = [], []
+    for part in workspace.parts(CLIPS_FOLDER):
+        rows = workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist()
+        for row in rows:
+            row |= {"loudness_lufs": rng.uniform(-40, -10), "silent_fraction": rng.random()}
+            row |= {"loudness_lufs": None} if rng.random() < 0.1 else {}
+        rows[3] |= {"outcome": "silent", "tar_offset": None, "tar_bytes": None}
+        workspace.commit(CLIPS_FOLDER, part, from_rows(rows, CLIPS, part), CLIPS)
+        clips += [row["clip_id"] for row in rows]
+        videos = workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()
+        for row, license in zip(videos, ("CC0", "CC-BY", "CC0", None, "GPL", "CC0"), strict=True):
+            row["license"] = license
+        workspace.commit(VIDEOS_FOLDER, part, from_rows(videos, VIDEOS, part), VIDEOS)
+    for stage in (CLIPS_FOLDER, "scores/m"):
+        workspace.begin(stage, {}, {})
+    write_scores(workspace, {clip: rng.random() for clip in clips[1:]})
+    names = ("on_screen", "off_screen", "mixed")
+    write_labels(workspace, {clip: names[rng.integers(3)] for clip in clips if rng.random() < 0.6})
+
+    def gap(value: object) -> object:
+        return None if rng.random() < 0.07 else value
+
+    peav = {clip: (gap(rng.random()), gap(rng.uniform(-2, 2))) for clip in clips if rng.random() < 0.9}
+    import_rows(workspace, "peav", {"similarity": "DOUBLE", "offset_s": "FLOAT"}, peav)
+    tags = {clip: (gap(rng.random()), gap(("music", "dog", "rain")[rng.integers(3)])) for clip in clips[2:]}
+    import_rows(workspace, "tags", {"speech_fraction": "DOUBLE", "kind": "VARCHAR"}, tags)
+    return workspace
+
+
+def decide(workspace: Workspace, config: FilteringConfig, name: str = "s") -> dict[str, str]:
+    rules = ClipRules(workspace, name, "m", config, SplittingConfig())
+    work = DecidePart(rules, load_or_compute(rules, backwards))
+    for part in workspace.parts(CLIPS_FOLDER):
+        work(part)
+    rows = workspace.read_all(f"selections/{name}", SELECTIONS).to_pylist()
+    return {row["clip_id"]: row["reason"] for row in rows}
+
+
+def test_six_rules_give_the_reasons_that_sql_by_hand_gives(full: Workspace) -> None:
+    reasons = decide(full, FilteringConfig(rules=SIX, min_score=0.2))
+    expected = {row["clip_id"]: row["reason"] for row in query(full, BY_HAND).to_pylist()}
+    assert reasons == expected
+    assert len(set(reasons.values())) >= 10  # of the 18 that there may be
+
+
+def test_the_first_rule_that_refuses_a_clip_is_its_reason(full: Workspace) -> None:
+    texts = ("peav.similarity >= 0.5 as low_similarity", "peav.similarity >= 0.75 as not_high")
+    forth, back = (
+        decide(full, FilteringConfig(rules=order), name) for order, name in ((texts, "a"), (texts[::-1], "b"))
+    )
+    assert {clip for clip in forth if forth[clip] == "kept"} == {clip for clip in back if back[clip] == "kept"}
+    assert "low_similarity" not in back.values()
+    assert collections.Counter(back.values())["not_high"] == sum(
+        collections.Counter(forth.values())[reason] for reason in ("low_similarity", "not_high")
+    )
+
+
+def test_keep_fraction_is_of_what_the_rules_leave(full: Workspace) -> None:
+    rules = ("peav.similarity IS NULL as seen",)
+    left = [reason for reason in decide(full, FilteringConfig(rules=rules), "a").values() if reason == "kept"]
+    kept = [r for r in decide(full, FilteringConfig(rules=rules, keep_fraction=0.5), "b").values() if r == "kept"]
+    assert len(kept) == round(len(left) / 2) > 0
+
+
+def test_a_value_that_cannot_be_computed_is_a_reason_of_its_own(full: Workspace) -> None:
+    reasons = decide(full, FilteringConfig(rules=("tags.kind::INT > 3 as small",)))
+    assert {reason for reason in reasons.values() if "small" in reason or "tags" in reason} == {
+        *("unknown_small", "no_tags")
+    }
+
+
+def test_a_clip_that_a_rule_refuses_is_not_drawn_for_its_label(full: Workspace) -> None:
+    decide(full, FilteringConfig(rules=("labels.label <> 'mixed' as own",), max_silent_fraction=0.5))
+    rows = full.read_all("selections/s", SELECTIONS).to_pylist()
+    drawn = set(load_clips(full, "s", "train", labelled=True).rows["clip_id"].to_pylist())
+    assert {row["reason"] for row in rows if row["clip_id"] in drawn} <= {"kept", *DRAWN_REASONS}
+    assert any(row["reason"] == "own" and row["split"] == "train" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("rules", "found"),
+    [
+        (("peav.similarity > 1",), r"rule 1, peav\.similarity > 1: expected EXPRESSION as REASON"),
+        (("score > 1 as x", "score > 1 as Low"), "rule 2, score > 1 as Low: expected EXPRESSION as REASON, wit"),
+        (("as x",), "rule 1, as x: expected"),
+        (("score > 1 as low-score",), "expected EXPRESSION as REASON"),
+        (("score > 1 as x", "score > 2 as x"), "rule 2, score > 2 as x: another rule has the reason x"),
+        (("score > 1 as no_score",), "begins with no_ and unknown_"),
+        *(((f"score > 1 as {reason}",), "another rule has the reason") for reason in (*REASONS, "kept", "not_cut")),
+    ],
+)  # fmt: skip
+def test_a_rule_has_a_form_and_a_reason_of_its_own(rules: tuple[str, ...], found: str) -> None:
+    with pytest.raises(ConfigError, match=found):
+        FilteringConfig(rules=rules)
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        (
+            "peav.similarty > 1 as x",
+            r"^filtering\.rules, rule 2, peav\.similarty > 1 as x: column peav\.similarty at char",
+        ),
+        ("labels.label = 'mixed' as x", r"labels/spec=base: nothing there yet\."),
+        ("events.n > 1 as x", "imported/events is about clips/events. Expected a table about clips/base"),
+        ("scores.score > 1 as x", "column scores.score"),
+    ],
+)
+def test_a_rule_reads_only_what_is_there(rule: str, found: str, workspace: Workspace) -> None:
+    import_rows(workspace, "peav", {"similarity": "DOUBLE"}, {})
+    import_rows(workspace, "events", {"n": "BIGINT"}, {}, spec="events")
+    with pytest.raises(ConfigError, match=found):
+        read_rules(workspace, ("motion > 0 as still", rule), are_scored=True)
+
+
+def test_a_rule_about_the_score_needs_scores(workspace: Workspace) -> None:
+    with pytest.raises(ConfigError, match="nothing there yet, and the rule names the score") as error:
+        read_rules(workspace, ("score > 0.5 as low",), are_scored=False)
+    assert (error.value.topic, error.value.facts["stage"]) == ("missing", "scores/coincidence")
+    assert read_rules(workspace, (), are_scored=False).stages == []
+
+
+def test_parts_without_clips_have_no_reasons(workspace: Workspace) -> None:
+    import_rows(workspace, "peav", {"similarity": "DOUBLE"}, {})
+    rules = read_rules(workspace, ("peav.similarity > 1 as x",), are_scored=True)
+    empty = pa.table({"peav.similarity": pa.array([], pa.float64())})
+    assert [(reason, len(mask)) for reason, mask in rules.refusals(empty)] == [("unknown_x", 0), ("x", 0)]
+    assert rules.stages == ["imported/peav"]
