@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 from pipeline.storage import files
-from pipeline.storage.layout import CLIPS_FOLDER, COLLECTION_FOLDER, PARTITIONS, VIDEOS_FOLDER
+from pipeline.storage.layout import CLIPS_FOLDER, COLLECTION_FOLDER, IMPORTED, PARTITIONS, VIDEOS_FOLDER
 from pipeline.storage.lineage import list_stages
 from pipeline.storage.locking import holder
 from pipeline.storage.progress_records import Progress, read_progress
@@ -143,7 +143,9 @@ class _Parts:
         if kind in ("labels", "scores", "duplicates", "selections"):  # a part for each part of the clips
             return self._done(stage, stage, self._num_cut), self._num_cut
         sources = [source for source in self._records[stage]["inputs"] if source.startswith("clips/")]
-        if kind == "features" and sources and sources[0] in self._records:  # published ones are made from no clips
+        if (
+            kind in ("features", IMPORTED) and sources and sources[0] in self._records
+        ):  # published ones are made from no clips
             num_cut = self.count(sources[0])[0] or 0
             return self._done(stage, stage, num_cut), num_cut
         if kind in PARTITIONS:  # their parts are planned from a selection

@@ -55,6 +55,7 @@ BESIDE = {
     "materialized": ("usage/materialize-{name}",),
     "mixtures": ("usage/mix-{name}",),
     "reports": ("usage/evaluate-{name}",),
+    IMPORTED: ("usage/scorer-{name}",),
 }
 
 

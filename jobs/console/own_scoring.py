@@ -1,0 +1,79 @@
+"""What `score --scorer` does: load the user's class, score every part by it, and name the clips that it could not."""
+
+import collections
+import hashlib
+import re
+import shlex
+from pathlib import Path
+
+from cluster.resources import SCORING
+from jobs.console.options import Session
+from jobs.console.progress import printable
+from pipeline.errors import ConfigError
+from pipeline.formatting import format_counts
+
+MAX_NAMED = 5
+
+
+def score_by_own(session: Session, name: str, table: str | None, spec: str, given: list[str]) -> None:
+    """Clips of a spec -> the table imported/<table>, by the class `name`, with the arguments NAME=VALUE."""
+    from pipeline.outside.own_scoring import ScoreOwnPart
+    from pipeline.outside.scorers import ScorerClass, declared_columns, source_hash, stored_columns
+    from pipeline.reports.querying import taken_names
+    from pipeline.storage.layout import IMPORTED
+    from pipeline.storage.sql_files import TABLE_NAME
+
+    if table is None or not re.fullmatch(TABLE_NAME, table) or table in taken_names():
+        raise ConfigError(
+            f"--name {table or ''}: expected a name for the table, of a-z, 0-9 and _, beginning with a letter, that no "
+            "view of the workspace has and that is no word of SQL."
+        )
+    workspace, stage, source = session.workspace, f"{IMPORTED}/{table}", f"clips/{spec}"
+    workspace.require(source)
+    arguments = dict(map(_argument, given))
+    paths = {name: value for name, value in arguments.items() if Path(value).is_file()}
+    arguments |= {name: str(Path(value).absolute()) for name, value in paths.items()}
+    scorer = ScorerClass(name, str(Path.cwd()), arguments)
+    loaded = scorer.load()
+    columns = declared_columns(loaded, name)
+    content = source_hash(loaded) | {Path(value).name: _hash(value) for value in paths.values()}
+    settings = {
+        "spec": spec,
+        "columns": stored_columns(columns),
+        "declared": columns,
+        "scorer": name,
+        "arguments": arguments | {name: Path(value).name for name, value in paths.items()},
+        "content": content,
+    }
+    counts: collections.Counter[str] = collections.Counter()
+    raised: dict[str, str] = {}
+    with session.begin(stage, settings, {source: workspace.stage(source)["hash"]}):
+        for argument, path in paths.items():
+            session.share(f"--with {argument}", path)
+        parts = workspace.pending(source, stage)
+        work = ScoreOwnPart(workspace, spec, table, scorer, columns)
+        for found in session.each(f"scorer {table}", work, parts, SCORING, counts=counts):
+            counts.update(found.counts)
+            raised |= found.raised
+        if parts or not workspace.is_finished(stage):  # it may have been killed after its last part
+            workspace.finish(stage)
+    if raised:
+        named = "; ".join(f"{clip}: {error}" for clip, error in sorted(raised.items())[:MAX_NAMED])
+        print(printable(f"score: {counts['raised']} clips have no values, because the scorer raised: {named}"))
+    if raised or counts["damaged"]:
+        empty = " AND ".join(f"{column} IS NULL" for column in columns)
+        sql = f"SELECT clip_id FROM {table} WHERE {empty}"
+        print(f'score: clips without values: earshot query --root {shlex.quote(workspace.root)} "{sql}"')
+    session.done("score", format_counts(counts) or "nothing to do, every clip is scored", stage)
+
+
+def _argument(given: str) -> tuple[str, str]:
+    name, equals, value = given.partition("=")
+    if not equals or not name.isidentifier() or name == "device":
+        raise ConfigError(f"--with {given}: expected NAME=VALUE, such as --with weights=similarity.pt.")
+    return name, value
+
+
+def _hash(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
