@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.selection.duplicates import find_duplicates, unit
+from pipeline.selection.embeddings import ScoredEmbeddings
 from pipeline.selection.neighbours import near_pairs
 from pipeline.selection.representatives import choose_represented
 from pipeline.storage.layout import VIDEOS_FOLDER
@@ -89,7 +90,14 @@ def whole(workspace: Workspace) -> None:
         workspace.commit(VIDEOS_FOLDER, part, rows, VIDEOS)
         workspace.commit("scores/m", part, scores, SCORES)
     before, began = peak_mib(), time.perf_counter()
-    find_duplicates(workspace, "s", "m", 0.9, SplittingConfig(), lambda step, work, parts: map(work, parts))
+    find_duplicates(
+        workspace,
+        "s",
+        ScoredEmbeddings(workspace, "m"),
+        0.9,
+        SplittingConfig(),
+        lambda step, work, parts: map(work, parts),
+    )
     took = time.perf_counter() - began
     rows = workspace.read_all("duplicates/s", DUPLICATES).to_pylist()
     refused = choose_represented(rows, {}, set())

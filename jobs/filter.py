@@ -86,7 +86,9 @@ def _scorer(session: Session, folder: str) -> str | None:
     if scores in begun if begun is not None else workspace.has_stage(scores):
         return "coincidence"
     needed = [f"filtering.{setting}" for setting in needs_scores(config.filtering)]
-    if (similarity := config.duplicates.similarity) is not None:
+    duplicates = f"duplicates/{folder.partition('/')[2]}"
+    are_of_vectors = workspace.has_stage(duplicates) and "vectors" in workspace.stage(duplicates)["settings"]
+    if (similarity := config.duplicates.similarity) is not None and not are_of_vectors:
         needed.append(f"duplicates.similarity = {similarity} (none needs no scores)")
     if needed:
         raise workspace.error(scores, f"nothing there yet, and it is needed for {', '.join(needed)}.")

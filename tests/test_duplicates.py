@@ -1,6 +1,7 @@
 """Duplicates: uploads of the same content are one group and share a split."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.selection.duplicate_groups import Video
 from pipeline.selection.duplicates import ComparePart, find_duplicates, plan_comparison, segments
-from pipeline.selection.embeddings import to_column
+from pipeline.selection.embeddings import ImportedVectors, ScoredEmbeddings, to_column
 from pipeline.selection.leakage import audit
 from pipeline.selection.representatives import choose_represented
 from pipeline.storage import files
@@ -21,6 +22,7 @@ from schemas.fields import from_rows
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
 from schemas.videos import VIDEOS
+from tests.helpers.vectors import clip_ids, import_vectors, write_root
 
 SIZE = 32
 R = TypeVar("R")
@@ -75,7 +77,7 @@ def backwards(step: str, work: Callable[[str], R], parts: list[str]) -> Iterable
 
 
 def find(workspace: Workspace, similarity: float = 0.9, name: str = "s") -> dict[str, dict]:
-    find_duplicates(workspace, name, "m", similarity, SplittingConfig(), backwards)
+    find_duplicates(workspace, name, ScoredEmbeddings(workspace, "m"), similarity, SplittingConfig(), backwards)
     return {row["video_id"]: row for row in workspace.read_all(f"duplicates/{name}", DUPLICATES).to_pylist()}
 
 
@@ -90,6 +92,28 @@ def place(tmp_path: object) -> Workspace:
 
 def others(first: int, count: int) -> dict[str, np.ndarray]:
     return {f"o{i}": content(i, 5) for i in range(first, first + count)}
+
+
+def test_imported_vectors_group_uploads_as_embeddings_do_and_a_clip_without_one_is_not_compared(tmp_path: Path) -> None:
+    workspace = write_root(tmp_path / "root", num_videos=40, num_parts=2, clips_per_video=4)
+    rng, ids = np.random.default_rng(0), clip_ids(workspace)
+    vectors = 50 * rng.standard_normal((40, 1, 24)).repeat(4, axis=1) + 30 * rng.standard_normal((40, 4, 24))
+    vectors[31] = 3 * vectors[4] + rng.standard_normal((4, 24))  # louder, in the other part
+    rows = vectors.reshape(-1, 24).tolist()
+    rows[4 * 4], rows[4 * 31 + 1] = None, [0.0] * 24
+    import_vectors(workspace, "peav", pa.table({"clip_id": ids, "embedding": rows}))
+    compared = ImportedVectors(workspace, "peav.embedding")
+    assert compared.length() == 24
+    assert compared.inputs() == {"imported/peav": workspace.stage("imported/peav")["hash"]}
+    videos = compared.read("00000")
+    assert [len(videos[f"video{number:05d}"]) for number in (3, 4)] == [4, 3]
+    cosines = find_duplicates(workspace, "s", compared, 0.9, SplittingConfig(), backwards)
+    assert cosines is not None
+    assert len(cosines) == 1
+    found = {row["video_id"]: row for row in workspace.read_all("duplicates/s", DUPLICATES).to_pylist()}
+    assert found.keys() == {"video00004", "video00031"}
+    # each has three clips to compare, of which two are in both
+    assert found["video00031"]["shared_fraction"] == pytest.approx(2 / 3)
 
 
 def test_an_upload_made_again_and_trimmed_is_found_and_nothing_else_is(place: Workspace) -> None:
@@ -164,7 +188,7 @@ def test_two_videos_that_share_a_third_are_two_and_those_that_share_two_thirds_a
 def test_the_shared_share_is_that_of_the_shorter_ones_clips() -> None:
     long, short = (np.repeat(np.eye(16, dtype=np.float16)[a:b, None], 2, axis=1) for a, b in ((0, 6), (4, 9)))
     videos = [Video(name, "0", "train", *segments(clips)) for name, clips in (("a", long), ("b", short))]
-    work = ComparePart(Workspace(""), "m", 0.9, plan_comparison(videos, 0.9, set()))
+    work = ComparePart(ScoredEmbeddings(Workspace(""), "m"), 0.9, plan_comparison(videos, 0.9, set()))
     assert work.share(0, long, 1, short) == work.share(1, short, 0, long) == pytest.approx(2 / 5)
 
 

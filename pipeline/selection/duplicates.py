@@ -1,10 +1,11 @@
 """Scored clips -> groups of videos that are uploads of the same content: re-encoded, trimmed, under another name.
 
 Two videos are linked if at least half of the shorter one's clips have a counterpart in the other: a clip alike in sound
-and in picture, and nearer than others are by chance. Without the second condition thousands of videos of a few kinds
-would be linked, because a trained model puts videos of one kind beside one another. So similarity is compared with the
-local density of neighbours (`LocalDensity`), for sound and for picture. Content shown
-by more than NUM_NEAR videos links nothing: black, a title card, or one upload copied that often.
+and in picture, or in the one imported vector that clips are compared by (S, below, is 2 or 1), and nearer than others
+are by chance. Without the second condition thousands of videos of a few kinds would be linked, because a trained model
+puts videos of one kind beside one another. So similarity is compared with the local density of neighbours
+(`LocalDensity`), for each of the S. Content shown by more than NUM_NEAR videos links nothing: black, a title card, or
+one upload copied that often.
 
 Comparing all pairs is out of the question (200 000 videos: 2e10). So each segment of about ten clips becomes one vector
 of sound and one of picture; `near_pairs` finds the near ones; only their videos are compared, with all their clips.
@@ -16,7 +17,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
-import pyarrow.compute as pc
 from pydantic import Field
 
 from pipeline.clips.splitting import SplittingConfig, cut_parts, find_copies, part_splits, shared_splits
@@ -24,12 +24,11 @@ from pipeline.config import config_dataclass
 from pipeline.hashing import as_dict
 from pipeline.selection.cutoffs import Each
 from pipeline.selection.duplicate_groups import Links, Video, alone, group_rows, merge_settled
-from pipeline.selection.embeddings import to_matrix
+from pipeline.selection.embeddings import Compared
 from pipeline.selection.neighbours import near_pairs, neighbour_distances
 from pipeline.storage.workspace import Workspace
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
-from schemas.scores import SCORES
 
 MIN_SHARED = 0.5  # of the shorter video's clips
 MAX_BY_CHANCE = 0.1  # others expected that near: geometric mean of those in sound and in picture
@@ -55,32 +54,33 @@ class DuplicatesConfig:
 
 
 def check_settings(workspace: Workspace, name: str, config: DuplicatesConfig, splitting: SplittingConfig) -> None:
-    """Refuse to use duplicates/<name> for a selection of other settings.
+    """Refuse to use duplicates/<name> for a selection of other settings, by whichever vectors they were found.
 
     Raises:
         ConfigError: the duplicates were found with another similarity or other splits; the topic is `refused`.
     """
     folder = f"duplicates/{name}"
-    found, wanted = workspace.stage(folder)["settings"], as_dict({"duplicates": config, "splitting": splitting})
+    settings, wanted = workspace.stage(folder)["settings"], as_dict({"duplicates": config, "splitting": splitting})
+    found = {name: settings[name] for name in wanted}
     if found != wanted:
         raise workspace.error(folder, f"found with {found}, expected {wanted} as in the selection.", "refused")
 
 
 def read_videos(
-    workspace: Workspace, model: str, splitting: SplittingConfig, part: str, shared: Mapping[str, str]
+    workspace: Workspace, compared: Compared, splitting: SplittingConfig, part: str, shared: Mapping[str, str]
 ) -> list[Video]:
-    """The videos of one part of scores/<model> that have scored clips, with the vectors by which they are compared."""
-    splits, found = part_splits(workspace, part, splitting, shared), read_embeddings(workspace, model, part)
+    """The videos of one part that have clips to compare, with the vectors by which they are compared."""
+    splits, found = part_splits(workspace, part, splitting, shared), compared.read(part)
     return [Video(name, part, splits[name], *segments(clips)) for name, clips in found.items()]
 
 
 def segments(clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and medoid of each segment of about SEGMENT_CLIPS clips, from [k, 2, D] vectors of sound and picture.
+    """Mean and medoid of each segment of about SEGMENT_CLIPS clips, from [k, S, D] vectors.
 
     The mean finds a video that begins elsewhere; the medoid measures how near others are to a clip, not to a mean.
 
     Returns:
-        means and medoids, [S, 2, VECTOR_SIZE or D] float16, unit.
+        means and medoids, [segments, S, VECTOR_SIZE or D] float16, unit.
     """
     size = clips.shape[2]
     rows = clips.astype(np.float32)
@@ -99,40 +99,42 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LocalDensity:
-    """How near others are to each segment, in sound and in picture.
+    """How near others are to each segment, in each of the S vectors.
 
     Below `radii` the number of videos is taken to grow with distance to one power, that by which it grows between the
     16th and the 32nd: half of the embedding's dimension, as it is around the median video.
     """
 
     radii: np.ndarray
-    """[n, 2] 1 - cosine to the `num_near`-th nearest other video; 1e9 in a corpus of fewer than MIN_VIDEOS."""
+    """[n, S] 1 - cosine to the `num_near`-th nearest other video; 1e9 in a corpus of fewer than MIN_VIDEOS."""
     powers: np.ndarray
-    """[2]"""
+    """[S]"""
     num_near: int
 
     def within(self, num_by_chance: float) -> np.ndarray:
-        """[n, 2] distance within which so many others are expected."""
+        """[n, S] distance within which so many others are expected."""
         return self.radii * (num_by_chance / self.num_near) ** (1 / self.powers)
 
     def is_rare(self, distances: np.ndarray, radii: np.ndarray) -> np.ndarray:
-        """Whether at most MAX_BY_CHANCE others are expected that near, by the geometric mean of sound and picture.
+        """Whether at most MAX_BY_CHANCE others are expected that near, by the geometric mean of the S.
 
         Args:
-            distances: [..., 2]
-            radii: [..., 2] those of the segment around which there are more.
+            distances: [..., S]
+            radii: [..., S] those of the segment around which there are more.
         """
         numbers = self.powers * np.log(np.maximum(distances, MIN_DISTANCE) / radii)
         return numbers.mean(axis=-1) <= np.log(MAX_BY_CHANCE / self.num_near)
 
 
 def measure_density(vectors: np.ndarray, owners: np.ndarray) -> LocalDensity:
-    """The density around [n, 2, D] unit vectors of sound and picture, of the videos `owners` [n], ascending from 0."""
+    """The density around [n, S, D] unit vectors of the videos `owners` [n], ascending from 0."""
     num_videos = int(owners[-1]) + 1 if len(owners) else 0
     if num_videos < MIN_VIDEOS:
-        return LocalDensity(np.full((len(vectors), 2), 1e9), np.ones(2), 1)
+        return LocalDensity(np.full(vectors.shape[:2], 1e9), np.ones(vectors.shape[1]), 1)
     num_near = min(NUM_NEAR, num_videos // 2)
-    found = [neighbour_distances(vectors[:, side], owners, (num_near // 2, num_near)) for side in (0, 1)]
+    found = [
+        neighbour_distances(vectors[:, side], owners, (num_near // 2, num_near)) for side in range(vectors.shape[1])
+    ]
     half, last = np.maximum(np.stack(found, axis=1), MIN_DISTANCE).transpose(2, 0, 1)
     growth = np.maximum(np.median(np.log(last / half), axis=0), 1e-3)
     return LocalDensity(last, np.log(num_near / (num_near // 2)) / growth, num_near)
@@ -166,7 +168,9 @@ def plan_comparison(videos: list[Video], similarity: float, decided: set[str]) -
     # a pair that is rare by the mean of sound and picture is rare in one of them; below MIN_DISTANCE, in the other
     furthest = np.minimum(1 - similarity, density.within(MAX_BY_CHANCE))
     least = np.where(furthest >= MIN_DISTANCE, 1 - SEGMENT_SLACK * furthest, 2)
-    near = np.unique(np.concatenate([near_pairs(means[:, side], least[:, side]) for side in (0, 1)]), axis=0)
+    near = np.unique(
+        np.concatenate([near_pairs(means[:, side], least[:, side]) for side in range(means.shape[1])]), axis=0
+    )
     is_decided = np.isin(parts, sorted(decided))[owners]
     near = near[(owners[near[:, 0]] != owners[near[:, 1]]) & ~is_decided[near].all(axis=1)]
     is_near = np.zeros(len(near), bool)
@@ -184,17 +188,17 @@ def plan_comparison(videos: list[Video], similarity: float, decided: set[str]) -
 class ComparePart:
     """Compares, clip by clip, the pairs whose first video is in one part. Holds the clips of two parts at a time."""
 
-    def __init__(self, workspace: Workspace, model: str, similarity: float, comparison: Comparison) -> None:
-        self._workspace, self._model, self._similarity, self._comparison = workspace, model, similarity, comparison
+    def __init__(self, compared: Compared, similarity: float, comparison: Comparison) -> None:
+        self._compared, self._similarity, self._comparison = compared, similarity, comparison
 
     def __call__(self, part: str) -> Links:
         """The shared fraction of each pair that shares at least MIN_SHARED of the shorter video's clips."""
         plan, links = self._comparison, {}
         pairs = plan.pairs[plan.parts[plan.pairs[:, 0]] == part]
-        firsts = read_embeddings(self._workspace, self._model, part)
+        firsts = self._compared.read(part)
         others = plan.parts[pairs[:, 1]]
         for other in np.unique(others).tolist():
-            seconds = firsts if other == part else read_embeddings(self._workspace, self._model, other)
+            seconds = firsts if other == part else self._compared.read(other)
             for a, b in pairs[others == other].tolist():
                 share = self.share(a, firsts[plan.names[a]], b, seconds[plan.names[b]])
                 if share >= MIN_SHARED:
@@ -224,34 +228,34 @@ class ComparePart:
 
 
 def find_duplicates(
-    workspace: Workspace, name: str, model: str, similarity: float, splitting: SplittingConfig, each: Each
+    workspace: Workspace, name: str, compared: Compared, similarity: float, splitting: SplittingConfig, each: Each
 ) -> list[float] | None:
-    """Write `duplicates/<name>/<part>`, of the selection `name`, for every part of `scores/<model>` that has none yet.
+    """Write `duplicates/<name>/<part>`, of the selection `name`, for every part of `compared` that has none yet.
 
     Args:
         similarity: as in `DuplicatesConfig`.
         each: runs the two passes over the parts: `compare` over all, `match` over those with pairs to match.
     Returns:
-        The cosine in sound, and in picture, above which either alone separates an upload of the median segment from
-        videos that are near by chance; close to 1 where the model separates little. None without a scored clip.
+        The cosine in each of the S vectors (sound, picture) above which it alone separates an upload of the median
+        segment from videos that are near by chance; close to 1 where vectors separate little. None without a clip.
     """
     folder = f"duplicates/{name}"
     decided = set(workspace.parts(folder))
     known = {row["video_id"]: row for row in workspace.read_all(folder, DUPLICATES).to_pylist()}
-    scored = workspace.parts(f"scores/{model}")
+    parts_there = workspace.parts(compared.folder)
     shared = shared_splits(workspace, splitting, cut_parts(workspace))
-    found = each("compare", lambda part: read_videos(workspace, model, splitting, part, shared), scored)
+    found = each("compare", lambda part: read_videos(workspace, compared, splitting, part, shared), parts_there)
     ordered = sorted(itertools.chain.from_iterable(found), key=lambda video: video.video_id)
     plan = plan_comparison(ordered, similarity, decided)
     links: Links = {}
     parts = np.unique(plan.parts[plan.pairs[:, 0]]).tolist()
-    for part_links in each("match", ComparePart(workspace, model, similarity, plan), parts):
+    for part_links in each("match", ComparePart(compared, similarity, plan), parts):
         links |= part_links
     copies = _copies(workspace, ordered)
     grouped = sorted({number for pair in (*links, *copies) for number in pair})
     settled = _settled_elsewhere(workspace, name, [ordered[number] for number in grouped])
     rows = group_rows(ordered, links, copies, decided, known, settled)
-    for part in workspace.pending(f"scores/{model}", folder):
+    for part in workspace.pending(compared.folder, folder):
         workspace.commit(folder, part, from_rows(rows.get(part, []), DUPLICATES, part), DUPLICATES)
     furthest = np.minimum(1 - similarity, plan.density.within(MAX_BY_CHANCE))
     return (1 - np.median(furthest, axis=0)).round(5).tolist() if ordered else None
@@ -277,13 +281,3 @@ def _settled_elsewhere(workspace: Workspace, name: str, videos: list[Video]) -> 
         more = {video.video_id: known.get(video.video_id) or alone(video) for video in videos if video.part in parts}
         settled = merge_settled(settled, more)
     return settled
-
-
-def read_embeddings(workspace: Workspace, model: str, part: str) -> dict[str, np.ndarray]:
-    """[k, 2, D] float16 unit vectors of sound and of picture of the scored clips of each video of a part, in order."""
-    columns = ["clip_id", "video_id", "score", "audio_embedding", "visual_embedding"]
-    table = workspace.read(f"scores/{model}", part, SCORES, columns)
-    table = table.filter(pc.is_finite(table["score"])).sort_by("clip_id")
-    names = np.array(table["video_id"].to_pylist())
-    clips = np.stack([to_matrix(table[f"{side}_embedding"]) for side in ("audio", "visual")], axis=1)
-    return {str(name): clips[names == name] for name in np.unique(names)}
