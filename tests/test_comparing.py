@@ -61,4 +61,18 @@ def test_models_of_a_learner_are_columns_and_their_figures_rows() -> None:
     ]
     assert (auc.baseline, auc.baseline_of, auc.n) == ("0.500", "chance", "7 to 40")
     assert worse.cells[1] is None
+    assert separation.about.startswith("separates a mixture")
     assert (labels.learner, labels.models) == ("labels", ["labels"])
+    assert (separation.has_baseline, labels.has_baseline) == (True, False)
+
+
+def test_held_out_figures_come_before_validation_and_models_before_labels_and_what_has_no_example_nowhere() -> None:
+    validated, held_out = figure("a", 0.7, eval_set="validation"), figure("a", 0.7)
+    labels = Figure("labels", "judged", 0.5, "1", None, "", 9)
+    tables = side_by_side([labels, validated, held_out, held_out._replace(what="of none", metric="", n=0)], 30)
+    assert [table.learner for table in tables] == ["separation", "labels"]
+    assert len(tables[0].rows) == 2
+    assert [row.what for row in side_by_side([validated._replace(what="first"), held_out], 30)[0].rows] == [
+        "AUC",
+        "first",
+    ]

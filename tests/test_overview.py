@@ -23,8 +23,8 @@ def test_facts_are_the_numbers_of_the_corpus() -> None:
     assert [tuple(fact) for fact in list_facts(ROWS)] == [
         ("videos", "2 000", "50 h, 3 GB"),
         ("gave clips", "over 99.9 %", "of the videos"),  # never looks like all of them
-        ("clips of base", "8 000", "11 h, each second counted once"),
-        ("kept by strict", "4 000", "5.5 h, 50 % of the clips"),
+        ("clips (base)", "8 000", "11 h, each second counted once"),
+        ("clips in selection strict", "4 000", "5.5 h, 50 % of the clips"),
         ("CPU time", "10 h", "no GPU"),
         ("licences", "2", "CC0 75 %, CC-BY 25 %"),
     ]
@@ -42,13 +42,13 @@ def test_nothing_is_found_where_all_is_well() -> None:
             {"refused": [{"outcome": "no_audio", "n": 300}]},
             GOOD,
             {},
-            "15 % of the videos gave no clip, most often no_audio",
+            "15 % of the videos gave no clip, most often: no audio (300)",
         ),
         ({"chosen": [{**ROWS["chosen"][0], "num_kept": 8}]}, GOOD, {}, "strict keeps 0.1 % of the clips"),
         ({"licences": [{"license": None, "hours": 1.0}]}, GOOD, {}, "100 % of the hours have no licence"),
         ({}, GOOD._replace(low=0.4), {}, "cannot be told from the baseline, 0.500 (chance)"),
         ({}, GOOD._replace(value=0.3, low=0.2, high=0.4), {}, "is worse than the baseline"),
-        ({}, GOOD._replace(n=16), {}, "1 figures of m come from fewer than 30 examples"),
+        ({}, GOOD._replace(n=16), {}, "Fewer than 30 examples are behind m, AUC (16)"),
         ({}, GOOD, {"stage": "models/m"}, "models/m has not finished"),
     ],
 )

@@ -113,12 +113,18 @@ class OnScreenEvaluation(Evaluation):
     derived = (OPERATING_POINTS,)
     headlines = (
         Headline("on_mom", "median_si_snr_improvement_db", "on-screen sound in a mixture, SI-SNRi", 0.0, MIXTURE),
-        Headline("on_mom", "worse_share", "its share of examples that get worse", 0.0, MIXTURE),
-        Headline("on_mom", "median_snr_gain_db", "its plain SNR gain", 0.0, MIXTURE),
-        Headline("on_mom", "median_si_snr_db", "its SI-SNR", _input, MIXTURE),
-        Headline("on_mom", "median_si_snr_oracle_db", "SI-SNR of the oracle choice of its sources", _input, MIXTURE),
+        Headline("on_mom", "worse_share", "on-screen sound in a mixture, share made worse", 0.0, "none, as untouched"),
+        Headline("on_mom", "median_snr_gain_db", "on-screen sound in a mixture, plain SNR gain", 0.0, MIXTURE),
+        Headline("on_mom", "median_si_snr_db", "on-screen sound in a mixture, SI-SNR", _input, MIXTURE),
+        Headline(
+            "on_mom",
+            "median_si_snr_oracle_db",
+            "on-screen sound in a mixture, SI-SNR of the best choice of sources",
+            _input,
+            MIXTURE,
+        ),
         Headline("on_single", "median_si_snr_db", "on-screen sound alone, SI-SNR", CAP_DB, COPY),
-        Headline("on_single", "median_level_db", "its level against the sound", 0.0, "a copy"),
+        Headline("on_single", "median_level_db", "on-screen sound alone, level against the original", 0.0, "a copy"),
         Headline("off_mom", "median_osr_db", "off-screen mixture suppressed, OSR", 0.0, MIXTURE),
         Headline("off_single", "median_osr_db", "off-screen sound alone suppressed, OSR", 0.0, MIXTURE),
         Headline("all", "mean_capi_sdri_db", "mixtures and zero-target ones, CAPI-SDRi of DCASE", 0.0, MIXTURE),

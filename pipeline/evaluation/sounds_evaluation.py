@@ -86,7 +86,7 @@ class SoundsEvaluation(Evaluation):
     headlines = (
         Headline(MANY, "mean_si_snr_improvement_db", "2 to 4 sounds, SI-SNRi of each source (MSi)", 0.0, MIXTURE),
         Headline("2_sounds", "mean_si_snr_improvement_db", "2 sounds, SI-SNRi of each source", 0.0, MIXTURE),
-        Headline("2_sounds", "mean_combined_improvement_db", "its sources best combined, SI-SNRi", 0.0, MIXTURE),
+        Headline("2_sounds", "mean_combined_improvement_db", "2 sounds, sources best combined, SI-SNRi", 0.0, MIXTURE),
         Headline("1_sound", "median_si_snr_db", "1 sound, SI-SNR (1S)", 80.0, "a copy: the metric's cap"),
         Headline(MANY, "equal_separation_share", "2 to 4 sounds, as many active sources", 1.0, "perfect counting"),
     )

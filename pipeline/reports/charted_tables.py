@@ -4,11 +4,10 @@ In: rows of the queries CHARTED. Out: charts by their titles.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
-from pipeline.formatting import format_number
 from pipeline.reports.charts import Chart, bar_chart, line_chart
-from pipeline.reports.glossary import CURVES
+from pipeline.reports.glossary import CURVES, plain
 from pipeline.reports.overview import OF_SPEC
 
 NUM_BINS = 20
@@ -41,7 +40,7 @@ def chart_histograms(rows: list[dict[str, Any]]) -> dict[str, Chart]:
     for row in rows:
         counts.setdefault(row["model"], [0] * NUM_BINS)[row["bin"]] = row["n"]
     return {
-        f"scores of {name}": bar_chart(bins, 0.0, 1.0, "coincidence score", "clips") for name, bins in counts.items()
+        f"scores by {name}": bar_chart(bins, 0.0, 1.0, "coincidence score", "clips") for name, bins in counts.items()
     }
 
 
@@ -76,9 +75,21 @@ def _outline(counts: list[int]) -> list[tuple[float, float]]:
     return [(0.0, 0.0), *tops, (1.0, 0.0)]
 
 
-def chart_curves(rows: list[dict[str, Any]]) -> tuple[dict[str, dict[str, Chart]], list[str]]:
-    """By model: a chart per metric, the loss first, with a line for each split; and a sentence for each metric of which
-    there is one point alone, which would be an empty chart."""
+class Single(NamedTuple):
+    """A figure of training of which there is one point alone, which would be an empty chart."""
+
+    model: str
+    metric: str
+    split: str
+    step: int
+    value: float
+
+
+def chart_curves(rows: list[dict[str, Any]]) -> tuple[dict[str, dict[str, Chart]], list[Single]]:
+    """By model: a chart per metric, the loss first, with a line for each split; and the metrics with single points.
+
+    A part of the loss that is all of it is left out.
+    """
     series: dict[str, dict[str, dict[str, list[tuple[float, float]]]]] = {}
     for row in sorted(rows, key=lambda row: row["metric"] != "loss"):  # stable: the order is kept otherwise
         if row["value"] is not None and math.isfinite(row["value"]):
@@ -87,14 +98,15 @@ def chart_curves(rows: list[dict[str, Any]]) -> tuple[dict[str, dict[str, Chart]
     charts: dict[str, dict[str, Chart]] = {}
     single = []
     for model in sorted(series):
+        loss = series[model].get("loss")
         for metric, lines in series[model].items():
+            if metric != "loss" and lines == loss:
+                continue
             if any(len(line) > 1 for line in lines.values()):
-                title = CURVES.get(metric, metric)
+                title = CURVES.get(metric, plain(metric))
                 charts.setdefault(model, {})[title] = line_chart(lines, "step", title)
             else:
-                values = ", ".join(f"{format_number(line[0][1])} in {split}" for split, line in lines.items())
-                steps = " and ".join(format_number(step) for step in sorted({line[0][0] for line in lines.values()}))
-                single.append(f"{model}, {metric}: {values} at step {steps}, the only one reported.")
+                single += [Single(model, metric, split, int(line[0][0]), line[0][1]) for split, line in lines.items()]
     return charts, single
 
 
@@ -102,17 +114,23 @@ def chart_trade_offs(rows: list[dict[str, Any]]) -> dict[str, list[Chart]]:
     """By model and frozen sets: what is kept of on-screen sound against how far off-screen sound is suppressed."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault(f"{row['model']} on {row['mixtures']}", []).append(row)
-    kept = {"on_mom_si_snr_improvement_db": "on_mom SI-SNRi, dB", "on_single_level_db": "on_single level, dB"}
+        on = "" if row["mixtures"] == "default" else f" on {row['mixtures']}"
+        groups.setdefault(f"{row['model']}{on}", []).append(row)
+    kept = {
+        "on_mom_si_snr_improvement_db": "gain of on-screen sound in a mixture, SI-SNRi, dB",
+        "on_single_level_db": "level of on-screen sound alone, dB: 0 is untouched",
+    }
     charts: dict[str, list[Chart]] = {}
     for group, points in groups.items():
         for column, label in kept.items():
             found = [row for row in points if row[column] is not None]
             lines = {
-                "all shifts": [(row["off_mom_osr_db"], row[column]) for row in found],
-                "as it is": [(row["off_mom_osr_db"], row[column]) for row in found if row["logit_shift"] == 0],
+                "any threshold": [(row["off_mom_osr_db"], row[column]) for row in found],
+                "its own": [(row["off_mom_osr_db"], row[column]) for row in found if row["logit_shift"] == 0],
             }
             lines = {name: line for name, line in lines.items() if line}
             if lines:
-                charts.setdefault(group, []).append(line_chart(lines, "off_mom OSR, dB", label))
+                charts.setdefault(group, []).append(
+                    line_chart(lines, "suppression of off-screen mixtures, OSR, dB", label)
+                )
     return charts

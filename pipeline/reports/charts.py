@@ -26,12 +26,14 @@ class Scale(NamedTuple):
         return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Pixel and text of at most six round values (1, 2 or 5 times a power of ten) within the scale."""
+        """Pixel and text of at most six round values (1, 2 or 5 times a power of ten) in the scale, no two alike."""
         rough = (self.high - self.low) / 5
         unit = 10 ** math.floor(math.log10(rough))
         step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= rough * (1 - 1e-9))
         numbers = range(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1)
-        return [(self(i * step), format_number(i * step)) for i in numbers]
+        largest = max(abs(self.low), abs(self.high))
+        digits = max(3, math.floor(math.log10(largest)) - math.floor(math.log10(step)) + 1)
+        return [(self(i * step), format_number(i * step, digits)) for i in numbers]
 
 
 class Chart(NamedTuple):
@@ -45,6 +47,8 @@ class Chart(NamedTuple):
     """Left, top, width, height and tooltip of each bar."""
     lines: tuple[tuple[str, list[tuple[float, float]]], ...] = ()
     """Name and points of each line."""
+    said: str = ""
+    """What one sees in it, for those who do not see it."""
 
 
 def bar_chart(counts: list[int], low: float, high: float, x_label: str, y_label: str) -> Chart:
@@ -56,7 +60,9 @@ def bar_chart(counts: list[int], low: float, high: float, x_label: str, y_label:
     for (left, right), count in zip(itertools.pairwise(edges), counts, strict=True):
         tooltip = f"{left:g} to {right:g}: {format_number(count)}"
         bars.append((x(left), y(count), width, round(BOTTOM - y(count), 1), tooltip))
-    return Chart(x, y, x_label, y_label, bars=tuple(bars))
+    most = counts.index(max(counts))
+    said = f"most at {format_number(edges[most])} to {format_number(edges[most + 1])}, {format_number(counts[most])}"
+    return Chart(x, y, x_label, y_label, bars=tuple(bars), said=said)
 
 
 def line_chart(series: dict[str, list[tuple[float, float]]], x_label: str, y_label: str) -> Chart:
@@ -66,4 +72,11 @@ def line_chart(series: dict[str, list[tuple[float, float]]], x_label: str, y_lab
     x = Scale(0, max(*xs, 1), LEFT, RIGHT)
     y = Scale(min(ys) - margin, max(ys) + margin, BOTTOM, TOP)
     lines = tuple((name, [(x(a), y(b)) for a, b in line]) for name, line in series.items())
-    return Chart(x, y, x_label, y_label, lines=lines)
+    said = "; ".join(_said(name, line) for name, line in series.items())
+    return Chart(x, y, x_label, y_label, lines=lines, said=said)
+
+
+def _said(name: str, line: list[tuple[float, float]]) -> str:
+    (first_x, first), (last_x, last) = line[0], line[-1]
+    begin = f"{name} {format_number(first)} at {format_number(first_x)}"
+    return begin if len(line) == 1 else f"{begin}, {format_number(last)} at {format_number(last_x)}"

@@ -7,12 +7,14 @@ nothing is said: three examples more or less may be all the difference there is.
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from pipeline.evaluation.evaluating import VALIDATION
 from pipeline.formatting import format_figure, format_number
+from pipeline.learners import LEARNERS
 from pipeline.metrics.directions import goodness
 from pipeline.reports.headline_metrics import Figure
 
 Verdict = Literal["better", "worse", "alike", "unknown"]
-IDEALS = ("a copy", "perfect")
+IDEALS = ("a copy", "a perfect", "perfect", "none")
 """Beginnings of baselines that no model exceeds."""
 
 
@@ -100,14 +102,25 @@ class ModelTable(NamedTuple):
 
     learner: str
     """Or what else the figures are of, such as labels."""
+    about: str
+    """What it learns."""
     models: list[str]
     rows: list[Row]
 
+    @property
+    def has_baseline(self) -> bool:
+        """Whether any figure has one."""
+        return any(row.baseline_of for row in self.rows)
+
 
 def side_by_side(figures: Sequence[Figure], min_examples: int) -> list[ModelTable]:
-    """A table for each learner, in the order in which the figures come; fewer examples than `min_examples` are few."""
+    """A table for each learner, in the order in which the figures come, then for labels and selections.
+
+    Figures of fewer examples than `min_examples` are of few; those of none are left out. Validation comes last.
+    """
     groups: dict[str, list[Figure]] = {}
-    for figure in figures:
+    shown = [figure for figure in figures if figure.n != 0]
+    for figure in sorted(shown, key=lambda figure: (not figure.learner, figure.eval_set == VALIDATION)):
         groups.setdefault(figure.learner or figure.of, []).append(figure)
     tables = []
     for learner, found in groups.items():
@@ -116,7 +129,8 @@ def side_by_side(figures: Sequence[Figure], min_examples: int) -> list[ModelTabl
         for figure in found:
             key = (figure.eval_set, figure.metric, figure.baseline_of, "" if figure.metric else figure.what)
             by_row.setdefault(key, {})[figure.of] = figure
-        tables.append(ModelTable(learner, models, [_row(of, models, min_examples) for of in by_row.values()]))
+        about = LEARNERS[learner].help if learner in LEARNERS else ""
+        tables.append(ModelTable(learner, about, models, [_row(of, models, min_examples) for of in by_row.values()]))
     return tables
 
 

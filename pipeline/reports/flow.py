@@ -13,7 +13,12 @@ FLOW = """
     UNION ALL SELECT 'selection', selection, reason, count(*) FROM selections GROUP BY ALL
     UNION ALL SELECT 'mixtures', mixtures, eval_set, count(*) FROM mixtures GROUP BY ALL
 """
-STEPS = ("videos", "clips", "selection", "mixtures")
+STEPS = {
+    "videos": "Videos, to be cut into clips of the spec {}",
+    "clips": "Clips of the spec {}",
+    "selection": "Clips before the selection {}",
+    "mixtures": "Evaluation examples in the mixtures {}",
+}
 KEPT = "kept"
 MIN_SHARE = 0.02  # of a bar; smaller parts are drawn as one
 OTHERS = "others"
@@ -39,13 +44,18 @@ class Bar(NamedTuple):
     parts: tuple[Part, ...]
     """What was kept first, then by size."""
 
+    @property
+    def title(self) -> str:
+        """What came in."""
+        return STEPS[self.step].format(self.name)
+
 
 def list_bars(rows: Sequence[Mapping[str, Any]]) -> list[Bar]:
     """A bar for each group, in the order of the data's flow."""
     groups: dict[tuple[str, str], dict[str, int]] = {}
     for row in rows:
         groups.setdefault((row["step"], row["name"]), {})[row["outcome"]] = row["n"]
-    ordered = sorted(groups.items(), key=lambda item: (STEPS.index(item[0][0]), item[0][1]))
+    ordered = sorted(groups.items(), key=lambda item: (list(STEPS).index(item[0][0]), item[0][1]))
     return [Bar(step, name, sum(counts.values()), _parts(step, counts)) for (step, name), counts in ordered]
 
 

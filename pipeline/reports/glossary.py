@@ -27,7 +27,11 @@ SETS = {
     "on_single": "on-screen clip alone",
     "off_single": "off-screen clip alone",
     "held_out_pairs": "pictures and sounds of test videos",
+    "moms": "mixtures of two clips, on-screen and off-screen ones",
+    "singles": "clips alone, on-screen and off-screen ones",
     "all": "all sets together",
+    "validate": "validation videos",
+    "test": "test videos",
 }
 CURVES = {
     "info_nce": "contrast with other clips of the batch (InfoNCE), nats",
@@ -35,7 +39,9 @@ CURVES = {
     "matched": "share of pictures whose own sound scores above another",
     "gradient_norm": "length of the gradient before it is shortened",
     "learning_rate": "learning rate",
-    "mixit": "MixIT: negative SNR of the best assignment, dB",
+    "separation_db": "negative SNR of the best sums of sources, dB",
+    "classification": "cross-entropy of what is on screen, nats",
+    "contrast": "contrast of sources with pictures, nats",
     "cross_entropy": "cross-entropy, nats",
     "iou": "intersection over union",
     "short": "contrast of lips and sound at 0.2 s, nats",
@@ -45,6 +51,15 @@ CURVES = {
     "short_recall": "R@1 of a window's own sound among those of its clip",
     "long_recall": "R@1 of a clip's own sound among those of the batch",
 }
+
+
+def plain(name: str) -> str:
+    """What a name of the tables means, or reads as: that of an evaluation set, an outcome, a reason, a curve.
+
+    >>> plain("on_single"), plain("labelled_off_screen")
+    ('on-screen clip alone', 'labelled off screen')
+    """
+    return (SETS | CURVES).get(name) or name.replace("_", " ")
 
 
 def used_terms(text: str, terms: Iterable[str] = TERMS) -> dict[str, str]:

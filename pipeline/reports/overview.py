@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pipeline.formatting import format_bytes, format_hours, format_number
 from pipeline.reports.comparing import Change, against_baseline
+from pipeline.reports.glossary import plain
 from pipeline.reports.headline_metrics import Figure
 
 MAX_REJECTED_SHARE = 0.1  # of the videos; more deserves a look
@@ -81,13 +82,13 @@ def _facts(rows: Rows) -> Iterator[Fact]:
             size = f", {format_bytes(corpus['size_bytes'])}" if corpus["size_bytes"] else ""
             hours = f"{format_hours(corpus['hours'])}{size}" if corpus["hours"] else "no length known"
             yield Fact("videos", format_number(corpus["num_videos"]), hours)
-            yield Fact("gave clips", _share(corpus["num_kept"], corpus["num_videos"]), "of the videos")
+            yield Fact("gave clips", share(corpus["num_kept"], corpus["num_videos"]), "of the videos")
     for cut in rows["cut"]:
         more = f"{format_hours(cut['hours'] or 0.0)}, each second counted once"
-        yield Fact(f"clips of {cut['spec']}", format_number(cut["num_kept"]), more)
+        yield Fact(f"clips ({cut['spec']})", format_number(cut["num_kept"]), more)
     for chosen in rows["chosen"]:
-        more = f"{format_hours(chosen['hours'])}, {_share(chosen['num_kept'], chosen['num_clips'])} of the clips"
-        yield Fact(f"kept by {chosen['selection']}", format_number(chosen["num_kept"]), more)
+        more = f"{format_hours(chosen['hours'])}, {share(chosen['num_kept'], chosen['num_clips'])} of the clips"
+        yield Fact(f"clips in selection {chosen['selection']}", format_number(chosen["num_kept"]), more)
     for effort in rows["effort"]:
         if effort["cpu_hours"]:
             gpu = f"and {format_hours(effort['gpu_hours'])} of GPU" if effort["gpu_hours"] else "no GPU"
@@ -95,7 +96,7 @@ def _facts(rows: Rows) -> Iterator[Fact]:
     total = sum(row["hours"] or 0.0 for row in rows["licences"])
     known = [row for row in rows["licences"] if row["license"] is not None]
     if total and known:
-        names = ", ".join(f"{row['license']} {_share(row['hours'] or 0.0, total)}" for row in known[:3])
+        names = ", ".join(f"{row['license']} {share(row['hours'] or 0.0, total)}" for row in known[:3])
         more = f" and {len(known) - 3} more" if len(known) > 3 else ""
         yield Fact("licences", format_number(len(known)), names + more)
 
@@ -124,14 +125,16 @@ def _of_figures(figures: Sequence[Figure]) -> Iterator[Finding]:
             than = "is worse than" if found == "worse" else "cannot be told from"
             yield Finding(
                 f"{figure.of}, {figure.what}: {value} {than} the baseline, {baseline} ({figure.baseline_of})",
-                "The model is not better than none in this. More steps or more videos, or a fault in the data.",
+                "In this the model is no better than none. Train it for more steps or on more videos, or look for a "
+                "fault in the data.",
             )
     few = [figure for figure in figures if figure.n is not None and 0 < figure.n < MIN_EXAMPLES]
     if few:
-        names = ", ".join(dict.fromkeys(figure.of for figure in few))
+        names = "; ".join(f"{figure.of}, {figure.what} ({figure.n})" for figure in few[:3])
+        more = f" and {len(few) - 3} more" if len(few) > 3 else ""
         yield Finding(
-            f"{len(few)} figures of {names} come from fewer than {MIN_EXAMPLES} examples",
-            "They would move a lot with others. Hold out more videos.",
+            f"Fewer than {MIN_EXAMPLES} examples are behind {names}{more}",
+            "With others, such a figure would move a lot. Hold out more videos.",
         )
 
 
@@ -141,22 +144,22 @@ def _of_data(rows: Rows) -> Iterator[Finding]:
     if num_videos and num_refused > MAX_REJECTED_SHARE * num_videos:
         first = rows["refused"][0]
         yield Finding(
-            f"{_share(num_refused, num_videos)} of the videos gave no clip, most often {first['outcome']} "
+            f"{share(num_refused, num_videos)} of the videos gave no clip, most often: {plain(first['outcome'])} "
             f"({format_number(first['n'])})",
-            "The section on rejected videos has the messages of the decoder.",
+            "The section on rejected videos names them, with the messages of the decoder.",
         )
     for chosen in rows["chosen"]:
         if chosen["num_kept"] < MIN_KEPT_SHARE * chosen["num_clips"]:
             yield Finding(
-                f"selection {chosen['selection']} keeps {_share(chosen['num_kept'], chosen['num_clips'])} of the clips",
+                f"selection {chosen['selection']} keeps {share(chosen['num_kept'], chosen['num_clips'])} of the clips",
                 "Its rules may be too strict: the flow below says which refused most.",
             )
     total = sum(row["hours"] or 0.0 for row in rows["licences"])
     unknown = sum(row["hours"] or 0.0 for row in rows["licences"] if row["license"] is None)
     if unknown > MAX_UNLICENSED_SHARE * total:
         yield Finding(
-            f"{_share(unknown, total)} of the hours have no licence",
-            "The collection has no column license, or it is empty there.",
+            f"{share(unknown, total)} of the hours have no licence",
+            "Nobody can say what these clips may be used for. Give the collection a column license.",
         )
 
 
@@ -166,7 +169,7 @@ def _of_stages(stages: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
             yield Finding(f"{stage['stage']} has not finished", "Its figures are of a part of the work.")
 
 
-def _share(part: float, whole: float) -> str:
+def share(part: float, whole: float) -> str:
     """A share in percent, as text; what is neither none nor all never looks so."""
     percent = 100 * part / whole if whole else 0.0
     if 0 < percent < 0.1:

@@ -24,13 +24,16 @@ from pipeline.reports.charted_tables import (
 from pipeline.reports.comparing import Change, compare, side_by_side
 from pipeline.reports.event_timelines import TIMELINES, Timeline, list_timelines
 from pipeline.reports.flow import FLOW, list_bars
-from pipeline.reports.glossary import SETS, used_terms
+from pipeline.reports.glossary import SETS, plain, used_terms
 from pipeline.reports.headline_metrics import Figure, column_titles, list_figures
+from pipeline.reports.imported_charts import describe, list_imported
+from pipeline.reports.in_short import write_in_short
 from pipeline.reports.mask_overlays import OVERLAYS, MaskOverlay, show_overlays
 from pipeline.reports.mouth_sheets import MOUTHS, MouthSheet, show_mouths
-from pipeline.reports.overview import MIN_EXAMPLES, OVERVIEW, list_facts, list_findings
+from pipeline.reports.overview import MIN_EXAMPLES, OVERVIEW, list_facts, list_findings, share
 from pipeline.reports.querying import query_all
 from pipeline.reports.separated_examples import SEPARATED, SeparatedShown, show_separated
+from pipeline.storage.layout import NO_MIXTURES
 from pipeline.storage.lineage import list_stages
 from pipeline.storage.workspace import Workspace, open_workspace
 
@@ -76,6 +79,7 @@ def make_report(workspace: Workspace, against: str | None = None) -> Report:
         "histograms": chart_histograms(rows["scores"])
         | chart_selected(rows["selected"])
         | chart_loudness(rows["loudness"]),
+        "imported": list_imported(workspace),
         "extremes": _by_end(extremes),
         "timelines": _by_model("clips", list_timelines(found["timelines"])),
         "separated": _by_set(show_separated(workspace, found["separated"])),
@@ -84,35 +88,41 @@ def make_report(workspace: Workspace, against: str | None = None) -> Report:
         "curves": curves or single_points,
         "rejects": rows["rejects"],
     }
-    all_figures = _pivot(rows["summary"])
-    page = (
-        templates("pipeline.reports", finalize=_printable)
-        .get_template("page.html")
-        .render(
-            shown
-            | {
-                "root": workspace.root,
-                "against": against,
-                "contents": {place: title for place, (title, of) in SECTIONS.items() if of is None or shown[of]},
-                "facts": list_facts(rows),
-                "findings": list_findings(rows, figures, stages, changes),
-                "not_yet": [what for what, of in EARLY.items() if not rows[of]],
-                "marks": MARKS,
-                "min_examples": MIN_EXAMPLES,
-                "number": format_number,
-                "all_figures": all_figures,
-                "counts": {name: _counts(found[name]) for name in COUNTS},
-                "audits": {stage["stage"]: stage["audit"] for stage in stages if "audit" in stage},
-                "curves": curves,
-                "single_points": single_points,
-                "num_rejects": format_number(rows["rejects"][0]["total"] if rows["rejects"] else 0),
-                "stages": stages,
-                "terms": used_terms(" ".join([*ALWAYS, *(figure.what for figure in figures), *all_figures[0]]))
-                | {name: SETS[name] for name in SETS if any(row[2] == name for row in all_figures[1])},
-            }
-        )
+    findings = list_findings(rows, figures, stages, changes)
+    sets = dict.fromkeys(row["eval_set"] for row in rows["summary"])
+    page = templates("pipeline.reports", finalize=_printable).get_template("page.html")
+    html = page.render(
+        shown
+        | {
+            "root": workspace.root,
+            "name": workspace.root.rstrip("/").rpartition("/")[2],
+            "last": _time(max((stage.get("finished", "") for stage in stages), default="")),
+            "against": against,
+            "contents": {place: title for place, (title, of) in SECTIONS.items() if of is None or shown[of]},
+            "facts": list_facts(rows),
+            "findings": findings,
+            "in_short": write_in_short(rows, figures, findings),
+            "not_yet": [what for what, of in EARLY.items() if not rows[of]],
+            "marks": MARKS,
+            "min_examples": MIN_EXAMPLES,
+            "describe": describe,
+            "number": format_number,
+            "plain": plain,
+            "score": _score,
+            "share": share,
+            "time": _time,
+            "all_figures": _by_sets(rows["summary"]),
+            "counts": {name: _counts(found[name]) for name in COUNTS},
+            "audits": {stage["stage"]: stage["audit"] for stage in stages if "audit" in stage},
+            "curves": curves,
+            "single_points": single_points,
+            "num_rejects": format_number(rows["rejects"][0]["total"] if rows["rejects"] else 0),
+            "stages": stages,
+            "terms": used_terms(" ".join([*ALWAYS, *(figure.what for figure in figures), *column_titles().values()]))
+            | {name: meaning for name, meaning in SETS.items() if name in sets},
+        }
     )
-    return Report(figures, extremes, changes, page)
+    return Report(figures, extremes, changes, html)
 
 
 def _compare(workspace: Workspace, figures: list[Figure], against: str) -> list[Change]:
@@ -134,6 +144,7 @@ def _compare(workspace: Workspace, figures: list[Figure], against: str) -> list[
 
 # Places on the page: their titles, and what must be there for them.
 SECTIONS: dict[str, tuple[str, str | None]] = {
+    "short": ("In short", None),
     "findings": ("What needs a look", None),
     "results": ("Results", "model_tables"),
     "against": ("Comparison", "changes"),
@@ -141,6 +152,7 @@ SECTIONS: dict[str, tuple[str, str | None]] = {
     "separated": ("Separated examples", "separated"),
     "flow": ("From videos to clips", "bars"),
     "data": ("Data", None),
+    "imported": ("Imported columns", "imported"),
     "clips": ("Clips", "extremes"),
     "events": ("Events", "timelines"),
     "masks": ("Masks", "overlays"),
@@ -158,7 +170,7 @@ EARLY = {
     "a selection": "chosen",
     "figures of held-out videos": "summary",
 }
-MARKS = {"better": "above", "worse": "below", "alike": "", "unknown": ""}
+MARKS = {"better": "better", "worse": "worse", "alike": "", "unknown": ""}
 ALWAYS = ("baseline", "interval", "kept", "n", "split")  # words that the page itself uses
 COUNTS = {
     "Videos": "SELECT spec, outcome, count(*) AS n FROM videos GROUP BY ALL ORDER BY spec, n DESC, outcome",
@@ -203,7 +215,7 @@ def _by_end(extremes: list[Extreme]) -> dict[str, list[Extreme]]:
     """The clips of each list, under its title."""
     lists: dict[str, list[Extreme]] = {}
     for clip in extremes:
-        lists.setdefault(f"{clip.which} scores of {clip.model}", []).append(clip)
+        lists.setdefault(f"{clip.which.capitalize()} scores by {clip.model}", []).append(clip)
     return lists
 
 
@@ -220,7 +232,7 @@ def _by_set(shown: list[SeparatedShown]) -> dict[str, list[SeparatedShown]]:
     lists: dict[str, list[SeparatedShown]] = {}
     for one in shown:
         on = "" if one.mixtures == "default" else f" on {one.mixtures}"
-        lists.setdefault(f"{one.which} of {one.eval_set}, {one.model}{on}", []).append(one)
+        lists.setdefault(f"{one.which.capitalize()} of {one.model}{on}: {plain(one.eval_set)}", []).append(one)
     return lists
 
 
@@ -228,27 +240,43 @@ def _by_model(what: str, shown: list[Shown]) -> dict[str, list[Shown]]:
     """The clips or frames of each model and end, under their title."""
     lists: dict[str, list[Shown]] = {}
     for one in shown:
-        lists.setdefault(f"{one.which} {what} of {one.model}", []).append(one)
+        lists.setdefault(f"{one.which.capitalize()} {what} of {one.model}", []).append(one)
     return lists
 
 
-def _pivot(summary: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Column names, and a row per model, mixtures and set: these, a figure per metric, and the largest n, as text."""
-    present: set[str] = {row["metric"] for row in summary if row["value"] is not None}
-    titles = column_titles()
-    metrics = [name for name in titles if name in present] + sorted(present - titles.keys())
-    groups: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
+def _by_sets(summary: list[dict[str, Any]]) -> dict[str, tuple[list[str], list[list[str]]]]:
+    """By model and mixtures: column names, a row per metric with its figure of each set, and the largest n, as text."""
+    groups: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
     for row in summary:
-        groups.setdefault((row["model"], row["mixtures"], row["eval_set"]), {})[row["metric"]] = row
-    rows = []
-    for names, found in groups.items():
-        values = [_cell(found[name]) if name in found else "" for name in metrics]
-        rows.append([*names, *values, format_number(max(row["n"] for row in found.values()))])
-    return ["model", "mixtures", "set", *(titles.get(name, name) for name in metrics), "n"], rows
+        on = "" if row["mixtures"] in ("default", NO_MIXTURES) else f" on {row['mixtures']}"
+        groups.setdefault(f"{row['model']}{on}", {}).setdefault(row["metric"], {})[row["eval_set"]] = row
+    titles = column_titles()
+    tables = {}
+    for group, metrics in groups.items():
+        sets = sorted({name for found in metrics.values() for name in found})
+        order = [name for name in titles if name in metrics] + sorted(metrics.keys() - titles.keys())
+        present = [name for name in order if any(row["value"] is not None for row in metrics[name].values())]
+        table = [
+            [titles.get(name, name), *(_cell(metrics[name][each]) if each in metrics[name] else "" for each in sets)]
+            for name in present
+        ]
+        counts = [max(found[each]["n"] for found in metrics.values() if each in found) for each in sets]
+        tables[group] = ["figure", *sets], [*table, ["n", *map(format_number, counts)]]
+    return tables
 
 
 def _cell(row: dict[str, Any]) -> str:
     return format_figure(row["value"], row["unit"], row["low"], row["high"])
+
+
+def _score(value: float) -> str:
+    """Three decimals; small ones keep their digits."""
+    return f"{value:.3f}" if value >= 0.0005 else format_number(value)
+
+
+def _time(text: str) -> str:
+    """Date and time of a record, in UTC, to the second."""
+    return text.replace("T", " ")[:19]
 
 
 def _printable(value: Any) -> Any:

@@ -49,7 +49,7 @@ SEPARATED = f"""
     LEFT JOIN (FROM clips WHERE spec = 'base') AS clips ON clips.clip_id = mixtures.first_clip_id
     LEFT JOIN collection ON collection.video_id = clips.video_id
     WHERE which IS NOT NULL
-    ORDER BY model, chosen.mixtures, eval_set DESC, which, place
+    ORDER BY model, chosen.mixtures, eval_set DESC, which, if(which = 'worst', place, -place)
 """
 
 
@@ -59,9 +59,9 @@ class Sound(NamedTuple):
     name: str
     """mixture, reference or estimate."""
     sound: str
-    """data: address."""
+    """data: address; empty of silence."""
     spectrogram: str
-    """data: address of its picture."""
+    """data: address of its picture; empty of silence."""
 
 
 class SeparatedShown(NamedTuple):
@@ -143,6 +143,8 @@ def _show(
         frames=tuple(picture_address(lit(example.frames[k].transpose(1, 2, 0), attention[k])) for k in numbers),
         sounds=tuple(
             Sound(name, sound_address(wave, rate_hz), picture_address(draw_spectrogram(wave, rate_hz)))
+            if wave.any()
+            else Sound(name, "", "")
             for name, wave in sounds.items()
         ),
     )
