@@ -40,7 +40,13 @@ class PretendToCut:
         videos, clips = [], []
         for video in self._workspace.read(COLLECTION_FOLDER, part, COLLECTION).to_pylist():
             known = {name: video[name] for name in ("video_id", "uri")}
-            facts = {"part": part, "duration_s": 40.0, "num_clips": CLIPS_PER_VIDEO, "outcome": "kept"}
+            facts = {
+                "part": part,
+                "duration_s": 40.0,
+                "rights": "unknown",
+                "num_clips": CLIPS_PER_VIDEO,
+                "outcome": "kept",
+            }
             videos.append(known | facts)
             for index in range(CLIPS_PER_VIDEO):
                 row = {"clip_id": f"{video['video_id']}_{1000 * index:08d}", "video_id": video["video_id"]}

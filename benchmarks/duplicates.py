@@ -126,7 +126,7 @@ def corpus() -> Iterator[tuple[str, pa.Table, pa.Table]]:
             names.append(f"{names[number]}again")
             noise = rng.standard_normal((NUM_CLIPS // 2, 2, CLIP_SIZE)) / np.sqrt(CLIP_SIZE)
             videos.append(unit(videos[number][NUM_CLIPS // 4 :][: NUM_CLIPS // 2] + 0.05 * noise))
-        facts = {"part": part, "num_clips": NUM_CLIPS, "outcome": "kept"}
+        facts = {"part": part, "rights": "unknown", "num_clips": NUM_CLIPS, "outcome": "kept"}
         rows = [facts | {"video_id": name, "uri": name} for name in names]
         clips = np.concatenate(videos).astype(np.float16)
         ids = [(name, f"{name}_{i:08d}") for name, video in zip(names, videos, strict=True) for i in range(len(video))]

@@ -65,7 +65,7 @@ def mixed(steps: np.ndarray) -> tuple[float, int, float]:
 
 def write_clips(workspace: Workspace) -> ClipSet[Clip]:
     """A clip of as many videos, in tars; nothing is cached."""
-    common = {"split": "train", "part": "00000", "num_clips": 1, "outcome": "kept"}
+    common = {"split": "train", "part": "00000", "rights": "unknown", "num_clips": 1, "outcome": "kept"}
     videos = [{"video_id": f"v{number:03d}", "uri": f"v{number}.mp4"} | common for number in range(NUM_VIDEOS)]
     workspace.commit(VIDEOS_FOLDER, "00000", from_rows(videos, VIDEOS, "00000"), VIDEOS)
     write_speech_world(workspace, SPEC)

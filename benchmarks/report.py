@@ -47,7 +47,16 @@ def make_part(workspace: Workspace, part: int, rng: np.random.Generator) -> None
         for number in range(part * VIDEOS_OF_PART, (part + 1) * VIDEOS_OF_PART):
             video_id = f"v{number:06d}"
             facts = {"video_id": video_id, "uri": f"s3://corpus/{number % 97}/{video_id}.mp4", "license": "CC-BY-4.0"}
-            videos.append(facts | {"part": name, "num_clips": CLIPS_OF_VIDEO, "outcome": "kept", "duration_s": 24.0})
+            videos.append(
+                facts
+                | {
+                    "part": name,
+                    "rights": "unknown",
+                    "num_clips": CLIPS_OF_VIDEO,
+                    "outcome": "kept",
+                    "duration_s": 24.0,
+                }
+            )
             for place in range(CLIPS_OF_VIDEO):
                 clip_id, score = f"{video_id}_{place * 1000:08d}", float(rng.random())
                 is_shown = score < 0.001 or score > 0.999
@@ -69,7 +78,7 @@ def make_part(workspace: Workspace, part: int, rng: np.random.Generator) -> None
                 is_kept = score > 0.5
                 decision = {"part": name, "kept": is_kept, "reason": "kept" if is_kept else "low_score"}
                 decisions.append(ids | decision | {"split": "train", "unique_s": 1.0, "score": score})
-    collected = [{key: row[key] for key in ("video_id", "uri", "license")} for row in videos]
+    collected = [{key: row[key] for key in ("video_id", "uri", "license", "rights")} for row in videos]
     for stage, rows, schema in (
         ("collection", collected, COLLECTION),
         ("scores/coincidence", scores, SCORES),

@@ -65,7 +65,7 @@ def speed(num_clips: int, began_s: float, used_s: float) -> np.ndarray:
 
 def write_clips(workspace: Workspace) -> ClipSet[MaskedClip]:
     """Clips of as many videos, in tars, with a mask for each frame of most of them; nothing is cached."""
-    common = {"split": "train", "part": "00000", "num_clips": 1, "outcome": "kept"}
+    common = {"split": "train", "part": "00000", "rights": "unknown", "num_clips": 1, "outcome": "kept"}
     videos = [{"video_id": f"v{number:03d}", "uri": f"v{number}.mp4"} | common for number in range(NUM_VIDEOS)]
     workspace.commit(VIDEOS_FOLDER, "00000", from_rows(videos, VIDEOS, "00000"), VIDEOS)
     write_masked_world(workspace, ClipSpecs().segmentation, grain=12.0)

@@ -90,7 +90,7 @@ def generate(root: str, number: int) -> None:
     scores |= {f"{side}_embedding": vectors.cast(pa.list_(pa.float32())) for side in ("audio", "visual")}
     scored = pa.table(ids | scores, schema=SCORES).filter(pa.array(clips["outcome"] == "kept"))
     workspace.commit("scores/m", part, scored, SCORES)
-    facts = {"part": part, "num_clips": CLIPS_PER_VIDEO, "outcome": "kept"}
+    facts = {"part": part, "rights": "unknown", "num_clips": CLIPS_PER_VIDEO, "outcome": "kept"}
     rows = [facts | {"video_id": name, "uri": f"s3://videos/{name}.mp4"} for name in names]
     workspace.commit("videos/base", part, from_rows(rows, VIDEOS, part), VIDEOS)
 

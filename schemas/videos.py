@@ -1,6 +1,6 @@
 """The collection's videos: what is to be cut (`collection`), and what became of each (`videos`)."""
 
-from typing import Annotated, TypedDict
+from typing import Annotated, Literal, TypedDict
 
 import pyarrow as pa
 
@@ -8,6 +8,8 @@ from schemas.fields import table_schema
 from schemas.outcomes import REJECTED
 
 SPLITS = ("train", "validate", "test")
+# Whether a video may be used for training: its owner permits it, refuses it, or says nothing that was read.
+Rights = Literal["train", "no_train", "unknown"]
 
 
 class Span(TypedDict):
@@ -30,12 +32,19 @@ class CollectionRow(TypedDict):
     revision: Annotated[str | None, "ETag, or time of last change, when it was listed"]
     license: Annotated[str | None, "licence as the collection states it"]
     author: Annotated[str | None, "who published the video, as the collection states it"]
+    source_url: Annotated[str | None, "page that the video is from, as the collection states it"]
+    rights: Annotated[
+        str, "whether the collection lets it train models: train, no_train (its owner refuses) or unknown"
+    ]
+    rights_from: Annotated[
+        str | None, "column of the collection that rights was read from, such as column content_usage"
+    ]
     split: Annotated[str | None, "split that the collection prescribes: train, validate or test"]
     extra: Annotated[str | None, "the collection's other columns, as a JSON object"]
     spans: Annotated[list[Span] | None, "cut only within these; an end of null is the video's", pa.list_(SPAN)]
 
 
-COLLECTION = table_schema("collection", version=3, row=CollectionRow)
+COLLECTION = table_schema("collection", version=4, row=CollectionRow)
 
 
 class VideoRow(TypedDict):
@@ -56,6 +65,11 @@ class VideoRow(TypedDict):
     audio_layout: Annotated[str | None, "its channels: mono, stereo, 5.1(side), ..."]
     license: Annotated[str | None, "licence as the collection states it"]
     author: Annotated[str | None, "who published the video, as the collection states it"]
+    source_url: Annotated[str | None, "page that the video is from, as the collection states it"]
+    rights: Annotated[
+        str, "whether it may train models, by collection and file: train, no_train (either refuses) or unknown"
+    ]
+    rights_from: Annotated[str | None, "where rights was read: a column of the collection, or an assertion in the file"]
     split: Annotated[str | None, "split that the collection prescribes"]
     extra: Annotated[str | None, "the collection's other columns, as a JSON object"]
     content_hash: Annotated[str | None, "sha256 of the file, in hex; null if it could not be read"]
@@ -64,4 +78,4 @@ class VideoRow(TypedDict):
     detail: Annotated[str | None, "the decoder's last messages, or what was found and expected"]
 
 
-VIDEOS = table_schema("videos", version=3, row=VideoRow, partitions={"spec": "the clip spec that it was cut by"})
+VIDEOS = table_schema("videos", version=4, row=VideoRow, partitions={"spec": "the clip spec that it was cut by"})

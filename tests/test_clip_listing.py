@@ -18,7 +18,14 @@ def workspace(tmp_path: Path) -> Workspace:
     """Two parts of a video with three clips, the second of which is silent; the last comes first in the tar."""
     made = Workspace(str(tmp_path / "root"))
     for part in ("00000", "00001"):
-        video = {"video_id": part, "uri": f"s3://b/{part}.mp4", "part": part, "num_clips": 3, "outcome": "kept"}
+        video = {
+            "video_id": part,
+            "uri": f"s3://b/{part}.mp4",
+            "part": part,
+            "rights": "unknown",
+            "num_clips": 3,
+            "outcome": "kept",
+        }
         clips = [
             {"clip_id": f"{part}_{place}", "video_id": part, "start_s": 0.1 * place, "part": part}
             | {"duration_s": 0.2, "num_frames": 5, "outcome": "silent" if place == 1 else "kept"}
@@ -71,7 +78,7 @@ def test_a_selection_lists_what_it_keeps_and_must_have_decided_on_every_part(wor
 
 
 def test_a_part_whose_videos_are_others_is_named(workspace: Workspace) -> None:
-    row = {"video_id": "x", "uri": "x", "part": "00001", "num_clips": 0, "outcome": "kept"}
+    row = {"video_id": "x", "uri": "x", "part": "00001", "rights": "unknown", "num_clips": 0, "outcome": "kept"}
     workspace.commit("videos/base", "00001", from_rows([row], VIDEOS, "x"), VIDEOS)
     with pytest.raises(DataError, match=r"videos/spec=base/00001\.parquet: lacks a video"):
         list(list_clips(workspace, "base"))

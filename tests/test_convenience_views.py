@@ -74,7 +74,15 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     ]
     made.commit("clips/base", "00000", from_rows(clips, CLIPS, "c"), CLIPS)
     videos = [
-        {"video_id": f"v{v}", "uri": f"v{v}.mp4", "part": "00000", "num_clips": 1, "outcome": "kept", "license": "CC0"}
+        {
+            "video_id": f"v{v}",
+            "uri": f"v{v}.mp4",
+            "part": "00000",
+            "rights": "unknown",
+            "num_clips": 1,
+            "outcome": "kept",
+            "license": "CC0",
+        }
         for v in range(7)
     ]
     made.commit("videos/base", "00000", from_rows(videos, VIDEOS, "v"), VIDEOS)

@@ -56,7 +56,7 @@ def again(clips: np.ndarray, noise: float = 0.1) -> np.ndarray:
 
 def write(workspace: Workspace, corpus: Corpus, splits: dict[str, str] | None = None) -> None:
     for part, videos in corpus.items():
-        facts = {"part": part, "num_clips": 1, "outcome": "kept"}
+        facts = {"part": part, "rights": "unknown", "num_clips": 1, "outcome": "kept"}
         rows = [facts | {"video_id": name, "uri": name, "split": (splits or {}).get(name, "train")} for name in videos]
         workspace.commit(VIDEOS_FOLDER, part, from_rows(rows, VIDEOS, part), VIDEOS)
         names = [(name, f"{name}_{i:08d}") for name, found in videos.items() for i in range(len(found))]

@@ -50,7 +50,7 @@ def judged(tmp_path: Path) -> Workspace:
             for number in range(4)
         ]
     workspace.commit("segments/m/-", "00000", from_rows(rows, SEGMENTS, "here"), SEGMENTS)
-    row = {"video_id": "d", "uri": "s3://bucket/<b>d.mp4"}
+    row = {"video_id": "d", "rights": "unknown", "uri": "s3://bucket/<b>d.mp4"}
     workspace.commit("collection", "00000", from_rows([row], COLLECTION, "here"), COLLECTION)
     return workspace
 

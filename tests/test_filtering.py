@@ -97,6 +97,28 @@ def expected_reasons(
     return reasons
 
 
+def test_videos_are_kept_by_their_rights_and_refused_where_their_owner_does_not_want_training(
+    workspace: Workspace, scores: dict[str, float]
+) -> None:
+    videos = workspace.read(VIDEOS_FOLDER, "00000", VIDEOS).to_pylist()
+    rights = dict(zip((row["video_id"] for row in videos), ("no_train", "train"), strict=False))
+    for row in videos:
+        row["rights"] = rights.get(row["video_id"], "unknown")
+    workspace.commit(VIDEOS_FOLDER, "00000", from_rows(videos, VIDEOS, "here"), VIDEOS)
+    kept = [clip for clip in clips_of(workspace) if clip["outcome"] == "kept"]
+    for config, reasons in (
+        (FilteringConfig(), {"no_train": "no_train"}),
+        (FilteringConfig(rights=("train",)), {"no_train": "no_train", "unknown": "rights_unknown"}),
+        (FilteringConfig(rights=("train", "no_train", "unknown")), {}),
+    ):
+        found = {row["clip_id"]: row["reason"] for row in decide(workspace, config)}
+        for clip in kept:
+            assert found[clip["clip_id"]] == reasons.get(rights.get(clip["video_id"], "unknown"), "kept")
+        files.delete(workspace.record_uri("selections/s", "cutoffs"))
+    with pytest.raises(ConfigError, match="rights"):
+        FilteringConfig(rights=())
+
+
 @pytest.mark.parametrize(
     "config",
     [

@@ -28,7 +28,14 @@ def workspace(tmp_path: Path) -> Workspace:
         for video in ("a", "b"):
             video_id = f"{video}{part}"
             videos.append(
-                {"video_id": video_id, "uri": f"/v/{video_id}.mp4", "part": part, "num_clips": 3, "outcome": "kept"}
+                {
+                    "video_id": video_id,
+                    "uri": f"/v/{video_id}.mp4",
+                    "part": part,
+                    "rights": "unknown",
+                    "num_clips": 3,
+                    "outcome": "kept",
+                }
             )
             clips += [
                 {"clip_id": f"{video_id}_{place:08d}", "video_id": video_id, "start_s": place / 1000, "part": part}

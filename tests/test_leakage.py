@@ -170,7 +170,7 @@ def test_a_model_of_whole_splits_must_have_the_shares_of_the_selections(place: W
 
 def cut(place: Workspace, part: str, *videos: tuple[str, str, str, str]) -> None:
     """A part of videos: (video_id, prescribed split, content, address)."""
-    facts = {"part": part, "num_clips": 1, "outcome": "kept"}
+    facts = {"part": part, "rights": "unknown", "num_clips": 1, "outcome": "kept"}
     names = ("video_id", "split", "content_hash", "uri")
     rows = [facts | dict(zip(names, video, strict=True)) for video in videos]
     place.commit(VIDEOS_FOLDER, part, from_rows(rows, VIDEOS, part), VIDEOS)

@@ -32,7 +32,8 @@ Faces = Callable[[int], list[TrackedFace]]
 
 def video(spans: list[Span] | None = None) -> CollectionRow:
     return CollectionRow(
-        video_id="v", uri="v.mp4", size_bytes=None, revision=None, license=None, author=None, split=None, extra=None,
+        video_id="v", uri="v.mp4", size_bytes=None, revision=None, license=None, author=None, source_url=None,
+        rights="unknown", rights_from=None, split=None, extra=None,
         spans=spans,
     )  # fmt: skip
 

@@ -40,7 +40,17 @@ def cases(shared_media: Path) -> Path:
 def cut(path: Path) -> tuple[list[CutClip], dict[str, Any]]:
     """The clips that count, and the video's row."""
     video = CollectionRow(
-        video_id="v", uri=str(path), size_bytes=None, revision=None, license=None, author=None, split=None, spans=None
+        video_id="v",
+        uri=str(path),
+        size_bytes=None,
+        revision=None,
+        license=None,
+        author=None,
+        source_url=None,
+        rights="unknown",
+        rights_from=None,
+        split=None,
+        spans=None,
     )
     cutting = Cutting(video, {BASE: ClipSpec()}, ShardingConfig())
     items = list(cutting)

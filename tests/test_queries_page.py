@@ -75,7 +75,13 @@ class World:
 
     def _video(self, number: int) -> dict[str, Any]:
         outcome = "kept" if number < NUM_VIDEOS - 3 else ("no_audio", "unreadable")[number % 2]
-        row = {"video_id": f"v{number:02d}", "uri": f"{number}.mp4", "part": f"{number % 2:05d}", "num_clips": 6}
+        row = {
+            "video_id": f"v{number:02d}",
+            "uri": f"{number}.mp4",
+            "part": f"{number % 2:05d}",
+            "rights": "unknown",
+            "num_clips": 6,
+        }
         return row | {"outcome": outcome, "license": ("CC0", "CC-BY-4.0", None)[number % 3], "detail": f"d{number}"}
 
     def _clip(self, video: dict[str, Any], place: int, rng: np.random.Generator) -> dict[str, Any]:

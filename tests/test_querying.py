@@ -13,7 +13,14 @@ from schemas.videos import VIDEOS
 
 
 def video_row(video_id, outcome="kept", part="00000", **facts):
-    row = {"video_id": video_id, "uri": f"/videos/{video_id}.mp4", "part": part, "num_clips": 1, "outcome": outcome}
+    row = {
+        "video_id": video_id,
+        "uri": f"/videos/{video_id}.mp4",
+        "part": part,
+        "rights": "unknown",
+        "num_clips": 1,
+        "outcome": outcome,
+    }
     return row | facts
 
 

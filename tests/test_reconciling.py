@@ -39,13 +39,14 @@ def write(workspace: Workspace, part: str, videos: dict[str, list[str]]) -> None
                 if outcome == "kept":
                     clip["tar_offset"], clip["tar_bytes"] = tar.add(clip["clip_id"], {"flac": MEMBER})
                 clips.append(clip | {"duration_s": 5.0, "num_frames": 5, "outcome": outcome})
-    collection = [{"video_id": video_id, "uri": video_id} for video_id in videos]
+    collection = [{"video_id": video_id, "uri": video_id, "rights": "unknown"} for video_id in videos]
     rows = [
         {
             "video_id": video_id,
             "uri": video_id,
             "part": part,
             "duration_s": LENGTHS_S[video_id],
+            "rights": "unknown",
             "num_clips": len(outcomes),
             "outcome": "kept" if "kept" in outcomes else (outcomes or ["corrupt"])[0],
         }
@@ -228,7 +229,7 @@ def test_two_numbers_that_cancel_out_are_still_found(parts: Workspace) -> None:
 
 
 def test_a_retry_that_is_half_done_is_not_reported_as_damage(parts: Workspace) -> None:
-    collection = from_rows([{"video_id": "cat", "uri": "cat"}], COLLECTION, COLLECTION_FOLDER)
+    collection = from_rows([{"video_id": "cat", "uri": "cat", "rights": "unknown"}], COLLECTION, COLLECTION_FOLDER)
     parts.commit(COLLECTION_FOLDER, "00003", collection, COLLECTION)
     change(parts, VIDEOS_FOLDER, lambda rows: [row for row in rows if row["video_id"] != "cat"])
     assert (

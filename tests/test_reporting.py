@@ -47,6 +47,7 @@ def workspace(tmp_path_factory):
             "video_id": f"v{i}",
             "uri": f"/videos/{i}",
             "part": "00000",
+            "rights": "unknown",
             "num_clips": 1,
             "outcome": outcome,
             "size_bytes": 10**6,

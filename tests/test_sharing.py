@@ -66,7 +66,7 @@ def test_a_part_with_missing_videos_is_taken_back_if_another_node_sees_one(
     workspace = Workspace(str(tmp_path))
     uris = {"/a.mp4": "missing", "/b.mp4": "kept", "s3://b/c.mp4": "missing"}
     rows = [
-        {"video_id": uri, "uri": uri, "part": "00000", "num_clips": 0, "outcome": outcome}
+        {"video_id": uri, "uri": uri, "part": "00000", "rights": "unknown", "num_clips": 0, "outcome": outcome}
         for uri, outcome in uris.items()
     ]
     asked: list[list[str]] = []

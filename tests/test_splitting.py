@@ -91,7 +91,7 @@ def test_groups_are_what_links_of_all_selections_join(tmp_path: Path) -> None:
 
 def write_videos(workspace: Workspace, part: str, *videos: tuple[str, str | None, str | None, str]) -> None:
     """A part of videos: (video_id, split that the collection prescribes, content, address)."""
-    facts = {"part": part, "num_clips": 1, "outcome": "kept"}
+    facts = {"part": part, "rights": "unknown", "num_clips": 1, "outcome": "kept"}
     names = ("video_id", "split", "content_hash", "uri")
     rows = [facts | dict(zip(names, video, strict=True)) for video in videos]
     workspace.commit(VIDEOS_FOLDER, part, from_rows(rows, VIDEOS, part), VIDEOS)
@@ -132,7 +132,7 @@ def test_splits_are_counted_with_copies_and_those_that_leave_their_prescribed_sp
     workspace, config = Workspace(str(tmp_path)), SplittingConfig()
     write_videos(workspace, "00000", ("a", "train", "x", "/a"), ("b", "test", "y", "/b"))
     write_videos(workspace, "00001", ("c", "test", "x", "/c"), ("d", "train", "x", "/d"))
-    rows = [{"video_id": "e", "uri": "/e", "part": "00002", "num_clips": 0, "outcome": "missing"}]
+    rows = [{"video_id": "e", "uri": "/e", "part": "00002", "rights": "unknown", "num_clips": 0, "outcome": "missing"}]
     workspace.commit(VIDEOS_FOLDER, "00002", from_rows(rows, VIDEOS, "here"), VIDEOS)
     found = count_splits(workspace, config)
     assert str(found) == "3 train, 0 validate, 1 test"
@@ -142,12 +142,12 @@ def test_splits_are_counted_with_copies_and_those_that_leave_their_prescribed_sp
 def test_splits_are_the_same_whichever_clip_spec_a_part_was_cut_by(tmp_path: Path) -> None:
     workspace, config = Workspace(str(tmp_path)), SplittingConfig()
     write_videos(workspace, "00001", ("b", "train", "x", "/b"))
-    facts = {"part": "00000", "num_clips": 1, "outcome": "kept", "uri": "/a"}
+    facts = {"part": "00000", "rights": "unknown", "num_clips": 1, "outcome": "kept", "uri": "/a"}
     rows = [facts | {"video_id": "a", "split": "test", "content_hash": "x"}]
     workspace.commit("videos/events", "00000", from_rows(rows, VIDEOS, "here"), VIDEOS)
     assert cut_parts(workspace) == ["00000", "00001"]
     assert str(count_splits(workspace, config)) == "0 train, 0 validate, 2 test"
-    facts = {"part": "00001", "num_clips": 0, "outcome": "too_short", "uri": "/b"}
+    facts = {"part": "00001", "rights": "unknown", "num_clips": 0, "outcome": "too_short", "uri": "/b"}
     rows = [facts | {"video_id": "b", "split": "test", "content_hash": "x"}]
     workspace.commit("videos/events", "00001", from_rows(rows, VIDEOS, "here"), VIDEOS)
     assert str(count_splits(workspace, config)) == "0 train, 0 validate, 2 test"  # `base` keeps it

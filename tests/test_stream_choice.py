@@ -272,7 +272,17 @@ def test_pieces_of_a_broadcast_are_joined_without_holes(
 def clip_starts_s(path: Path) -> list[float]:
     """Starts of the clips of 2 s that a file's sound and picture fill, silent ones included."""
     video = CollectionRow(
-        video_id="v", uri=str(path), size_bytes=None, revision=None, license=None, author=None, split=None, spans=None
+        video_id="v",
+        uri=str(path),
+        size_bytes=None,
+        revision=None,
+        license=None,
+        author=None,
+        source_url=None,
+        rights="unknown",
+        rights_from=None,
+        split=None,
+        spans=None,
     )
     spec = ClipSpec(clip_s=2.0, frame_height=32, frame_width=32)
     clips = [clip for clip in Cutting(video, {BASE: spec}, ShardingConfig()) if isinstance(clip, CutClip)]

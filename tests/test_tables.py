@@ -50,10 +50,12 @@ def test_usual_names_are_taken_and_it_is_said_which(tmp_path: Path, capfd: pytes
 def test_a_column_of_the_exact_name_goes_before_another_usual_one_which_is_carried(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (row,) = list_videos(table_of(tmp_path, "url,uri,creator\nhttps://host/watch,a.mp4,x\n"))
-    assert (row["uri"], row["author"]) == (f"{tmp_path}/a.mp4", "x")
-    assert json.loads(row["extra"] or "") == {"url": "https://host/watch"}
-    assert "takes 'creator' as author; carries 'url' in `extra`" in capfd.readouterr().err
+    (row,) = list_videos(table_of(tmp_path, "file,uri,creator,url,page_url\nb.mp4,a.mp4,x,https://h/1,https://h/2\n"))
+    assert (row["uri"], row["author"], row["source_url"]) == (f"{tmp_path}/a.mp4", "x", "https://h/2")
+    assert json.loads(row["extra"] or "") == {"file": "b.mp4", "url": "https://h/1"}
+    assert "takes 'creator' as author, 'page_url' as source_url; carries 'file', 'url' in `extra`" in (
+        capfd.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("header", ["url,{}", "{},url"])
@@ -64,7 +66,7 @@ def test_a_file_goes_before_the_page_that_it_was_downloaded_from(header: str, na
     text = f"{columns}\n{','.join(values[column] for column in columns.split(','))}\n"
     (row,) = list_videos(table_of(tmp_path, text))
     assert row["uri"] == f"{tmp_path}/a.mp4"
-    assert json.loads(row["extra"] or "") == {"url": "https://youtube.com/x"}
+    assert (row["source_url"], row["extra"]) == ("https://youtube.com/x", None)
 
 
 def test_a_url_alone_is_the_address_and_refused_where_no_store_can_read_it(tmp_path: Path) -> None:

@@ -43,6 +43,10 @@ from pipeline.media.streams import Frame
 from schemas.samples import ClipFacts
 from schemas.videos import CollectionRow
 
+# What a video's row has from its row of the collection.
+OF_COLLECTION = (
+    *("video_id", "uri", "size_bytes", "license", "author", "source_url", "rights", "rights_from", "split", "extra"),
+)
 MIN_SOUND_S = 0.5  # of a clip of 5 s, less would be nine tenths silence
 
 
@@ -152,8 +156,7 @@ class SpecCutting:
 
     def video_row(self, part: str) -> dict[str, Any]:
         """The video's row of `schemas.videos.VIDEOS`, after `finish`."""
-        names = ("video_id", "uri", "size_bytes", "license", "author", "split", "extra")
-        known: dict[str, Any] = {name: self._video.get(name) for name in names}
+        known: dict[str, Any] = {name: self._video.get(name) for name in OF_COLLECTION}
         info: dict[str, Any] = dataclasses.asdict(self._info)
         detail = self._detail or info.pop("detail", None)
         detail = " | ".join(filter(None, (detail, self._pictures.note()))) or None

@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.collection.addresses import Resolver, is_relative
 from pipeline.errors import ConfigError
+from pipeline.rights.statements import NOTHING, Statement, combine
 from pipeline.storage import files
 from schemas.videos import SPLITS, CollectionRow, Span
 
@@ -37,6 +38,10 @@ class Listed:
     """Whether a row gives it a video_id."""
     wheres: list[str] = dataclasses.field(default_factory=list)
     """Where its id and each of its texts were first given."""
+    source_url: str | None = None
+    """Page that it is from, as its first row that gives one has it: pages may name a place within the video."""
+    statement: Statement = NOTHING
+    """Whether it may be used for training, by all of its rows."""
     extra: str | None = None
     """JSON: for each other column that has a value, the list of its different values."""
     spans: array.array | None = dataclasses.field(default_factory=lambda: array.array("d"))
@@ -81,6 +86,9 @@ class Listed:
             "revision": revision,
             "license": license,
             "author": author,
+            "source_url": self.source_url,
+            "rights": self.statement.rights,
+            "rights_from": self.statement.read_from,
             "split": split,
             "extra": _merged(self.extra),
             "spans": spans,
@@ -151,6 +159,9 @@ def group_table(collection: str, rows: Iterable[tuple[str, dict[str, Any]]], res
                     video.texts[place], video.wheres[place] = text, where
         if texts[-1] not in (None, *SPLITS):
             raise ConfigError(f"{where}: split `{texts[-1]}`, expected one of {SPLITS}.")
+        video.source_url = video.source_url or row.get("source_url")
+        if row["statements"]:
+            video.statement = combine([video.statement, *row["statements"]])
         video.add_span(_span(row, where))
         left_out |= video.add_extra(row["extra"])
     if left_out:

@@ -19,11 +19,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.collection.csv_rows import csv_rows
+from pipeline.collection.source_urls import page_of
 from pipeline.errors import ConfigError
+from pipeline.rights.rights_columns import find_columns, read_columns
 from pipeline.storage import files
 
 # Usual names of each column; where a table has several of them, the first counts and the others are carried. `url` is
-# the last: beside another it is the page that a downloaded video is from.
+# the last of two: beside another address it is the page that a downloaded video is from.
 NAMES = {
     "uri": ("uri", "path", "file_path", "file", "file_name", "filename", "video", "url"),
     "video_id": ("video_id",),
@@ -31,6 +33,7 @@ NAMES = {
     "end_s": ("end_s", "end_seconds", "end"),
     "license": ("license", "licence"),
     "author": ("author", "creator", "uploader"),
+    "source_url": ("source_url", "webpage_url", "page_url", "original_url", "url"),
     "split": ("split",),
 }
 BATCH_ROWS = 10_000  # of a Parquet table in memory at once
@@ -43,7 +46,8 @@ MAX_NAMED = 10  # columns in a message
 def table_rows(collection: str, uris: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """(where it is, row) of every row of a table.
 
-    A row has the values of NAMES that are given, text or a number, and `extra`, a dict of the other columns.
+    A row has the values of NAMES that are given, text or a number, `statements` of its columns of rights, and `extra`,
+    a dict of all columns that are none of NAMES.
 
     Raises:
         ConfigError: not a readable table, or a column of another type than text and numbers.
@@ -57,12 +61,15 @@ def table_rows(collection: str, uris: Iterable[str]) -> Iterator[tuple[str, dict
             if not header and uri != collection:  # Spark writes an empty file for a part without rows
                 continue
             constants = _constants(uri, collection)
-            columns = _columns([*header, *constants], where)
-            _say(where, columns, [*header, *constants], said)
+            columns, rights = _columns([*header, *constants], where), find_columns([*header, *constants])
+            _say(where, columns, rights, [*header, *constants], said)
             for index, row in enumerate(rows):
                 row_where = f"{where}, row {index + 1}"
                 given = dict(zip(header, row, strict=True)) | constants
-                yield row_where, _named(given, columns, row_where, said)
+                found: dict[str, Any] = {"statements": read_columns(given, rights, row_where)}
+                if "source_url" not in columns:
+                    found["source_url"] = page_of(given)
+                yield row_where, _named(given, columns, row_where, said) | found
 
 
 def _constants(uri: str, collection: str) -> dict[str, Any]:
@@ -81,7 +88,7 @@ def _columns(header: list[str], where: str) -> dict[str, str]:
     lower = [name.strip().lower() for name in header]
     taken: dict[str, str] = {}
     for column, names in NAMES.items():
-        name = next((name for name in names if name in lower), None)
+        name = next((name for name in names if name in lower and header[lower.index(name)] not in taken.values()), None)
         if name is not None:
             if lower.count(name) > 1:
                 raise ConfigError(
@@ -96,12 +103,13 @@ def _columns(header: list[str], where: str) -> dict[str, str]:
     return taken
 
 
-def _say(where: str, columns: dict[str, str], header: list[str], said: set[str]) -> None:
-    """Print once what columns of other names are taken for, and which are carried along."""
+def _say(where: str, columns: dict[str, str], rights: list[str], header: list[str], said: set[str]) -> None:
+    """Print once what columns of other names are taken for, which say what is permitted, which are carried along."""
     renamed = [f"{name!r} as {column}" for column, name in columns.items() if name != column]
     carried = [repr(name) for name in header if name not in columns.values()]
     parts = [f"takes {', '.join(renamed)}"] if renamed else []
     more = f" and {len(carried) - MAX_NAMED} more" if len(carried) > MAX_NAMED else ""
+    parts += [f"reads rights from {', '.join(map(repr, rights))}"] if rights else []
     parts += [f"carries {', '.join(carried[:MAX_NAMED])}{more} in `extra`"] if carried else []
     if parts and "; ".join(parts) not in said:
         said.add("; ".join(parts))

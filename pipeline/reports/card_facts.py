@@ -30,6 +30,9 @@ from schemas.videos import SPLITS
 # What each rule of `pipeline/selection/filtering.py` refuses, by its reason, and the fields that set it.
 RULES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "license": ("videos of other licences", ("licenses",)),
+    "no_train": ("videos whose owners refuse training", ("rights",)),
+    "rights_unknown": ("videos of which no permission to train was read", ()),
+    "rights_train": ("videos that may be used for training", ()),
     "near_duplicate": ("videos whose content another upload stands for", ()),
     "not_scored": ("clips that the coincidence model has not seen", ()),
     "labelled_off_screen": ("clips that people found to have off-screen sound only", ("refuse_off_screen",)),
@@ -288,6 +291,8 @@ def _rules(workspace: Workspace, facts: Facts) -> list[Rule]:
     cutoffs = _cutoffs(workspace, stage)
     for reason, (what, fields) in RULES.items():
         settings = [f"{name} = {format_value(plain[name])}" for name in fields if plain[name] != default[name]]
+        if reason == "no_train":
+            settings = [f"rights = {format_value(config.rights)}"]
         if reason == "labelled_off_screen" and config.refuse_off_screen:
             settings = ["refuse_off_screen = true"]
         if reason == "near_duplicate" and (similarity := stored["duplicates"]["similarity"]) is not None:

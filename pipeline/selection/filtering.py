@@ -5,6 +5,7 @@ it accept. Rules about the whole video come first, rules that compare clips with
 
     not_cut:<why>        its span gave no clip                    frozen_picture   frames equal to the one before
     license              the video's is not in `licenses`         low_score        below min_score or keep_fraction
+    no_train, rights_unknown, rights_train   those of the video are not in `rights`
     near_duplicate       another upload represents its group,     not_top_video    its video is not in top_videos
                          or the group is in another split
     not_scored           the model has not seen it                over_video_cap   its video has enough better clips
@@ -38,7 +39,7 @@ from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
 from schemas.labels import LABELS, Label
 from schemas.scores import SCORES
-from schemas.videos import VIDEOS
+from schemas.videos import VIDEOS, Rights
 
 # For each measured column: the limit's field in the config, the reason, and the comparison that refuses a clip.
 # A clip without a measure passes.
@@ -55,15 +56,20 @@ REASONS = (
 )
 # Fields of rules that order or refuse clips by their score.
 OF_SCORES = ("min_score", "keep_fraction", "top_videos", "max_clips_per_video", "top_clips")
+# The reason where a video's rights are not among those that are kept.
+RIGHTS_REASONS = {"no_train": "no_train", "unknown": "rights_unknown", "train": "rights_train"}
 MAX_NAMED = 5  # licences in a message
 
 
 @config_dataclass
 class FilteringConfig:
-    """What a clip must be to belong to the selection. Every default but refuse_off_screen lets all clips through."""
+    """What a clip must be to belong to the selection. Defaults but `rights` and refuse_off_screen let all through."""
 
     licenses: tuple[str, ...] = ()
     """Licences kept, spelt as the collection states them; none named keeps all. Fewer: less data, easier to share."""
+    rights: Annotated[tuple[Rights, ...], Field(min_length=1)] = ("train", "unknown")
+    """Keep videos with these rights: by default all but those whose owner refuses training. `train` alone keeps those
+    that are permitted expressly: of most collections nothing."""
     refuse_off_screen: bool = True
     """Refuse clips that people labelled as having off-screen sound only."""
     labels: tuple[Label, ...] = ()
@@ -193,11 +199,10 @@ class ClipRules:
         clips = _join(clips, labels, "clip_id", ["label"])
         clips = _join(clips, labels, "clip_id", own.columns("labels"), "labels.")
         clips = _join(clips, pa.table([list(splits), list(splits.values())], schema=schema), "video_id", ["split"])
-        built_in = ["license"] if config.licenses else []
-        if columns := list(dict.fromkeys([*built_in, *own.columns("videos")])):
-            videos = workspace.read(VIDEOS_FOLDER, part, VIDEOS, list(dict.fromkeys(["video_id", *columns])))
-            clips = _join(clips, videos, "video_id", built_in)
-            clips = _join(clips, videos, "video_id", own.columns("videos"), "videos.")
+        columns = list(dict.fromkeys(["video_id", "license", "rights", *own.columns("videos")]))
+        videos = workspace.read(VIDEOS_FOLDER, part, VIDEOS, columns)
+        clips = _join(clips, videos, "video_id", ["license", "rights"])
+        clips = _join(clips, videos, "video_id", own.columns("videos"), "videos.")
         for name, schema in own.schemas.items():
             columns = own.columns(name)
             table = workspace.read(f"{IMPORTED}/{name}", part, schema, list(dict.fromkeys(["clip_id", *columns])))
@@ -213,6 +218,9 @@ def _rules(
     yield "not_cut", pc.not_equal(clips["outcome"], "kept")
     if config.licenses:
         yield "license", pc.invert(pc.is_in(clips["license"], pa.array(config.licenses)))
+    for rights, reason in RIGHTS_REASONS.items():
+        if rights not in config.rights:
+            yield reason, pc.equal(clips["rights"], rights)
     yield "near_duplicate", clips["is_represented"]
     if are_scored:
         yield "not_scored", pc.is_null(clips["score"], nan_is_null=True)

@@ -81,7 +81,8 @@ def assert_shows_its_time(sample: dict[str, Any], facts: dict[str, Any]) -> None
 
 def span_of(path: Path, start_s: float, end_s: float) -> CollectionRow:
     return CollectionRow(
-        video_id="v", uri=str(path), size_bytes=None, revision=None, license=None, author=None, split=None,
+        video_id="v", uri=str(path), size_bytes=None, revision=None, license=None, author=None, source_url=None,
+        rights="unknown", rights_from=None, split=None,
         spans=[{"start_s": start_s, "end_s": end_s}],
     )  # fmt: skip
 

@@ -90,7 +90,13 @@ def write_root(folder: Path, num_videos: int, num_parts: int, clips_per_video: i
     for part, videos in enumerate(np.array_split(np.arange(num_videos), num_parts)):
         name, ids = f"{part:05d}", [f"video{number:05d}" for number in videos]
         rows = [
-            {"video_id": video, "uri": f"/videos/{video}.mp4", "part": name, "num_clips": clips_per_video}
+            {
+                "video_id": video,
+                "uri": f"/videos/{video}.mp4",
+                "part": name,
+                "rights": "unknown",
+                "num_clips": clips_per_video,
+            }
             | {"outcome": "kept"}
             for video in ids
         ]
