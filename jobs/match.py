@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from jobs.console.answers import Format, check_out, give
-from jobs.console.match_rows import ROOT, judge_pair, judge_table, rank_clips, rank_folder
+from jobs.console.match_rows import ROOT, find_shifts, judge_pair, judge_table, rank_clips, rank_folder
 from jobs.console.options import ReadRoot, Scorer, named
 from pipeline.errors import ConfigError
 
@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_ROWS = 50
-MODES = "expected --picture and --sound, or one of them with --among or --selection, or --pairs"
+MODES = (
+    "expected --picture and --sound, one of them with --among or --selection, --pairs, or --over-time with --picture "
+    "or with --among FOLDER"
+)
+# The options that go together.
+OVER_TIME: tuple[set[str], ...] = ({"picture"}, {"among"})
+CLEAR: tuple[set[str], ...] = (
+    {"pairs"},
+    {"picture", "sound"},
+    *({side, place} for side in ("picture", "sound") for place in ("among", "selection")),
+)
 
 
 def command(
@@ -35,6 +45,9 @@ def command(
         ),
     ] = None,
     selection: Annotated[str | None, named("Rank the kept clips of this selection.")] = None,
+    over_time: Annotated[
+        bool, typer.Option("--over-time", help="Find how late the sound of --picture, or of each video --among, is.")
+    ] = False,
     top: Annotated[int, typer.Option(min=1, help="How many of the ranked to show.")] = 10,
     by: Annotated[
         Literal["probability", "logit", "cosine"],
@@ -60,12 +73,15 @@ def command(
     from pipeline.storage.workspace import open_workspace
 
     check_out(out, root)
-    is_search = among is not None or selection is not None
-    num_files = (picture is not None) + (sound is not None)
-    if num_files != (1 if is_search else 2 if pairs is None else 0) or (is_search and pairs is not None):
+    options = {"picture": picture, "sound": sound, "pairs": pairs, "among": among, "selection": selection}
+    given = {name for name, value in options.items() if value is not None}
+    if given not in (OVER_TIME if over_time else CLEAR) or (over_time and among == ROOT):
         raise ConfigError(f"earshot match: {MODES}.")
-    sides = Sides(load_match_model(root, model))
-    if pairs is not None:
+    found = load_match_model(root, model)
+    sides = Sides(found)
+    if over_time:
+        rows = find_shifts(found, picture, among)
+    elif pairs is not None:
         rows = judge_table(sides, pairs)
     elif selection is not None or among == ROOT:
         rows = rank_clips(sides, open_workspace(root), model, picture, sound, by, top, selection)

@@ -75,12 +75,23 @@ def test_files_of_a_folder_and_clips_of_the_root_are_ranked(root: str) -> None:
     assert [row["rank"] for row in json.loads(said)] == [1, 2, 3]
 
 
+def test_a_shift_of_clips_of_two_seconds_is_refused_and_so_are_modes_that_are_not_clear(root: str) -> None:
+    uri = next(iter(videos(root).values()))
+    for options, message in (
+        (("--picture", uri, "--over-time"), "clips of 2 s: expected more than 2 s"),
+        (("--picture", uri, "--sound", uri, "--over-time"), "--over-time with --picture or with --among FOLDER"),
+        (("--over-time",), "--over-time with --picture or with --among FOLDER"),
+    ):
+        code, _, err = earshot("match", "--root", root, *options)
+        assert (code, message in err) == (2, True), err
+
+
 def test_what_cannot_be_judged_is_said_in_one_line(root: str, tmp_path: Path) -> None:
     uri = next(iter(videos(root).values()))
     for options, message in (
-        (("--picture", uri), "expected --picture and --sound, or one of them with --among"),
-        (("--picture", uri, "--pairs", "pairs.csv"), "or --pairs"),
-        (("--picture", uri, "--sound", uri, "--among", "root"), "or one of them with --among"),
+        (("--picture", uri), "expected --picture and --sound, one of them with --among"),
+        (("--picture", uri, "--pairs", "pairs.csv"), "--pairs, or --over-time"),
+        (("--picture", uri, "--sound", uri, "--among", "root"), "one of them with --among"),
         (("--picture", "gone.mp4", "--among", "root"), "gone.mp4: no such file"),
         (("--picture", uri, "--selection", "other"), "selection=other"),
         (("--pairs", "pairs.csv"), "pairs pairs.csv: no such file"),

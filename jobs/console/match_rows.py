@@ -11,7 +11,7 @@ from pipeline.formatting import format_counts, format_figure
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.inference.match_sides import Sides
+    from pipeline.inference.match_sides import MatchModel, Sides
     from pipeline.inference.ranking import Order, Sought
 
 ROOT = "root"  # what is given in place of a folder to search the clips of the workspace
@@ -22,9 +22,7 @@ def judge_pair(sides: "Sides", picture: str, sound: str) -> "pa.Table":
     from pipeline.inference.matching_pairs import Pair, judge_pairs
 
     rows = judge_pairs(sides, [Pair(picture, sound)])
-    reason = rows["reason"][0].as_py()
-    if reason is not None:
-        raise ConfigError(f"{reason}: {rows['detail'][0].as_py()}")
+    _refuse(rows)
     return rows.drop_columns(["picture_start_s", "sound_start_s", "match", "reason", "detail"])
 
 
@@ -81,6 +79,21 @@ def rank_clips(
     return find_clips(workspace, model, queries, sought, sides.model.judge, top, by, selection)
 
 
+def find_shifts(model: "MatchModel", video: str | None, among: str | None) -> "pa.Table":
+    """How late the sound of a video is, or of each of a folder. Raises a ConfigError if the one cannot be judged."""
+    from pipeline.inference.offset_search import find_offsets
+    from pipeline.inference.ranking import list_candidates
+
+    videos = list_candidates(among, "sound") if among is not None else [str(video)]
+    with progress_bar("match, videos", len(videos)) as advance:
+        rows = find_offsets(model, videos, lambda uri: advance(1, ""))
+    if among is None:
+        _refuse(rows)
+    else:
+        _say_judged(rows, "videos")
+    return rows
+
+
 def _query(picture: str | None, sound: str | None) -> "tuple[str, Sought]":
     """The file that is given, and the side that is sought for it."""
     return (str(sound), "picture") if picture is None else (picture, "sound")
@@ -94,6 +107,13 @@ def _check_query(sides: "Sides", query: str, sought: "Sought") -> Any:
         return sides.picture(query, None) if sought == "sound" else sides.sound(query, None)
     except (ClipError, DataError) as error:
         raise ConfigError(str(error) if query in str(error) else f"{query}: {error}") from error
+
+
+def _refuse(rows: "pa.Table") -> None:
+    """Raises a ConfigError if the only row has a reason against it."""
+    reason = rows["reason"][0].as_py()
+    if reason is not None:
+        raise ConfigError(f"{reason}: {rows['detail'][0].as_py()}")
 
 
 def _say_judged(rows: "pa.Table", what: str) -> None:

@@ -108,11 +108,11 @@ def match_files(
         ClipError: one of the files is not there or cannot be used, or the sound is silent; the detail names the side.
     """
     if (picture, picture_start_s) == (sound, sound_start_s):
-        with _named("", picture):
+        with naming("", picture):
             return match_sides(sides, *sides.both(picture, picture_start_s))
-    with _named("picture ", picture):
+    with naming("picture ", picture):
         seen = sides.picture(picture, picture_start_s)
-    with _named("sound ", sound):
+    with naming("sound ", sound):
         heard = sides.sound(sound, sound_start_s)
         return match_sides(sides, seen, heard)
 
@@ -135,7 +135,7 @@ def match_sides(sides: Sides, picture: Side, sound: Side) -> Match:
 
 
 @contextlib.contextmanager
-def _named(side: str, uri: str) -> Iterator[None]:
+def naming(side: str, uri: str) -> Iterator[None]:
     """What a file cannot be used for, as a ClipError whose detail names it."""
     try:
         yield
