@@ -43,6 +43,7 @@ COMMANDS = {
     "card": "Write a data card and a manifest beside a selection's shards.",
     "mix": "Freeze evaluation sets of held-out videos.",
     "evaluate": "Measure the models on held-out clips.",
+    "probe": "Measure what a linear classifier reads off frozen embeddings.",
     "report": "Write one HTML page about a workspace.",
     "status": "Show how far every stage of a workspace is.",
     "query": "Answer an SQL query over the tables of a workspace.",

@@ -4,6 +4,8 @@ import numpy as np
 
 from pipeline.clip_specs import ClipSpec, ClipSpecs
 from pipeline.clips.cutting import ShardingConfig
+from pipeline.clips.splitting import SplittingConfig
+from pipeline.hashing import as_dict
 from pipeline.inference.match_sides import Judgement, MatchModel
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
 from pipeline.learners.loading import check_model
@@ -24,7 +26,8 @@ def add_scores(workspace: Workspace, spec: ClipSpec) -> Workspace:
     files.commit_bytes(workspace.uri(SETTINGS_FILE), b"{}")
     workspace.begin(CLIPS_FOLDER, {"clips": ClipSpecs(base=spec), "sharding": ShardingConfig()}, {})
     config = CoincidenceLearnerConfig(model=TOWERS)
-    add_model(workspace, "coincidence", {"coincidence": config}, CoincidenceLearner(config).model())
+    settings = {"coincidence": config, "splitting": as_dict(SplittingConfig())}
+    add_model(workspace, "coincidence", settings, CoincidenceLearner(config).model())
     work = ScorePart(workspace, "coincidence")
     for part in workspace.parts(CLIPS_FOLDER):
         work(part)
