@@ -39,6 +39,7 @@ PAGES = (
     "docs/format.md",
     "docs/queries.md",
     "docs/scale.md",
+    "docs/scorer.md",
     "cluster/README.md",
 )
 EVENTS = ClipSpec(clip_s=1.0, frame_height=16, frame_width=16)  # five of each video of 5 s
@@ -105,7 +106,7 @@ def test_the_guide_has_a_section_for_every_command() -> None:
 def test_every_file_and_folder_that_a_page_names_exists(page: str) -> None:
     text = re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
     named = set(re.findall(r"`((?:[a-z_]+/)*[a-z_0-9]+\.(?:py|toml|yaml))`", text))
-    places = ("", "pipeline/", "docs/", "pipeline/synthetic/", "cluster/kuberay/")
+    places = ("", "pipeline/", "docs/", "docs/scorers/", "pipeline/synthetic/", "cluster/kuberay/")
     missing = {name for name in named if not any((ROOT / place / name).exists() for place in places)}
     assert not missing
     links = re.findall(r"\]\(([^)#:]+)\)", text)
