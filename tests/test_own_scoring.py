@@ -39,6 +39,11 @@ class Own:
     def __init__(self, device, odd=""):
         self.odd, self.kill = odd.split(), Path(__file__).parent / "kill"
 
+    @classmethod
+    def check(cls, odd=""):
+        if odd == "check":
+            raise OSError("nothing there")
+
     def __call__(self, clips):
         if self.kill.exists():
             self.kill.unlink()
@@ -120,6 +125,7 @@ def test_the_command_refuses_what_it_cannot_do_before_it_writes_anything(workspa
         (("--scorer", "scorer_own:Own", "--name", "clips"), "--name clips: expected a name"),
         (("--scorer", "scorer_own:Gone", "--name", "own"), "scorer_own has no class Gone"),
         (("--scorer", "gone_module:Own", "--name", "own"), f"Searched: .*{os.getcwd()}"),
+        (("--scorer", "scorer_own:Own", "--name", "own", "--with", "odd=check"), "OSError: nothing there"),
         (("--scorer", "scorer_own:Own", "--name", "own", "--with", "odd"), "--with odd: expected NAME=VALUE"),
         (("--scorer", "scorer_own:Own", "--name", "own", "--with", "device=cpu"), "--with device=cpu"),
         (("--scorer", "scorer_own:Own", "--name", "own", "--clips", "events"), "Run `earshot shard"),

@@ -64,3 +64,20 @@ def test_the_first_command_begins_a_root_with_the_same_settings_and_the_others_h
 def test_a_stage_that_no_command_makes_is_an_error(session: Session) -> None:
     with pytest.raises(ConfigError, match="stage dreams/x: no command is known"):
         rebuild_commands(dataclasses.replace(session), [{"stage": "dreams/x", "settings": {}, "inputs": {}}])
+
+
+def test_a_table_of_a_scorer_is_made_by_its_class_and_its_arguments_again(session: Session) -> None:
+    settings = {"spec": "base", "columns": {"x": "DOUBLE"}, "scorer": "own.module:Own"}
+    session.workspace.begin("imported/own", settings | {"arguments": {"weights": "it's.pt"}}, {"clips/base": "x"})
+    session.workspace.begin("imported/peav", {"spec": "base", "columns": {"x": "DOUBLE"}}, {"clips/base": "x"})
+    records = map(session.workspace.stage, ("clips/base", "imported/own", "imported/peav"))
+    _, scored, taken_in = rebuild_commands(session, records)
+    for line in (scored, taken_in):
+        _, name, *words = shlex.split(line)
+        load(name).make_context(name, words)
+    assert [*map(options, [scored] * 3, ("--scorer", "--name", "--with"))] == [
+        ["own.module:Own"],
+        ["own"],
+        ["weights=it's.pt"],
+    ]
+    assert taken_in.startswith("earshot import --name peav FILE")

@@ -76,8 +76,9 @@ def test_pe_av_says_what_is_missing_the_package_or_the_weights(tmp_path: Path, m
     scorer = ScorerClass("pe_av:PeAv", str(FOLDER), {"weights": str(tmp_path)})
     assert declared_columns(scorer.load(), scorer.name) == {"similarity": "DOUBLE"}
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ConfigError, match=r"transformers.*PE-AV needs: pip install 'transformers>=5'"):
-        scorer.make("cpu")
+    for use in (scorer.check, lambda: scorer.make("cpu")):
+        with pytest.raises(ConfigError, match=r"transformers.*PE-AV needs: pip install 'transformers>=5'"):
+            use()
     package = types.ModuleType("transformers")
     vars(package).update(PeAudioVideoModel=None, PeAudioVideoProcessor=None)
     monkeypatch.setitem(sys.modules, "transformers", package)

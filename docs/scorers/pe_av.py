@@ -29,14 +29,22 @@ class PeAv:
     columns = {"similarity": "DOUBLE"}  # noqa: RUF012  the vectors too, where they are wanted: "sound": "FLOAT[1024]"
     batch_size = 8
 
-    def __init__(self, device: str, weights: str) -> None:
+    @classmethod
+    def check(cls, weights: str) -> None:
+        """Say what is missing, before any work begins."""
         try:
-            from transformers import PeAudioVideoModel, PeAudioVideoProcessor
+            from transformers import PeAudioVideoModel, PeAudioVideoProcessor  # noqa: F401
         except ImportError as error:
             raise ImportError(f"{error}. PE-AV needs: pip install 'transformers>=5'") from error
         folder = Path(weights)
         if not (folder / "config.json").is_file() or not list(folder.glob("model*.safetensors*")):
             raise FileNotFoundError(f"{weights}: expected a folder with {' and '.join(NEEDED)}")
+
+    def __init__(self, device: str, weights: str) -> None:
+        self.check(weights)
+        from transformers import PeAudioVideoModel, PeAudioVideoProcessor
+
+        folder = Path(weights).absolute()
         own: dict[str, Any] = {"local_files_only": True}
         self.device = device
         self.processor = PeAudioVideoProcessor.from_pretrained(folder, **own)

@@ -2,6 +2,7 @@
 
 import collections
 import hashlib
+import os
 import re
 import shlex
 from pathlib import Path
@@ -20,6 +21,7 @@ def score_by_own(session: Session, name: str, table: str | None, spec: str, give
     from pipeline.outside.own_scoring import ScoreOwnPart
     from pipeline.outside.scorers import ScorerClass, declared_columns, source_hash, stored_columns
     from pipeline.reports.querying import taken_names
+    from pipeline.storage import files
     from pipeline.storage.layout import IMPORTED
     from pipeline.storage.sql_files import TABLE_NAME
 
@@ -31,30 +33,37 @@ def score_by_own(session: Session, name: str, table: str | None, spec: str, give
     workspace, stage, source = session.workspace, f"{IMPORTED}/{table}", f"clips/{spec}"
     workspace.require(source)
     arguments = dict(map(_argument, given))
-    paths = {name: value for name, value in arguments.items() if Path(value).is_file()}
-    arguments |= {name: str(Path(value).absolute()) for name, value in paths.items()}
-    scorer = ScorerClass(name, str(Path.cwd()), arguments)
+    # workers have other working directories; what the root is made from has names alone, since it may be moved
+    places = {name: Path(value) for name, value in arguments.items() if os.path.exists(value)}
+    scorer = ScorerClass(name, str(Path.cwd()), arguments | {name: str(at.absolute()) for name, at in places.items()})
     loaded = scorer.load()
     columns = declared_columns(loaded, name)
-    content = source_hash(loaded) | {Path(value).name: _hash(value) for value in paths.values()}
+    scorer.check()
+    paths = {name: place for name, place in places.items() if place.is_file()}
+    content = source_hash(loaded) | {f"{name}={path.name}": _hash(path) for name, path in paths.items()}
     settings = {
         "spec": spec,
         "columns": stored_columns(columns),
         "declared": columns,
         "scorer": name,
-        "arguments": arguments | {name: Path(value).name for name, value in paths.items()},
+        "arguments": arguments | {name: place.name for name, place in places.items()},
         "content": content,
     }
     counts: collections.Counter[str] = collections.Counter()
     raised: dict[str, str] = {}
     with session.begin(stage, settings, {source: workspace.stage(source)["hash"]}):
         for argument, path in paths.items():
-            session.share(f"--with {argument}", path)
+            session.share(f"--with {argument}", str(path))
         parts = workspace.pending(source, stage)
         work = ScoreOwnPart(workspace, spec, table, scorer, columns)
-        for found in session.each(f"scorer {table}", work, parts, SCORING, counts=counts):
-            counts.update(found.counts)
-            raised |= found.raised
+        try:
+            for found in session.each(f"scorer {table}", work, parts, SCORING, counts=counts):
+                counts.update(found.counts)
+                raised |= found.raised
+        except BaseException:
+            if not workspace.parts(stage):  # so that a class that is mended meets no record of the one before
+                files.delete(workspace.record_uri(stage))
+            raise
         if parts or not workspace.is_finished(stage):  # it may have been killed after its last part
             workspace.finish(stage)
     if raised:
@@ -74,6 +83,6 @@ def _argument(given: str) -> tuple[str, str]:
     return name, value
 
 
-def _hash(path: str) -> str:
-    with open(path, "rb") as file:
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]

@@ -31,6 +31,8 @@ def rebuild_commands(session: "Session", stages: Iterable[dict[str, Any]]) -> li
         spec, _, name = name.rpartition("/")
         text = command.format(name=name, spec=spec, learner=record["settings"].get("learner", "LEARNER"))
         text += SETTINGS_FOR.get(stage, "")
+        if "scorer" in record["settings"]:
+            text = _by_scorer(name, record["settings"])
         scorers = [other for other in record["inputs"] if other.startswith("scores/") and other != SCORER]
         if kind == "selections" and scorers:
             text += f" --model {scorers[0].partition('/')[2]}"
@@ -38,6 +40,13 @@ def rebuild_commands(session: "Session", stages: Iterable[dict[str, Any]]) -> li
         lines.append(f"{text} --root ROOT{options}")
         options = ""  # the root keeps them
     return lines
+
+
+def _by_scorer(name: str, settings: dict[str, Any]) -> str:
+    """The command that scored clips by a class of the user's; files that it was given have their names alone."""
+    given = [f"--with {shlex.quote(f'{key}={value}')}" for key, value in settings["arguments"].items()]
+    class_name = shlex.quote(settings["scorer"])
+    return " ".join(["earshot score --scorer", class_name, "--name", name, "--clips", settings["spec"], *given])
 
 
 def _of_root(session: "Session") -> str:

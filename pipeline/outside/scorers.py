@@ -6,6 +6,9 @@
         def __init__(self, device: str) -> None: ...        # once per worker; device is cpu or cuda
         def __call__(self, clips: list[Clip]) -> list[dict]: ...   # a dict with exactly these keys per clip
 
+        @classmethod
+        def check(cls) -> None: ...   # if it has one: before any work, where the command runs; raises what is missing
+
 Design note: the class declares its types, and no answer settles them. Parts are scored in any order on any worker, and
 a column whose first part has nulls alone would have another type than one whose parts came the other way round.
 """
@@ -73,6 +76,19 @@ class ScorerClass:
         if not inspect.isclass(found):
             raise ConfigError(f"scorer {self.name}: {module} has no class {name}.")
         return found
+
+    def check(self) -> None:
+        """Ask the class, if it has a class method `check`, whether its arguments and what it needs are there.
+
+        Raises:
+            ConfigError: as `load`, or with what the class says.
+        """
+        loaded = self.load()
+        if hasattr(loaded, "check"):
+            try:
+                loaded.check(**self.arguments)
+            except Exception as error:
+                raise ConfigError(f"scorer {self.name}: {type(error).__name__}: {error}") from error
 
     def make(self, device: str) -> Scores:
         """A scorer of the class, on a device.
