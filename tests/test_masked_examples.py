@@ -9,7 +9,7 @@ import torch
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.learners.augmentation import AugmentationConfig
-from pipeline.learners.masked_examples import HEARD, ExampleDrawer, MaskedExamplesConfig, paste, put_beside
+from pipeline.learners.masked_examples import HEARD, ExampleDrawer, MaskedExamplesConfig, lend, paste, put_beside
 from pipeline.masks.masked_clips import MaskedClip
 from pipeline.training.batching import step_rng
 from tests.helpers.masked_sets import MemoryClips
@@ -86,6 +86,36 @@ def test_pasted_things_are_of_other_categories_or_of_unknown_ones() -> None:
     recipes, _ = batch(clips, pasted_fraction=1.0)
     pairs = {(recipe.first, recipe.second) for recipe in recipes}
     assert pairs == {(0, 2), (0, 3), (1, 3), (2, 0), (2, 3), (3, 0), (3, 1), (3, 2)}
+
+
+def test_a_lent_sound_is_of_another_video_of_the_same_one_category_and_masks_are_where_both_sound() -> None:
+    categories = [["dog"], ["dog"], ["cat"], ["dog", "cat"], ["dog", "cat"], []]
+    clips = MemoryClips([clip(number) for number in range(6)], categories)
+    recipes, out = batch(clips, lent_fraction=1.0)
+    assert {(recipe.first, recipe.first_lender) for recipe in recipes} == {(0, 1), (1, 0)} | {
+        (number, None) for number in range(2, 6)
+    }
+    for row, recipe in enumerate(recipes):
+        heard = recipe.first if recipe.first_lender is None else recipe.first_lender
+        assert (out["waveform"][row] == heard / 64).all()
+        np.testing.assert_array_equal(out["frames"][row], clips.made[recipe.first].frames)
+        np.testing.assert_array_equal(out["masks"][row], clips.made[recipe.first].masks)
+
+
+def test_with_a_lent_sound_a_frame_is_known_unless_its_thing_may_sound_unseen() -> None:
+    given = clip(1), clip(7)
+    # of the clip: sounds, silent, sounds; of the lender: silent, sounds, sounds
+    own, lender = (
+        dataclasses.replace(each, masks=each.masks & np.array(sounds)[:, None, None])
+        for each, sounds in zip(given, ([True, False, True], [False, True, True]), strict=True)
+    )
+    out = lend(own, lender)
+    assert out.mask_valid.tolist() == [True, False, True]
+    assert not out.masks[:2].any()
+    np.testing.assert_array_equal(out.masks[2], given[0].masks[2])
+    np.testing.assert_array_equal(out.waveform, lender.waveform)
+    unknown = lend(own, dataclasses.replace(lender, mask_valid=np.array([True, True, False])))
+    assert unknown.mask_valid.tolist() == [True, False, False]
 
 
 def assert_sound(out: MaskedClip, heard: str) -> None:

@@ -4,9 +4,11 @@ In most clips all that is in view also sounds, so that pictures alone are nearly
 here, all of them ours, have labels that follow from the masks, and need the sound: a clip that is muted, in which
 nothing sounds; a clip with the sound of another kind of thing, which is not in view; and, with the sound of either or
 of both, a clip into which the things of another one are pasted by their masks (Ghiasi et al. 2021, arXiv:2012.07177),
-or two clips side by side, in which what never sounds is in view too.
+or two clips side by side, in which what never sounds is in view too. In each of them a thing may have the sound of
+another of its kind, which sounds at other moments: then what moves in a frame does not say what sounds.
 """
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -47,6 +49,11 @@ class MaskedExamplesConfig:
     """Share of training clips that are shown beside another video's, each in half of the picture, with the sound of one
     of the two or of both (ours). As pasting, but things are also in view while they are silent, and narrower."""
 
+    lent_fraction: Share = 0.0
+    """Share of the clips heard whose sound is that of another video of the same one category (ours): more teaches that
+    the sound decides, and not whether a thing looks as if it sounded. Only where masks have categories, and for clips
+    of one; wrong where a second thing of that category is in view and silent."""
+
     def __post_init__(self) -> None:
         total = self.muted_fraction + self.foreign_fraction + self.pasted_fraction + self.beside_fraction
         if total > 1 + 1e-9:
@@ -67,6 +74,15 @@ class Recipe:
     """Clip that is heard (foreign), whose things are pasted (pasted), or that is also seen (beside)."""
     seed: int
     """Of all that is drawn for it."""
+    first_lender: int | None = None
+    """Clip whose sound the first one has; None: its own."""
+    second_lender: int | None = None
+    """The same of the second."""
+
+    def clips(self) -> list[int]:
+        """All clips that it is made of."""
+        numbers = (self.first, self.second, self.first_lender, self.second_lender)
+        return [number for number in numbers if number is not None]
 
 
 class ExampleDrawer:
@@ -82,12 +98,32 @@ class ExampleDrawer:
         """`first_only`: use no mask but the first that a clip has."""
         self.config, self.augmentation, self.clips, self.first_only = config, augmentation, clips, first_only
         self.categories = [frozenset(names) for names in clips.rows["categories"].to_pylist()]
+        self._alike: dict[frozenset[str], list[int]] = collections.defaultdict(list)
+        for number, names in enumerate(self.categories):
+            if len(names) == 1:  # of two, nobody knows which one sounds in which frame
+                self._alike[names].append(number)
 
     def draw(self, rng: np.random.Generator, count: int) -> list[Recipe]:
         """Recipes of clips of `count` different videos; fewer where there are fewer."""
         return [self._draw(rng, int(number)) for number in self.clips.draw(rng, count)]
 
     def _draw(self, rng: np.random.Generator, first: int) -> Recipe:
+        recipe = self._draw_kind(rng, first)
+        if not self.config.lent_fraction or recipe.kind in ("muted", "foreign"):
+            return recipe
+        first_lender, second_lender = (self._draw_lender(rng, number) for number in (first, recipe.second))
+        return dataclasses.replace(recipe, first_lender=first_lender, second_lender=second_lender)
+
+    def _draw_lender(self, rng: np.random.Generator, number: int | None) -> int | None:
+        """A clip of another video of the same one category, for `lent_fraction` of the clips that have one."""
+        if rng.random() >= self.config.lent_fraction or number is None:
+            return None
+        alike = self._alike[self.categories[number]] if len(self.categories[number]) == 1 else []
+        video = self.clips.video_index
+        others = [other for other in alike if video[other] != video[number]]
+        return others[rng.integers(len(others))] if others else None
+
+    def _draw_kind(self, rng: np.random.Generator, first: int) -> Recipe:
         config, place, seed = self.config, rng.random(), int(rng.integers(2**63))
         kinds: list[tuple[Kind, float]] = [
             ("muted", config.muted_fraction),
@@ -131,7 +167,7 @@ class ExampleDrawer:
         Raises:
             DataError: a clip of other sizes than the first.
         """
-        wanted = list({n: None for recipe in recipes for n in (recipe.first, recipe.second) if n is not None})
+        wanted = list({n: None for recipe in recipes for n in recipe.clips()})
         loaded = dict(zip(wanted, self.clips.read_many(wanted), strict=True))
         _check_sizes([loaded[number] for number in wanted])
         if self.first_only:
@@ -153,17 +189,35 @@ class ExampleDrawer:
 
 def _make(recipe: Recipe, loaded: dict[int, MaskedClip], speed: float, rng: np.random.Generator) -> MaskedClip:
     """The example of a recipe, from its clips by number."""
-    first = _played(loaded[recipe.first], speed, rng)
+    first = _played(_sounding(recipe.first, recipe.first_lender, loaded), speed, rng)
     if recipe.kind == "own":
         return first
     nothing, known = np.zeros_like(first.masks), np.ones_like(first.mask_valid)
     if recipe.second is None:
         silence = np.zeros_like(first.waveform)
         return dataclasses.replace(first, waveform=silence, masks=nothing, mask_valid=known)
-    second = _played(loaded[recipe.second], speed, rng)
+    second = _played(_sounding(recipe.second, recipe.second_lender, loaded), speed, rng)
     if recipe.kind == "foreign":
         return dataclasses.replace(first, waveform=second.waveform, masks=nothing, mask_valid=known)
     return (paste if recipe.kind == "pasted" else put_beside)(first, second, HEARD[rng.integers(len(HEARD))], rng)
+
+
+def _sounding(number: int, lender: int | None, loaded: dict[int, MaskedClip]) -> MaskedClip:
+    """A clip with its own sound, or with that of its lender."""
+    return loaded[number] if lender is None else lend(loaded[number], loaded[lender])
+
+
+def lend(clip: MaskedClip, lender: MaskedClip) -> MaskedClip:
+    """A clip with the sound of another one whose thing is of the same category.
+
+    It is known what sounds in a frame where it is known of both: nothing where the lender is silent, and the clip's
+    thing where both sound. Where the lender alone does, the clip's thing is in view, and nobody knows where.
+    """
+    sounds, lent = clip.masks.any(axis=(1, 2)), lender.masks.any(axis=(1, 2))
+    valid = clip.mask_valid & lender.mask_valid & (sounds | ~lent)
+    return dataclasses.replace(
+        clip, waveform=lender.waveform, masks=clip.masks & (valid & lent)[:, None, None], mask_valid=valid
+    )
 
 
 def paste(first: MaskedClip, second: MaskedClip, heard: str, rng: np.random.Generator) -> MaskedClip:
