@@ -7,7 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.losses.masks import cosine_mapping_loss, mapping_loss, masked_bce, visual_mapping_loss
+from pipeline.losses.masks import (
+    cosine_mapping_loss,
+    mapping_loss,
+    masked_bce,
+    mean_under,
+    sound_contrast,
+    visual_mapping_loss,
+)
 
 
 def outputs(clips: int = 3, frames: int = 2) -> tuple[Tensor, list[Tensor], list[Tensor]]:
@@ -144,3 +151,38 @@ def test_under_autocast_losses_are_in_single_precision() -> None:
         assert mapping_loss(low[0][0], low[1], low[2]).dtype == torch.float32
         valid = torch.ones(3, 2, dtype=torch.bool)
         assert masked_bce(low[0][0], torch.ones(3, 2, 8, 8), valid).dtype == torch.float32
+
+
+# --- what sounds, and the sound ---
+
+
+def test_the_mean_under_a_mask_counts_a_place_by_its_share_of_pixels() -> None:
+    level = torch.tensor([[1.0, 5.0], [7.0, 9.0]]).view(1, 1, 1, 2, 2)
+    masks = torch.zeros(1, 1, 4, 4)
+    masks[0, 0, :2, :2] = 1  # the whole of the place of 1
+    masks[0, 0, 0, 2] = 1  # a quarter of that of 5
+    torch.testing.assert_close(mean_under(masks, level), torch.tensor([[[(1 * 1 + 0.25 * 5) / 1.25]]]))
+    assert mean_under(torch.zeros_like(masks), level).item() == 0
+
+
+def test_contrast_is_the_cross_entropy_against_other_clips_sounds_and_pictures() -> None:
+    # unit vectors at angles, so that a cosine is that of the difference; frames of clips 0, 0, 1, 1
+    seen, heard = (torch.tensor(angles) for angles in ([0.0, 0.3, 1.0, 1.2], [0.1, 0.2, 0.9, 2.0]))
+    scaled = torch.tensor([[2.0], [0.5], [3.0], [1.0]])  # length says nothing
+    queries, keys = ((scaled * torch.stack([each.cos(), each.sin()], dim=1)).view(2, 2, 2) for each in (seen, heard))
+    has_mask = torch.tensor([[True, True], [True, False]])
+    expected = []
+    for own, others in ((0, [2]), (1, [2]), (2, [0, 1])):
+        for left, right in ((seen, heard), (heard, seen)):
+            logits = [math.cos(left[own] - right[each]) / 0.1 for each in (own, *others)]
+            expected.append(math.log(sum(math.exp(logit) for logit in logits)) - logits[0])
+    loss = sound_contrast(queries, keys, has_mask)
+    torch.testing.assert_close(loss, torch.tensor(sum(expected) / 6), rtol=1e-4, atol=1e-6)
+
+
+def test_contrast_of_no_frame_is_0_and_of_one_clip_too() -> None:
+    queries, keys = torch.randn(2, 3, 4, requires_grad=True), torch.randn(2, 3, 4)
+    loss = sound_contrast(queries, keys, torch.zeros(2, 3, dtype=torch.bool))
+    loss.backward()
+    assert loss == 0
+    assert sound_contrast(queries[:1], keys[:1], torch.ones(1, 3, dtype=torch.bool)) == 0

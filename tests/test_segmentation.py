@@ -14,7 +14,7 @@ from pipeline.hashing import as_dict
 from pipeline.learners.augmentation import AugmentationConfig
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
 from pipeline.learners.segmentation import TINY, SegmentationLearner, SegmentationLearnerConfig
-from pipeline.losses.masks import mapping_loss, masked_bce
+from pipeline.losses.masks import mapping_loss, masked_bce, sound_contrast
 from pipeline.masks.masked_clips import MaskedClip
 from pipeline.models.avs import AVSConfig, AVSModel
 from pipeline.models.towers import CoincidenceConfig
@@ -89,6 +89,21 @@ def test_the_loss_is_the_cross_entropy_and_the_weighted_mapping_loss(clips: Memo
         if mapping != "none":
             expected = expected + 0.25 * mapping_loss(output.logits, output.maps, output.sounds, mapping)
         torch.testing.assert_close(learner.loss(model, batch)["loss"], expected)
+
+
+def test_the_contrast_is_that_of_both_sides_of_each_stages_attention(clips: MemoryClips) -> None:
+    learner = variant(contrast_weight=0.3)
+    model = learner.model()
+    batch = learner.unpack(learner.batch(clips, step_rng(0, 0), 3, slice(None), False))
+    parts = learner.loss(model, batch)
+    output = model(batch["frames"], batch["waveform"])
+    losses = []
+    for fusion, level, sound in zip(model.fusions, output.unfused, output.sounds, strict=True):
+        share = torch.nn.functional.adaptive_avg_pool2d(batch["masks"].float(), level.shape[-2:])
+        mean = (level * share.unsqueeze(2)).sum(dim=(3, 4)) / share.sum(dim=(2, 3)).unsqueeze(2)
+        losses.append(sound_contrast(fusion.theta(mean), fusion.phi(sound), batch["mask_valid"]))
+    torch.testing.assert_close(parts["contrast"], torch.stack(losses).mean())
+    torch.testing.assert_close(parts["loss"], parts["cross_entropy"] + 0.3 * parts["contrast"])
 
 
 def test_the_released_mapping_loss_of_two_workers_is_that_of_one_with_the_whole_batch(clips: MemoryClips) -> None:
@@ -206,6 +221,8 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         variant(augmentation=AugmentationConfig(gap=0.1))
     with pytest.raises(ConfigError, match=r"mapping = per_sample: expected none with model.fusion = none"):
         variant(model=dataclasses.replace(MODEL, fusion="none"), mapping="per_sample")
+    with pytest.raises(ConfigError, match=r"contrast_weight = 0.3: expected 0 with model.fusion = none"):
+        variant(model=dataclasses.replace(MODEL, fusion="none"), contrast_weight=0.3)
 
 
 # --- weights from files ---

@@ -25,11 +25,12 @@ from pipeline.learners.augmentation import STRONG, AugmentationConfig, unpack_fr
 from pipeline.learners.coincidence import CoincidenceLearner
 from pipeline.learners.loading import check_towers, rebuild
 from pipeline.learners.masked_examples import ExampleDrawer, MaskedExamplesConfig
-from pipeline.losses.masks import mapping_loss, masked_bce
+from pipeline.losses.masks import mapping_loss, masked_bce, mean_under, sound_contrast
 from pipeline.masks.masked_clips import MaskedClip
-from pipeline.models.avs import AVSConfig, AVSModel, TowerSound
+from pipeline.models.avs import AVSConfig, AVSModel, AVSOutput, TowerSound
 from pipeline.models.public_weights import load_backbone, load_vggish
 from pipeline.models.towers import CoincidenceConfig
+from pipeline.models.tpavi import TPAVI
 from pipeline.models.vggish import RATE_HZ, VGGish
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
@@ -62,6 +63,9 @@ class SegmentationLearnerConfig:
     whose weight grows with the batch. Published for several sources (MS3): released, with the weight 0.5."""
     mapping_weight: NonNegativeFloat = 0.5
     """Weight of the mapping loss (nats of a frame) beside the cross-entropy (nats of a pixel)."""
+    contrast_weight: NonNegativeFloat = 0.0
+    """Weight of a contrastive loss (nats of a frame, ours) by which the places that sound answer to their own sound
+    rather than to those of the batch's other clips. Without it, what sounds is mostly guessed from the picture."""
     examples: MaskedExamplesConfig = dataclasses.field(default_factory=MaskedExamplesConfig)
     """What training examples are made of clips."""
     augmentation: AugmentationConfig = dataclasses.field(default_factory=AugmentationConfig)
@@ -83,6 +87,10 @@ class SegmentationLearnerConfig:
         if self.mapping != "none" and self.model.fusion == "none":
             raise ValueError(
                 f"mapping = {self.mapping}: expected none with model.fusion = none, which has no sound to compare with."
+            )
+        if self.contrast_weight and self.model.fusion == "none":
+            raise ValueError(
+                f"contrast_weight = {self.contrast_weight:g}: expected 0 with model.fusion = none, which hears nothing."
             )
         if self.backbone_weights and self.model.backbone == "plain":
             raise ValueError(
@@ -107,7 +115,7 @@ TINY = SegmentationLearnerConfig(
         towers=CoincidenceLearner.presets["tiny"].model,
     ),
     training=TrainingConfig(
-        num_steps=700,
+        num_steps=600,
         batch_size=16,
         learning_rate=2e-3,
         warmup_steps=50,
@@ -116,7 +124,10 @@ TINY = SegmentationLearnerConfig(
         num_validation_batches=8,
     ),
     augmentation=dataclasses.replace(STRONG, speed=0.0, gap=0.0),
-    examples=MaskedExamplesConfig(smallest_crop=0.6, beside_fraction=0.4, pasted_fraction=0.2, muted_fraction=0.05),
+    contrast_weight=0.3,
+    examples=MaskedExamplesConfig(
+        smallest_crop=0.6, beside_fraction=0.5, pasted_fraction=0.1, muted_fraction=0.05, lent_fraction=0.3
+    ),
 )
 LONGER = dataclasses.replace(TINY.training, num_steps=1200, validate_every=200)
 
@@ -257,6 +268,9 @@ class SegmentationLearner(Learner[AVSModel]):
                 mapping = mapping * self._context.world_size  # workers' losses are averaged, and this one is a sum
             parts["mapping"] = mapping
             loss = loss + self.config.mapping_weight * mapping
+        if self.config.contrast_weight:
+            parts["contrast"] = _contrast(model, output, masks, valid)
+            loss = loss + self.config.contrast_weight * parts["contrast"]
         with torch.no_grad():
             iou = _frame_iou(output.logits > 0, masks.bool())
             parts["iou"] = (iou * valid).sum() / valid.sum().clamp_min(1)
@@ -269,6 +283,16 @@ class SegmentationLearner(Learner[AVSModel]):
         """
         logits: Tensor = model(frames, waveform).logits
         return logits.float().sigmoid()
+
+
+def _contrast(model: AVSModel, output: AVSOutput, masks: Tensor, valid: Tensor) -> Tensor:
+    """The contrastive loss of the two sides of each stage's attention, their mean."""
+    has_mask = valid & masks.bool().flatten(2).any(dim=2)
+    losses = []
+    for fusion, seen, heard in zip(model.fusions, output.unfused, output.sounds, strict=True):
+        assert isinstance(fusion, TPAVI)
+        losses.append(sound_contrast(fusion.theta(mean_under(masks, seen)), fusion.phi(heard), has_mask))
+    return torch.stack(losses).mean()
 
 
 def _frame_iou(found: Tensor, masks: Tensor) -> Tensor:

@@ -96,6 +96,35 @@ def cosine_mapping_loss(logits: Tensor, maps: Sequence[Tensor], sounds: Sequence
     return torch.stack(losses).mean()
 
 
+def sound_contrast(queries: Tensor, keys: Tensor, has_mask: Tensor, temperature: float = 0.1) -> Tensor:
+    """InfoNCE [] in nats between what sounds in a frame and the frame's sound, both ways (ours).
+
+    What is compared are the two sides of a TPAVI's attention, so that a place learns to answer to its own sound and to
+    no other. Of a frame the others of its clip are neither positive nor negative: they mostly sound alike.
+
+    Args:
+        queries: [B, K, I] theta of the mean of what sounds in each frame.
+        keys: [B, K, I] phi of the sound of each frame.
+        has_mask: [B, K] whether it is known that something sounds; other frames are left out. None left: the loss is 0.
+        temperature: of the cosine.
+    """
+    known = has_mask.flatten()
+    seen, heard = (F.normalize(_exact(each).flatten(0, 1)[known], dim=1) for each in (queries, keys))
+    clips = torch.arange(len(queries), device=queries.device).repeat_interleave(queries.shape[1])[known]
+    own = torch.arange(len(clips), device=clips.device)
+    is_left_out = (clips[:, None] == clips) & (own[:, None] != own)
+    logits = (seen @ heard.T / temperature).masked_fill(is_left_out, -torch.inf)
+    losses = [F.cross_entropy(each, own, reduction="sum") for each in (logits, logits.T)]
+    return torch.stack(losses).sum() / (2 * max(1, len(clips)))
+
+
+def mean_under(masks: Tensor, level: Tensor) -> Tensor:
+    """[B, K, C] the mean of a map [B, K, C, h, w] over masks [B, K, H, W], by the share of each place; 0 of none."""
+    share = _pooled(masks, level.flatten(0, 1))
+    total = (_exact(level).flatten(0, 1) * share).sum(dim=(2, 3))
+    return (total / share.sum(dim=(2, 3)).clamp_min(COSINE_EPSILON)).unflatten(0, level.shape[:2])
+
+
 def _stages(
     logits: Tensor, maps: Sequence[Tensor], sounds: Sequence[Tensor], rectify: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:

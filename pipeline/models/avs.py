@@ -55,6 +55,8 @@ class AVSOutput(NamedTuple):
     """Z_i [B, K, C, h, w] after TPAVI at strides 4, 8, 16, 32; none without fusion."""
     sounds: list[Tensor]
     """a_i [B, K, C], the sound of each frame at the width of Z_i; none without fusion."""
+    unfused: list[Tensor]
+    """V_i [B, K, C, h, w], the maps before TPAVI; none without fusion."""
 
 
 class TowerSound(nn.Module):
@@ -96,11 +98,12 @@ class AVSModel(nn.Module):
         if images.shape[-2:] != size:
             images = F.interpolate(images, size, mode="bilinear", antialias=True)
         maps = [narrow(level) for narrow, level in zip(self.narrow, self.pyramid(images), strict=True)]
-        sounds = []
+        sounds, unfused = [], []
         if self.sound is not None:
             heard = self.sound(waveform, frames.shape[1])
             if self.config.exchange == "frame":
                 heard = heard.flatten(0, 1).unsqueeze(1)  # each frame a clip of its own
+            unfused = [level.unflatten(0, clips) for level in maps]
             for level, fusion in enumerate(self.fusions):
                 mixed, sound = fusion(maps[level].unflatten(0, heard.shape[:2]), heard)
                 maps[level] = mixed.flatten(0, 1)
@@ -109,4 +112,4 @@ class AVSModel(nn.Module):
         if logits.shape[-2:] != frames.shape[-2:]:
             logits = F.interpolate(logits.unsqueeze(1), frames.shape[-2:], mode="bilinear").squeeze(1)
         fused = [level.unflatten(0, clips) for level in maps] if sounds else []
-        return AVSOutput(logits.unflatten(0, clips), fused, sounds)
+        return AVSOutput(logits.unflatten(0, clips), fused, sounds, unfused)
