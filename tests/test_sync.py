@@ -91,7 +91,7 @@ SOURCES = [
 def cut(path: Path, spec: ClipSpec = SPEC) -> tuple[np.ndarray, list[tuple[float, float]]]:
     """What the clips of a file hold: [T] sound from time 0 on, and (time, brightness) of every frame."""
     video = {"video_id": "v", "uri": str(path), "size_bytes": None, "revision": None}
-    video |= {"license": None, "author": None, "rights": "unknown", "split": None, "spans": None}
+    video |= {"license": None, "author": None, "rights": "unknown", "rights_from": None, "split": None, "spans": None}
     sound, frames = np.zeros(round(10 * spec.sample_rate_hz)), []
     for clip in Cutting(video, {BASE: spec}, CONFIG):
         if clip.members is None:

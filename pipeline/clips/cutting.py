@@ -43,10 +43,16 @@ from pipeline.media.streams import Frame
 from schemas.samples import ClipFacts
 from schemas.videos import CollectionRow
 
-# What a video's row has from its row of the collection.
 OF_COLLECTION = (
-    *("video_id", "uri", "size_bytes", "license", "author", "source_url", "rights", "rights_from", "split", "extra"),
-)
+    "video_id",
+    "uri",
+    "size_bytes",
+    "license",
+    "author",
+    "source_url",
+    "split",
+    "extra",
+)  # of its row there
 MIN_SOUND_S = 0.5  # of a clip of 5 s, less would be nine tenths silence
 
 

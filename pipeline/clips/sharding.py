@@ -30,6 +30,8 @@ from pipeline.errors import ClipError, ConfigError, MissingError, RefusedError
 from pipeline.media.decoding import Decoding, SkippedPicturesError
 from pipeline.media.ffmpeg_log import MediaInfo
 from pipeline.media.streams import Frame
+from pipeline.rights.statements import Statement, combine
+from pipeline.rights.training_entries import read_training_entries
 from pipeline.storage import files
 from pipeline.storage.layout import COLLECTION_FOLDER
 from pipeline.storage.tombstones import taken_down
@@ -185,6 +187,7 @@ class Cutting:
     ) -> None:
         self._video, self._specs, self._config, self._barred = video, specs, config, barred
         self._content_hash: str | None = None
+        self._rights = Statement(video["rights"], video["rights_from"])
         self._cuttings: dict[str, SpecCutting] = {}
         self._begin(list(specs))
 
@@ -208,6 +211,7 @@ class Cutting:
                 # 1.4 GB/s, and the decoder then finds the file in memory, or meets the error of the disk and says so
                 with contextlib.suppress(OSError), path.open("rb") as file:
                     self._content_hash = hashlib.file_digest(file, "sha256").hexdigest()
+                self._rights = combine([self._rights, read_training_entries(path)])
                 if self._content_hash in self._barred:
                     raise ClipError("taken_down", "its bytes are those of a video that was taken down")
                 for names in share_decoding(self._specs):
@@ -228,7 +232,8 @@ class Cutting:
 
     def video_row(self, spec: str, part: str) -> dict[str, Any]:
         """The video's row of `schemas.videos.VIDEOS` for a spec, once iteration has ended."""
-        return self._cuttings[spec].video_row(part) | {"content_hash": self._content_hash}
+        row = self._cuttings[spec].video_row(part) | {"content_hash": self._content_hash}
+        return row | {"rights": self._rights.rights, "rights_from": self._rights.read_from}
 
     def outcomes(self, spec: str) -> Mapping[str, int]:
         """Clips of a spec by outcome, once iteration has ended."""

@@ -1,0 +1,144 @@
+"""Training assertions in a media file's content credentials (C2PA, CAWG) -> what they say of its use for training.
+
+A C2PA manifest store is a tree of JUMBF boxes (ISO 19566-5): of MP4 and MOV in a top-level `uuid` box, of AVI and WAV
+in a chunk `C2PA`. Each assertion is a box with a label; `cawg.training-mining` 1.1, which was `c2pa.training-mining`
+up to C2PA 1.4, is a map of entries whose `use` is allowed, notAllowed or constrained. Other containers, compressed
+manifests, and manifests that a file only points to are not read.
+
+Design note: no signature is verified. So an assertion can only refuse: whoever writes a permission into a file may not
+be its owner, and a false refusal costs one video. `constrained` refuses, as the specification has it where no more is
+known. An assertion of any manifest of the store counts, also of what the file was made from.
+"""
+
+import struct
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import cbor2
+
+from pipeline.rights.statements import NOTHING, Statement, combine
+
+STORE = uuid.UUID("d8fec3d6-1b0e-483c-9297-5828877ec481").bytes
+LABELS = ("cawg.training-mining", "c2pa.training-mining")
+TRAINING = ("ai_training", "ai_generative_training", "data_mining")  # after cawg. or c2pa.; ai_inference trains nothing
+REFUSING = ("notAllowed", "constrained")
+MAX_BOXES = 10_000  # visited in a file, so that a hostile one takes milliseconds
+MAX_DEPTH = 8  # of boxes in boxes: store, manifest, assertions, assertion
+MAX_ASSERTION, MAX_LABEL, MAX_CBOR_DEPTH = 1 << 16, 1 << 10, 16
+
+
+class Box(NamedTuple):
+    """A box: what it is, and where its content lies in the file."""
+
+    kind: bytes
+    start: int
+    end: int
+
+
+def read_training_entries(path: Path) -> Statement:
+    """What the assertions about training in a file say; NOTHING where there are none, or the file cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return combine(_Store(file).statements())
+    except OSError:
+        return NOTHING
+
+
+class _Store:
+    """The boxes of one file, of which MAX_BOXES are visited at most."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._left = file, MAX_BOXES
+        self._size = file.seek(0, 2)
+
+    def statements(self) -> Iterator[Statement]:
+        head = self._read(0, 12)
+        if head[:4] == b"RIFF":
+            for kind, start, end in self._chunks():
+                if kind == b"C2PA":
+                    yield from self._assertions(start, end, 0)
+        elif head[4:8] == b"ftyp":
+            for kind, start, end in self._boxes(0, self._size):
+                if kind == b"uuid" and self._read(start, 16) == STORE:
+                    # version and flags, the purpose with a zero after it, and of a manifest an offset of 8 bytes
+                    purpose, _, _ = self._read(start + 20, 16).partition(b"\0")
+                    if purpose == b"manifest":
+                        yield from self._assertions(start + 20 + len(purpose) + 1 + 8, end, 0)
+
+    def _assertions(self, start: int, end: int, depth: int) -> Iterator[Statement]:
+        """What the assertions about training in these JUMBF boxes and the boxes within say."""
+        for kind, box_start, box_end in self._boxes(start, end):
+            if kind != b"jumb" or depth > MAX_DEPTH:
+                continue
+            content = list(self._boxes(box_start, box_end))
+            label = self._label(content[0]) if content and content[0].kind == b"jumd" else ""
+            if label.partition("__")[0] in LABELS:  # a second one of a manifest has the label with __1
+                yield from (self._statement(label, box) for box in content[1:] if box.kind == b"cbor")
+            else:
+                yield from self._assertions(box_start, box_end, depth + 1)
+
+    def _label(self, box: Box) -> str:
+        """Of a description box: a UUID, toggles of which the second bit says that a label follows, the label."""
+        content = self._read(box.start, min(box.end - box.start, MAX_LABEL))
+        if len(content) < 18 or not content[16] & 2:
+            return ""
+        return content[17:].partition(b"\0")[0].decode(errors="replace")
+
+    def _statement(self, label: str, box: Box) -> Statement:
+        label, size = label.partition("__")[0], box.end - box.start
+        try:
+            if size > MAX_ASSERTION:
+                raise ValueError(f"{size} bytes")
+            found = cbor2.loads(self._read(box.start, size), max_depth=MAX_CBOR_DEPTH, strict_hashable_types=True)
+            entries = _entries(found)
+        except (cbor2.CBORError, ValueError):
+            return Statement("unknown", f"file {label}, not readable")
+        uses = [use for name, use in entries.items() if name.rpartition(".")[2] in TRAINING]
+        if any(use in REFUSING for use in uses):
+            return Statement("no_train", f"file {label}")
+        return Statement("unknown", f"file {label}, not verified")
+
+    def _boxes(self, start: int, end: int) -> Iterator[Box]:
+        """The boxes in a range of the file, up to the first that does not fit."""
+        while start + 8 <= end and self._left > 0:
+            self._left -= 1
+            head = self._read(start, 16)
+            if len(head) < 8:
+                return
+            size, kind, header = int.from_bytes(head[:4], "big"), head[4:8], 8
+            if size == 1 and len(head) == 16:
+                size, header = int.from_bytes(head[8:], "big"), 16
+            size = size or end - start  # 0: up to the end
+            if size < header or start + size > end:
+                return
+            yield Box(kind, start + header, start + size)
+            start += size
+
+    def _chunks(self) -> Iterator[Box]:
+        """The chunks of a RIFF file: little-endian, padded to an even length."""
+        start = 12
+        while start + 8 <= self._size and self._left > 0:
+            self._left -= 1
+            kind, size = struct.unpack("<4sI", self._read(start, 8))
+            if start + 8 + size > self._size:
+                return
+            yield Box(kind, start + 8, start + 8 + size)
+            start += 8 + size + size % 2
+
+    def _read(self, start: int, size: int) -> bytes:
+        self._file.seek(start)
+        return self._file.read(size)
+
+
+def _entries(found: Any) -> dict[str, Any]:
+    """`use` by the name of each entry; a map without `entries` is the entries, as an earlier specification had it.
+
+    Raises:
+        ValueError: it is no map of maps.
+    """
+    entries = found.get("entries", found) if isinstance(found, dict) else None
+    if not isinstance(entries, dict) or not all(isinstance(name, str) for name in entries):
+        raise ValueError("no map of entries")
+    return {name: entry.get("use") for name, entry in entries.items() if isinstance(entry, dict)}

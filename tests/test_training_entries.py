@@ -1,0 +1,128 @@
+"""Assertions about training in files, as C2PA and CAWG lay them out: built here byte by byte."""
+
+import struct
+import time
+from pathlib import Path
+
+import cbor2
+import pytest
+from conftest import MakeMedia
+from helpers.cutting import picture, sound, span_of
+
+from pipeline.clip_specs import BASE, ClipSpec
+from pipeline.clips.cutting import ShardingConfig
+from pipeline.clips.sharding import Cutting
+from pipeline.rights.statements import NOTHING
+from pipeline.rights.training_entries import MAX_ASSERTION, read_training_entries
+from schemas.videos import CollectionRow
+
+STORE = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+TAIL = bytes.fromhex("00110010800000aa00389b71")  # ends the UUIDs of JUMBF content types
+MP4 = struct.pack(">I4s4sI4s", 20, b"ftyp", b"isom", 512, b"mp42")
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", len(content) + 8, kind) + content
+
+
+def jumb(kind: bytes, label: str, *content: bytes) -> bytes:
+    return box(b"jumb", box(b"jumd", kind + TAIL + b"\x03" + label.encode() + b"\0") + b"".join(content))
+
+
+def store(*assertions: bytes) -> bytes:
+    """A store of two manifests, the assertions in the first: that of what the file was made from."""
+    other = jumb(b"cbor", "c2pa.actions", box(b"cbor", cbor2.dumps({"actions": []})))
+    first, last = (jumb(b"c2ma", f"urn:c2pa:{number}", jumb(b"c2as", "c2pa.assertions", *found))
+                   for number, found in enumerate((assertions, (other,))))  # fmt: skip
+    return jumb(b"c2pa", "c2pa", first, last)
+
+
+def entries(label: str = "cawg.training-mining", **uses: str) -> bytes:
+    prefix = label.partition(".")[0]
+    value = {"entries": {f"{prefix}.{name}": {"use": use} for name, use in uses.items()}}
+    return jumb(b"cbor", label, box(b"cbor", cbor2.dumps(value)))
+
+
+def in_mp4(found: bytes) -> bytes:
+    return box(b"uuid", STORE + bytes(4) + b"manifest\0" + bytes(8) + found)
+
+
+@pytest.mark.parametrize(
+    ("uses", "rights"),
+    [
+        ({"ai_training": "notAllowed"}, "no_train"),
+        ({"ai_generative_training": "notAllowed", "ai_training": "allowed"}, "no_train"),
+        ({"data_mining": "constrained"}, "no_train"),
+        ({"ai_inference": "notAllowed"}, "unknown"),
+        ({"ai_training": "allowed", "data_mining": "allowed"}, "unknown"),  # no signature was verified
+        ({}, "unknown"),
+    ],
+)
+@pytest.mark.parametrize("label", ["cawg.training-mining", "c2pa.training-mining"])
+def test_entries_refuse_and_never_permit(label: str, uses: dict[str, str], rights: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(MP4 + box(b"free", bytes(100)) + in_mp4(store(entries(label, **uses))) + box(b"mdat", bytes(9)))
+    note = "" if rights == "no_train" else ", not verified"
+    assert read_training_entries(path) == (rights, f"file {label}{note}")
+
+
+def test_a_second_assertion_an_older_map_and_a_riff_file_are_read_too(tmp_path: Path) -> None:
+    bare = jumb(b"cbor", "cawg.training-mining", box(b"cbor", cbor2.dumps({"cawg.ai_training": {"use": "notAllowed"}})))
+    second = entries("cawg.training-mining__1", ai_training="notAllowed")
+    second = second.replace(b"cawg.training-mining__1.ai", b"cawg.ai")
+    chunk = store(bare) + b"\0" * (len(store(bare)) % 2)
+    riff = b"RIFF" + struct.pack("<I", 4) + b"WAVE" + b"fmt " + struct.pack("<I", 3) + bytes(4) + b"C2PA"
+    for number, data in enumerate(
+        (
+            MP4 + in_mp4(store(entries(ai_training="allowed"), second)),
+            MP4 + in_mp4(store(bare)),
+            riff + struct.pack("<I", len(store(bare))) + chunk,
+        )
+    ):
+        path = tmp_path / str(number)
+        path.write_bytes(data)
+        assert read_training_entries(path) == ("no_train", "file cawg.training-mining"), number
+
+
+def test_a_damaged_assertion_is_named_and_other_files_say_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    for content in (b"\xff", cbor2.dumps([1]), cbor2.dumps({"entries": 3}), b"\x81" * 1000, bytes(MAX_ASSERTION + 1)):
+        path.write_bytes(MP4 + in_mp4(store(jumb(b"cbor", "cawg.training-mining", box(b"cbor", content)))))
+        assert read_training_entries(path) == ("unknown", "file cawg.training-mining, not readable")
+    for data in (b"", b"RIFF", MP4, MP4 + STORE, b"\x1aE\xdf\xa3" + bytes(100), MP4 + box(b"uuid", STORE + bytes(24))):
+        path.write_bytes(data)
+        assert read_training_entries(path) == NOTHING
+    assert read_training_entries(tmp_path / "gone") == NOTHING
+
+
+def test_hostile_files_end_soon_and_every_cut_of_a_file_is_survived(tmp_path: Path) -> None:
+    nested = entries(ai_training="notAllowed")
+    for _ in range(200):
+        nested = jumb(b"c2ma", "x", nested)
+    path, whole = tmp_path / "a.mp4", MP4 + in_mp4(store(entries(ai_training="notAllowed")))
+    for data in (
+        MP4 + in_mp4(nested),
+        MP4 + box(b"free", b"") * 300_000,
+        MP4 + struct.pack(">I4sQ", 1, b"free", 2**63),
+    ):
+        path.write_bytes(data)
+        began = time.process_time()
+        assert read_training_entries(path) == NOTHING
+        assert time.process_time() - began < 1
+    for length in range(0, len(whole)):
+        path.write_bytes(whole[:length])
+        assert read_training_entries(path) == NOTHING
+
+
+def test_a_video_is_refused_by_its_file_whatever_its_collection_permits(make_media: MakeMedia, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(
+        make_media("plain.mp4", *picture(6.0), *sound(6.0)).read_bytes()
+        + in_mp4(store(entries(ai_training="notAllowed")))
+    )
+    video: CollectionRow = span_of(path, 0.0, 6.0) | {"rights": "train", "rights_from": "column rights"}
+    cutting = Cutting(video, {BASE: ClipSpec()}, ShardingConfig())
+    assert list(cutting)
+    row = cutting.video_row(BASE, "00000")
+    assert (row["rights"], row["rights_from"]) == ("no_train", "file cawg.training-mining")
+    assert row["outcome"] == "kept"
