@@ -30,6 +30,7 @@ def command(
     from jobs.console.rebuilding import rebuild_commands
     from jobs.console.session import open_session
     from pipeline.formatting import format_number
+    from pipeline.reports.attribution import write_attribution
     from pipeline.reports.card_facts import gather
     from pipeline.reports.card_tables import write_tables
     from pipeline.reports.croissant import Stated, make_croissant
@@ -43,7 +44,7 @@ def command(
     rebuild = rebuild_commands(open_session(workspace.root), facts.stages)
     card = make_card(facts, [*rebuild, f"earshot card --selection {selection} --root ROOT"])
     tables = write_tables(workspace, selection)
-    manifest = make_croissant(facts, tables, Stated(creator, url))
+    manifest = make_croissant(facts, tables, write_attribution(workspace, selection), Stated(creator, url))
     if energon:
         write_index(workspace, facts)
     folder = workspace.uri("materialized", selection)

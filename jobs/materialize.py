@@ -9,11 +9,13 @@ from pipeline.hashing import hash_json
 def materialize(session: Session, selection: Selection = "default") -> None:
     """Copy the kept clips of a selection into shuffled shards, for trainers that read tars in sequence.
 
-    Reads the selection and its clips. Writes materialized/<selection>/: tars of each split, in which clips of one video
-    are far apart, and the table materialized. Ends with the audit of `earshot filter`.
+    Reads the selection, its clips and videos. Writes materialized/<selection>/: tars of each split, in which clips of
+    one video are far apart, and ATTRIBUTION.csv: title, author, licence, source and changes made of each video. And the
+    table materialized. Ends with the audit of `earshot filter`.
 
     Example: earshot materialize --root my_workspace --selection strict
     """
+    from pipeline.reports.attribution import write_attribution
     from pipeline.selection.leakage import audit
     from pipeline.selection.materializing import MaterializePart, plan_shards
 
@@ -29,6 +31,7 @@ def materialize(session: Session, selection: Selection = "default") -> None:
         work = MaterializePart(workspace, selection, plan, session.seed)
         counts = session.map(f"materialize {selection}", work, shards, FILTERING)
         if shards or not workspace.is_finished(folder):
+            write_attribution(workspace, selection)  # before the shards count as complete
             workspace.finish(folder)
         note = f"{format_counts(counts)} in {len(shards)} shards" if shards else "nothing to do, every shard is written"
         if not plan.shards:

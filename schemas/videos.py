@@ -34,7 +34,9 @@ class CollectionRow(TypedDict):
     author: Annotated[str | None, "who published the video, as the collection states it"]
     source_url: Annotated[str | None, "page that the video is from, as the collection states it"]
     rights: Annotated[
-        str, "whether the collection lets it train models: train, no_train (its owner refuses) or unknown"
+        Rights,
+        "whether the collection lets it train models: train, no_train (its owner refuses) or unknown",
+        pa.string(),
     ]
     rights_from: Annotated[
         str | None, "column of the collection that rights was read from, such as column content_usage"
@@ -67,7 +69,9 @@ class VideoRow(TypedDict):
     author: Annotated[str | None, "who published the video, as the collection states it"]
     source_url: Annotated[str | None, "page that the video is from, as the collection states it"]
     rights: Annotated[
-        str, "whether it may train models, by collection and file: train, no_train (either refuses) or unknown"
+        Rights,
+        "whether it may train models, by collection and file: train, no_train (either refuses) or unknown",
+        pa.string(),
     ]
     rights_from: Annotated[str | None, "where rights was read: a column of the collection, or an assertion in the file"]
     split: Annotated[str | None, "split that the collection prescribes"]

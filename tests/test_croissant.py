@@ -13,6 +13,7 @@ import pytest
 import soundfile
 from conftest import WORLD_SPEC
 
+from pipeline.reports.attribution import write_attribution
 from pipeline.reports.card_facts import gather
 from pipeline.reports.card_tables import write_tables
 from pipeline.reports.croissant import Stated, make_croissant
@@ -29,7 +30,9 @@ def folder(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     state_licenses(workspace)
     make_shards(workspace, WORLD_SPEC)
     stated = Stated("An archive", "https://example.org/s")
-    text = make_croissant(gather(workspace, "s"), write_tables(workspace, "s"), stated)
+    text = make_croissant(
+        gather(workspace, "s"), write_tables(workspace, "s"), write_attribution(workspace, "s"), stated
+    )
     files.commit_bytes(workspace.uri("materialized/s/croissant.json"), text.encode())
     return Path(workspace.uri("materialized/s"))
 
@@ -107,7 +110,10 @@ def test_a_file_that_was_changed_is_refused_by_the_reference_reader(dataset: Any
 
 
 def test_what_may_be_done_follows_from_the_licences(manifest: dict[str, Any]) -> None:
-    free, none_stated, bought, evil = sorted(manifest["usageInfo"], key=lambda item: len(item["name"]))
+    *by_license, training = manifest["usageInfo"]
+    assert training["name"] == "use for training: unknown"
+    assert "neither a permission nor a refusal" in training["description"]
+    free, none_stated, bought, evil = sorted(by_license, key=lambda item: len(item["name"]))
     assert free["url"] == "https://creativecommons.org/publicdomain/zero/1.0/"
     assert "odrl:duty" not in free["odrl:permission"]
     duties = [duty["odrl:action"]["@id"] for duty in bought["odrl:permission"]["odrl:duty"]]

@@ -81,6 +81,7 @@ QUERIES = {
     "FROM selections WHERE selection = '{selection}' GROUP BY reason ORDER BY clips DESC, reason",
     "licenses": f"SELECT v.license, {AMOUNTS}, count(DISTINCT v.author) AS authors\n{JOINED}\n"
     "GROUP BY v.license ORDER BY clips DESC, v.license",
+    "rights": f"SELECT v.rights, {AMOUNTS}\n{JOINED}\nGROUP BY v.rights ORDER BY clips DESC, v.rights",
     "outcomes": "SELECT outcome, count(*) AS videos\nFROM videos WHERE spec = 'base' GROUP BY outcome "
     "ORDER BY videos DESC, outcome",
     "labels": f"SELECT s.label, count(*) AS clips\n{JOINED}\nGROUP BY s.label ORDER BY clips DESC, s.label",
@@ -203,7 +204,20 @@ def figure_of(value: Any, source: str) -> Figure:
 
 def _traced(row: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A row of a query with its numbers as figures; only names, of which some may be missing, are no numbers."""
-    texts = {"split", "part", "reason", "license", "outcome", "label", "measure", "unit", "model", "eval_set", "metric"}
+    texts = {
+        "split",
+        "part",
+        "reason",
+        "license",
+        "rights",
+        "outcome",
+        "label",
+        "measure",
+        "unit",
+        "model",
+        "eval_set",
+        "metric",
+    }
     texts |= {key for key in ("low", "high") if row.get(key, 0) is None}  # not every figure has an interval
     return {key: value if key in texts else figure_of(value, f"{name}.{key}") for key, value in row.items()}
 
@@ -266,7 +280,7 @@ def _check(workspace: Workspace, facts: Facts) -> None:
     recorded = selected.get("reasons", reasons)
     if recorded != reasons:
         raise DataError(f"{workspace.place(selected['stage'])}: counts {reasons}, its record says {recorded}.")
-    for kind in ("splits", "licenses", "labels"):
+    for kind in ("splits", "licenses", "rights", "labels"):
         if sum(row["clips"].value for row in rows[kind]) != total:
             raise DataError(f"{place}: the clips by {kind} are not {total} together.")
 

@@ -38,7 +38,8 @@ OF_VIDEOS: Mapping[str, tuple[pa.Schema, tuple[str, ...]]] = {
     "v": (
         VIDEOS,
         (
-            *("video_id", "uri", "license", "author", "duration_s", "width", "height", "frame_rate_hz", "video_codec"),
+            *("video_id", "uri", "license", "author", "source_url", "rights", "rights_from"),
+            *("duration_s", "width", "height", "frame_rate_hz", "video_codec"),
             *("audio_codec", "audio_rate_hz", "audio_layout", "extra", "content_hash"),
         ),
     )

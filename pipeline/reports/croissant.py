@@ -18,6 +18,8 @@ import pyarrow as pa
 
 from pipeline import VERSION
 from pipeline.formatting import format_hours, format_number
+from pipeline.reports.attribution import FILE as ATTRIBUTION_FILE
+from pipeline.reports.attribution import Attribution
 from pipeline.reports.card_facts import Facts, Figure
 from pipeline.reports.card_tables import CardTable
 from pipeline.reports.data_card import description, responsible_ai
@@ -74,6 +76,14 @@ CLIP_OF_FILE = r"^(.+?)\.(?:[0-9]+\.)?[a-z]+$"
 FRAME_OF_FILE = r"^.+?\.([0-9]+)\.jpg$"
 
 
+# What the rights of a video mean, for whoever receives clips of it.
+RIGHTS = {
+    "train": "the collection says that they may be used for training.",
+    "no_train": "their owners refuse their use for training.",
+    "unknown": "neither a permission nor a refusal of their use for training was read.",
+}
+
+
 class Stated(NamedTuple):
     """What whoever publishes the data says of it, and no table can."""
 
@@ -85,12 +95,15 @@ class Stated(NamedTuple):
 NOTHING = Stated()
 
 
-def make_croissant(facts: Facts, tables: Sequence[CardTable], stated: Stated = NOTHING) -> str:
+def make_croissant(
+    facts: Facts, tables: Sequence[CardTable], attribution: Attribution, stated: Stated = NOTHING
+) -> str:
     """The manifest, as JSON that a web page can hold.
 
     Args:
         facts: of the shards.
-        tables: the files beside them.
+        tables: the files of rows beside them.
+        attribution: the file that says whom the videos are owed to.
         stated: what its publisher says.
     """
     record = facts.record
@@ -107,11 +120,14 @@ def make_croissant(facts: Facts, tables: Sequence[CardTable], stated: Stated = N
         "datePublished": record["finished"],
         "keywords": ["sound", "video", "audio-visual", "webdataset"],
         "citeAs": _bibtex(facts),
-        "usageInfo": [_usage(each, row) for each, row in zip(facts.licenses, facts.rows["licenses"], strict=True)],
+        "usageInfo": [
+            *(_usage(each, row) for each, row in zip(facts.licenses, facts.rows["licenses"], strict=True)),
+            *(_training(row) for row in facts.rows["rights"]),
+        ],
         "prov:wasGeneratedBy": [_activity(stage) for stage in facts.stages],
         "prov:wasDerivedFrom": {"@id": "videos"},
         **{f"rai:{name}": text for name, text in responsible_ai(facts).items()},
-        "distribution": _distribution(facts, tables),
+        "distribution": _distribution(facts, tables, attribution),
         "recordSet": [
             _splits(facts),
             *(_table(each) for each in tables),
@@ -149,6 +165,16 @@ def _usage(each: License, row: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _training(row: dict[str, Any]) -> dict[str, Any]:
+    """What is known of the permission to train on some of the clips."""
+    amount = f"{_text(row['clips'])} clips of {_text(row['videos'])} videos, {format_hours(row['hours'].value)}"
+    return {
+        "@type": "sc:CreativeWork",
+        "name": f"use for training: {row['rights']}",
+        "description": f"{amount}: {RIGHTS[row['rights']]}",
+    }
+
+
 def _duty(term: str) -> dict[str, Any]:
     return {"@type": "odrl:Duty", "odrl:action": {"@id": term}}
 
@@ -172,7 +198,7 @@ def _activity(stage: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _distribution(facts: Facts, tables: Sequence[CardTable]) -> list[dict[str, Any]]:
+def _distribution(facts: Facts, tables: Sequence[CardTable], attribution: Attribution) -> list[dict[str, Any]]:
     """Every file, then the sets of members of the tars."""
     found: list[dict[str, Any]] = [
         _file(
@@ -183,6 +209,8 @@ def _distribution(facts: Facts, tables: Sequence[CardTable]) -> list[dict[str, A
     for table in tables:
         what = f"a row for each of {table.num_rows} {table.name}"
         found.append(_file(table.file, table.size_bytes, "application/x-parquet", table.sha256, what))
+    what = f"author, licence, source and changes of each of {attribution.num_rows} videos"
+    found.append(_file(ATTRIBUTION_FILE, attribution.size_bytes, "text/csv", attribution.sha256, what))
     tars = [{"@id": shard.name} for shard in facts.shards]
     for name, glob, kind, what, _ in _present(facts):
         found.append(

@@ -28,6 +28,7 @@ TITLES = {
     "shards": "Tars",
     "reasons": "Decisions",
     "licenses": "Licences",
+    "rights": "Use for training",
     "outcomes": "Outcomes of videos",
     "labels": "Labels",
     "lengths": "Lengths and frames",

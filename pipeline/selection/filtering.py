@@ -51,8 +51,9 @@ MEASURES = {
 }
 # Reasons of the rules that are built in, in order, but for `not_cut:` and what follows it.
 REASONS = (
-    *("license", "near_duplicate", "not_scored", "labelled_off_screen", "other_label", "too_quiet", "silences"),
-    *("clipped", "frozen_picture", "low_score", "not_top_video", "over_video_cap", "not_top_clip"),
+    *("license", "no_train", "rights_unknown", "rights_train", "near_duplicate", "not_scored", "labelled_off_screen"),
+    *("other_label", "too_quiet", "silences", "clipped", "frozen_picture", "low_score", "not_top_video"),
+    *("over_video_cap", "not_top_clip"),
 )
 # Fields of rules that order or refuse clips by their score.
 OF_SCORES = ("min_score", "keep_fraction", "top_videos", "max_clips_per_video", "top_clips")
