@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import World
 
+from pipeline.storage import files
 from pipeline.storage.layout import VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.scores import SCORES
@@ -73,6 +74,22 @@ def test_files_of_a_folder_and_clips_of_the_root_are_ranked(root: str) -> None:
     )
     assert code == 0, err
     assert [row["rank"] for row in json.loads(said)] == [1, 2, 3]
+
+
+def test_root_and_files_may_lie_in_a_bucket(root: str, s3_bucket: str) -> None:
+    uri = next(iter(videos(root).values()))
+    there = f"{s3_bucket}/match"
+    for entry in files.list_files(root):
+        files.commit_bytes(files.join(there, "root", files.relative(entry.uri, root)), files.read_bytes(entry.uri))
+    files.commit_bytes(f"{there}/media/a.mp4", files.read_bytes(uri))
+    options = ("match", "--root", f"{there}/root", "--picture", f"{there}/media/a.mp4", "--format", "json", "-q")
+    found = []
+    for more in (("--sound", uri), ("--among", f"{there}/media"), ("--among", "root", "--top", "1")):
+        code, said, err = earshot(*options, *more)
+        assert code == 0, err
+        found.append(json.loads(said)[0])
+    assert found[0]["probability"] == pytest.approx(found[1]["probability"], rel=1e-3)
+    assert found[2]["rank"] == 1
 
 
 def test_a_shift_of_clips_of_two_seconds_is_refused_and_so_are_modes_that_are_not_clear(root: str) -> None:

@@ -14,18 +14,19 @@ def load_match_model(root: str | None, model: str) -> "MatchModel":
     """A coincidence model that judges files.
 
     Raises:
-        ConfigError: there is no such model, or it is not one of coincidence.
+        ConfigError: there is no such model, it is not one of coincidence, or it learnt from imported vectors.
     """
     from pipeline.clip_specs import ClipSpecs
     from pipeline.clips.cutting import ShardingConfig
     from pipeline.config import from_dict
     from pipeline.inference.match_sides import MatchModel
-    from pipeline.learners.loading import load_model
+    from pipeline.learners.loading import check_towers, load_model
     from pipeline.storage.workspace import open_workspace
 
     if root is None:
         raise ConfigError("match needs a model, and --root was not given.", "no model")
     workspace = open_workspace(root)
+    check_towers(workspace, model)
     learner, network = load_model(workspace, model, "coincidence")
     cut = workspace.stage(f"clips/{learner.clip_spec}")["settings"]
     return MatchModel(

@@ -36,6 +36,7 @@ SETS = {
 CURVES = {
     "info_nce": "contrast with other clips of the batch (InfoNCE), nats",
     "nce": "contrast with a memory of clips (NCE), nats",
+    "information_bound": "log k - L: nats that picture and sound tell of each other at least, with k other clips",
     "matched": "share of pictures whose own sound scores above another",
     "gradient_norm": "length of the gradient before it is shortened",
     "learning_rate": "learning rate",
