@@ -9,6 +9,7 @@ means within 0.15 s (chance 0.17 by motion, 0.14 by the model). Intervals of 95 
 """
 
 import csv
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -104,6 +105,20 @@ def _shift(root: Path, model: MatchModel, videos: list[str]) -> None:
                 f"shift of {SHIFT_S} s found by {what}, the {share:.0%} of most confidence ({least:.2f} or more), "
                 f"{top.sum()} films: {_interval(is_right[top].astype(float), names[top])}"
             )
+
+    _print_kinds(root, found)
+
+
+def _print_kinds(root: Path, found: list[tuple[str, float, Offset]]) -> None:
+    """Share of the films found by motion, by what sounds in them, where that is one thing."""
+    kinds: dict[str, list[bool]] = {}
+    for video, late_s, offset in found:
+        scene = json.loads((root / "world" / "truth" / Path(video).stem / "scene.json").read_text())
+        if len(scene["sources"]) == 1:
+            is_right = offset.offset_s is not None and abs(offset.offset_s - late_s) <= NEAR_S
+            kinds.setdefault(scene["sources"][0]["kind"], []).append(is_right)
+    shares = sorted(((sum(each) / len(each), kind, len(each)) for kind, each in kinds.items()), reverse=True)
+    print("found by motion, by kind: " + ", ".join(f"{kind} {share:.2f} of {num}" for share, kind, num in shares))
 
 
 def _interval(values: np.ndarray, groups: np.ndarray | None = None) -> str:

@@ -1,8 +1,8 @@
 """A video against itself with its sound shifted -> how late its sound is, by what moves and by the model.
 
-Two estimates. By motion: how much the picture changes, at its own rate up to FRAME_RATE_HZ, against when its sound
-begins and how loud it is (`metrics.motion_synchrony`). By the model: the contrastive logit of the middle of each clip's
-frames with as much sound, shifted.
+Two estimates. By motion: how much each of 16 cells of the picture changes, at its own rate up to FRAME_RATE_HZ,
+against when its sound begins and how loud it is (`metrics.motion_synchrony`). By the model: the contrastive logit of
+the middle of each clip's frames with as much sound, shifted.
 
 Design note: the model alone would not do. Its embedding is the mean over a clip's frames, one a second, and over its
 sound, so that it knows what is seen and heard and not when; it has learnt to tell videos apart, not moments. On the
@@ -30,13 +30,14 @@ from pipeline.metrics.motion_synchrony import (
     CURVE_HZ,
     MAX_OFFSET_S,
     best_offset,
-    motion_curve,
+    motion_curves,
     offset_curve,
     sound_curves,
 )
 from pipeline.storage import files
 
 FRAME_RATE_HZ, HEIGHT, WIDTH = 25.0, 48, 64  # of the pictures whose changes are counted
+NUM_CELLS = 4  # down and across: what moves in one counts beside what moves elsewhere
 MAX_S = 600.0  # of a video that is looked at: 20 MB of sound
 MODEL_STEP_S = 0.1
 
@@ -144,15 +145,15 @@ def _motion_scores(path: Path) -> np.ndarray:
     if len(times_s) < 2:
         raise ClipError("no_frame", f"{len(times_s)} pictures that follow another, expected 2 or more.")
     try:
-        return offset_curve(motion_curve(times_s, changes, min(len(curves[0]), int(times_s[-1] * CURVE_HZ))), curves)
+        return offset_curve(motion_curves(times_s, changes, min(len(curves[0]), int(times_s[-1] * CURVE_HZ))), curves)
     except ValueError as error:
         raise ClipError("too_short", str(error)) from error
 
 
 def _changes_and_sound(items: Iterable[np.ndarray | Frame]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Times [F] of pictures from the second on, how much each differs from the one before [F], and the sound [T]."""
+    """Times [F] of pictures from the second on, what in each cell differs from the one before [F, C], and sound [T]."""
     times_s: list[float] = []
-    changes: list[float] = []
+    changes: list[np.ndarray] = []
     sound = [np.zeros(0, np.int16)]
     before: np.ndarray | None = None
     for item in items:
@@ -162,6 +163,7 @@ def _changes_and_sound(items: Iterable[np.ndarray | Frame]) -> tuple[np.ndarray,
         grey = item.pixels.mean(axis=2, dtype=np.float32)
         if before is not None:
             times_s.append(item.time_s)
-            changes.append(float(np.abs(grey - before).mean()))
+            cells = (NUM_CELLS, HEIGHT // NUM_CELLS, NUM_CELLS, WIDTH // NUM_CELLS)
+            changes.append(np.abs(grey - before).reshape(cells).mean(axis=(1, 3)).ravel())
         before = grey
     return np.array(times_s), np.array(changes), np.concatenate(sound)

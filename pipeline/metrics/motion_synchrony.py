@@ -10,8 +10,8 @@ the confidence is low.
 Metrics
 -------
 - `sound_curves`: how much begins, and how loud it is, at each moment.
-- `motion_curve`: how much the picture changes at each moment.
-- `offset_curve`: correlation of motion with both curves of the sound, added up, at every offset.
+- `motion_curves`: how much each part of the picture changes at each moment.
+- `offset_curve`: correlation of motion with both curves of the sound, added up, in the best part, at every offset.
 - `best_offset`: the offset with the highest of these, and how far it stands out from those farther than NEAR_S off.
 
 References
@@ -28,6 +28,7 @@ MAX_OFFSET_S, STEP_S = 1.0, 0.05
 NEAR_S = 0.2
 WINDOW_S, NUM_BANDS, FLOOR = 0.032, 16, 1e-3  # of the spectrum; the floor is a share of its loudest band
 MOTION_S, ONSET_S, LOUDNESS_S = 0.05, 0.12, 0.05  # half widths of smoothing: pictures come 10 to 30 a second
+MIN_LENGTH = 1e-6  # of what varies: below, it is rounding
 EDGE_S = 0.1  # at both ends of a curve, where smoothing lacks half of its window
 
 Curve = NDArray[np.float64]
@@ -50,26 +51,37 @@ def sound_curves(waveform: NDArray[np.floating], rate_hz: int) -> tuple[Curve, C
     return _smooth(np.maximum(rise, 0).sum(axis=1), ONSET_S), _smooth(np.log(bands.mean(axis=1) + floor), LOUDNESS_S)
 
 
-def motion_curve(times_s: NDArray[np.floating], changes: NDArray[np.floating], num: int) -> Curve:
-    """[num] how much the picture changes, of the change [F] that each picture shows at its time [F], in order."""
-    return _smooth(np.interp(np.arange(num) / CURVE_HZ, times_s, changes), MOTION_S)
+def motion_curves(times_s: NDArray[np.floating], changes: NDArray[np.floating], num: int) -> Curve:
+    """[C, num] how much each of C parts of the picture changes.
+
+    Args:
+        times_s: [F] of the pictures, ascending.
+        changes: [F, C] what changes in each of them since the one before.
+        num: length of the curves.
+    """
+    grid = np.arange(num) / CURVE_HZ
+    return np.stack([_smooth(np.interp(grid, times_s, part), MOTION_S) for part in changes.T])
 
 
-def offset_curve(motion: Curve, sounds: tuple[Curve, Curve]) -> Curve:
+def offset_curve(motions: Curve, sounds: tuple[Curve, Curve]) -> Curve:
     """[2 m + 1] sum of two correlations, -2 to 2, at the offsets -MAX_OFFSET_S to MAX_OFFSET_S in steps of STEP_S.
 
+    Args:
+        motions: [C, n] of parts of the picture; at each offset the part that fits best counts.
+        sounds: two curves [n] of `sound_curves`.
     Raises:
         ValueError: at the largest offset no second is left that has both.
     """
     most, step, edge = (round(value * CURVE_HZ) for value in (MAX_OFFSET_S, STEP_S, EDGE_S))
-    num = min(len(motion), *map(len, sounds))
+    num = min(motions.shape[1], *map(len, sounds))
     if num - 2 * edge - most < CURVE_HZ:
         raise ValueError(f"{num / CURVE_HZ:g} s, expected {MAX_OFFSET_S + 2 * EDGE_S + 1:g} s or more.")
     scores = []
     for offset in range(-most, most + 1, step):
         begin, end = edge + max(0, -offset), num - edge - max(0, offset)
-        moved = motion[begin:end]
-        scores.append(sum(_correlation(moved, sound[begin + offset : end + offset]) for sound in sounds))
+        moved = _centred(motions[:, begin:end])
+        heard = _centred(np.stack([sound[begin + offset : end + offset] for sound in sounds]))
+        scores.append((moved @ heard.T).sum(axis=1).max())
     return np.array(scores)
 
 
@@ -95,7 +107,9 @@ def _smooth(curve: Curve, half_width_s: float) -> Curve:
     return np.convolve(curve, window / window.sum(), "same")
 
 
-def _correlation(first: Curve, second: Curve) -> float:
-    first, second = first - first.mean(), second - second.mean()
-    power = float(first @ first) * float(second @ second)
-    return float(first @ second) / power**0.5 if power > 1e-18 else 0.0
+def _centred(curves: Curve) -> Curve:
+    """Rows [C, n] less their means, of length 1; zeros where nothing varies."""
+    centred = curves - curves.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+    made: Curve = np.where(lengths > MIN_LENGTH, centred / np.maximum(lengths, MIN_LENGTH), 0.0)
+    return made
