@@ -34,8 +34,8 @@ def command(
     pairs: Annotated[
         str | None,
         typer.Option(
-            help="Table of pairs: .csv, .jsonl or .parquet with columns picture and sound, and as far as they are "
-            "known picture_start_s, sound_start_s and match (0 or 1)."
+            help="Table of pairs: .csv, .jsonl or .parquet with columns picture and sound (files, or clip_ids of the "
+            "root), and as far as they are known picture_start_s, sound_start_s and match (0 or 1)."
         ),
     ] = None,
     among: Annotated[
@@ -82,7 +82,7 @@ def command(
     if over_time:
         rows = find_shifts(found, picture, among)
     elif pairs is not None:
-        rows = judge_table(sides, pairs)
+        rows = judge_table(found, open_workspace(root), model, pairs)
     elif selection is not None or among == ROOT:
         rows = rank_clips(sides, open_workspace(root), model, picture, sound, by, top, selection)
     elif among is not None:

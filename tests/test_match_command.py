@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
@@ -59,6 +60,19 @@ def test_a_table_of_pairs_has_a_row_for_each_and_figures_of_those_that_are_known
     assert [row["reason"] for row in rows] == [""] * (len(lines) - 1) + ["missing"]
     assert rows[-1]["detail"].startswith(f"picture {tmp_path}/gone.mp4: ")
     assert rows[0]["probability"] == rows[1]["probability"]
+
+
+def test_a_pair_of_clips_of_the_root_is_judged_by_their_stored_embeddings(root: str, tmp_path: Path) -> None:
+    scores = Workspace(root).read("scores/coincidence", "00000", SCORES).to_pylist()
+    uri = videos(root)[scores[0]["video_id"]]
+    rows = [{"picture": row["clip_id"], "sound": row["clip_id"]} for row in scores]
+    rows.append({"picture": scores[0]["clip_id"], "sound": uri, "sound_start_s": 0})
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    code, said, err = earshot("match", "--root", root, "--pairs", f"{tmp_path}/pairs.jsonl", "--format", "json", "-q")
+    assert code == 0, err
+    found = [row["probability"] for row in json.loads(said)]
+    expected = [row["score"] for row in scores]
+    np.testing.assert_allclose(found, [*expected, expected[0]], rtol=0.05)  # half floats
 
 
 def test_files_of_a_folder_and_clips_of_the_root_are_ranked(root: str) -> None:

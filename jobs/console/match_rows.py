@@ -26,20 +26,28 @@ def judge_pair(sides: "Sides", picture: str, sound: str) -> "pa.Table":
     return rows.drop_columns(["picture_start_s", "sound_start_s", "match", "reason", "detail"])
 
 
-def judge_table(sides: "Sides", uri: str) -> "pa.Table":
-    """The rows of a table of pairs; what they come to is said on stderr."""
+def judge_table(found: "MatchModel", workspace: Any, model: str, uri: str) -> "pa.Table":
+    """The rows of a table of pairs of files, and of clips of the workspace; what they come to is said on stderr."""
+    from pipeline.inference.match_sides import Sides
     from pipeline.inference.matching_pairs import judge_pairs
     from pipeline.inference.pair_figures import pair_figures
     from pipeline.inference.pair_files import read_pairs
+    from pipeline.selection.clip_search import stored_embeddings
 
-    pairs = read_pairs(uri)
+    clips: dict[str, Any] = {}
+
+    def find_clips(names: set[str]) -> dict[str, Any]:
+        clips.update(stored_embeddings(workspace, model, names))
+        return clips
+
+    pairs = read_pairs(uri, find_clips)
     with progress_bar("match, pairs", len(pairs)) as advance:
-        rows = judge_pairs(sides, pairs, lambda pair: advance(1, ""))
+        rows = judge_pairs(Sides(found, clips), pairs, lambda pair: advance(1, ""))
     _say_judged(rows, "pairs")
-    for found in pair_figures(rows):
-        value = format_figure(found.value, "1", found.low, found.high)
-        of = f"{found.num_pairs} pairs, {found.num_matched} of them match"
-        say(f"match: {found.figure} {value} (baseline {found.baseline:g}; {of})", counts={found.figure: found.value})
+    for each in pair_figures(rows):
+        value = format_figure(each.value, "1", each.low, each.high)
+        of = f"{each.num_pairs} pairs, {each.num_matched} of them match"
+        say(f"match: {each.figure} {value} (baseline {each.baseline:g}; {of})", counts={each.figure: each.value})
     return rows
 
 

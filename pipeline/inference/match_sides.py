@@ -14,9 +14,10 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +37,8 @@ from pipeline.storage import files
 
 BATCH_SIZE = 32  # clips per forward pass
 MAX_SIDES = 10_000  # that are remembered: 20 MB of one clip each, with embeddings of 512 numbers
+
+NO_CLIPS: Mapping[str, tuple[np.ndarray, np.ndarray]] = MappingProxyType({})
 
 
 class Judgement(NamedTuple):
@@ -82,13 +85,16 @@ class Side:
 class Sides:
     """Reads sides, and remembers the last MAX_SIDES of them.
 
+    Args:
+        model: embeds them.
+        clips: visual and audio embedding [D] of clips by name, which are sides without being read.
     Raises (each method):
         ClipError: the file has no picture or no sound, or cannot be decoded; or it ends before `start_s` (too_short).
         DataError: there is no such file, or it cannot be read.
     """
 
-    def __init__(self, model: MatchModel) -> None:
-        self.model = model
+    def __init__(self, model: MatchModel, clips: Mapping[str, tuple[np.ndarray, np.ndarray]] = NO_CLIPS) -> None:
+        self.model, self._clips = model, clips
         remember = functools.lru_cache(MAX_SIDES)
         self.picture = remember(self._picture)
         self.sound = remember(self._sound)
@@ -96,6 +102,8 @@ class Sides:
 
     def _picture(self, uri: str, start_s: float | None = None) -> Side:
         """The pictures of a video or an image."""
+        if uri in self._clips:
+            return _of_clip(self._clips[uri][0])
         with files.local_copy(uri) as path:
             kind = image_kind(path)
             if kind is not None:
@@ -109,11 +117,15 @@ class Sides:
 
     def _sound(self, uri: str, start_s: float | None = None) -> Side:
         """The sound of a sound file or a video."""
+        if uri in self._clips:
+            return _of_clip(self._clips[uri][1])
         with files.local_copy(uri) as path:
             return self._read(path, (SoundClips(self.model, start_s),), with_sound=True)[0]
 
     def _both(self, uri: str, start_s: float | None = None) -> tuple[Side, Side]:
         """Pictures and sound of one video, read together."""
+        if uri in self._clips:
+            return self._picture(uri), self._sound(uri)
         with files.local_copy(uri) as path:
             clips = (PictureClips(self.model, start_s), SoundClips(self.model, start_s))
             picture, sound = self._read(path, clips, with_sound=True)
@@ -147,6 +159,10 @@ class Sides:
                 if all(each.is_done for each in clips):
                     break
         return [each.finish(decoding.info) for each in clips]
+
+
+def _of_clip(embedding: np.ndarray) -> Side:
+    return Side(embedding[None], np.ones(1, bool))
 
 
 class _Clips:

@@ -1,12 +1,13 @@
 """A table of pairs (CSV, JSON lines or Parquet) -> what is to be judged.
 
-Columns: `picture` and `sound`, addresses of files, relative ones beside the table; `picture_start_s` and
-`sound_start_s`, where the one clip begins that is judged; `match`, 1 for what belongs together and 0 for what does not.
-The last three may be missing or empty; other columns are passed over.
+Columns: `picture` and `sound`, addresses of files, relative ones beside the table, or names of clips; `picture_start_s`
+and `sound_start_s`, where the one clip begins that is judged; `match`, 1 for what belongs together and 0 for what does
+not. The last three may be missing or empty; other columns are passed over.
 """
 
 import math
 import posixpath
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,8 +27,12 @@ VERDICTS = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0, "": None}
 BLOCK_BYTES = 1 << 24  # of a text file parsed at a time: no row is longer
 
 
-def read_pairs(uri: str) -> list[Pair]:
+def read_pairs(uri: str, find_clips: Callable[[set[str]], Collection[str]] = lambda names: ()) -> list[Pair]:
     """The pairs of a table, in its order.
+
+    Args:
+        uri: its address.
+        find_clips: which of the names in `picture` and `sound` are no addresses, but known clips'.
 
     Raises:
         ConfigError: no such file, not a table, no column `picture` or `sound`, no row, or a value that cannot be right;
@@ -53,8 +58,9 @@ def read_pairs(uri: str) -> list[Pair]:
             raise ConfigError(f"pairs {uri}: columns {', '.join(table.column_names)}: expected {name} too.{hint}")
     if not len(table):
         raise ConfigError(f"pairs {uri}: no rows, expected one pair or more.")
+    clips = find_clips({*texts["picture"], *texts["sound"]})
     folder = posixpath.dirname(uri)
-    return [_pair(row, uri, number, folder) for number, row in enumerate(_rows(texts, len(table)), 1)]
+    return [_pair(row, uri, number, folder, clips) for number, row in enumerate(_rows(texts, len(table)), 1)]
 
 
 def _read(path: Path, name: str) -> pa.Table:
@@ -76,13 +82,14 @@ def _rows(texts: dict[str, list[str]], num_rows: int) -> list[dict[str, str]]:
     return [{name: column[row] for name, column in texts.items()} for row in range(num_rows)]
 
 
-def _pair(row: dict[str, str], uri: str, number: int, folder: str) -> Pair:
+def _pair(row: dict[str, str], uri: str, number: int, folder: str, clips: Collection[str]) -> Pair:
     here = f"pairs {uri}, row {number}"
     verdict = row.get("match", "").lower()
     if verdict not in VERDICTS:
         raise ConfigError(f"{here}: match = {row['match']!r}, expected 0, 1 or nothing.")
     picture_s, sound_s = (_seconds(row.get(name, ""), f"{here}: {name}") for name in STARTS)
-    return Pair(_address(row["picture"], folder), _address(row["sound"], folder), picture_s, sound_s, VERDICTS[verdict])
+    picture, sound = (row[side] if row[side] in clips else _address(row[side], folder) for side in ("picture", "sound"))
+    return Pair(picture, sound, picture_s, sound_s, VERDICTS[verdict])
 
 
 def _seconds(text: str, here: str) -> float | None:

@@ -36,6 +36,25 @@ ROWS = pa.schema(
 )
 
 
+def stored_embeddings(workspace: Workspace, model: str, names: set[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Visual and audio embedding [D] float32 of the clips among the names that the model has scored.
+
+    Raises:
+        ConfigError: the scores are of another model of that name.
+    """
+    folder, wanted = f"scores/{model}", pa.array(sorted(names), pa.string())
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for part in workspace.parts(folder):
+        if not pc.any(pc.is_in(workspace.read(folder, part, SCORES, ["clip_id"])["clip_id"], wanted)).as_py():
+            continue
+        _check_scores(workspace, model)
+        rows = workspace.read(folder, part, SCORES, ["clip_id", *COLUMNS.values()])
+        rows = rows.filter(pc.and_(pc.is_in(rows["clip_id"], wanted), pc.is_valid(rows["visual_embedding"])))
+        visual, audio = (to_matrix(rows[column]).astype(np.float32) for column in COLUMNS.values())
+        found |= dict(zip(rows["clip_id"].to_pylist(), zip(visual, audio, strict=True), strict=True))
+    return found
+
+
 def find_clips(
     workspace: Workspace,
     model: str,
@@ -62,8 +81,7 @@ def find_clips(
     """
     folder = f"scores/{model}"
     parts = workspace.require(folder)
-    if not check_model(workspace, model, "coincidence").items() <= workspace.stage(folder)["inputs"].items():
-        raise workspace.error(folder, f"of another models/{model} than there is now.", "stale")
+    _check_scores(workspace, model)
     if selection is not None:
         workspace.require(f"selections/{selection}")
     best = ROWS.empty_table().append_column("part", pa.array([], pa.string()))
@@ -71,6 +89,13 @@ def find_clips(
         found = _judge_part(workspace, folder, part, queries, sought, judge, selection)
         best = pa.concat_tables([best, found]).sort_by([(by, "descending"), ("clip_id", "ascending")]).slice(0, top)
     return _complete(workspace, best)
+
+
+def _check_scores(workspace: Workspace, model: str) -> None:
+    """Raises a ConfigError if the scores are of another model of that name than there is now."""
+    folder = f"scores/{model}"
+    if not check_model(workspace, model, "coincidence").items() <= workspace.stage(folder)["inputs"].items():
+        raise workspace.error(folder, f"of another models/{model} than there is now.", "stale")
 
 
 def _judge_part(
