@@ -34,14 +34,21 @@ def test_what_happened_is_said_with_its_numbers() -> None:
 @pytest.mark.parametrize(
     ("second", "said"),
     [
-        (gain("b", 3.0, 2.0, 4.0), "Best of these is a, beyond its interval (gain: 5.5 dB [4.0, 7.0] against 3.0"),
-        (gain("b", 4.5, 3.0, 6.0), "Which of these is best cannot be told: a is ahead of b, and both are alike within"),
-        (gain("b", 6.0, None, None), "cannot be told: b is ahead of a, and its figure has no interval"),
+        (
+            gain("b", 3.0, 2.0, 4.0),
+            "The best is “a”: next is “b”, behind by more than the interval. Gain: 5.5 dB [4.0, 7.0] against 3.0",
+        ),
+        (
+            gain("b", 4.5, 3.0, 6.0),
+            "cannot be told: “a” is ahead of “b”, but the difference is within the interval. Gain: 5.5",
+        ),
+        (gain("b", 6.0, None, None), "cannot be told: “b” is ahead of “a”, but there is no interval"),
     ],
 )
 def test_the_best_of_several_models_is_named_or_it_is_said_that_it_cannot_be_told(second: Figure, said: str) -> None:
-    *_, last = write_in_short(ROWS, [gain("a", 5.5, 4.0, 7.0), second], []).happened
-    assert said in last
+    found = write_in_short(ROWS, [gain("a", 5.5, 4.0, 7.0), second], [])
+    assert said in found.happened[-1]
+    assert found.next_steps[-1] == "Try a on videos of your own."  # b has no interval, or is behind
 
 
 def test_models_of_other_mixtures_or_learners_are_not_compared_nor_what_nothing_exceeds() -> None:

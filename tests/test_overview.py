@@ -61,4 +61,11 @@ def test_what_needs_a_look_is_found(rows: dict[str, Any], figure: Figure, stage:
 def test_a_regression_comes_first() -> None:
     worse = Change(GOOD, GOOD._replace(of="old", value=0.99), "worse")
     first, *_ = list_findings(ROWS, [GOOD._replace(n=16)], [], [worse, worse._replace(verdict="alike")])
-    assert first.what == "m, AUC: 0.900 [0.850, 0.950], old has 0.990 [0.850, 0.950]"
+    assert first.what == "m is worse than old: AUC 0.900 [0.850, 0.950] against 0.990 [0.850, 0.950]"
+
+
+def test_regressions_of_one_model_are_one_finding() -> None:
+    worse = Change(GOOD, GOOD._replace(of="m", value=0.99), "worse")
+    (finding,) = list_findings(ROWS, [], [], [worse, worse, worse])
+    assert finding.what.startswith("m is worse than that of the other workspace: AUC 0.900")
+    assert finding.what.endswith("(and 2 more figures)")

@@ -16,6 +16,7 @@ from jobs.serve import command
 from pipeline.errors import ConfigError
 from pipeline.inference.separating import Options, separate_video
 from pipeline.inference.serving import Limits, Server
+from pipeline.storage import files
 from tests.helpers.browser import Browser, overflow, wait_until
 from tests.helpers.films import H264, LAVFI
 from tests.helpers.separators import SPEC, BandSplit
@@ -83,6 +84,28 @@ def test_a_video_becomes_sources_probabilities_and_a_page(video: Path, tmp_path:
         assert list((tmp_path / "served").iterdir()) == []
 
     served(tmp_path / "served", test)
+
+
+def test_a_video_in_a_bucket_is_read_from_there_and_what_is_not_says_why(
+    video: Path, tmp_path: Path, s3_bucket: str
+) -> None:
+    files.commit_bytes(f"{s3_bucket}/in/a b.mp4", video.read_bytes())
+    files.commit_bytes(f"{s3_bucket}/private/a.mp4", video.read_bytes())
+
+    async def test(ask: Ask) -> None:
+        code, asked = await ask("POST", "/videos", json={"uri": f"{s3_bucket}/in/a b.mp4"})
+        assert code == 202
+        state = await ended(ask, asked["url"])
+        assert state["status"] == "done", state
+        assert state["record"]["windows"][0]["probability"] == [1.0, 0.0]
+        assert b"<h1>a b.mp4</h1>" in (await ask("GET", f"{asked['url']}/player.html"))[1]
+        _, asked = await ask("POST", "/videos", json={"uri": f"{s3_bucket}/in/absent.mp4"})
+        state = await ended(ask, asked["url"])
+        assert state == {"status": "refused", "reason": "missing", "detail": "there is no video at the address."}
+        for uri in (f"{s3_bucket}/private/a.mp4", f"{s3_bucket}/in/../private/a.mp4", f"{s3_bucket}/in"):
+            assert (await ask("POST", "/videos", json={"uri": uri}))[0] == 403
+
+    served(tmp_path / "served", test, prefixes=(f"{s3_bucket}/in/",))
 
 
 @pytest.mark.parametrize("name", ["out", "%F0%9F%8E%AC" * 100 + ".mp4", "%F0%A0%80%80" * 100, "..", "a%2Fb"])

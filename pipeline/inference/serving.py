@@ -9,8 +9,11 @@
 Every request needs the token, as `Authorization: Bearer <token>` or `?token=`. One video is worked on at a time, since
 a model uses all cores or the GPU; a few wait, and one more is refused. Nothing is kept longer than the last results.
 
-Design note: plain aiohttp, which Ray brings along. Ray Serve needs starlette and more, and what it adds, replicas on
-several nodes, makes no single video faster; for replicas one starts a server on each node behind a proxy.
+Design note: plain aiohttp, which Ray brings along. Ray Serve 2.60 was weighed: it installs beside what is pinned, as
+eleven more packages of 9 MB, and would add replicas on several nodes. A video's state and files, up to 500 MB each way,
+are those of the process that took it, so that replicas would need a store of their own first, and what is limited here,
+size, time and queue, would be limited here still. For several nodes: a server on each, behind a proxy that keeps a
+client with its server.
 """
 
 import asyncio
@@ -28,7 +31,7 @@ from typing import Any
 
 from aiohttp import web
 
-from pipeline.errors import ClipError, DataError
+from pipeline.errors import ClipError, DataError, MissingError, OutageError
 from pipeline.inference.player_page import PLAYER
 from pipeline.inference.video_writing import Report
 from pipeline.pages import templates
@@ -243,10 +246,14 @@ class Server:
         try:
             said = self._separate(asked.uri, str(out), report)
             record = json.loads((out / "separation.json").read_text())
-        except (ClipError, DataError) as error:
-            reason = error.reason if isinstance(error, ClipError) else "unreadable"
-            detail = error.detail if isinstance(error, ClipError) else "the video cannot be read."
-            return "refused", {"reason": reason, "detail": detail}
+        except ClipError as error:
+            return "refused", {"reason": error.reason, "detail": error.detail}
+        except MissingError:
+            return "refused", {"reason": "missing", "detail": "there is no video at the address."}
+        except OutageError:
+            return "refused", {"reason": "outage", "detail": "the store of the video does not answer. Try again later."}
+        except DataError:
+            return "refused", {"reason": "unreadable", "detail": "the video cannot be read."}
         except Exception as error:  # noqa: BLE001 (the server goes on with the next video)
             return "refused", {"reason": "failed", "detail": f"{type(error).__name__} while it was separated."}
         has_page = PLAYER in (files := sorted(record["files"]))

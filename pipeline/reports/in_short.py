@@ -3,7 +3,7 @@
 Comes in: rows of the queries OVERVIEW, figures, findings. Goes out: sentences, each with the number it is about.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from pipeline.evaluation.evaluating import VALIDATION
@@ -54,7 +54,7 @@ def _of_models(figures: Sequence[Figure]) -> Iterator[str]:
     """A sentence for each model, and one for models of a learner that can be compared."""
     by_group: dict[tuple[str, str], dict[str, list[Figure]]] = {}
     for figure in figures:
-        if figure.learner and figure.eval_set != VALIDATION and _says_something(figure):
+        if _is_held_out(figure):
             by_group.setdefault((figure.learner, figure.mixtures), {}).setdefault(figure.of, []).append(figure)
     for models in by_group.values():
         for of, found in models.items():
@@ -65,9 +65,11 @@ def _of_models(figures: Sequence[Figure]) -> Iterator[str]:
             yield _best_of([found[0] for found in models.values()])
 
 
-def _says_something(figure: Figure) -> bool:
+def _is_held_out(figure: Figure) -> bool:
+    """Whether it is of a model on held-out videos, beside a baseline that can be exceeded."""
     has_both = figure.value is not None and figure.baseline is not None
-    return has_both and not figure.baseline_of.startswith(IDEALS)
+    is_of_model = bool(figure.learner) and figure.eval_set != VALIDATION
+    return is_of_model and has_both and not figure.baseline_of.startswith(IDEALS)
 
 
 def _beside_baseline(figure: Figure) -> str:
@@ -83,16 +85,17 @@ def _beside_baseline(figure: Figure) -> str:
 
 def _best_of(figures: Sequence[Figure]) -> str:
     """Which of several models is best by the first figure of each."""
-    best, second, *_ = sorted(figures, key=lambda figure: -goodness(figure.metric, figure.value or 0.0))
-    values = f"{best.what}: {best.cells()[1]} against {second.cells()[1]}"
+    best, second, *_ = sorted(figures, key=_badness)
+    values = f"{best.what[:1].upper()}{best.what[1:]}: {best.cells()[1]} against {second.cells()[1]}"
     found = verdict(best, second.value)
     if found == "better":
-        return f"Best of these is {best.of}, beyond its interval ({values}; next is {second.of})."
-    why = "has no interval" if found == "unknown" else "are alike within the interval"
-    names = f"{best.of} is ahead of {second.of}, and its figure {why}"
-    if found == "alike":
-        names = f"{best.of} is ahead of {second.of}, and both {why}"
-    return f"Which of these is best cannot be told: {names} ({values})."
+        return f"The best is “{best.of}”: next is “{second.of}”, behind by more than the interval. {values}."
+    why = "there is no interval" if found == "unknown" else "the difference is within the interval"
+    return f"Which is best cannot be told: “{best.of}” is ahead of “{second.of}”, but {why}. {values}."
+
+
+def _badness(figure: Figure) -> float:
+    return -goodness(figure.metric, figure.value or 0.0)
 
 
 def _next_steps(rows: Rows, figures: Sequence[Figure], findings: Sequence[Finding]) -> Iterator[str]:
@@ -103,8 +106,10 @@ def _next_steps(rows: Rows, figures: Sequence[Figure], findings: Sequence[Findin
         yield missing
     elif figures:
         yield "Look at and listen to the worst examples: they show what the figures are about."
-        names: Mapping[str, None] = dict.fromkeys(
-            figure.of for figure in figures if against_baseline(figure) == "better"
-        )
-        if names:
-            yield f"Try {' or '.join(names)} on videos of your own."
+        firsts = {(figure.learner, figure.of): figure for figure in reversed(list(filter(_is_held_out, figures)))}
+        best: dict[str, Figure] = {}
+        for figure in sorted(firsts.values(), key=_badness):
+            if against_baseline(figure) == "better":
+                best.setdefault(figure.learner, figure)
+        if best:
+            yield f"Try {' and '.join(figure.of for figure in best.values())} on videos of your own."

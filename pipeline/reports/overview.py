@@ -109,12 +109,18 @@ def list_findings(
 
 
 def _regressions(changes: Sequence[Change]) -> Iterator[Finding]:
+    pairs: dict[tuple[str, str], list[Change]] = {}
     for change in changes:
         if change.verdict == "worse":
-            yield Finding(
-                f"{change.figure.of}, {change.figure.what}: {change.value}, {change.other.of} has {change.other_value}",
-                "Worse beyond its interval.",
-            )
+            pairs.setdefault((change.figure.of, change.other.of), []).append(change)
+    for (of, other), worse in pairs.items():
+        first = worse[0]
+        than = "that of the other workspace" if of == other else other
+        more = f" (and {len(worse) - 1} more figures)" if len(worse) > 1 else ""
+        yield Finding(
+            f"{of} is worse than {than}: {first.figure.what} {first.value} against {first.other_value}{more}",
+            "Worse by more than its interval. The comparison below has every figure.",
+        )
 
 
 def _of_figures(figures: Sequence[Figure]) -> Iterator[Finding]:
