@@ -51,6 +51,14 @@ def test_the_best_of_several_models_is_named_or_it_is_said_that_it_cannot_be_tol
     assert found.next_steps[-1] == "Try a on videos of your own."  # b has no interval, or is behind
 
 
+def test_of_a_model_that_was_only_trained_validation_is_said() -> None:
+    first = Figure("m", "AUC, validation", 0.6, "1", 0.5, "chance", None, learner="coincidence", eval_set="validation")
+    found = write_in_short(ROWS, [first, first._replace(what="another")], []).happened
+    said = "The model “m” has not been evaluated on held-out videos yet. "
+    assert found[-1] == said + "AUC, validation: 0.600, the baseline is 0.500 (chance)."
+    assert len(found) == 3
+
+
 def test_models_of_other_mixtures_or_learners_are_not_compared_nor_what_nothing_exceeds() -> None:
     capped = gain("a", 20.0, 15.0, 30.0)._replace(eval_set="on_single", baseline_of="a copy")
     others = [gain("b", 3.0, 2.0, 4.0)._replace(mixtures="large"), gain("c", 3.0, 2.0, 4.0)._replace(learner="events")]

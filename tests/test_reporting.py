@@ -232,7 +232,10 @@ def test_a_metric_with_one_point_is_a_row_and_no_empty_chart(workspace, tmp_path
     rows = [{"step": 5, "split": "train", "metric": "auc", "value": 0.25, "elapsed_s": 1.0}]
     other.commit("training/m", "m", rows_of(TRAINING, rows), TRAINING)
     text = make_report(other).page
-    assert ["auc", "m", "train", "5", "0.25"] in Page(text).rows
+    page = Page(text)
+    assert ["auc", "m", "train", "5", "0.25"] in page.rows
+    ids = {attributes.get("id") for _, attributes in page.tags}
+    assert {attributes["href"][1:] for tag, attributes in page.tags if tag == "a"} <= ids  # no figure was evaluated
     assert "<svg" not in text
 
 
@@ -254,7 +257,7 @@ def test_the_first_screen_has_the_corpus_and_what_needs_a_look(text):
 
 def test_a_hostile_file_name_stays_text(page):
     assert {tag for tag, _ in page.tags}.isdisjoint({"script", "img", "iframe", "link", "object"})
-    (row,) = [row for row in page.rows if row[0] == "unreadable" and len(row) == 3]
+    (row,) = [row for row in page.rows if row[0] == "unreadable(1)"]
     assert row[1:] == [f"/videos/{EVIL}.mp4", EVIL + "\ufffd[31m\ufffd\ufffd"]
     for tag, attributes in page.tags:
         assert not any(name.startswith("on") or name == "src" for name in attributes), tag
@@ -347,3 +350,26 @@ def test_a_part_of_the_loss_that_is_all_of_it_is_drawn_once():
     assert list(charts["m"]) == ["loss", "share of pictures whose own sound scores above another"]
     assert charts["m"]["loss"].said == "train 4 at 1, 3 at 2"
     assert single == []
+
+
+def test_of_each_outcome_some_rejected_videos_are_shown_the_rarest_first(tmp_path):
+    workspace = Workspace(str(tmp_path))
+    outcomes = ["no_audio"] * 30 + ["unreadable"] * 2 + ["too_short"] * 12
+    videos = [
+        {
+            "video_id": f"v{i:02d}",
+            "uri": f"/{i}.mp4",
+            "part": "00000",
+            "num_clips": 0,
+            "outcome": outcome,
+            "rights": "unknown",
+        }
+        for i, outcome in enumerate(outcomes)
+    ]
+    workspace.commit("videos/base", "00000", rows_of(VIDEOS, videos), VIDEOS)
+    page = make_report(workspace).page
+    rows = [row for row in Page(page).rows if len(row) == 3 and row[1].endswith(".mp4")]
+    assert [row[0] for row in rows[:4]] == ["unreadable(2)", "unreadable", "too short(12)", "too short"]
+    assert len(rows) == 2 + 10 + 10
+    assert "44 gave no clip; of each outcome at most 10 are shown, the rarest first:" in page
+    assert "<dt>AUC</dt>" not in page  # no figure is on the page

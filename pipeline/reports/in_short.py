@@ -63,6 +63,11 @@ def _of_models(figures: Sequence[Figure]) -> Iterator[str]:
             yield f"The model “{of}”: {'; '.join(map(_beside_baseline, shown))}."
         if len(models) > 1:
             yield _best_of([found[0] for found in models.values()])
+    known = {figure.of for models in by_group.values() for found in models.values() for figure in found}
+    validated = {figure.of: figure for figure in reversed(figures) if figure.eval_set == VALIDATION}
+    for of, figure in reversed(validated.items()):
+        if of not in known:
+            yield f"The model “{of}” has not been evaluated on held-out videos yet. {_beside_baseline(figure)}."
 
 
 def _is_held_out(figure: Figure) -> bool:

@@ -37,7 +37,7 @@ from pipeline.storage.layout import NO_MIXTURES
 from pipeline.storage.lineage import list_stages
 from pipeline.storage.workspace import Workspace, open_workspace
 
-MAX_REJECTS = 50
+MAX_REJECTS = 10  # of each outcome: an odd one is not crowded out by a common one
 UNPRINTABLE = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n\r"}
 
 
@@ -87,9 +87,11 @@ def make_report(workspace: Workspace, against: str | None = None) -> Report:
         "mouths": _by_sureness(show_mouths(workspace, found["mouths"])),
         "curves": curves or single_points,
         "rejects": rows["rejects"],
+        "all_figures": _by_sets(rows["summary"]),
     }
     findings = list_findings(rows, figures, stages, changes)
     sets = dict.fromkeys(row["eval_set"] for row in rows["summary"])
+    titles = [column_titles().get(row["metric"], "") for row in rows["summary"]]
     page = templates("pipeline.reports", finalize=_printable).get_template("page.html")
     html = page.render(
         shown
@@ -105,20 +107,20 @@ def make_report(workspace: Workspace, against: str | None = None) -> Report:
             "not_yet": [what for what, of in EARLY.items() if not rows[of]],
             "marks": MARKS,
             "min_examples": MIN_EXAMPLES,
+            "max_rejects": MAX_REJECTS,
             "describe": describe,
             "number": format_number,
             "plain": plain,
             "score": _score,
             "share": share,
             "time": _time,
-            "all_figures": _by_sets(rows["summary"]),
             "counts": {name: _counts(found[name]) for name in COUNTS},
             "audits": {stage["stage"]: stage["audit"] for stage in stages if "audit" in stage},
             "curves": curves,
             "single_points": single_points,
             "num_rejects": format_number(rows["rejects"][0]["total"] if rows["rejects"] else 0),
             "stages": stages,
-            "terms": used_terms(" ".join([*ALWAYS, *(figure.what for figure in figures), *column_titles().values()]))
+            "terms": used_terms(" ".join([*ALWAYS, *(figure.what for figure in figures), *titles]))
             | {name: meaning for name, meaning in SETS.items() if name in sets},
         }
     )
@@ -158,7 +160,7 @@ SECTIONS: dict[str, tuple[str, str | None]] = {
     "masks": ("Masks", "overlays"),
     "mouths": ("Mouths", "mouths"),
     "training": ("Training", "curves"),
-    "figures": ("All figures", "model_tables"),
+    "figures": ("All figures", "all_figures"),
     "rejected": ("Rejected videos", "rejects"),
     "provenance": ("Provenance", None),
     "words": ("Words", None),
@@ -197,10 +199,13 @@ QUERIES = CHARTED | {
     "mouths": MOUTHS,
     "flow": FLOW,
     "rejects": f"""
-        SELECT video_id, uri, arg_min(outcome, spec) AS outcome, arg_min(detail, spec) AS detail,
-            count(*) OVER () AS total
-        FROM videos GROUP BY video_id, uri HAVING NOT bool_or(outcome = 'kept')
-        ORDER BY outcome, video_id LIMIT {MAX_REJECTS}
+        WITH rejected AS (
+            SELECT video_id, uri, arg_min(outcome, spec) AS outcome, arg_min(detail, spec) AS detail
+            FROM videos GROUP BY video_id, uri HAVING NOT bool_or(outcome = 'kept')
+        )
+        SELECT *, count(*) OVER () AS total, count(*) OVER (PARTITION BY outcome) AS of_outcome FROM rejected
+        QUALIFY row_number() OVER (PARTITION BY outcome ORDER BY video_id) <= {MAX_REJECTS}
+        ORDER BY of_outcome, outcome, video_id
     """,
 }
 
