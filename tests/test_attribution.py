@@ -7,7 +7,6 @@ import json
 
 import pytest
 from conftest import WORLD_SPEC
-from helpers.shuffled_shards import EVIL, make_shards, state_licenses
 
 from pipeline.reports.attribution import COLUMNS, FILE, FORMULA, safe, write_attribution
 from pipeline.storage import files
@@ -16,6 +15,7 @@ from pipeline.storage.workspace import Workspace
 from schemas.fields import from_rows
 from schemas.materialized import MATERIALIZED
 from schemas.videos import VIDEOS
+from tests.helpers.shuffled_shards import EVIL, make_shards, state_licenses
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from pathlib import Path
 import cbor2
 import pytest
 from conftest import MakeMedia
-from helpers.cutting import picture, sound, span_of
 
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.clips.cutting import ShardingConfig
@@ -15,6 +14,7 @@ from pipeline.clips.sharding import Cutting
 from pipeline.rights.statements import NOTHING
 from pipeline.rights.training_entries import MAX_ASSERTION, read_training_entries
 from schemas.videos import CollectionRow
+from tests.helpers.cutting import picture, sound, span_of
 
 STORE = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 TAIL = bytes.fromhex("00110010800000aa00389b71")  # ends the UUIDs of JUMBF content types
