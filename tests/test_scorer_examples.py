@@ -77,7 +77,9 @@ def test_pe_av_says_what_is_missing_the_package_or_the_weights(tmp_path: Path, m
     assert declared_columns(scorer.load(), scorer.name) == {"similarity": "DOUBLE"}
     monkeypatch.setitem(sys.modules, "transformers", None)
     for use in (scorer.check, lambda: scorer.make("cpu")):
-        with pytest.raises(ConfigError, match=r"transformers.*PE-AV needs: pip install 'transformers>=5'"):
+        with pytest.raises(
+            ConfigError, match=r"transformers.*PE-AV needs: pip install 'transformers>=5' timm torchvision"
+        ):
             use()
     package = types.ModuleType("transformers")
     vars(package).update(PeAudioVideoModel=None, PeAudioVideoProcessor=None)

@@ -3,9 +3,10 @@
     hf download facebook/pe-av-small-16-frame --local-dir pe-av
     earshot score --root my_workspace --scorer pe_av:PeAv --with weights=pe-av --name peav
 
-It needs the package `transformers` from 5.0 on, and a folder with the weights, which are Apache-2.0. Neither comes with
-Earshot, and nothing is downloaded here: what is missing is said. PE-AV was trained on sound at 48 kHz and on 16 frames
-or more of a video; clips of the spec `base` have 16 kHz and a frame per second, so cut some with more for its best.
+It needs the packages transformers (5.0 or later), timm and torchvision, and a folder with the weights, which are
+Apache-2.0. None of it comes with Earshot, and nothing is downloaded here: what is missing is said. PE-AV was trained on
+sound at 48 kHz and on 16 frames or more of a video; clips of the spec `base` have 16 kHz and a frame per second, so cut
+some with more for its best. Tried with transformers 5.24 and a small PE-AV of random weights.
 """
 
 import math
@@ -35,7 +36,7 @@ class PeAv:
         try:
             from transformers import PeAudioVideoModel, PeAudioVideoProcessor  # noqa: F401
         except ImportError as error:
-            raise ImportError(f"{error}. PE-AV needs: pip install 'transformers>=5'") from error
+            raise ImportError(f"{error}. PE-AV needs: pip install 'transformers>=5' timm torchvision") from error
         folder = Path(weights)
         if not (folder / "config.json").is_file() or not list(folder.glob("model*.safetensors*")):
             raise FileNotFoundError(f"{weights}: expected a folder with {' and '.join(NEEDED)}")
