@@ -76,6 +76,8 @@ def test_what_is_short_is_filled_up_and_says_so_and_what_is_too_short_is_refused
 def test_silence_is_no_clip_to_judge(sides: Sides, make_media: MakeMedia) -> None:
     late = sides.sound(str(make_media("match_late.wav", *sound(5.0, "0.5*gt(t,3)*sin(2*PI*500*t)"))))
     assert late.is_usable.tolist() == [False, False, True, True]
+    loudest = sides.sound(str(make_media("match_square.wav", *sound(2.0, "if(lt(mod(t,0.002),0.001),0.99999,-1)"))))
+    assert loudest.is_usable.all()  # 0 dBFS
     film = sides.picture(str(steady(make_media, 5.0)))
     assert list(common_clips(film, late)) == [(2, 2), (3, 3)]
     shorter = dataclasses.replace(film, embeddings=film.embeddings[:3])

@@ -13,7 +13,6 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -277,9 +276,9 @@ class SoundClips(_Clips):
     def _cut(self) -> None:
         spec = self._model.spec
         samples = self._sound.span(self._start(), spec.num_samples)
-        level_db = sound_levels(samples, spec.sample_rate_hz)["rms_db"] or -math.inf
+        level_db = sound_levels(samples, spec.sample_rate_hz).get("rms_db")
         waveform = np.pad(samples, (0, spec.num_samples - len(samples))).astype(np.float32) / np.float32(FULL_SCALE)
-        self._take(waveform, is_usable=level_db >= self._model.cutting.min_rms_db)
+        self._take(waveform, is_usable=level_db is not None and level_db >= self._model.cutting.min_rms_db)
 
     def _embedding(self, clips: list[np.ndarray]) -> np.ndarray:
         return self._model.embed_sounds(clips)
