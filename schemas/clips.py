@@ -44,18 +44,19 @@ class ClipRow(TypedDict):
     bandwidth_hz: Annotated[
         float | None,
         "above it, the spectrum of the file's own sound, averaged over its channels and the clip, stays 50 dB below "
-        "its peak, 0 to half the sample rate; null where the sound is digital silence or shorter than one block",
+        "its peak, 0 to half the sample rate; null where the sound is digital silence or shorter than a block of 2048 "
+        "samples, and of clips of a published data set that were taken over",
         "Hz",
     ]
     dc_offset: Annotated[
         float | None,
-        "mean of the samples of the file's channel in which it is furthest from 0, -1 to 1; null as for bandwidth_hz",
+        "mean of the samples of the file's channel in which it is furthest from 0, -1 to 1; null without a whole block",
     ]
-    num_channels: Annotated[int | None, "channels of the file's sound; null as for bandwidth_hz", pa.int32()]
+    num_channels: Annotated[int | None, "channels of the file's sound; null without a whole block", pa.int32()]
     sounding_channels: Annotated[
         list[int] | None,
         "channels of the file above -60 dBFS in this clip, counted from 0 in the order of its layout (stereo: left, "
-        "right); null as for bandwidth_hz",
+        "right); null without a whole block",
         pa.list_(pa.int32()),
     ]
     channel_correlation: Annotated[
@@ -70,14 +71,19 @@ class ClipRow(TypedDict):
         "variance of the Laplacian of the frames in 8-bit grey, mean of the frames, 0 and more; of mouths, where clips "
         "follow faces; null without frames",
     ]
-    num_cuts: Annotated[int | None, "changes from shot to shot inside the span; null without frames", pa.int32()]
+    num_cuts: Annotated[
+        int | None,
+        "changes from shot to shot inside the span; null without frames, and where the clip spec's at_cuts is ignore",
+        pa.int32(),
+    ]
     black_fraction: Annotated[
-        float | None, "share of the decoded pictures that are black, 0 to 1; null where none lies in the span"
+        float | None,
+        "share of the frames that are black, 0 to 1; null without frames, where these are mouths, and where fit is pad",
     ]
     letterbox_fraction: Annotated[
         float | None,
-        "share of the picture that lies in black bars at its edges throughout the span, 0 to 1; null where all is "
-        "black, and as for black_fraction",
+        "share of the picture that lies in black bars at its edges in all frames, 0 to 1; null where all is black, and "
+        "as for black_fraction",
     ]
     outcome: Annotated[
         str,

@@ -52,3 +52,21 @@ def test_spans_come_in_order_of_their_start_and_an_open_one_has_no_end() -> None
     assert starts((100.0, 105.0), (7.25, None), (2.0, 7.0), most=4) == [2.0, 7.25, 8.25, 9.25]
     first = next(plan_clips([{"start_s": 7.25, "end_s": None}], SPEC, 0.1))
     assert first == PlannedClip(7.25, is_certain=True, span_end_s=math.inf)
+
+
+def test_clips_lie_within_shots_and_each_shot_has_one() -> None:
+    cuts_s = [6.3, 8.0, 20.0]
+
+    def find_cut(start_s: float, end_s: float) -> float | None:
+        return next((cut_s for cut_s in cuts_s if start_s < cut_s < end_s), None)
+
+    spec = ClipSpec(clip_s=5.0, hop_s=2.0)
+    plans = plan_clips([{"start_s": 0.0, "end_s": 17.0}], spec, 0.0, find_cut)
+    # from each cut on anew; those that cross a cut are told so when the next one is asked for
+    assert [(plan.start_s, plan.is_first) for plan in plans] == [
+        (0.0, True), (2.0, False), (6.3, True), (8.0, True), (10.0, False), (12.0, False)
+    ]  # fmt: skip
+    of_grid = list(itertools.islice(plan_clips(None, spec, 0.0, find_cut), 3))
+    assert [plan.is_certain for plan in of_grid] == [False, False, True]
+    short = list(plan_clips([{"start_s": 7.0, "end_s": 8.0}], spec, 0.0, find_cut))
+    assert short == [PlannedClip(7.0, True, 8.0, True)]

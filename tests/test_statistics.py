@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from pipeline.clips.loudness import integrated_loudness
-from pipeline.clips.statistics import picture_levels, sound_levels
+from pipeline.clips.statistics import look_at, picture_levels, sharpness, sound_levels
 from pipeline.media.sandbox import ffmpeg_path
 
 RATE_HZ = 16000
@@ -103,13 +103,50 @@ def test_what_lies_below_hearing_hardly_counts(hz: float, lost_db: float) -> Non
 
 def test_nothing_is_said_of_no_sound_and_no_picture() -> None:
     assert sound_levels(np.zeros(0, np.int16), RATE_HZ) == {}
-    assert picture_levels([]) == {"luma": None, "motion": None, "frozen_fraction": None}
-    one = [np.full((8, 8), 0.25)]
-    assert picture_levels(one) == {"luma": 0.25, "motion": None, "frozen_fraction": None}
+    assert picture_levels([]) == {"luma": None, "sharpness": None, "motion": None, "frozen_fraction": None}
+    alone = picture_levels([look_at(grey(51))])
+    assert (alone["luma"], alone["motion"], alone["frozen_fraction"]) == (pytest.approx(0.2), None, None)
+
+
+def grey(level: float) -> np.ndarray:
+    return np.full((32, 32, 3), level, np.uint8)
 
 
 def test_motion_is_the_mean_difference_and_frozen_the_share_of_equal_neighbours() -> None:
-    pictures = [np.full((8, 8), level) for level in (0.1, 0.1, 0.3, 0.3005, 0.7)]
-    levels = picture_levels(pictures)
-    assert levels["motion"] == pytest.approx((0 + 0.2 + 0.0005 + 0.3995) / 4)
+    looks = [look_at(grey(level)) for level in (20, 20, 80, 80, 180)]
+    looks[3].small[...] += 0.0005
+    levels = picture_levels(looks)
+    assert levels["motion"] == pytest.approx((0 + 60 / 255 + 0.0005 + 100 / 255 - 0.0005) / 4, abs=1e-6)
     assert levels["frozen_fraction"] == 2 / 4
+
+
+def barred(top: int, left: int) -> np.ndarray:
+    """[80, 80, 3] grey between bars of a codec's black."""
+    picture = np.full((80, 80, 3), 10, np.uint8)
+    picture[top : 80 - top, left : 80 - left] = 200
+    return picture
+
+
+@pytest.mark.parametrize(("bars", "share"), [((10, 0), 0.25), ((0, 20), 0.5), ((10, 20), 1 - 0.75 * 0.5), ((0, 0), 0)])
+def test_bars_are_counted_where_they_stay(bars: tuple[int, int], share: float) -> None:
+    looks = [look_at(barred(*bars))] * 3
+    assert picture_levels(looks)["letterbox_fraction"] == pytest.approx(share)
+    assert picture_levels([*looks, look_at(barred(0, 0))])["letterbox_fraction"] == 0
+    assert "letterbox_fraction" not in picture_levels(looks, are_whole=False)
+
+
+def test_the_share_of_black_frames() -> None:
+    black, other = look_at(barred(40, 0)), look_at(barred(0, 0))
+    levels = picture_levels([black, other, other, other])
+    assert (levels["black_fraction"], levels["letterbox_fraction"]) == (0.25, 0)
+    levels = picture_levels([black, black])
+    assert (levels["black_fraction"], levels["letterbox_fraction"]) == (1, None)
+
+
+@pytest.mark.parametrize("period", [4, 8, 16])
+def test_the_sharpness_of_a_grating_is_that_of_its_second_difference(period: int) -> None:
+    # A cos(w x) becomes (2 cos w - 2) A cos(w x), whose variance is (2 - 2 cos w)^2 A^2 / 2
+    row = np.round(128 + 100 * np.cos(2 * np.pi * np.arange(130) / period))
+    expected = (2 - 2 * np.cos(2 * np.pi / period)) ** 2 * 100**2 / 2
+    assert sharpness(np.tile(row[None, :, None], (66, 1, 3)).astype(np.uint8)) == pytest.approx(expected, rel=0.03)
+    assert sharpness(np.full((16, 16, 3), 90, np.uint8)) == 0

@@ -29,6 +29,7 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat
 
 from pipeline.clip_specs import BASE, ClipSpec
+from pipeline.clips.measuring import Meters
 from pipeline.clips.pictures import Pictures, Shown, Timed
 from pipeline.clips.samples import encode_flac
 from pipeline.clips.spans import PlannedClip, milliseconds, plan_clips
@@ -108,8 +109,10 @@ class SpecCutting:
     ) -> None:
         self._video, self._name, self._spec, self._config = video, name, spec, config
         self._pictures = pictures
-        self._plans = plan_clips(video.get("spans"), spec, config.max_padding_s)
+        find_cut = self._find_cut if spec.at_cuts == "split" and spec.num_frames else None
+        self._plans = plan_clips(video.get("spans"), spec, config.max_padding_s, find_cut)
         self._next: PlannedClip | None = next(self._plans)
+        self._meters: Meters | None = None
         self._sound = SoundBuffer()
         self._frames: FrameBuffer[Timed] = FrameBuffer(spec)
         self._covered_s = -math.inf  # end of the last kept clip
@@ -120,6 +123,15 @@ class SpecCutting:
         self.outcomes: collections.Counter[str] = collections.Counter()
         self.is_done = False
         """Whether all that the collection prescribes is cut: what is decoded later changes nothing."""
+
+    def begin(self, meters: Meters) -> None:
+        """Decoding begins; `meters` has each item before `add` has it."""
+        self._meters = meters
+
+    @property
+    def needed_from_s(self) -> float:
+        """From when on what is measured is still needed; inf where nothing is."""
+        return math.inf if self._next is None else self._next.start_s
 
     def add(self, item: np.ndarray | Frame, info: MediaInfo) -> Iterator[CutClip]:
         """Take in a chunk of sound [n] int16 or a frame of this spec; yield the clips that are complete."""
@@ -216,18 +228,40 @@ class SpecCutting:
     def _is_complete(self, plan: PlannedClip) -> bool:
         """Whether no later sound or frame can change this clip."""
         end_s = plan.start_s + self._spec.clip_s
+        is_measured = self._meters is None or self._meters.is_known(end_s, self._finds_cuts)
+        if not is_measured and not self._leads(end_s):
+            return False
         if self._sound_end_s() < end_s and not self._frames.leads(end_s):
             return False
         return self._frames.is_complete(plan.start_s) or self._sound.leads(end_s, self._spec.sample_rate_hz)
 
+    def _leads(self, end_s: float) -> bool:
+        """Whether so much sound, or so many frames, have come after `end_s` that nothing else is waited for."""
+        return self._frames.leads(end_s) or self._sound.leads(end_s, self._spec.sample_rate_hz)
+
     def _clips(self, plan: PlannedClip) -> list[CutClip]:
-        """The clips of a planned span. Then `_next` is the following one, and what no later clip needs is dropped."""
+        """The clips of a planned span. Then `_next` is the following one, and what no later clip needs is dropped.
+
+        Where clips are planned within shots, a span that crosses a cut has a clip only if it is the shot's first.
+        """
+        cut_s = (
+            self._find_cut(plan.start_s, plan.start_s + self._spec.clip_s) if self._spec.at_cuts == "split" else None
+        )
+        if cut_s is not None:
+            plan = dataclasses.replace(plan, span_end_s=cut_s - self._config.max_padding_s)
+            if not plan.is_first:
+                self._next = next(self._plans, None)
+                return []
         samples = self._sound.span(round(plan.start_s * self._spec.sample_rate_hz), self._spec.num_samples)
         frames = [frame for frame in self._frames.shown(plan.start_s) if frame is not None]
         clips = list(self._describe(plan, samples, frames))
         self._next = next(self._plans, None)
         self._drop_unneeded()
         return clips
+
+    def _find_cut(self, start_s: float, end_s: float) -> float | None:
+        """The first cut inside a clip."""
+        return self._meters.shots.first_cut_s(start_s, end_s) if self._meters else None
 
     def _drop_unneeded(self) -> None:
         if self._next is None:
@@ -250,6 +284,7 @@ class SpecCutting:
             "duration_s": spec.clip_s,
             "num_frames": len(frames),
             **sound_levels(samples, spec.sample_rate_hz),
+            **self._measured(plan.start_s, plan.start_s + spec.clip_s),
         }
         outcome = self._outcome(plan, row, len(samples), is_filled)
         end_s = plan.start_s + (len(samples) / spec.sample_rate_hz if is_filled else spec.clip_s)
@@ -259,6 +294,21 @@ class SpecCutting:
         times_s = [round(time_s, 6) for time_s, _ in frames]
         for shown in self._pictures.show([value for _, value in frames]):
             yield self._finish_clip(row, outcome, shown, end_s, flac, times_s)
+
+    def _measured(self, start_s: float, end_s: float) -> dict[str, Any]:
+        """What was measured while decoding, by field of `schemas.clips.CLIPS`."""
+        if self._meters is None:
+            return {}
+        cuts = (
+            {"num_cuts": self._meters.shots.num_cuts(start_s, end_s)}
+            if self._finds_cuts and self._frames.last_s > 0
+            else {}
+        )
+        return self._meters.levels(start_s, end_s) | cuts
+
+    @property
+    def _finds_cuts(self) -> bool:
+        return self._spec.num_frames > 0 and self._spec.at_cuts != "ignore"
 
     def _outcome(self, plan: PlannedClip, row: dict[str, Any], num_samples: int, is_filled: bool) -> str:
         """Kept, or the first reason against all clips of the span, whatever they show."""

@@ -20,9 +20,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from pipeline.clip_specs import ClipSpec
-from pipeline.clips.pictures import Shown, Timed, encode_jpeg, shrink
+from pipeline.clips.pictures import Shown, Timed, encode_jpeg
 from pipeline.clips.spans import plan_clips
-from pipeline.clips.statistics import picture_levels
+from pipeline.clips.statistics import Look, look_at, picture_levels
 from pipeline.media.faces import FaceFinder
 from pipeline.media.mouths import crop_mouth, mouth_transform
 from pipeline.media.streams import Frame
@@ -51,7 +51,7 @@ class Mouth:
     """One face's mouth in one picture."""
 
     jpeg: bytes
-    small: np.ndarray
+    look: Look
     transform: np.ndarray
     face: TrackedFace | None
     """None where the picture was cropped without it."""
@@ -155,7 +155,7 @@ class MouthPictures:
 
     def _encode(self, picture: np.ndarray, transform: np.ndarray, face: TrackedFace | None) -> Mouth:
         pixels = crop_mouth(picture, transform, self._spec.frame_width)
-        return Mouth(encode_jpeg(pixels, self._quality), shrink(pixels), transform, face)
+        return Mouth(encode_jpeg(pixels, self._quality), look_at(pixels), transform, face)
 
 
 def _show(track: int, shown: Sequence[Mouth | None], cuts: list[int]) -> Shown:
@@ -191,7 +191,7 @@ def _show(track: int, shown: Sequence[Mouth | None], cuts: list[int]) -> Shown:
     }
     return Shown(
         jpegs=[mouth.jpeg for mouth in mouths],
-        levels=picture_levels([mouth.small for _, mouth, _ in followed]),
+        levels=picture_levels([mouth.look for _, mouth, _ in followed], are_whole=False),
         outcome=outcome,
         id_ending=f"_f{track}",
         facts=facts,

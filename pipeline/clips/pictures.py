@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import simplejpeg
 
-from pipeline.clips.statistics import picture_levels
+from pipeline.clips.statistics import Look, look_at, picture_levels
 from pipeline.media.streams import Frame
 
 Timed = tuple[float, Any]  # the time of a picture, and what is kept of it
@@ -56,22 +56,24 @@ class WholePictures:
 
     Args:
         jpeg_quality: 1 to 100.
+        are_whole: whether they fill the frame, without bars that decoding adds.
     """
 
-    def __init__(self, jpeg_quality: int) -> None:
-        self._quality = jpeg_quality
+    def __init__(self, jpeg_quality: int, are_whole: bool = True) -> None:
+        self._quality, self._are_whole = jpeg_quality, are_whole
 
     def add(self, frame: Frame) -> Iterable[Timed]:
-        """The picture as JPEG and as a small grey one."""
-        return [(frame.time_s, (encode_jpeg(frame.pixels, self._quality), shrink(frame.pixels)))]
+        """The picture as JPEG, and what statistics need of it."""
+        return [(frame.time_s, (encode_jpeg(frame.pixels, self._quality), look_at(frame.pixels)))]
 
     def finish(self) -> Iterable[Timed]:
         """Nothing: no picture waits for another."""
         return []
 
-    def show(self, kept: list[tuple[bytes, np.ndarray]]) -> list[Shown]:
+    def show(self, kept: list[tuple[bytes, Look]]) -> list[Shown]:
         """One clip of all that is shown."""
-        return [Shown(jpegs=[jpeg for jpeg, _ in kept], levels=picture_levels([small for _, small in kept]))]
+        levels = picture_levels([look for _, look in kept], self._are_whole)
+        return [Shown(jpegs=[jpeg for jpeg, _ in kept], levels=levels)]
 
     def note(self) -> str | None:
         """Nothing."""
@@ -81,8 +83,3 @@ class WholePictures:
 def encode_jpeg(pixels: np.ndarray, quality: int) -> bytes:
     """[H, W, 3] uint8 RGB as JPEG."""
     return simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=quality)
-
-
-def shrink(pixels: np.ndarray) -> np.ndarray:
-    """[h, w] grey in 0 to 1, of every fourth row and column of [H, W, 3] uint8: for statistics."""
-    return pixels[::4, ::4].mean(axis=2, dtype=np.float32) / 255

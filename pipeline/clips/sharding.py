@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.cutting import CutClip, ShardingConfig, SpecCutting
+from pipeline.clips.measuring import Meters
 from pipeline.clips.pictures import Pictures, WholePictures
 from pipeline.clips.refusals import check_store
 from pipeline.clips.tars import TarWriter
@@ -198,7 +199,7 @@ class Cutting:
 
     def _pictures(self, spec: ClipSpec) -> Pictures:
         if not follows_faces(spec):
-            return WholePictures(self._config.jpeg_quality)
+            return WholePictures(self._config.jpeg_quality, are_whole=spec.fit == "stretch")
         from pipeline.clips.mouth_cutting import MouthPictures  # here: it imports torch, 2 s and 200 MB
 
         spans, padding_s = self._video.get("spans"), self._config.max_padding_s
@@ -247,11 +248,19 @@ class Cutting:
         specs = {name: self._specs[name] for name in names}
         end_s = max(cutting.last_end_s for cutting in cuttings.values())
         limits = (self._config.video_limit_s, self._config.max_duration_s)
-        decoding = Decoding(path, specs, *limits, end_s, every_picture)
+        first = specs[names[0]]  # the others are alike in this
+        with_shots = first.num_frames > 0 and any(spec.at_cuts != "ignore" for spec in specs.values())
+        meters = Meters(first.sample_rate_hz)
+        decoding = Decoding(path, specs, *limits, end_s, every_picture, listener=meters.add, with_small=with_shots)
+        for cutting in cuttings.values():
+            cutting.begin(meters)
         error: ClipError | None = None
         try:
             with contextlib.closing(iter(decoding)) as items:
                 for item in items:
+                    if not isinstance(item, Frame):
+                        meters.add_sound(item)
+                        meters.drop_before(min(cutting.needed_from_s for cutting in cuttings.values()))
                     for name in decoding.skipped & cuttings.keys():
                         del cuttings[name]
                     of_item = [cuttings[item.spec]] if isinstance(item, Frame) else cuttings.values()
@@ -263,6 +272,7 @@ class Cutting:
             error = caught
         except SkippedPicturesError:
             return list(names)
+        meters.finish()
         for name in names:
             if name not in decoding.skipped:
                 yield from self._cuttings[name].finish(decoding.info, error)

@@ -6,6 +6,7 @@ constant offset has none, and below 22 Hz, where hearing ends, half is left out.
 
 import itertools
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from pipeline.media.streams import FULL_SCALE
 FLOOR_DB = -120.0
 SILENCE_DB, SILENCE_BLOCK_S = -60.0, 0.02
 NOISE_PERCENTILE, SIGNAL_PERCENTILE = 10, 90  # of the blocks' levels
+DARK, MIN_DARK = 25, 0.98  # of 255, and of a black picture's pixels: as in ffmpeg's blackdetect
 FROZEN_DIFFERENCE = 0.002  # half a grey level of 8 bits, averaged over the picture: a codec alone changes less
 
 
@@ -49,22 +51,67 @@ def sound_levels(samples: np.ndarray, rate_hz: int) -> dict[str, float | None]:
     }
 
 
-def picture_levels(pictures: list[np.ndarray]) -> dict[str, float | None]:
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What statistics need of a picture."""
+
+    small: np.ndarray
+    """[h, w] grey in 0 to 1, of every fourth row and column."""
+    sharpness: float
+    brightest_rows: np.ndarray
+    """[H] uint8 the brightest value in each row."""
+    brightest_columns: np.ndarray
+    is_black: bool
+
+
+def look_at(pixels: np.ndarray) -> Look:
+    """Of [H, W, 3] uint8."""
+    brightness = np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
+    is_black = np.count_nonzero(brightness <= DARK) >= MIN_DARK * brightness.size
+    small = pixels[::4, ::4].mean(axis=2, dtype=np.float32) / 255
+    return Look(small, sharpness(pixels), brightness.max(axis=1), brightness.max(axis=0), bool(is_black))
+
+
+def sharpness(pixels: np.ndarray) -> float:
+    """Variance of the Laplacian (four neighbours less four times the pixel) of [H, W, 3] uint8 in grey of 0 to 255."""
+    grey = pixels @ np.full(3, 1 / 3, np.float32)
+    middle = grey[1:-1, 1:-1]
+    return float((grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * middle).var())
+
+
+def picture_levels(looks: list[Look], are_whole: bool = True) -> dict[str, float | None]:
     """Statistics of a clip's frames, by field of `schemas.clips.CLIPS`.
 
     Args:
-        pictures: K small grey pictures [h, w] in [0, 1].
+        looks: of the K frames.
+        are_whole: whether they are whole pictures; else nothing is said of black.
     Returns:
-        `luma`, the mean brightness (None without a picture); `motion`, the mean absolute difference between a picture
-        and the next; `frozen_fraction`, the share of pictures that differ from the one before by less than
-        FROZEN_DIFFERENCE. Both are None for fewer than two pictures.
+        `sharpness`, the mean of the frames', and `luma`, the mean brightness; `motion`, the mean absolute difference
+        between a picture and the next; `frozen_fraction`, the share of pictures that differ from the one before by less
+        than FROZEN_DIFFERENCE; `black_fraction`, the share of frames that are black; `letterbox_fraction`, the share of
+        the picture in rows and columns at its edges that are dark in all frames. None where there are too few pictures:
+        two for `motion` and `frozen_fraction`, one that is not dark for `letterbox_fraction`.
     """
+    pictures = [look.small for look in looks]
     motion = [float(np.abs(a - b).mean()) for a, b in itertools.pairwise(pictures)]
-    return {
+    levels = {
         "luma": float(np.mean(pictures)) if pictures else None,
+        "sharpness": float(np.mean([look.sharpness for look in looks])) if looks else None,
         "motion": float(np.mean(motion)) if motion else None,
         "frozen_fraction": float(np.mean([m < FROZEN_DIFFERENCE for m in motion])) if motion else None,
     }
+    if are_whole and looks:
+        rows = _extent(np.max([look.brightest_rows for look in looks], axis=0))
+        columns = _extent(np.max([look.brightest_columns for look in looks], axis=0))
+        levels["black_fraction"] = float(np.mean([look.is_black for look in looks]))
+        levels["letterbox_fraction"] = 1 - rows * columns if rows * columns else None
+    return levels
+
+
+def _extent(brightest: np.ndarray) -> float:
+    """The share from the first to the last that is not dark; 0 for none."""
+    places = np.flatnonzero(brightest > DARK)
+    return float(places[-1] + 1 - places[0]) / len(brightest) if len(places) else 0.0
 
 
 def _snr(powers: np.ndarray) -> float:

@@ -19,7 +19,7 @@ import simplejpeg
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import encode_flac
-from pipeline.clips.statistics import picture_levels, sound_levels
+from pipeline.clips.statistics import look_at, picture_levels, sound_levels
 from pipeline.errors import ClipError
 from pipeline.ingest.avsbench_lists import DataSet, ListedVideo, Places
 from pipeline.ingest.published_media import decode_picture, fill_sound, fit_picture, read_file, read_sound
@@ -105,7 +105,7 @@ class PublishedClips:
         if not self._as_published:
             video["content_hash"] = content_hash
         clip |= sound_levels(samples, self.spec.sample_rate_hz)
-        clip |= picture_levels([frame[::4, ::4].mean(axis=2, dtype=np.float32) / 255 for frame in frames])
+        clip |= picture_levels(list(map(look_at, frames)))
         clip |= {"num_frames": self.spec.num_frames, "unique_s": float(len(frames))}
         masks, num_odd = self._read_masks(row["video_id"], places, sizes)
         return TakenVideo(video, clip, self._members(clip, row, frames, samples), masks, num_odd)

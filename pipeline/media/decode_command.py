@@ -23,21 +23,27 @@ MARK = "metadata=add:key=k:value=v"  # what has no metadata is not printed
 # The lines of sound, written at once, would cost the child 5 %. ffmpeg holds 32 kB of them back, as it does with the
 # samples: with so many letters beside each, both are about 1 s.
 PADDING = "v" * 700
+# Of pictures that are looked at and not kept: the pixels at 80x80 places of each that is decoded.
+SMALL = ClipSpec(frame_height=80, frame_width=80)
 
 
 @dataclass(frozen=True, slots=True)
 class Pipes:
     """File descriptors of the child, beside stdout for the sound and stderr; of frames and gaps one per clip spec that
-    has frames."""
+    has frames. Of the file's own sound and of small pictures where they are wanted."""
 
     sound_times: int
     sound_lengths: int
     frames: tuple[int, ...]
     frame_times: tuple[int, ...]
     gaps: tuple[int, ...]
+    own_sound: int | None = None
+    small: int | None = None
+    small_times: int | None = None
 
     def __iter__(self) -> Iterator[int]:
-        return iter((self.sound_times, self.sound_lengths, *self.frames, *self.frame_times, *self.gaps))
+        wanted = (fd for fd in (self.own_sound, self.small, self.small_times) if fd is not None)
+        return iter((self.sound_times, self.sound_lengths, *self.frames, *self.frame_times, *self.gaps, *wanted))
 
 
 def decode_command(
@@ -52,6 +58,8 @@ def decode_command(
 
     Without sound there are the frames alone, also of a file that has none. Unless every picture is decoded, those that
     no other refers to are left out. Specs without frames, which share a decoding with no other, have the sound alone.
+    Where `pipes` have them, the sound comes a second time as WAV with the file's own rate and channels, and each
+    picture that is decoded a second time small.
     """
     pictured = [spec for spec in specs if spec.num_frames]
     skip = {} if specs[0].exact_frames or not pictured else {"skip_loop_filter": "all"}
@@ -82,6 +90,16 @@ def decode_command(
             format="s16le",
         )
         outputs = [audio, *pictures]
+        if pipes.own_sound is not None:
+            own = f"pipe:{pipes.own_sound}"
+            outputs.append(
+                ffmpeg.output(source[choice.sound], own, acodec="pcm_s16le", format="wav", fflags="+bitexact")
+            )
+    if pipes.small is not None:
+        side, times = SMALL.frame_height, PRINT_AT_ONCE.format(pipes.small_times)
+        chain = f"scale={side}:{side}:flags=neighbor,settb=1/1000000,{MARK},{times},setpts=N"
+        small = {"vf": chain, "format": "rawvideo", "pix_fmt": "rgb24", "fps_mode": "passthrough"}
+        outputs.append(ffmpeg.output(source[choice.picture], f"pipe:{pipes.small}", **small))
     command = ffmpeg.merge_outputs(*outputs)
     command = command.global_args(*QUIET, "-loglevel", "repeat+level+info", "-filter_threads", "1")
     return compile_command(command, {"input": path})

@@ -35,9 +35,10 @@ import numpy as np
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError
-from pipeline.media.decode_command import Pipes, decode_command
+from pipeline.media.decode_command import SMALL, Pipes, decode_command
 from pipeline.media.ffmpeg_log import DecoderLog, MediaInfo
 from pipeline.media.frame_buffer import TICK_SLACK_S, first_old_tick_s
+from pipeline.media.own_sound import OwnSound, OwnSoundReader
 from pipeline.media.packets import read_packets
 from pipeline.media.sandbox import ffmpeg_child
 from pipeline.media.stream_choice import FIRST, StreamChoice, choose_streams, downmix_of, needs_choice
@@ -48,6 +49,7 @@ CHUNK_BYTES = 2**20
 # Between reads: the child writes a line for each frame, and each would wake this process.
 PAUSE_S = 0.002
 ROUNDING_S = 0.01  # of the length that ffmpeg's list states
+Listener = Callable[[OwnSound | Frame], None]
 SIGNALLED = 255  # ffmpeg's exit code after a signal that ends it: SIGXCPU, no other is sent to it
 
 
@@ -71,6 +73,8 @@ class Decoding:
         end_s: what is later is decoded and not needed.
         every_picture: decode every picture, also where the specs do not ask for it.
         with_sound: False gives the frames alone, also of a file without sound.
+        listener: is given the sound with the file's own rate and channels, which is not made for None.
+        with_small: it is also given each picture that is decoded, small, as a `Frame` of no spec ("").
     Raises (while iterating):
         ClipError: nothing could be decoded. Reasons: no_video, no_audio, unreadable, timeout, killed.
         SkippedPicturesError: all specs are `skipped`.
@@ -85,6 +89,8 @@ class Decoding:
         end_s: float = math.inf,
         every_picture: bool = False,
         with_sound: bool = True,
+        listener: Listener | None = None,
+        with_small: bool = False,
     ) -> None:
         if len({(spec.exact_frames, spec.sample_rate_hz, spec.num_frames > 0) for spec in specs.values()}) != 1:
             raise ValueError(f"{list(specs)}: expected specs alike in exact_frames, sample_rate_hz and having frames.")
@@ -93,7 +99,7 @@ class Decoding:
         self._cpu_s = int(limit_s) + 1
         self._end_s = min(end_s, max_duration_s)
         self._every_picture = every_picture or next(iter(specs.values())).exact_frames
-        self._with_sound = with_sound
+        self._with_sound, self._listener, self._with_small = with_sound, listener, with_small
         self._deadline = 0.0
         self._has_chosen = False
         self._no_decoder: set[str] = set()
@@ -117,7 +123,8 @@ class Decoding:
     def _decode(self) -> Generator[np.ndarray | Frame, None, bool]:
         """Run one child; return False if its list of streams shows that others, or another downmix, are wanted."""
         with contextlib.ExitStack() as stack:
-            ours, theirs = zip(*(_pipe(stack) for _ in range(2 + 3 * len(self._pictured))), strict=True)
+            num_own = (self._listener is not None) + 2 * self._with_small
+            ours, theirs = zip(*(_pipe(stack) for _ in range(2 + num_own + 3 * len(self._pictured))), strict=True)
             pipes = self._pipes(theirs)
             specs = list(self._specs.values())
             path, wanted = self._path.absolute(), (self._every_picture, self._with_sound)
@@ -186,7 +193,11 @@ class Decoding:
 
     def _pipes(self, ends: Sequence[BinaryIO]) -> Pipes:
         times, lengths, *others = (end.fileno() for end in ends)
-        return Pipes(times, lengths, *(tuple(others[kind::3]) for kind in range(3)))
+        num_of_specs = 3 * len(self._pictured)
+        of_specs, own = others[:num_of_specs], others[num_of_specs:]
+        own_sound, small, small_times = (*own, None, None, None)[:3]
+        frames, frame_times, gaps = (tuple(of_specs[kind::3]) for kind in range(3))
+        return Pipes(times, lengths, frames, frame_times, gaps, own_sound, small, small_times)
 
     def _read(self, child: subprocess.Popen, pipes: Pipes) -> Generator[np.ndarray | Frame, None, bool]:
         """What the child decodes; return whether it was left before its end, because no more is wanted."""
@@ -195,18 +206,25 @@ class Decoding:
         sound = PlacedSound(next(iter(self._specs.values())).sample_rate_hz, self._max_duration_s)
         pictures = [TimedFrames(name, spec, self._max_duration_s) for name, spec in self._pictured.items()]
         gaps = {name: Gaps(self._end_s) for name in self._pictured}
+        own = OwnSoundReader(sound)
+        small = TimedFrames("", SMALL, self._max_duration_s)
         for fd in pipes.gaps:
             os.set_blocking(fd, False)
+        readers: list[tuple[int | None, Callable[[int], bool]]] = [
+            (child.stderr.fileno(), _reading(self._log.add)),
+            (child.stdout.fileno(), _reading(sound.add)),
+            *((fd, picture.read) for fd, picture in zip(pipes.frames, pictures, strict=True)),
+            (pipes.sound_times, _reading(sound.times.add)),
+            (pipes.sound_lengths, _reading(sound.lengths.add)),
+            *((fd, _reading(picture.times.add)) for fd, picture in zip(pipes.frame_times, pictures, strict=True)),
+            (pipes.own_sound, _reading(own.add)),
+            (pipes.small, small.read),
+            (pipes.small_times, _reading(small.times.add)),
+        ]
         with selectors.DefaultSelector() as selector:
-            for fd, read in (
-                (child.stderr.fileno(), _reading(self._log.add)),
-                (child.stdout.fileno(), _reading(sound.add)),
-                *((fd, picture.read) for fd, picture in zip(pipes.frames, pictures, strict=True)),
-                (pipes.sound_times, _reading(sound.times.add)),
-                (pipes.sound_lengths, _reading(sound.lengths.add)),
-                *((fd, _reading(picture.times.add)) for fd, picture in zip(pipes.frame_times, pictures, strict=True)),
-            ):
-                selector.register(fd, selectors.EVENT_READ, read)
+            for pipe, read in readers:
+                if pipe is not None:
+                    selector.register(pipe, selectors.EVENT_READ, read)
             while selector.get_map():
                 remaining = self._deadline - time.monotonic()
                 if remaining <= 0:
@@ -228,6 +246,7 @@ class Decoding:
                 if self._is_wrong_choice():
                     return True
                 yield from sound.take()
+                self._listen(own.take(), small.take())
                 yield from self._counted(picture.take() for picture in pictures)
                 if sound.is_over and all(picture.is_over for picture in pictures):
                     break
@@ -235,6 +254,7 @@ class Decoding:
         yield from sound.finish()
         self._sound_s = sound.end_s
         end_s = max(self.info.duration_s or 0.0, sound.end_s)
+        self._listen(own.take(least=1), small.finish(end_s))
         yield from self._counted(picture.finish(end_s) for picture in pictures)
         if not is_over and not self._every_picture:
             self._skip_early_ends(end_s)
@@ -260,6 +280,11 @@ class Decoding:
         self.skipped |= {name for name, tick_s in old_s.items() if tick_s <= last_s + TICK_SLACK_S}
         if len(self.skipped) == len(self._specs):
             raise SkippedPicturesError
+
+    def _listen(self, *given: Iterable[OwnSound | Frame]) -> None:
+        if self._listener is not None:
+            for item in itertools.chain(*given):
+                self._listener(item)
 
     def _counted(self, frames: Iterable[Iterator[Frame]]) -> Iterator[Frame]:
         for frame in itertools.chain.from_iterable(frames):

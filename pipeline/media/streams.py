@@ -64,18 +64,23 @@ class PlacedSound:
         self._data, self._sample = bytearray(), sample
         self.times, self.lengths = Numbers(), Numbers()
         """Of each packet, in samples."""
-        self._doubted: tuple[int, np.ndarray] | None = None
+        self._doubted: tuple[int, np.ndarray, int] | None = None
         self._is_first = True
-        self._rate_hz, self._last = rate_hz, round(end_s * rate_hz)
+        self.rate_hz, self._last = rate_hz, round(end_s * rate_hz)
         self._max_slip = round(MAX_SLIP_S * rate_hz)
         self._end = 0
+        self._num_taken = 0
+        self.num_placed = 0
+        """Samples that have come and whose place is known, those included that are left out."""
+        self.shifts: collections.deque[tuple[int, int]] = collections.deque()
+        """From the sample of that number in the stream on, how far on the clock its place lies after its number."""
         self.is_over = False
         """Whether sound has come that lies beyond `end_s`."""
 
     @property
     def end_s(self) -> float:
         """Where the sound so far ends."""
-        return self._end / self._rate_hz
+        return self._end / self.rate_hz
 
     def add(self, data: bytes) -> None:
         """Take in samples, in any pieces."""
@@ -104,21 +109,22 @@ class PlacedSound:
     def _placed(self) -> Iterator[np.ndarray]:
         while self.times and self.lengths and len(self._data) >= self._sample.itemsize * self.lengths[0]:
             start, length = self.times.popleft(), self.lengths.popleft()
+            first, self._num_taken = self._num_taken, self._num_taken + length
             num_bytes = self._sample.itemsize * length
             samples = np.frombuffer(bytes(self._data[:num_bytes]), dtype=self._sample)
             del self._data[:num_bytes]
             if self._doubted is not None:
                 yield from self._settle(start)
             if self._is_first or abs(start - self._end) > self._max_slip:
-                self._doubted = start, samples
+                self._doubted = start, samples, first
                 self._is_first = False
             else:
-                yield from self._place(self._end, samples)
+                yield from self._place(self._end, samples, first)
 
     def _settle(self, next_start: int) -> Iterator[np.ndarray]:
         """Place the doubted packet, now that the next one's time is known; NO_TIME at the end of the stream."""
         assert self._doubted is not None
-        (start, samples), self._doubted = self._doubted, None
+        (start, samples, first), self._doubted = self._doubted, None
         end = self._end + len(samples)  # where the one before ended and this one follows
         agrees = NO_TIME not in (start, next_start) and start + len(samples) - self._max_slip <= next_start
         if not agrees and not self._end:  # of the stream's first two, which contradict each other, the more likely
@@ -126,9 +132,13 @@ class PlacedSound:
             start = min(likely, key=abs, default=0)
         elif self._end and (not agrees or abs(next_start - end) <= self._max_slip):
             start = self._end
-        yield from self._place(start, samples)
+        yield from self._place(start, samples, first)
 
-    def _place(self, start: int, samples: np.ndarray) -> Iterator[np.ndarray]:
+    def _place(self, start: int, samples: np.ndarray, first: int) -> Iterator[np.ndarray]:
+        """Place samples, of which the first has the number `first` in the stream, at `start` on the clock."""
+        if not self.shifts or self.shifts[-1][1] != start - first:
+            self.shifts.append((first, start - first))
+        self.num_placed = first + len(samples)
         if start >= self._last:
             self.is_over = True
             return

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.media.cuts import CutDetector
 from pipeline.media.faces import (
     MAX_OVERLAP,
     MIN_SCORE,
@@ -37,13 +38,6 @@ MAX_TRACKS = 8
 # From one picture to the next. The people of 13 talking-head videos moved by 0.54 distances between their eyes at most,
 # and grew by 1.19; a distance is 1.6 m/s at 25 Hz.
 MAX_SHIFT, MAX_GROWTH = 1.0, 1.4
-# Cuts: in 55 real videos the mean change of the picture, in 20x20 cells, was 35 to 71 of 255 at the four cuts, ten or
-# more times the largest of the five changes before. Hammering before a camera had changes of 45, up to six times.
-CUT_GRID, MIN_CHANGE, MIN_RATIO, CHANGES = 20, 15.0, 4.0, 5
-# A flash changes a picture as much, and what was bright in it stays bright: with a gain of 1.5 the correlation with the
-# picture before was 0.90 to 0.98, at the four cuts 0.12 to 0.71.
-MAX_LIKENESS = 0.9
-BLACK = 8  # of 255: bars around the picture, which never change, do not count
 
 
 class Finder(Protocol):
@@ -136,7 +130,7 @@ class FaceTracker:
         self._tracks: list[_Track] = []
         self._num_tracks = self._index = self._num_left_out = 0
         self._next_detection = 0
-        self._cuts = _CutDetector()
+        self._cuts = CutDetector()
 
     def add(self, time_s: float, picture: NDArray[np.uint8]) -> list[TrackedPicture]:
         """Take the next picture; returns those before it that nothing later can change, in order: none or one.
@@ -145,7 +139,7 @@ class FaceTracker:
             time_s: its time.
             picture: [H, W, 3] RGB, of the same size throughout. It is kept for LATENCY pictures and must not change.
         """
-        is_cut = self._cuts.is_cut(picture)
+        (is_cut,) = self._cuts.find(picture[None])
         if is_cut:
             self._end(self._tracks)
         live = [track for track in self._tracks if track.is_live]
@@ -252,43 +246,6 @@ class FaceTracker:
             }
         self._tracks = [track for track in self._tracks if track.is_live or track.last > index - SMOOTHED]
         return TrackedPicture(waiting.time_s, waiting.picture, tuple(faces), waiting.is_cut, waiting.num_left_out)
-
-
-class _CutDetector:
-    """Whether a picture has no relation to the one before it."""
-
-    def __init__(self) -> None:
-        self._last: NDArray[np.float32] | None = None
-        self._changes: deque[float] = deque(maxlen=CHANGES)
-
-    def is_cut(self, picture: NDArray[np.uint8]) -> bool:
-        last, means = self._last, _means(picture)
-        self._last = means
-        if last is None:
-            return False
-        is_seen = np.maximum(means, last).max(axis=-1) > BLACK
-        change = float(np.abs(means - last)[is_seen].mean()) if is_seen.any() else 0.0
-        stands_out = change >= MIN_CHANGE and change >= MIN_RATIO * max(self._changes, default=0.0)
-        if stands_out and _correlation(means[is_seen].mean(axis=-1), last[is_seen].mean(axis=-1)) <= MAX_LIKENESS:
-            return True
-        self._changes.append(change)
-        return False
-
-
-def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Pearson's, of two lists of cells; 0 where one of them is the same everywhere."""
-    one, other = one - one.mean(), other - other.mean()
-    norm = float(np.sqrt((one @ one) * (other @ other)))
-    return float(one @ other) / norm if norm > 0 else 0.0
-
-
-def _means(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """[CUT_GRID, CUT_GRID, 3] means over cells, of 4x4 places in each: all pixels would cost as much as a mesh."""
-    height, width = picture.shape[:2]
-    rows, columns = ((np.arange(4 * CUT_GRID) * 2 + 1) * size // (8 * CUT_GRID) for size in (height, width))
-    places = picture.reshape(-1, 3).take(rows[:, None] * width + columns, axis=0)
-    of_rows = places.reshape(CUT_GRID, 4, -1).sum(axis=1, dtype=np.float32)
-    return of_rows.reshape(CUT_GRID, CUT_GRID, 4, 3).sum(axis=2) / 16
 
 
 def _smooth(track: _Track, index: int) -> TrackedFace:
