@@ -16,7 +16,7 @@ from pipeline.clips.sharding import Cutting
 from pipeline.clips.speech import RATE_HZ
 from pipeline.media.own_sound import BLOCK, OwnSound
 from pipeline.media.streams import Frame
-from tests.helpers.cutting import EXACT, LAVFI
+from tests.helpers.cutting import EXACT, LAVFI, span_of
 from tests.helpers.voices import voice
 
 OWN_HZ = 48000
@@ -41,8 +41,7 @@ def film(make_media: MakeMedia, tmp_path: Path) -> Path:
 
 
 def cut(film: Path, spec: ClipSpec) -> list[dict[str, Any]]:
-    video = {"video_id": "v", "uri": str(film), "license": None, "author": None, "spans": None}
-    return [clip.row for clip in Cutting(video, {BASE: spec}, ShardingConfig())]  # type: ignore[arg-type,union-attr]
+    return [clip.row for clip in Cutting(span_of(film, 0.0, 6.0), {BASE: spec}, ShardingConfig())]  # type: ignore[union-attr]
 
 
 def test_a_film_whose_every_fact_is_known(film: Path) -> None:
