@@ -48,13 +48,20 @@ def train_model(
             "comma, and table.column of the sound. Short for --set coincidence.inputs=."
         ),
     ] = None,
+    pairs: Annotated[
+        str | None,
+        typer.Option(
+            help="Of coincidence: a table of pairs that people judged, with columns picture, sound and match, on which "
+            "the match classifier of coincidence.first_model learns on, under another --name."
+        ),
+    ] = None,
     workers: Workers = None,
     min_workers: MinWorkers = None,
 ) -> None:
     """Train a model.
 
-    Reads clips, or imported vectors, or features and spans, or clips and masks or spans, and as the learner needs them
-    a selection and the model that it builds on.
+    Reads clips, or imported vectors, or judged pairs and scores, or features and spans, or clips and masks or spans,
+    and as the learner needs them a selection and the model that it builds on.
     Writes models/<name>/ (model.pt with the weights that validate best, checkpoint.pt to go on from) and the table
     training (the curve). Run it again to go on after it was stopped; parts that were added meanwhile are left to
     another --name.
@@ -62,15 +69,14 @@ def train_model(
     Example: earshot train coincidence --root my_workspace --set coincidence.training.num_steps=2000
     """
     from pipeline.learners.loading import check_model
-    from pipeline.learners.sources import complete_config, count_held_out, read_stages
+    from pipeline.learners.sources import complete_config, count_held_out, file_inputs, read_stages
     from pipeline.storage.lineage import check_unused
     from pipeline.training.clipsets import begun_parts, begun_with
-    from pipeline.training.weight_files import read_weights
 
     if workers is not None and min_workers is not None and min_workers > workers:
         raise ConfigError(f"--min-workers {min_workers}, --workers {workers}: expected no more than there are.")
     folder, stage = f"models/{name or learner}", f"train {learner}"
-    session = _with_inputs(session, learner, inputs).resume(folder)
+    session = _with_inputs(session, learner, inputs, pairs, folder).resume(folder)
     workspace = session.workspace
     built = LEARNERS[learner].build(getattr(session.config, learner))
     reads = read_stages(built, selection, features)
@@ -78,7 +84,7 @@ def train_model(
     made_from = {read: workspace.stage(read)["hash"] for read in reads}
     for model, of_learner in built.builds_on().items():
         made_from |= check_model(workspace, model, of_learner)
-    made_from |= {f"weights {part}": read_weights(uri)[1] for part, uri in built.weight_files().items()}
+    made_from |= file_inputs(built)
     job = _settings(session, built, selection, features)
     if not workspace.has_stage(folder):
         check_unused(workspace, folder)  # before the training that would make them useless
@@ -101,15 +107,33 @@ def train_model(
         session.done(stage, f"{steps}, {format_record(stage, learner, workspace.stage(folder))}", folder)
 
 
-def _with_inputs(session: Session, learner: str, inputs: str | None) -> Session:
-    """The session with coincidence.inputs as the option names them, as --set would."""
-    if inputs is None:
+def _with_inputs(session: Session, learner: str, inputs: str | None, pairs: str | None, folder: str) -> Session:
+    """The session with coincidence.inputs and pairs as the options name them; with pairs, all else as the first model.
+
+    Raises:
+        ConfigError: another learner reads neither; or there is no first model, or the new one would take its place.
+    """
+    from pipeline.learners.loading import check_model, rebuild
+    from pipeline.storage import files
+
+    given = [f"coincidence.inputs={inputs}"] if inputs is not None else []
+    given += [f"coincidence.pairs={files.absolute(pairs)}"] if pairs is not None else []
+    if not given:
         return session
     if learner != "coincidence":
-        raise ConfigError(f"--inputs {inputs}: coincidence alone learns on imported vectors, not {learner}.")
-    assignment = f"coincidence.inputs={inputs}"
-    given = None if session.given is None else (*session.given, assignment)
-    return dataclasses.replace(session, config=override(session.config, [assignment]), given=given)
+        option = "--inputs" if inputs is not None else "--pairs"
+        raise ConfigError(f"{option}: coincidence alone learns on imported vectors or on pairs, not {learner}.")
+    config: Any = session.config
+    if pairs is not None:
+        first = config.coincidence.first_model
+        if folder == f"models/{first}":
+            raise ConfigError(f"--pairs: learns on top of {folder}, which stays. Give another --name.")
+        check_model(session.workspace, first, learner)
+        own = rebuild(session.workspace, first, learner).config
+        mine = {name: getattr(config.coincidence, name) for name in ("first_model", "pair_training")}
+        config = dataclasses.replace(config, coincidence=dataclasses.replace(own, **mine))
+    more = None if session.given is None else (*session.given, *given)
+    return dataclasses.replace(session, config=override(config, given), given=more)
 
 
 def _settings(session: Session, learner: "Learner[Any]", selection: str, features: str) -> dict[str, Any]:

@@ -229,4 +229,15 @@ def test_the_interval_is_that_of_the_auc_of_the_pairs_of_drawn_videos() -> None:
     def auc(rows: np.ndarray) -> float:
         return matched_mismatched_auc(matched[rows], mismatched[rows])
 
-    assert auc_interval(matched, mismatched, video) == pytest.approx(bootstrap_interval(auc, video))
+    assert auc_interval(matched, mismatched, video, video) == pytest.approx(bootstrap_interval(auc, video))
+
+
+def test_the_interval_of_pairs_that_are_not_two_by_two_is_that_of_the_auc_of_drawn_videos() -> None:
+    rng = np.random.default_rng(0)
+    label, video, scores = rng.random(60) < 0.3, rng.integers(9, size=60), rng.normal(size=60).round(1)
+
+    def auc(rows: np.ndarray) -> float:
+        return matched_mismatched_auc(scores[rows][label[rows]], scores[rows][~label[rows]])
+
+    found = auc_interval(scores[label], scores[~label], video[label], video[~label])
+    assert found == pytest.approx(bootstrap_interval(auc, video))

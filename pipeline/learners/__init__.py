@@ -52,7 +52,10 @@ LEARNERS = {
         "which sound belongs to which picture",
         "pipeline.learners.coincidence:CoincidenceLearner",
         "pipeline.evaluation.match_evaluation:MatchEvaluation",
-        special_learner_paths=("pipeline.learners.projections:ProjectionLearner",),
+        special_learner_paths=(
+            "pipeline.learners.pair_matching:PairLearner",
+            "pipeline.learners.projections:ProjectionLearner",
+        ),
     ),
     "separation": Entry(
         "separates a mixture into sources, and finds those that are on screen",

@@ -103,6 +103,24 @@ class CoincidenceLearnerConfig:
         )
     )
     """Length and pace where imported vectors are learnt on."""
+    pairs: str | None = None
+    """A table of pairs that people judged, which the match classifier of first_model learns on; its towers or
+    projections stay as they are. Columns picture and sound, each a clip_id, or an address with picture_start_s and
+    sound_start_s; match, 0 or 1."""
+    first_model: str = "coincidence"
+    """The model whose classifier learns on pairs."""
+    pair_training: TrainingConfig = dataclasses.field(
+        default_factory=lambda: TrainingConfig(
+            num_steps=300,
+            batch_size=64,
+            learning_rate=1e-3,
+            warmup_steps=10,
+            weight_decay=0.01,
+            validate_every=20,
+            num_validation_batches=4,
+        )
+    )
+    """Length and pace where the classifier learns on judged pairs."""
 
     def __post_init__(self) -> None:
         for name in ("training", "projection_training"):

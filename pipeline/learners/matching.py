@@ -105,7 +105,7 @@ def train_matcher(matcher: Matcher, batches: list[EmbeddedBatch], config: Matchi
 
 
 class ScoredPairs(NamedTuple):
-    """Pairs as the classifier sees them, half of them matched."""
+    """Pairs as the classifier sees them."""
 
     logit: np.ndarray
     """[N] log odds before calibration."""
@@ -136,6 +136,17 @@ def calibrate(model: SharedSpace, batches: list[EmbeddedBatch]) -> dict[str, flo
     parts = [(batch.visual, batch.audio, batch.video) for batch in batches]
     moments = EmbeddedBatch(*(torch.cat(rows) for rows in zip(*parts, strict=True)))
     halves = [_score_pairs(model, half) for half in _halves(moments)]
+    return calibrate_on(model, halves) | retrieval(model, moments)
+
+
+@torch.no_grad()
+def calibrate_on(model: SharedSpace, halves: list[ScoredPairs]) -> dict[str, float]:
+    """What `calibrate` does, and its figures but for recall, on the pairs of one half of the videos and of the other.
+
+    Args:
+        halves: or all pairs in one, where a half would have too few; the figures are then of a curve that has seen
+            them.
+    """
     curves = [fit_logistic(half.logit, half.label, half.num_videos) for half in reversed(halves)]  # one alone: its own
     probability = np.concatenate([_curve(*curve, half.logit) for curve, half in zip(curves, halves, strict=True)])
     logit, cosine, label, video = (np.concatenate([half[column] for half in halves]) for column in range(4))
@@ -155,10 +166,10 @@ def calibrate(model: SharedSpace, batches: list[EmbeddedBatch]) -> dict[str, flo
         "cosine_auc": _auc(cosine, label),
         "num_videos": float(num_videos),
     }
-    interval = auc_interval(logit[label == 1], logit[label == 0], video[label == 1])
+    interval = auc_interval(logit[label == 1], logit[label == 0], video[label == 1], video[label == 0])
     if interval.low is not None and interval.high is not None:
         figures |= {"match_auc_low": interval.low, "match_auc_high": interval.high}
-    return figures | _retrieval(model, moments)
+    return figures
 
 
 def fit_logistic(logits: np.ndarray, labels: np.ndarray, num_videos: int) -> tuple[float, float]:
@@ -183,22 +194,27 @@ def fit_logistic(logits: np.ndarray, labels: np.ndarray, num_videos: int) -> tup
     return float(slope / spread), float(height - slope * centre / spread)
 
 
-def auc_interval(matched: np.ndarray, mismatched: np.ndarray, video: np.ndarray) -> Interval:
-    """Interval of the AUC over videos, for scores [N] of N pictures with their own sound and [N] with another.
+def auc_interval(
+    matched: np.ndarray, mismatched: np.ndarray, video: np.ndarray, mismatched_video: np.ndarray
+) -> Interval:
+    """Interval of the AUC over videos, for scores [N] of pairs that match and [M] of pairs that do not.
 
     Args:
-        video: [N] number of the picture's video.
+        video, mismatched_video: [N] and [M] numbers of the pictures' videos.
     """
-    order = np.argsort(video, kind="stable")
-    _, first, counts = np.unique(video[order], return_index=True, return_counts=True)
-    wins = (np.sign(matched[order, None] - mismatched[None, order]) + 1) / 2
-    by_video = np.add.reduceat(np.add.reduceat(wins, first, axis=0), first, axis=1)  # [V, V], summed once for all
+    names, number = np.unique(np.concatenate([video, mismatched_video]), return_inverse=True)
+    of_video = np.eye(len(names))
+    own, other = of_video[number[: len(video)]], of_video[number[len(video) :]]
+    wins = (np.sign(matched[:, None] - mismatched[None]) + 1) / 2
+    by_video = own.T @ wins @ other  # [V, V], summed once for all
+    num_own, num_other = own.sum(axis=0), other.sum(axis=0)
 
     def auc(videos: np.ndarray) -> float:
-        drawn = np.bincount(videos, minlength=len(first))
-        return float(drawn @ by_video @ drawn) / float(drawn @ counts) ** 2
+        drawn = np.bincount(videos, minlength=len(names))
+        num_pairs = float(drawn @ num_own) * float(drawn @ num_other)
+        return float(drawn @ by_video @ drawn) / num_pairs if num_pairs else float("nan")
 
-    return bootstrap_interval(auc, np.arange(len(first)))
+    return bootstrap_interval(auc, np.arange(len(names)))
 
 
 def _halves(moments: EmbeddedBatch) -> list[EmbeddedBatch]:
@@ -217,7 +233,8 @@ def _score_pairs(model: SharedSpace, moments: EmbeddedBatch) -> ScoredPairs:
     return ScoredPairs(logit, cosine, label, number, num_videos=len(moments.video.unique()))
 
 
-def _retrieval(model: SharedSpace, moments: EmbeddedBatch) -> dict[str, float]:
+def retrieval(model: SharedSpace, moments: EmbeddedBatch) -> dict[str, float]:
+    """How often the own sound, and the own picture, is among the first few of a gallery: see `calibrate`."""
     size = min(GALLERY, len(moments.video.unique()))
     figures: dict[str, list[float]] = {}
     for rows in _galleries(moments.video.tolist(), size):

@@ -7,15 +7,19 @@ from pipeline.clips.splitting import SplittingConfig
 from pipeline.config import from_dict
 from pipeline.errors import ConfigError, DataError
 from pipeline.features.feature_sets import load_features
+from pipeline.hashing import hash_bytes
+from pipeline.learners.judged_pairs import load_pairs
 from pipeline.learners.vector_sets import load_vectors, read_vector_clips
 from pipeline.masks.masked_clips import load_masked
 from pipeline.outside.vectors import check_vectors, table_of
+from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER, MASKS_FOLDER, SPANS_FOLDER
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
 from pipeline.training.clipsets import count_videos, load_selected, load_splits
 from pipeline.training.protocols import Learner
 from pipeline.training.reading import read_clips
+from pipeline.training.weight_files import read_weights
 from pipeline.training.word_clips import load_words
 
 
@@ -34,6 +38,8 @@ def read_stages(learner: Learner[Any], selection: str, features: str) -> list[st
         return [clips]
     if learner.reads == "vectors":
         return [*dict.fromkeys(map(table_of, learner.vector_columns)), clips]
+    if learner.reads == "pairs":
+        return [f"scores/{learner.config.first_model}", clips]
     if learner.reads == "masks":
         return [MASKS_FOLDER, clips]
     if learner.reads == "words":
@@ -63,6 +69,8 @@ def load_sets(
     if learner.reads == "vectors":
         picture, sound = learner.vector_columns
         return [*load_vectors(workspace, (picture, sound), splits, splitting, parts, learner.clip_spec)]
+    if learner.reads == "pairs":
+        return [*load_pairs(workspace, learner.config.pairs, learner.config.first_model, splits, splitting, parts)]
     if learner.reads == "masks":
         return load_masked(workspace, splits, splitting, parts, learner.clip_spec)
     if learner.reads == "words":
@@ -89,7 +97,7 @@ def read_samples(
         ConfigError: the columns that it needs are not there.
         DataError: as `read_clips`.
     """
-    if learner.reads != "vectors":
+    if not learner.vector_columns:
         yield from read_clips(workspace, f"clips/{learner.clip_spec}", part, keys, batch_size, errors)
         return
     picture, sound = learner.vector_columns
@@ -109,11 +117,24 @@ def vector_inputs(workspace: Workspace, learner: Learner[Any]) -> dict[str, str]
     return {table_of(where): check_vectors(workspace, where, learner.clip_spec) for where in learner.vector_columns}
 
 
+def file_inputs(learner: Learner[Any]) -> dict[str, str]:
+    """The hash of each file outside the workspace that a learner reads, by what it is for: inputs of its model.
+
+    Raises:
+        DataError: one is missing, or holds other things than the weights that it is read for.
+    """
+    found = {f"weights {part}": read_weights(uri)[1] for part, uri in learner.weight_files().items()}
+    if learner.reads == "pairs":
+        with files.local_copy(learner.config.pairs) as path:
+            found["pairs"] = hash_bytes(path.read_bytes())
+    return found
+
+
 def count_held_out(
     workspace: Workspace, learner: Learner[Any], settings: Mapping[str, Any], parts: Sequence[str], enough: int
 ) -> int:
     """How many videos the best weights are chosen on, counted up to `enough`. Other arguments as of `load_sets`."""
-    if learner.reads in ("features", "masks", "words", "vectors"):
+    if learner.reads in ("features", "masks", "words", "vectors", "pairs"):
         (clips,) = load_sets(workspace, learner, settings, ("validate",), parts)
         return min(enough, clips.num_videos)
     splitting = from_dict(SplittingConfig, settings["splitting"])
@@ -127,9 +148,9 @@ def complete_config(
 
     Raises:
         ConfigError: there is no training clip of a video that people judged, and the learner needs one; or none with a
-            mask or a word, and it reads these.
+            mask, a word or vectors, or no pair of both kinds, and it reads these.
     """
-    if not learner.decided_by_clips and learner.reads != "masks":
+    if not learner.decided_by_clips and learner.reads not in ("masks", "pairs"):
         return learner.config
     (clips,) = load_sets(workspace, learner, settings, ("train",), parts)
     if not len(clips) and learner.reads == "vectors":

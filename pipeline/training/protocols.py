@@ -82,10 +82,10 @@ class Learner(Protocol[Model]):
     """Its config in each preset; the default one where there is none."""
     clip_spec: str = "base"
     """Field of `ClipSpecs`: the lengths, rates and sizes of the clips that it reads."""
-    reads: Literal["clips", "selection", "features", "masks", "words", "vectors"] = "clips"
+    reads: Literal["clips", "selection", "features", "masks", "words", "vectors", "pairs"] = "clips"
     """All kept clips of a split; or those that a selection keeps, and labelled ones; or features of clips; or those
     with a mask of one of their frames; or words that are spoken in them, within `word_window`; or imported vectors of
-    clips, of the columns `vector_columns`."""
+    clips, of the columns `vector_columns`; or embeddings of pairs of clips that people judged."""
     vector_columns: tuple[str, ...] = ()
     """Of one that reads vectors: table.column of each kind."""
     word_window: tuple[float, int] = (0.0, 0)

@@ -1,6 +1,7 @@
 """Generated vectors of pictures and sounds that share a class, and what the best of all scores makes of them."""
 
 import dataclasses
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ from scipy.special import log_softmax, logsumexp
 
 from pipeline.learners.vector_sets import VectorSet
 from pipeline.outside.imported_tables import ImportFiles
+from pipeline.selection.embeddings import to_column
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.fields import from_rows
+from schemas.scores import SCORES
 from schemas.videos import VIDEOS
 
 
@@ -142,3 +145,22 @@ def write_vectors(folder: Path) -> Workspace:
     is_known = pa.array([number != 5 for number in range(len(ids))])
     import_vectors(workspace, "clap", pa.table({"clip_id": ids, "audio": sound.tolist()}).filter(is_known))
     return workspace
+
+
+def write_scores(
+    workspace: Workspace, model: str, visual: np.ndarray, audio: np.ndarray, missing: AbstractSet[int] = frozenset()
+) -> None:
+    """scores/<model> with these embeddings [clips, D] of a root's clips, but for those of some numbers."""
+    start = 0
+    for part in workspace.parts("clips/base"):
+        clips = workspace.read("clips/base", part, CLIPS, ["clip_id", "video_id"])
+        rows = slice(start, start + len(clips))
+        is_there = np.array([number not in missing for number in range(rows.start, rows.stop)])
+        columns = {name: clips[name] for name in ("clip_id", "video_id")}
+        columns["score"] = pa.array(np.full(len(clips), 0.5, np.float32), mask=~is_there)
+        columns["audio_embedding"] = to_column(audio[rows][is_there], is_there)
+        columns["visual_embedding"] = to_column(visual[rows][is_there], is_there)
+        workspace.commit(f"scores/{model}", part, pa.table(columns, schema=SCORES), SCORES)
+        start = rows.stop
+    workspace.begin(f"scores/{model}", {}, {})
+    workspace.finish(f"scores/{model}")
