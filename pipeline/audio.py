@@ -93,15 +93,30 @@ def log_mel(waveform: Tensor, rate_hz: int = 16_000, offset: float = LOG_OFFSET)
     Raises:
         ConfigError: the upper mel edge lies above rate_hz / 2.
     """
-    window, mels = _log_mel_constants(rate_hz, waveform.device)
-    window_size = num_samples(WINDOW_S, rate_hz)
     with torch.autocast(waveform.device.type, enabled=False):  # bf16 would leave 8 bits for sums under the logarithm
+        return torch.log(mel(waveform, rate_hz) + offset)
+
+
+def mel(waveform: Tensor, rate_hz: int = 16_000) -> Tensor:
+    """[..., L, 64] mel magnitudes every 10 ms, of which `log_mel` is the logarithm; arguments and errors as there."""
+    _, mels = _log_mel_constants(rate_hz, waveform.device)
+    with torch.autocast(waveform.device.type, enabled=False):
+        return magnitude_spectrum(waveform, rate_hz) @ mels
+
+
+def magnitude_spectrum(waveform: Tensor, rate_hz: int = 16_000) -> Tensor:
+    """[..., L, F] magnitudes of the spectrum every 10 ms: 25 ms periodic Hann window, FFT of the next power of two.
+
+    Arguments and errors as of `log_mel`; F = 257 at 16 kHz, from 0 Hz to rate_hz / 2.
+    """
+    window, _ = _log_mel_constants(rate_hz, waveform.device)
+    window_size = num_samples(WINDOW_S, rate_hz)
+    with torch.autocast(waveform.device.type, enabled=False):
         waveform = waveform.float()
         missing = max(0, window_size - waveform.shape[-1])
         waveform = F.pad(waveform, (0, missing + len(window) - window_size))
         frames = waveform.unfold(-1, len(window), num_samples(HOP_S, rate_hz))
-        spectrum = magnitude(torch.fft.rfft(frames * window))
-        return torch.log(spectrum @ mels + offset)
+        return magnitude(torch.fft.rfft(frames * window))
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,6 +1,7 @@
 """The coincidence learner: what a batch is made of, what its memory holds, and what its last word may touch."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,11 +10,13 @@ from conftest import World
 
 from pipeline.clips.samples import Clip
 from pipeline.clips.splitting import SplittingConfig
+from pipeline.errors import ConfigError
 from pipeline.learners.augmentation import STRONG, unpack_frames
 from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig, MemoryBankConfig
 from pipeline.learners.matching import MatchingConfig
 from pipeline.metrics.detection import matched_mismatched_auc
 from pipeline.models.towers import CoincidenceConfig
+from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import step_rng
 from pipeline.training.loop import validate
 from pipeline.training.protocols import LocalContext, TrainingConfig
@@ -206,3 +209,54 @@ def test_validation_on_fewer_videos_than_workers_has_the_figure_of_one_process(w
     learner.begin(eight)
     assert validate(learner, model, held_out, 0, eight) == expected
     assert not eight.is_alone
+
+
+def test_towers_start_from_a_file_of_weights_and_one_of_other_shapes_is_named(tmp_path: Path) -> None:
+    before, path = CoincidenceLearner(COINCIDENCE).model(), tmp_path / "weights.pt"
+    torch.save(before.state_dict() | {"classifier.weight": torch.zeros(3)}, path)
+    learner = CoincidenceLearner(dataclasses.replace(COINCIDENCE, weights=str(path)))
+    assert learner.weight_files() == {"towers": str(path)}
+    model = learner.model()
+    learner.initialise(model, Workspace(str(tmp_path)))
+    for name, weights in model.state_dict().items():
+        assert torch.equal(weights, before.state_dict()[name]) or name.startswith("matcher."), name
+
+    other = dataclasses.replace(COINCIDENCE.model, width=0.5)
+    wide = CoincidenceLearner(dataclasses.replace(COINCIDENCE, weights=str(path), model=other))
+    message = r"weights\.pt: not the visual_tower of coincidence\.model: .* expected 32 x 3 x"
+    with pytest.raises(ConfigError, match=message):
+        wide.initialise(wide.model(), Workspace(str(tmp_path)))
+    with pytest.raises(ConfigError, match="expected none with inputs, which have no towers"):
+        dataclasses.replace(COINCIDENCE, weights=str(path), inputs=("clip.image", "clap.audio"))
+
+
+def test_the_bound_is_the_logarithm_of_the_negatives_less_the_loss(world: World) -> None:
+    clips = load_split(world.workspace, "train", SplittingConfig())
+    torch.manual_seed(0)
+    learner = CoincidenceLearner(NCE)
+    model, memory = learner.model().train(), learner.begin(LocalContext())
+    for step in range(2):  # the first has nothing to compare with
+        batch = learner.unpack(learner.batch(clips, step_rng(0, step), 4, slice(None), augment=True))
+        figures = learner.loss(model, batch)
+        if not step:
+            learner.after_step()
+    with torch.no_grad():
+        bounds = []
+        noise = memory.rows(batch["negatives"])
+        for row in range(4):
+            others = [place for place in noise.tolist() if memory.videos[place] not in (-1, batch["video"][row])]
+            visual, audio = model(batch["frames"], batch["waveform"])
+            for queries, keys, bank in (
+                (model.audio_queries(visual), audio, memory.audio),
+                (model.visual_queries(audio), visual, memory.visual),
+            ):
+                logits = [
+                    queries[row] @ (keys - keys.mean(dim=0))[row],
+                    *(queries[row] @ bank[place] for place in others),
+                ]
+                loss = -torch.stack(logits).log_softmax(dim=0)[0]
+                bounds.append(np.log(max(1, len(others))) - loss.item())
+    assert figures["information_bound"].item() == pytest.approx(np.mean(bounds), abs=1e-2)
+    model.eval()
+    figures = learner.loss(model, batch)
+    assert figures["information_bound"].item() == pytest.approx(np.log(3) - figures["info_nce"].item(), abs=1e-6)

@@ -46,6 +46,7 @@ from tests.helpers.line_learner import Interrupted
 from tests.helpers.masks import write_masked_world
 from tests.helpers.mouths import write_speech_world
 from tests.helpers.selections import select_and_mix
+from tests.helpers.vectors import import_class_vectors
 
 FOUR_STEPS = TrainingConfig(
     num_steps=4, batch_size=3, validate_every=4, checkpoint_every=2, num_validation_batches=1
@@ -116,6 +117,13 @@ CASES = {
     "coincidence by nce": Case(
         LEARNERS["coincidence"], CoincidenceLearnerConfig(**COINCIDENCE, objective="nce", memory_bank=BANK), score
     ),
+    "coincidence on imported vectors": Case(
+        LEARNERS["coincidence"],
+        CoincidenceLearnerConfig(
+            **COINCIDENCE, inputs=("clip.image", "clap.audio"), input_dims=(6, 4), projection_training=FOUR_STEPS
+        ),
+        score,
+    ),
     "separation": Case(LEARNERS["separation"], SEPARATION, freeze),
     "events": Case(LEARNERS["events"], EVENTS),
     "events without labels": Case(LEARNERS["events"], dataclasses.replace(EVENTS, supervision="self")),
@@ -138,6 +146,7 @@ def prepared(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspac
     freeze(workspace)
     write_world(workspace)
     write_masked_world(workspace)
+    import_class_vectors(workspace)
     write_speech_world(workspace, starts_s=(0.0, 0.6, 1.6))  # and in the middle of the spans above
     return workspace
 

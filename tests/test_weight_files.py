@@ -53,7 +53,7 @@ def test_a_pickle_is_refused_and_not_run(tmp_path: Path, form: str) -> None:
     ("content", "words"),
     [
         (torch.zeros(2), "a Tensor, not tensors by name"),
-        ({"model": {"conv1.weight": torch.zeros(2)}}, "model is a dict, not a tensor"),
+        ({"network": {"conv1.weight": torch.zeros(2)}}, "network is a dict, not a tensor"),
         ({"step": 3}, "step is a int, not a tensor"),
         ({}, "no tensor in it"),
     ],
@@ -77,3 +77,9 @@ def test_a_file_cut_short_is_refused(tmp_path: Path, is_new: bool) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none"):
         read_weights(str(tmp_path / "none.pth"))
+
+
+def test_a_model_pt_of_ours_is_weights_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    torch.save({"model": {"audio_tower.bias": torch.ones(2)}}, path)
+    assert read_weights(str(path))[0]["audio_tower.bias"].tolist() == [1, 1]

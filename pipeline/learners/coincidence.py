@@ -36,9 +36,12 @@ from pipeline.learners.separated_sound import separate_some
 from pipeline.losses.contrastive import info_nce, information_bound
 from pipeline.losses.nce import MemoryBank, centred, log_sum_noise, nce_loss, noise_logits, picking_loss
 from pipeline.models.projections import ProjectionConfig
+from pipeline.models.public_weights import load_towers
 from pipeline.models.towers import CoincidenceConfig, CoincidenceModel, SharedSpace, shared_embedding
+from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet, prefetch, step_rng
 from pipeline.training.protocols import Batch, Context, Learner, LocalContext, TrainingConfig
+from pipeline.training.weight_files import read_weights
 
 MATCH_STREAM, HELD_OUT_STREAM = 2, 3  # random streams beside those of the loop
 COLUMN = r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*"  # of an imported table
@@ -67,6 +70,9 @@ class CoincidenceLearnerConfig:
 
     model: CoincidenceConfig = dataclasses.field(default_factory=CoincidenceConfig)
     """Both towers. The separation model's towers start from them, so it must have the same."""
+    weights: str | None = None
+    """A file with the weights of both towers to start from, by name as in a coincidence model's model.pt. None: towers
+    start from noise."""
     training: TrainingConfig = dataclasses.field(
         default_factory=lambda: TrainingConfig(num_steps=100_000, batch_size=256, weight_decay=0.01)
     )
@@ -129,6 +135,8 @@ class CoincidenceLearnerConfig:
                     f"{name}.batch_size = {size}: expected 2 or more, because a negative is another example of the "
                     "batch."
                 )
+        if self.weights is not None and self.inputs:
+            raise ValueError(f"weights = {self.weights}: expected none with inputs, which have no towers.")
         if len(self.inputs) not in (0, 2) or not all(re.fullmatch(COLUMN, name) for name in self.inputs):
             raise ValueError(
                 f"inputs = {','.join(self.inputs)}: expected table.column of the picture's vectors, a comma, and "
@@ -184,6 +192,21 @@ class CoincidenceLearner(Learner[SharedSpace]):
     def model(self) -> SharedSpace:
         """Two fresh towers."""
         return CoincidenceModel(self.config.model)
+
+    def weight_files(self) -> dict[str, str]:
+        """The address of the towers' weights."""
+        return {"towers": self.config.weights} if self.config.weights is not None else {}
+
+    def initialise(self, model: SharedSpace, workspace: Workspace) -> None:
+        """Start the towers from `weight_files`.
+
+        Raises:
+            ConfigError: the file has not all of their tensors, or some of other shapes.
+            DataError: it is missing or damaged, or holds anything else than tensors by name.
+        """
+        for uri in self.weight_files().values():
+            assert isinstance(model, CoincidenceModel)
+            load_towers(model, read_weights(uri)[0], uri)
 
     def check_settings(self, spec: ClipSpec, configs: Mapping[str, Any]) -> None:
         """Raises a ConfigError if clips have another sample rate than the towers expect."""

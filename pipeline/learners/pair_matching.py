@@ -56,6 +56,10 @@ class PairLearner(CoincidenceLearner):
         """The model whose classifier learns."""
         return {self.config.first_model: self.name}
 
+    def weight_files(self) -> dict[str, str]:
+        """None: the first model has learnt on from them."""
+        return {}
+
     def model(self) -> SharedSpace:
         """A fresh model as the first one, of which the classifier alone learns.
 

@@ -1,4 +1,4 @@
-"""Tensors of a public checkpoint -> the layers of a backbone or of VGGish, under other names.
+"""Tensors of a public checkpoint -> the layers of a backbone or of VGGish, under other names; and towers of our own.
 
 A checkpoint may have more than is needed (a classifier, a PCA); what is needed must be there in its shape. The counts
 of batches that batch norms keep are optional: checkpoints of before 2018 lack them, and nothing here uses them.
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pipeline.errors import ConfigError
 from pipeline.models import pvt_v2, resnet
 from pipeline.models.pyramid import Pyramid, PyramidName
+from pipeline.models.towers import CoincidenceModel
 from pipeline.models.vggish import VGGish
 
 OPTIONAL = "num_batches_tracked"
@@ -37,6 +38,12 @@ def load_backbone(pyramid: Pyramid, name: PyramidName, tensors: Mapping[str, Ten
 def load_vggish(vggish: VGGish, tensors: Mapping[str, Tensor], origin: str) -> None:
     """Put the tensors of the public torch VGGish into it; arguments and errors as of `load_backbone`."""
     _load(vggish, {"": ""}, tensors, f"{origin}: not VGGish")
+
+
+def load_towers(model: CoincidenceModel, tensors: Mapping[str, Tensor], origin: str) -> None:
+    """Put the tensors of both towers, visual_tower.* and audio_tower.*, into a coincidence model; errors as above."""
+    for name, tower in (("visual_tower", model.visual_tower), ("audio_tower", model.audio_tower)):
+        _load(tower, {f"{name}.": ""}, tensors, f"{origin}: not the {name} of coincidence.model")
 
 
 def _load(module: nn.Module, names: Mapping[str, str], tensors: Mapping[str, Tensor], problem: str) -> None:

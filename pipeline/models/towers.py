@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from pipeline.audio import HOP_S, MEL_MAX_HZ, level_gain, log_mel
+from pipeline.audio import HOP_S, MEL_MAX_HZ, MFCC_RATE_HZ, level_gain
 from pipeline.config import Count, config_dataclass
+from pipeline.models.audio_inputs import INPUT_KINDS, AudioInput
 from pipeline.models.mobilenet import MAX_DEPTH, MIN_DEPTH, mobilenet
 from pipeline.models.small_cnn import SMALL_CNN_LAYERS, Backbone, small_cnn
 from pipeline.models.stem3d import SPECTROGRAM_LAYERS, Stem3dNet
@@ -37,6 +38,9 @@ class CoincidenceConfig:
     backbone: Literal["mobilenet", "small_cnn", "stem3d"] = "mobilenet"
     """Network inside both towers: MobileNet v1; four plain convolutions, which learn from a few hundred videos; or the
     patent's, whose first layer sees three frames at once."""
+    audio_input: AudioInput = "log_mel"
+    """What the audio tower sees: log-mel, 64 bands as ears hear them; mel, the same without the logarithm; stft, the
+    logarithm of all 257 bins, four times the work; or mfcc, 13 coefficients of a band's shape, at 16 kHz alone."""
     frame_size: Annotated[int, Field(ge=16)] = 128
     """Larger frames are averaged down to this many pixels per side: 64 is four times faster and has 4 x 4 cells."""
     width: Annotated[float, Field(gt=0, le=4)] = 1.0
@@ -53,12 +57,16 @@ class CoincidenceConfig:
     """What the match probability sees: the patent's [z_v; z_a]; those and their product; or the cosine alone, a
     logistic curve of two numbers. On 2 126 synthetic videos none was clearly better: AUC 0.94 to 0.95 held out."""
 
+    def __post_init__(self) -> None:
+        if self.audio_input == "mfcc" and self.rate_hz != MFCC_RATE_HZ:
+            raise ValueError(f"rate_hz = {self.rate_hz}: expected {MFCC_RATE_HZ} where audio_input = mfcc.")
+
     @property
     def towers(self) -> dict[str, int | float | str]:
         """The fields that both models must share for one to start from the towers of the other."""
         names = ["rate_hz", "backbone", "frame_size", "width", "embedding_dim"]
-        if self.backbone == "mobilenet":
-            names.append("depth")
+        names += ["depth"] if self.backbone == "mobilenet" else []
+        names += ["audio_input"] if self.audio_input != "log_mel" else []
         return {name: getattr(self, name) for name in names}
 
 
@@ -103,12 +111,12 @@ class VisualTower(nn.Module):
 
 
 class AudioTower(nn.Module):
-    """The backbone on the log-mel of a waveform, time as height."""
+    """The backbone on the log-mel, or another `audio_input`, of a waveform, time as height."""
 
     def __init__(self, config: CoincidenceConfig) -> None:
         super().__init__()
-        # log-mel of a clip at INPUT_DB: mean about -3, standard deviation about 2
-        self.net = _backbone(config, in_channels=1, mean=-3.0, std=2.0)
+        self.input = INPUT_KINDS[config.audio_input]
+        self.net = _backbone(config, in_channels=1, mean=self.input.mean, std=self.input.std)
         self.step_s = (32 if config.backbone == "mobilenet" else 16) * HOP_S
         """Seconds of sound from one embedding to the next."""
         self.rate_hz = config.rate_hz
@@ -116,7 +124,7 @@ class AudioTower(nn.Module):
 
     def forward(self, waveform: Tensor) -> TowerOutput:
         """Features of waveform [B, T] at a level near INPUT_DB, any T; gradients reach the waveform."""
-        local, embeddings = self.net.features(log_mel(waveform, self.rate_hz).unsqueeze(1))
+        local, embeddings = self.net.features(self.input.compute(waveform, self.rate_hz).unsqueeze(1))
         return TowerOutput(_rows(local, num_clips=len(waveform)), embeddings)
 
 

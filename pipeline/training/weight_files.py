@@ -18,7 +18,7 @@ REMEDY = "Give a file of weights by name, as torch.save(model.state_dict()) writ
 
 
 def read_weights(uri: str) -> tuple[dict[str, Tensor], str]:
-    """The tensors of a checkpoint by name, on the CPU, and the hash of the file.
+    """The tensors of a checkpoint by name, on the CPU, and the hash of the file. A model.pt of ours is one, too.
 
     Raises:
         DataError: the file is missing, or holds anything else than tensors by name.
@@ -28,6 +28,8 @@ def read_weights(uri: str) -> tuple[dict[str, Tensor], str]:
 
 
 def _tensors(loaded: Any) -> dict[str, Tensor]:
+    if isinstance(loaded, dict) and loaded.keys() == {"model"}:  # a model.pt of ours
+        loaded = loaded["model"]
     if not isinstance(loaded, dict):
         raise TypeError(f"a {type(loaded).__name__}, not tensors by name")
     wrong = next((name for name, value in loaded.items() if not isinstance(value, Tensor)), None)

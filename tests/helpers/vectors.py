@@ -128,8 +128,9 @@ def import_vectors(workspace: Workspace, name: str, table: pa.Table) -> None:
 
 
 def clip_ids(workspace: Workspace) -> list[str]:
-    """The clips of a root, in the order of their rows."""
-    return workspace.read_all("clips/base", CLIPS, ["clip_id"])["clip_id"].to_pylist()
+    """The kept clips of a root, in the order of their rows."""
+    rows = workspace.read_all("clips/base", CLIPS, ["clip_id", "outcome"]).to_pylist()
+    return [row["clip_id"] for row in rows if row["outcome"] == "kept"]
 
 
 def write_vectors(folder: Path) -> Workspace:
@@ -138,13 +139,20 @@ def write_vectors(folder: Path) -> Workspace:
     Clip 3 has no picture, clip 5 no row in the table of sounds.
     """
     workspace = write_root(folder, num_videos=20, num_parts=2)
+    import_class_vectors(workspace, no_picture={3}, no_sound={5})
+    return workspace
+
+
+def import_class_vectors(
+    workspace: Workspace, no_picture: AbstractSet[int] = frozenset(), no_sound: AbstractSet[int] = frozenset()
+) -> None:
+    """clip.image of 6 and clap.audio of 4 numbers for a root's clips, of four classes, but for some clips."""
     rng, ids = np.random.default_rng(0), clip_ids(workspace)
     picture, sound = make_classes(0, 4, 6, 4).draw(rng, np.arange(len(ids)) // 2 % 4)
-    pictures = [None if number == 3 else row for number, row in enumerate(picture.tolist())]
+    pictures = [None if number in no_picture else row for number, row in enumerate(picture.tolist())]
     import_vectors(workspace, "clip", pa.table({"clip_id": ids, "image": pictures, "note": ["x"] * len(ids)}))
-    is_known = pa.array([number != 5 for number in range(len(ids))])
+    is_known = pa.array([number not in no_sound for number in range(len(ids))])
     import_vectors(workspace, "clap", pa.table({"clip_id": ids, "audio": sound.tolist()}).filter(is_known))
-    return workspace
 
 
 def write_scores(
