@@ -42,7 +42,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "pipeline.learners": (
         "pipeline", "pipeline.clips", "pipeline.features", "pipeline.losses", "pipeline.masks", "pipeline.metrics",
-        "pipeline.models", "pipeline.outside", "pipeline.storage", "pipeline.training",
+        "pipeline.models", "pipeline.outside", "pipeline.storage", "pipeline.training", "schemas",
     ),
     "pipeline.selection": (
         "pipeline", "pipeline.clips", "pipeline.learners", "pipeline.models", "pipeline.outside", "pipeline.storage",
