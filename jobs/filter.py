@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Annotated, TypeVar
 
+import typer
+
 from cluster.resources import FILTERING
 from jobs.console.options import Name, Session, named, with_session
 from pipeline.formatting import format_counts
@@ -13,7 +15,14 @@ Model = Annotated[str | None, named(MODEL_HELP, "--model")]
 PARTS_PER_TASK = 16  # to decide on a part takes 10 ms, as long as to start a task
 
 
-def select(session: Session, name: Name = "default", model: Model = None) -> None:
+def select(
+    session: Session,
+    name: Name = "default",
+    model: Model = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what each rule would leave, alone and in order; write nothing.")
+    ] = False,
+) -> None:
     """Decide which clips train and evaluate the next model.
 
     Reads the tables clips, scores and labels if there are any, duplicates if duplicates.similarity is set, and the
@@ -22,7 +31,10 @@ def select(session: Session, name: Name = "default", model: Model = None) -> Non
     in two splits.
 
     Example: earshot filter --root my_workspace --name strict --set filtering.min_score=0.9
+
+    Example: earshot filter --root my_workspace --dry-run --set 'filtering.rules=motion > 0.01 as still'
     """
+    from jobs.console.dry_run import show_preview
     from pipeline.selection.cutoffs import load_or_compute
     from pipeline.selection.deciding import DecidePart, format_none_kept, summarize
     from pipeline.selection.duplicates import check_settings
@@ -50,6 +62,9 @@ def select(session: Session, name: Name = "default", model: Model = None) -> Non
             raise workspace.error(source, f"{len(missing)} parts of {rules.source} are missing, first {missing[0]}.")
     if message := check_values(workspace, config.filtering):  # before the folder is claimed for a misspelt rule
         print(f"filter: {message}", flush=True)
+    if dry_run:
+        show_preview(session, rules, PARTS_PER_TASK)
+        return
 
     def each(step: str, work: Callable[[str], R], parts: list[str]) -> Iterator[R]:
         return session.each(f"{step} {name}", work, parts, FILTERING, PARTS_PER_TASK)

@@ -2,26 +2,18 @@
 
 import collections
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
 from pipeline.reports.querying import query
-from pipeline.selection.cutoffs import load_or_compute
-from pipeline.selection.deciding import DecidePart
-from pipeline.selection.filtering import REASONS, ClipRules, FilteringConfig
+from pipeline.selection.filtering import REASONS, FilteringConfig
 from pipeline.selection.own_rules import read_rules
-from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from pipeline.training.clipsets import load_clips
-from schemas.clips import CLIPS
-from schemas.fields import from_rows
 from schemas.selections import DRAWN_REASONS, SELECTIONS
-from schemas.videos import VIDEOS
 from tests.helpers.imported import import_rows
-from tests.helpers.selections import backwards, write_labels, write_scores
+from tests.helpers.ruled import fill, reasons_of
 
 SIX = (
     "peav.similarity >= 0.25 as low_similarity",
@@ -63,48 +55,12 @@ BY_HAND = """
 
 @pytest.fixture
 def full(workspace: Workspace) -> Workspace:
-    """The world with scores, labels, licences and the imported tables peav and tags, all with gaps; 48 clips."""
-    rng = np.random.default_rng(0)
-    clips, videos = [], []
-    for part in workspace.parts(CLIPS_FOLDER):
-        rows = workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist()
-        for row in rows:
-            row |= {"loudness_lufs": rng.uniform(-40, -10), "silent_fraction": rng.random()}
-            row |= {"loudness_lufs": None} if rng.random() < 0.1 else {}
-        rows[3] |= {"outcome": "silent", "tar_offset": None, "tar_bytes": None}
-        workspace.commit(CLIPS_FOLDER, part, from_rows(rows, CLIPS, part), CLIPS)
-        clips += [row["clip_id"] for row in rows]
-        videos = workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()
-        for row, license in zip(videos, ("CC0", "CC-BY", "CC0", None, "GPL", "CC0"), strict=True):
-            row["license"] = license
-        workspace.commit(VIDEOS_FOLDER, part, from_rows(videos, VIDEOS, part), VIDEOS)
-    for stage in (CLIPS_FOLDER, "scores/m"):
-        workspace.begin(stage, {}, {})
-    write_scores(workspace, {clip: rng.random() for clip in clips[1:]})
-    names = ("on_screen", "off_screen", "mixed")
-    write_labels(workspace, {clip: names[rng.integers(3)] for clip in clips if rng.random() < 0.6})
-
-    def gap(value: object) -> object:
-        return None if rng.random() < 0.07 else value
-
-    peav = {clip: (gap(rng.random()), gap(rng.uniform(-2, 2))) for clip in clips if rng.random() < 0.9}
-    import_rows(workspace, "peav", {"similarity": "DOUBLE", "offset_s": "FLOAT"}, peav)
-    tags = {clip: (gap(rng.random()), gap(("music", "dog", "rain")[rng.integers(3)])) for clip in clips[2:]}
-    import_rows(workspace, "tags", {"speech_fraction": "DOUBLE", "kind": "VARCHAR"}, tags)
-    return workspace
-
-
-def decide(workspace: Workspace, config: FilteringConfig, name: str = "s") -> dict[str, str]:
-    rules = ClipRules(workspace, name, "m", config, SplittingConfig())
-    work = DecidePart(rules, load_or_compute(rules, backwards))
-    for part in workspace.parts(CLIPS_FOLDER):
-        work(part)
-    rows = workspace.read_all(f"selections/{name}", SELECTIONS).to_pylist()
-    return {row["clip_id"]: row["reason"] for row in rows}
+    """What `fill` makes of the world."""
+    return fill(workspace)
 
 
 def test_six_rules_give_the_reasons_that_sql_by_hand_gives(full: Workspace) -> None:
-    reasons = decide(full, FilteringConfig(rules=SIX, min_score=0.2))
+    reasons = reasons_of(full, FilteringConfig(rules=SIX, min_score=0.2))
     expected = {row["clip_id"]: row["reason"] for row in query(full, BY_HAND).to_pylist()}
     assert reasons == expected
     assert len(set(reasons.values())) >= 10  # of the 18 that there may be
@@ -113,7 +69,7 @@ def test_six_rules_give_the_reasons_that_sql_by_hand_gives(full: Workspace) -> N
 def test_the_first_rule_that_refuses_a_clip_is_its_reason(full: Workspace) -> None:
     texts = ("peav.similarity >= 0.5 as low_similarity", "peav.similarity >= 0.75 as not_high")
     forth, back = (
-        decide(full, FilteringConfig(rules=order), name) for order, name in ((texts, "a"), (texts[::-1], "b"))
+        reasons_of(full, FilteringConfig(rules=order), name) for order, name in ((texts, "a"), (texts[::-1], "b"))
     )
     assert {clip for clip in forth if forth[clip] == "kept"} == {clip for clip in back if back[clip] == "kept"}
     assert "low_similarity" not in back.values()
@@ -124,20 +80,20 @@ def test_the_first_rule_that_refuses_a_clip_is_its_reason(full: Workspace) -> No
 
 def test_keep_fraction_is_of_what_the_rules_leave(full: Workspace) -> None:
     rules = ("peav.similarity IS NULL as seen",)
-    left = [reason for reason in decide(full, FilteringConfig(rules=rules), "a").values() if reason == "kept"]
-    kept = [r for r in decide(full, FilteringConfig(rules=rules, keep_fraction=0.5), "b").values() if r == "kept"]
+    left = [reason for reason in reasons_of(full, FilteringConfig(rules=rules), "a").values() if reason == "kept"]
+    kept = [r for r in reasons_of(full, FilteringConfig(rules=rules, keep_fraction=0.5), "b").values() if r == "kept"]
     assert len(kept) == round(len(left) / 2) > 0
 
 
 def test_a_value_that_cannot_be_computed_is_a_reason_of_its_own(full: Workspace) -> None:
-    reasons = decide(full, FilteringConfig(rules=("tags.kind::INT > 3 as small",)))
+    reasons = reasons_of(full, FilteringConfig(rules=("tags.kind::INT > 3 as small",)))
     assert {reason for reason in reasons.values() if "small" in reason or "tags" in reason} == {
         *("unknown_small", "no_tags")
     }
 
 
 def test_a_clip_that_a_rule_refuses_is_not_drawn_for_its_label(full: Workspace) -> None:
-    decide(full, FilteringConfig(rules=("labels.label <> 'mixed' as own",), max_silent_fraction=0.5))
+    reasons_of(full, FilteringConfig(rules=("labels.label <> 'mixed' as own",), max_silent_fraction=0.5))
     rows = full.read_all("selections/s", SELECTIONS).to_pylist()
     drawn = set(load_clips(full, "s", "train", labelled=True).rows["clip_id"].to_pylist())
     assert {row["reason"] for row in rows if row["clip_id"] in drawn} <= {"kept", *DRAWN_REASONS}
@@ -191,5 +147,5 @@ def test_parts_without_clips_have_no_reasons(workspace: Workspace) -> None:
     import_rows(workspace, "peav", {"similarity": "DOUBLE"}, {})
     rules = read_rules(workspace, ("peav.similarity > 1 as x",), are_scored=True)
     empty = pa.table({"peav.similarity": pa.array([], pa.float64())})
-    assert [(reason, len(mask)) for reason, mask in rules.refusals(empty)] == [("unknown_x", 0), ("x", 0)]
+    assert [(reason, len(mask)) for _, reason, mask in rules.refusals(empty)] == [("unknown_x", 0), ("x", 0)]
     assert rules.stages == ["imported/peav"]

@@ -65,11 +65,18 @@ def load_or_compute(rules: ClipRules, each: Each) -> Cutoffs:
     Stored before any part is decided: a killed run continues with the same cutoffs, and the parts that arrive later in
     a growing collection are compared with the cutoffs of the first run.
     """
-    workspace, config = rules.workspace, rules.config
-    uri = workspace.record_uri(f"selections/{rules.name}", "cutoffs")
+    uri = rules.workspace.record_uri(f"selections/{rules.name}", "cutoffs")
     if files.exists(uri):
         return from_dict(Cutoffs, json.loads(files.read_bytes(uri)))
-    parts, score_cutoff = workspace.parts(rules.source), config.min_score
+    cutoffs = compute(rules, each)
+    files.commit_bytes(uri, json.dumps(dataclasses.asdict(cutoffs), indent=1).encode())
+    return cutoffs
+
+
+def compute(rules: ClipRules, each: Each) -> Cutoffs:
+    """The cutoffs of a selection, from all scored parts."""
+    config = rules.config
+    parts, score_cutoff = rules.workspace.parts(rules.source), config.min_score
     if config.keep_fraction < 1:
         scores = each("survey", lambda part: rules.passing(part, 0.0)["score"].to_numpy(), parts)
         score_cutoff = max(score_cutoff, compute_score_cutoff(config.keep_fraction, scores))
@@ -77,7 +84,6 @@ def load_or_compute(rules: ClipRules, each: Each) -> Cutoffs:
     if config.top_videos is not None or config.top_clips is not None:
         candidates = each("rank", lambda part: find_candidates(rules, part, score_cutoff), parts)
         cutoffs = compute_cutoffs(score_cutoff, config.top_videos, config.top_clips, candidates)
-    files.commit_bytes(uri, json.dumps(dataclasses.asdict(cutoffs), indent=1).encode())
     return cutoffs
 
 

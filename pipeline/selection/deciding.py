@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.selection.cutoffs import Cutoffs, group_by_video, hash_ids, mean_scores, passes, rank_within_video
-from pipeline.selection.filtering import ClipRules
+from pipeline.selection.filtering import ClipRules, FilteringConfig
 from pipeline.storage.workspace import Workspace
 from schemas.selections import SELECTIONS
 
@@ -28,19 +28,7 @@ class DecidePart:
         """Commit one decision per clip of the part; return counts by reason."""
         rules, cutoffs = self._rules, self._cutoffs
         clips, reasons = rules.refuse(part, cutoffs.score_cutoff)
-        passed = np.flatnonzero(reasons == "")
-        left = clips.take(passed)
-        names, videos, scores = group_by_video(left)
-        # from the last rule to the first, so that the first reason stays
-        if cutoffs.clip_cutoff is not None:
-            tied = hash_ids(left["clip_id"], scores == cutoffs.clip_cutoff[0])
-            reasons[passed[~passes(scores, tied, cutoffs.clip_cutoff)]] = "not_top_clip"
-        over_cap = rank_within_video(videos, scores) >= (rules.config.max_clips_per_video or len(left) + 1)
-        reasons[passed[over_cap]] = "over_video_cap"
-        if cutoffs.video_cutoff is not None:
-            means = mean_scores(videos, scores)
-            tied = hash_ids(names, means == cutoffs.video_cutoff[0])
-            reasons[passed[~passes(means, tied, cutoffs.video_cutoff)[videos]]] = "not_top_video"
+        compare(clips, reasons, cutoffs, rules.config)
         kept = reasons == ""
         reasons[kept] = "kept"
         columns = {name: clips[name] for name in ("clip_id", "video_id", "part", "split", "score", "label")}
@@ -49,6 +37,28 @@ class DecidePart:
         decided = pa.table(columns).select(SELECTIONS.names).cast(SELECTIONS)
         rules.workspace.commit(f"selections/{rules.name}", part, decided, SELECTIONS)
         return collections.Counter(reasons.tolist())
+
+
+def compare(clips: pa.Table, reasons: np.ndarray, cutoffs: Cutoffs, config: FilteringConfig) -> None:
+    """Set the reason of clips that the rules about the corpus refuse, of those that have none yet.
+
+    Args:
+        clips: of one part.
+        reasons: [n] "" where no rule before these refuses the clip.
+    """
+    passed = np.flatnonzero(reasons == "")
+    left = clips.take(passed)
+    names, videos, scores = group_by_video(left)
+    # from the last rule to the first, so that the first reason stays
+    if cutoffs.clip_cutoff is not None:
+        tied = hash_ids(left["clip_id"], scores == cutoffs.clip_cutoff[0])
+        reasons[passed[~passes(scores, tied, cutoffs.clip_cutoff)]] = "not_top_clip"
+    over_cap = rank_within_video(videos, scores) >= (config.max_clips_per_video or len(left) + 1)
+    reasons[passed[over_cap]] = "over_video_cap"
+    if cutoffs.video_cutoff is not None:
+        means = mean_scores(videos, scores)
+        tied = hash_ids(names, means == cutoffs.video_cutoff[0])
+        reasons[passed[~passes(means, tied, cutoffs.video_cutoff)[videos]]] = "not_top_video"
 
 
 def unique_seconds(clips: pa.Table, kept: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ from pydantic import Field
 from pipeline.clips.splitting import SplittingConfig, cut_parts, part_splits, shared_splits
 from pipeline.config import Count, Share, config_dataclass
 from pipeline.errors import ConfigError
-from pipeline.selection.own_rules import OwnRules, check_reasons, read_rules
+from pipeline.selection.own_rules import check_reasons, read_rules
 from pipeline.storage.layout import CLIPS_FOLDER, IMPORTED, LABELS_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
@@ -161,13 +161,25 @@ class ClipRules:
 
     def refuse(self, part: str, score_cutoff: float) -> tuple[pa.Table, np.ndarray]:
         """The part's clips by clip_id, and the reason of each [n]: "" where none of these rules refuses it."""
-        clips = self._read(part)
+        clips = self.read(part)
         reasons = np.full(len(clips), "", dtype=object)
-        for reason, refuses in _rules(clips, self.config, self.own, score_cutoff, self.model is not None):
-            reasons[_true(refuses) & (reasons == "")] = reason
+        for _, reason, refuses in self.refusals(clips, score_cutoff):
+            reasons[is_true(refuses) & (reasons == "")] = reason
         uncut = reasons == "not_cut"
         reasons[uncut] = [f"not_cut:{outcome}" for outcome in clips["outcome"].filter(uncut).to_pylist()]
         return clips, reasons
+
+    def refusals(self, clips: pa.Table, score_cutoff: float) -> Iterator[tuple[str, str, pa.ChunkedArray]]:
+        """(rule, reason, [n] whether it refuses each clip) in order, of clips as `read` gives them.
+
+        A rule is named by its reason; those of users have more reasons, for their nulls.
+        """
+        are_scored = self.model is not None
+        for reason, refuses in _rules_of_clips(clips, self.config, are_scored):
+            yield reason, reason, refuses
+        yield from self.own.refusals(clips)
+        if are_scored:
+            yield "low_score", "low_score", pc.less(clips["score"], pa.scalar(score_cutoff, pa.float32()))
 
     def passing(self, part: str, score_cutoff: float) -> pa.Table:
         """clip_id, video_id and score of the part's clips that none of these rules refuses."""
@@ -178,8 +190,8 @@ class ClipRules:
         """By video_id, how many clips none of these rules refuses; min_score is the score cutoff."""
         return collections.Counter(self.passing(part, self.config.min_score)["video_id"].to_pylist())
 
-    def _read(self, part: str) -> pa.Table:
-        """The columns that the rules need; embeddings, which are most of the bytes, are never read."""
+    def read(self, part: str) -> pa.Table:
+        """The part's clips by clip_id with the columns that the rules need; embeddings, most bytes, are never read."""
         workspace, config, own = self.workspace, self.config, self.own
         columns = ["clip_id", "video_id", "part", "outcome", "start_s", "duration_s", *_measures(config)]
         columns = list(dict.fromkeys([*columns, *(name for name in own.columns("") if name != "score")]))
@@ -208,21 +220,24 @@ class ClipRules:
             columns = own.columns(name)
             table = workspace.read(f"{IMPORTED}/{name}", part, schema, list(dict.fromkeys(["clip_id", *columns])))
             clips = _join(clips, table, "clip_id", columns, f"{name}.")
-        represented = pa.array(splits.keys() & (self.represented or ()), pa.string())
-        return clips.append_column("is_represented", pc.is_in(clips["video_id"], represented))
+        if self.represented is not None:
+            represented = pa.array(splits.keys() & self.represented, pa.string())
+            clips = clips.append_column("is_represented", pc.is_in(clips["video_id"], represented))
+        return clips
 
 
-def _rules(
-    clips: pa.Table, config: FilteringConfig, own: OwnRules, score_cutoff: float, are_scored: bool
+def _rules_of_clips(
+    clips: pa.Table, config: FilteringConfig, are_scored: bool
 ) -> Iterator[tuple[str, pa.ChunkedArray]]:
-    """(reason, [n] whether it refuses each clip), in order."""
+    """(reason, [n] whether it refuses each clip) of the rules that are built in and come before those of users."""
     yield "not_cut", pc.not_equal(clips["outcome"], "kept")
     if config.licenses:
         yield "license", pc.invert(pc.is_in(clips["license"], pa.array(config.licenses)))
     for rights, reason in RIGHTS_REASONS.items():
         if rights not in config.rights:
             yield reason, pc.equal(clips["rights"], rights)
-    yield "near_duplicate", clips["is_represented"]
+    if "is_represented" in clips.column_names:
+        yield "near_duplicate", clips["is_represented"]
     if are_scored:
         yield "not_scored", pc.is_null(clips["score"], nan_is_null=True)
     if config.refuse_off_screen:
@@ -231,9 +246,6 @@ def _rules(
         yield "other_label", pc.invert(pc.is_in(clips["label"], pa.array(config.labels)))
     for column, (limit, reason, refuses) in _measures(config).items():
         yield reason, refuses(clips[column], getattr(config, limit))
-    yield from own.refusals(clips)
-    if are_scored:
-        yield "low_score", pc.less(clips["score"], pa.scalar(score_cutoff, pa.float32()))
 
 
 def _measures(config: FilteringConfig) -> dict[str, tuple[str, str, Callable[..., pa.ChunkedArray]]]:
@@ -249,6 +261,6 @@ def _join(clips: pa.Table, table: pa.Table, key: str, columns: list[str], prefix
     return clips
 
 
-def _true(mask: pa.ChunkedArray) -> np.ndarray:
+def is_true(mask: pa.ChunkedArray) -> np.ndarray:
     """[n] bool; null becomes False."""
     return pc.fill_null(mask, False).to_numpy().astype(bool)

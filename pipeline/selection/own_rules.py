@@ -92,8 +92,8 @@ class OwnRules:
         names = dict.fromkeys(name for rule in self.rules for name in rule.expression.columns)
         return [name.rpartition(".")[2] for name in names if name.rpartition(".")[0] == table]
 
-    def refusals(self, clips: pa.Table) -> Iterator[tuple[str, pa.ChunkedArray]]:
-        """(reason, [n] whether it refuses each clip), in order.
+    def refusals(self, clips: pa.Table) -> Iterator[tuple[str, str, pa.ChunkedArray]]:
+        """(rule, reason, [n] whether it refuses each clip), in order; the rule by the reason of its false values.
 
         Args:
             clips: with the columns that the rules name.
@@ -102,9 +102,9 @@ class OwnRules:
         for rule, is_kept in zip(self.rules, answers, strict=True):
             is_null = pc.is_null(is_kept)
             for column in rule.expression.columns if is_kept.null_count else ():
-                yield self._reason_of_null(column), pc.and_(is_null, pc.is_null(clips[column]))
-            yield f"unknown_{rule.reason}", is_null
-            yield rule.reason, pc.invert(is_kept)
+                yield rule.reason, self._reason_of_null(column), pc.and_(is_null, pc.is_null(clips[column]))
+            yield rule.reason, f"unknown_{rule.reason}", is_null
+            yield rule.reason, rule.reason, pc.invert(is_kept)
 
     def _reason_of_null(self, column: str) -> str:
         table, _, name = column.rpartition(".")

@@ -21,18 +21,27 @@ def load_or_choose(rules: ClipRules, each: Each) -> frozenset[str]:
 
     `rules` have no represented videos yet; `each` runs the pass that counts the clips which pass them.
     """
+    uri = rules.workspace.record_uri(f"selections/{rules.name}", "represented")
+    represented, parts = choose(rules, each)
+    if parts is not None:
+        files.commit_bytes(uri, json.dumps({"parts": parts, "represented": sorted(represented)}, indent=1).encode())
+    return represented
+
+
+def choose(rules: ClipRules, each: Each) -> tuple[frozenset[str], list[str] | None]:
+    """What `load_or_choose` gives, and the parts that it is of; None where what is stored is of all parts."""
     workspace, folder = rules.workspace, f"duplicates/{rules.name}"
     uri = workspace.record_uri(f"selections/{rules.name}", "represented")
     stored = json.loads(files.read_bytes(uri)) if files.exists(uri) else {"parts": [], "represented": []}
     parts, represented = workspace.parts(folder), frozenset(stored["represented"])
-    if pending := sorted(set(parts) - set(stored["parts"])):
-        rows = [row for part in pending for row in workspace.read(folder, part, DUPLICATES).to_pylist()]
-        num_good = collections.Counter[str]()
-        for counts in each("count", rules.count_passing, parts if rows else []):
-            num_good.update(counts)
-        represented |= choose_represented(rows, num_good, represented)
-        files.commit_bytes(uri, json.dumps({"parts": parts, "represented": sorted(represented)}, indent=1).encode())
-    return represented
+    pending = sorted(set(parts) - set(stored["parts"]))
+    if not pending:
+        return represented, None
+    rows = [row for part in pending for row in workspace.read(folder, part, DUPLICATES).to_pylist()]
+    num_good = collections.Counter[str]()
+    for counts in each("count", rules.count_passing, parts if rows else []):
+        num_good.update(counts)
+    return represented | choose_represented(rows, num_good, represented), parts
 
 
 def choose_represented(rows: list[dict[str, Any]], num_good: Mapping[str, int], represented: Set[str]) -> set[str]:

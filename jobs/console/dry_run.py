@@ -1,0 +1,67 @@
+"""`earshot filter --dry-run`: what each rule would leave, as a table; no part, record or lock is written."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+from cluster.resources import FILTERING
+from jobs.console.options import Session
+from jobs.console.progress import printable, progress_bar
+from pipeline.formatting import format_hours, format_number
+
+if TYPE_CHECKING:
+    from pipeline.selection.filtering import ClipRules
+    from pipeline.selection.previewing import Amount
+
+R = TypeVar("R")
+COLUMNS = [
+    *(
+        "rule",
+        "clips alone",
+        "hours",
+        "videos",
+        "clips in order",
+        "hours",
+        "videos",
+        "licences of what is left in order",
+    )
+]
+MAX_LICENSES = 3
+
+
+def show_preview(session: Session, rules: "ClipRules", parts_per_task: int) -> None:
+    """Print what each rule would leave of the clips that there are, alone and after the rules before it."""
+    from jobs.console.tables import show
+    from pipeline.selection.previewing import preview
+    from pipeline.selection.representatives import choose
+
+    def each(step: str, work: Callable[[str], R], parts: list[str]) -> Iterator[R]:
+        from cluster.mapping import map_parts
+
+        session.connect()
+        with progress_bar(f"{step} {rules.name}", len(parts)) as advance:
+            for _, result in map_parts(work, parts, FILTERING, parts_per_task):
+                advance(1, "")
+                yield result
+
+    if session.config.duplicates.similarity is not None:
+        rules.represented, _ = choose(rules, each)
+    found = preview(rules, each)
+    rows = [[name, *_cells(alone), *_cells(in_order), _licenses(in_order.licenses)]
+            for name, (alone, in_order) in found.items()]  # fmt: skip
+    show(COLUMNS, rows)
+    *_, (_, left) = found.values()
+    scored = "" if rules.model else "no scores; "
+    print(f"filter: would keep {format_number(left.clips)} clips of {format_number(left.videos)} videos, "
+          f"{format_hours(left.seconds / 3600)}; {scored}nothing written")  # fmt: skip
+
+
+def _cells(amount: "Amount") -> list[str]:
+    return [format_number(amount.clips), format_hours(amount.seconds / 3600), format_number(amount.videos)]
+
+
+def _licenses(licenses: Mapping[str | None, int]) -> str:
+    """`120 CC0, 4 none`, the most frequent first."""
+    ordered = sorted(licenses.items(), key=lambda item: (-item[1], str(item[0])))
+    named = [f"{format_number(count)} {printable(name or 'none')}" for name, count in ordered[:MAX_LICENSES]]
+    more = [f"{len(ordered) - MAX_LICENSES} more"] if len(ordered) > MAX_LICENSES else []
+    return ", ".join(named + more)
