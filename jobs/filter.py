@@ -12,6 +12,7 @@ from pipeline.formatting import format_counts
 R = TypeVar("R")
 MODEL_HELP = "Name of the coincidence model. Default: coincidence if there are its scores, else no scores."
 Model = Annotated[str | None, named(MODEL_HELP, "--model")]
+RECIPES = ("hunyuanvideo-foley", "sphere360", "v-aura", "vggsound-pipeline")
 PARTS_PER_TASK = 16  # to decide on a part takes 10 ms, as long as to start a task
 
 
@@ -19,6 +20,9 @@ def select(
     session: Session,
     name: Name = "default",
     model: Model = None,
+    recipe: Annotated[
+        str | None, typer.Option(help=f"Published rules: {', '.join(RECIPES)}; or a .toml file with `rules`.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what each rule would leave, alone and in order; write nothing.")
     ] = False,
@@ -35,6 +39,7 @@ def select(
     Example: earshot filter --root my_workspace --dry-run --set 'filtering.rules=motion > 0.01 as still'
     """
     from jobs.console.dry_run import show_preview
+    from jobs.console.recipe import with_recipe
     from pipeline.selection.cutoffs import load_or_compute
     from pipeline.selection.deciding import DecidePart, format_none_kept, summarize
     from pipeline.selection.duplicates import check_settings
@@ -44,6 +49,8 @@ def select(
     from pipeline.storage.layout import CLIPS_FOLDER, LABELS_FOLDER
 
     folder, duplicates = f"selections/{name}", f"duplicates/{name}"
+    if recipe is not None:
+        session = with_recipe(session, recipe, model)
     session = session.resume(duplicates).resume(folder)
     workspace, config = session.workspace, session.config
     has_duplicates = config.duplicates.similarity is not None

@@ -3,6 +3,7 @@
 import collections
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
 from schemas.spans import SPANS
 from schemas.videos import VIDEOS
+from tests.helpers.imported import import_rows
 
 SETTINGS = ["filtering.top_clips=15", "filtering.max_clips_per_video=3", "duplicates.similarity=0.95"]
 SETTINGS += ["materializing.clips_per_shard=4"]
@@ -113,6 +115,40 @@ def test_a_selection_that_keeps_nothing_says_so_and_what_refused_most(
     for _ in range(2):
         materialize(silent, "s")
         assert "materialize: 0 clips kept: no shards; audit" in capfd.readouterr().out
+
+
+def test_rules_of_ones_own_are_looked_at_applied_and_bound_to_what_was_imported(
+    scored: Workspace, ray_session: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    clips = scored.read_all(CLIPS_FOLDER, CLIPS)["clip_id"].to_pylist()
+    similar = {clip: (number / 48,) for number, clip in enumerate(clips[1:])}
+    import_rows(scored, "peav", {"similarity": "DOUBLE"}, similar, content="a")
+    settings = ["filtering.keep_fraction=0.5", 'filtering.rules=["peav.similarity >= 0.25 as low, or_less"]']
+    with pytest.raises(ConfigError, match="rule 1, peav"):
+        open_session(scored.root, "tiny", settings, seed=1)
+    session = open_session(scored.root, "tiny", [settings[0], "filtering.rules=peav.similarity >= 0.25 as low"], seed=1)
+    before = {entry.uri for entry in files.list_files(scored.root)}
+    select(session, "s", "m", dry_run=True)
+    output = capfd.readouterr().out
+    assert "filter: would keep 18 clips of " in output  # half of the 36 from 0.25 to 47/48 that have a similarity
+    assert re.search(r"low .* 35 .* 35 .* CC0", output)
+    assert {entry.uri for entry in files.list_files(scored.root)} == before
+    select(session, "s", "m")
+    reasons = collections.Counter(row["reason"] for row in selected(scored))
+    assert reasons == {"no_peav": 1, "low": 12, "kept": 18, "low_score": 17}
+    assert scored.stage("selections/s")["inputs"]["imported/peav"] == scored.stage("imported/peav")["hash"]
+
+    whole = content(scored, "selections/s")
+    Path(scored.part_uri("selections/s", "00001")).unlink()  # as a kill between the parts leaves it
+    select(open_session(scored.root), "s", "m")
+    assert content(scored, "selections/s") == whole
+    assert main(["clean", "--root", scored.root, "--from", "imported/peav", "--yes"]) == 0
+    assert not scored.has_stage("selections/s")
+    import_rows(scored, "peav", {"similarity": "DOUBLE"}, similar)
+    Path(scored.part_uri("imported/peav", "00001")).unlink()
+    with pytest.raises(ConfigError, match="imported/name=peav: 1 parts of scores/m are missing, first 00001") as error:
+        select(session, "s", "m")
+    assert "earshot import --name peav FILE" in explain(error.value, "filter")
 
 
 def test_a_share_is_of_what_other_rules_leave_and_a_licence_that_no_video_has_is_named(

@@ -212,7 +212,8 @@ def _column(node: dict[str, Any], text: str, known: Collection[str]) -> str:
     tables = sorted({each.rpartition(".")[0] for each in known} - {""})
     what = f"{table or 'clips'} has {', '.join(there)}" if there else f"tables are {', '.join(tables)}"
     others = f"; other tables are {', '.join(tables)}" if there and not table else ""
-    raise ConfigError(f"column {name}{place}: there is none.{did_you_mean(name, known)} Here {what}{others}.")
+    message = f"column {name}{place}: there is none.{did_you_mean(name, known)} Here {what}{others}."
+    raise ConfigError(message, "no column")
 
 
 def _place(location: int, text: str) -> str:
