@@ -116,7 +116,8 @@ def evaluate(expressions: Sequence[Expression], clips: pa.Table) -> list[pa.Chun
         clips: with the columns that they name.
     """
     database = _database()
-    database.register("clips", clips)
+    columns = dict.fromkeys(column for each in expressions for column in each.columns)
+    database.register("clips", clips.select(list(columns)))
     try:
         values = ", ".join(f"TRY({each.sql}) AS r{number}" for number, each in enumerate(expressions))
         return database.sql(f"SELECT {values} FROM clips").to_arrow_table().columns
@@ -130,6 +131,7 @@ def _database() -> duckdb.DuckDBPyConnection:
     off = ("autoinstall_known_extensions", "autoload_known_extensions", "python_enable_replacements")
     config: dict[str, bool | str | int | float | list[str]] = {**dict.fromkeys(off, False), "threads": 1}
     database = duckdb.connect(config=config)
+    database.execute("PRAGMA disable_optimizer")  # a third of the time for a part, and a part has few clips
     for setting in (
         f"max_expression_depth = {MAX_DEPTH}",
         "enable_external_access = false",

@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from pipeline.clips.splitting import SplittingConfig, cut_parts, part_splits, shared_splits
+from pipeline.clips.splitting import SplittingConfig, cut_parts, shared_splits, split_of
 from pipeline.config import Count, Share, config_dataclass
 from pipeline.errors import ConfigError
 from pipeline.selection.own_rules import check_reasons, read_rules
@@ -203,7 +203,12 @@ class ClipRules:
         labels = LABELS.empty_table().select(columns)
         if self._has_labels:
             labels = workspace.read(LABELS_FOLDER, part, LABELS, columns)
-        splits = part_splits(workspace, part, self.splitting, self._shared)
+        columns = ["video_id", "split", "license", "rights", *own.columns("videos")]
+        videos = workspace.read(VIDEOS_FOLDER, part, VIDEOS, list(dict.fromkeys(columns)))
+        prescribed = zip(videos["video_id"].to_pylist(), videos["split"].to_pylist(), strict=True)
+        splits = {
+            video: self._shared.get(video) or split_of(video, self.splitting, split) for video, split in prescribed
+        }
         if self.represented is not None:
             rows = workspace.read(f"duplicates/{self.name}", part, DUPLICATES, ["video_id", "split"])
             splits |= dict(zip(rows["video_id"].to_pylist(), rows["split"].to_pylist(), strict=True))
@@ -212,8 +217,6 @@ class ClipRules:
         clips = _join(clips, labels, "clip_id", ["label"])
         clips = _join(clips, labels, "clip_id", own.columns("labels"), "labels.")
         clips = _join(clips, pa.table([list(splits), list(splits.values())], schema=schema), "video_id", ["split"])
-        columns = list(dict.fromkeys(["video_id", "license", "rights", *own.columns("videos")]))
-        videos = workspace.read(VIDEOS_FOLDER, part, VIDEOS, columns)
         clips = _join(clips, videos, "video_id", ["license", "rights"])
         clips = _join(clips, videos, "video_id", own.columns("videos"), "videos.")
         for name, schema in own.schemas.items():
