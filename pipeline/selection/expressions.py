@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import ConfigError, did_you_mean
@@ -120,7 +121,9 @@ def evaluate(expressions: Sequence[Expression], clips: pa.Table) -> list[pa.Chun
     database.register("clips", clips.select(list(columns)))
     try:
         values = ", ".join(f"TRY({each.sql}) AS r{number}" for number, each in enumerate(expressions))
-        return database.sql(f"SELECT {values} FROM clips").to_arrow_table().columns
+        found: dict[str, Any] = database.execute(f"SELECT {values} FROM clips").fetchnumpy()  # Arrow: 0.8 ms more
+        arrays = [pa.array(np.ma.getdata(each), mask=np.ma.getmaskarray(each)) for each in found.values()]
+        return [pa.chunked_array([each]) for each in arrays]
     finally:
         database.unregister("clips")
 

@@ -195,7 +195,7 @@ class ClipRules:
         workspace, config, own = self.workspace, self.config, self.own
         columns = ["clip_id", "video_id", "part", "outcome", "start_s", "duration_s", *_measures(config)]
         columns = list(dict.fromkeys([*columns, *(name for name in own.columns("") if name != "score")]))
-        clips = workspace.read(CLIPS_FOLDER, part, CLIPS, columns).sort_by("clip_id")
+        clips = _in_order(workspace.read(CLIPS_FOLDER, part, CLIPS, columns))
         scores = SCORES.empty_table().select(["clip_id", "score"])
         if self.model is not None:
             scores = workspace.read(self.source, part, SCORES, ["clip_id", "score"])
@@ -212,12 +212,12 @@ class ClipRules:
         if self.represented is not None:
             rows = workspace.read(f"duplicates/{self.name}", part, DUPLICATES, ["video_id", "split"])
             splits |= dict(zip(rows["video_id"].to_pylist(), rows["split"].to_pylist(), strict=True))
-        schema = pa.schema({"video_id": pa.string(), "split": pa.string()})  # an empty list has no type
+        found = pa.array([splits[video] for video in videos["video_id"].to_pylist()], pa.string())
+        videos = videos.set_column(videos.schema.get_field_index("split"), "split", found)
         clips = _join(clips, scores, "clip_id", ["score"])
         clips = _join(clips, labels, "clip_id", ["label"])
         clips = _join(clips, labels, "clip_id", own.columns("labels"), "labels.")
-        clips = _join(clips, pa.table([list(splits), list(splits.values())], schema=schema), "video_id", ["split"])
-        clips = _join(clips, videos, "video_id", ["license", "rights"])
+        clips = _join(clips, videos, "video_id", ["split", "license", "rights"])
         clips = _join(clips, videos, "video_id", own.columns("videos"), "videos.")
         for name, schema in own.schemas.items():
             columns = own.columns(name)
@@ -256,8 +256,18 @@ def _measures(config: FilteringConfig) -> dict[str, tuple[str, str, Callable[...
     return {column: rule for column, rule in MEASURES.items() if getattr(config, rule[0]) is not None}
 
 
+def _in_order(clips: pa.Table) -> pa.Table:
+    """The clips by clip_id; to see that they are takes a fifth of the time of sorting them."""
+    ids = clips["clip_id"].combine_chunks()
+    return clips if pc.all(pc.less(ids[:-1], ids[1:])).as_py() else clips.sort_by("clip_id")
+
+
 def _join(clips: pa.Table, table: pa.Table, key: str, columns: list[str], prefix: str = "") -> pa.Table:
     """The clips with columns of the table added, under a prefix; null where the table lacks the key."""
+    if not len(table):
+        for column in columns:
+            clips = clips.append_column(prefix + column, pa.nulls(len(clips), table.schema.field(column).type))
+        return clips
     rows = pc.index_in(clips[key], value_set=table[key].combine_chunks()).combine_chunks() if columns else None
     for column in columns:
         clips = clips.append_column(prefix + column, table[column].combine_chunks().take(rows))
