@@ -27,35 +27,19 @@ def command(
 
     Example: earshot card --root my_workspace --selection strict
     """
-    from jobs.console.rebuilding import rebuild_commands
-    from jobs.console.session import open_session
+    from jobs.console.card_files import write_card
     from pipeline.formatting import format_number
-    from pipeline.reports.attribution import write_attribution
-    from pipeline.reports.card_facts import gather
-    from pipeline.reports.card_tables import write_tables
-    from pipeline.reports.croissant import Stated, make_croissant
-    from pipeline.reports.data_card import make_card
-    from pipeline.reports.energon_index import write_index
-    from pipeline.storage import files
     from pipeline.storage.workspace import open_workspace
 
     workspace = open_workspace(root)
-    facts = gather(workspace, selection)
-    rebuild = rebuild_commands(open_session(workspace.root), facts.stages)
-    card = make_card(facts, [*rebuild, f"earshot card --selection {selection} --root ROOT"])
-    tables = write_tables(workspace, selection)
-    manifest = make_croissant(facts, tables, write_attribution(workspace, selection), Stated(creator, url))
-    if energon:
-        write_index(workspace, facts)
-    folder = workspace.uri("materialized", selection)
-    files.commit_bytes(files.join(folder, "croissant.json"), manifest.encode())
-    files.commit_bytes(files.join(folder, "README.md"), card.encode())  # the last, so that it speaks of what is there
+    facts = write_card(workspace, selection, creator, url, energon)
     total = facts.only("all")
     notes = [] if creator else ["no creator is stated, which Croissant asks for: --creator states one"]
     unclear = sum(not each.permits for each in facts.licenses)
     notes += [f"{unclear} of {len(facts.licenses)} licences have no known terms"] if unclear else []
     print(
         f"card: {format_number(total['clips'].value)} clips of {format_number(total['videos'].value)} videos in "
-        f"{format_number(total['shards'].value)} tars{''.join(f'; {note}' for note in notes)} -> {folder}",
+        f"{format_number(total['shards'].value)} tars{''.join(f'; {note}' for note in notes)} -> "
+        f"{workspace.uri('materialized', selection)}",
         flush=True,
     )

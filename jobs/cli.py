@@ -54,6 +54,7 @@ COMMANDS = {
     "segment": "Find which pixels of videos make the sound that is heard.",
     "sync": "Find how late the sound of each face is, and who speaks.",
     "clean": "Remove a stage's work and all that was made from it.",
+    "takedown": "Remove videos for good, wherever they are, and prove it.",
     "settings": "List every field that --set can change, with its meaning.",
 }
 # What is typed after an option or in place of an argument, by its name; NUMBER or NAME for the others.

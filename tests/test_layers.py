@@ -54,6 +54,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "pipeline.models", "pipeline.selection", "pipeline.storage", "pipeline.synthetic", "pipeline.training",
         "schemas",
     ),
+    "pipeline.takedown": (
+        "pipeline", "pipeline.clips", "pipeline.labels", "pipeline.masks", "pipeline.selection", "pipeline.storage",
+    ),
     "pipeline.reports": (
         "pipeline", "pipeline.clips", "pipeline.evaluation", "pipeline.learners", "pipeline.masks", "pipeline.media",
         "pipeline.metrics", "pipeline.outside", "pipeline.selection", "pipeline.storage", "pipeline.training",
@@ -110,6 +113,14 @@ TESTED_BY = {
     "pipeline.models.small_cnn": "test_towers",
     "pipeline.selection.deciding": "test_filtering",
     "pipeline.reports.charts": "test_reporting",
+    "pipeline.takedown.names": "test_taking_down",
+    "pipeline.takedown.requests": "test_taking_down",
+    "pipeline.takedown.holding": "test_taking_down",
+    "pipeline.takedown.row_removal": "test_taking_down",
+    "pipeline.takedown.sample_removal": "test_taking_down",
+    "pipeline.takedown.text_removal": "test_taking_down",
+    "pipeline.takedown.lessons": "test_taking_down",
+    "pipeline.takedown.proof": "test_taking_down",
     "pipeline.reports.card_facts": "test_data_card",
     "pipeline.reports.card_tables": "test_data_card",
 }

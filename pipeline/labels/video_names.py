@@ -9,7 +9,7 @@ import dataclasses
 import os
 import posixpath
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,20 +82,10 @@ class MatchedRows:
 def _match(workspace: Workspace, rows: FileRows) -> list[Video | None]:
     """The workspace's video of each name in the files, in the order of their dictionary; None where none fits."""
     names = rows.table["video"].chunk(0).dictionary.to_pylist()
-    resolve = Resolver(os.getcwd())
-    keys = [plain(name) if is_relative(name) else resolve(name) for name in names]
-    composed = [unicodedata.normalize("NFC", key) for key in keys]
-    exact, bare, alike = _Fits(keys), _Fits(keys), _Fits([key for key in composed if not key.isascii()])
-    for part in cut_parts(workspace):
-        for video in read_videos(workspace, part, ["video_id", "uri", "duration_s"]):
-            uri = video["uri"]
-            exact.add(video, uri)
-            bare.add(video, posixpath.splitext(uri)[0])
-            if not uri.isascii():
-                alike.add(video, unicodedata.normalize("NFC", uri))
+    columns = ["video_id", "uri", "duration_s"]
+    known = (video for part in cut_parts(workspace) for video in read_videos(workspace, part, columns))
     found: list[Video | None] = []
-    for number, (key, same) in enumerate(zip(keys, composed, strict=True)):
-        videos = exact.found.get(key) or alike.found.get(same) or bare.found.get(key) or []
+    for number, videos in enumerate(fit_names(names, known)):
         if len(videos) > 1:
             row = int(np.argmax(rows.codes("video") == number))
             one, other = (video["uri"] for video in videos)
@@ -112,6 +102,29 @@ def _match(workspace: Workspace, rows: FileRows) -> list[Video | None]:
             "Expected file names, addresses or video_ids as in the table `videos`."
         )
     return found
+
+
+def fit_names(names: Sequence[str], known: Iterable[Video]) -> list[list[Video]]:
+    """The first two of the known videos that each name fits.
+
+    Args:
+        names: as files have them.
+        known: video_id and uri of each, and what the caller needs of it.
+    """
+    resolve = Resolver(os.getcwd())
+    keys = [plain(name) if is_relative(name) else resolve(name) for name in names]
+    composed = [unicodedata.normalize("NFC", key) for key in keys]
+    exact, bare, alike = _Fits(keys), _Fits(keys), _Fits([key for key in composed if not key.isascii()])
+    for video in known:
+        uri = video["uri"]
+        exact.add(video, uri)
+        bare.add(video, posixpath.splitext(uri)[0])
+        if not uri.isascii():
+            alike.add(video, unicodedata.normalize("NFC", uri))
+    return [
+        exact.found.get(key) or alike.found.get(same) or bare.found.get(key) or []
+        for key, same in zip(keys, composed, strict=True)
+    ]
 
 
 class _Fits:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.storage.full_disks import open_patiently as open_patiently
-from pipeline.storage.localfiles import UNFINISHED, LocalStore, escaped
+from pipeline.storage.localfiles import UNFINISHED as UNFINISHED
+from pipeline.storage.localfiles import LocalStore, escaped
 from pipeline.storage.localfiles import Skipped as Skipped
 from pipeline.storage.localfiles import local_path as local_path
 from pipeline.storage.localfiles import to_uri as to_uri

@@ -78,6 +78,17 @@ def read_error(uri: str) -> str:
         return _error_of(lambda: files.read_bytes(uri, 0, 1))
 
 
+def keeps_versions(uri: str) -> bool | None:
+    """Whether the bucket of an address keeps what is replaced or deleted; None where that may not be asked."""
+    if files.store_at(uri).is_local:
+        return False
+    bucket = uri.removeprefix(s3.S3).partition("/")[0]
+    with contextlib.suppress(*files.remote_errors()):
+        status = s3_clients.client(bucket).get_bucket_versioning(Bucket=bucket).get("Status")
+        return status is not None  # suspended, it still has those of before
+    return None
+
+
 def _try_steps(root: str, rights: Rights) -> None:
     token = secrets.token_hex(8)
     folder = files.join(root, LOCKS_FOLDER)

@@ -154,6 +154,14 @@ class Workspace:
         """Record that every part of a stage is there, with facts worth keeping (counts, hashes of content)."""
         self._write_stage(stage, self.stage(stage) | {"finished": _now()} | facts)
 
+    def note(self, stage: str, **facts: Any) -> None:
+        """Add facts to the record of a stage, in the place of earlier ones of the same names."""
+        self._write_stage(stage, self.stage(stage) | facts)
+
+    def reopen(self, stage: str) -> None:
+        """Record that a stage has to be finished again."""
+        self._write_stage(stage, {name: fact for name, fact in self.stage(stage).items() if name != "finished"})
+
     def is_finished(self, stage: str) -> bool:
         """Whether `finish` was called for the stage."""
         return self.has_stage(stage) and "finished" in self.stage(stage)

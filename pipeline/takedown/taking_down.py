@@ -1,0 +1,340 @@
+"""Videos -> a tombstone, and a workspace without them: pages, tables with their tars, records and logs, file by file.
+
+The tombstone comes first, with all that is known of the videos by then; after it, nothing needs what was removed
+before. Each file is replaced in one atomic step, a tar before the rows that say what it holds, what was made from a
+table before the table. So a takedown that was stopped finds what is left by the same search, and ends the same.
+
+Design note: what was computed from many videos stays, such as cutoffs of a selection and weights of a model; the
+tombstone lists the models. Figures of an evaluation that pooled rows of theirs are removed, and `evaluate` pools the
+rows that are left. Shards and frozen sets that were not finished are removed as a whole, because where a clip lies in
+them follows from all that there are; so are models whose training had not ended.
+"""
+
+import contextlib
+import functools
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.clips.tars import parse_sample
+from pipeline.labels.event_spans import summarize_spans
+from pipeline.labels.labeling import summarize_labels
+from pipeline.masks.mask_labeling import summarize_masks
+from pipeline.selection.deciding import summarize
+from pipeline.storage import files
+from pipeline.storage.layout import LABELS_FOLDER, MASKS_FOLDER, MEDIA, SPANS_FOLDER, STAGES
+from pipeline.storage.lineage import list_outputs, list_stages
+from pipeline.storage.locking import LOCKS_FOLDER, claim
+from pipeline.storage.tombstones import now, read_tombstones, write_tombstone
+from pipeline.storage.workspace import Workspace
+from pipeline.takedown.holding import Part, examples_of, holding, list_parts, read_texts
+from pipeline.takedown.lessons import lessons
+from pipeline.takedown.names import Names
+from pipeline.takedown.requests import Request, each_part, read_columns
+from pipeline.takedown.row_removal import OF_GROUPS, new_group_names, rows_about, without
+from pipeline.takedown.sample_removal import remove_samples
+from pipeline.takedown.text_removal import clean_file
+
+TEXTS = (".json", ".jsonl", ".csv", ".txt", ".log", ".md")
+PAGE, LOGS, CARD = "report.html", "logs", "README.md"
+Advance = Callable[[], None]
+
+
+class Removed(NamedTuple):
+    """What a takedown has rewritten or removed."""
+
+    num_rows: int
+    tables: list[str]
+    tars: list[str]
+    whole: list[str]
+    """Stages that were removed as a whole, as they were not finished."""
+    others: list[str]
+    """Pages, records and logs."""
+
+
+@contextlib.contextmanager
+def alone(workspace: Workspace) -> Iterator[None]:
+    """Keep every command that writes off the whole workspace for the length of the block.
+
+    Raises:
+        ConfigError: one is at work.
+    """
+    with contextlib.ExitStack() as claims:
+        held: set[str] = set()
+        claims.enter_context(claim(workspace, "tombstones"))
+        for stage in ("collection", *list_stages(workspace)):
+            if stage not in held:
+                claims.enter_context(claim(workspace, stage))
+                held.add(stage)
+        yield
+
+
+def bury(workspace: Workspace, request: Request, reason: str) -> list[str]:
+    """Write the tombstone of videos that have none; return the names of all that are to be worked on."""
+    stones = read_tombstones(workspace)
+    buried = {row["video_id"] for stone in stones.values() for row in stone["videos"]}
+    videos = [row for row in request.videos if row["video_id"] not in buried]
+    if videos:
+        name = f"{max(map(int, stones), default=-1) + 1:05d}"
+        write_tombstone(workspace, name, _epitaph(workspace, videos, request.others, reason))
+    return unfinished(workspace)
+
+
+def unfinished(workspace: Workspace) -> list[str]:
+    """Names of the tombstones whose takedown has not ended."""
+    return [name for name, stone in read_tombstones(workspace).items() if "finished" not in stone]
+
+
+def names_of(workspace: Workspace, wanted: Mapping[str, Any]) -> Names:
+    """What names the videos of some tombstones, given by their name."""
+    rows = [row for stone in wanted.values() for row in stone["videos"]]
+    clips = [clip for stone in wanted.values() for clip in stone["clips"]]
+    others = [name for stone in wanted.values() for name in stone["others"]]
+    return Names([row["video_id"] for row in rows], clips, [row["uri"] for row in rows], others)
+
+
+def sounds_of(wanted: Mapping[str, Any]) -> dict[str, str]:
+    """By the hash of its sound each clip of the videos of some tombstones."""
+    return {sound: clip for stone in wanted.values() for clip, sound in stone["clips"].items() if sound}
+
+
+def hash_sound(members: Mapping[str, bytes]) -> list[str]:
+    """A short hash of each sound of a sample."""
+    return [hashlib.sha256(data).hexdigest()[:16] for name, data in sorted(members.items()) if name.endswith("flac")]
+
+
+def _epitaph(workspace: Workspace, videos: list[dict[str, Any]], others: list[str], reason: str) -> dict[str, Any]:
+    """What a tombstone holds when its takedown begins."""
+    names = Names([row["video_id"] for row in videos], (), [row["uri"] for row in videos])
+    clips = _clips(workspace, names, {row["part"] for row in videos if row["part"]})
+    names = Names(names.video_ids, clips, names.uris, others)
+    groups = []
+    for partition in (f"duplicates/{name}" for name in workspace.names("duplicates")):
+        read = functools.partial(_groups, workspace, partition)
+        groups += [table for _, table in each_part(workspace, partition, read)]
+    return {
+        "reason": reason,
+        "begun": now(),
+        "videos": [{name: row.get(name) for name in ("video_id", "uri", "content_hash")} for row in videos],
+        "clips": clips,
+        "others": others,
+        "groups": new_group_names(groups, names),
+        "models": lessons(workspace, names),
+        "tars": [],
+    }
+
+
+def _groups(workspace: Workspace, partition: str, part: str) -> pa.Table:
+    with files.local_copy(workspace.part_uri(partition, part)) as path, path.open("rb") as file:
+        return pq.ParquetFile(file).read(columns=["video_id", *OF_GROUPS[:2]], use_threads=False)
+
+
+def _clips(workspace: Workspace, names: Names, parts: set[str]) -> dict[str, str | None]:
+    """Every clip of the videos, with a hash of its sound where it is in a tar.
+
+    Args:
+        parts: that may have some; all, if empty.
+    """
+    found: dict[str, str | None] = {}
+    columns = ["video_id", "clip_id"]
+    for kind in ("clips", "features"):
+        for spec in workspace.names(kind):
+            stage = f"{kind}/{spec}"
+            for part in workspace.parts(stage):
+                if parts and part not in parts:
+                    continue
+                table = read_columns(workspace, stage, part, columns)
+                is_theirs = names.are_videos(table["video_id"].combine_chunks())
+                ids = table.filter(is_theirs)["clip_id"].to_pylist()
+                found |= dict.fromkeys((name for name in ids if name not in found), None)
+                if kind == "clips" and ids:
+                    found |= _sounds(workspace, stage, part, is_theirs)
+    return dict(sorted(found.items()))
+
+
+def _sounds(workspace: Workspace, stage: str, part: str, is_theirs: pa.Array) -> dict[str, str]:
+    """A hash of the sound of each kept clip, by clip_id."""
+    with files.local_copy(workspace.part_uri(stage, part)) as path, path.open("rb") as file:
+        table = pq.ParquetFile(file).read(columns=["tar_offset", "tar_bytes"], use_threads=False)
+    uri, found = workspace.tar_uri(stage, part), dict[str, str]()
+    for row in table.filter(is_theirs).to_pylist():
+        if row["tar_offset"] is not None and files.exists(uri):
+            place = row["tar_offset"], row["tar_bytes"]
+            key, members = parse_sample(files.read_bytes(uri, *place), uri, f"offset {place[0]}")
+            found[key] = next(iter(hash_sound(members)), "")
+    return found
+
+
+class TakeDown:
+    """Removes the videos of tombstones whose takedown has not ended.
+
+    Args:
+        workspace: that no other command writes to meanwhile.
+        stones: names of the tombstones.
+    """
+
+    def __init__(self, workspace: Workspace, stones: list[str]) -> None:
+        self._workspace, self._stones = workspace, stones
+        found = read_tombstones(workspace)
+        self._found = {name: found[name] for name in stones}
+        self.names = names_of(workspace, self._found)
+        self._groups = {old: new for stone in self._found.values() for old, new in stone["groups"].items()}
+        self._models = [model for stone in self._found.values() for model in stone["models"].items()]
+        self._marked: set[str] = set()
+        self._rows, self._tables, self._tars = 0, list[str](), list[str]()
+        self._whole, self._others = list[str](), list[str]()
+
+    def __call__(self, advance: Advance = lambda: None) -> Removed:
+        """Remove all that names the videos; `advance` is called after each part of a table that was read."""
+        self._remove_unfinished_files()
+        self._remove_whole_stages()
+        parts = list_parts(self._workspace)
+        held = list(holding(self._workspace, self.names, parts, advance))
+        self._note_tars(held)
+        self._delete(self._workspace.uri(PAGE))
+        self._reopen_reports(parts, held)
+        examples = examples_of(self.names, [part for part in held if part.kind == "mixtures"])
+        for part in held:
+            self._rewrite(part, examples.get(part.sets, frozenset()))
+        self._clean_sets()
+        self._clean_texts()
+        for stage in self._marked_stages():
+            self._count_again(stage)
+        return Removed(self._rows, self._tables, self._tars, self._whole, self._others)
+
+    def finish(self) -> None:
+        """Mark the tombstones as those of takedowns that have ended."""
+        for name, stone in self._found.items():
+            write_tombstone(self._workspace, name, stone | {"finished": now()})
+
+    def _note_tars(self, held: list[Part]) -> None:
+        """Keep in the tombstones which tars have samples of the videos: the proof opens them, whoever wrote them."""
+        tars = {tar.removeprefix(f"{self._workspace.root}/") for part in held if (tar := part.tar(self._workspace))}
+        for name, stone in self._found.items():
+            if not tars <= set(stone["tars"]):
+                stone["tars"] = sorted({*stone["tars"], *tars})
+                write_tombstone(self._workspace, name, stone)
+
+    def _delete(self, uri: str) -> None:
+        if files.exists(uri):
+            files.delete(uri)
+            self._others.append(uri)
+
+    def _remove_unfinished_files(self) -> None:
+        """Files that killed commands left half written may hold anything."""
+        root = self._workspace.root
+        if files.store_at(root).is_local:
+            for folder in (STAGES, "tables", "models", "tombstones", LOGS, *MEDIA):
+                for path in files.local_path(self._workspace.uri(folder)).rglob(f"{files.UNFINISHED}*"):
+                    path.unlink(missing_ok=True)
+            files.store_at(root).remove_unfinished(root)
+
+    def _remove_whole_stages(self) -> None:
+        stages = list_stages(self._workspace)
+        is_taught = {model for model, _ in self._models}
+        for stage, record in stages.items():
+            is_plan = stage.startswith(("materialized/", "mixtures/"))
+            if "finished" not in record and (is_plan or stage in is_taught):
+                for uri in list_outputs(self._workspace, stage):
+                    files.delete(uri)
+                self._whole.append(stage)
+            elif stage in is_taught:  # it is read to go on with a training, and has embeddings of clips
+                self._delete(self._workspace.uri(stage, "checkpoint.pt"))
+
+    def _reopen_reports(self, parts: list[Part], held: list[Part]) -> None:
+        """Remove figures that pooled rows of the videos; `evaluate` makes them anew from the rows that are left."""
+        touched = {part.stage for part in held if part.rank < 0}
+        of_reports: dict[str, list[Part]] = {}
+        for part in parts:
+            if part.rank < 0:
+                of_reports.setdefault(part.stage, []).append(part)
+        for stage, tables in of_reports.items():
+            pooled = [part for part in tables if not _has_ids(part)]
+            if stage in touched or len(pooled) == len(tables):
+                if self._workspace.has_stage(stage):
+                    self._workspace.reopen(stage)
+                for part in pooled:
+                    self._delete(part.uri)
+
+    def _rewrite(self, part: Part, examples: frozenset[str]) -> None:
+        """The tar of a part, then its rows."""
+        workspace, tar = self._workspace, part.tar(self._workspace)
+        self._mark(part.stage)
+        with files.local_copy(part.uri) as path, path.open("rb") as file:
+            table = pq.ParquetFile(file).read(use_threads=False)
+        gone = rows_about(table, self.names, examples)
+        if tar is not None and gone.true_count and files.exists(tar):
+            if part.kind == "materialized":  # its card speaks of other bytes from here on
+                self._delete(workspace.uri(part.stage, CARD))
+            if remove_samples(tar, lambda key: self.names.is_clip(key) or key in examples):
+                self._tars.append(tar)
+        kept = without(table, self.names, examples, self._groups)
+        with files.building(part.uri) as path, files.open_patiently(path) as out:
+            pq.write_table(kept, out, compression="zstd", write_page_checksum=True)
+        self._rows += len(table) - len(kept)
+        self._tables.append(part.uri)
+
+    def _mark(self, stage: str) -> None:
+        """Note in a stage's record that rows of it were removed: what it counted is of before."""
+        if stage not in self._marked and self._workspace.has_stage(stage):
+            before = self._workspace.stage(stage).get("taken_down", [])
+            if not set(self._stones) <= set(before):
+                self._workspace.note(stage, taken_down=sorted({*before, *self._stones}))
+        self._marked.add(stage)
+
+    def _clean_sets(self) -> None:
+        """Remove shards that have become empty, and what beside shards mentions the videos, but for the manifest, from
+        which the card is written anew."""
+        workspace = self._workspace
+        for selection in workspace.names("materialized"):
+            stage = f"materialized/{selection}"
+            for part in workspace.parts(stage):
+                uri = workspace.tar_uri(stage, part)
+                if files.exists(uri) and not len(read_columns(workspace, stage, part, ["clip_id"])):
+                    files.delete(uri)
+                    self._delete(f"{uri}.idx")
+            for entry in files.list_files(workspace.uri(stage)):
+                name = files.relative(entry.uri, workspace.uri(stage))
+                if name.endswith((".csv", ".txt")) and clean_file(entry.uri, self.names):
+                    self._others.append(entry.uri)
+                if name.endswith(".parquet") and rows_about(read_texts(entry.uri), self.names).true_count:
+                    self._delete(workspace.uri(stage, CARD))
+
+    def _clean_texts(self) -> None:
+        """Records and what stages remember beside them, texts beside weights, logs, and what locks say of the past."""
+        for folder in (STAGES, LOGS, LOCKS_FOLDER, "models"):
+            for entry in files.list_files(self._workspace.uri(folder)):
+                is_lock = folder == LOCKS_FOLDER and not entry.uri.endswith(".progress.json")
+                if entry.uri.endswith(TEXTS) and not is_lock and clean_file(entry.uri, self.names):
+                    self._others.append(entry.uri)
+
+    def _marked_stages(self) -> list[str]:
+        """The stages that lost rows, by this command or the one that was stopped."""
+        stones = set(self._stones)
+        return [
+            stage
+            for stage, record in list_stages(self._workspace).items()
+            if "finished" in record and stones & set(record.get("taken_down", ()))
+        ]
+
+    def _count_again(self, stage: str) -> None:
+        """What a record counts of rows, as the stage's own command would count now."""
+        kind, _, name = stage.partition("/")
+        if kind == "selections":
+            self._workspace.note(stage, **summarize(self._workspace, name))
+        if stage == LABELS_FOLDER:
+            self._workspace.note(stage, **summarize_labels(self._workspace).facts())
+        if stage == SPANS_FOLDER:
+            self._workspace.note(stage, **summarize_spans(self._workspace).facts())
+        if stage == MASKS_FOLDER:
+            self._workspace.note(stage, **summarize_masks(self._workspace).facts())
+
+
+def _has_ids(part: Part) -> bool:
+    """Whether rows of a table of an evaluation are about examples, clips or videos."""
+    with files.local_copy(part.uri) as path, path.open("rb") as file:
+        names = pq.ParquetFile(file).schema_arrow.names
+    return any(name == "example_id" or name.endswith(("clip_id", "video_id")) for name in names)
