@@ -37,7 +37,7 @@ NOT_COMPARED = ("tombstones/", ".locks/")  # they have times
 @pytest.fixture(scope="module")
 def root(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Read it, or copy it; do not write to it."""
-    return make_root(world, tmp_path_factory.mktemp("takedown") / "root")
+    return make_root(world.workspace, world.spec, tmp_path_factory.mktemp("takedown") / "root")
 
 
 @pytest.fixture
@@ -179,6 +179,7 @@ def test_a_copy_of_the_bytes_goes_too_and_near_duplicates_stay_in_their_split(
     assert left_of(all_files(own.root), [first, copy], set()) == []
     rows = own.read("duplicates/s", "00000", DUPLICATES).to_pylist()
     assert len(rows) == 2
+    assert first < min(row["video_id"] for row in rows)
     assert {row["group_id"] for row in rows} == {min(row["video_id"] for row in rows)}
     assert [row["like_video_id"] for row in rows] == [row["video_id"] for row in rows]
     assert {(row["split"], row["shared_fraction"]) for row in rows} == {("train", 1.0)}

@@ -54,7 +54,7 @@ def without(
             kept = kept.set_column(kept.schema.get_field_index(name), schema.field(name), changed)
             if name == "like_video_id" and "shared_fraction" in kept.column_names:
                 kept = _share_all(kept, column, schema)
-    return pa.Table.from_arrays([kept[name] for name in schema.names], schema=schema)
+    return pa.Table.from_arrays([kept[name] for name in schema.names], schema=_as_declared(schema))
 
 
 def with_places(table: pa.Table, is_removed: pa.Array) -> pa.Table:
@@ -91,6 +91,16 @@ def new_group_names(tables: Collection[pa.Table], names: Names) -> dict[str, str
                 if row["video_id"] not in names.video_ids and row["group_id"] == group:
                     of_group.append(row["video_id"])
     return {group: min(of_group, default=None) for group, of_group in sorted(members.items())}
+
+
+def _as_declared(schema: pa.Schema) -> pa.Schema:
+    """The schema as it was written: the items of lists, which Parquet names `element`, have Arrow's own name again."""
+    fields = [pa.field(item.name, _kind(item.type), item.nullable, item.metadata) for item in schema]
+    return pa.schema(fields, metadata=schema.metadata)
+
+
+def _kind(kind: pa.DataType) -> pa.DataType:
+    return pa.list_(_kind(kind.value_type)) if pa.types.is_list(kind) else kind
 
 
 def _matches(name: str, column: pa.Array, names: Names, examples: Collection[str]) -> pa.Array | None:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from conftest import World
 
 from jobs.console.card_files import write_card
+from pipeline.clip_specs import ClipSpec
 from pipeline.clips.tars import TarWriter
 from pipeline.evaluation.mixing import MixingConfig
 from pipeline.features.feature_samples import FeatureClip, encode
@@ -23,6 +23,7 @@ from pipeline.masks.mask_parts import Mask, write_masks
 from pipeline.outside.imported_types import schema_of
 from pipeline.storage import files, s3_clients
 from pipeline.storage.layout import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.lineage import list_stages
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
@@ -32,6 +33,7 @@ from schemas.labels import LABELS
 from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, OPERATING_POINTS, SOURCES, SUMMARY
 from schemas.scores import SCORES
+from schemas.selections import SELECTIONS
 from schemas.spans import SPANS
 from schemas.videos import COLLECTION, VIDEOS
 from tests.helpers.selections import select_and_mix
@@ -50,50 +52,78 @@ def row(schema: pa.Schema, **values: Any) -> dict[str, Any]:
     return filled
 
 
-def make_root(world: World, folder: Path) -> Workspace:
-    """The world with a selection, shards and their card, frozen sets and an evaluation, models, scores, features,
-    masks, labels, spans, near-duplicates, imported columns, logs and a report."""
+def make_root(cut: Workspace, spec: ClipSpec, folder: Path) -> Workspace:
+    """A copy of a workspace of clips with a selection, shards and their card, frozen sets and an evaluation, models,
+    scores, labels, a report, and what `add_kinds` adds."""
     workspace = Workspace(str(folder))
-    shutil.copytree(world.workspace.root, folder)
-    make_shards(workspace, world.spec)
+    shutil.copytree(cut.root, folder)
+    make_shards(workspace, spec)
     write_card(workspace, "s", "Someone", None, True)
     select_and_mix(workspace, "m", MixingConfig(max_clips_per_video=2, moms_per_clip=2, examples_per_part=4))
+    vector = [1.0, 0.0]
     for part in workspace.parts(CLIPS_FOLDER):
-        _add_tables(workspace, part)
-    _add_records(workspace)
+        names = _clip_names(workspace, part)
+        scored = [row(SCORES, **name, score=0.5, audio_embedding=vector, visual_embedding=vector) for name in names]
+        workspace.commit("scores/c", part, from_rows(scored, SCORES, part), SCORES)
+        labelled = [row(LABELS, **name, label="on_screen") for name in names[::2]]
+        workspace.commit("labels/base", part, from_rows(labelled, LABELS, part), LABELS)
     _evaluate(workspace)
-    ids = workspace.read_all(COLLECTION_FOLDER, COLLECTION, ["video_id", "uri"]).to_pylist()
-    log = "".join(f"shard: {video['uri']} is odd\nscore: {video['video_id']}_00001000 is damaged\n" for video in ids)
-    files.commit_bytes(workspace.uri("logs", "1.log"), f"earshot run\n{log}".encode())
-    files.commit_bytes(workspace.uri("report.html"), f"<p>{ids[0]['video_id']}</p>".encode())
+    records = {"scores/c": [CLIPS_FOLDER], "labels/base": [CLIPS_FOLDER], "mixtures/m": ["selections/s"]}
+    _begin(workspace, records | {"models/m": ["selections/s"], "reports/m/m": ["mixtures/m", "models/m"]})
+    add_kinds(workspace)
+    _begin(workspace, {"models/half": ["selections/s"]}, is_finished=False)
+    for model in ("m", "half"):
+        files.commit_bytes(workspace.uri("models", model, "checkpoint.pt"), b"weights and memory")
+    files.commit_bytes(workspace.uri("models", "m", "model.pt"), b"weights")
+    ids = workspace.read_all(COLLECTION_FOLDER, COLLECTION, ["video_id"])["video_id"].to_pylist()
+    represented = {"parts": workspace.parts(CLIPS_FOLDER), "represented": ids}
+    files.commit_bytes(workspace.record_uri("selections/s", "represented"), json.dumps(represented, indent=1).encode())
+    files.commit_bytes(workspace.uri("report.html"), f"<p>{ids[0]}</p>".encode())
     return workspace
 
 
-def _add_tables(workspace: Workspace, part: str) -> None:
-    """Rows of a part about each of its videos and clips."""
-    clips = workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist()
-    videos = workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id", "split"]).to_pylist()
-    ids = sorted(video["video_id"] for video in videos)
-    names = [{name: clip[name] for name in ("clip_id", "video_id")} for clip in clips]
-    vector = [1.0, 0.0]
-    scored = [row(SCORES, **name, score=0.5, audio_embedding=vector, visual_embedding=vector) for name in names]
-    tables: list[tuple[str, pa.Schema, list[dict[str, Any]]]] = [
-        ("scores/c", SCORES, scored),
-        ("labels/base", LABELS, [row(LABELS, **name, label="on_screen") for name in names[::2]]),
-        ("spans", SPANS, [row(SPANS, video_id=name, end_s=1.0) for name in ids]),
-    ]
-    together = {"group_id": ids[0], "split": "train", "can_represent": True, "linked_video_ids": ids[:3]}
-    twins = [row(DUPLICATES, video_id=name, like_video_id=ids[0], shared_fraction=0.5, **together) for name in ids[:3]]
-    tables.append(("duplicates/s", DUPLICATES, twins))
-    own = schema_of("peav", PEAV)
-    notes = [{"clip_id": name["clip_id"], "similarity": 0.25, "note": f"near {ids[0]}"} for name in names]
-    tables.append(("imported/peav", own, notes))
-    tables.append(("features/base/c", FEATURES, _write_features(workspace, part, names)))
-    for partition, schema, rows in tables:
-        workspace.commit(partition, part, from_rows(rows, schema, part), schema)
-    square = np.eye(8, dtype=bool)
-    masks = [Mask(video_id=name, time_s=time_s, source="a", pixels=square) for name in ids for time_s in (0, 1)]
-    write_masks(workspace, part, masks)
+def add_kinds(workspace: Workspace) -> None:
+    """Spans, near-duplicates, imported columns, features, masks and a log about every video or clip of a workspace."""
+    (selection, *_) = workspace.names("selections")
+    decided = workspace.read_all(f"selections/{selection}", SELECTIONS, ["video_id", "split"]).to_pylist()
+    splits = {found["video_id"]: found["split"] for found in decided}
+    for part in workspace.parts(CLIPS_FOLDER):
+        names = _clip_names(workspace, part)
+        ids = sorted({name["video_id"] for name in names})
+        twins = [name for name in ids if splits[name] == splits[ids[0]]][:3]
+        group = {"group_id": twins[0], "split": splits[twins[0]], "can_represent": True, "linked_video_ids": twins}
+        own = schema_of("peav", PEAV)
+        tables: list[tuple[str, pa.Schema, list[dict[str, Any]]]] = [
+            ("spans", SPANS, [row(SPANS, video_id=name, end_s=1.0) for name in ids]),
+            ("duplicates/s", DUPLICATES, [row(DUPLICATES, video_id=x, like_video_id=twins[0], **group) for x in twins]),
+            ("imported/peav", own, [row(own, clip_id=name["clip_id"], note=f"near {ids[0]}") for name in names]),
+            ("features/base/c", FEATURES, _write_features(workspace, part, names)),
+        ]
+        for partition, schema, rows in tables:
+            workspace.commit(partition, part, from_rows(rows, schema, part), schema)
+        square = np.eye(8, dtype=bool)
+        masks = [Mask(video_id=name, time_s=time_s, source="a", pixels=square) for name in ids for time_s in (0, 1)]
+        write_masks(workspace, part, masks)
+    of_clips = {stage: [CLIPS_FOLDER] for stage in ("spans", "features/base/c", "imported/peav")}
+    _begin(workspace, {"masks": [], **of_clips})
+    _begin(workspace, {"duplicates/s": [stage for stage in list_stages(workspace) if stage.startswith("scores/")]})
+    videos = workspace.read_all(COLLECTION_FOLDER, COLLECTION, ["video_id", "uri"]).to_pylist()
+    log = "".join(f"{video['uri']} is odd\n{video['video_id']}_00001000 is damaged\n" for video in videos)
+    files.commit_bytes(workspace.uri("logs", "1.log"), f"earshot run\n{log}".encode())
+
+
+def _clip_names(workspace: Workspace, part: str) -> list[dict[str, str]]:
+    return workspace.read(CLIPS_FOLDER, part, CLIPS, ["clip_id", "video_id"]).to_pylist()
+
+
+def _begin(workspace: Workspace, inputs: dict[str, list[str]], is_finished: bool = True) -> None:
+    """The records of stages that were made from others."""
+    for stage, sources in inputs.items():
+        settings: dict[str, Any] = {"selection": "s", "splitting": {}} if stage.startswith("models/") else {}
+        settings |= {"spec": "base", "columns": PEAV} if stage == "imported/peav" else {}
+        workspace.begin(stage, settings, {name: workspace.stage(name)["hash"] for name in sources})
+        if is_finished:
+            workspace.finish(stage, step=7)
 
 
 def _write_features(workspace: Workspace, part: str, names: list[dict[str, str]]) -> list[dict[str, Any]]:
@@ -106,31 +136,6 @@ def _write_features(workspace: Workspace, part: str, names: list[dict[str, str]]
             )
             rows.append(row(FEATURES, **name, tar_offset=offset, tar_bytes=length))
     return rows
-
-
-def _add_records(workspace: Workspace) -> None:
-    """The records of all stages, and models that drew from the selection, of which one is not finished."""
-    made: dict[str, list[str]] = {
-        **{stage: [CLIPS_FOLDER] for stage in ("scores/c", "labels/base", "spans", "features/base/c", "imported/peav")},
-        "masks": [],
-        "duplicates/s": ["scores/c"],
-        "mixtures/m": ["selections/s"],
-        "models/half": ["selections/s"],
-        "models/m": ["selections/s"],
-        "reports/m/m": ["mixtures/m", "models/m"],
-    }
-    for stage, inputs in made.items():
-        settings: dict[str, Any] = {"selection": "s", "splitting": {}} if stage.startswith("models/") else {}
-        settings |= {"spec": "base", "columns": PEAV} if stage == "imported/peav" else {}
-        workspace.begin(stage, settings, {name: workspace.stage(name)["hash"] for name in inputs})
-        if stage != "models/half":
-            workspace.finish(stage, step=7)
-    for model in ("m", "half"):
-        files.commit_bytes(workspace.uri("models", model, "checkpoint.pt"), b"weights and memory")
-    files.commit_bytes(workspace.uri("models", "m", "model.pt"), b"weights")
-    ids = workspace.read_all(COLLECTION_FOLDER, COLLECTION, ["video_id"])["video_id"].to_pylist()
-    represented = {"parts": workspace.parts(CLIPS_FOLDER), "represented": ids}
-    files.commit_bytes(workspace.record_uri("selections/s", "represented"), json.dumps(represented, indent=1).encode())
 
 
 def _evaluate(workspace: Workspace) -> None:
