@@ -94,25 +94,34 @@ def comparable(root: str) -> dict[str, bytes]:
     return {path: data for path, data in all_files(root).items() if not path.startswith(NOT_COMPARED)}
 
 
+def make_root(world: Path, root: str) -> tuple[str, ...]:
+    """A rendered world, and a workspace with all that is made of it; return the command that does it again."""
+    settings = [word for setting in SETTINGS for word in ("--set", setting)]
+    must(earshot("world", "--out", str(world), "--num-videos", str(NUM_VIDEOS)))
+    run = ("run", "--collection", str(world / "videos"), "--labels", str(world / "labels.csv"))
+    must(earshot(*run, "--root", root, *settings))
+    must(earshot("materialize", "--root", root, "--set", "materializing.clips_per_shard=6"))
+    must(earshot("card", "--root", root, "--creator", "Someone", "--energon"))
+    add_kinds(Workspace(root))
+    return run
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--s3", action="store_true")
+    parser.add_argument("--root", help="of a finished workspace to copy, instead of one that is made")
+    parser.add_argument("--collection", help="of that workspace")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="earshot-kills-") as folder, contextlib.ExitStack() as stack:
         base = stack.enter_context(bucket()) if options.s3 else folder
-        made, world = f"{folder}/made", Path(folder) / "world"
-        settings = [word for setting in SETTINGS for word in ("--set", setting)]
-        must(earshot("world", "--out", str(world), "--num-videos", str(NUM_VIDEOS)))
-        collection, labels = str(world / "videos"), str(world / "labels.csv")
-        run = ("run", "--collection", collection, "--labels", labels)
-        must(earshot(*run, "--root", made, *settings))
-        must(earshot("materialize", "--root", made, "--set", "materializing.clips_per_shard=6"))
-        must(earshot("card", "--root", made, "--creator", "Someone", "--energon"))
-        add_kinds(Workspace(made))
+        made, collection, run = options.root or f"{folder}/made", options.collection, None
+        if options.root is None:
+            run = make_root(Path(folder) / "world", made)
+            collection = run[2]
         listed = Workspace(made).read_all(COLLECTION_FOLDER, COLLECTION, ["video_id", "uri"]).to_pylist()
-        chosen = [listed[place] for place in (0, 7, 13, NUM_VIDEOS - 1)]
+        chosen = [listed[place] for place in (0, len(listed) // 3, len(listed) // 2, len(listed) - 1)]
         words = [row[name] for row in chosen for name in ("video_id", "uri")]
         media = media_of(all_files(made), {row["video_id"] for row in chosen})
         asked = Path(folder) / "asked.txt"
@@ -150,7 +159,8 @@ def main() -> int:
                 f"killed after {after_s:.1f} s with {tried} files to go: then {len(left)} left, "
                 f"{'same bytes' if is_equal else 'OTHER BYTES'}; {news.partition(';')[0]}", flush=True,
             )  # fmt: skip
-        must(earshot(*run, "--root", root))
+        if run is not None:
+            must(earshot(*run, "--root", root))
         left = left_of(all_files(root), words, media)
         print(f"run afterwards: {len(left)} files with some of them {left[:3]}")
         print(f"{num_equal} of {options.kills} ended as the undisturbed one, with nothing left, and stayed so")
