@@ -24,7 +24,10 @@ class LabelRow(TypedDict):
     num_off_screen: Annotated[int | None, "named raters who said off_screen; null where none is named", pa.int32()]
     num_mixed: Annotated[int | None, "named raters who said mixed; null where none is named", pa.int32()]
     num_quiet: Annotated[int | None, "named raters who said quiet; null where none is named", pa.int32()]
+    background_music: Annotated[bool | None, "whether it has background music; null where no label file says"]
+    voice_over: Annotated[bool | None, "whether a voice is heard that nobody in the picture has; null where none says"]
+    static_image: Annotated[bool | None, "whether its picture stands still; null where no label file says"]
     label_source: Annotated[str, "names of the label files that judge the clip, with a comma between"]
 
 
-LABELS = table_schema("labels", version=3, row=LabelRow, partitions={"spec": "the clip's spec"})
+LABELS = table_schema("labels", version=4, row=LabelRow, partitions={"spec": "the clip's spec"})

@@ -14,11 +14,12 @@ from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
 from pipeline.evaluation.match_evaluation import MatchEvaluation, draw_others
 from pipeline.storage import files
-from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.layout import CLIPS_FOLDER, LABELS_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
+from schemas.labels import LABELS
 from schemas.scores import SCORES
 from schemas.videos import VIDEOS
 
@@ -58,6 +59,26 @@ def test_own_sounds_that_are_nearer_or_farther_than_others_give_an_area_of_one_o
     assert (row["eval_set"], row["metric"]) == ("held_out_pairs", "match_auc")
     assert row["value"] == pytest.approx(auc)
     assert row["n"] == 2 * 4 * len(world.video_ids["test"])  # every test clip, matched and mismatched
+
+
+def test_where_clips_have_labels_the_score_is_measured_beside_them(workspace: Workspace, world: World) -> None:
+    write_embeddings(workspace, np.eye(12), np.eye(12))
+    test = world.video_ids["test"]
+    for part in workspace.parts(CLIPS_FOLDER):
+        clips = workspace.read(CLIPS_FOLDER, part, CLIPS).to_pylist()
+        rows = [
+            {"clip_id": clip["clip_id"], "video_id": clip["video_id"], "num_raters": 1, "label_source": "l.csv"}
+            | {"label": "on_screen" if clip["video_id"] == test[0] else "off_screen", "static_image": True}
+            for clip in clips
+            if clip["video_id"] in test
+        ]
+        workspace.commit(LABELS_FOLDER, part, from_rows(rows, LABELS, part), LABELS)
+    workspace.begin(LABELS_FOLDER, {}, {})
+    found = {(row["eval_set"], row["metric"]): row for row in summarise(workspace)}
+    auc = found["labelled_test", "label_auc"]  # every score is 0.5
+    assert (auc["value"], auc["n"], auc["num_videos"]) == (0.5, 4 * len(test), len(test))
+    assert found["labelled_test", "refused_static_image_by_score"]["value"] == 0.0
+    assert {of for of, _ in found} == {"held_out_pairs", "labelled_test"}
 
 
 def test_a_test_video_with_an_upload_in_another_split_is_not_evaluated_on(workspace: Workspace, world: World) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.metrics.agreement import Agreement
 
 MAX_NAMED = 3
-RULES = 2  # of making labels of judgements; another number where they change, so that no table holds labels of both
+RULES = 3  # of making labels of judgements; another number where they change, so that no table holds labels of both
 
 
 def label_clips(session: Session, labels: list[str]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from pipeline.config import Count, config_dataclass
 from pipeline.labels.label_files import FileRows
+from pipeline.labels.published_truth import FLAGS
 from pipeline.labels.ratings import check_contradictions
 from pipeline.labels.video_names import MatchedRows
 from pipeline.metrics.agreement import Agreement, fleiss_kappa
@@ -49,6 +50,9 @@ class Judgement:
     rater: str
     num_raters: int
     file: str
+    background_music: bool | None = None
+    voice_over: bool | None = None
+    static_image: bool | None = None
 
 
 class LabelPart:
@@ -122,7 +126,14 @@ def consensus(raters: list[list[Judgement]], min_raters: int) -> dict[str, Any]:
     votes = collections.Counter(name for name, spans in zip(said, raters, strict=True) if spans[0].rater)
     counts = {f"num_{name}": votes[name] if votes else None for name in NAMES.values()}
     files = sorted({span.file for spans in raters for span in spans})
-    return {"label": label, "num_raters": num_raters, "label_source": ", ".join(files)} | counts
+    flags = {name: _any(getattr(span, name) for spans in raters for span in spans) for name in FLAGS}
+    return {"label": label, "num_raters": num_raters, "label_source": ", ".join(files)} | counts | flags
+
+
+def _any(values: Iterable[bool | None]) -> bool | None:
+    """Whether any value is true; None where no one says."""
+    said = [value for value in values if value is not None]
+    return any(said) if said else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

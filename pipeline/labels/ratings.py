@@ -1,12 +1,13 @@
 """Label files -> judgements, as columns: what a rater says about a span of a video.
 
-A label file is CSV or Parquet, in one of two forms, recognised by its columns.
+A label file is in one of three forms, recognised by its columns.
 
 1. Judgements, one row each: `video` (a file name, the end of a path, an address or a video_id), `on_screen` and
    `off_screen` (0 or 1: does something visible sound; does something invisible sound), optional `start_s` and `end_s`
    (default: the whole video), `rater` (default: one rater, whom the file speaks for) and `is_repeat` (1: the rater
    was shown the clip once more; it makes no label, see `self_agreement.py`).
 2. A published AudioScope list (`published_lists.py`): video path, start, end; the label is in the file's name.
+3. Published truth (`published_truth.py`): VGGSounder's table, or AVE's annotations.
 
 A rater may judge a span only once: otherwise three raters without names would count as one who heard both.
 """
@@ -20,7 +21,10 @@ import pyarrow.compute as pc
 from pipeline.collection.published_lists import NUM_RATERS, list_verdict, read_list
 from pipeline.errors import ConfigError
 from pipeline.labels.label_files import SECONDS, Columns, FileRows, LabelFile, read_files
+from pipeline.labels.published_truth import FLAGS, is_published, no_flags, read_published
 
+# Of a judgement, beside the flags.
+COLUMNS = ("video", "rater", "start_s", "end_s", "on_screen", "off_screen", "num_raters", "is_repeat")
 NEEDED = ("video", "on_screen", "off_screen")
 KNOWN = (*NEEDED, "start_s", "end_s", "rater", "is_repeat")
 ONES, ZEROS = pa.array(["1", "1.0", "true"]), pa.array(["0", "0.0", "false"])  # 1.0: a column that once had a gap
@@ -33,9 +37,9 @@ def read_judgements(labels: Sequence[str]) -> FileRows:
         labels: addresses; a `*` in the last name matches any letters.
     Returns:
         A row per judgement: video, rater ("": not named), start_s, end_s (infinity: the video's end), on_screen,
-        off_screen, num_raters that it speaks for, is_repeat.
+        off_screen, num_raters that it speaks for, is_repeat, and the flags of VGGSounder, null elsewhere.
     Raises:
-        ConfigError: no such file, two of one name, neither of the two forms (the message names the row), a list that
+        ConfigError: no such file, two of one name, none of the forms (the message names the row), a list that
             is not whole, or a rater who says two things of one span.
     """
     rows = read_files(labels, "labels file", "lists/*screen_unanimous_clips.csv", _read, "judgement")
@@ -76,16 +80,23 @@ def check_contradictions(rows: FileRows, videos: np.ndarray) -> None:
 
 
 def _read(file: LabelFile) -> Columns:
+    columns = _of_form(file)
+    return {name: columns[name] for name in (*COLUMNS, *FLAGS)}  # in one order, so that files can follow each other
+
+
+def _of_form(file: LabelFile) -> Columns:
     header = file.header()
     names = [name.strip().lower() for name in header]
     if set(NEEDED) <= set(names):
         return _judged(file, file.texts(header, KNOWN))
+    if is_published(file):
+        return read_published(file)
     verdict = None if file.is_parquet else list_verdict(file.here, file.uri)
     if verdict is None:
         raise ConfigError(
             f"{file.here}: columns {', '.join(names) or 'none'}; expected video, on_screen, off_screen and optional "
             "start_s, end_s, rater, with commas between; or a published list: a CSV with onscreen_unanimous or "
-            "offscreen_unanimous in its name."
+            "offscreen_unanimous in its name; or VGGSounder's table or AVE's annotations."
         )
     return _listed(list(read_list(file.here, file.uri, file.path)), verdict)
 
@@ -109,7 +120,8 @@ def _judged(file: LabelFile, texts: Columns) -> Columns:
     is_repeat = pc.is_in(text, ONES)
     file.require(pc.or_(is_repeat, pc.is_in(text, ZEROS)), texts, ["is_repeat"], "0, 1 or nothing")
     num_raters = pa.repeat(pa.scalar(1, pa.int8()), len(texts["video"]))
-    return columns | {"rater": texts["rater"], "num_raters": num_raters, "is_repeat": is_repeat}
+    flags = no_flags(len(num_raters))
+    return columns | {"rater": texts["rater"], "num_raters": num_raters, "is_repeat": is_repeat} | flags
 
 
 def _listed(rows: list[tuple[str, float, float]], verdict: tuple[bool, bool]) -> Columns:
@@ -124,4 +136,4 @@ def _listed(rows: list[tuple[str, float, float]], verdict: tuple[bool, bool]) ->
         "rater": pa.repeat("", len(rows)),
         "num_raters": pa.repeat(pa.scalar(NUM_RATERS, pa.int8()), len(rows)),
         "is_repeat": pa.repeat(False, len(rows)),
-    }
+    } | no_flags(len(rows))

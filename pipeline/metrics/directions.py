@@ -6,6 +6,8 @@ LOWER_IS_BETTER = (
     "identity_probe",
     "loss",
     "modality_probe",
+    "refused_other_by_frozen",
+    "refused_other_by_score",
     "validate_match_calibration_error",
     "worse_pair_share",
     "worse_share",
