@@ -48,6 +48,12 @@ def test_nothing_is_found_where_all_is_well() -> None:
         ({"licences": [{"license": None, "hours": 1.0}]}, GOOD, {}, "100 % of the hours have no licence"),
         ({}, GOOD._replace(low=0.4), {}, "cannot be told from the baseline, 0.500 (chance)"),
         ({}, GOOD._replace(value=0.3, low=0.2, high=0.4), {}, "is worse than the baseline"),
+        (
+            {},
+            GOOD._replace(value=0.4, low=None, high=None),
+            {},
+            "0.400 is not better than the baseline, 0.500 (chance)",
+        ),
         ({}, GOOD._replace(n=16), {}, "Fewer than 30 examples are behind m, AUC (16)"),
         ({}, GOOD, {"stage": "models/m"}, "models/m has not finished"),
     ],

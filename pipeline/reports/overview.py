@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pipeline.formatting import format_bytes, format_hours, format_number
-from pipeline.reports.comparing import Change, against_baseline
+from pipeline.metrics.directions import goodness
+from pipeline.reports.comparing import IDEALS, Change, against_baseline
 from pipeline.reports.glossary import plain
 from pipeline.reports.headline_metrics import Figure
 
@@ -126,9 +127,9 @@ def _regressions(changes: Sequence[Change]) -> Iterator[Finding]:
 def _of_figures(figures: Sequence[Figure]) -> Iterator[Finding]:
     for figure in figures:
         found = against_baseline(figure)
-        if found in ("worse", "alike"):
+        if found in ("worse", "alike") or _is_not_above(figure):
             value, baseline = figure.cells()[1:3]
-            than = "is worse than" if found == "worse" else "cannot be told from"
+            than = {"worse": "is worse than", "alike": "cannot be told from"}.get(found, "is not better than")
             yield Finding(
                 f"{figure.of}, {figure.what}: {value} {than} the baseline, {baseline} ({figure.baseline_of})",
                 "In this the model is no better than none. Train it for more steps or on more videos, or look for a "
@@ -142,6 +143,14 @@ def _of_figures(figures: Sequence[Figure]) -> Iterator[Finding]:
             f"Fewer than {MIN_EXAMPLES} examples are behind {names}{more}",
             "With others, such a figure would move a lot. Hold out more videos.",
         )
+
+
+def _is_not_above(figure: Figure) -> bool:
+    """Whether a figure without an interval is no better than a baseline that can be exceeded."""
+    if figure.value is None or figure.baseline is None or figure.baseline_of.startswith(IDEALS):
+        return False
+    has_interval = figure.low is not None and figure.high is not None
+    return not has_interval and goodness(figure.metric, figure.value) <= goodness(figure.metric, figure.baseline)
 
 
 def _of_data(rows: Rows) -> Iterator[Finding]:
