@@ -36,6 +36,8 @@ def rebuild_commands(session: "Session", stages: Iterable[dict[str, Any]]) -> li
         scorers = [other for other in record["inputs"] if other.startswith("scores/") and other != SCORER]
         if kind == "selections" and scorers:
             text += f" --model {scorers[0].partition('/')[2]}"
+        if vectors := record["settings"].get("vectors"):
+            text += f" --vectors {vectors}"
         text += "".join(_option(setting) for setting in session.own_settings(stage) if setting not in text)
         lines.append(f"{text} --root ROOT{options}")
         options = ""  # the root keeps them
