@@ -1,10 +1,10 @@
 """Where speech is heard: Silero's voice detector, from 16 kHz sound, with the weights that its wheel ships.
 
 Design note: 32 ms blocks are judged one after the other by a network of 0.3 M weights, read as numbers from
-`silero_vad_16k.safetensors` and computed here with numpy: 0.9 ms of CPU per second of sound, where its ONNX and GGML
-runtimes took 40, and no torch in the worker. On 149 recordings (20 of speech; rain, saws, animals, crying, music) the
-share of speech has an AUC of 0.99. The detectors that were cheaper or smaller: WebRTC's, 0.1 ms, has 0.46, because it
-hears speech in rain and saws; pymicro-vad has 0.98 at 12 ms.
+`silero_vad_16k.safetensors` and computed here with numpy: 0.9 to 1.6 ms of CPU per second of sound, and no torch in the
+worker; the GGML build of it took 40. Of 162 recordings (20 of speech; rain, saws, animals, crying, music) the share of
+speech has an AUC of 0.99. WebRTC's detector, 0.1 ms, has 0.46, because it hears speech in rain and saws; pymicro-vad
+has 0.98 at 12 ms.
 """
 
 import functools
