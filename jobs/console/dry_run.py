@@ -17,10 +17,10 @@ COLUMNS = [
     *(
         "rule",
         "clips alone",
-        "hours",
+        "length",
         "videos",
         "clips in order",
-        "hours",
+        "length",
         "videos",
         "licences of what is left in order",
     )
