@@ -54,6 +54,20 @@ def test_a_clip_that_was_not_cut_is_in_no_set(workspace: Workspace) -> None:
     assert set(before.rows["clip_id"].to_pylist()) - set(after.rows["clip_id"].to_pylist()) == {row["clip_id"]}
 
 
+def test_videos_whose_owners_refuse_training_are_in_no_set_and_are_not_counted(workspace: Workspace) -> None:
+    splitting, parts = SplittingConfig(), workspace.parts(VIDEOS_FOLDER)
+    refused = load_split(workspace, "train", splitting).rows["video_id"][0].as_py()
+    before = {split: load_split(workspace, split, splitting).num_videos for split in ("train", "validate", "test")}
+    for part in parts:
+        rows = workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()
+        rows = [row | {"rights": "no_train" if row["video_id"] == refused else "train"} for row in rows]
+        workspace.commit(VIDEOS_FOLDER, part, from_rows(rows, VIDEOS, part), VIDEOS)
+    after = {split: load_split(workspace, split, splitting) for split in before}
+    assert {split: clips.num_videos for split, clips in after.items()} == before | {"train": before["train"] - 1}
+    assert all(refused not in clips.rows["video_id"].to_pylist() for clips in after.values())
+    assert count_videos(workspace, "train", None, splitting, parts, "base", 99) == before["train"] - 1
+
+
 def test_a_split_without_videos_is_an_empty_set(workspace: Workspace) -> None:
     for part in workspace.parts(VIDEOS_FOLDER):
         rows = [row | {"split": "train"} for row in workspace.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()]

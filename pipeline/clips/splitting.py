@@ -115,15 +115,28 @@ def part_splits(
     Args:
         kept_by: a clip spec; leave out videos that gave no clip of it.
     """
-    columns = ["video_id", "split", "outcome"]
-    if kept_by is None:
-        rows = read_videos(workspace, part, columns)
-    else:
-        read = workspace.read(f"videos/{kept_by}", part, VIDEOS, columns).to_pylist()
-        rows = [row for row in read if row["outcome"] == "kept"]
+    rows = _read_kept(workspace, part, ["video_id", "split", "outcome"], kept_by)
     return {
         row["video_id"]: shared.get(row["video_id"]) or split_of(row["video_id"], config, row["split"]) for row in rows
     }
+
+
+def drawn_splits(
+    workspace: Workspace, part: str, config: SplittingConfig, shared: Mapping[str, str], kept_by: str | None = None
+) -> dict[str, str | None]:
+    """What `part_splits` gives, but None for videos whose owners refuse training: no learner draws their clips."""
+    rows = _read_kept(workspace, part, ["video_id", "rights", "outcome"], kept_by)
+    refused = {row["video_id"] for row in rows if row["rights"] == "no_train"}
+    splits = part_splits(workspace, part, config, shared, kept_by)
+    return {video: None if video in refused else split for video, split in splits.items()}
+
+
+def _read_kept(workspace: Workspace, part: str, columns: list[str], kept_by: str | None) -> list[dict[str, Any]]:
+    """Rows of a part's videos, or only of those that gave a clip of the clip spec `kept_by`."""
+    if kept_by is None:
+        return read_videos(workspace, part, columns)
+    rows = workspace.read(f"videos/{kept_by}", part, VIDEOS, columns).to_pylist()
+    return [row for row in rows if row["outcome"] == "kept"]
 
 
 @dataclass(frozen=True, slots=True)

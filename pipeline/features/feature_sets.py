@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.clips.splitting import SplittingConfig, part_splits, shared_splits
+from pipeline.clips.splitting import SplittingConfig, drawn_splits, shared_splits
 from pipeline.features.feature_samples import FeatureClip, decode
 from pipeline.labels.event_spans import segment_labels
 from pipeline.storage.layout import SPANS_FOLDER
@@ -48,7 +48,7 @@ def load_features(
     spans = _spans_by_video(workspace)
 
     def complete(part: str, table: pa.Table) -> pa.Table:
-        by_video = part_splits(workspace, part, splitting, shared) if part in own else {}
+        by_video = drawn_splits(workspace, part, splitting, shared) if part in own else {}
         rows = table.filter(pc.is_valid(table["tar_offset"])).to_pylist()
         said = [_labels(spans.get(row["video_id"]), row["start_s"], row["num_segments"]) for row in rows]
         columns = {name: pa.array([row[name] for row in rows], FEATURES.field(name).type) for name in FEATURES.names}

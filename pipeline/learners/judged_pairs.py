@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.clips.samples import Clip
-from pipeline.clips.splitting import SplittingConfig, part_splits, shared_splits
+from pipeline.clips.splitting import SplittingConfig, drawn_splits, shared_splits
 from pipeline.errors import ConfigError, DataError
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
@@ -45,7 +45,8 @@ class Embedded(NamedTuple):
 
     clip_id: str
     video_id: str
-    split: str
+    split: str | None
+    """None: its owner refuses training."""
     visual: np.ndarray
     """[D] float32"""
     audio: np.ndarray
@@ -163,7 +164,7 @@ def _find_clips(
         keys_of = {clip_id: of for clip_id, of in keys_of.items() if of}
         if not keys_of:
             continue
-        splits = part_splits(workspace, part, splitting, shared)
+        splits = drawn_splits(workspace, part, splitting, shared)
         columns = ["clip_id", "video_id", "visual_embedding", "audio_embedding"]
         scores = workspace.read(f"scores/{model}", part, SCORES, columns)
         is_wanted = pc.is_in(scores["clip_id"], pa.array(keys_of, pa.string()))

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import decode_sample
-from pipeline.clips.splitting import SplittingConfig, part_splits, shared_splits
+from pipeline.clips.splitting import SplittingConfig, drawn_splits, shared_splits
 from pipeline.clips.tars import parse_sample, read_last
 from pipeline.config import from_dict
 from pipeline.errors import ConfigError, MissingError
@@ -100,7 +100,7 @@ def load_masked(
     shared = shared_splits(workspace, splitting, parts)
 
     def read(part: str) -> pa.Table:
-        by_video = part_splits(workspace, part, splitting, shared)
+        by_video = drawn_splits(workspace, part, splitting, shared)
         clips = _masked_rows(workspace, part, spec)
         return clips.append_column("split", pa.array([by_video[v] for v in clips["video_id"].to_pylist()], pa.string()))
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from pipeline.clip_specs import BASE, SOUNDS
 from pipeline.clips.samples import Clip
-from pipeline.clips.splitting import SplittingConfig, part_splits, shared_splits
+from pipeline.clips.splitting import SplittingConfig, drawn_splits, shared_splits
 from pipeline.errors import ConfigError
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER
@@ -33,13 +33,14 @@ def load_splits(
 ) -> list[ClipSet[Clip]]:
     """Every kept clip of a clip spec of each of the splits, of these parts of clips.
 
-    Those of `sounds` also have `start_s`, and `mixture` and `recording`, which the collection's columns of these names
-    give their video: the mixture that it is a known source of, and the recording that it is a take of.
+    Those of videos whose owners refuse training are left out. Those of `sounds` also have `start_s`, and `mixture` and
+    `recording`, which the collection's columns of these names give their video: the mixture that it is a known source
+    of, and the recording that it is a take of.
     """
     shared = shared_splits(workspace, splitting, parts)
 
     def read(part: str) -> pa.Table:
-        by_video = part_splits(workspace, part, splitting, shared)
+        by_video = drawn_splits(workspace, part, splitting, shared)
         columns = [*PLACE, "start_s"] if spec == SOUNDS else PLACE
         clips = workspace.read(f"clips/{spec}", part, CLIPS, [*columns, "outcome"])
         videos = clips["video_id"].to_pylist()
@@ -139,7 +140,7 @@ def count_videos(
     shared = shared_splits(workspace, splitting, parts) if selection is None else {}
     for part in parts:
         if selection is None:
-            splits = part_splits(workspace, part, splitting, shared, kept_by=spec)
+            splits = drawn_splits(workspace, part, splitting, shared, kept_by=spec)
             found.update(video for video, other in splits.items() if other == split)
         else:
             rows = workspace.read(f"selections/{selection}", part, SELECTIONS, ["video_id", "kept", "split"])

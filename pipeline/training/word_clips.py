@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from pipeline.clips.samples import Clip
-from pipeline.clips.splitting import SplittingConfig, part_splits, shared_splits
+from pipeline.clips.splitting import SplittingConfig, drawn_splits, shared_splits
 from pipeline.storage.layout import SPANS_FOLDER
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
@@ -41,7 +41,7 @@ def load_words(
     shared = shared_splits(workspace, splitting, parts)
 
     def read(part: str) -> pa.Table:
-        by_video = part_splits(workspace, part, splitting, shared)
+        by_video = drawn_splits(workspace, part, splitting, shared)
         columns = [*PLACE, "start_s", "num_frames", "outcome"]
         kept = [row for row in workspace.read(folder, part, CLIPS, columns).to_pylist() if row.pop("outcome") == "kept"]
         faces = collections.Counter((row["video_id"], row["start_s"]) for row in kept)
