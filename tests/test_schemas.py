@@ -34,7 +34,7 @@ from schemas.sound_examples import SOUND_EXAMPLES
 from schemas.spans import SPANS
 from schemas.tracks import TRACKS
 from schemas.usage import USAGE
-from schemas.videos import COLLECTION, SPAN, VIDEOS, Span
+from schemas.videos import COLLECTION, SPAN, VIDEOS, Rights, Span
 
 TABLES = (COLLECTION, VIDEOS, CLIPS, TRACKS, USAGE, SCORES, FEATURES, LABELS, SPANS, MASKS, DUPLICATES)
 TABLES += (SELECTIONS, MATERIALIZED, MIXTURES, EXAMPLES, SOURCES, OPERATING_POINTS, SOUND_EXAMPLES)
@@ -121,6 +121,7 @@ ROWS = [
     if is_typeddict(row)
 ]
 VALUES = {str: "a", int: 1, float: 0.5, bool: True, bytes: b"a", list[float]: [0.5], list[int]: [1], list[str]: ["a"]}
+VALUES[Rights] = "unknown"
 VALUES[list[Span]] = [{"start_s": 0.5, "end_s": None}]
 
 
