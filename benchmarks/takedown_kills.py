@@ -11,6 +11,7 @@ makes figures and report anew, and all bytes are scanned again. With --s3 the ro
 
 import argparse
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -24,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.storage import files, s3_clients
-from pipeline.storage.layout import COLLECTION_FOLDER
+from pipeline.storage.layout import COLLECTION_FOLDER, TOMBSTONES
 from pipeline.storage.workspace import Workspace
 from schemas.videos import COLLECTION
 from tests.helpers.kills import PROJECT
@@ -44,13 +45,16 @@ SETTINGS = (
 NOT_COMPARED = ("tombstones/", ".locks/", "logs/")  # they have times
 
 
-def earshot(*arguments: str, is_killed_after_s: float | None = None) -> subprocess.CompletedProcess[str]:
-    """One command to its end, or to its death."""
+def earshot(
+    *arguments: str, root: str = "", is_killed_after_s: float | None = None
+) -> subprocess.CompletedProcess[str]:
+    """One command to its end, or to its death so long after the first tombstone appeared in a root."""
     command = [sys.executable, "-m", "jobs.cli", "-q", *arguments]
     process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(is_killed_after_s)
-    if process.poll() is None and is_killed_after_s is not None:
+    if is_killed_after_s is not None:
+        while process.poll() is None and not any(True for _ in files.list_files(files.join(root, TOMBSTONES))):
+            time.sleep(0.01)
+        time.sleep(is_killed_after_s)
         process.send_signal(signal.SIGKILL)
     out, err = process.communicate()
     return subprocess.CompletedProcess(command, process.returncode, out, err)
@@ -69,6 +73,7 @@ def bucket() -> Iterator[str]:
     import boto3
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -130,7 +135,7 @@ def main() -> int:
 
         def take_down(root: str, after_s: float | None = None) -> subprocess.CompletedProcess[str]:
             asks = ("--videos", str(asked), "--reason", "a benchmark", "--every-byte")
-            return earshot("takedown", "--root", root, *asks, is_killed_after_s=after_s)
+            return earshot("takedown", "--root", root, *asks, root=root, is_killed_after_s=after_s)
 
         whole = files.join(base, "whole")
         copy(made, whole)
@@ -141,7 +146,7 @@ def main() -> int:
         print(f"undisturbed: {took_s:.1f} s, {num_left} files with some of them", flush=True)
         random, attempt = np.random.default_rng(options.seed), 0
         while num_killed < options.kills:
-            root, after_s, attempt = files.join(base, f"killed_{attempt}"), random.uniform(0.1, 1) * took_s, attempt + 1
+            root, after_s, attempt = files.join(base, f"killed_{attempt}"), random.uniform(0, 0.5) * took_s, attempt + 1
             copy(made, root)
             killed = take_down(root, after_s)
             has_begun = any(path.startswith("tombstones/") for path in all_files(root))
