@@ -81,7 +81,7 @@ def test_runs_end_where_the_category_changes_or_a_mistake_begins(judged: Workspa
 
 def test_the_page_shows_them_escaped(judged: Workspace) -> None:
     page = make_report(judged).page
-    assert "worst clips of m" in page
+    assert "Worst clips of m" in page
     assert "<script>" not in page
     assert "\x1b" not in page
     assert html.escape("</td><script>alert(1)</script>") in page

@@ -120,8 +120,8 @@ def test_the_page_shows_them_escaped(judged: Workspace) -> None:
         renamed = [row | {"uri": f"/videos/{EVIL}"} for row in rows]
         judged.commit(COLLECTION_FOLDER, part, from_rows(renamed, COLLECTION, part), COLLECTION)
     page = make_report(judged).page
-    assert "best frames of m" in page
-    assert "worst frames of m" in page
+    assert "Best frames of m" in page
+    assert "Worst frames of m" in page
     assert page.count('class="mask"') == 2 * 2 * NUM_FRAMES
     assert "<img src=x" not in page
     assert "&lt;img src=x" in page

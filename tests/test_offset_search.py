@@ -60,7 +60,7 @@ def test_the_model_sees_the_middle_of_a_clip_with_as_much_sound_at_each_shift() 
 
 def test_a_video_without_motion_has_no_offset_by_it_and_a_short_one_is_refused(make_media: MakeMedia) -> None:
     model = dataclasses.replace(plain_model(), spec=ClipSpec(clip_s=5.0, **SMALL))
-    still = make_media("still.mkv", *LAVFI, "color=red:s=32x32:r=20:d=5", *sound(5.0), *EXACT)
+    still = make_media("red.mkv", *LAVFI, "color=red:s=32x32:r=20:d=5", *sound(5.0), *EXACT)
     assert OffsetSearch(model)(str(still)).offset_s is None
     with pytest.raises(ClipError, match="too_short"):
         OffsetSearch(model)(str(steady(make_media, 2.0)))

@@ -103,8 +103,8 @@ def test_what_lies_after_the_span_is_not_decoded(make_media: MakeMedia, monkeypa
     decodings = []
 
     class Watched(Decoding):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
             decodings.append(self)
 
     monkeypatch.setattr("pipeline.clips.sharding.Decoding", Watched)

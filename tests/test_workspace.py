@@ -119,7 +119,7 @@ def test_a_part_of_another_schema_version_says_so(place: Workspace) -> None:
     newer = LABELS.with_metadata(LABELS.metadata | {b"version": b"99"})
     with files.building(place.part_uri("labels/base", "00000")) as path:
         pq.write_table(labels(1).cast(newer), path)
-    with pytest.raises(DataError, match="version 99, this code reads version 3"):
+    with pytest.raises(DataError, match="version 99, this code reads version 4"):
         place.read("labels/base", "00000", LABELS)
 
 
