@@ -97,9 +97,27 @@ def test_an_end_that_is_not_the_clips_names_another_span(workspace: Workspace, t
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        'clip_id,x\na00000_00000000,1\n,2\n"",3\n',
+        "uri,start_s,x\n/v/a00000.mp4,0,1\n/v/a00000.mp4,,2\n,1,3\n",
+    ],
+)
+def test_rows_without_a_key_are_left_out_and_counted(workspace: Workspace, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "scores.csv"
+    file.write_text(text)
+    found = take_in(workspace, file)
+    assert (found.num_rows, found.num_unknown, found.unknown) == (1, 2, ("no key",))
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("clip_id,x\na00000_00000000,1\na00000_00000000,2\n", r"about one clip: a00000_00000000 \(2 rows\)"),
+        (
+            "uri,start_s,x\n/v/a00000.mp4,1.0,1\n/v/a00000.mp4,1.0004,2\n",  # one millisecond
+            r"about one clip: /v/a00000.mp4 at 1.0 s and /v/a00000.mp4 at 1.0004 s \(2 rows\)",
+        ),
         ("clip_id,x\ngone,1\n", "no row is about a kept clip of clips/base. Found gone"),
         ("clip,x\na00000_00000000,1\n", "expected clip_id, or uri and start_s"),
         ("clip_id\na00000_00000000\n", "no column beside the key"),

@@ -34,6 +34,7 @@ MEMORY = "700MB"  # of DuckDB; 7.2 M rows of 8 columns then take 1.3 GB in all, 
 MIN, MAX = -(2**63), 2**63 - 1  # of a column of whole numbers
 BATCH_ROWS = 50_000
 KEYS = ("clip_id", "uri", "start_s", "end_s")
+NO_KEY = "no key"  # what a row is called that names no clip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,27 +187,24 @@ class ImportFiles:
         database.execute(f"CREATE TABLE clips AS {kept}")
         found = database.sql("FROM raw").columns
         if "clip_id" in found:
-            database.execute("""
+            database.execute(f"""
                 CREATE TABLE given AS
-                SELECT raw.* EXCLUDE (clip_id), raw.clip_id::VARCHAR AS _key, clips.clip_id, clips.part AS _part
+                SELECT raw.* EXCLUDE (clip_id), coalesce(nullif(raw.clip_id::VARCHAR, ''), '{NO_KEY}') AS _key,
+                    clips.clip_id, clips.part AS _part
                 FROM raw LEFT JOIN clips ON clips.clip_id = raw.clip_id::VARCHAR
             """)
         else:
             until = "AND round(1000 * raw.end_s) = round(1000 * (c.start_s + c.duration_s))" if "end_s" in found else ""
             database.execute(f"""
                 CREATE TABLE given AS
-                SELECT raw.*, raw.uri || ' at ' || raw.start_s || ' s' AS _key, c.clip_id, c.part AS _part
+                SELECT raw.*, coalesce(raw.uri || ' at ' || raw.start_s || ' s', '{NO_KEY}') AS _key, c.clip_id,
+                    c.part AS _part
                 FROM raw LEFT JOIN (
                     SELECT clips.*, uri
                     FROM clips JOIN (SELECT video_id, uri FROM {self._table("videos")}) USING (video_id)
                 ) AS c ON c.uri = raw.uri AND round(1000 * c.start_s) = round(1000 * raw.start_s) {until}
             """)
-        twice = database.execute(
-            f"SELECT _key, count(*) FROM given GROUP BY _key HAVING count(*) > 1 ORDER BY _key LIMIT {MAX_NAMED}"
-        ).fetchall()
-        if twice:
-            named = ", ".join(f"{key} ({count} rows)" for key, count in twice)
-            raise ConfigError(f"import {self.name}: several rows are about one clip: {named}. Expected one.")
+        self._check_twice()
         if not self._value("SELECT count(clip_id) FROM given"):
             example = self._value("SELECT min(_key) FROM given") or "no row"
             there = self._value("SELECT min(clip_id) FROM clips") or "no clip"
@@ -214,6 +212,21 @@ class ImportFiles:
                 f"import {self.name}: no row is about a kept clip of clips/{self.spec}. Found {example}; expected such "
                 f"as {there}."
             )
+
+    def _check_twice(self) -> None:
+        """Refuse rows of one key, and of one clip under several keys: starts of 1.0 and 1.0004 s are one millisecond."""
+        for column in ("_key", "clip_id"):
+            twice = self._database.execute(f"""
+                SELECT string_agg(DISTINCT _key, ' and ' ORDER BY _key) AS keys, count(*)
+                FROM given SEMI JOIN (
+                    SELECT {column} FROM given WHERE _key <> '{NO_KEY}' AND {column} IS NOT NULL
+                    GROUP BY {column} HAVING count(*) > 1 ORDER BY {column} LIMIT {MAX_NAMED}
+                ) USING ({column})
+                GROUP BY {column} ORDER BY keys
+            """).fetchall()
+            if twice:
+                named = ", ".join(f"{keys} ({count} rows)" for keys, count in twice)
+                raise ConfigError(f"import {self.name}: several rows are about one clip: {named}. Expected one.")
 
     def _table(self, kind: str) -> str:
         """SQL that reads all parts of a table of the clip spec."""
