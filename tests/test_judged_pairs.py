@@ -82,6 +82,10 @@ def test_an_address_and_a_start_name_a_clip_as_its_key_does(root: Workspace, tmp
         (["picture,sound,match", "a,b,1", "a,c,1"], "match is 1 in all 2 rows. Expected both 0 and 1"),
         (["picture,sound,match,picture_start_s", "a,b,1,soon"], "row 1: start soon, expected seconds"),
         (
+            ["picture,sound,match,sound_start_s", "a,b,1,0", "a,b,0,nan"],
+            r"pairs.csv: row 2: start nan, expected seconds",
+        ),
+        (
             ["picture,sound,match", "a,b,1", "video00003_00001000,c,0"],
             "no clip that m has scored has the name in row 1: a, .*, row 2: c",
         ),

@@ -16,7 +16,7 @@ from conftest import WORLD_SPEC, World
 from cluster.resources import SCORING
 from jobs.console.presets import preset
 from pipeline.clips.splitting import SplittingConfig
-from pipeline.errors import DataError
+from pipeline.errors import ConfigError, DataError
 from pipeline.hashing import as_dict
 from pipeline.outside.own_scoring import ScoreOwnPart
 from pipeline.outside.scorers import ScorerClass
@@ -107,6 +107,13 @@ def test_a_clip_for_which_it_raises_has_a_row_without_values_and_costs_no_other(
 def test_where_it_raises_for_every_clip_the_part_is_an_error_and_nothing_is_written(workspace: Workspace) -> None:
     with pytest.raises(DataError, match=r"raises for each of .* clips of part 00000; for .*ValueError: odd one"):
         score(workspace, odd="all")
+    assert workspace.parts("imported/own") == []
+
+
+def test_a_batch_of_no_clip_is_refused_and_nothing_is_written(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "scorer_own.py").write_text(SCORER.replace("batch_size = 5", "batch_size = 0"))
+    with pytest.raises(ConfigError, match="scorer scorer_own:Own: batch_size is 0"):
+        score(workspace)
     assert workspace.parts("imported/own") == []
 
 

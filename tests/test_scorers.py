@@ -10,7 +10,7 @@ import torch
 
 from pipeline.clips.samples import NO_FRAMES, Clip
 from pipeline.errors import ConfigError
-from pipeline.outside.scorers import ScorerClass, checked, declared_columns, source_hash, to_value
+from pipeline.outside.scorers import ScorerClass, batch_size_of, checked, declared_columns, source_hash, to_value
 
 CLIPS = [Clip(key, {"flac": np.zeros(4, np.float32)}, NO_FRAMES, {}) for key in ("a", "b")]
 
@@ -144,3 +144,17 @@ def test_an_answer_that_is_not_what_was_declared_is_named_with_its_clip(answers:
 def test_a_value_that_the_column_cannot_hold_is_refused(value: Any, kind: str) -> None:
     with pytest.raises((TypeError, ValueError)):
         to_value(value, kind)
+
+
+def test_a_batch_has_a_whole_number_of_clips_from_one_on() -> None:
+    class Given:
+        def __call__(self, clips: list[Clip]) -> list[dict]:
+            return []
+
+    scores: Any = Given()
+    assert batch_size_of(scores, "own:Given") == 32
+    for scores.batch_size in (1, 5):
+        assert batch_size_of(scores, "own:Given") == scores.batch_size
+    for scores.batch_size in (0, -3, "eight", 2.5, None, True):
+        with pytest.raises(ConfigError, match=r"scorer own:Given: batch_size is .*Expected a whole number from 1 on"):
+            batch_size_of(scores, "own:Given")

@@ -4,6 +4,7 @@ A pair is in a split if both of its videos are: one whose picture is of a traini
 one would tell a classifier about the latter, so it is left out.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -131,9 +132,9 @@ def _parse(uri: str, number: int, row: dict[str, Any]) -> JudgedPair:
     if str(row["match"]).lower() not in ("0", "1", "0.0", "1.0", "true", "false"):
         raise ConfigError(f"{uri}: row {number}: match = {row['match']}, expected 0 or 1.")
     starts = [row.get(f"{side}_start_s") for side in SIDES]
-    wrong = next((start for start in starts if start is not None and not isinstance(start, int | float)), None)
-    if wrong is not None:
-        raise ConfigError(f"{uri}: row {number}: start {wrong}, expected seconds.")
+    for start in starts:
+        if start is not None and (not isinstance(start, int | float) or not 0 <= start < math.inf):
+            raise ConfigError(f"{uri}: row {number}: start {start}, expected seconds from 0 on.")
     picture, sound = (
         (str(row[side]), None if start is None else round(1000 * start))
         for side, start in zip(SIDES, starts, strict=True)

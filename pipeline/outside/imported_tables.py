@@ -214,7 +214,7 @@ class ImportFiles:
             )
 
     def _check_twice(self) -> None:
-        """Refuse rows of one key, and of one clip under several keys: starts of 1.0 and 1.0004 s are one millisecond."""
+        """Refuse rows of one key, and of one clip under two keys: starts of 1.0 and 1.0004 s are one millisecond."""
         for column in ("_key", "clip_id"):
             twice = self._database.execute(f"""
                 SELECT string_agg(DISTINCT _key, ' and ' ORDER BY _key) AS keys, count(*)

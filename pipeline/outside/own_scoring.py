@@ -15,7 +15,7 @@ import torch
 from pipeline.clips.samples import Clip
 from pipeline.errors import DataError
 from pipeline.outside.imported_types import schema_of
-from pipeline.outside.scorers import BATCH_SIZE, ScorerClass, Scores, checked, stored_columns
+from pipeline.outside.scorers import ScorerClass, Scores, batch_size_of, checked, stored_columns
 from pipeline.storage.layout import IMPORTED
 from pipeline.storage.workspace import Workspace
 from pipeline.training.reading import read_clips
@@ -83,7 +83,7 @@ class ScoreOwnPart:
 
     def _make(self) -> tuple[Scores, int]:
         scores = self._scorer.make("cuda" if torch.cuda.is_available() else "cpu")
-        return scores, int(getattr(scores, "batch_size", BATCH_SIZE))
+        return scores, batch_size_of(scores, self._scorer.name)
 
     def _score(self, scores: Scores, clips: list[Clip], raised: dict[str, Exception]) -> list[dict[str, Any]]:
         """Rows of the clips, without those for which the scorer raises."""

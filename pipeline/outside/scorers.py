@@ -139,6 +139,20 @@ def stored_columns(declared: Mapping[str, str]) -> dict[str, str]:
     return {column: re.sub(r"\[\d+\]", "[]", kind) for column, kind in declared.items()}
 
 
+def batch_size_of(scores: Scores, name: str) -> int:
+    """Clips that a scorer takes at once: its `batch_size`, if it has one.
+
+    Args:
+        name: of its class, for messages.
+    Raises:
+        ConfigError: it is no whole number from 1 on.
+    """
+    given = getattr(scores, "batch_size", BATCH_SIZE)
+    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
+        raise ConfigError(f"scorer {name}: batch_size is {given!r}. Expected a whole number from 1 on.")
+    return given
+
+
 def source_hash(scorer: type) -> dict[str, str]:
     """Hash of the file that has the class, by the file's name; {} for one of no file."""
     try:
