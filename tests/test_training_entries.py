@@ -2,7 +2,9 @@
 
 import struct
 import time
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import cbor2
 import pytest
@@ -11,8 +13,9 @@ from conftest import MakeMedia
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.clips.cutting import ShardingConfig
 from pipeline.clips.sharding import Cutting
+from pipeline.rights import training_entries
 from pipeline.rights.statements import NOTHING
-from pipeline.rights.training_entries import MAX_ASSERTION, read_training_entries
+from pipeline.rights.training_entries import MAX_ASSERTION, MAX_BOXES, MAX_CBOR, TOO_MANY, read_training_entries
 from schemas.videos import CollectionRow
 from tests.helpers.cutting import picture, sound, span_of
 
@@ -102,7 +105,7 @@ def test_hostile_files_end_soon_and_every_cut_of_a_file_is_survived(tmp_path: Pa
     path, whole = tmp_path / "a.mp4", MP4 + in_mp4(store(entries(ai_training="notAllowed")))
     for data in (
         MP4 + in_mp4(nested),
-        MP4 + box(b"free", b"") * 300_000,
+        MP4 + box(b"free", b"") * (MAX_BOXES - 1),
         MP4 + struct.pack(">I4sQ", 1, b"free", 2**63),
     ):
         path.write_bytes(data)
@@ -112,6 +115,45 @@ def test_hostile_files_end_soon_and_every_cut_of_a_file_is_survived(tmp_path: Pa
     for length in range(0, len(whole)):
         path.write_bytes(whole[:length])
         assert read_training_entries(path) == NOTHING
+
+
+def test_more_boxes_than_are_visited_are_said_to_be_unread(tmp_path: Path) -> None:
+    path, few, many = tmp_path / "a.mp4", box(b"free", b"") * 10, box(b"free", b"") * (3 * MAX_BOXES)
+    refusing = in_mp4(store(entries(ai_training="notAllowed")))
+    path.write_bytes(MP4 + many + refusing)
+    assert read_training_entries(path) == TOO_MANY == ("unknown", "file, not readable")
+    path.write_bytes(MP4 + few + refusing + many)
+    assert read_training_entries(path).rights == "no_train"
+    path.write_bytes(b"RIFF" + bytes(4) + b"WAVE" + b"junk\0\0\0\0" * (3 * MAX_BOXES))
+    assert read_training_entries(path) == TOO_MANY
+
+
+def test_what_is_decoded_of_a_hostile_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[int] = []
+
+    def decode(content: bytes, **options: object) -> object:
+        decoded.append(len(content))
+        return cbor2.loads(content, **options)  # type: ignore[arg-type]
+
+    def fraction(size: int) -> bytes:
+        """10 ** 0 times a number of so many bytes: Decimal takes 0.4 s for 65000."""
+        number = b"\xc4\x82\x00\xc2\x59" + struct.pack(">H", size) + b"\xff" * size
+        content = b"\xa1" + cbor2.dumps("x") + number
+        return jumb(b"cbor", "cawg.training-mining", box(b"cbor", content))
+
+    path = tmp_path / "a.mp4"
+    path.write_bytes(MP4 + in_mp4(store(*[fraction(65_000)] * 4, *[fraction(4000)] * 100)))
+    monkeypatch.setattr(training_entries, "cbor2", SimpleNamespace(loads=decode, CBORError=cbor2.CBORError))
+    assert read_training_entries(path).rights == "unknown"
+    assert sum(decoded) <= MAX_CBOR == 1 << 16
+    assert max(decoded) <= MAX_ASSERTION == 1 << 12
+
+
+def test_a_number_that_is_costly_to_make_is_not_made(tmp_path: Path) -> None:
+    value = {"entries": {"cawg.ai_training": {"use": "notAllowed"}}, "x": Decimal("1.5"), "y": cbor2.CBORTag(35, "(")}
+    path = tmp_path / "a.mp4"
+    path.write_bytes(MP4 + in_mp4(store(jumb(b"cbor", "cawg.training-mining", box(b"cbor", cbor2.dumps(value))))))
+    assert read_training_entries(path).rights == "no_train"  # the pattern would be an error, were it made
 
 
 def test_a_video_is_refused_by_its_file_whatever_its_collection_permits(make_media: MakeMedia, tmp_path: Path) -> None:

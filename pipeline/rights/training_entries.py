@@ -26,7 +26,12 @@ TRAINING = ("ai_training", "ai_generative_training", "data_mining")  # after caw
 REFUSING = ("notAllowed", "constrained")
 MAX_BOXES = 10_000  # visited in a file, so that a hostile one takes milliseconds
 MAX_DEPTH = 8  # of boxes in boxes: store, manifest, assertions, assertion
-MAX_ASSERTION, MAX_LABEL, MAX_CBOR_DEPTH = 1 << 16, 1 << 10, 16
+MAX_ASSERTION, MAX_LABEL, MAX_CBOR_DEPTH = 1 << 12, 1 << 10, 16
+MAX_CBOR = 1 << 16  # bytes decoded of a file
+# Decimal fractions, big floats, rationals, patterns: made of the number or text in them in more than linear time, of
+# 64 kB in a second; the number or text is taken as it is. An assertion has none of them.
+COSTLY_TAGS = (4, 5, 30, 35)
+TOO_MANY = Statement("unknown", "file, not readable")
 
 
 class Box(NamedTuple):
@@ -38,7 +43,10 @@ class Box(NamedTuple):
 
 
 def read_training_entries(path: Path) -> Statement:
-    """What the assertions about training in a file say; NOTHING where there are none, or the file cannot be read."""
+    """What the assertions about training in a file say; NOTHING where there are none, or the file cannot be opened.
+
+    A file of more than MAX_BOXES boxes says at least TOO_MANY: what is in the others is not known.
+    """
     try:
         with path.open("rb") as file:
             return combine(_Store(file).statements())
@@ -47,10 +55,10 @@ def read_training_entries(path: Path) -> Statement:
 
 
 class _Store:
-    """The boxes of one file, of which MAX_BOXES are visited at most."""
+    """The boxes of one file, of which MAX_BOXES are visited, and MAX_CBOR bytes decoded, at most."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self._left = file, MAX_BOXES
+        self._file, self._boxes_left, self._cbor_left = file, MAX_BOXES, MAX_CBOR
         self._size = file.seek(0, 2)
 
     def statements(self) -> Iterator[Statement]:
@@ -66,6 +74,8 @@ class _Store:
                     purpose, _, _ = self._read(start + 20, 16).partition(b"\0")
                     if purpose == b"manifest":
                         yield from self._assertions(start + 20 + len(purpose) + 1 + 8, end, 0)
+        if self._boxes_left < 0:
+            yield TOO_MANY
 
     def _assertions(self, start: int, end: int, depth: int) -> Iterator[Statement]:
         """What the assertions about training in these JUMBF boxes and the boxes within say."""
@@ -89,10 +99,10 @@ class _Store:
     def _statement(self, label: str, box: Box) -> Statement:
         label, size = label.partition("__")[0], box.end - box.start
         try:
-            if size > MAX_ASSERTION:
+            if size > min(MAX_ASSERTION, self._cbor_left):
                 raise ValueError(f"{size} bytes")
-            found = cbor2.loads(self._read(box.start, size), max_depth=MAX_CBOR_DEPTH, strict_hashable_types=True)
-            entries = _entries(found)
+            self._cbor_left -= size
+            entries = _entries(_decode(self._read(box.start, size)))
         except (cbor2.CBORError, ValueError):
             return Statement("unknown", f"file {label}, not readable")
         uses = [use for name, use in entries.items() if name.rpartition(".")[2] in TRAINING]
@@ -102,8 +112,7 @@ class _Store:
 
     def _boxes(self, start: int, end: int) -> Iterator[Box]:
         """The boxes in a range of the file, up to the first that does not fit."""
-        while start + 8 <= end and self._left > 0:
-            self._left -= 1
+        while start + 8 <= end and self._may_visit():
             head = self._read(start, 16)
             if len(head) < 8:
                 return
@@ -119,17 +128,35 @@ class _Store:
     def _chunks(self) -> Iterator[Box]:
         """The chunks of a RIFF file: little-endian, padded to an even length."""
         start = 12
-        while start + 8 <= self._size and self._left > 0:
-            self._left -= 1
+        while start + 8 <= self._size and self._may_visit():
             kind, size = struct.unpack("<4sI", self._read(start, 8))
             if start + 8 + size > self._size:
                 return
             yield Box(kind, start + 8, start + 8 + size)
             start += 8 + size + size % 2
 
+    def _may_visit(self) -> bool:
+        """Count one more box."""
+        self._boxes_left -= 1
+        return self._boxes_left >= 0
+
     def _read(self, start: int, size: int) -> bytes:
         self._file.seek(start)
         return self._file.read(size)
+
+
+def _decode(content: bytes) -> Any:
+    """What CBOR holds.
+
+    Raises:
+        cbor2.CBORError: it is no CBOR, or deeper than MAX_CBOR_DEPTH.
+    """
+    decoders = dict.fromkeys(COSTLY_TAGS, _untagged)
+    return cbor2.loads(content, semantic_decoders=decoders, max_depth=MAX_CBOR_DEPTH, strict_hashable_types=True)
+
+
+def _untagged(content: Any, is_immutable: bool) -> Any:
+    return content
 
 
 def _entries(found: Any) -> dict[str, Any]:
