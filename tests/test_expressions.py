@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.selection.expressions import FUNCTIONS, check_truth, evaluate, read_expression
+from pipeline.selection.expressions import FUNCTIONS, Expression, check_truth, evaluate, read_expression
 
 KINDS = {
     "loudness_lufs": pa.float64(),
@@ -48,6 +48,8 @@ def values(text: str) -> list[bool | None]:
         ("peav.vector[1] > 0", [True, False, None]),
         ("list_cosine_similarity(peav.vector, [1, 0]) > 0.5", [True, False, None]),
         ("abs(loudness_lufs + 20) / 10 <= 1 + 2 * peav.similarity", [True, False, None]),
+        ("contains(['kept', 'none'], outcome)", [True, False, True]),
+        ("list_contains([-0.5, 0.1], peav.similarity)", [True, False, False]),
         ("tags.speech", [True, False, None]),
     ],
 )
@@ -101,6 +103,15 @@ def test_columns_are_named_once_and_what_runs_is_written_anew() -> None:
         ("#1 = 3", "positional reference"),
         ("outcome::ENUM('kept') = 'kept'", r"type ENUM at character 10: expected one of BIGINT"),
         ("outcome::DATE = outcome", "type DATE"),
+        ("length(replace(outcome, 'a', 'aaaa')) > 1", "function replace at character 8"),
+        ("repeat(outcome, 9) = 'x'", "function repeat"),
+        ("lpad(outcome, 9999, 'x') = 'x'", "function lpad"),
+        ("string_split(outcome, '')::VARCHAR = 'x'", "function string_split"),
+        ("[outcome]::VARCHAR = 'x'", r"a list at character 1: expected one of constants, in contains or a fun"),
+        ("coalesce(['a'], outcome) = 'x'", "a list at character 10"),
+        ("list_max([[outcome]]) = ['x']", "a list at character 10"),
+        ("list_max([outcome]) = 'x'", "a list at character 10"),
+        ("regexp_extract(outcome, '((.*))', ['a', 'b'])::VARCHAR = 'x'", "a list at character 35"),
         ("list_max(DISTINCT peav.vector) > 0", "expected no DISTINCT"),
         ("peav.similarity", r"its values are DOUBLE\. Expected true or false"),
         ("loudness_lufs > 'loud'", "Could not convert string 'loud' to DOUBLE"),
@@ -128,3 +139,9 @@ def test_every_function_is_a_function_of_its_arguments_alone() -> None:
     names = {name for name, *_ in rows}
     assert FUNCTIONS - names == set()
     assert found <= {("scalar", "CONSISTENT", False), ("macro", None, False), ("table", None, False)}
+
+
+def test_what_duckdb_cannot_compute_is_an_error_of_a_setting() -> None:
+    with pytest.raises(ConfigError, match="no_such_column"):
+        evaluate([Expression('"no_such_column" > 1', ("outcome",))], CLIPS)
+    assert values("outcome = 'kept'") == [True, False, True]  # the connection goes on

@@ -7,8 +7,9 @@ import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.reports.querying import query
+from pipeline.selection.expressions import Expression
 from pipeline.selection.filtering import REASONS, FilteringConfig
-from pipeline.selection.own_rules import read_rules
+from pipeline.selection.own_rules import OwnRules, Rule, read_rules
 from pipeline.storage.workspace import Workspace
 from pipeline.training.clipsets import load_clips
 from schemas.selections import DRAWN_REASONS, SELECTIONS
@@ -141,6 +142,13 @@ def test_a_rule_about_the_score_needs_scores(workspace: Workspace) -> None:
         read_rules(workspace, ("score > 0.5 as low",), are_scored=False)
     assert (error.value.topic, error.value.facts["stage"]) == ("missing", "scores/coincidence")
     assert read_rules(workspace, (), are_scored=False).stages == []
+
+
+def test_a_rule_that_cannot_be_computed_is_named() -> None:
+    bad = Rule("odd", Expression('abs("outcome") > 1', ("outcome",)))
+    rules = OwnRules((Rule("x", Expression("outcome = 'kept'", ("outcome",))), bad))
+    with pytest.raises(ConfigError, match=r'^filtering\.rules, rule 2, abs\("outcome"\) > 1 as odd: Binder Error'):
+        list(rules.refusals(pa.table({"outcome": ["kept"]})))
 
 
 def test_parts_without_clips_have_no_reasons(workspace: Workspace) -> None:

@@ -4,7 +4,10 @@ DuckDB parses the text. What runs is written anew from the tree that it found, a
 NODES, every function of FUNCTIONS and every name one of the known columns. So an expression sees one clip at a time,
 reads no file and no setting, and gives the same value whenever it is computed.
 
-Design note: a list of what is allowed, because DuckDB has a thousand functions and each version brings more.
+Design note: a list of what is allowed, because DuckDB has a thousand functions and each version brings more. Nothing
+of it makes a text many times as long: nested five times, in 400 letters, that is gigabytes, which memory_limit does not
+bound. So there is no replace, repeat, lpad or string_split, and a list is only written of constants and for functions
+of lists: one of texts, cast to a text, escapes them anew.
 """
 
 import atexit
@@ -36,13 +39,15 @@ FUNCTION_NAMES = """
     + - * / // % ** ^ || ~~ !~~ ~~* !~~* ~~~ ->>
     abs cbrt ceil ceiling exp floor greatest isfinite isinf isnan least ln log log10 log2 pow power round sign sqrt
     trunc
-    concat contains ends_with left len length lower ltrim regexp_extract regexp_full_match regexp_matches replace right
-    rtrim split_part starts_with string_split strip_accents substr substring trim upper
+    concat contains ends_with left len length lower ltrim regexp_extract regexp_full_match regexp_matches right
+    rtrim split_part starts_with strip_accents substr substring trim upper
     if json_exists json_extract_string json_value nullif
     list_avg list_contains list_cosine_distance list_cosine_similarity list_count list_distance list_has_all
     list_has_any list_inner_product list_max list_median list_min list_position list_sum list_value
 """
 FUNCTIONS = frozenset(FUNCTION_NAMES.split())
+LIST = "list_value"  # what [1, 2] is
+MAX_MEMORY = "1GB"  # of a part, whose clips are a few megabytes
 # What is said of the classes of nodes that a user is most likely to try.
 REFUSED = {
     "SUBQUERY": "a subquery",
@@ -83,6 +88,7 @@ def read_expression(text: str, known: Collection[str]) -> Expression:
             node["column_names"] = columns[-1:]
         else:
             _check_node(node, text)
+    _check_lists(root, text)
     if not columns:
         raise ConfigError("it names no column. Expected at least one.")
     sql = _ask("SELECT json_deserialize_sql(?::JSON)", json.dumps({"error": False, "statements": [statement]}))
@@ -115,6 +121,8 @@ def evaluate(expressions: Sequence[Expression], clips: pa.Table) -> list[pa.Chun
     Args:
         expressions: which `check_truth` accepts.
         clips: with the columns that they name.
+    Raises:
+        ConfigError: DuckDB cannot compute them of these clips, such as for want of memory.
     """
     database = _database()
     columns = dict.fromkeys(column for each in expressions for column in each.columns)
@@ -124,6 +132,8 @@ def evaluate(expressions: Sequence[Expression], clips: pa.Table) -> list[pa.Chun
         found: dict[str, Any] = database.execute(f"SELECT {values} FROM clips").fetchnumpy()  # Arrow: 0.8 ms more
         arrays = [pa.array(np.ma.getdata(each), mask=np.ma.getmaskarray(each)) for each in found.values()]
         return [pa.chunked_array([each]) for each in arrays]
+    except duckdb.Error as error:
+        raise ConfigError(f"{str(error).splitlines()[0]}.") from error
     finally:
         database.unregister("clips")
 
@@ -137,6 +147,7 @@ def _database() -> duckdb.DuckDBPyConnection:
     database.execute("PRAGMA disable_optimizer")  # a third of the time for a part, and a part has few clips
     for setting in (
         f"max_expression_depth = {MAX_DEPTH}",
+        f"memory_limit = '{MAX_MEMORY}'",
         "enable_external_access = false",
         "lock_configuration = true",
     ):
@@ -205,6 +216,19 @@ def _check_function(node: dict[str, Any], place: str) -> None:
         raise ConfigError(f"function {name}{place}: not one that may be called.{near} Expected one of {names}.")
     if node["distinct"] or node["filter"] or node["order_bys"]["orders"]:
         raise ConfigError(f"function {name}{place}: expected no DISTINCT, FILTER or ORDER BY.")
+
+
+def _check_lists(root: dict[str, Any], text: str) -> None:
+    """Refuse lists that are written of other than constants, or elsewhere than as arguments of functions of lists."""
+    taken: set[int] = set()
+    for node in _nodes(root):
+        name = node.get("function_name", "").lower()
+        arguments = [each["expression"] for each in node["arguments"]] if name else []
+        if name.startswith("list_") or name == "contains":
+            taken |= set(map(id, arguments))
+        if name == LIST and (id(node) not in taken or any(each["class"] != "CONSTANT" for each in arguments)):
+            place = _place(node["query_location"], text)
+            raise ConfigError(f"a list{place}: expected one of constants, in contains or a function list_*.")
 
 
 def _column(node: dict[str, Any], text: str, known: Collection[str]) -> str:

@@ -10,7 +10,7 @@ any other column; `unknown_<reason>` where no column is null, and the value cann
 import contextlib
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -50,6 +50,12 @@ def split_rule(text: str) -> tuple[str, str]:
     if match is None or not re.fullmatch(REASON, match["reason"]):
         raise ConfigError(f"expected EXPRESSION as REASON, with a reason of a-z, 0-9 and _, such as {EXAMPLE}.")
     return match["expression"], match["reason"]
+
+
+def reason_of_null(column: str, imported: Container[str]) -> str:
+    """Of clips for which a rule is null because this column is: the table, where it is imported, or the column."""
+    table, _, name = column.rpartition(".")
+    return f"no_{table if table in imported else name}"
 
 
 def check_reasons(texts: Sequence[str], taken: Iterable[str]) -> None:
@@ -97,18 +103,25 @@ class OwnRules:
 
         Args:
             clips: with the columns that the rules name.
+        Raises:
+            ConfigError: a rule cannot be computed of these clips: which, and why.
         """
-        answers = evaluate([rule.expression for rule in self.rules], clips) if self.rules else []
-        for rule, is_kept in zip(self.rules, answers, strict=True):
+        for rule, is_kept in zip(self.rules, self._answers(clips), strict=True):
             is_null = pc.is_null(is_kept)
             for column in rule.expression.columns if is_kept.null_count else ():
-                yield rule.reason, self._reason_of_null(column), pc.and_(is_null, pc.is_null(clips[column]))
+                yield rule.reason, reason_of_null(column, self.schemas), pc.and_(is_null, pc.is_null(clips[column]))
             yield rule.reason, f"unknown_{rule.reason}", is_null
             yield rule.reason, rule.reason, pc.invert(is_kept)
 
-    def _reason_of_null(self, column: str) -> str:
-        table, _, name = column.rpartition(".")
-        return f"no_{table if table in self.schemas else name}"
+    def _answers(self, clips: pa.Table) -> list[pa.ChunkedArray]:
+        """[n] of each rule whether it keeps the clips, or null."""
+        try:
+            return evaluate([rule.expression for rule in self.rules], clips) if self.rules else []
+        except ConfigError:
+            for number, rule in enumerate(self.rules):  # each alone, to find the one
+                with _named(number, f"{rule.expression.sql} as {rule.reason}"):
+                    evaluate([rule.expression], clips)
+            raise
 
 
 def read_rules(workspace: Workspace, texts: Sequence[str], are_scored: bool) -> OwnRules:
