@@ -12,8 +12,10 @@ from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.errors import ConfigError
 from pipeline.storage.layout import COLLECTION_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.locking import claim
 from pipeline.storage.tombstones import TakenDown, check_finished, taken_down, write_tombstone
 from pipeline.storage.workspace import Workspace
+from pipeline.takedown.taking_down import alone
 from schemas.videos import COLLECTION, VIDEOS
 
 BURIED = {"video_id": "a-1", "uri": "/v/a.mp4", "content_hash": None}
@@ -40,6 +42,21 @@ def test_a_takedown_that_has_not_ended_is_said(tmp_path: Path) -> None:
     write_tombstone(workspace, "00001", tombstone(BURIED))
     with pytest.raises(ConfigError, match=r"00001\.json: a takedown of 1 videos began at .* has not ended"):
         check_finished(workspace)
+
+
+def test_nothing_begins_while_a_takedown_is_at_work(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path))
+    with alone(workspace), pytest.raises(ConfigError, match="takes videos down since"):
+        check_finished(workspace)
+    check_finished(workspace)
+
+
+def test_a_takedown_refuses_while_a_stage_begins_that_has_no_record_yet(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path))
+    with claim(workspace, "selections/new"), pytest.raises(ConfigError, match=r"selection=new: .* is at work"):
+        alone(workspace).__enter__()
+    with alone(workspace):
+        pass
 
 
 @pytest.mark.parametrize("column", ["video_id", "uri"])

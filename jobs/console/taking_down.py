@@ -109,7 +109,10 @@ def _prove(workspace: "Workspace", wanted: dict, every_byte: bool) -> "Proof":
             "none but the tombstone names them, none has a sound of theirs"
         )
     if proof.unsearched:
-        say(f"takedown: everyday words, for which texts were not searched: {len(proof.unsearched)} ids", "warning")
+        say(
+            f"takedown: everyday words or numbers, for which texts were not searched: {len(proof.unsearched)} ids",
+            "warning",
+        )
     _say_beyond(workspace, wanted, proof)
     return proof
 

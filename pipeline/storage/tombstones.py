@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from pipeline.errors import ConfigError
 from pipeline.storage import files
 from pipeline.storage.layout import TOMBSTONES
+from pipeline.storage.locking import holder
 from pipeline.storage.workspace import Workspace
 
 COLUMNS = ("video_id", "uri", "content_hash")
@@ -53,11 +54,17 @@ def write_tombstone(workspace: Workspace, name: str, content: dict[str, Any]) ->
 
 
 def check_finished(workspace: Workspace) -> None:
-    """Refuse to work on a root where a takedown was stopped half way: tables and tars may not fit each other.
+    """Refuse to work on a root where a takedown is at work, or was stopped half way: tables and tars may not fit each
+    other, and rows of the videos that are written now would stay.
 
     Raises:
-        ConfigError: there is one; the topic is `takedown`.
+        ConfigError: there is one; the topic is `takedown` where it was stopped.
     """
+    if found := holder(workspace, TOMBSTONES):
+        raise ConfigError(
+            f"{workspace.uri(TOMBSTONES)}: process {found.get('pid')} on {found.get('host')!r} takes videos down since "
+            f"{found.get('since')}, and nothing else may be at work. Wait until it has ended."
+        )
     for name, found in read_tombstones(workspace).items():
         if "finished" not in found:
             raise ConfigError(

@@ -15,7 +15,7 @@ from pipeline.storage import files
 from pipeline.storage.layout import COLLECTION_FOLDER, MEDIA, PARTITIONS, TABLES
 from pipeline.storage.workspace import Workspace
 from pipeline.takedown.names import Names
-from pipeline.takedown.row_removal import mentions, rows_about
+from pipeline.takedown.row_removal import has_text, mentions, rows_about
 
 NUM_READERS = 16  # parts read at once: an object store answers in 30 ms
 # What is rewritten first: what was made from the others. A row of an evaluation is found by the mixture that it is of,
@@ -78,7 +78,7 @@ def read_texts(uri: str) -> pa.Table:
     try:
         with files.local_copy(uri) as path, path.open("rb") as file:
             parquet = pq.ParquetFile(file, page_checksum_verification=True)
-            names = [field.name for field in parquet.schema_arrow if _has_text(field.type)]
+            names = [field.name for field in parquet.schema_arrow if has_text(field.type)]
             return parquet.read(columns=names, use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{uri}: {error}") from error
@@ -113,11 +113,3 @@ def examples_of(names: Names, parts: Collection[Part]) -> dict[tuple[str, ...], 
             ids = table.filter(rows_about(table, names))["example_id"].to_pylist()
             found[part.values] = found.get(part.values, frozenset()) | frozenset(ids)
     return found
-
-
-def _has_text(kind: pa.DataType) -> bool:
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return _has_text(kind.value_type)
-    if pa.types.is_struct(kind):
-        return any(_has_text(field.type) for field in kind)
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)

@@ -1,7 +1,8 @@
 """The names by which videos and their clips are found: exactly in columns of ids, as whole words in any text.
 
 A clip is named `<video_id>_<8 digits or more of ms>`, then perhaps its clip spec and its face; masks likewise. An id
-shorter than MIN_LETTERS, or without a digit, - or _, is an everyday word: texts are not searched for it, columns are.
+shorter than MIN_LETTERS, or without a digit, - or _, is an everyday word, and one without a letter is a number, which
+may count anything: texts are not searched for either, columns are. For a number's clips texts are searched too.
 """
 
 import html
@@ -44,9 +45,9 @@ class Names:
         self._addresses = pa.array(sorted(self.uris), pa.string())
         words = {name for name in self.video_ids if is_distinct(name)}
         self.unsearched = sorted(self.video_ids - words)
-        """Ids that are everyday words."""
-        self._videos = frozenset(words)
-        self._words = self._videos | {name for name in self.clip_ids if is_distinct(name)}
+        """Ids that are everyday words or numbers."""
+        self._words = words | {name for name in self.clip_ids if _is_long(name)}
+        self._of_clips = frozenset(name for name in self.video_ids if _is_long(name))
         self._anchors = _anchors(self.uris)
 
     def are_videos(self, column: pa.Array) -> pa.Array:
@@ -75,7 +76,7 @@ class Names:
             for offset, spelling in self._anchors.get(word, ()):
                 begin = found.start() - offset
                 end = begin + len(spelling)
-                if begin >= 0 and text.startswith(spelling, begin) and _stands_alone(text, begin, end):
+                if begin >= 0 and text.startswith(spelling, begin) and _is_whole_address(text, begin, end):
                     yield begin, end
 
     def are_in(self, text: str) -> bool:
@@ -93,11 +94,16 @@ class Names:
 
     def _is_clip_word(self, word: str) -> bool:
         video_id = CLIP.sub("", word)
-        return video_id != word and video_id in self._videos and word not in self.others
+        return video_id != word and video_id in self._of_clips and word not in self.others
 
 
 def is_distinct(name: str) -> bool:
     """Whether an id can be searched for in texts."""
+    return _is_long(name) and re.search("[A-Za-z]", name) is not None
+
+
+def _is_long(name: str) -> bool:
+    """Whether a name is no everyday word."""
     return len(name) >= MIN_LETTERS and re.search(r"[0-9_-]", name) is not None and WORD.fullmatch(name) is not None
 
 
@@ -114,7 +120,7 @@ def _anchors(uris: Iterable[str]) -> dict[str, list[tuple[int, str]]]:
     return found
 
 
-def _stands_alone(text: str, begin: int, end: int) -> bool:
+def _is_whole_address(text: str, begin: int, end: int) -> bool:
     """Whether an address ends where it was found, and does not begin half way through a longer one."""
     before, after = text[begin - 1 : begin], text[end : end + 2]
     return not re.match(r"[\w.-]", before) and not re.match(r"[\w-]|\.\w", after)

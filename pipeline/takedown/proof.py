@@ -53,7 +53,7 @@ class Proof:
     foreign: list[str] = dataclasses.field(default_factory=list)
     """Files that name them, which no command of a workspace wrote."""
     unsearched: list[str] = dataclasses.field(default_factory=list)
-    """Ids that are everyday words, for which no text was searched."""
+    """Ids that are everyday words or numbers, for which no text was searched."""
 
 
 def scan(

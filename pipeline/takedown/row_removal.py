@@ -1,8 +1,9 @@
 """Tables without some videos: rows about them are removed, and cells of other rows that mention them are rewritten.
 
-A row is about a video where a column whose name ends in video_id, clip_id or clip_ids names it or its clip, or a column
-`uri` has its address; a row of an evaluation, where its example is made of such a clip. Which table it is does not
-matter, but for near-duplicates: there a row names other videos of its group, and stays without them.
+A row is about a video where a column whose name ends in video_id or clip_id, or a list of such ids, names it or its
+clip, or a column `uri` has its address; a row of an evaluation, where its example is made of such a clip. All other
+columns of texts are searched for mentions. Which table it is does not matter, but for near-duplicates: there a row
+names other videos of its group, and stays without them.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -32,7 +33,7 @@ def rows_about(table: pa.Table, names: Names, examples: Collection[str] = ()) ->
 def mentions(table: pa.Table, names: Names, examples: Collection[str] = ()) -> bool:
     """Whether a row is about one of the videos, or a cell of another row mentions one."""
     return pc.any(rows_about(table, names, examples)).as_py() or any(
-        _mentions(table[name].combine_chunks(), names, name) for name in _others(table)
+        _mentions(table[name].combine_chunks(), names, name) for name in _others(table, names)
     )
 
 
@@ -47,7 +48,7 @@ def without(
     """
     schema = table.schema
     kept = with_places(table, rows_about(table, names, examples))
-    for name in _others(kept):
+    for name in _others(kept, names):
         column = kept[name].combine_chunks()
         if _mentions(column, names, name):
             changed = _regrouped(name, kept, names, groups) if name in OF_GROUPS else _replaced(column, names)
@@ -103,40 +104,68 @@ def _kind(kind: pa.DataType) -> pa.DataType:
     return pa.list_(_kind(kind.value_type)) if pa.types.is_list(kind) else kind
 
 
+def _matcher(name: str, kind: pa.DataType, names: Names) -> Callable[[pa.Array], pa.Array] | None:
+    """What says of a column's values which name one of the videos; None for a column of texts or other things."""
+    is_text, is_list = _is_text(kind), _is_list(kind) and _is_text(kind.value_type)
+    if name in OF_GROUPS or not (is_text or is_list):
+        return None
+    if name.endswith(("clip_id", "clip_ids")[: 1 + is_list]):
+        return names.are_clips
+    if name.endswith(("video_id", "video_ids")[: 1 + is_list]):
+        return names.are_videos
+    return names.are_addresses if name == "uri" else None
+
+
 def _matches(name: str, column: pa.Array, names: Names, examples: Collection[str]) -> pa.Array | None:
     """[n] which values of a column say that their row is about one of the videos; None for a column of other things."""
-    if name in OF_GROUPS:
-        return None
-    if name.endswith("clip_ids") and pa.types.is_list(column.type):
-        flat = names.are_clips(column.flatten()).to_pylist()
-        parents = pc.list_parent_indices(column).to_pylist()
-        hit = {parent for parent, is_theirs in zip(parents, flat, strict=True) if is_theirs}
-        return pa.array([row in hit for row in range(len(column))], pa.bool_())
-    if not pa.types.is_string(column.type):
-        return None
-    if name.endswith("clip_id"):
-        return names.are_clips(column)
-    if name.endswith("video_id"):
-        return names.are_videos(column)
-    if name == "uri":
-        return names.are_addresses(column)
-    return pc.is_in(column, pa.array(sorted(examples), pa.string())) if name == "example_id" and examples else None
+    if name == "example_id" and examples and _is_text(column.type):
+        return pc.is_in(_plain(column), pa.array(sorted(examples), pa.string()))
+    matcher = _matcher(name, column.type, names)
+    if matcher is None or _is_text(column.type):
+        return matcher and matcher(_plain(column))
+    hits = matcher(_plain(column.flatten())).to_pylist()
+    parents = pc.list_parent_indices(column).to_pylist()
+    hit = {parent for parent, is_theirs in zip(parents, hits, strict=True) if is_theirs}
+    return pa.array([row in hit for row in range(len(column))], pa.bool_())
 
 
-def _others(table: pa.Table) -> list[str]:
-    """Columns that hold texts and say nothing by `_matches`."""
-    ids = ("clip_id", "clip_ids", "video_id", "uri")
-    return [name for name in table.column_names if name in OF_GROUPS or not name.endswith(ids)]
+def _others(table: pa.Table, names: Names) -> list[str]:
+    """Columns that hold texts, whose values are no ids by `_matches`."""
+    return [
+        field.name for field in table.schema if has_text(field.type) and _matcher(field.name, field.type, names) is None
+    ]
+
+
+def has_text(kind: pa.DataType) -> bool:
+    """Whether a column holds texts, also within lists, structs and maps."""
+    return _is_text(kind) or any(has_text(kind.field(number).type) for number in range(kind.num_fields))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """A column of texts as plain strings, however they are stored."""
+    return column if pa.types.is_string(column.type) else column.cast(pa.string())
 
 
 def _mentions(column: pa.Array, names: Names, name: str) -> bool:
     if name in OF_GROUPS:
-        flat = column.flatten() if pa.types.is_list(column.type) else column
-        return pc.any(names.are_videos(flat)).as_py() or False
-    if pa.types.is_string(column.type):
-        return any(names.are_in(text) for text in column.unique().to_pylist() if text)
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        flat = column.flatten() if _is_list(column.type) else column
+        return pc.any(names.are_videos(_plain(flat))).as_py() or False
+    if _is_text(column.type):
+        return any(names.are_in(text) for text in _plain(column).unique().to_pylist() if text)
+    if _is_list(column.type):
         return _mentions(column.flatten(), names, name)
+    if pa.types.is_map(column.type):
+        return _mentions(column.keys, names, name) or _mentions(column.items, names, name)
     if pa.types.is_struct(column.type):
         return any(_mentions(child, names, name) for child in column.flatten())
     return False
@@ -150,8 +179,8 @@ def _replaced(column: pa.Array, names: Names) -> pa.Array:
 def _each(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return change(value)
-    if isinstance(value, list):
-        return [_each(item, change) for item in value]
+    if isinstance(value, list | tuple):  # a tuple is an entry of a map
+        return type(value)(_each(item, change) for item in value)
     return {name: _each(item, change) for name, item in value.items()} if isinstance(value, dict) else value
 
 

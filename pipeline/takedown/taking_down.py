@@ -25,7 +25,15 @@ from pipeline.labels.labeling import summarize_labels
 from pipeline.masks.mask_labeling import summarize_masks
 from pipeline.selection.deciding import summarize
 from pipeline.storage import files
-from pipeline.storage.layout import LABELS_FOLDER, MASKS_FOLDER, MEDIA, SPANS_FOLDER, STAGES
+from pipeline.storage.layout import (
+    COLLECTION_FOLDER,
+    LABELS_FOLDER,
+    MASKS_FOLDER,
+    MEDIA,
+    SPANS_FOLDER,
+    STAGES,
+    TOMBSTONES,
+)
 from pipeline.storage.lineage import list_outputs, list_stages
 from pipeline.storage.locking import LOCKS_FOLDER, claim
 from pipeline.storage.tombstones import now, read_tombstones, write_tombstone
@@ -59,17 +67,25 @@ class Removed(NamedTuple):
 def alone(workspace: Workspace) -> Iterator[None]:
     """Keep every command that writes off the whole workspace for the length of the block.
 
+    Who begins a stage claims it, and then looks for the claim on the tombstones (`check_finished`). Here that one comes
+    first, and every lock that is there is tried after it: of two that begin at once, at least one sees the other.
+
     Raises:
         ConfigError: one is at work.
     """
+    folder = workspace.uri(LOCKS_FOLDER)
     with contextlib.ExitStack() as claims:
-        held: set[str] = set()
-        claims.enter_context(claim(workspace, "tombstones"))
-        for stage in ("collection", *list_stages(workspace)):
-            if stage not in held:
-                claims.enter_context(claim(workspace, stage))
-                held.add(stage)
+        claims.enter_context(claim(workspace, TOMBSTONES))
+        locks = [files.relative(entry.uri, folder) for entry in files.list_files(folder)]
+        begun = {name.removesuffix(".json") for name in locks if name.endswith(".json") and not _is_progress(name)}
+        for stage in sorted({COLLECTION_FOLDER, *list_stages(workspace), *begun} - {TOMBSTONES}):
+            claims.enter_context(claim(workspace, stage))
         yield
+
+
+def _is_progress(uri: str) -> bool:
+    """Whether a file beside locks says how far a stage is."""
+    return uri.endswith(".progress.json")
 
 
 def bury(workspace: Workspace, request: Request, reason: str) -> list[str]:
@@ -227,7 +243,7 @@ class TakeDown:
         """Files that killed commands left half written may hold anything."""
         root = self._workspace.root
         if files.store_at(root).is_local:
-            for folder in (STAGES, "tables", "models", "tombstones", LOGS, *MEDIA):
+            for folder in (STAGES, "tables", "models", TOMBSTONES, LOGS, *MEDIA):
                 for path in files.local_path(self._workspace.uri(folder)).rglob(f"{files.UNFINISHED}*"):
                     path.unlink(missing_ok=True)
             files.store_at(root).remove_unfinished(root)
@@ -307,7 +323,7 @@ class TakeDown:
         """Records and what stages remember beside them, texts beside weights, logs, and what locks say of the past."""
         for folder in (STAGES, LOGS, LOCKS_FOLDER, "models"):
             for entry in files.list_files(self._workspace.uri(folder)):
-                is_lock = folder == LOCKS_FOLDER and not entry.uri.endswith(".progress.json")
+                is_lock = folder == LOCKS_FOLDER and not _is_progress(entry.uri)
                 if entry.uri.endswith(TEXTS) and not is_lock and clean_file(entry.uri, self.names):
                     self._others.append(entry.uri)
 

@@ -8,6 +8,8 @@ from typing import Any
 from pipeline.storage import files
 from pipeline.takedown.names import REPLACED, Names
 
+ID_COLUMNS = ("video_id", "clip_id", "uri")
+
 
 def text_of(data: bytes) -> str:
     """Bytes as text in which every word of ASCII is where it is, whatever the bytes are."""
@@ -20,16 +22,24 @@ def clean_lines(text: str, names: Names) -> str:
 
 
 def clean_csv(text: str, names: Names) -> str:
-    """The rows of a CSV that mention none of the videos, as they are written there."""
+    """A CSV as it is written, without the rows about the videos; mentions in other rows are replaced.
+
+    A row is about a video where a column whose name ends in video_id, clip_id or uri has exactly its id, a clip of its
+    or its address; where no column has such a name, any cell counts.
+    """
     kept: list[str] = []
+    columns: list[int] | None = None
     source = io.StringIO(text, newline="")
     while True:
         begin = source.tell()
         row = next(csv.reader(iter(source.readline, "")), None)
         if row is None:
             return "".join(kept)
-        if not any(cell in names.video_ids or names.is_clip(cell) or names.are_in(cell) for cell in row):
-            kept.append(text[begin : source.tell()])
+        if columns is None:
+            columns = [number for number, name in enumerate(row) if name.strip().lower().endswith(ID_COLUMNS)]
+        cells = [row[number] for number in columns if number < len(row)] if columns else row
+        if not any(_is_id(cell, names) for cell in cells):
+            kept.append(names.replaced_in(text[begin : source.tell()]))
 
 
 def clean_json(value: Any, names: Names) -> Any:
@@ -61,6 +71,12 @@ def clean_file(uri: str, names: Names) -> bool:
         return False
     files.commit_bytes(uri, cleaned.encode("utf-8", "surrogateescape"))
     return True
+
+
+def _is_id(cell: str, names: Names) -> bool:
+    """Whether a cell is one of the videos; `'` before it keeps a spreadsheet from taking it for a formula."""
+    spellings = {cell, cell.removeprefix("'")}
+    return any(name in names.video_ids or name in names.uris or names.is_clip(name) for name in spellings)
 
 
 def _is_theirs(item: Any, names: Names) -> bool:
