@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.clips.splitting import SplittingConfig, split_of
 from pipeline.errors import ConfigError
-from pipeline.learners.judged_pairs import load_pairs, read_pairs
+from pipeline.learners.judged_pairs import load_pairs, read_judged
 from pipeline.storage.workspace import Workspace
 from schemas.scores import SCORES
 from tests.helpers.vectors import clip_ids, write_root, write_scores
@@ -71,19 +71,34 @@ def test_an_address_and_a_start_name_a_clip_as_its_key_does(root: Workspace, tmp
     assert first.match.tolist() == [1, 0]
 
 
+def test_a_relative_address_lies_beside_the_table_and_a_row_without_match_is_left_out(
+    root: Workspace, tmp_path: Path
+) -> None:
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "videos").symlink_to("/videos")  # the collection resolves the folders of videos, links and all
+    one, two = (f"video{number:05d}" for number in range(2))
+    header = "picture,picture_start_s,sound,sound_start_s,match"
+    lines = [f"../videos/{one}.mp4,1.0,/videos/{two}.mp4,1.0,0", f"{one}_00001000,,{one}_00001000,,1", "a,,b,,"]
+    uri = write(tmp_path / "lists" / "pairs.csv", header, *lines)
+    mixed, same = read_judged(uri)
+    assert (mixed.picture, mixed.sound) == ((f"/videos/{one}.mp4", 1000), (f"/videos/{two}.mp4", 1000))
+    assert (same.picture, same.match) == ((f"{one}_00001000", None), True)
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["picture,match", "a,1"], r"columns picture, match, no sound"),
-        (["picture,sound,match"], "no pair. Expected rows"),
+        (["picture,match", "a,1"], "columns picture, match: expected sound too"),
+        (["picture,sound,match"], "no rows, expected one pair or more"),
         (["picture,sound,match", "a,b,1", "a,,0"], "row 2: no sound"),
-        (["picture,sound,match", "a,b,1", "a,c,"], "row 2: no match"),
-        (["picture,sound,match", "a,b,1", "a,c,2"], "row 2: match = 2, expected 0 or 1"),
-        (["picture,sound,match", "a,b,1", "a,c,1"], "match is 1 in all 2 rows. Expected both 0 and 1"),
-        (["picture,sound,match,picture_start_s", "a,b,1,soon"], "row 1: start soon, expected seconds"),
+        (["picture,sound", "a,b", "a,c"], "no match in 2 rows. Expected both 0 and 1"),
+        (["picture,sound,match", "a,b,1", "a,c,"], "match is 1 in all 1 judged rows"),
+        (["picture,sound,match", "a,b,1", "a,c,2"], "row 2: match = '2', expected 0, 1 or nothing"),
+        (["picture,sound,match", "a,b,1", "a,c,1"], "match is 1 in all 2 judged rows. Expected both 0 and 1"),
+        (["picture,sound,match,picture_start_s", "a,b,1,soon"], "row 1: picture_start_s = 'soon', expected seconds"),
         (
             ["picture,sound,match,sound_start_s", "a,b,1,0", "a,b,0,nan"],
-            r"pairs.csv: row 2: start nan, expected seconds",
+            r"pairs.csv, row 2: sound_start_s = 'nan', expected seconds",
         ),
         (
             ["picture,sound,match", "a,b,1", "video00003_00001000,c,0"],
@@ -103,5 +118,5 @@ def test_a_pair_that_is_judged_twice_is_named_with_its_rows(root: Workspace, tmp
     with pytest.raises(ConfigError, match=f"about one pair: {one} and {two} in rows 1, 3"):
         load(root, uri, "train")
     only = write(tmp_path / "only.csv", "picture,sound,match", f"{one},{one},1", f"{one},{two},1")
-    with pytest.raises(ConfigError, match="match is 1 in all 2 rows"):
-        read_pairs(only)
+    with pytest.raises(ConfigError, match="match is 1 in all 2 judged rows"):
+        read_judged(only)

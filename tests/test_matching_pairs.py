@@ -8,8 +8,9 @@ from conftest import MakeMedia, World
 
 from jobs.console.match_model import load_match_model
 from pipeline.inference.match_sides import Sides
-from pipeline.inference.matching_pairs import Pair, judge_pairs, match_files
+from pipeline.inference.matching_pairs import judge_pairs, match_files
 from pipeline.storage.layout import VIDEOS_FOLDER
+from pipeline.storage.pair_files import Pair
 from pipeline.storage.workspace import Workspace
 from schemas.scores import SCORES
 from schemas.videos import VIDEOS

@@ -1,5 +1,6 @@
 """Tables of pairs: the same pairs of CSV, JSON lines and Parquet, and rows that cannot be right."""
 
+import gzip
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,8 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.inference.matching_pairs import Pair
-from pipeline.inference.pair_files import read_pairs
+from pipeline.storage.pair_files import Pair, read_pairs
 
 CSV = """id,picture,sound,picture_start_s,match
 007,a.mp4,s3://bucket/b.wav,1.5,1
@@ -50,7 +50,7 @@ def test_one_table_in_three_forms_is_one_list_of_pairs(tmp_path: Path) -> None:
         ("picture,sound,sound_start_s\na,b,nan\n", "row 1: sound_start_s = 'nan'"),
         ("pictures,sound\na,b\n", "columns pictures, sound: expected picture too. Did you mean pictures"),
         ("picture,sound\n", "no rows, expected one pair or more"),
-        ("", "not a readable table"),
+        ("", "columns column0: expected picture too"),
     ],
 )
 def test_a_table_that_cannot_be_right_is_refused_with_its_row(text: str, message: str, tmp_path: Path) -> None:
@@ -58,6 +58,33 @@ def test_a_table_that_cannot_be_right_is_refused_with_its_row(text: str, message
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_pairs(str(path))
+
+
+def test_values_stay_as_they_are_written(tmp_path: Path) -> None:
+    """A name of digits is no number, and JSON may say 1 in one row and true in the next."""
+    (tmp_path / "p.jsonl").write_text(
+        '{"picture": "007", "sound": "2026-01-02T03:04:05Z", "match": 1}\n'
+        '{"picture": "DEADBEEF-0000-0000-0000-000000000000", "sound": null, "match": true}\n'
+        '{"picture": "c", "sound": " d ", "match": "0", "sound_start_s": "0.5"}\n'
+    )
+    (tmp_path / "p.tsv").write_text("picture\tsound\n007\t1.50\n")
+    (tmp_path / "p.csv.gz").write_bytes(gzip.compress(b"picture,sound\n007,1.50\n"))
+    assert read_pairs(f"{tmp_path}/p.jsonl", lambda names: names) == [
+        Pair("007", "2026-01-02T03:04:05Z", match=1),
+        Pair("DEADBEEF-0000-0000-0000-000000000000", "", match=1),
+        Pair("c", f"{tmp_path}/d", sound_start_s=0.5, match=0),
+    ]
+    for name in ("p.tsv", "p.csv.gz"):
+        assert read_pairs(f"{tmp_path}/{name}", lambda names: names) == [Pair("007", "1.50")]
+
+
+def test_a_name_with_a_start_is_an_address_and_one_without_a_known_clip(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("picture,sound,sound_start_s\na,a,0\nb,a,\n")
+    here = str(tmp_path)
+    assert read_pairs(f"{here}/p.csv", lambda names: names & {"a"}) == [
+        Pair("a", f"{here}/a", sound_start_s=0.0),
+        Pair(f"{here}/b", "a"),
+    ]
 
 
 def test_no_table_and_no_file_are_refused(tmp_path: Path) -> None:

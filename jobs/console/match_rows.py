@@ -19,7 +19,8 @@ ROOT = "root"  # what is given in place of a folder to search the clips of the w
 
 def judge_pair(sides: "Sides", picture: str, sound: str) -> "pa.Table":
     """The row of one pair. Raises a ConfigError if it cannot be judged."""
-    from pipeline.inference.matching_pairs import Pair, judge_pairs
+    from pipeline.inference.matching_pairs import judge_pairs
+    from pipeline.storage.pair_files import Pair
 
     rows = judge_pairs(sides, [Pair(picture, sound)])
     _refuse(rows)
@@ -31,8 +32,8 @@ def judge_table(found: "MatchModel", workspace: Any, model: str, uri: str) -> "p
     from pipeline.inference.match_sides import Sides
     from pipeline.inference.matching_pairs import judge_pairs
     from pipeline.inference.pair_figures import pair_figures
-    from pipeline.inference.pair_files import read_pairs
     from pipeline.selection.clip_search import stored_embeddings
+    from pipeline.storage.pair_files import read_pairs
 
     clips: dict[str, Any] = {}
 

@@ -9,28 +9,14 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import ClipError, DataError, MissingError
 from pipeline.inference.match_sides import Side, Sides, common_clips
-
-
-class Pair(NamedTuple):
-    """What is to be judged."""
-
-    picture: str
-    """Path or s3:// address of a video or an image."""
-    sound: str
-    """Of a sound or a video."""
-    picture_start_s: float | None = None
-    """Where the one clip begins that is judged; None judges all clips."""
-    sound_start_s: float | None = None
-    match: int | None = None
-    """1 if both are known to belong together, 0 if not; None if nobody knows."""
-
+from pipeline.storage.pair_files import Pair
 
 ROWS = pa.schema(
     {

@@ -13,9 +13,10 @@ import pyarrow as pa
 from pipeline.errors import ConfigError
 from pipeline.inference.inputs import SUFFIXES
 from pipeline.inference.match_sides import Sides
-from pipeline.inference.matching_pairs import Pair, judge_pairs
+from pipeline.inference.matching_pairs import judge_pairs
 from pipeline.storage import files
 from pipeline.storage.localfiles import Skipped
+from pipeline.storage.pair_files import Pair
 
 Sought = Literal["picture", "sound"]
 Order = Literal["probability", "logit", "cosine"]

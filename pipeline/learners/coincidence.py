@@ -111,8 +111,8 @@ class CoincidenceLearnerConfig:
     """Length and pace where imported vectors are learnt on."""
     pairs: str | None = None
     """A table of pairs that people judged, which the match classifier of first_model learns on; its towers or
-    projections stay as they are. Columns picture and sound, each a clip_id, or an address with picture_start_s and
-    sound_start_s; match, 0 or 1."""
+    projections stay as they are. Columns picture and sound, each a clip_id, or an address (a relative one beside the
+    table) with picture_start_s and sound_start_s; match, 0 or 1, rows without are left out."""
     first_model: str = "coincidence"
     """The model whose classifier learns on pairs."""
     pair_training: TrainingConfig = dataclasses.field(

@@ -4,21 +4,19 @@ A pair is in a split if both of its videos are: one whose picture is of a traini
 one would tell a classifier about the latter, so it is left out.
 """
 
-import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.clips.samples import Clip
 from pipeline.clips.splitting import SplittingConfig, drawn_splits, shared_splits
-from pipeline.errors import ConfigError, DataError
+from pipeline.errors import ConfigError
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
-from pipeline.storage.sql_files import select_from_file
+from pipeline.storage.pair_files import read_pairs
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet
 from schemas.clips import CLIPS
@@ -85,16 +83,15 @@ def load_pairs(
         parts: of clips.
     Raises:
         ConfigError: the table lacks a column, a value, or one of both judgements, also among training videos; a row is
-            of no scored clip, or several are of one pair.
-        DataError: the table cannot be read.
+            of no scored clip, or several are of one pair; or the table cannot be read.
     """
-    pairs = read_pairs(uri)
+    pairs = read_judged(uri)
     clips = _find_clips(workspace, model, {key for pair in pairs for key in pair[1:3]}, splitting, parts)
     unknown = [(pair.row, key) for pair in pairs for key in pair[1:3] if key not in clips]
     if unknown:
         named = ", ".join(f"row {row}: {_format(key)}" for row, key in unknown[:MAX_NAMED])
         more = f" and {len(unknown) - MAX_NAMED} more" if len(unknown) > MAX_NAMED else ""
-        raise ConfigError(f"{uri}: no clip that {model} has scored has the name in {named}{more}.")
+        raise ConfigError(f"pairs {uri}: no clip that {model} has scored has the name in {named}{more}.")
     found = [(clips[pair.picture], clips[pair.sound], pair) for pair in pairs]
     _check_twice(uri, [((seen.clip_id, heard.clip_id), pair.row) for seen, heard, pair in found])
     sets = []
@@ -102,44 +99,40 @@ def load_pairs(
         within = [of for of in found if of[0].split == split and of[1].split == split]
         if split == "train" and len({pair.match for _, _, pair in within}) < 2:
             raise ConfigError(
-                f"{uri}: of {len(pairs)} pairs, {len(within)} are of training videos on both sides, and all of these "
-                "are judged alike. Expected some that match and some that do not."
+                f"pairs {uri}: of {len(pairs)} pairs, {len(within)} are of training videos on both sides, and all of "
+                "these are judged alike. Expected some that match and some that do not."
             )
         sets.append(_pair_set(workspace, within))
     return sets
 
 
-def read_pairs(uri: str) -> list[JudgedPair]:
-    """The rows of a table of pairs. Raises as `load_pairs`."""
-    with files.local_copy(uri) as path, duckdb.connect() as database:
-        try:
-            rows = database.sql(select_from_file(str(path), uri)).to_arrow_table().to_pylist()
-        except duckdb.Error as error:
-            raise DataError(f"{uri}: {error}") from error
-    if not rows:
-        raise ConfigError(f"{uri}: no pair. Expected rows with picture, sound and match.")
-    if missing := [column for column in (*SIDES, "match") if column not in rows[0]]:
-        raise ConfigError(f"{uri}: columns {', '.join(rows[0])}, no {' and '.join(missing)}.")
-    pairs = [_parse(uri, number, row) for number, row in enumerate(rows, start=1)]
-    if len({pair.match for pair in pairs}) == 1:
-        raise ConfigError(f"{uri}: match is {int(pairs[0].match)} in all {len(pairs)} rows. Expected both 0 and 1.")
-    return pairs
+def read_judged(uri: str) -> list[JudgedPair]:
+    """The rows of a table of pairs that have a `match`. Raises as `load_pairs`."""
+    pairs = read_pairs(uri, lambda names: names)  # an address without a start names no one clip: each is a clip_id
+    found, folders = [], dict[str, str]()
+    for number, pair in enumerate(pairs, start=1):
+        if empty := [side for side in SIDES if not getattr(pair, side)]:
+            raise ConfigError(f"pairs {uri}, row {number}: no {' and no '.join(empty)}.")
+        if pair.match is not None:
+            picture = _key(pair.picture, pair.picture_start_s, folders)
+            sound = _key(pair.sound, pair.sound_start_s, folders)
+            found.append(JudgedPair(number, picture, sound, bool(pair.match)))
+    kinds = {pair.match for pair in found}
+    if len(kinds) < 2:
+        of = f"match is {int(kinds.pop())} in all {len(found)} judged" if found else f"no match in {len(pairs)}"
+        raise ConfigError(f"pairs {uri}: {of} rows. Expected both 0 and 1.")
+    return found
 
 
-def _parse(uri: str, number: int, row: dict[str, Any]) -> JudgedPair:
-    if empty := [column for column in (*SIDES, "match") if row[column] in (None, "")]:
-        raise ConfigError(f"{uri}: row {number}: no {' and no '.join(empty)}.")
-    if str(row["match"]).lower() not in ("0", "1", "0.0", "1.0", "true", "false"):
-        raise ConfigError(f"{uri}: row {number}: match = {row['match']}, expected 0 or 1.")
-    starts = [row.get(f"{side}_start_s") for side in SIDES]
-    for start in starts:
-        if start is not None and (not isinstance(start, int | float) or not 0 <= start < math.inf):
-            raise ConfigError(f"{uri}: row {number}: start {start}, expected seconds from 0 on.")
-    picture, sound = (
-        (str(row[side]), None if start is None else round(1000 * start))
-        for side, start in zip(SIDES, starts, strict=True)
-    )
-    return JudgedPair(number, picture, sound, str(row["match"]).lower() in ("1", "1.0", "true"))
+def _key(name: str, start_s: float | None, folders: dict[str, str]) -> Key:
+    """The key of a clip. Of a local address, the folder is resolved, links and all, as the collection does."""
+    if start_s is None:
+        return name, None
+    if not name.startswith(files.SCHEMES):
+        folder, _, file = name.rpartition("/")
+        folders[folder] = folders.get(folder) or files.absolute(folder or ".", follow_links=True)
+        name = files.join(folders[folder], file)
+    return name, round(1000 * start_s)
 
 
 def _find_clips(
@@ -182,7 +175,9 @@ def _check_twice(uri: str, pairs: list[tuple[tuple[str, str], int]]) -> None:
         rows.setdefault(pair, []).append(row)
     twice = [f"{' and '.join(pair)} in rows {', '.join(map(str, of))}" for pair, of in rows.items() if len(of) > 1]
     if twice:
-        raise ConfigError(f"{uri}: several rows are about one pair: {'; '.join(twice[:MAX_NAMED])}. Expected one.")
+        raise ConfigError(
+            f"pairs {uri}: several rows are about one pair: {'; '.join(twice[:MAX_NAMED])}. Expected one."
+        )
 
 
 def _pair_set(workspace: Workspace, found: list[tuple[Embedded, Embedded, JudgedPair]]) -> PairSet:

@@ -10,17 +10,24 @@ READERS = {
     ".ndjson": ("read_json", ", format = 'newline_delimited'"),
     ".parquet": ("read_parquet", ""),
 }
+# Options by which each value stays as it is written: 007, and true below 1, are no numbers; JSON's are of type JSON.
+AS_TEXT = {
+    "read_csv": ", all_varchar = true, header = true",
+    "read_json": ", maximum_depth = 1, sample_size = -1",
+    "read_parquet": "",
+}
 GZIPPED = tuple(f"{suffix}.gz" for suffix in READERS if suffix != ".parquet")
 TABLE_NAME = r"[a-z][a-z0-9_]{0,99}"
 """Of a view, a table or a column that a user names."""
 
 
-def select_from_file(path: str, uri: str) -> str:
+def select_from_file(path: str, uri: str, as_text: bool = False) -> str:
     """The SELECT of all that a user's file holds.
 
     Args:
         path: of the file, or of its copy, on this machine.
         uri: its address, whose end says what it is.
+        as_text: values of text files are not parsed, but those of JSON are told apart.
     Raises:
         ConfigError: it ends with none of READERS and GZIPPED.
     """
@@ -29,7 +36,8 @@ def select_from_file(path: str, uri: str) -> str:
         name, packed = name.removesuffix(".gz"), ", compression = 'gzip'"
     for suffix, (function, options) in READERS.items():
         if name.endswith(suffix):  # a folder `a=b` on the way to the file is no column of it
-            return f"SELECT * FROM {function}({literal(as_pattern(path))}{options}{packed}, hive_partitioning = false)"
+            options += f"{packed}{AS_TEXT[function] if as_text else ''}, hive_partitioning = false"
+            return f"SELECT * FROM {function}({literal(as_pattern(path))}{options})"
     raise ConfigError(f"{uri}: expected a file that ends with {', '.join((*READERS, *GZIPPED))}.")
 
 
