@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.outside.clip_listing import LISTING, OWN
-from pipeline.outside.imported_types import NUMBERS, WIDE, schema_of, stored_type
+from pipeline.outside.imported_types import KEYS, MAX, MIN, NUMBERS, WIDE, schema_of, stored_type
 from pipeline.storage import files
 from pipeline.storage.layout import IMPORTED
 from pipeline.storage.sql_files import TABLE_NAME, as_pattern, literal, select_from_file
@@ -31,9 +31,7 @@ from pipeline.storage.workspace import Workspace
 
 MAX_NAMED = 5
 MEMORY = "700MB"  # of DuckDB; 7.2 M rows of 8 columns then take 1.3 GB in all, and 1.6 GB with 1GB
-MIN, MAX = -(2**63), 2**63 - 1  # of a column of whole numbers
 BATCH_ROWS = 50_000
-KEYS = ("clip_id", "uri", "start_s", "end_s")
 NO_KEY = "no key"  # what a row is called that names no clip
 
 

@@ -8,6 +8,8 @@ import pyarrow as pa
 from pipeline.storage.layout import IMPORTED
 from pipeline.storage.workspace import Workspace
 
+KEYS = ("clip_id", "uri", "start_s", "end_s")  # say which clip a row is about, and are no columns of its values
+MIN, MAX = -(2**63), 2**63 - 1  # of a column of whole numbers
 WIDE = ("HUGEINT", "UBIGINT")  # of numbers that BIGINT may not hold
 # DuckDB's types, by the type that a column is stored as.
 STORED = {

@@ -29,12 +29,11 @@ import numpy as np
 
 from pipeline.clips.samples import Clip
 from pipeline.errors import ConfigError
+from pipeline.outside.imported_types import KEYS, MAX, MIN
 from pipeline.storage.sql_files import TABLE_NAME
 
 NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 TYPE = re.compile(r"(BIGINT|DOUBLE|FLOAT|BOOLEAN|VARCHAR)|(BIGINT|DOUBLE|FLOAT)\[([1-9]\d{0,5})\]")
-KEYS = ("clip_id", "uri", "start_s", "end_s")  # which an imported table has of itself, or leaves out
-MIN, MAX = -(2**63), 2**63 - 1
 BATCH_SIZE = 32
 Answer = Mapping[str, Any]
 Scores = Callable[[list[Clip]], Sequence[Answer]]
