@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
+from jobs.console.imported_names import check_import_name
 from jobs.console.options import SPECS, Session, one_of, with_session
 from jobs.console.progress import printable
-from pipeline.errors import ConfigError
 from pipeline.formatting import format_number
 
 
@@ -27,12 +27,10 @@ def take_in(
     Example: earshot import --root my_workspace --name peav scores.parquet
     """
     from pipeline.outside.imported_tables import ImportFiles
-    from pipeline.reports.querying import taken_names
     from pipeline.storage.layout import IMPORTED
 
     workspace, stage = session.workspace, f"{IMPORTED}/{name}"
-    if name in taken_names():
-        raise ConfigError(f"name {name}: a view of the workspace or a word of SQL has it. Choose another.")
+    check_import_name(name)
     workspace.require(f"clips/{clips}")
     with ImportFiles(workspace, name, file, clips) as opened:
         inputs = {f"clips/{clips}": workspace.stage(f"clips/{clips}")["hash"]}

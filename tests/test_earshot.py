@@ -76,6 +76,9 @@ def test_an_imported_table_is_there_by_its_name_and_no_file_may_take_it(
     for name in ("pairs", "mean_interval", "select", "clips"):  # a query that names it would fail from then on
         code, _, err = command("import", "--root", workspace.root, "--name", name, str(file))
         assert (code, "a view of the workspace or a word of SQL" in err) == (2, True), err
+    for name, said in (("train", "as no_train, which is the reason of a rule"), ("Peav", "expected a-z, 0-9 and _")):
+        code, _, err = command("import", "--root", workspace.root, "--name", name, str(file))
+        assert (code, said in err) == (2, True), err
 
 
 def test_clips_are_those_of_the_split_or_of_the_selection_and_labelled_ones_only_if_asked(

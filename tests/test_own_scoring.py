@@ -128,8 +128,9 @@ def test_a_scorer_that_would_change_its_clips_is_stopped(workspace: Workspace, t
 
 def test_the_command_refuses_what_it_cannot_do_before_it_writes_anything(workspace: Workspace) -> None:
     for options, said in (
-        (("--scorer", "scorer_own:Own"), "--name : expected a name for the table"),
-        (("--scorer", "scorer_own:Own", "--name", "clips"), "--name clips: expected a name"),
+        (("--scorer", "scorer_own:Own"), "expected a --name for the table"),
+        (("--scorer", "scorer_own:Own", "--name", "clips"), "--name clips: a view of the workspace"),
+        (("--scorer", "scorer_own:Own", "--name", "train"), "--name train: a selection would refuse .* as no_train"),
         (("--scorer", "scorer_own:Gone", "--name", "own"), "scorer_own has no class Gone"),
         (("--scorer", "gone_module:Own", "--name", "own"), f"Searched: .*{os.getcwd()}"),
         (("--scorer", "scorer_own:Own", "--name", "own", "--with", "odd=check"), "OSError: nothing there"),

@@ -3,11 +3,11 @@
 import collections
 import hashlib
 import os
-import re
 import shlex
 from pathlib import Path
 
 from cluster.resources import SCORING
+from jobs.console.imported_names import check_import_name
 from jobs.console.options import Session
 from jobs.console.progress import printable
 from pipeline.errors import ConfigError
@@ -20,16 +20,12 @@ def score_by_own(session: Session, name: str, table: str | None, spec: str, give
     """Clips of a spec -> the table imported/<table>, by the class `name`, with the arguments NAME=VALUE."""
     from pipeline.outside.own_scoring import ScoreOwnPart
     from pipeline.outside.scorers import ScorerClass, declared_columns, source_hash, stored_columns
-    from pipeline.reports.querying import taken_names
     from pipeline.storage import files
     from pipeline.storage.layout import IMPORTED
-    from pipeline.storage.sql_files import TABLE_NAME
 
-    if table is None or not re.fullmatch(TABLE_NAME, table) or table in taken_names():
-        raise ConfigError(
-            f"--name {table or ''}: expected a name for the table, of a-z, 0-9 and _, beginning with a letter, that no "
-            "view of the workspace has and that is no word of SQL."
-        )
+    if table is None:
+        raise ConfigError("--scorer: expected a --name for the table.")
+    check_import_name(table)
     workspace, stage, source = session.workspace, f"{IMPORTED}/{table}", f"clips/{spec}"
     workspace.require(source)
     arguments = dict(map(_argument, given))
