@@ -29,9 +29,11 @@ def command(
     """
     from jobs.console.card_files import write_card
     from pipeline.formatting import format_number
+    from pipeline.storage.tombstones import check_finished
     from pipeline.storage.workspace import open_workspace
 
     workspace = open_workspace(root)
+    check_finished(workspace)
     facts = write_card(workspace, selection, creator, url, energon)
     total = facts.only("all")
     notes = [] if creator else ["no creator is stated, which Croissant asks for: --creator states one"]

@@ -48,9 +48,11 @@ def command(
 
     from pipeline.outside.clip_listing import LISTING, PATH
     from pipeline.reports.answers import format_of
+    from pipeline.storage.tombstones import check_finished
     from pipeline.storage.workspace import open_workspace
 
     workspace = open_workspace(root)
+    check_finished(workspace)
     check_out(out, workspace.root)
     check_out(media, workspace.root, "--media")
     form = format or ("jsonl" if out is None else format_of(out))

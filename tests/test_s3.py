@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import DataError, MissingError, RefusedError, UnreadError
-from pipeline.storage import files, localfiles, s3_clients
+from pipeline.storage import files, localfiles, s3, s3_clients
 from tests.helpers.faulty_store import Store, without_credentials
 
 DATA = bytes(range(256)) * 4
@@ -77,6 +77,18 @@ def test_an_upload_that_fails_in_its_second_part_leaves_what_was_there_and_no_op
     assert files.read_bytes(uri) == b"whole"
     assert "Uploads" not in client.list_multipart_uploads(Bucket="earshot")
     assert not path.exists()
+
+
+def test_killed_uploads_below_a_prefix_are_removed_and_no_others(s3_bucket: str) -> None:
+    client = s3_clients.client("earshot")
+    for key in ("w/clips/base/0.tar", "w/clips2/0.tar"):
+        upload = client.create_multipart_upload(Bucket="earshot", Key=key)["UploadId"]
+        client.upload_part(Bucket="earshot", Key=key, UploadId=upload, PartNumber=1, Body=b"their sound")
+    assert s3.abort_uploads(f"{s3_bucket}/w/clips")
+    (left,) = client.list_multipart_uploads(Bucket="earshot")["Uploads"]
+    assert left["Key"] == "w/clips2/0.tar"
+    assert s3.abort_uploads(f"{s3_bucket}/w")
+    assert "Uploads" not in client.list_multipart_uploads(Bucket="earshot")
 
 
 @pytest.mark.parametrize(

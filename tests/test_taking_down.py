@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from conftest import World
 
+from jobs.console import card_files
 from pipeline.clips.cutting import ShardingConfig
 from pipeline.clips.reconciling import reconcile
 from pipeline.clips.sharding import ShardPart
 from pipeline.clips.tars import parse_sample
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
+from pipeline.errors import DataError
 from pipeline.selection.leakage import audit
 from pipeline.selection.materializing import MaterializingConfig, plan_shards
 from pipeline.storage import files
@@ -22,6 +24,7 @@ from pipeline.storage.layout import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLD
 from pipeline.storage.locking import claim
 from pipeline.storage.tombstones import read_tombstones
 from pipeline.storage.workspace import Workspace
+from pipeline.takedown.taking_down import TakeDown
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
 from schemas.materialized import MATERIALIZED
@@ -234,6 +237,30 @@ def test_it_waits_for_nobody_and_repeats_its_proof(own: Workspace, world: World,
     code, out, err = ask(own, tmp_path, chosen(world), "--every-byte")
     assert (code, "taken down, by an earlier command" in out) == (0, True), err
     assert comparable(own) == before
+
+
+def test_what_it_cannot_read_or_describe_does_not_stop_it_and_where_it_stopped_nothing_is_given_out(
+    own: Workspace, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "root" / "videos").mkdir()
+    (tmp_path / "root" / "videos" / "part.parquet").touch()
+    index = [path for path in all_files(own.root) if path.endswith(".idx") or "/.nv-meta/" in path]
+    assert len(index) > 3
+
+    def fail(*_: object) -> None:
+        raise DataError("no figure")
+
+    monkeypatch.setattr(card_files, "write_card", fail)
+    monkeypatch.setattr(TakeDown, "finish", lambda _: None)
+    assert ask(own, tmp_path, chosen(world))[0] == 0
+    assert not [path for path in index if files.exists(own.uri(path))]
+    for command in (("export",), ("card", "--selection", "s")):
+        code, out, err = earshot("-q", *command, "--root", own.root)
+        assert (code, out, "has not ended" in err) == (2, "", True)
+    monkeypatch.undo()
+    code, _, err = earshot("-q", "takedown", "--root", own.root)
+    assert (code, "1 other files in the root cannot be read, and are yours" in err) == (0, True), err
+    assert earshot("-q", "export", "--root", own.root)[0] == 0
 
 
 def test_a_bucket_that_keeps_versions_is_said_to(root: Workspace, world: World, tmp_path: Path, versioned: str) -> None:

@@ -67,6 +67,9 @@ def write_cards_anew(workspace: "Workspace") -> list[str]:
         except (ConfigError, DataError):
             for name in (MANIFEST, "clips.parquet", "videos.parquet"):
                 files.delete(files.join(folder, name))
+            for entry in files.list_files(folder):  # places of samples in the tars that were
+                if entry.uri.endswith(".idx") or f"/{INDEX}/" in entry.uri:
+                    files.delete(entry.uri)
         else:
             written.append(f"materialized/{selection}")
     return written

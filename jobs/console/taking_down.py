@@ -131,6 +131,12 @@ def _say_removed(removed: "Removed", cards: list[str]) -> None:
     )
     for stage in removed.whole:
         print(f"takedown: {stage} was not finished, and is removed as a whole: the command that makes it begins anew")
+    if removed.has_uploads:
+        say(
+            "takedown: uploads that were killed may be left in the bucket, with bytes of theirs: the store does not "
+            "let this command remove them, so a rule has to (AbortIncompleteMultipartUpload)",
+            "warning",
+        )
     for stage in cards:
         print(f"takedown: the data card of {stage} is written anew")
 
@@ -155,6 +161,12 @@ def _say_beyond(workspace: "Workspace", wanted: dict, proof: "Proof") -> None:
     if proof.foreign:
         names = "; ".join(map(printable, proof.foreign[:MAX_NAMED]))
         say(f"takedown: {len(proof.foreign)} other files in the root name them, and are yours: {names}", "warning")
+    if proof.unreadable:
+        names = "; ".join(map(printable, proof.unreadable[:MAX_NAMED]))
+        say(
+            f"takedown: {len(proof.unreadable)} other files in the root cannot be read, and are yours: {names}",
+            "warning",
+        )
     if keeps_versions(workspace.root):
         say(
             "takedown: the bucket keeps versions: the old ones still hold all that was removed, until they are deleted "

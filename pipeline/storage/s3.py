@@ -188,6 +188,22 @@ def locate(uri: str) -> tuple[Any, dict[str, str]]:
     return client(bucket), {"Bucket": bucket, "Key": key}
 
 
+def abort_uploads(folder: str) -> bool:
+    """Remove the parts of uploads below a prefix that were not completed; return whether the store lets us.
+
+    Only while nothing is written there: an upload that is under way is aborted, too.
+    """
+    s3, place = locate(folder)
+    bucket, prefix = place["Bucket"], place["Key"].rstrip("/") + "/"
+    try:
+        for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
+            for upload in page.get("Uploads", ()):
+                s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+    except ClientError:
+        return False
+    return True
+
+
 def created(uri: str, data: bytes) -> dict[str, Any] | None:
     """Put an object where there is none; the store's answer, or None if one is there.
 

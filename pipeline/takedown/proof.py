@@ -19,6 +19,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pipeline.clips.tars import END_BYTES
+from pipeline.errors import DataError
 from pipeline.storage import files
 from pipeline.storage.layout import MEDIA, SETTINGS_FILE, STAGES, TABLES, TOMBSTONES
 from pipeline.storage.locking import LOCKS_FOLDER
@@ -52,6 +53,8 @@ class Proof:
     """What still names the videos or has their sound: where, and what."""
     foreign: list[str] = dataclasses.field(default_factory=list)
     """Files that name them, which no command of a workspace wrote."""
+    unreadable: list[str] = dataclasses.field(default_factory=list)
+    """Files that no command of a workspace wrote and that are damaged: where, and what."""
     unsearched: list[str] = dataclasses.field(default_factory=list)
     """Ids that are everyday words or numbers, for which no text was searched."""
 
@@ -71,6 +74,8 @@ def scan(
         opened: paths below the root of the tars that had samples of them, which are opened.
         every_tar: open also those of which a table says what they hold.
         advance: called after each file.
+    Raises:
+        DataError: a table or a tar of the workspace is damaged.
     """
     proof = Proof(unsearched=names.unsearched)
     parts = list_parts(workspace)
@@ -88,7 +93,13 @@ def scan(
             return "its name"
         if not _is_ours(entry.uri, workspace.root) and not entry.uri.endswith((*TEXTS, ".parquet")):
             return ""  # media of a collection
-        return search.file(entry, tables)
+        try:
+            return search.file(entry, tables)
+        except DataError as error:
+            if _is_ours(entry.uri, workspace.root):
+                raise
+            proof.unreadable.append(str(error))
+            return ""
 
     with ThreadPoolExecutor(NUM_READERS) as pool:
         for entry, what in zip(entries, pool.map(found, entries), strict=True):
@@ -101,6 +112,7 @@ def scan(
                 line = f"{entry.uri}: {what}"
                 (proof.left if _is_ours(entry.uri, workspace.root) else proof.foreign).append(line)
             proof.num_tars += entry.uri.endswith(".tar") and what != UNOPENED
+    proof.unreadable.sort()
     proof.left += [f"{path}: half written" for path in _half_written(workspace)]
     return proof
 

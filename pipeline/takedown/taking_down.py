@@ -32,10 +32,12 @@ from pipeline.storage.layout import (
     MEDIA,
     SPANS_FOLDER,
     STAGES,
+    TABLES,
     TOMBSTONES,
 )
 from pipeline.storage.lineage import list_outputs, list_stages
 from pipeline.storage.locking import LOCKS_FOLDER, claim
+from pipeline.storage.s3 import abort_uploads
 from pipeline.storage.tombstones import now, read_tombstones, write_tombstone
 from pipeline.storage.workspace import Workspace
 from pipeline.takedown.holding import Part, examples_of, holding, list_parts, read_texts
@@ -61,6 +63,8 @@ class Removed(NamedTuple):
     """Stages that were removed as a whole, as they were not finished."""
     others: list[str]
     """Pages, records and logs."""
+    has_uploads: bool
+    """Whether uploads that were not completed may be left in the bucket: it does not let them be removed."""
 
 
 @contextlib.contextmanager
@@ -205,7 +209,7 @@ class TakeDown:
 
     def __call__(self, advance: Advance = lambda: None) -> Removed:
         """Remove all that names the videos; `advance` is called after each part of a table that was read."""
-        self._remove_unfinished_files()
+        has_uploads = not self._remove_unfinished_files()
         self._remove_whole_stages()
         parts = list_parts(self._workspace)
         held = list(holding(self._workspace, self.names, parts, advance))
@@ -219,7 +223,7 @@ class TakeDown:
         self._clean_texts()
         for stage in self._marked_stages():
             self._count_again(stage)
-        return Removed(self._rows, self._tables, self._tars, self._whole, self._others)
+        return Removed(self._rows, self._tables, self._tars, self._whole, self._others, has_uploads)
 
     def finish(self) -> None:
         """Mark the tombstones as those of takedowns that have ended."""
@@ -239,14 +243,17 @@ class TakeDown:
             files.delete(uri)
             self._others.append(uri)
 
-    def _remove_unfinished_files(self) -> None:
-        """Files that killed commands left half written may hold anything."""
+    def _remove_unfinished_files(self) -> bool:
+        """Files that killed commands left half written may hold anything; return whether all could be removed."""
         root = self._workspace.root
-        if files.store_at(root).is_local:
-            for folder in (STAGES, "tables", "models", TOMBSTONES, LOGS, *MEDIA):
-                for path in files.local_path(self._workspace.uri(folder)).rglob(f"{files.UNFINISHED}*"):
-                    path.unlink(missing_ok=True)
-            files.store_at(root).remove_unfinished(root)
+        folders = [self._workspace.uri(name) for name in (STAGES, TABLES, "models", TOMBSTONES, LOGS, *MEDIA)]
+        if not files.store_at(root).is_local:
+            return False not in [abort_uploads(folder) for folder in folders]
+        for folder in folders:
+            for path in files.local_path(folder).rglob(f"{files.UNFINISHED}*"):
+                path.unlink(missing_ok=True)
+        files.store_at(root).remove_unfinished(root)
+        return True
 
     def _remove_whole_stages(self) -> None:
         stages = list_stages(self._workspace)
