@@ -134,14 +134,14 @@ def test_a_rule_reads_only_what_is_there(rule: str, found: str, workspace: Works
     import_rows(workspace, "peav", {"similarity": "DOUBLE"}, {})
     import_rows(workspace, "events", {"n": "BIGINT"}, {}, spec="events")
     with pytest.raises(ConfigError, match=found):
-        read_rules(workspace, ("motion > 0 as still", rule), are_scored=True)
+        read_rules(workspace, ("motion > 0 as still", rule), are_scored=True, taken=REASONS)
 
 
 def test_a_rule_about_the_score_needs_scores(workspace: Workspace) -> None:
     with pytest.raises(ConfigError, match="nothing there yet, and the rule names the score") as error:
-        read_rules(workspace, ("score > 0.5 as low",), are_scored=False)
+        read_rules(workspace, ("score > 0.5 as low",), are_scored=False, taken=REASONS)
     assert (error.value.topic, error.value.facts["stage"]) == ("missing", "scores/coincidence")
-    assert read_rules(workspace, (), are_scored=False).stages == []
+    assert read_rules(workspace, (), are_scored=False, taken=REASONS).stages == []
 
 
 def test_a_rule_that_cannot_be_computed_is_named() -> None:
@@ -151,9 +151,17 @@ def test_a_rule_that_cannot_be_computed_is_named() -> None:
         list(rules.refusals(pa.table({"outcome": ["kept"]})))
 
 
+def test_a_table_whose_nulls_would_have_a_built_in_reason_is_refused(workspace: Workspace) -> None:
+    for name in ("train", "trains"):
+        import_rows(workspace, name, {"x": "DOUBLE"}, {})
+    with pytest.raises(ConfigError, match=r"rule 1, train\.x > 1 as y: column train\.x: .* the reason no_train, as"):
+        read_rules(workspace, ("train.x > 1 as y",), are_scored=False, taken=REASONS)
+    assert read_rules(workspace, ("trains.x > 1 as y",), are_scored=False, taken=REASONS).stages == ["imported/trains"]
+
+
 def test_parts_without_clips_have_no_reasons(workspace: Workspace) -> None:
     import_rows(workspace, "peav", {"similarity": "DOUBLE"}, {})
-    rules = read_rules(workspace, ("peav.similarity > 1 as x",), are_scored=True)
+    rules = read_rules(workspace, ("peav.similarity > 1 as x",), are_scored=True, taken=REASONS)
     empty = pa.table({"peav.similarity": pa.array([], pa.float64())})
     assert [(reason, len(mask)) for _, reason, mask in rules.refusals(empty)] == [("unknown_x", 0), ("x", 0)]
     assert rules.stages == ["imported/peav"]

@@ -1,5 +1,6 @@
 """Recipes: read by name or from a file; what a workspace has no columns for is named."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,14 @@ import pytest
 from jobs.console.recipe import with_recipe
 from jobs.console.session import open_session
 from jobs.filter import RECIPES
+from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ConfigError
-from pipeline.selection.filtering import FilteringConfig
+from pipeline.selection.filtering import REASONS, FilteringConfig
 from pipeline.selection.own_rules import read_rules
 from pipeline.selection.recipes import fit, read_recipe, recipe_names
+from pipeline.storage.layout import CLIPS_FOLDER
 from pipeline.storage.workspace import Workspace
+from schemas.clips import CLIPS
 from tests.helpers.imported import import_rows
 
 
@@ -24,7 +28,10 @@ def test_every_recipe_has_a_source_and_rules_that_hold_where_its_tables_are_impo
         recipe = read_recipe(name)
         assert recipe.source
         assert recipe.notes
-        assert len(read_rules(workspace, FilteringConfig(rules=recipe.rules).rules, are_scored=False).rules) > 0
+        assert (
+            len(read_rules(workspace, FilteringConfig(rules=recipe.rules).rules, are_scored=False, taken=REASONS).rules)
+            > 0
+        )
 
 
 def test_a_rule_without_its_columns_is_left_out_and_named(tmp_path: Path) -> None:
@@ -36,6 +43,35 @@ def test_a_rule_without_its_columns_is_left_out_and_named(tmp_path: Path) -> Non
     assert first.startswith("tags.music <= 0.3 as music: column tags.music at character 1: there is none.")
     assert second.startswith("score > 0 as low: ")
     assert "nothing there yet" in second
+
+
+def test_a_rule_about_what_no_clip_has_is_left_out_and_named(workspace: Workspace) -> None:
+    rules = list(read_recipe("hunyuanvideo-foley").rules)
+    ignoring = {"clips": {"base": dataclasses.asdict(ClipSpec())}}
+    workspace.begin(CLIPS_FOLDER, ignoring, {})
+    found = fit(workspace, rules, are_scored=False)
+    (cuts,) = (text for text in found.left_out if text.startswith("num_cuts = 0 as scene_cut: "))
+    assert "null for every clip, because clips.base.at_cuts is ignore" in cuts
+    assert "num_cuts = 0 as scene_cut" not in found.rules
+
+
+def test_a_column_without_a_value_in_any_part_is_named(workspace: Workspace) -> None:
+    clips = [clip for part in workspace.parts(CLIPS_FOLDER) for clip in _clip_ids(workspace, part)]
+    import_rows(workspace, "empty", {"x": "DOUBLE"}, {})
+    import_rows(workspace, "nulls", {"x": "DOUBLE"}, dict.fromkeys(clips, (None,)))
+    import_rows(workspace, "late", {"x": "DOUBLE"}, {clips[-1]: (1.0,)})
+    rules = ["empty.x > 0 as a", "nulls.x > 0 as b", "late.x > 0 as c", "num_frames > 0 AND nulls.x > 0 as d"]
+    found = fit(workspace, rules, are_scored=False)
+    assert found.rules == ["late.x > 0 as c"]
+    assert found.left_out == [
+        "empty.x > 0 as a: column empty.x is null for every clip.",
+        "nulls.x > 0 as b: column nulls.x is null for every clip.",
+        "num_frames > 0 AND nulls.x > 0 as d: column nulls.x is null for every clip.",
+    ]
+
+
+def _clip_ids(workspace: Workspace, part: str) -> list[str]:
+    return workspace.read(CLIPS_FOLDER, part, CLIPS, ["clip_id"])["clip_id"].to_pylist()
 
 
 def test_a_recipe_comes_before_the_rules_of_the_session_and_says_what_is_left_out(

@@ -152,7 +152,7 @@ class ClipRules:
     def __post_init__(self) -> None:
         self._has_labels = self.workspace.has_stage(LABELS_FOLDER)
         self._shared = shared_splits(self.workspace, self.splitting, cut_parts(self.workspace))
-        self.own = read_rules(self.workspace, self.config.rules, are_scored=self.model is not None)
+        self.own = read_rules(self.workspace, self.config.rules, are_scored=self.model is not None, taken=REASONS)
 
     @property
     def source(self) -> str:

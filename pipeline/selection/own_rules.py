@@ -10,7 +10,7 @@ any other column; `unknown_<reason>` where no column is null, and the value cann
 import contextlib
 import dataclasses
 import re
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -124,11 +124,12 @@ class OwnRules:
             raise
 
 
-def read_rules(workspace: Workspace, texts: Sequence[str], are_scored: bool) -> OwnRules:
+def read_rules(workspace: Workspace, texts: Sequence[str], are_scored: bool, taken: Collection[str]) -> OwnRules:
     """The rules of texts whose columns the workspace has.
 
     Args:
         are_scored: whether the clips have a score.
+        taken: reasons of the rules that are built in; of an imported table `train` the nulls would have one of them.
     Raises:
         ConfigError: a rule cannot be used: which, where, and why.
     """
@@ -144,6 +145,7 @@ def read_rules(workspace: Workspace, texts: Sequence[str], are_scored: bool) -> 
             words, reason = split_rule(text)
             expression = read_expression(words, kinds)
             _check_there(workspace, expression, imported, are_scored)
+            _check_nulls(expression, imported, taken)
             check_truth(expression, pa.schema([(name, kinds[name]) for name in expression.columns]))
             rules.append(Rule(reason, expression))
     found = OwnRules(tuple(rules))
@@ -161,6 +163,16 @@ def _check_there(workspace: Workspace, expression: Expression, imported: Iterabl
         spec = workspace.stage(f"{IMPORTED}/{table}")["settings"]["spec"]
         if f"clips/{spec}" != CLIPS_FOLDER:
             raise ConfigError(f"{IMPORTED}/{table} is about clips/{spec}. Expected a table about {CLIPS_FOLDER}.")
+
+
+def _check_nulls(expression: Expression, imported: Container[str], taken: Container[str]) -> None:
+    """Refuse columns whose nulls would have the reason of a rule that is built in."""
+    for column in expression.columns:
+        if (reason := reason_of_null(column, imported)) in taken:
+            raise ConfigError(
+                f"column {column}: clips where it is null would have the reason {reason}, as those of a rule that is "
+                "built in. Expected a table of another name."
+            )
 
 
 @contextlib.contextmanager
