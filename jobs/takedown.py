@@ -17,7 +17,8 @@ def command(
     videos: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Names of videos: one in each line, or a CSV. Default: those of one that was stopped."
+            metavar="FILE",
+            help="Names of videos: one in each line, or a CSV. Default: those of the takedown that was stopped.",
         ),
     ] = None,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is kept in the tombstone.")] = "",
@@ -38,8 +39,9 @@ def command(
     """
     from jobs.console.taking_down import plan, take_down
     from pipeline.storage.workspace import open_workspace
+    from pipeline.takedown.new_tombstones import unfinished
     from pipeline.takedown.requests import find_videos
-    from pipeline.takedown.taking_down import alone, unfinished
+    from pipeline.takedown.taking_down import alone
 
     workspace = open_workspace(root)
     request = None

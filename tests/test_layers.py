@@ -114,6 +114,7 @@ TESTED_BY = {
     "pipeline.selection.deciding": "test_filtering",
     "pipeline.reports.charts": "test_reporting",
     "pipeline.takedown.names": "test_taking_down",
+    "pipeline.takedown.new_tombstones": "test_taking_down",
     "pipeline.takedown.requests": "test_taking_down",
     "pipeline.takedown.holding": "test_taking_down",
     "pipeline.takedown.sample_removal": "test_taking_down",

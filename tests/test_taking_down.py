@@ -1,5 +1,6 @@
 """Takedown: nothing is left of the videos, whatever stops it and wherever the root is; the rest keeps its bytes."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -177,8 +178,8 @@ def test_a_copy_of_the_bytes_goes_too_and_near_duplicates_stay_in_their_split(
     make_copy(own, first, copy)
     code, _, err = ask(own, tmp_path, [first])
     assert (code, "1 videos more have the same bytes" in err) == (0, True)
-    (stone,) = read_tombstones(own).values()
-    assert {row["video_id"] for row in stone["videos"]} == {first, copy}
+    (tombstone,) = read_tombstones(own).values()
+    assert {row["video_id"] for row in tombstone["videos"]} == {first, copy}
     assert left_of(all_files(own.root), [first, copy], set()) == []
     rows = own.read("duplicates/s", "00000", DUPLICATES).to_pylist()
     assert len(rows) == 2
@@ -237,6 +238,21 @@ def test_it_waits_for_nobody_and_repeats_its_proof(own: Workspace, world: World,
     code, out, err = ask(own, tmp_path, chosen(world), "--every-byte")
     assert (code, "taken down, by an earlier command" in out) == (0, True), err
     assert comparable(own) == before
+
+
+def test_a_video_that_was_not_cut_yet_is_known_by_the_bytes_of_its_file(tmp_path: Path) -> None:
+    own, folder = Workspace(str(tmp_path / "root")), tmp_path / "videos"
+    folder.mkdir()
+    for name in ("first", "second"):
+        (folder / f"{name}.mp4").write_bytes(name.encode())
+    listed = list(list_videos(str(folder)))
+    plan_parts(own, listed, CollectingConfig())
+    (folder / "second.mp4").unlink()
+    files.commit_bytes(own.uri("earshot.json"), b"{}")
+    code, _, err = ask(own, tmp_path, ["first.mp4", "second.mp4"], "--yes")
+    assert (code, "of 1 videos no hash is known" in err) == (0, True), err
+    hashes = {row["uri"]: row["content_hash"] for row in read_tombstones(own)["00000"]["videos"]}
+    assert list(hashes.values()) == [hashlib.sha256(b"first").hexdigest(), None]
 
 
 def test_what_it_cannot_read_or_describe_does_not_stop_it_and_where_it_stopped_nothing_is_given_out(

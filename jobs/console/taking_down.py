@@ -23,11 +23,11 @@ def plan(workspace: "Workspace", request: "Request | None") -> None:
     from pipeline.takedown.holding import holding, list_parts
     from pipeline.takedown.lessons import describe, lessons
     from pipeline.takedown.names import Names
-    from pipeline.takedown.taking_down import names_of, unfinished
+    from pipeline.takedown.new_tombstones import names_of, unfinished
 
     if request is None:
-        stones = read_tombstones(workspace)
-        names = names_of(workspace, {name: stones[name] for name in unfinished(workspace)})
+        tombstones = read_tombstones(workspace)
+        names = names_of(workspace, {name: tombstones[name] for name in unfinished(workspace)})
     else:
         _say_copies(request)
         names = Names([row["video_id"] for row in request.videos], (), [row["uri"] for row in request.videos])
@@ -57,13 +57,14 @@ def take_down(workspace: "Workspace", request: "Request | None", reason: str, ev
     """
     from pipeline.storage.tombstones import read_tombstones
     from pipeline.takedown.holding import list_parts
-    from pipeline.takedown.taking_down import TakeDown, bury, unfinished
+    from pipeline.takedown.new_tombstones import add_tombstone, unfinished
+    from pipeline.takedown.taking_down import TakeDown
 
     if request is not None:
         _say_copies(request)
-    stones = unfinished(workspace) if request is None else bury(workspace, request, reason)
-    if stones:
-        work = TakeDown(workspace, stones)
+    tombstones = unfinished(workspace) if request is None else add_tombstone(workspace, request, reason)
+    if tombstones:
+        work = TakeDown(workspace, tombstones)
         with progress_bar("takedown: tables", len(list_parts(workspace))) as advance:
             removed = work(lambda: advance(1, ""))
         cards = write_cards_anew(workspace)
@@ -71,9 +72,9 @@ def take_down(workspace: "Workspace", request: "Request | None", reason: str, ev
     found = read_tombstones(workspace)
     asked = {video["video_id"] for video in request.videos} if request is not None else set()
     wanted = {
-        name: stone
-        for name, stone in found.items()
-        if name in stones or asked & {video["video_id"] for video in stone["videos"]}
+        name: tombstone
+        for name, tombstone in found.items()
+        if name in tombstones or asked & {video["video_id"] for video in tombstone["videos"]}
     }
     _say_models(wanted)
     proof = _prove(workspace, wanted, every_byte)
@@ -82,23 +83,23 @@ def take_down(workspace: "Workspace", request: "Request | None", reason: str, ev
             f"takedown: {len(proof.left)} files still have some of them, such as {'; '.join(proof.left[:MAX_NAMED])}. "
             "The same command goes on."
         )
-    if stones:
+    if tombstones:
         work.finish()
-    count = sum(len(stone["videos"]) for stone in wanted.values())
-    done = "" if stones else ", by an earlier command"
+    count = sum(len(tombstone["videos"]) for tombstone in wanted.values())
+    done = "" if tombstones else ", by an earlier command"
     print(f"takedown: {format_number(count)} videos taken down{done} -> {workspace.uri('tombstones')}", flush=True)
 
 
 def _prove(workspace: "Workspace", wanted: dict, every_byte: bool) -> "Proof":
     """Scan the workspace, and say what was read and what lies beyond it."""
     from pipeline.storage import files
+    from pipeline.takedown.new_tombstones import names_of, sounds_of
     from pipeline.takedown.proof import scan
-    from pipeline.takedown.taking_down import names_of, sounds_of
 
     total = sum(1 for _ in files.list_files(workspace.root))
     with progress_bar("takedown: proof", total) as advance:
         names = names_of(workspace, wanted)
-        opened = [tar for stone in wanted.values() for tar in stone["tars"]]
+        opened = [tar for tombstone in wanted.values() for tar in tombstone["tars"]]
         proof = scan(workspace, names, sounds_of(wanted), opened, every_byte, lambda: advance(1, ""))
     tars = f"{format_number(proof.num_tars)} tars opened"
     if proof.num_unopened:
@@ -121,6 +122,13 @@ def _say_copies(request: "Request") -> None:
     more = len(request.videos) - request.num_named
     if more > 0:
         say(f"takedown: {more} videos more have the same bytes or address under other names, and go too", "warning")
+    unknown = sum(video["content_hash"] is None for video in request.videos)
+    if unknown:
+        say(
+            f"takedown: of {unknown} videos no hash is known, as they were not cut and their file cannot be read: a "
+            "copy under another name will not be recognised",
+            "warning",
+        )
 
 
 def _say_removed(removed: "Removed", cards: list[str]) -> None:
@@ -144,8 +152,8 @@ def _say_removed(removed: "Removed", cards: list[str]) -> None:
 def _say_models(wanted: dict) -> None:
     from pipeline.takedown.lessons import describe
 
-    for stone in wanted.values():
-        for stage, lesson in stone["models"].items():
+    for tombstone in wanted.values():
+        for stage, lesson in tombstone["models"].items():
             print(f"takedown: learnt from them: {describe(stage, lesson)}")
 
 
@@ -154,7 +162,7 @@ def _say_beyond(workspace: "Workspace", wanted: dict, proof: "Proof") -> None:
     from pipeline.storage import files
     from pipeline.storage.rights import keeps_versions
 
-    uris = [video["uri"] for stone in wanted.values() for video in stone["videos"]]
+    uris = [video["uri"] for tombstone in wanted.values() for video in tombstone["videos"]]
     there = [uri for uri in uris if uri and "://" not in uri and files.exists(uri)]
     if there:
         say(f"takedown: {len(there)} source files are still there, and are yours to remove", "warning")

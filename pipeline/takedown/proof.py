@@ -26,9 +26,10 @@ from pipeline.storage.locking import LOCKS_FOLDER
 from pipeline.storage.workspace import Workspace
 from pipeline.takedown.holding import Part, list_parts, read_texts
 from pipeline.takedown.names import Names
+from pipeline.takedown.new_tombstones import hash_sound
 from pipeline.takedown.row_removal import mentions
 from pipeline.takedown.sample_removal import list_members
-from pipeline.takedown.taking_down import LOGS, PAGE, hash_sound
+from pipeline.takedown.taking_down import LOGS, PAGE
 from pipeline.takedown.text_removal import text_of
 
 OURS = (STAGES, TABLES, *MEDIA, "models", LOGS, LOCKS_FOLDER)

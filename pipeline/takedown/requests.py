@@ -5,8 +5,10 @@ as in label files. A video whose file has the same bytes, or the same address, i
 goes too.
 """
 
+import contextlib
 import csv
 import functools
+import hashlib
 import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import ConfigError, MissingError
+from pipeline.errors import ConfigError, DataError, MissingError
 from pipeline.labels.video_names import fit_names
 from pipeline.storage import files
 from pipeline.storage.layout import COLLECTION_FOLDER, SPANS_FOLDER
@@ -69,7 +71,8 @@ def find_videos(workspace: Workspace, uri: str) -> Request:
     Raises:
         ConfigError: a name is no video's, or fits two; nothing is to be changed then.
     """
-    given, buried = read_names(uri), [row for stone in read_tombstones(workspace).values() for row in stone["videos"]]
+    given = read_names(uri)
+    earlier = [row for tombstone in read_tombstones(workspace).values() for row in tombstone["videos"]]
     num_videos = 0
 
     def known() -> Iterator[Video]:
@@ -77,7 +80,7 @@ def find_videos(workspace: Workspace, uri: str) -> Request:
         for part, table in _read_known(workspace):
             num_videos += len(table)
             yield from (row | {"part": part} for row in table.to_pylist())
-        yield from ({"video_id": row["video_id"], "uri": row["uri"], "part": None} for row in buried)
+        yield from ({"video_id": row["video_id"], "uri": row["uri"], "part": None} for row in earlier)
 
     fits = fit_names(given, known())
     unknown = [name for name, videos in zip(given, fits, strict=True) if not videos]
@@ -91,7 +94,7 @@ def find_videos(workspace: Workspace, uri: str) -> Request:
             first, second = (video["uri"] for video in videos)
             raise ConfigError(f"{uri}: `{name}` fits two videos, {first} and {second}. Give more of its path.")
     chosen = {video["video_id"]: video for videos in fits for video in videos}
-    hashes = {row["video_id"]: row["content_hash"] for row in buried}
+    hashes = {row["video_id"]: row["content_hash"] for row in earlier}
     chosen, others = _with_copies(workspace, chosen, hashes)
     return Request([chosen[name] for name in sorted(chosen)], len(given), num_videos, others)
 
@@ -153,6 +156,8 @@ def _with_copies(
         table = read(partition, part)
         for row in table.filter(pc.is_in(table["video_id"], ids)).to_pylist():
             found[row["video_id"]]["content_hash"] = row["content_hash"] or found[row["video_id"]]["content_hash"]
+    for row in found.values():
+        row["content_hash"] = row["content_hash"] or _hash_source(row["uri"])
     bytes_of = pa.array(sorted({row["content_hash"] for row in found.values() if row["content_hash"]}), pa.string())
     uris = pa.array(sorted({row["uri"] for row in found.values()}), pa.string())
     for partition, part in places:
@@ -160,8 +165,17 @@ def _with_copies(
         is_copy = pc.or_(pc.is_in(table["content_hash"], bytes_of), pc.is_in(table["uri"], uris))
         is_copy = pc.and_(is_copy, pc.fill_null(pc.not_equal(table["outcome"], "taken_down"), True))
         for row in table.filter(is_copy).to_pylist():
+            row["content_hash"] = row["content_hash"] or _hash_source(row["uri"])
             found.setdefault(row["video_id"], {name: row[name] for name in columns[:3]} | {"part": part})
     return found, _looking_alike(workspace, set(found))
+
+
+def _hash_source(uri: str | None) -> str | None:
+    """The hash of the bytes of a video that no table has one of, as it was not cut yet; None where it is not there."""
+    if uri is not None:
+        with contextlib.suppress(DataError, OSError), files.local_copy(uri) as path, path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return None
 
 
 def _looking_alike(workspace: Workspace, video_ids: set[str]) -> list[str]:

@@ -11,15 +11,11 @@ them follows from all that there are; so are models whose training had not ended
 """
 
 import contextlib
-import functools
-import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.clips.tars import parse_sample
 from pipeline.labels.event_spans import summarize_spans
 from pipeline.labels.labeling import summarize_labels
 from pipeline.masks.mask_labeling import summarize_masks
@@ -41,10 +37,9 @@ from pipeline.storage.s3 import abort_uploads
 from pipeline.storage.tombstones import now, read_tombstones, write_tombstone
 from pipeline.storage.workspace import Workspace
 from pipeline.takedown.holding import Part, examples_of, holding, list_parts, read_texts
-from pipeline.takedown.lessons import lessons
-from pipeline.takedown.names import Names
-from pipeline.takedown.requests import Request, each_part, read_columns
-from pipeline.takedown.row_removal import OF_GROUPS, new_group_names, rows_about, without
+from pipeline.takedown.new_tombstones import names_of
+from pipeline.takedown.requests import read_columns
+from pipeline.takedown.row_removal import rows_about, without
 from pipeline.takedown.sample_removal import remove_samples
 from pipeline.takedown.text_removal import clean_file
 
@@ -92,117 +87,21 @@ def _is_progress(uri: str) -> bool:
     return uri.endswith(".progress.json")
 
 
-def bury(workspace: Workspace, request: Request, reason: str) -> list[str]:
-    """Write the tombstone of videos that have none; return the names of all that are to be worked on."""
-    stones = read_tombstones(workspace)
-    buried = {row["video_id"] for stone in stones.values() for row in stone["videos"]}
-    videos = [row for row in request.videos if row["video_id"] not in buried]
-    if videos:
-        name = f"{max(map(int, stones), default=-1) + 1:05d}"
-        write_tombstone(workspace, name, _epitaph(workspace, videos, request.others, reason))
-    return unfinished(workspace)
-
-
-def unfinished(workspace: Workspace) -> list[str]:
-    """Names of the tombstones whose takedown has not ended."""
-    return [name for name, stone in read_tombstones(workspace).items() if "finished" not in stone]
-
-
-def names_of(workspace: Workspace, wanted: Mapping[str, Any]) -> Names:
-    """What names the videos of some tombstones, given by their name."""
-    rows = [row for stone in wanted.values() for row in stone["videos"]]
-    clips = [clip for stone in wanted.values() for clip in stone["clips"]]
-    others = [name for stone in wanted.values() for name in stone["others"]]
-    return Names([row["video_id"] for row in rows], clips, [row["uri"] for row in rows], others)
-
-
-def sounds_of(wanted: Mapping[str, Any]) -> dict[str, str]:
-    """By the hash of its sound each clip of the videos of some tombstones."""
-    return {sound: clip for stone in wanted.values() for clip, sound in stone["clips"].items() if sound}
-
-
-def hash_sound(members: Mapping[str, bytes]) -> list[str]:
-    """A short hash of each sound of a sample."""
-    return [hashlib.sha256(data).hexdigest()[:16] for name, data in sorted(members.items()) if name.endswith("flac")]
-
-
-def _epitaph(workspace: Workspace, videos: list[dict[str, Any]], others: list[str], reason: str) -> dict[str, Any]:
-    """What a tombstone holds when its takedown begins."""
-    names = Names([row["video_id"] for row in videos], (), [row["uri"] for row in videos])
-    clips = _clips(workspace, names, {row["part"] for row in videos if row["part"]})
-    names = Names(names.video_ids, clips, names.uris, others)
-    groups = []
-    for partition in (f"duplicates/{name}" for name in workspace.names("duplicates")):
-        read = functools.partial(_groups, workspace, partition)
-        groups += [table for _, table in each_part(workspace, partition, read)]
-    return {
-        "reason": reason,
-        "begun": now(),
-        "videos": [{name: row.get(name) for name in ("video_id", "uri", "content_hash")} for row in videos],
-        "clips": clips,
-        "others": others,
-        "groups": new_group_names(groups, names),
-        "models": lessons(workspace, names),
-        "tars": [],
-    }
-
-
-def _groups(workspace: Workspace, partition: str, part: str) -> pa.Table:
-    with files.local_copy(workspace.part_uri(partition, part)) as path, path.open("rb") as file:
-        return pq.ParquetFile(file).read(columns=["video_id", *OF_GROUPS[:2]], use_threads=False)
-
-
-def _clips(workspace: Workspace, names: Names, parts: set[str]) -> dict[str, str | None]:
-    """Every clip of the videos, with a hash of its sound where it is in a tar.
-
-    Args:
-        parts: that may have some; all, if empty.
-    """
-    found: dict[str, str | None] = {}
-    columns = ["video_id", "clip_id"]
-    for kind in ("clips", "features"):
-        for spec in workspace.names(kind):
-            stage = f"{kind}/{spec}"
-            for part in workspace.parts(stage):
-                if parts and part not in parts:
-                    continue
-                table = read_columns(workspace, stage, part, columns)
-                is_theirs = names.are_videos(table["video_id"].combine_chunks())
-                ids = table.filter(is_theirs)["clip_id"].to_pylist()
-                found |= dict.fromkeys((name for name in ids if name not in found), None)
-                if kind == "clips" and ids:
-                    found |= _sounds(workspace, stage, part, is_theirs)
-    return dict(sorted(found.items()))
-
-
-def _sounds(workspace: Workspace, stage: str, part: str, is_theirs: pa.Array) -> dict[str, str]:
-    """A hash of the sound of each kept clip, by clip_id."""
-    with files.local_copy(workspace.part_uri(stage, part)) as path, path.open("rb") as file:
-        table = pq.ParquetFile(file).read(columns=["tar_offset", "tar_bytes"], use_threads=False)
-    uri, found = workspace.tar_uri(stage, part), dict[str, str]()
-    for row in table.filter(is_theirs).to_pylist():
-        if row["tar_offset"] is not None and files.exists(uri):
-            place = row["tar_offset"], row["tar_bytes"]
-            key, members = parse_sample(files.read_bytes(uri, *place), uri, f"offset {place[0]}")
-            found[key] = next(iter(hash_sound(members)), "")
-    return found
-
-
 class TakeDown:
     """Removes the videos of tombstones whose takedown has not ended.
 
     Args:
         workspace: that no other command writes to meanwhile.
-        stones: names of the tombstones.
+        tombstones: names of the tombstones.
     """
 
-    def __init__(self, workspace: Workspace, stones: list[str]) -> None:
-        self._workspace, self._stones = workspace, stones
+    def __init__(self, workspace: Workspace, tombstones: list[str]) -> None:
+        self._workspace, self._tombstones = workspace, tombstones
         found = read_tombstones(workspace)
-        self._found = {name: found[name] for name in stones}
+        self._found = {name: found[name] for name in tombstones}
         self.names = names_of(workspace, self._found)
-        self._groups = {old: new for stone in self._found.values() for old, new in stone["groups"].items()}
-        self._models = [model for stone in self._found.values() for model in stone["models"].items()]
+        self._groups = {old: new for tombstone in self._found.values() for old, new in tombstone["groups"].items()}
+        self._models = [model for tombstone in self._found.values() for model in tombstone["models"].items()]
         self._marked: set[str] = set()
         self._rows, self._tables, self._tars = 0, list[str](), list[str]()
         self._whole, self._others = list[str](), list[str]()
@@ -227,16 +126,16 @@ class TakeDown:
 
     def finish(self) -> None:
         """Mark the tombstones as those of takedowns that have ended."""
-        for name, stone in self._found.items():
-            write_tombstone(self._workspace, name, stone | {"finished": now()})
+        for name, tombstone in self._found.items():
+            write_tombstone(self._workspace, name, tombstone | {"finished": now()})
 
     def _note_tars(self, held: list[Part]) -> None:
         """Keep in the tombstones which tars have samples of the videos: the proof opens them, whoever wrote them."""
         tars = {tar.removeprefix(f"{self._workspace.root}/") for part in held if (tar := part.tar(self._workspace))}
-        for name, stone in self._found.items():
-            if not tars <= set(stone["tars"]):
-                stone["tars"] = sorted({*stone["tars"], *tars})
-                write_tombstone(self._workspace, name, stone)
+        for name, tombstone in self._found.items():
+            if not tars <= set(tombstone["tars"]):
+                tombstone["tars"] = sorted({*tombstone["tars"], *tars})
+                write_tombstone(self._workspace, name, tombstone)
 
     def _delete(self, uri: str) -> None:
         if files.exists(uri):
@@ -304,8 +203,8 @@ class TakeDown:
         """Note in a stage's record that rows of it were removed: what it counted is of before."""
         if stage not in self._marked and self._workspace.has_stage(stage):
             before = self._workspace.stage(stage).get("taken_down", [])
-            if not set(self._stones) <= set(before):
-                self._workspace.note(stage, taken_down=sorted({*before, *self._stones}))
+            if not set(self._tombstones) <= set(before):
+                self._workspace.note(stage, taken_down=sorted({*before, *self._tombstones}))
         self._marked.add(stage)
 
     def _clean_sets(self) -> None:
@@ -336,11 +235,11 @@ class TakeDown:
 
     def _marked_stages(self) -> list[str]:
         """The stages that lost rows, by this command or the one that was stopped."""
-        stones = set(self._stones)
+        tombstones = set(self._tombstones)
         return [
             stage
             for stage, record in list_stages(self._workspace).items()
-            if "finished" in record and stones & set(record.get("taken_down", ()))
+            if "finished" in record and tombstones & set(record.get("taken_down", ()))
         ]
 
     def _count_again(self, stage: str) -> None:
