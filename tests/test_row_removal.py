@@ -40,6 +40,7 @@ def test_a_row_goes_by_a_list_of_ids(name: str, value: str, kind: pa.DataType) -
     ("name", "kind", "value"),
     [
         ("nearest_uri", pa.string(), URI),
+        ("group_id", pa.string(), f"near {GONE}"),
         ("clip_ids", pa.string(), f"{CLIP};else-2"),
         ("near", pa.dictionary(pa.int32(), pa.string()), GONE),
         ("near", pa.list_(pa.struct({"name": pa.large_string()})), [{"name": GONE}]),

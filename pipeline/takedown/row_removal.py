@@ -23,7 +23,7 @@ BLOCK_BYTES = 512  # of a tar
 def rows_about(table: pa.Table, names: Names, examples: Collection[str] = ()) -> pa.Array:
     """[n] whether each row is about one of the videos; `examples` are evaluation examples that are made of them."""
     is_about = pa.repeat(False, len(table))
-    for name in table.column_names:
+    for name in set(table.column_names) - _of_groups(table):
         found = _matches(name, table[name].combine_chunks(), names, examples)
         if found is not None:
             is_about = pc.or_(is_about, pc.fill_null(found, False))
@@ -33,7 +33,7 @@ def rows_about(table: pa.Table, names: Names, examples: Collection[str] = ()) ->
 def mentions(table: pa.Table, names: Names, examples: Collection[str] = ()) -> bool:
     """Whether a row is about one of the videos, or a cell of another row mentions one."""
     return pc.any(rows_about(table, names, examples)).as_py() or any(
-        _mentions(table[name].combine_chunks(), names, name) for name in _others(table, names)
+        _mentions(table[name].combine_chunks(), names, name in _of_groups(table)) for name in _others(table, names)
     )
 
 
@@ -47,13 +47,13 @@ def without(
         groups: the new name of each group of near-duplicates that is named after one of them; None for no group.
     """
     schema = table.schema
-    kept = with_places(table, rows_about(table, names, examples))
+    kept, of_groups = with_places(table, rows_about(table, names, examples)), _of_groups(table)
     for name in _others(kept, names):
         column = kept[name].combine_chunks()
-        if _mentions(column, names, name):
-            changed = _regrouped(name, kept, names, groups) if name in OF_GROUPS else _replaced(column, names)
+        if _mentions(column, names, name in of_groups):
+            changed = _regrouped(name, kept, names, groups) if name in of_groups else _replaced(column, names)
             kept = kept.set_column(kept.schema.get_field_index(name), schema.field(name), changed)
-            if name == "like_video_id" and "shared_fraction" in kept.column_names:
+            if name in of_groups and name == "like_video_id" and "shared_fraction" in kept.column_names:
                 kept = _share_all(kept, column, schema)
     return pa.Table.from_arrays([kept[name] for name in schema.names], schema=_as_declared(schema))
 
@@ -107,7 +107,7 @@ def _kind(kind: pa.DataType) -> pa.DataType:
 def _matcher(name: str, kind: pa.DataType, names: Names) -> Callable[[pa.Array], pa.Array] | None:
     """What says of a column's values which name one of the videos; None for a column of texts or other things."""
     is_text, is_list = _is_text(kind), _is_list(kind) and _is_text(kind.value_type)
-    if name in OF_GROUPS or not (is_text or is_list):
+    if not (is_text or is_list):
         return None
     if name.endswith(("clip_id", "clip_ids")[: 1 + is_list]):
         return names.are_clips
@@ -131,9 +131,18 @@ def _matches(name: str, column: pa.Array, names: Names, examples: Collection[str
 
 def _others(table: pa.Table, names: Names) -> list[str]:
     """Columns that hold texts, whose values are no ids by `_matches`."""
+    of_groups = _of_groups(table)
     return [
-        field.name for field in table.schema if has_text(field.type) and _matcher(field.name, field.type, names) is None
+        field.name
+        for field in table.schema
+        if field.name in of_groups or (has_text(field.type) and _matcher(field.name, field.type, names) is None)
     ]
+
+
+def _of_groups(table: pa.Table) -> frozenset[str]:
+    """The columns of a table of near-duplicates that name other videos; none in another, such as an imported one."""
+    is_theirs = {"video_id", "group_id", "linked_video_ids"} <= set(table.column_names)
+    return frozenset(OF_GROUPS) & set(table.column_names) if is_theirs else frozenset()
 
 
 def has_text(kind: pa.DataType) -> bool:
@@ -156,18 +165,18 @@ def _plain(column: pa.Array) -> pa.Array:
     return column if pa.types.is_string(column.type) else column.cast(pa.string())
 
 
-def _mentions(column: pa.Array, names: Names, name: str) -> bool:
-    if name in OF_GROUPS:
+def _mentions(column: pa.Array, names: Names, are_groups: bool = False) -> bool:
+    if are_groups:
         flat = column.flatten() if _is_list(column.type) else column
         return pc.any(names.are_videos(_plain(flat))).as_py() or False
     if _is_text(column.type):
         return any(names.are_in(text) for text in _plain(column).unique().to_pylist() if text)
     if _is_list(column.type):
-        return _mentions(column.flatten(), names, name)
+        return _mentions(column.flatten(), names)
     if pa.types.is_map(column.type):
-        return _mentions(column.keys, names, name) or _mentions(column.items, names, name)
+        return _mentions(column.keys, names) or _mentions(column.items, names)
     if pa.types.is_struct(column.type):
-        return any(_mentions(child, names, name) for child in column.flatten())
+        return any(_mentions(child, names) for child in column.flatten())
     return False
 
 
