@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from jobs.console.logs import keep_in, recording
+from pipeline.storage.tombstones import write_tombstone
+from pipeline.storage.workspace import Workspace
 
 
 def test_what_is_printed_and_a_traceback_are_kept_and_a_bar_is_not(
@@ -28,6 +30,20 @@ def test_what_is_printed_and_a_traceback_are_kept_and_a_bar_is_not(
     assert "3 of 9" not in log.read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["logs"]
     assert capsys.readouterr().out == "before\n"
+
+
+def test_a_log_does_not_name_videos_that_were_taken_down(tmp_path: Path) -> None:
+    gone = {"video_id": "dog_77-de3c253b", "uri": "/videos/dog_77.mp4", "content_hash": None}
+    tombstone = {"videos": [gone], "clips": {}, "others": [], "begun": "", "finished": ""}
+    write_tombstone(Workspace(str(tmp_path)), "00000", tombstone)
+    with recording(["import", "--root", str(tmp_path)]):
+        keep_in(str(tmp_path))
+        print("no kept clip, such as dog_77-de3c253b_00001000, cat_5-aa112233_00000000")
+        print("/videos/dog_77.mp4: not here")
+    (log,) = tmp_path.glob("logs/*.log")
+    assert log.read_text().splitlines()[1:] == [
+        "no kept clip, such as (taken down), cat_5-aa112233_00000000", "(taken down): not here"
+    ]  # fmt: skip
 
 
 def test_a_command_that_claims_no_folder_leaves_no_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

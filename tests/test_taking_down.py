@@ -240,6 +240,18 @@ def test_it_waits_for_nobody_and_repeats_its_proof(own: Workspace, world: World,
     assert comparable(own) == before
 
 
+def test_names_that_came_back_since_go_when_it_is_asked_again(own: Workspace, world: World, tmp_path: Path) -> None:
+    names = chosen(world)
+    assert ask(own, tmp_path, names)[0] == 0
+    log = Path(own.uri("logs", "20991231.log"))
+    log.parent.mkdir(exist_ok=True)
+    log.write_text(f"rows of no kept clip, such as {names[0]}_00001000\nand more\n")
+    code, out, _ = ask(own, tmp_path, names)
+    assert code == 0
+    assert "none but the tombstone names them" in out
+    assert log.read_text() == "and more\n"
+
+
 def test_a_video_that_was_not_cut_yet_is_known_by_the_bytes_of_its_file(tmp_path: Path) -> None:
     own, folder = Workspace(str(tmp_path / "root")), tmp_path / "videos"
     folder.mkdir()

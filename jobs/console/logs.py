@@ -5,7 +5,7 @@ import datetime
 import shlex
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -20,6 +20,8 @@ class Log:
     def __init__(self, text: str) -> None:
         self.text = text
         self.path: Path | None = None
+        self._clean: Callable[[str], str] = str
+        """Takes out the names of videos that were taken down: a user's file may still have them."""
 
     def add(self, text: str) -> None:
         """Append text; a progress bar moves the cursor, and is left out."""
@@ -28,7 +30,7 @@ class Log:
         self.text += text
         if self.path is not None:
             with contextlib.suppress(OSError), self._append() as file:  # a full disk must not hide the message
-                file.write(self.text)
+                file.write(self._clean(self.text))
             self.text = ""
 
     def _append(self) -> TextIO:
@@ -42,8 +44,23 @@ class Log:
         if self.path is None and files.store_at(root).is_local:
             folder = files.local_path(files.join(root, LOGS_FOLDER))
             folder.mkdir(parents=True, exist_ok=True)
+            self._clean = _cleaner(root)
             self.path = folder / f"{datetime.datetime.now():%Y%m%d-%H%M%S-%f}.log"
             self.add("")
+
+
+def _cleaner(root: str) -> Callable[[str], str]:
+    """What replaces the names of the videos that were taken down from a workspace in a text."""
+    from pipeline.storage.layout import TOMBSTONES
+    from pipeline.storage.tombstones import read_tombstones
+    from pipeline.storage.workspace import Workspace
+
+    workspace = Workspace(root)
+    if not Path(workspace.uri(TOMBSTONES)).is_dir():
+        return str
+    from pipeline.takedown.new_tombstones import names_of  # imports pyarrow
+
+    return names_of(workspace, read_tombstones(workspace)).replaced_in
 
 
 class Tee:

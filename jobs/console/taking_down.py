@@ -78,6 +78,10 @@ def take_down(workspace: "Workspace", request: "Request | None", reason: str, ev
     }
     _say_models(wanted)
     proof = _prove(workspace, wanted, every_byte)
+    if proof.left and set(wanted) - set(tombstones):  # a user's file or command has brought names back since
+        work = TakeDown(workspace, sorted(wanted))
+        _say_removed(work(), write_cards_anew(workspace))
+        proof = _prove(workspace, wanted, every_byte)
     if proof.left:
         raise DataError(
             f"takedown: {len(proof.left)} files still have some of them, such as {'; '.join(proof.left[:MAX_NAMED])}. "
