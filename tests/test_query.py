@@ -15,6 +15,7 @@ from pipeline.storage import files
 from pipeline.storage.layout import SETTINGS_FILE
 from pipeline.storage.workspace import Workspace
 from tests.helpers.command import earshot
+from tests.helpers.imported import import_rows
 
 
 @pytest.fixture
@@ -31,6 +32,12 @@ def test_a_name_moves_no_cursor_and_a_column_is_no_markup(root: str) -> None:
     assert "x[0]" in out
     code, _, err = earshot("query", "--root", root, 'SELECT nothing AS "\x1b[31m"')
     assert (code, "\x1b" in err) == (2, False)
+
+
+def test_a_wrong_column_is_answered_with_those_of_imported_tables_too(root: str) -> None:
+    import_rows(Workspace(root), "peav", {"similarity": "DOUBLE"}, {})
+    code, _, err = earshot("query", "--root", root, "SELECT simlarity FROM peav")
+    assert (code, "peav: clip_id, similarity" in err, "videos: " in err) == (2, True, True)
 
 
 NUMBERS = "SELECT unnest([512, NULL]) AS n, unnest(['nan', '0.25'])::DOUBLE AS x, unnest(['a,b', 'c'])::VARCHAR AS name"

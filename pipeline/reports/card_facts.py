@@ -25,6 +25,7 @@ from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER
 from pipeline.storage.lineage import dependents, list_stages
 from pipeline.storage.workspace import Workspace
+from schemas.materialized import MATERIALIZED
 from schemas.videos import SPLITS
 
 # What each rule of `pipeline/selection/filtering.py` refuses, by its reason, and the fields that set it.
@@ -174,7 +175,8 @@ def gather(workspace: Workspace, selection: str) -> Facts:
     stage = f"materialized/{selection}"
     if not workspace.is_finished(stage):
         raise workspace.error(stage, "not there yet, or not all of it.")
-    if not workspace.parts(stage):
+    parts = workspace.parts(stage)
+    if not any(len(workspace.read(stage, part, MATERIALIZED, ["clip_id"])) for part in parts):
         raise workspace.error(stage, f"0 clips, because selections/{selection} keeps none: nothing to describe.", "")
     stages = _lineage(workspace, stage)
     scorers = [repr(name.partition("/")[2]) for name in map(_name, stages) if name.startswith("scores/")]

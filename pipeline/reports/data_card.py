@@ -106,8 +106,8 @@ def limits(facts: Facts) -> list[str]:
                if not each.permits]  # fmt: skip
     if unclear:
         count = figure_of(sum(unclear), "licenses.clips")
-        found.append(f"The terms of {shown(count)} clips are not known: their licence is not stated, or is none of "
-                     "Creative Commons.")  # fmt: skip
+        found.append(f"The terms of {shown(count)} clips are not known: their licence is not stated, or not by a "
+                     "name of Creative Commons that is known.")  # fmt: skip
     scorers = [name for name in made_from if name.startswith("scores/")]
     for name in scorers:
         found.append(

@@ -141,6 +141,7 @@ def _opened(workspace: Workspace, text: str, own: Mapping[str, str]) -> Iterator
     paths: dict[str, str] = {}  # where each part lies on this machine: its address
     derived = _needed(text, VIEWS)
     text = "\n".join([text, *(VIEWS[name].sql for name in derived)])
+    imported = imported_schemas(workspace)
     with (
         tempfile.TemporaryDirectory(prefix="earshot-query-") as folder,
         contextlib.ExitStack() as copies,
@@ -152,7 +153,6 @@ def _opened(workspace: Workspace, text: str, own: Mapping[str, str]) -> Iterator
                 paths |= _create_view(database, schema, parts, Path(folder), copies)
             if not any(paths.values()):
                 _require_stage(workspace)
-            imported = imported_schemas(workspace)
             for name, schema in imported.items():
                 if _needed(text, [name]):
                     parts = {
@@ -175,7 +175,8 @@ def _opened(workspace: Workspace, text: str, own: Mapping[str, str]) -> Iterator
             for path, uri in paths.items():
                 if path in str(error) or as_pattern(path) in str(error):
                     raise DataError(f"{uri or path}: {error}") from error
-            raise ConfigError(f"query: {error}\n{_views()}") from error
+            known = {name: schema.names for name, schema in imported.items()}
+            raise ConfigError(f"query: {error}\n{_views(known)}") from error
 
 
 def _needed(text: str, names: Iterable[str]) -> list[str]:
@@ -290,9 +291,9 @@ def _require_stage(workspace: Workspace) -> None:
         raise ConfigError(f"root {workspace.root}: no stage has run there.", "missing", stage="", root=workspace.root)
 
 
-def _views() -> str:
-    """The end of an error message: one line per view, with its columns."""
-    columns: dict[str, list[str]] = {}
+def _views(imported: Mapping[str, list[str]] | None = None) -> str:
+    """The end of an error message: one line per view, with its columns; those of imported tables first."""
+    columns: dict[str, list[str]] = dict(imported or {})
     for view, name, *_ in describe():
         columns.setdefault(view, []).append(name)
     return "Views and their columns:\n" + "\n".join(f"  {view}: {', '.join(names)}" for view, names in columns.items())
