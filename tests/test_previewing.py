@@ -73,6 +73,15 @@ def test_each_rule_leaves_what_a_selection_with_it_keeps(full: Workspace) -> Non
         assert found[reason].in_order == kept(full, config_of(before_it), f"order-{reason}"), reason
 
 
+def test_clips_without_a_value_are_counted_by_the_reason_that_a_selection_gives_them(full: Workspace) -> None:
+    config = config_of(["low_similarity", "music"])
+    found, reasons = look(full, config), collections.Counter(reasons_of(full, config, "nulls").values())
+    counted = collections.Counter(found["low_similarity"].nulls) + collections.Counter(found["music"].nulls)
+    assert counted == {reason: reasons[reason] for reason in ("no_peav", "no_tags")}
+    assert min(counted.values()) > 0
+    assert found["not_cut"].nulls == {}
+
+
 def test_rules_that_are_not_set_are_not_shown(full: Workspace) -> None:
     found = look(full, FilteringConfig(refuse_off_screen=False))
     assert list(found) == ["not_cut", "no_train", "not_scored"]

@@ -46,13 +46,19 @@ def show_preview(session: Session, rules: "ClipRules", parts_per_task: int) -> N
     if session.config.duplicates.similarity is not None:
         rules.represented, _ = choose(rules, each)
     found = preview(rules, each)
-    rows = [[name, *_cells(alone), *_cells(in_order), _licenses(in_order.licenses)]
-            for name, (alone, in_order) in found.items()]  # fmt: skip
+    rows = [[_name(rule, nulls), *_cells(alone), *_cells(in_order), _licenses(in_order.licenses)]
+            for rule, (alone, in_order, nulls) in found.items()]  # fmt: skip
     show(COLUMNS, rows)
-    *_, (_, left) = found.values()
+    left = list(found.values())[-1].in_order
     scored = "" if rules.model else "no scores; "
     print(f"filter: would keep {format_number(left.clips)} clips of {format_number(left.videos)} videos, "
           f"{format_hours(left.seconds / 3600)}; {scored}nothing written")  # fmt: skip
+
+
+def _name(rule: str, nulls: Mapping[str, int]) -> str:
+    """`low_similarity (27 no_peav)`: how many of the clips that it is the first to refuse lack a value."""
+    named = ", ".join(f"{format_number(count)} {reason}" for reason, count in nulls.items() if count)
+    return f"{rule} ({named})" if named else rule
 
 
 def _cells(amount: "Amount") -> list[str]:

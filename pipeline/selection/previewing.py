@@ -1,6 +1,6 @@
 """What each rule of a selection would leave: alone, and after the rules before it. Nothing is written.
 
-Every rule stands on the clips that were cut, and where a model scores them on those with a score: `not_cut` and
+Every rule is applied to the clips that were cut, and where a model scores them to those with a score: `not_cut` and
 `not_scored` apply before any rule alone. A rule about the corpus, such as top_clips, has cutoffs of its own when it is
 alone, because it then compares other clips.
 """
@@ -52,6 +52,8 @@ class Preview(NamedTuple):
     alone: Amount
     in_order: Amount
     """After this rule and all before it."""
+    nulls: Mapping[str, int] = {}
+    """Clips that it is the first to refuse because a value is missing, by that reason, such as no_peav."""
 
 
 Previews = dict[str, Preview]  # by the reason of the rule, in order
@@ -78,9 +80,10 @@ def add_up(parts: Iterable[Previews]) -> Previews:
     """Previews of parts, which have the same rules, as one."""
     total: Previews = {}
     for found in parts:
-        for rule, (alone, in_order) in found.items():
+        for rule, (alone, in_order, nulls) in found.items():
             before = total.get(rule, Preview(Amount(), Amount()))
-            total[rule] = Preview(before.alone.plus(alone), before.in_order.plus(in_order))
+            counts = collections.Counter(before.nulls) + collections.Counter(nulls)
+            total[rule] = Preview(before.alone.plus(alone), before.in_order.plus(in_order), counts)
     return total
 
 
@@ -102,9 +105,13 @@ class PreviewPart:
         clips = rules.read(part)
         reasons = np.full(len(clips), "", dtype=object)
         refused: dict[str, np.ndarray] = {}
+        nulls: dict[str, dict[str, int]] = {}
         for rule, reason, refuses in rules.refusals(clips, cutoffs.score_cutoff):
             refused[rule] = refused.get(rule, False) | is_true(refuses)
-            reasons[is_true(refuses) & (reasons == "")] = reason
+            is_first = is_true(refuses) & (reasons == "")
+            reasons[is_first] = reason
+            if reason != rule:
+                nulls.setdefault(rule, {})[reason] = int(is_first.sum())
         compare(clips, reasons, cutoffs, rules.config)
         refused |= {reason: reasons == reason for reason in self._alone if reason not in refused}
         kept_alone = {reason: self._kept_alone(reason, part) for reason in self._alone}
@@ -115,7 +122,7 @@ class PreviewPart:
             left = left & ~is_refused
             alone = kept_alone.get(rule, is_there & ~is_refused)
             if rule not in OF_CORPUS or rule in self._alone:
-                found[rule] = Preview(_amount(clips, alone), _amount(clips, left))
+                found[rule] = Preview(_amount(clips, alone), _amount(clips, left), nulls.get(rule, {}))
         return found
 
     def _kept_alone(self, reason: str, part: str) -> np.ndarray:
