@@ -250,6 +250,7 @@ def test_names_that_came_back_since_go_when_it_is_asked_again(own: Workspace, wo
     assert code == 0
     assert "none but the tombstone names them" in out
     assert log.read_text() == "and more\n"
+    assert all("finished" in tombstone for tombstone in read_tombstones(own).values())
 
 
 def test_a_video_that_was_not_cut_yet_is_known_by_the_bytes_of_its_file(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def take_down(workspace: "Workspace", request: "Request | None", reason: str, ev
     """
     from pipeline.storage.tombstones import read_tombstones
     from pipeline.takedown.holding import list_parts
-    from pipeline.takedown.new_tombstones import add_tombstone, unfinished
+    from pipeline.takedown.new_tombstones import add_tombstone, reopen_tombstones, unfinished
     from pipeline.takedown.taking_down import TakeDown
 
     if request is not None:
@@ -79,7 +79,9 @@ def take_down(workspace: "Workspace", request: "Request | None", reason: str, ev
     _say_models(wanted)
     proof = _prove(workspace, wanted, every_byte)
     if proof.left and set(wanted) - set(tombstones):  # a user's file or command has brought names back since
-        work = TakeDown(workspace, sorted(wanted))
+        reopen_tombstones(workspace, wanted)  # so that it shows if it is stopped
+        tombstones = sorted(wanted)
+        work = TakeDown(workspace, tombstones)
         _say_removed(work(), write_cards_anew(workspace))
         proof = _prove(workspace, wanted, every_byte)
     if proof.left:

@@ -116,19 +116,19 @@ def part_splits(
         kept_by: a clip spec; leave out videos that gave no clip of it.
     """
     rows = _read_kept(workspace, part, ["video_id", "split", "outcome"], kept_by)
-    return {
-        row["video_id"]: shared.get(row["video_id"]) or split_of(row["video_id"], config, row["split"]) for row in rows
-    }
+    return {row["video_id"]: _split_in(row, config, shared) for row in rows}
 
 
 def drawn_splits(
     workspace: Workspace, part: str, config: SplittingConfig, shared: Mapping[str, str], kept_by: str | None = None
 ) -> dict[str, str | None]:
     """What `part_splits` gives, but None for videos whose owners refuse training: no learner draws their clips."""
-    rows = _read_kept(workspace, part, ["video_id", "rights", "outcome"], kept_by)
-    refused = {row["video_id"] for row in rows if row["rights"] == "no_train"}
-    splits = part_splits(workspace, part, config, shared, kept_by)
-    return {video: None if video in refused else split for video, split in splits.items()}
+    rows = _read_kept(workspace, part, ["video_id", "split", "rights", "outcome"], kept_by)
+    return {row["video_id"]: None if row["rights"] == "no_train" else _split_in(row, config, shared) for row in rows}
+
+
+def _split_in(video: dict[str, Any], config: SplittingConfig, shared: Mapping[str, str]) -> str:
+    return shared.get(video["video_id"]) or split_of(video["video_id"], config, video["split"])
 
 
 def _read_kept(workspace: Workspace, part: str, columns: list[str], kept_by: str | None) -> list[dict[str, Any]]:

@@ -33,6 +33,12 @@ def add_tombstone(workspace: Workspace, request: Request, reason: str) -> list[s
     return unfinished(workspace)
 
 
+def reopen_tombstones(workspace: Workspace, wanted: Mapping[str, Any]) -> None:
+    """Mark tombstones, given by their name, as those of takedowns that have not ended."""
+    for name, tombstone in wanted.items():
+        write_tombstone(workspace, name, {key: value for key, value in tombstone.items() if key != "finished"})
+
+
 def unfinished(workspace: Workspace) -> list[str]:
     """Names of the tombstones whose takedown has not ended."""
     return [name for name, tombstone in read_tombstones(workspace).items() if "finished" not in tombstone]
