@@ -186,7 +186,7 @@ class LipreadingEvaluation(Evaluation):
             yield self.summary_row(TEST, metric, equal_error_rate(cosines, is_same), "1", len(first), interval)
 
     def _modalities(self, rows: pa.Table) -> Iterator[SummaryRow]:
-        """How well lips and speech are told apart by single embeddings."""
+        """How well lips and speech are distinguished by single embeddings."""
         rows = rows.take(pa.array(draw_clips(len(rows), self.seed)))
         _, numbers = np.unique(rows["video_id"].to_numpy(), return_inverse=True)
         is_right = np.zeros(0)

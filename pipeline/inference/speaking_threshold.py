@@ -1,7 +1,7 @@
 """Clips of faces with their sound -> the score from which on a face speaks, for `sync`.
 
 Each clip's lips are scored with the clip's own sound and with that of another video's clip, by the rule of `sync`: at
-the offset that fits the clip best, second by second. The threshold is where they are told apart best.
+the offset that fits the clip best, second by second. The threshold is where they are distinguished best.
 
 Clips of spans in which several faces are followed do not count: their sound is not that of all of them.
 """

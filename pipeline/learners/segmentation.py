@@ -6,7 +6,7 @@ mask, and with several sources the mapping loss of the stages' maps and sounds b
 
 Design notes. Learning rate, decay and the choice of the best weights are those of the one loop: AdamW, half a cosine,
 the lowest validation loss; the published ones are Adam, a constant rate, the highest validation mIoU. Masks of
-categories are not told apart: what sounds is one mask.
+categories are not distinguished: what sounds is one mask.
 """
 
 import dataclasses

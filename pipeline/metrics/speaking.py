@@ -16,7 +16,7 @@ References
 ----------
 Chung & Zisserman 2016, "Out of time: automated lip sync in the wild", section 4.3 (active speaker detection): the face
 of the highest confidence speaks. There the threshold is a constant of their network; here it is where faces with their
-own sound and with that of others are told apart best (Youden 1950, "Index for rating diagnostic tests").
+own sound and with that of others are distinguished best (Youden 1950, "Index for rating diagnostic tests").
 """
 
 import torch

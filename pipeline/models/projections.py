@@ -4,8 +4,8 @@ Each standardises its vectors by the training clips' means and deviations, drops
 maps the rest to a unit vector: linearly, or by way of one hidden layer. The space and its scores are those of the
 towers (`towers.SharedSpace`).
 
-Design note: from a few hundred videos, vectors of hundreds of numbers are told apart by chance, so what is fitted must
-be held back. Dropping half of the numbers did that best: docs/benchmarks.md has the figures.
+Design note: from a few hundred videos, vectors of hundreds of numbers are distinguished by chance, so what is fitted
+must be held back. Dropping half of the numbers did that best: docs/benchmarks.md has the figures.
 """
 
 import dataclasses

@@ -2,8 +2,8 @@
 
 Every request of a client goes through `pause_on_outages`: of a listing each page, of an upload each part. boto's own
 repeats are off. A request is sent again if it got no answer, an answer of the server's (5xx) or one that asks for fewer
-requests. It is safe to repeat: a PUT puts the same bytes, a conditional one is told apart by its content (`create`), a
-conditional DELETE names the revision. What another try would meet again is raised at once.
+requests. It is safe to repeat: a PUT puts the same bytes, a conditional one is distinguished by its content (`create`),
+a conditional DELETE names the revision. What another try would meet again is raised at once.
 """
 
 import functools

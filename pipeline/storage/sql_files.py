@@ -27,7 +27,7 @@ def select_from_file(path: str, uri: str, as_text: bool = False) -> str:
     Args:
         path: of the file, or of its copy, on this machine.
         uri: its address, whose end says what it is.
-        as_text: values of text files are not parsed, but those of JSON are told apart.
+        as_text: values of text files are not parsed, but those of JSON are distinguished.
     Raises:
         ConfigError: it ends with none of READERS and GZIPPED.
     """

@@ -4,7 +4,7 @@ Tables are decoded, because Parquet compresses names; of tars the names of membe
 read; of archives of weights what is no tensor; of all other files the bytes, as text. A tar of which a table says what
 it holds need not be opened: its rows name none of the videos, and its size leaves no room for another sample.
 
-What lies in the root and no command writes there, such as the collection itself, is searched too, and told apart.
+What lies in the root and no command writes there, such as the collection itself, is searched too, and distinguished.
 """
 
 import dataclasses
