@@ -24,7 +24,8 @@ from pipeline.storage.layout import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLD
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
 from schemas.outcomes import REJECTED
-from schemas.videos import VIDEOS, CollectionRow
+from schemas.videos import VIDEOS
+from tests.helpers.cutting import listed
 
 RATE_HZ = 16000
 
@@ -39,20 +40,7 @@ def cases(shared_media: Path) -> Path:
 
 def cut(path: Path) -> tuple[list[CutClip], dict[str, Any]]:
     """The clips that count, and the video's row."""
-    video = CollectionRow(
-        video_id="v",
-        uri=str(path),
-        size_bytes=None,
-        revision=None,
-        license=None,
-        author=None,
-        source_url=None,
-        rights="unknown",
-        rights_from=None,
-        split=None,
-        spans=None,
-    )
-    cutting = Cutting(video, {BASE: ClipSpec()}, ShardingConfig())
+    cutting = Cutting(listed(path), {BASE: ClipSpec()}, ShardingConfig())
     items = list(cutting)
     last = max((k for k, item in enumerate(items) if isinstance(item, Restart)), default=-1)
     return [item for item in items[last + 1 :] if isinstance(item, CutClip)], cutting.video_row(BASE, "00000")

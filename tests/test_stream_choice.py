@@ -20,7 +20,7 @@ from pipeline.media.decoding import Decoding
 from pipeline.media.muxing import Track, write_mp4s
 from pipeline.media.stream_choice import DOWNMIX, FIRST, ListedStream, downmix_of
 from pipeline.media.streams import Frame
-from schemas.videos import CollectionRow
+from tests.helpers.cutting import listed
 from tests.helpers.films import BEEP, BY_1, CLOCK, FLASH, H264, LAVFI, RATE_HZ, decode
 
 WHITE = "color=white:s=32x32:r=25:d=0.04"
@@ -271,21 +271,8 @@ def test_pieces_of_a_broadcast_are_joined_without_holes(
 
 def clip_starts_s(path: Path) -> list[float]:
     """Starts of the clips of 2 s that a file's sound and picture fill, silent ones included."""
-    video = CollectionRow(
-        video_id="v",
-        uri=str(path),
-        size_bytes=None,
-        revision=None,
-        license=None,
-        author=None,
-        source_url=None,
-        rights="unknown",
-        rights_from=None,
-        split=None,
-        spans=None,
-    )
     spec = ClipSpec(clip_s=2.0, frame_height=32, frame_width=32)
-    clips = [clip for clip in Cutting(video, {BASE: spec}, ShardingConfig()) if isinstance(clip, CutClip)]
+    clips = [clip for clip in Cutting(listed(path), {BASE: spec}, ShardingConfig()) if isinstance(clip, CutClip)]
     # where clocks jump ahead, the container claims to be longer, and a clip after the end is planned: short of audio
     return [clip.row["start_s"] for clip in clips if clip.row["outcome"] in ("kept", "silent")]
 

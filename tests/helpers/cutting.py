@@ -18,7 +18,7 @@ from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.clips import CLIPS
-from schemas.videos import VIDEOS, CollectionRow
+from schemas.videos import VIDEOS, CollectionRow, Span
 
 RATE_HZ = 16000
 SPEC = ClipSpec(clip_s=2.0, frame_height=32, frame_width=32, exact_frames=True)
@@ -79,12 +79,16 @@ def assert_shows_its_time(sample: dict[str, Any], facts: dict[str, Any]) -> None
         assert time_s == pytest.approx(math.ceil(facts["start_s"]) + k, abs=0.06)  # at 1 fps there is one every second
 
 
-def span_of(path: Path, start_s: float, end_s: float) -> CollectionRow:
+def listed(path: Path | str, spans: list[Span] | None = None) -> CollectionRow:
+    """A video of which a collection says no more."""
     return CollectionRow(
         video_id="v", uri=str(path), size_bytes=None, revision=None, license=None, author=None, source_url=None,
-        rights="unknown", rights_from=None, split=None,
-        spans=[{"start_s": start_s, "end_s": end_s}],
+        rights="unknown", rights_from=None, split=None, extra=None, spans=spans,
     )  # fmt: skip
+
+
+def span_of(path: Path, start_s: float, end_s: float) -> CollectionRow:
+    return listed(path, [{"start_s": start_s, "end_s": end_s}])
 
 
 def files_of(workspace: Workspace) -> dict[str, bytes]:
