@@ -14,6 +14,7 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,9 +28,10 @@ from pipeline.collection.listing import list_videos
 from pipeline.hashing import as_dict
 from pipeline.learners.coincidence import CoincidenceLearner
 from pipeline.learners.loading import load_model
+from pipeline.metrics.bootstrap import bootstrap_interval
 from pipeline.metrics.calibration import expected_calibration_error
 from pipeline.metrics.detection import matched_mismatched_auc
-from pipeline.metrics.retrieval import recall_at
+from pipeline.metrics.retrieval import found_among, recall_at
 from pipeline.selection.scoring import ScorePart
 from pipeline.storage.layout import CLIPS_FOLDER
 from pipeline.storage.workspace import Workspace
@@ -46,7 +48,8 @@ ON_SCREEN = WorldConfig(
     num_videos=3000, duration_s=5.0, seed=11, on_only_fraction=1.0, mixed_fraction=0.0, second_source_fraction=0.15
 )
 BOTH = dataclasses.replace(ON_SCREEN, num_videos=600, seed=12, on_only_fraction=0.5)
-GALLERY = 50
+GALLERY, FIRST = 50, 5
+SIDES = ("visual", "audio")
 CURVE = Path(__file__).parent.parent / "docs" / "coincidence.svg"
 
 
@@ -109,11 +112,8 @@ def measure(workspace: Workspace, folder: Path, config) -> None:
     }
     rows = [row for row in workspace.read_all("scores/m", SCORES).to_pylist() if row["video_id"] in test]
     on = [row for row in rows if "on_screen" in test[row["video_id"]].parts]
-    visual, audio = (
-        torch.tensor(np.array([row[f"{name}_embedding"] for row in on], np.float32)) for name in ("visual", "audio")
-    )
-    square = (len(on), len(on), -1)  # picture by sound
-    probability = model.score(visual[:, None].expand(square), audio.expand(square)).detach().numpy()
+    visual, audio = embeddings(on)
+    probability = probabilities(model, on)
     kinds = [kinds_in_view(ON_SCREEN, test[row["video_id"]]) for row in on]
     same = np.array([[one == other for other in kinds] for one in kinds])
     is_pair = np.eye(len(on), dtype=bool)
@@ -129,6 +129,8 @@ def measure(workspace: Workspace, folder: Path, config) -> None:
     for name, scores in (("sound for a picture", logits), ("picture for a sound", logits.T)):
         found = np.mean([recall_at(scores[rows, rows], 1) for rows in galleries])
         print(f"R@1 among {GALLERY}, {name}: {found:.3f} (limit 0.3)")
+    print_found(f"{len(on)} videos whose sound is on screen", probability)
+    print_found(f"all {len(rows)} videos", probabilities(model, rows))
     chance = np.mean([(1 / same[rows, rows].sum(axis=1)).mean() for rows in galleries])
     print(f"  of who knows all kinds, and nothing else: {chance:.3f}")
     other = [row for row in rows if "both" in test[row["video_id"]].parts]
@@ -137,6 +139,30 @@ def measure(workspace: Workspace, folder: Path, config) -> None:
     print(f"on- over off-screen scenes, AUC {matched_mismatched_auc(score[seen], score[~seen]):.3f} (limit 0.8)")
     top = score >= np.median(score)
     print(f"share of on-screen clips: {seen.mean():.2f} of all, {seen[top].mean():.2f} of the top half")
+
+
+def embeddings(rows: list[dict[str, Any]]) -> list[torch.Tensor]:
+    """[N, D] of the pictures and [N, D] of the sounds of clips."""
+    return [torch.tensor(np.array([row[f"{name}_embedding"] for row in rows], np.float32)) for name in SIDES]
+
+
+@torch.no_grad()
+def probabilities(model, rows: list[dict[str, Any]]) -> np.ndarray:
+    """[N, N] that they match, picture by sound."""
+    visual, audio = embeddings(rows)
+    square = (len(rows), len(rows), -1)
+    return model.score(visual[:, None].expand(square), audio.expand(square)).numpy()
+
+
+def print_found(what: str, probability: np.ndarray) -> None:
+    """How often the right one is among the FIRST of GALLERY, of match probabilities [N, N], picture by sound."""
+    for name, scores in (("sound for a picture", probability), ("picture for a sound", probability.T)):
+        found = found_among(scores, FIRST, GALLERY)
+        interval = bootstrap_interval(lambda drawn, found=found: float(found[drawn].mean()), np.arange(len(found)))
+        print(
+            f"{what}, {name} among the first {FIRST} of {GALLERY}: {found.mean():.3f} "
+            f"[{interval.low:.3f}, {interval.high:.3f}] (limit 0.6)"
+        )
 
 
 def kinds_in_view(world: WorldConfig, video: Path) -> frozenset[str]:

@@ -15,7 +15,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import hypergeom
 
 from jobs.console.match_model import load_match_model
 from pipeline.clips.splitting import SplittingConfig
@@ -24,6 +23,7 @@ from pipeline.evaluation.seen_videos import leaking_videos, split_of_videos
 from pipeline.inference.match_sides import MatchModel
 from pipeline.inference.offset_search import Offset, OffsetSearch
 from pipeline.metrics.bootstrap import bootstrap_interval
+from pipeline.metrics.retrieval import found_among
 from pipeline.storage.workspace import Workspace
 from schemas.scores import SCORES
 from schemas.videos import VIDEOS
@@ -70,15 +70,8 @@ def _retrieve(workspace: Workspace, model: MatchModel, on_screen: set[str]) -> N
         )
         probability = model.judge(visual[:, None], audio[None]).probability
         for way, scores in (("sound for a video", probability), ("video for a sound", probability.T)):
-            print(
-                f"{what}, {len(chosen)} videos: {way} among the first {FIRST} of {GALLERY}: {_interval(_found(scores))}"
-            )
-
-
-def _found(scores: np.ndarray) -> np.ndarray:
-    """[N] share of the galleries of GALLERY in which each query's own partner is among the FIRST, of scores [N, N]."""
-    better = (scores > np.diagonal(scores)[:, None]).sum(axis=1)
-    return hypergeom.cdf(FIRST - 1, len(scores) - 1, better, GALLERY - 1)
+            found = _interval(found_among(scores, FIRST, GALLERY))
+            print(f"{what}, {len(chosen)} videos: {way} among the first {FIRST} of {GALLERY}: {found}")
 
 
 def _shift(root: Path, model: MatchModel, videos: list[str]) -> None:

@@ -1,9 +1,11 @@
 """Recall counts who is ahead; equal scores are settled by chance."""
 
+import itertools
+
 import numpy as np
 import pytest
 
-from pipeline.metrics.retrieval import recall_at
+from pipeline.metrics.retrieval import found_among, recall_at
 
 
 def test_recall_counts_partners_among_the_k_best() -> None:
@@ -29,6 +31,22 @@ def test_recall_of_noise_is_the_mean_over_ways_to_break_ties() -> None:
     scores = rng.integers(0, 3, (40, 40)).astype(float)
     broken = [recall_at(scores + 1e-3 * rng.random(scores.shape), 5) for _ in range(2000)]
     assert recall_at(scores, 5) == pytest.approx(np.mean(broken), abs=0.01)
+
+
+def test_found_among_is_the_recall_of_all_galleries() -> None:
+    scores = np.random.default_rng(1).integers(0, 4, (7, 7)).astype(float)
+    for query, found in enumerate(found_among(scores, 2, gallery=4)):
+        others = itertools.combinations(sorted({*range(7)} - {query}), 3)
+        ranks = [scores[query, list(each)] for each in others]
+        chances = [
+            (2 - (rank > scores[query, query]).sum()) / ((rank == scores[query, query]).sum() + 1) for rank in ranks
+        ]
+        assert found == pytest.approx(np.mean(np.clip(chances, 0, 1)))
+
+
+def test_a_gallery_of_more_than_there_are_is_refused() -> None:
+    with pytest.raises(ValueError, match="at most 3"):
+        found_among(np.eye(3), 1, gallery=4)
 
 
 @pytest.mark.parametrize("scores", [np.zeros((2, 3)), np.zeros((0, 0)), np.zeros(4), np.array([[np.nan]])])
