@@ -75,16 +75,20 @@ def gram(references: Tensor, estimates: Tensor) -> Tensor:
 
     float64, because tau = 1e-3 is below what low precision resolves: a bfloat16 Gram matrix is off by several dB.
     """
-    num_references = references.shape[1]
+    batch, num_references, _ = references.shape
     size = num_references + estimates.shape[1]
-    products = torch.zeros(len(estimates), size, size, dtype=torch.float64, device=estimates.device)
-    rows = products.new_empty(len(estimates), size, CHUNK)
+    rows = torch.empty(batch, size, CHUNK, dtype=torch.float64, device=estimates.device)
+    # In two products, because MKL multiplies 10 rows by 8 a quarter faster than 10 by 10.
+    of_references = rows.new_zeros(batch, num_references, num_references)
+    of_estimates = rows.new_zeros(batch, size, size - num_references)
     with torch.no_grad(), torch.autocast(estimates.device.type, enabled=False):
         for first, second in zip(references.split(CHUNK, dim=-1), estimates.split(CHUNK, dim=-1), strict=True):
             exact = rows[..., : first.shape[-1]]
             exact[:, :num_references], exact[:, num_references:] = first, second
-            products.baddbmm_(exact, exact.mT)
-    return products
+            of_references.baddbmm_(exact[:, :num_references], exact[:, :num_references].mT)
+            of_estimates.baddbmm_(exact, exact[:, num_references:].mT)
+        of_both = torch.cat([of_references, of_estimates[:, :num_references].mT], dim=1)
+        return torch.cat([of_both, of_estimates], dim=2)
 
 
 def remix(weights: Tensor, sources: Tensor) -> Tensor:
