@@ -6,10 +6,10 @@ import pytest
 
 from jobs.console.access_checks import check_bucket, check_reading, check_root
 from jobs.console.findings import Finding
-from pipeline.storage.rights import CREATE, DELETE, REACH, REFUSE, WRITE, Rights
+from pipeline.storage.access import CREATE, DELETE, REACH, REFUSE, WRITE, Access
 
 
-def rights(**changes: Any) -> Rights:
+def access(**changes: Any) -> Access:
     whole: Any = {
         "uri": "s3://bucket/root", "refused": {}, "clock_ahead_s": 0.4, "keeps_versions": False,
         "leaves_versions": False, "drops_old_locks": False, "drops_uploads": True,
@@ -18,13 +18,13 @@ def rights(**changes: Any) -> Rights:
 
 
 def one(**changes: Any) -> Finding:
-    (found,) = [each for each in check_root(rights(**changes), "a node") if each.level != "ok"]
+    (found,) = [each for each in check_root(access(**changes), "a node") if each.level != "ok"]
     assert found.nodes == ("a node",)
     return found
 
 
 def test_a_root_that_allows_all_is_ok() -> None:
-    (found,) = check_root(rights(), "a node")
+    (found,) = check_root(access(), "a node")
     assert (found.level, found.remedy) == ("ok", "")
 
 
@@ -56,12 +56,12 @@ def test_a_clock_that_the_store_does_not_share_is_found(ahead_s: float, level: s
 
 
 def test_a_bucket_that_keeps_versions_of_locks_is_a_warning_and_unknown_is_none() -> None:
-    assert list(check_bucket(rights())) == []
-    both = check_bucket(rights(keeps_versions=True, leaves_versions=True, drops_uploads=False))
+    assert list(check_bucket(access())) == []
+    both = check_bucket(access(keeps_versions=True, leaves_versions=True, drops_uploads=False))
     assert [each.check for each in both] == ["bucket"] * 2
-    assert list(check_bucket(rights(keeps_versions=True))) == []  # who may delete them by their ids leaves none
-    assert list(check_bucket(rights(keeps_versions=True, leaves_versions=True, drops_old_locks=True))) == []
-    assert list(check_bucket(rights(keeps_versions=None, drops_old_locks=None, drops_uploads=None))) == []
+    assert list(check_bucket(access(keeps_versions=True))) == []  # who may delete them by their ids leaves none
+    assert list(check_bucket(access(keeps_versions=True, leaves_versions=True, drops_old_locks=True))) == []
+    assert list(check_bucket(access(keeps_versions=None, drops_old_locks=None, drops_uploads=None))) == []
 
 
 def test_a_video_that_cannot_be_read_says_what_to_do_for_its_kind_of_address() -> None:

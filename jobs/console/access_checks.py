@@ -1,10 +1,10 @@
-"""From what was tried at a root to findings: pure functions; the rights are named as AWS names them."""
+"""From what was tried at a root to findings: pure functions; what must be allowed is named as AWS names it."""
 
 from collections.abc import Iterator
 
 from jobs.console.findings import OK, PROBLEM, WARNING, Finding
 from jobs.console.node_checks import MAX_CLOCK_S, USUAL_CLOCK_S
-from pipeline.storage.rights import CREATE, DELETE, LIST, REACH, READ, REFUSE, WRITE, Rights
+from pipeline.storage.access import CREATE, DELETE, LIST, REACH, READ, REFUSE, WRITE, Access
 
 ACTIONS = {
     WRITE: "s3:PutObject",
@@ -16,9 +16,9 @@ ACTIONS = {
 SAME_FOR_ALL = "Choose a root that every node can reach, such as s3://bucket/prefix."
 
 
-def check_root(rights: Rights, node: str) -> Iterator[Finding]:
+def check_root(access: Access, node: str) -> Iterator[Finding]:
     """Findings of one node, or of the driver, at a root."""
-    where, uri, refused = (node,), rights["uri"], rights["refused"]
+    where, uri, refused = (node,), access["uri"], access["refused"]
     is_s3 = uri.startswith("s3://")
     if REACH in refused:
         remedy = "Check AWS_ENDPOINT_URL, the bucket's name, and the network of this node."
@@ -40,31 +40,31 @@ def check_root(rights: Rights, node: str) -> Iterator[Finding]:
             "a root while one works."
         )
         yield Finding(PROBLEM, "root", f"{uri}: {REFUSE}: {refused[REFUSE]}", remedy, where)
-    yield from _check_clock(rights, where)
+    yield from _check_clock(access, where)
     if not refused:
         tried = "write, read, create if absent, list and delete" if is_s3 else "write, read, create, list and delete"
         yield Finding(OK, "root", f"{uri}: {tried} work", nodes=where)
 
 
-def _check_clock(rights: Rights, where: tuple[str, ...]) -> Iterator[Finding]:
-    ahead_s = rights["clock_ahead_s"]
+def _check_clock(access: Access, where: tuple[str, ...]) -> Iterator[Finding]:
+    ahead_s = access["clock_ahead_s"]
     if ahead_s is not None and abs(ahead_s) > USUAL_CLOCK_S:
         way = "ahead of" if ahead_s > 0 else "behind"
         is_late = abs(ahead_s) > MAX_CLOCK_S
-        text = f"{abs(ahead_s):.0f} s {way} the clock of {rights['uri']}"
+        text = f"{abs(ahead_s):.0f} s {way} the clock of {access['uri']}"
         text += ", which refuses signatures that are 15 minutes old" if is_late else ""
         remedy = "Let this node, and the store, follow a time server (chrony, ntpd)."
         yield Finding(PROBLEM if is_late else WARNING, "clock", text, remedy, where)
 
 
-def check_bucket(rights: Rights) -> Iterator[Finding]:
+def check_bucket(access: Access) -> Iterator[Finding]:
     """Findings about the bucket's own settings, which are the same from everywhere."""
     remedy = "docs/cluster.md, section S3, has a rule for the bucket."
-    if rights["leaves_versions"] and not rights["drops_old_locks"]:
-        text = f"{rights['uri']}: the bucket keeps versions, also those of locks: 180 an hour while a stage works"
+    if access["leaves_versions"] and not access["drops_old_locks"]:
+        text = f"{access['uri']}: the bucket keeps versions, also those of locks: 180 an hour while a stage works"
         yield Finding(WARNING, "bucket", text, f"Allow s3:DeleteObjectVersion below .locks/ of the root, or: {remedy}")
-    if rights["drops_uploads"] is False:
-        text = f"{rights['uri']}: no rule removes the parts of uploads that were never completed, and they are paid for"
+    if access["drops_uploads"] is False:
+        text = f"{access['uri']}: no rule removes the parts of uploads that were never completed, and they are paid for"
         yield Finding(WARNING, "bucket", text, remedy)
 
 

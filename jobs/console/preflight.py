@@ -24,7 +24,7 @@ from pipeline.errors import ConfigError, EarshotError
 from pipeline.media import face_files
 from pipeline.media.ffmpeg_features import find_ffmpeg, try_ffmpeg
 from pipeline.storage import files
-from pipeline.storage.rights import REACH, read_error, try_root
+from pipeline.storage.access import REACH, read_error, try_root
 
 DRIVER, HERE = "the driver", "this machine"
 QUICK = ("ray", "versions", "ffmpeg", "root")  # checks whose problems would surely end a command later
@@ -43,14 +43,14 @@ class Probe:
     """Leave out what takes longer than half a second."""
 
     def __call__(self, resources: dict[str, float]) -> Facts:
-        """`machine`, `ffmpeg`, `faces`, and where there is a root or video `rights`, `read_error`: of plain types."""
+        """`machine`, `ffmpeg`, `faces`, and where there is a root or video `access`, `read_error`: of plain types."""
         asks_torch = bool(resources.get("GPU", 0)) and not self.is_quick
         folders = {"the root": self.root} if self.root is not None and files.store_at(self.root).is_local else {}
         facts: Facts = {"machine": measure(asks_torch, folders)}
         facts["ffmpeg"] = find_ffmpeg() if self.is_quick else try_ffmpeg()
         facts["faces"] = face_files.problems(face_files.faces_folder())
         if self.root is not None:
-            facts["rights"] = try_root(self.root)
+            facts["access"] = try_root(self.root)
         if self.video is not None:
             facts["read_error"] = read_error(self.video)
         return facts
@@ -66,8 +66,8 @@ def examine(
     mine = Probe(root, video)({})
     access += _access(mine, video, DRIVER if address else HERE)
     if root is not None:
-        access += check_bucket(mine["rights"])
-    is_reached = root is None or REACH not in mine["rights"]["refused"]
+        access += check_bucket(mine["access"])
+    is_reached = root is None or REACH not in mine["access"]["refused"]
     probe = Probe(root if is_reached else None, video) if address else Probe()  # this machine has just been asked
     found = list(_ask_cluster(address, probe, mine))
     if found[-1].check == "placement":  # Ray has answered
@@ -107,8 +107,8 @@ def _first_video(collection: str, root: str | None, media: str | None, found: li
 
 
 def _access(facts: Facts, video: str | None, node: str) -> Iterator[Finding]:
-    if "rights" in facts:
-        yield from check_root(facts["rights"], node)
+    if "access" in facts:
+        yield from check_root(facts["access"], node)
     if "read_error" in facts:
         yield check_reading(str(video), facts["read_error"], node)
 

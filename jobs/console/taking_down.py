@@ -166,7 +166,7 @@ def _say_models(wanted: dict) -> None:
 def _say_beyond(workspace: "Workspace", wanted: dict, proof: "Proof") -> None:
     """What no rewriting of the workspace reaches: source files, other files in the root, old versions in a bucket."""
     from pipeline.storage import files
-    from pipeline.storage.rights import keeps_versions
+    from pipeline.storage.access import keeps_versions
 
     uris = [video["uri"] for tombstone in wanted.values() for video in tombstone["videos"]]
     there = [uri for uri in uris if uri and "://" not in uri and files.exists(uri)]

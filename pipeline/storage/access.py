@@ -28,7 +28,7 @@ ENABLED = "Enabled"
 OUTAGE_S = 10.0  # who asks whether a store answers waits for it no longer
 
 
-class Rights(TypedDict):
+class Access(TypedDict):
     """What was found at a root."""
 
     uri: str
@@ -46,9 +46,9 @@ class Rights(TypedDict):
     """Whether a rule of the bucket removes uploads that were never completed; None likewise."""
 
 
-def try_root(root: str) -> Rights:
+def try_root(root: str) -> Access:
     """Every step of STEPS at a root, which may not exist yet."""
-    rights = Rights(
+    access = Access(
         uri=root,
         refused={},
         clock_ahead_s=None,
@@ -62,14 +62,14 @@ def try_root(root: str) -> Rights:
     try:
         with outages.at_most(OUTAGE_S):
             if not is_local:
-                _ask_bucket(rights)
-            if REACH not in rights["refused"]:
-                _try_steps(root, rights)
+                _ask_bucket(access)
+            if REACH not in access["refused"]:
+                _try_steps(root, access)
     finally:
         for folder in made:
             with contextlib.suppress(OSError):  # not empty: another process is at work there
                 folder.rmdir()
-    return rights
+    return access
 
 
 def read_error(uri: str) -> str:
@@ -89,11 +89,11 @@ def keeps_versions(uri: str) -> bool | None:
     return None
 
 
-def _try_steps(root: str, rights: Rights) -> None:
+def _try_steps(root: str, access: Access) -> None:
     token = secrets.token_hex(8)
     folder = files.join(root, LOCKS_FOLDER)
     written, created = (_probe(files.join(folder, f"doctor-{token}-{name}")) for name in ("written", "created"))
-    mine, refused = token.encode(), rights["refused"]
+    mine, refused = token.encode(), access["refused"]
 
     def read() -> None:
         if (found := files.read_bytes(written.uri, 1, len(mine) - 1)) != mine[1:]:
@@ -116,7 +116,7 @@ def _try_steps(root: str, rights: Rights) -> None:
 
     def delete() -> None:
         for file in (written, created):
-            rights["leaves_versions"] |= not file.remove()
+            access["leaves_versions"] |= not file.remove()
             if files.exists(file.uri):
                 raise OSError(f"{file.uri} is still there")
 
@@ -164,9 +164,9 @@ def _missing_folders(root: str) -> list[Path]:
     return [folder for folder in (path, *path.parents) if not folder.exists()]
 
 
-def _ask_bucket(rights: Rights) -> None:
+def _ask_bucket(access: Access) -> None:
     """Fill in what only an object store has: whether it answers, its clock, and the bucket's own settings."""
-    bucket, _, prefix = rights["uri"].removeprefix(s3.S3).partition("/")
+    bucket, _, prefix = access["uri"].removeprefix(s3.S3).partition("/")
     answer = None
     try:
         client = s3_clients.client(bucket)
@@ -174,18 +174,18 @@ def _ask_bucket(rights: Rights) -> None:
     except (EarshotError,) + files.remote_errors() as error:  # noqa: RUF005  as above
         answer = getattr(error, "response", None)
         if answer is None or (code_of(error) in ADVICE and code_of(error) != "AccessDenied"):
-            rights["refused"][REACH] = f"{error}{advice(error)}"
+            access["refused"][REACH] = f"{error}{advice(error)}"
     if answer and (date := answer["ResponseMetadata"]["HTTPHeaders"].get("date")):
-        rights["clock_ahead_s"] = time.time() - email.utils.parsedate_to_datetime(date).timestamp()
-    if REACH in rights["refused"]:
+        access["clock_ahead_s"] = time.time() - email.utils.parsedate_to_datetime(date).timestamp()
+    if REACH in access["refused"]:
         return
     with contextlib.suppress(*files.remote_errors()):
-        rights["keeps_versions"] = client.get_bucket_versioning(Bucket=bucket).get("Status") == ENABLED
+        access["keeps_versions"] = client.get_bucket_versioning(Bucket=bucket).get("Status") == ENABLED
     rules = _rules(client, bucket)
     if rules is not None:
         locks = f"{prefix}/{LOCKS_FOLDER}/"
-        rights["drops_old_locks"] = any("NoncurrentVersionExpiration" in rule for rule in _covering(rules, locks))
-        rights["drops_uploads"] = any(
+        access["drops_old_locks"] = any("NoncurrentVersionExpiration" in rule for rule in _covering(rules, locks))
+        access["drops_uploads"] = any(
             "AbortIncompleteMultipartUpload" in rule for rule in _covering(rules, f"{prefix}/")
         )
 

@@ -1,4 +1,4 @@
-"""Rights at a root, tried for real: on a whole store, on stores that deny or ignore something, on local folders."""
+"""Access at a root, tried for real: on a whole store, on stores that deny or ignore something, on local folders."""
 
 import contextlib
 import email.utils
@@ -12,7 +12,7 @@ from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.exceptions import EndpointConnectionError
 
 from pipeline.storage import files, ranges, s3_clients
-from pipeline.storage.rights import CREATE, DELETE, LIST, REACH, READ, REFUSE, WRITE, read_error, try_root
+from pipeline.storage.access import CREATE, DELETE, LIST, REACH, READ, REFUSE, WRITE, read_error, try_root
 from tests.helpers.refusal_answers import Body, refusal
 from tests.helpers.versions import VERSIONED, kept_versions
 
@@ -39,10 +39,10 @@ def deny(request: AWSRequest, **_: Any) -> AWSResponse:
 
 def test_a_store_that_allows_all_refuses_nothing_and_nothing_is_left_behind(s3_bucket: str, tmp_path: Path) -> None:
     root = f"{s3_bucket}/{tmp_path.name}/root"
-    rights = try_root(root)
-    assert rights["refused"] == {}
-    assert rights["clock_ahead_s"] is not None
-    assert abs(rights["clock_ahead_s"]) < 5
+    access = try_root(root)
+    assert access["refused"] == {}
+    assert access["clock_ahead_s"] is not None
+    assert abs(access["clock_ahead_s"]) < 5
     assert list(files.list_files(root)) == []
 
 
@@ -129,15 +129,15 @@ def test_versions_and_the_rules_against_them_are_facts_of_the_bucket(versioned: 
 
 
 def test_versions_stay_where_they_may_not_be_deleted_by_their_ids_and_only_there(versioned: str, on: On) -> None:
-    rights = try_root(f"{versioned}/workspace")
-    assert (rights["refused"], rights["leaves_versions"], kept_versions()) == ({}, False, [])
+    access = try_root(f"{versioned}/workspace")
+    assert (access["refused"], access["leaves_versions"], kept_versions()) == ({}, False, [])
 
     def deny_versions(request: AWSRequest, **_: Any) -> AWSResponse | None:
         return deny(request) if "versionId=" in request.url else None
 
     on("before-send.s3.DeleteObject", deny_versions)
-    rights = try_root(f"{versioned}/workspace")
-    assert (rights["refused"], rights["leaves_versions"]) == ({}, True)
+    access = try_root(f"{versioned}/workspace")
+    assert (access["refused"], access["leaves_versions"]) == ({}, True)
     assert len(kept_versions()) == 4  # two files and the marks that delete them
 
 
