@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from jobs.console.presets import PipelineConfig
+from jobs.console.pipeline_config import PipelineConfig
 from jobs.console.session import Session
 from jobs.filter import select
 from pipeline.selection.filtering import FilteringConfig
@@ -45,7 +45,7 @@ def main() -> None:
         num_clips = num_parts * VIDEOS_PER_PART * CLIPS_PER_VIDEO
         print(f"generated {num_clips} clips in {time.perf_counter() - began:.0f} s", flush=True)
         filtering = FilteringConfig(top_clips=KEPT, max_clips_per_video=CAP)
-        session = Session(workspace, dataclasses.replace(PipelineConfig(), filtering=filtering), 0, None)
+        session = Session(workspace, dataclasses.replace(PipelineConfig(), filtering=filtering), 0)
         memory = MemoryBank()
         memory.start()
         began, before_s = time.perf_counter(), cpu_s(os.getpid())

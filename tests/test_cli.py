@@ -11,9 +11,10 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 
 from cluster.faults import PartError, UnsharedError
-from jobs.cli import COMMANDS, load, main
+from jobs.cli import COMMANDS, main
 from jobs.console import exit_codes, progress
 from jobs.console.exit_codes import PartialError
+from jobs.console.lazy_commands import load
 from pipeline.errors import ConfigError, DataError
 
 ROOT = Path(__file__).parent.parent

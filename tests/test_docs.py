@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import World
 
-from jobs.cli import COMMANDS, load
+from jobs.cli import COMMANDS
+from jobs.console.lazy_commands import load
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.cutting import ShardingConfig
 from pipeline.clips.sharding import ShardPart

@@ -173,7 +173,7 @@ def test_features_whose_command_was_killed_after_the_last_part_are_declared_fini
         extract(workspace, part)
     inputs = {"models/c": "123", CLIPS_FOLDER: workspace.stage(CLIPS_FOLDER)["hash"]}
     workspace.begin(FOLDER, {"model": "c"}, inputs)
-    extract_all(Session(workspace, preset("tiny"), 0, None), "c", "base")
+    extract_all(Session(workspace, preset("tiny"), 0), "c", "base")
     assert workspace.is_finished(FOLDER)
     with pytest.raises(ConfigError, match="model: c there, d asked for"):
         workspace.begin(FOLDER, {"model": "d"}, inputs)

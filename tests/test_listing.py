@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.console.session import SETTINGS_FILE
 from pipeline.collection import merging, tables
 from pipeline.collection.listing import list_videos
 from pipeline.collection.merging import video_id
 from pipeline.errors import ConfigError, DataError
 from pipeline.storage import files
+from pipeline.storage.layout import SETTINGS_FILE
 from schemas.fields import from_rows
 from schemas.videos import COLLECTION
 from tests.helpers.collections import fill, spans, table_of

@@ -24,7 +24,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from cluster import resources
 from cluster.gpu_nodes import LABEL
 from cluster.resources import EVALUATING, GIB, SCORING, SHARDING, WorkerResources
-from jobs.cli import load
+from jobs.console.lazy_commands import load
 from pipeline import VERSION
 from tests.helpers.kuberay_fields import errors
 

@@ -109,7 +109,7 @@ def test_the_other_sound_is_of_another_video_and_of_each_alike() -> None:
 def test_a_summary_is_written_once_all_clips_are_scored_and_again_when_more_is_known(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    session, report = Session(workspace, preset("tiny"), 0, None), "reports/c/-"
+    session, report = Session(workspace, preset("tiny"), 0), "reports/c/-"
     workspace.begin("models/c", {"learner": "coincidence", "splitting": SplittingConfig()}, {})
     evaluate(session, "c", "default")
     assert "Run `earshot score --model c --root " in capsys.readouterr().out

@@ -6,7 +6,8 @@ import pytest
 
 from jobs.console.options import SPECS
 from jobs.console.overrides import list_settings, override
-from jobs.console.presets import PRESETS, PipelineConfig, check_together, preset
+from jobs.console.pipeline_config import PipelineConfig, check_together
+from jobs.console.presets import PRESETS, preset
 from pipeline.clip_specs import ClipSpecs
 from pipeline.errors import ConfigError
 from pipeline.learners import LEARNERS

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from jobs.cli import load
+from jobs.console.lazy_commands import load
 from jobs.console.overrides import override
 from jobs.console.presets import preset
 from jobs.console.rebuilding import rebuild_commands

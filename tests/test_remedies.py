@@ -7,7 +7,8 @@ import shlex
 import pytest
 
 from cluster.faults import PartError
-from jobs.cli import COMMANDS, load
+from jobs.cli import COMMANDS
+from jobs.console.lazy_commands import load
 from jobs.console.remedies import COMMAND_FOR, explain
 from pipeline.errors import ConfigError, DataError
 

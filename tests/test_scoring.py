@@ -187,7 +187,7 @@ def test_scores_whose_command_was_killed_after_the_last_part_are_declared_finish
         score(trained, part)
     trained.begin("scores/c", {}, check_model(trained, "c", "coincidence"))
     assert not trained.is_finished("scores/c")
-    score_all(Session(trained, preset("tiny"), 0, None), "c")
+    score_all(Session(trained, preset("tiny"), 0), "c")
     assert trained.is_finished("scores/c")
 
 

@@ -232,6 +232,7 @@ def test_texts_become_numbers() -> None:
 
 
 def test_help_waits_for_no_library_that_computes() -> None:
-    script = "import sys; from jobs.cli import load; load('separate'); print({'torch', 'numpy'} & sys.modules.keys())"
+    script = "import sys; from jobs.console.lazy_commands import load; load('separate')"
+    script += "; print({'torch', 'numpy'} & sys.modules.keys())"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout == "set()\n"

@@ -1,13 +1,10 @@
-"""What the commands that write share: the workspace with its config, parts mapped with a progress bar, the last line.
+"""What the commands that write share: a stage claimed while it is made, parts mapped under a bar, the last line.
 
-The command that begins a root stores its whole config and seed in `<root>/earshot.json`; later commands take them from
-there, so `--preset`, `--set` and `--seed` are said once. Said again, they count for that command, and for those that go
-on with what it made.
+The settings that a session works with, and those of stages that were begun, are in `root_settings`.
 """
 
 import collections
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,90 +18,35 @@ from cluster.resources import WorkerResources
 from jobs.console.logs import keep_in
 from jobs.console.messages import at_work, is_json, say
 from jobs.console.monitor import Monitor, publish_parts
-from jobs.console.options import DEFAULT_PRESET
-from jobs.console.overrides import list_settings, override
-from jobs.console.presets import PipelineConfig, check_together, decided_by_clips, of_newer_learners, preset
-from jobs.console.progress import printable
-from pipeline.config import from_dict
+from jobs.console.overrides import override
+from jobs.console.pipeline_config import check_together
+from jobs.console.root_settings import RootSettings, read_settings
 from pipeline.errors import ConfigError, OutageError
 from pipeline.estimate.usage import Metered
 from pipeline.formatting import format_counts
-from pipeline.hashing import as_dict
 from pipeline.storage import files
-from pipeline.storage.layout import CLIPS_FOLDER, SETTINGS_FILE
+from pipeline.storage.layout import SETTINGS_FILE
 from pipeline.storage.lineage import places
 from pipeline.storage.locking import LOCKS_FOLDER, claim
 from pipeline.storage.tombstones import check_finished
-from pipeline.storage.workspace import Workspace, workspace_at
+from pipeline.storage.workspace import workspace_at
 
 R = TypeVar("R")
 Note = Callable[[Mapping[str, float], float], str]
-MAX_NAMED = 5  # settings of a stage that are named: a stage of another preset differs in dozens
 
 
 @dataclasses.dataclass(frozen=True)
-class Session:
+class Session(RootSettings):
     """One command at work on a workspace."""
 
-    workspace: Workspace
-    config: PipelineConfig
-    seed: int
-    address: str | None
-    given: tuple[str, ...] | None = None
-    """This command's --set; None where the whole config was given: by --preset, or in code."""
-    is_seed_given: bool = True
+    address: str | None = None
+    """Of a Ray cluster; None where this machine does the work."""
     stages: list[str] = dataclasses.field(default_factory=list, compare=False)
     """What is begun now, such as clips/base; shared with the sessions that `resume` makes of this one."""
     follow: Follow | None = None
     """A stage whose workers take the parts that this session's stages have done."""
     shared: dict[str, str | None] = dataclasses.field(default_factory=dict, compare=False)
     """Local files that the nodes of a cluster have to see as this machine does, by path; `share` adds to them."""
-
-    def resume(self, stage: str) -> "Session":
-        """This session with the settings and the seed that a stage was begun with, if it was.
-
-        What the command line gives now is kept: where it differs, `begin` refuses the stage and says how. Without this,
-        every repeat of `filter --name top --set filtering.top_clips=9` would have to name all its settings again. A
-        line on stderr names what is taken from its record and would be another value without it.
-
-        Args:
-            stage: such as scores/coincidence.
-        Raises:
-            ConfigError: it was begun by a version with other fields, or what is given now does not fit it.
-        """
-        resumed = self._resumed(stage)
-        if own := self.own_settings(stage):
-            more = f" and {len(own) - MAX_NAMED} more" if len(own) > MAX_NAMED else ""
-            text = f"{stage}: goes on with its own {', '.join(own[:MAX_NAMED])}{more}"
-            say(printable(text))
-        return resumed
-
-    def own_settings(self, stage: str) -> list[str]:
-        """`filtering.top_clips=9`, or `seed=1`, for every setting that a stage was begun with and this session has not.
-
-        Raises:
-            ConfigError: it was begun by a version with other fields, or what is given now does not fit it.
-        """
-        before = set(_settings(self))
-        return [setting for setting in _settings(self._resumed(stage)) if setting not in before]
-
-    def check(self, *stages: str) -> None:
-        """Refuse before any work what `begin` would refuse later: stages that were begun with other settings.
-
-        Raises:
-            ConfigError: one holds work of other settings, or of a version with other fields.
-        """
-        for stage in filter(self.workspace.has_stage, stages):
-            record = self.workspace.stage(stage)
-            session = self if stage == CLIPS_FOLDER else self._resumed(stage)  # clips are the root's own
-            config = as_dict(session.config) | {"seed": session.seed}
-            wanted = {name: config.get(name, value) for name, value in record["settings"].items()}
-            for learner, field in decided_by_clips():  # in the record alone
-                if learner in wanted:
-                    wanted[learner][field] = record["settings"][learner].get(field)
-            if "clips" in wanted:  # a record holds its own clip spec alone
-                wanted["clips"] = {spec: config["clips"][spec] for spec in record["settings"]["clips"]}
-            self.workspace.check_same(stage, wanted, record["inputs"])
 
     def check_placement(self, stages: Mapping[str, WorkerResources]) -> None:
         """Refuse before any work what no node can run. Connects to Ray.
@@ -117,18 +59,6 @@ class Session:
         self.connect()
         if refused := check_placement(stages):
             raise ConnectionError("\n".join([*refused, "Add a larger node: nothing was begun."]))
-
-    def _resumed(self, stage: str) -> "Session":
-        if not self.workspace.has_stage(stage):
-            return self
-        stored, config = self.workspace.stage(stage)["settings"], self.config
-        if self.given is not None:
-            whole = {name: stored.get(name, value) for name, value in as_dict(config).items()}
-            whole["clips"] = as_dict(config.clips) | stored.get("clips", {})  # a record holds its own clip spec alone
-            refusal = {"topic": "refused", "stage": stage, "root": self.workspace.root}
-            config = override(_restored(whole, self.workspace.place(stage), refusal), self.given)
-        seed = self.seed if self.is_seed_given else stored.get("seed", self.seed)
-        return dataclasses.replace(self, config=config, seed=seed)
 
     def connect(self) -> None:
         """Connect to Ray, if this process is not.
@@ -173,8 +103,7 @@ class Session:
         """
         if needs_ray and not self.workspace.has_stage(stage):
             self.connect()
-        uri = self.workspace.uri(SETTINGS_FILE)
-        is_new = not files.exists(uri)
+        is_new = not files.exists(self.workspace.uri(SETTINGS_FILE))
         if is_new:
             files.check_writable(self.workspace.root)
         lock = self.workspace.uri(LOCKS_FOLDER, f"{stage}.json")
@@ -187,8 +116,7 @@ class Session:
                 files.store_at(place).remove_unfinished(place)
             self.workspace.begin(stage, config, inputs)
             if is_new:
-                settings = as_dict(self.config) | {"seed": self.seed}
-                files.commit_bytes(uri, json.dumps(settings, indent=1).encode())
+                self.store()
             self.stages.append(stage)
             try:
                 with at_work(stage):
@@ -284,36 +212,15 @@ def open_session(
         ConfigError: the preset or a setting is unknown, or settings do not go together.
     """
     workspace = workspace_at(root)
-    uri = workspace.uri(SETTINGS_FILE)
-    stored: dict[str, Any] = json.loads(files.read_bytes(uri)) if files.exists(uri) else {}
-    if preset_name is not None or not stored:
-        config = preset(preset_name or DEFAULT_PRESET)
-    else:
-        own = {name: stored[name] for name in stored if name != "seed"}
-        own |= of_newer_learners(own)
-        config = _restored(own, uri, {"topic": "other version"})
+    config, stored_seed = read_settings(workspace, preset_name)
     given = tuple(settings or ())
     config = override(config, given)
     check_together(config)
     return Session(
         workspace,
         config,
-        stored.get("seed", 0) if seed is None else seed,
-        address,
+        stored_seed if seed is None else seed,
         given=given if preset_name is None else None,
         is_seed_given=seed is not None,
+        address=address,
     )
-
-
-def _restored(config: dict[str, Any], where: str, topic: dict[str, str]) -> PipelineConfig:
-    try:
-        return from_dict(PipelineConfig, config)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}", **topic) from error
-
-
-def _settings(session: Session) -> list[str]:
-    """`filtering.top_clips=9` for every field of the config that is not decided by clips, and the seed."""
-    decided = {f"{learner}.{field}" for learner, field in decided_by_clips()}
-    listed = [f"{path}={text}" for path, text, _ in list_settings(session.config) if path not in decided]
-    return [*listed, f"seed={session.seed}"]
