@@ -106,6 +106,7 @@ TESTED_BY = {
     "pipeline.media.ffmpeg_log": "test_decoding",
     "pipeline.media.warping": "test_mouths",
     "pipeline.learners.source_contrast": "test_separation",
+    "pipeline.learners.training_plan": "test_train",
     "pipeline.learners.word_examples": "test_words",
     "pipeline.losses.masks": "test_mask_losses",
     "pipeline.models.bases": "test_separator",
