@@ -118,6 +118,7 @@ TESTED_BY = {
     "pipeline.takedown.new_tombstones": "test_taking_down",
     "pipeline.takedown.requests": "test_taking_down",
     "pipeline.takedown.holding": "test_taking_down",
+    "pipeline.takedown.planning": "test_taking_down",
     "pipeline.takedown.sample_removal": "test_taking_down",
     "pipeline.takedown.lessons": "test_taking_down",
     "pipeline.takedown.proof": "test_taking_down",

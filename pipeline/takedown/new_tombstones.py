@@ -6,7 +6,7 @@ models that had them. The takedown, a repeat of it and the proof find by it what
 
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -42,6 +42,16 @@ def reopen_tombstones(workspace: Workspace, wanted: Mapping[str, Any]) -> None:
 def unfinished(workspace: Workspace) -> list[str]:
     """Names of the tombstones whose takedown has not ended."""
     return [name for name, tombstone in read_tombstones(workspace).items() if "finished" not in tombstone]
+
+
+def find_tombstones(workspace: Workspace, names: Collection[str], request: Request | None) -> dict[str, Any]:
+    """The tombstones of these names, and those that have a video of the request, by name."""
+    asked = {video["video_id"] for video in request.videos} if request is not None else set()
+    return {
+        name: tombstone
+        for name, tombstone in read_tombstones(workspace).items()
+        if name in names or asked & {video["video_id"] for video in tombstone["videos"]}
+    }
 
 
 def names_of(workspace: Workspace, wanted: Mapping[str, Any]) -> Names:

@@ -12,15 +12,18 @@ import json
 import math
 import tarfile
 import zipfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
 from pipeline.clips.tars import END_BYTES
 from pipeline.errors import DataError
+from pipeline.formatting import format_bytes, format_number
 from pipeline.storage import files
+from pipeline.storage.access import keeps_versions
 from pipeline.storage.layout import MEDIA, SETTINGS_FILE, STAGES, TABLES, TOMBSTONES
 from pipeline.storage.locking import LOCKS_FOLDER
 from pipeline.storage.workspace import Workspace
@@ -38,6 +41,7 @@ CHUNK_BYTES, OVERLAP_BYTES = 1 << 24, 1 << 12  # of a file that is searched as t
 TEXTS = (".html", ".json", ".jsonl", ".csv", ".tsv", ".txt", ".log", ".md", ".vtt", ".yaml")
 
 UNOPENED = "unopened"
+MAX_NAMED = 5
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -58,6 +62,16 @@ class Proof:
     """Files that no command of a workspace wrote and that are damaged: where, and what."""
     unsearched: list[str] = dataclasses.field(default_factory=list)
     """Ids that are everyday words or numbers, for which no text was searched."""
+
+    def describe(self, remedy: str) -> str:
+        """What was read, where nothing is left; `remedy` says how tars that were not opened would be."""
+        tars = f"{format_number(self.num_tars)} tars opened"
+        if self.num_unopened:
+            tars += f", {format_number(self.num_unopened)} known by their rows and size ({remedy})"
+        return (
+            f"{format_number(self.num_files)} files of {format_bytes(self.num_bytes)} read, {tars}: none but the "
+            "tombstone names them, none has a sound of theirs"
+        )
 
 
 def scan(
@@ -116,6 +130,31 @@ def scan(
     proof.unreadable.sort()
     proof.left += [f"{path}: half written" for path in _half_written(workspace)]
     return proof
+
+
+def find_beyond(workspace: Workspace, wanted: Mapping[str, Any], proof: Proof) -> Iterator[str]:
+    """What no rewriting of the workspace reaches, in words: source files, other files in the root, old versions.
+
+    Args:
+        wanted: the tombstones of the videos, by name.
+    """
+    if proof.unsearched:
+        yield f"everyday words or numbers, for which texts were not searched: {len(proof.unsearched)} ids"
+    uris = [video["uri"] for tombstone in wanted.values() for video in tombstone["videos"]]
+    there = [uri for uri in uris if uri and "://" not in uri and files.exists(uri)]
+    if there:
+        yield f"{len(there)} source files are still there, and are yours to remove"
+    if proof.foreign:
+        names = "; ".join(proof.foreign[:MAX_NAMED])
+        yield f"{len(proof.foreign)} other files in the root name them, and are yours: {names}"
+    if proof.unreadable:
+        names = "; ".join(proof.unreadable[:MAX_NAMED])
+        yield f"{len(proof.unreadable)} other files in the root cannot be read, and are yours: {names}"
+    if keeps_versions(workspace.root):
+        yield (
+            "the bucket keeps versions: the old ones still hold all that was removed, until they are deleted or a rule "
+            "(NoncurrentVersionExpiration) has them expire"
+        )
 
 
 class _Search:

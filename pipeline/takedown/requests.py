@@ -43,6 +43,18 @@ class Request(NamedTuple):
     others: list[str]
     """Ids of videos that stay and look like clips of these."""
 
+    def warnings(self) -> Iterator[str]:
+        """What the file does not say: copies go too, and some may not be recognised."""
+        more = len(self.videos) - self.num_named
+        if more > 0:
+            yield f"{more} videos more have the same bytes or address under other names, and go too"
+        unknown = sum(video["content_hash"] is None for video in self.videos)
+        if unknown:
+            yield (
+                f"of {unknown} videos no hash is known, as they were not cut and their file cannot be read: a copy "
+                "under another name will not be recognised"
+            )
+
 
 def read_names(uri: str) -> list[str]:
     """The names in a file, each once.

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
+from pipeline.formatting import format_number
 from pipeline.labels.event_spans import summarize_spans
 from pipeline.labels.labeling import summarize_labels
 from pipeline.masks.mask_labeling import summarize_masks
@@ -60,6 +61,12 @@ class Removed(NamedTuple):
     """Pages, records and logs."""
     has_uploads: bool
     """Whether uploads that were not completed may be left in the bucket: it does not let them be removed."""
+
+    def __str__(self) -> str:
+        return (
+            f"{format_number(self.num_rows)} rows removed, {format_number(len(self.tables))} parts of tables and "
+            f"{format_number(len(self.tars))} tars rewritten, {format_number(len(self.others))} other files"
+        )
 
 
 @contextlib.contextmanager
