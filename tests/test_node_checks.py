@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from cluster.machine_facts import MachineFacts, Room
-from jobs.console.node_checks import CHECKS, GIB, Node, clock_ahead, judge
+from cluster.resources import GIB
+from jobs.console.node_checks import CHECKS, judge
+from jobs.console.node_facts import Node, clock_ahead
 from pipeline.media.ffmpeg_features import Features
 
 GOOD = MachineFacts(

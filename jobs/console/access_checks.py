@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from jobs.console.findings import OK, PROBLEM, WARNING, Finding
-from jobs.console.node_checks import MAX_CLOCK_S, USUAL_CLOCK_S
+from jobs.console.machine_checks import compare_clocks
 from pipeline.storage.access import CREATE, DELETE, LIST, REACH, READ, REFUSE, WRITE, Access
 
 ACTIONS = {
@@ -40,21 +40,13 @@ def check_root(access: Access, node: str) -> Iterator[Finding]:
             "a root while one works."
         )
         yield Finding(PROBLEM, "root", f"{uri}: {REFUSE}: {refused[REFUSE]}", remedy, where)
-    yield from _check_clock(access, where)
+    if access["clock_ahead_s"] is not None:
+        remedy = "Let this node, and the store, follow a time server (chrony, ntpd)."
+        refusal = "which refuses signatures that are 15 minutes old"
+        yield from compare_clocks(access["clock_ahead_s"], f"the clock of {uri}", refusal, remedy, where)
     if not refused:
         tried = "write, read, create if absent, list and delete" if is_s3 else "write, read, create, list and delete"
         yield Finding(OK, "root", f"{uri}: {tried} work", nodes=where)
-
-
-def _check_clock(access: Access, where: tuple[str, ...]) -> Iterator[Finding]:
-    ahead_s = access["clock_ahead_s"]
-    if ahead_s is not None and abs(ahead_s) > USUAL_CLOCK_S:
-        way = "ahead of" if ahead_s > 0 else "behind"
-        is_late = abs(ahead_s) > MAX_CLOCK_S
-        text = f"{abs(ahead_s):.0f} s {way} the clock of {access['uri']}"
-        text += ", which refuses signatures that are 15 minutes old" if is_late else ""
-        remedy = "Let this node, and the store, follow a time server (chrony, ntpd)."
-        yield Finding(PROBLEM if is_late else WARNING, "clock", text, remedy, where)
 
 
 def check_bucket(access: Access) -> Iterator[Finding]:

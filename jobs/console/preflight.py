@@ -4,56 +4,27 @@ Each node runs a `Probe` and returns plain facts; what they mean is decided here
 `node_checks` and `access_checks`.
 """
 
-import dataclasses
 import functools
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import ray
 
 from cluster.connect import connect
 from cluster.every_node import ask_every_node
-from cluster.machine_facts import measure
 from cluster.placement import check_placement, grows
 from cluster.resources import STAGES
 from jobs.console.access_checks import check_bucket, check_reading, check_root
 from jobs.console.findings import OK, PROBLEM, WARNING, Finding, merge
-from jobs.console.node_checks import Node, clock_ahead, judge
+from jobs.console.node_checks import judge
+from jobs.console.node_facts import Facts, Node, Probe, clock_ahead
 from jobs.console.options import DEFAULT_PRESET
 from pipeline.errors import ConfigError, EarshotError
-from pipeline.media import face_files
-from pipeline.media.ffmpeg_features import find_ffmpeg, try_ffmpeg
 from pipeline.storage import files
-from pipeline.storage.access import REACH, read_error, try_root
+from pipeline.storage.access import REACH
 
 DRIVER, HERE = "the driver", "this machine"
 QUICK = ("ray", "versions", "ffmpeg", "root")  # checks whose problems would surely end a command later
 NODE_S = 60.0  # a node's answer: to start a worker takes seconds, on a busy node half a minute
-Facts = dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Probe:
-    """Gathers the facts of the machine that calls it."""
-
-    root: str | None = None
-    video: str | None = None
-    """Address of a video of the collection."""
-    is_quick: bool = False
-    """Leave out what takes longer than half a second."""
-
-    def __call__(self, resources: dict[str, float]) -> Facts:
-        """`machine`, `ffmpeg`, `faces`, and where there is a root or video `access`, `read_error`: of plain types."""
-        asks_torch = bool(resources.get("GPU", 0)) and not self.is_quick
-        folders = {"the root": self.root} if self.root is not None and files.store_at(self.root).is_local else {}
-        facts: Facts = {"machine": measure(asks_torch, folders)}
-        facts["ffmpeg"] = find_ffmpeg() if self.is_quick else try_ffmpeg()
-        facts["faces"] = face_files.problems(face_files.faces_folder())
-        if self.root is not None:
-            facts["access"] = try_root(self.root)
-        if self.video is not None:
-            facts["read_error"] = read_error(self.video)
-        return facts
 
 
 def examine(
