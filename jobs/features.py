@@ -1,13 +1,13 @@
 """Extract features of every part of clips that has none: clips/events/00042 -> features/events/<name>/00042."""
 
 import functools
-import shlex
 from typing import Annotated
 
 import typer
 
 from cluster.resources import SCORING
 from jobs.console.options import SPECS, Scorer, Session, named, one_of, with_session
+from jobs.console.remedies import query_command
 from pipeline.formatting import format_counts
 
 
@@ -48,7 +48,7 @@ def extract(
             workspace.finish(folder)
         if counts["damaged"]:
             sql = "SELECT * FROM features WHERE tar_offset IS NULL"
-            print(f'features: damaged clips have none: earshot query --root {shlex.quote(workspace.root)} "{sql}"')
+            print(f"features: damaged clips have none: {query_command(workspace.root, sql)}")
         session.done("features", format_counts(counts) or "nothing to do, every clip has features", folder)
 
 

@@ -9,14 +9,15 @@ import typer
 from jobs.console.exit_codes import PartialError
 from jobs.console.label_options import MASKS_HELP, SPANS_HELP
 from jobs.console.options import Collection, MaxRejectRate, Media, Session, one_of, with_session
-from jobs.console.run_checks import (
+from jobs.console.run_checks import check_run
+from jobs.console.streaming import score_while_cutting
+from jobs.console.systems import (
     CLIPS_OF,
     EVENTS,
     LIPREADING,
     SEGMENTATION,
     SEPARATION,
     SYSTEMS,
-    check_run,
     needs_coincidence,
     of_sound_alone,
     of_words,
@@ -28,7 +29,7 @@ from jobs.filter import select
 from jobs.label import label
 from jobs.mix import mix
 from jobs.report import report
-from jobs.score import score, score_while_cutting
+from jobs.score import score
 from jobs.shard import shard
 from jobs.train import MinWorkers, Workers, train_model
 

@@ -1,17 +1,12 @@
 """Score every part of clips that a coincidence model has not scored: clips/00042 -> scores/<model>/00042."""
 
-import collections
-import contextlib
-import dataclasses
-import shlex
-from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
-from cluster.following import Follow
 from cluster.resources import SCORING
 from jobs.console.options import SPECS, Scorer, Session, one_of, with_session
+from jobs.console.remedies import query_command
 from pipeline.errors import ConfigError
 from pipeline.formatting import format_counts
 
@@ -71,36 +66,8 @@ def score(
             workspace.finish(folder)
         if counts["damaged"]:
             sql = "SELECT * FROM scores WHERE score IS NULL"
-            print(f'score: damaged clips cannot be scored: earshot query --root {shlex.quote(workspace.root)} "{sql}"')
+            print(f"score: damaged clips cannot be scored: {query_command(workspace.root, sql)}")
         session.done("score", format_counts(counts) or "nothing to do, every clip is scored", folder)
-
-
-@contextlib.contextmanager
-def score_while_cutting(session: Session, model: str = "coincidence") -> Iterator[Session]:
-    """The session with which to cut so that clips are scored as they are cut; the given one where the model is not yet.
-
-    The scores are those that `score` would write, and what is left is left to it.
-    """
-    from pipeline.estimate.usage import Metered
-    from pipeline.learners.loading import check_model, rebuild
-    from pipeline.selection.scoring import ScorePart
-
-    workspace, folder = session.workspace, f"scores/{model}"
-    if not workspace.is_finished(f"models/{model}"):
-        print(f"score: no trained model {model} yet; clips are scored once it is trained", flush=True)
-        yield session
-        return
-    if rebuild(workspace, model, "coincidence").vector_columns:
-        print(f"score: model {model} is of imported vectors; clips are scored once these are imported", flush=True)
-        yield session
-        return
-    counts: collections.Counter[str] = collections.Counter()
-    work = Metered(workspace, f"score-{model}", ScorePart(workspace, model))
-    with session.begin(folder, {}, check_model(workspace, model, "coincidence")):
-        follow = Follow(work, SCORING, counts.update, frozenset(workspace.parts(folder)))
-        yield dataclasses.replace(session, follow=follow, stages=[])
-    if counts:
-        session.done("score", f"{format_counts(counts)}, while others were cut", folder)
 
 
 command = with_session(score)

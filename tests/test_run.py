@@ -14,8 +14,8 @@ from conftest import World
 
 from jobs.cli import COMMANDS
 from jobs.console.session import open_session
+from jobs.console.streaming import score_while_cutting
 from jobs.run import run
-from jobs.score import score_while_cutting
 from pipeline.errors import ConfigError
 from pipeline.reports.querying import query
 from pipeline.storage.workspace import Workspace

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from jobs.console.run_checks import FOLDERS, FOLDERS_OF, SEPARATION
-from jobs.status import RUN, RUN_ALONE, row
+from jobs.console.status_table import row
+from jobs.console.systems import FOLDERS, FOLDERS_OF, RUN, RUN_ALONE, SEPARATION
 from pipeline.estimate.stage_status import StageStatus
 from pipeline.storage import files
 from pipeline.storage.layout import SETTINGS_FILE

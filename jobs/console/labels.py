@@ -1,13 +1,13 @@
 """The steps of `earshot label`: one each for labels of clips, spans of events and masks of what sounds."""
 
 import dataclasses
-import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from cluster.resources import LABELING
 from jobs.console.options import Session
 from jobs.console.progress import printable
+from jobs.console.remedies import query_command
 from pipeline.formatting import format_counts
 
 if TYPE_CHECKING:
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from pipeline.metrics.agreement import Agreement
 
 MAX_NAMED = 3
-RULES = 3  # of making labels of judgements; another number where they change, so that no table holds labels of both
 
 
 def label_clips(session: Session, labels: list[str]) -> None:
     """Label files -> labels/base."""
-    from pipeline.labels.labeling import LabelPart, summarize_labels
+    from pipeline.labels.labeling import RULES, LabelPart, summarize_labels
     from pipeline.labels.ratings import read_judgements
-    from pipeline.labels.self_agreement import self_agreement
+    from pipeline.labels.self_agreement import repeat_facts, self_agreement
     from pipeline.storage.layout import CLIPS_FOLDER, LABELS_FOLDER
 
     session = session.resume(LABELS_FOLDER)
@@ -41,7 +40,7 @@ def label_clips(session: Session, labels: list[str]) -> None:
         counts = session.map("label", work, parts, LABELING)
         summary, repeats = summarize_labels(workspace), self_agreement(judgements)
         if parts or not workspace.is_finished(LABELS_FOLDER):  # it may have been killed after its last part
-            repeated = {"self_agreement": {rater: _repeat_facts(found) for rater, found in repeats.items()}}
+            repeated = {"self_agreement": {rater: repeat_facts(found) for rater, found in repeats.items()}}
             workspace.finish(LABELS_FOLDER, files=_as_dicts(work.files), **summary.facts(), **repeated)
         _print_files(work.files)
         _print_quality(session, summary)
@@ -106,15 +105,7 @@ def _print_quality(session: Session, summary: "LabelSummary") -> None:
     if summary.num_conflicts:
         found = f"conflicts: {summary.num_conflicts} clips, first {', '.join(summary.conflicts)}"
         sql = "SELECT * FROM labels WHERE label = 'conflict'"
-        print(f"{found}; all of them: {_query(session, sql)}")
-
-
-def _repeat_facts(found: "Agreement") -> dict[str, float | int | None]:
-    return {
-        "fleiss_kappa": found.kappa if found.kappa == found.kappa else None,  # JSON has no NaN
-        "num_same": round(found.observed * found.num_items),
-        "num_repeated": found.num_items,
-    }
+        print(f"{found}; all of them: {query_command(session.workspace.root, sql)}")
 
 
 def _print_repeats(repeats: "Mapping[str, Agreement]") -> None:
@@ -135,8 +126,4 @@ def _print_masks(session: Session, masks: "MaskFiles", work: "MasksPart", summar
         print(printable(line))
     if summary.num_rejected:
         sql = "SELECT source, outcome, detail FROM masks WHERE outcome <> 'kept'"
-        print(f"all of them: {_query(session, sql)}")
-
-
-def _query(session: Session, sql: str) -> str:
-    return f'earshot query --root {shlex.quote(session.workspace.root)} "{sql}"'
+        print(f"all of them: {query_command(session.workspace.root, sql)}")

@@ -3,13 +3,13 @@
 import collections
 import hashlib
 import os
-import shlex
 from pathlib import Path
 
 from cluster.resources import SCORING
 from jobs.console.imported_names import check_import_name
 from jobs.console.options import Session
 from jobs.console.progress import printable
+from jobs.console.remedies import query_command
 from pipeline.errors import ConfigError
 from pipeline.formatting import format_counts
 
@@ -68,7 +68,7 @@ def score_by_own(session: Session, name: str, table: str | None, spec: str, give
     if raised or counts["damaged"]:
         empty = " AND ".join(f"{column} IS NULL" for column in columns)
         sql = f"SELECT clip_id FROM {table} WHERE {empty}"
-        print(f'score: clips without values: earshot query --root {shlex.quote(workspace.root)} "{sql}"')
+        print(f"score: clips without values: {query_command(workspace.root, sql)}")
     session.done("score", format_counts(counts) or "nothing to do, every clip is scored", stage)
 
 

@@ -74,3 +74,8 @@ def explain(error: BaseException, command: str) -> str:
     """The message of an error, and the remedy of the error or of its cause."""
     cause = getattr(error, "cause", error)  # of a PartError: what the part raised
     return f"{error} {remedy(cause, command) if isinstance(cause, EarshotError) else ''}".rstrip()
+
+
+def query_command(root: str, sql: str) -> str:
+    """What to type to see the rows that a message counts."""
+    return f'earshot query --root {shlex.quote(root)} "{sql}"'

@@ -1,58 +1,21 @@
 """What `run` refuses before any work: files it cannot read, settings it cannot train, stages begun with others."""
 
-import dataclasses
-from typing import Any, NamedTuple
-
 from cluster.resources import STAGES
 from jobs.console.options import Session
+from jobs.console.systems import (
+    CLIPS_OF,
+    EVENTS,
+    FOLDERS,
+    FOLDERS_OF,
+    FOLDERS_OF_COINCIDENCE,
+    LIPREADING,
+    SEGMENTATION,
+    SEPARATION,
+    needs_coincidence,
+    of_sound_alone,
+    of_words,
+)
 from pipeline.errors import ConfigError
-
-SEPARATION, EVENTS, SEGMENTATION, LIPREADING = "separation", "events", "segmentation", "lipreading"
-SYSTEMS = (SEPARATION, EVENTS, SEGMENTATION, LIPREADING)
-WORDS = "words"  # the model of words, which starts from the one of lip reading
-# The clip spec that a system reads, beside `base` where a coincidence model is needed.
-CLIPS_OF = {EVENTS: "events", SEGMENTATION: "segmentation", LIPREADING: "speech"}
-# Of every stage that has settings of its own.
-FOLDERS = ("labels/base", "spans", "masks")
-FOLDERS_OF_COINCIDENCE = ("clips/base", "models/coincidence", "duplicates/default")
-FOLDERS_OF = {
-    SEPARATION: ("selections/default", "mixtures/default", "models/separation"),
-    EVENTS: ("clips/events", "features/events/coincidence", "models/events"),
-    SEGMENTATION: ("clips/segmentation", "models/segmentation"),
-    LIPREADING: ("clips/speech", "models/lipreading"),
-}
-
-
-def needs_coincidence(systems: list[str]) -> bool:
-    """Whether one of the systems learns on top of a coincidence model: all but lip reading do."""
-    return any(name != LIPREADING for name in systems)
-
-
-class OtherModel(NamedTuple):
-    """A model of a system's that is trained with another config than the root's."""
-
-    session: Session
-    """With the config that it is trained with."""
-    name: str
-
-
-def of_sound_alone(session: Session) -> OtherModel | None:
-    """The separator that `run` trains first; None where separation starts without one, or from one that is there."""
-    config: Any = session.config  # a learner's field is no declared one
-    separation = config.separation
-    if separation.start_from or not separation.first_separator:
-        return None
-    alone = dataclasses.replace(config, separation=dataclasses.replace(separation, phase="audio"))
-    return OtherModel(dataclasses.replace(session, config=alone), separation.first_separator)
-
-
-def of_words(session: Session, systems: list[str], spans: list[str] | None) -> OtherModel | None:
-    """The model of words that `run` trains after lip reading; None where there are no spans, or they are of events."""
-    if LIPREADING not in systems or not spans or EVENTS in systems:
-        return None
-    config: Any = session.config
-    words = dataclasses.replace(config.lipreading, task="words", first_model=LIPREADING)
-    return OtherModel(dataclasses.replace(session, config=dataclasses.replace(config, lipreading=words)), WORDS)
 
 
 def check_run(

@@ -28,6 +28,7 @@ from schemas.labels import LABELS
 
 SLACK_S = 0.01  # spans are written with two decimals or more
 MAX_LISTED = 3
+RULES = 3  # of making labels of judgements; another number where they change, so that no table holds labels of both
 NAMES = {(True, False): "on_screen", (False, True): "off_screen", (True, True): "mixed", (False, False): "quiet"}
 
 

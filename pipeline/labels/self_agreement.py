@@ -48,6 +48,15 @@ def self_agreement(rows: FileRows) -> dict[str, Agreement]:
     }
 
 
+def repeat_facts(found: Agreement) -> dict[str, float | int | None]:
+    """What the record of the labels keeps of a rater's agreement with themself."""
+    return {
+        "fleiss_kappa": found.kappa if found.kappa == found.kappa else None,  # JSON has no NaN
+        "num_same": round(found.observed * found.num_items),
+        "num_repeated": found.num_items,
+    }
+
+
 def _counts(pairs: list[tuple[int, int]]) -> np.ndarray:
     """[N, NUM_ANSWERS] how often each answer was given to each clip."""
     return np.stack([np.bincount(pair, minlength=NUM_ANSWERS) for pair in np.array(pairs)])
