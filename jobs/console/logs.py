@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from jobs.console.messages import Lines, is_json, say_defect
+from jobs.console.foreign_lines import Lines, say_defect
+from jobs.console.messages import is_json
 
 LOGS_FOLDER = "logs"
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from jobs.console.exit_codes import note_work
 from jobs.console.messages import at_work, say
-from jobs.console.progress import Pace, printable, progress_bar
+from jobs.console.pace import Pace
+from jobs.console.progress import printable, progress_bar
 from pipeline.storage.progress_records import WRITE_EVERY_S, Progress, ProgressFile, now
 from pipeline.storage.workspace import Workspace
 
