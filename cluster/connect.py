@@ -1,5 +1,6 @@
 """Connecting to Ray: this machine by default, the cluster at `--address`, or the one that a Ray job runs on."""
 
+import functools
 import json
 import logging
 import os
@@ -20,7 +21,8 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
 import ray
 
 from cluster.addresses import JOB_CONFIG, cluster_address
-from cluster.probing import probe
+from cluster.probing import CLIENT, ask, probe
+from cluster.watching import watch
 
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGES = ("pipeline", "jobs", "schemas", "cluster")
@@ -86,6 +88,18 @@ def _join(address: str, environment: Mapping[str, str]) -> None:
         ray.init(address=address, runtime_env=_code() | given, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise ConnectionError(f"--address {address}: its head answers, and Ray does not connect: {error}") from error
+    _watch(address)
+
+
+def _watch(address: str) -> None:
+    """Look from now on whether the head answers, and the raylet of this process is there."""
+    if address.startswith(CLIENT):
+        watch(address, functools.partial(ask, address))
+        return
+    context = ray.get_runtime_context()
+    here = next((node for node in ray.nodes() if node["NodeID"] == context.get_node_id()), None)
+    raylet = None if here is None else (here["NodeManagerAddress"], int(here["NodeManagerPort"]))
+    watch(address, functools.partial(ask, context.gcs_address), raylet)
 
 
 def _code() -> dict[str, Any]:

@@ -15,6 +15,8 @@ from cluster import placement
 from cluster.faults import MAX_RETRIES, PartError, Quarantine
 from cluster.following import Follow
 from cluster.resources import WorkerResources
+from cluster.waits import Waits, to_stderr
+from cluster.watching import check_head, is_silent
 from cluster.workers import Batch, Pool, Tasks
 
 R = TypeVar("R")
@@ -30,6 +32,7 @@ def map_parts(
     on_change: Callable[[int, Mapping[str, BaseException]], None] = lambda running, failed: None,
     fatal: tuple[type[Exception], ...] = (),
     follow: Follow | None = None,
+    say: Callable[[str], None] = to_stderr,
 ) -> Iterator[tuple[str, R]]:
     """(part, work(part)) for every part, in the order in which they finish; at most a window of them is in flight.
 
@@ -43,6 +46,7 @@ def map_parts(
             part, whenever they may have changed.
         fatal: what `work` raises where no other part would fare better.
         follow: what becomes of each part that is done, while others are not.
+        say: takes a line about what workers wait for.
     Raises:
         ConnectionError: no node of the cluster has what one worker needs, and it does not grow by itself.
         QuarantineError: some parts failed, and all others were given.
@@ -57,10 +61,11 @@ def map_parts(
     nodes = placement.live_nodes()
     first = _Stage(work, batches, placement.prefer_gpu(needs, nodes), fatal)
     second = _Follower(follow, nodes) if follow else None
-    next_look_s = 0.0
+    next_look_s, waits = 0.0, Waits(say)
     try:
         while first.is_unfinished or (second and second.num_running):
-            if time.monotonic() >= next_look_s:
+            if time.monotonic() >= next_look_s and not is_silent():
+                waits.look()
                 next_look_s = time.monotonic() + REFRESH_S
                 first.resize(second.share(first.needs) if second else placement.num_workers(first.needs))
             if second and first.is_unfinished:
@@ -230,11 +235,15 @@ def format_batch(batch: Batch) -> str:
 
 
 def check_alive() -> None:
-    """Refuse to wait for a Ray of this machine that has died: it would end this process without a word.
+    """Refuse to wait for a Ray that has died, of this machine or a cluster's: it would end this process without a word.
 
     Raises:
-        PartError: its raylet is gone.
+        PartError: its raylet or its head is gone.
     """
+    try:
+        check_head()
+    except ConnectionError as error:
+        raise PartError("in flight", error) from error
     node = ray._private.worker._global_node  # None where the cluster was there before; there is no public way to ask
     if node is not None and any(name == "raylet" for name, _ in node.dead_processes()):
         lost = ConnectionError("Ray lost its raylet: killed, or out of memory. The same command goes on from here.")

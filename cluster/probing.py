@@ -14,6 +14,7 @@ from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc, ray_client
 CLIENT = "ray://"
 # A head answers in 10 ms. Where packets are dropped, no answer ever comes.
 ANSWER_S = 20.0
+ALIVE_S = 5.0  # for a head that is known to be there
 EXPECTED = "Expected auto on a node of the cluster, or ray://HEAD:10001 elsewhere."
 
 
@@ -30,7 +31,7 @@ def probe(address: str) -> None:
         raise ConnectionError(f"{where}: that is where `ray job submit` sends jobs. {EXPECTED}")
     try:
         if address.startswith(CLIENT):
-            _ask_client_server(address.removeprefix(CLIENT).rstrip("/"))
+            _ask_client_server(address.removeprefix(CLIENT).rstrip("/"), ANSWER_S)
         else:
             if address == "auto":
                 maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # as ray.init does for auto alone
@@ -45,15 +46,34 @@ def probe(address: str) -> None:
         raise ConnectionError(f"{where}: no Ray runs on this machine. {EXPECTED}") from error
 
 
+def ask(address: str) -> str:
+    """Ask the head of a cluster that this process has joined; "" if it answers, else how it does not.
+
+    Args:
+        address: host:port of the head, or ray://host:port.
+    """
+    try:
+        if address.startswith(CLIENT):
+            _ask_client_server(address.removeprefix(CLIENT).rstrip("/"), ALIVE_S)
+        else:
+            with _channel(address) as channel:
+                asked = gcs_service_pb2.InternalKVGetRequest(namespace=b"cluster", key=b"CLUSTER_METADATA")
+                gcs_service_pb2_grpc.InternalKVGcsServiceStub(channel).InternalKVGet(asked, timeout=ALIVE_S)
+    except grpc.RpcError as error:
+        is_silent = error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        return f"no answer within {ALIVE_S:.0f} s" if is_silent else error.details() or error.code().name
+    return ""
+
+
 def _channel(host_and_port: str) -> grpc.Channel:
     return init_grpc_channel(host_and_port, ray_constants.GLOBAL_GRPC_OPTIONS)  # past any proxy for HTTP, as Ray does
 
 
-def _ask_client_server(host_and_port: str) -> None:
+def _ask_client_server(host_and_port: str, timeout_s: float) -> None:
     with _channel(host_and_port) as channel:
         ping = ray_client_pb2.ClusterInfoRequest(type=ray_client_pb2.ClusterInfoType.PING)
         stub = ray_client_pb2_grpc.RayletDriverStub(channel)
-        stub.ClusterInfo(ping, timeout=ANSWER_S, metadata=[("client_id", "earshot")])
+        stub.ClusterInfo(ping, timeout=timeout_s, metadata=[("client_id", "earshot")])
 
 
 def _ask_head(where: str, host_and_port: str) -> None:

@@ -30,6 +30,8 @@ from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError  # 
 from cluster.faults import MAX_NODE_WAIT_S, MAX_TRAINING_FAILURES, PartError
 from cluster.mapping import check_alive
 from cluster.progress import Reports
+from cluster.waits import Waits, to_stderr
+from cluster.watching import is_silent
 from cluster.worker_context import GPU_BACKENDS, RayContext
 from cluster.worker_count import Further, format_wait, num_gpus, scale
 
@@ -191,10 +193,14 @@ def _wait(
     waiting = threading.Thread(target=wait, daemon=True)
     waiting.start()
     grow_s: float | None = None
+    waits = Waits(to_stderr)
     try:
         while waiting.is_alive():
             waiting.join(POLL_S)
             check_alive()
+            if is_silent():
+                continue
+            waits.look()
             reports.show()
             if grow_s is None and reports.has_begun:  # before, further places would take those of the workers
                 grow_s = time.monotonic() + GROW_AFTER_S

@@ -47,6 +47,7 @@ def test_a_job_uses_the_cluster_that_it_runs_on_and_its_environment_may_have_a_w
     given: list[dict] = []
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(connecting, "probe", lambda address: None)
+    monkeypatch.setattr(connecting, "_watch", lambda address: None)
     monkeypatch.setattr(ray, "init", lambda **options: given.append(options))
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     connect()  # RAY_ADDRESS alone is no wish to leave this machine
@@ -64,6 +65,7 @@ def test_workers_of_a_cluster_get_the_variables_that_are_given(monkeypatch: pyte
     given: list[dict] = []
     monkeypatch.setattr(connecting, "probe", lambda address: None)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(connecting, "_watch", lambda address: None)
     monkeypatch.setattr(ray, "init", lambda **options: given.append(options["runtime_env"]))
     connect("10.0.0.1:6379")
     connect("10.0.0.1:6379", environment={"A": "1"})

@@ -8,7 +8,8 @@ import pytest
 from conftest import World
 
 from jobs.console import preflight
-from jobs.console.preflight import check_here
+from jobs.console.findings import PROBLEM, Finding
+from jobs.console.preflight import check_here, check_nodes
 from pipeline.errors import ConfigError
 from pipeline.media import sandbox
 from tests.helpers.command import earshot
@@ -36,6 +37,10 @@ def test_a_sound_machine_has_a_preset_that_wants_gpus_as_its_one_problem(
     problems = {check: text for check, (level, text) in found.items() if level == "problem"}
     assert problems.keys() == {"preset"}
     assert "base have the published sizes, which want GPUs, and no node has one" in problems["preset"]
+    check_nodes(str(tmp_path / "root"), "auto")  # the same node, as `run` looks at those of a cluster
+    monkeypatch.setattr(preflight, "judge", lambda node, name: [Finding(PROBLEM, "ffmpeg", "too old", "", (name,))])
+    with pytest.raises(ConfigError, match=r"no work was begun.*\n +problem  ffmpeg: too old"):
+        check_nodes(str(tmp_path / "root"), "auto")
     looked_at = {"ray", "versions", "shared memory", "limits", "disk", "memory", "GPUs", "ffmpeg", "faces", "clock"}
     assert looked_at | {"placement", "root", "collection"} <= found.keys()
 

@@ -42,10 +42,20 @@ def fit(
         else:
             from cluster.gpu_nodes import await_gpus
             from cluster.training import fit
+            from jobs.console.waiting import train_reporting_waits
 
             name, fatal = job["folder"].partition("/")[2], (ConfigError, DataError)
             await_gpus(name, min_workers or workers)
-            fit(train_job, job, name, workers, show, fatal, transient=(UnreadError,), min_workers=min_workers)
+            fit(
+                train_reporting_waits,
+                job,
+                name,
+                workers,
+                show,
+                fatal,
+                transient=(UnreadError,),
+                min_workers=min_workers,
+            )
 
 
 def format_record(stage: str, learner: str, record: dict[str, Any]) -> str:

@@ -4,17 +4,18 @@ Each node runs a `Probe` and returns plain facts; what they mean is decided here
 `node_checks` and `access_checks`.
 """
 
-import functools
+import dataclasses
 from collections.abc import Iterable, Iterator
 
 import ray
 
 from cluster.connect import connect
-from cluster.every_node import ask_every_node
+from cluster.every_node import Answer, ask_every_node
 from cluster.placement import check_placement, grows
 from cluster.resources import STAGES
 from jobs.console.access_checks import check_bucket, check_reading, check_root
 from jobs.console.findings import OK, PROBLEM, WARNING, Finding, merge
+from jobs.console.messages import say
 from jobs.console.node_checks import judge
 from jobs.console.node_facts import Facts, Node, Probe, clock_ahead
 from jobs.console.options import DEFAULT_PRESET
@@ -59,6 +60,39 @@ def check_here(root: str, address: str | None) -> None:
     _refuse(found)
 
 
+def check_nodes(root: str, address: str) -> None:
+    """Refuse before any work what would surely fail later on some node of a cluster; Ray must be connected.
+
+    A node that does not answer is left out: it may be busy, or about to leave.
+
+    Raises:
+        ConfigError: with a line for each problem.
+    """
+    mine = Probe(is_quick=True)({})
+    found: list[Finding] = []
+    for answer in ask_every_node(Probe(root, is_quick=True), NODE_S):
+        if answer.error:
+            say(f"--address {address}: {answer.node} was not looked at: {answer.error}", "warning")
+        else:
+            found += _of_node(answer, mine, None)
+    _refuse(found)
+
+
+def _of_node(answer: Answer, mine: Facts, video: str | None) -> Iterator[Finding]:
+    facts = answer.result
+    node = Node(
+        facts=facts["machine"],
+        resources=answer.resources,
+        ffmpeg=facts["ffmpeg"],
+        driver=mine["machine"],
+        driver_ffmpeg=mine["ffmpeg"],
+        clock_ahead_s=clock_ahead(facts["machine"]["time_s"], answer.asked_s, answer.answered_s),
+        lacking_faces=facts["faces"],
+    )
+    yield from judge(node, answer.node)
+    yield from _access(facts, video, answer.node)
+
+
 def _refuse(found: Iterable[Finding]) -> None:
     problems = [each for each in merge(found) if each.level == PROBLEM and each.check in QUICK]
     if problems:
@@ -86,14 +120,13 @@ def _access(facts: Facts, video: str | None, node: str) -> Iterator[Finding]:
 
 def _ask_cluster(address: str | None, probe: Probe, mine: Facts) -> Iterator[Finding]:
     """What Ray says of the cluster, and the findings of each node."""
-    judged = functools.partial(Node, driver=mine["machine"], driver_ffmpeg=mine["ffmpeg"])
     try:
         connect(address)
     except ConnectionError as error:
         yield Finding(PROBLEM, "ray", str(error).rstrip("."))
         if address is None:
-            here = judged(facts=mine["machine"], resources={}, ffmpeg=mine["ffmpeg"], lacking_faces=mine["faces"])
-            yield from judge(here, HERE)
+            own, ffmpeg = mine["machine"], mine["ffmpeg"]
+            yield from judge(Node(own, {}, ffmpeg, own, ffmpeg, lacking_faces=mine["faces"]), HERE)
         return
     answers = ask_every_node(probe, NODE_S)
     yield Finding(OK, "ray", f"{len(answers)} nodes" if address else "starts on this machine")
@@ -103,17 +136,7 @@ def _ask_cluster(address: str | None, probe: Probe, mine: Facts) -> Iterator[Fin
             remedy = "Look at its raylet and at the logs below Ray's temporary folder there, or remove the node."
             yield Finding(PROBLEM, "ray", f"the node does not run a task: {answer.error}", remedy, (name,))
             continue
-        facts = answer.result
-        ahead_s = clock_ahead(facts["machine"]["time_s"], answer.asked_s, answer.answered_s)
-        node = judged(
-            facts=facts["machine"],
-            resources=answer.resources,
-            ffmpeg=facts["ffmpeg"],
-            clock_ahead_s=ahead_s,
-            lacking_faces=facts["faces"],
-        )
-        yield from judge(node, name)
-        yield from _access(facts, probe.video, name)
+        yield from _of_node(dataclasses.replace(answer, node=name), mine, probe.video)
     yield from _placement()
 
 

@@ -32,9 +32,9 @@ def check_run(
     Raises:
         ConfigError: a file of labels or spans or a folder of masks cannot be used or is not given, a setting is none
             that `run` trains, the root holds work of other settings, or there is no such collection.
-        ConnectionError: a stage fits no node, or a machine lacks what it needs (`check_here`).
+        ConnectionError: a stage fits no node, or this machine or a node lacks what it needs.
     """
-    from jobs.console.preflight import check_here
+    from jobs.console.preflight import check_here, check_nodes
     from pipeline.collection.listing import list_videos
     from pipeline.labels.ratings import read_judgements
     from pipeline.labels.span_files import read_spans
@@ -69,6 +69,8 @@ def check_run(
     check_here(session.workspace.root, session.address)
     if not all(session.workspace.is_finished(f"models/{system}") for system in systems):
         session.check_placement(STAGES)  # evaluation needs the largest nodes, and comes last
+        if session.address is not None:
+            check_nodes(session.workspace.root, session.address)
 
 
 def _check_separation(session: Session) -> None:

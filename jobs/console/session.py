@@ -167,9 +167,10 @@ class Session(RootSettings):
         if not parts:
             return
         from cluster.mapping import map_parts
+        from jobs.console.waiting import ReportingWaits
 
         self.connect()
-        metered: Callable[[str], R] = Metered(self.workspace, stage.replace(" ", "-"), work)
+        metered: Callable[[str], R] = ReportingWaits(Metered(self.workspace, stage.replace(" ", "-"), work))
         if self.shared:
             from cluster.sharing import OnShared
 
@@ -184,6 +185,7 @@ class Session(RootSettings):
                 monitor.hand_out,
                 fatal=(ConfigError, OutageError, UnsharedError),
                 follow=self.follow,
+                say=say,
             )
             for part, result in mapped:
                 if verify is not None and cluster_address(self.address) is not None:

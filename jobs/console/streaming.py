@@ -17,6 +17,7 @@ def score_while_cutting(session: Session, model: str = "coincidence") -> Iterato
 
     The scores are those that `score` would write, and what is left is left to it.
     """
+    from jobs.console.waiting import ReportingWaits
     from pipeline.estimate.usage import Metered
     from pipeline.learners.loading import check_model, rebuild
     from pipeline.selection.scoring import ScorePart
@@ -31,7 +32,7 @@ def score_while_cutting(session: Session, model: str = "coincidence") -> Iterato
         yield session
         return
     counts: collections.Counter[str] = collections.Counter()
-    work = Metered(workspace, f"score-{model}", ScorePart(workspace, model))
+    work = ReportingWaits(Metered(workspace, f"score-{model}", ScorePart(workspace, model)))
     with session.begin(folder, {}, check_model(workspace, model, "coincidence")):
         follow = Follow(work, SCORING, counts.update, frozenset(workspace.parts(folder)))
         yield dataclasses.replace(session, follow=follow, stages=[])

@@ -36,6 +36,7 @@ class _Outage:
 
     began_s: float
     failed_s: float
+    found: str
     said_s: float | None = None
 
 
@@ -112,12 +113,20 @@ def ended(place: str) -> None:
         say(f"{place}: back after {_format(time.monotonic() - outage.began_s)}")
 
 
+def current() -> dict[str, tuple[str, float]]:
+    """What this process waits for and has said so: by place how it failed last, and the seconds since it first did."""
+    now = time.monotonic()
+    with _lock:
+        said = {place: outage for place, outage in _outages.items() if outage.said_s is not None}
+        return {place: (outage.found, now - outage.began_s) for place, outage in said.items()}
+
+
 def _announce(place: str, found: str, since_s: float, now: float, limit: float) -> None:
     with _lock:
         outage = _outages.get(place)
         if outage is None or now - outage.failed_s > FORGET_S:
-            outage = _outages[place] = _Outage(since_s, now)
-        outage.failed_s = now
+            outage = _outages[place] = _Outage(since_s, now, found)
+        outage.failed_s, outage.found = now, found
         lasts_s, is_first = now - outage.began_s, outage.said_s is None
         is_due = lasts_s >= SAY_AFTER_S if outage.said_s is None else now - outage.said_s >= SAY_EVERY_S
         if is_due:

@@ -1,0 +1,71 @@
+"""A head that does not answer: what is said when, what ends the wait, and what the command is refused with."""
+
+import socket
+
+import pytest
+
+from cluster import watching
+from cluster.watching import Watch, refusal
+
+
+class Head:
+    """A head that fails as it is told."""
+
+    found = ""
+
+    def __call__(self) -> str:
+        return self.found
+
+
+def test_a_head_that_is_back_in_time_costs_two_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    head = Head()
+    watch = Watch("auto", head)
+    assert not watch.look(0)
+    head.found = "Connection refused"
+    assert not any(watch.look(now_s) for now_s in range(10, 49))
+    assert watch.is_silent
+    watch.check()
+    head.found = ""
+    assert not watch.look(49)
+    assert not watch.is_silent
+    assert capsys.readouterr().err.splitlines() == [
+        "--address auto: the head does not answer (Connection refused); waiting for it for up to 40 s",
+        "--address auto: the head is back after 39 s",
+    ]
+
+
+def test_a_moment_of_silence_is_not_mentioned(capsys: pytest.CaptureFixture[str]) -> None:
+    head = Head()
+    watch = Watch("auto", head)
+    for now_s, found in ((0, "no answer"), (2, "no answer"), (4, "")):
+        head.found = found
+        assert not watch.look(now_s)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_head_that_stays_away_ends_the_command_with_what_to_do() -> None:
+    head = Head()
+    head.found = "no answer within 5 s"
+    watch = Watch("10.0.0.1:6379", head)
+    assert [watch.look(now_s) for now_s in (0, 20, 39, 40)] == [False, False, False, True]
+    expected = (
+        r"--address 10\.0\.0\.1:6379: .* 40 s \(no answer within 5 s\)\. Bring it up again; then the same command"
+    )
+    with pytest.raises(ConnectionError, match=expected):
+        watch.check()
+
+
+def test_a_raylet_that_is_gone_ends_the_command_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as raylet:
+        host, port = raylet.getsockname()
+        watch = Watch("auto", Head(), (host, port))
+        assert refusal(host, port) == ""
+        assert not watch.look(0)
+    assert watch.look(2)
+    with pytest.raises(ConnectionError, match=f"raylet of this process, at {host}:{port}, is gone .Connection refused"):
+        watch.check()
+
+
+def test_this_machines_ray_has_no_head_to_watch() -> None:
+    assert not watching.is_silent()
+    watching.check_head()
