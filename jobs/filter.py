@@ -31,8 +31,8 @@ def select(
 
     Reads the tables clips, scores and labels if there are any, duplicates if duplicates.similarity is set, and the
     imported tables that filtering.rules name. Writes the table selections: for every clip whether it is kept, the first
-    rule that refused it, and its split. Ends with an audit: no video, and no group of uploads of the same content, is
-    in two splits.
+    rule that refused it, and its split. Decides anew on clips of videos whose rights have changed. Ends with an audit:
+    no video, and no group of uploads of the same content, is in two splits.
 
     Example: earshot filter --root my_workspace --name strict --set filtering.min_score=0.9
 
@@ -41,7 +41,7 @@ def select(
     from jobs.console.dry_run import show_preview
     from jobs.console.recipe import with_recipe
     from pipeline.selection.cutoffs import load_or_compute
-    from pipeline.selection.deciding import DecidePart, format_none_kept, summarize
+    from pipeline.selection.deciding import DecidePart, format_none_kept, summarize, undecided
     from pipeline.selection.duplicates import check_settings
     from pipeline.selection.filtering import ClipRules, check_values
     from pipeline.selection.leakage import audit
@@ -78,11 +78,12 @@ def select(
 
     settings = {"filtering": config.filtering, "duplicates": config.duplicates, "splitting": config.splitting}
     with session.begin(folder, settings, inputs):
-        parts = workspace.pending(rules.source, folder)
+        parts = undecided(workspace, rules.source, folder)
         if not parts and workspace.is_finished(folder):  # else it was killed after its last part
             session.done("filter", f"nothing to do, every clip is decided; {audit(workspace)}", folder)
             return
         note = ("" if model else "no scores; ") + "no duplicates looked for"
+        note += f" ({rules.num_copies} videos have the bytes of another)" if rules.num_copies else ""
         if has_duplicates:
             rules.represented = load_or_choose(rules, each)
             note = f"{len(rules.represented)} videos are represented by another upload"

@@ -16,7 +16,7 @@ def materialize(session: Session, selection: Selection = "default") -> None:
     Example: earshot materialize --root my_workspace --selection strict
     """
     from pipeline.reports.attribution import write_attribution
-    from pipeline.selection.leakage import audit
+    from pipeline.selection.leakage import audit, check_copies
     from pipeline.selection.materializing import MaterializePart, plan_shards
 
     folder, source = f"materialized/{selection}", f"selections/{selection}"
@@ -29,6 +29,9 @@ def materialize(session: Session, selection: Selection = "default") -> None:
         finished = set(workspace.parts(folder))
         shards = [shard for shard in plan.shards if shard not in finished]
         work = MaterializePart(workspace, selection, plan, session.seed)
+        if withdrawn := check_copies(workspace, selection):
+            found = f"has {withdrawn} clips that {source} refuses now, because of their videos' rights."
+            raise workspace.error(folder, found, "refused")
         counts = session.map(f"materialize {selection}", work, shards, FILTERING)
         if shards or not workspace.is_finished(folder):
             write_attribution(workspace, selection)  # before the shards count as complete

@@ -11,7 +11,7 @@ import typer
 
 from cluster.resources import SHARDING
 from jobs.console.options import Clips, Collection, MaxRejectRate, Media, Session, one_of, with_session
-from jobs.console.shard_notes import check_rejects, format_cutting, print_notes
+from jobs.console.shard_notes import check_rejects, format_cutting, print_changes, print_notes
 from pipeline.formatting import format_counts
 from schemas.outcomes import REJECTED
 
@@ -34,13 +34,15 @@ def shard(
 
     Reads the collection. Writes clips/<spec>/ (WebDataset tars) and the tables clips (one row per planned clip), videos
     (one row per video, kept or with the reason why not) and, where clips follow faces, tracks. Run it again to cut
-    videos that are new, or other clip specs of the same videos, or to go on after it was stopped. It ends with a count
-    of every video and clip by outcome, and fails if one is not accounted for, or if no file gave a clip.
+    videos that are new, or other clip specs of the same videos, or to go on after it was stopped; licences, authors and
+    opt-outs that are declared later reach the table videos, and nothing is cut anew for them. It ends with a count of
+    every video and clip by outcome, and fails if one is not accounted for, or if no file gave a clip.
 
     Example: earshot shard --collection my_videos --root my_workspace --clips base --clips events
     """
     from jobs.console.missing_videos import check_missing
     from pipeline.clip_specs import BASE
+    from pipeline.clips.declaring import settle
     from pipeline.clips.reconciling import reconcile
     from pipeline.clips.sharding import ShardPart, check_faces
     from pipeline.clips.splitting import count_splits
@@ -81,12 +83,14 @@ def shard(
             work = ShardPart(workspace, {name: specs[name] for name in names}, config.sharding)
             verify = functools.partial(check_missing, workspace, names)
             cut += session.map(f"shard {' '.join(names)}", work, parts, needs, note=format_cutting, verify=verify)
+        changes = settle(workspace, planned.other_files)
         totals, splits = {name: reconcile(workspace, name) for name in specs}, count_splits(workspace, config.splitting)
         for name in specs:
             stage = f"clips/{name}"
             if pending[name] or not workspace.is_finished(stage):  # it may have been killed after its last part
                 workspace.finish(stage)
         print_notes(planned, splits)
+        print_changes(changes, workspace.names("selections"))
         news = format_counts({"new": planned.num_new, "retried": planned.num_retried}) or "went on"
         ended = "; ".join(f"{name}: {of}" if len(specs) > 1 else str(of) for name, of in totals.items())
         news = news if lacking else "nothing to do"

@@ -21,6 +21,8 @@ class SelectionRow(TypedDict):
     label: Annotated[str | None, "label, where the clip has one"]
 
 
+# Reason of the clips of a video whose declared rights have changed since, until `filter` decides on them anew.
+RIGHTS_CHANGED = "rights_changed"
 SELECTIONS = table_schema("selections", version=2, row=SelectionRow, partitions={"selection": "name of the selection"})
 # Reasons of refused clips that may still be drawn for what people labelled them as. Others speak of the whole video, or
 # are of rules that users write.

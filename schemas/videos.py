@@ -10,6 +10,8 @@ from schemas.outcomes import REJECTED
 SPLITS = ("train", "validate", "test")
 # Whether a video may be used for training: its owner permits it, refuses it, or says nothing that was read.
 Rights = Literal["train", "no_train", "unknown"]
+# Columns of both tables in which somebody declares the rights in a video; they may change after it was cut.
+DECLARED = ("license", "author", "source_url", "rights", "rights_from")
 
 
 class Span(TypedDict):
@@ -73,7 +75,10 @@ class VideoRow(TypedDict):
         "whether it may train models, by collection and file: train, no_train (either refuses) or unknown",
         pa.string(),
     ]
-    rights_from: Annotated[str | None, "where rights was read: a column of the collection, or an assertion in the file"]
+    rights_from: Annotated[
+        str | None,
+        "where rights was read: a column of the collection, an assertion in the file, or a copy of its bytes",
+    ]
     split: Annotated[str | None, "split that the collection prescribes"]
     extra: Annotated[str | None, "the collection's other columns, as a JSON object"]
     content_hash: Annotated[str | None, "sha256 of the file, in hex; null if it could not be read"]

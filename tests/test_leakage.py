@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import DataError
-from pipeline.selection.leakage import audit
+from pipeline.selection.leakage import audit, check_copies
 from pipeline.storage import files
 from pipeline.storage.layout import VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
@@ -151,6 +151,18 @@ def test_a_shard_that_holds_what_its_selection_does_not_keep_is_named(
 ) -> None:
     copy(place, *clips)
     fails(place, says, "materialized/s")
+
+
+@pytest.mark.parametrize("reason", ["rights_changed", "no_train", "license"])
+def test_clips_in_shards_that_rights_refuse_now_are_counted_and_those_of_another_split_are_named(
+    reason: str, place: Workspace
+) -> None:
+    copy(place, A, B)
+    select(place, "s", "00000", ("a", "train", reason, None))
+    assert check_copies(place, "s") == 1
+    assert str(audit(place)).endswith("none in two splits; 1 clips in materialized/s are refused now")
+    copy(place, ("a_00000000", "a", "test"), B)
+    fails(place, "1 of 2 clips are none that selections/s keeps, or in another split")
 
 
 def test_a_split_that_no_stage_knows_is_named(place: Workspace) -> None:

@@ -84,6 +84,39 @@ def test_a_collection_that_has_grown_is_cut_where_it_is_new_and_a_changed_video_
     assert outcomes(root) == {"a.mkv": "kept", "b.mkv": "too_short", "c.mkv": "unreadable", "new.mkv": "kept"}
 
 
+def test_an_opt_out_that_comes_later_takes_the_video_and_its_copy_out_of_the_selection_and_its_shards(
+    collection: Path, tmp_path: Path
+) -> None:
+    root, table = str(tmp_path / "root"), tmp_path / "list.csv"
+    for name, more in (("copy", b""), ("other", bytes(9))):  # nine zeros after the last element change no clip
+        (collection / f"{name}.mkv").write_bytes((collection / "a.mkv").read_bytes() + more)
+    table.write_text("uri,opt_out\nvideos/a.mkv,false\nvideos/copy.mkv,\nvideos/other.mkv,\n")
+    tars = tmp_path / "root" / "clips" / "base" / "00000.tar"
+    every = ("--set", "filtering.keep_fraction=1")
+    assert shard(table, tmp_path / "root")[0] == 0
+    before = tars.read_bytes()
+    code, out, err = earshot("filter", "--root", root, *every)
+    assert "6 kept; no scores; no duplicates looked for (2 videos have the bytes of another); audit" in out, err
+    assert earshot("materialize", "--root", root)[0] == 0
+    table.write_text(table.read_text().replace("false", "true"))
+    code, out, err = shard(table, tmp_path / "root")
+    assert (code, "shard: nothing to do; 3 videos (3 kept)" in out) == (0, True), err
+    assert "shard: 2 videos changed their rights: 2 no_train; such as" in err
+    assert "Until `earshot filter` decides anew, default keep none of their clips." in err
+    code, out, err = earshot("filter", "--root", root, *every)
+    assert "filter: 4 no_train, 2 kept;" in out, err
+    assert "none in two splits; 4 clips in materialized/default are refused now ->" in out
+    assert tars.read_bytes() == before
+    assert "changed their rights" not in shard(table, tmp_path / "root")[2]
+    assert "nothing to do, every clip is decided" in earshot("filter", "--root", root, *every)[1]
+    code, _, err = earshot("materialize", "--root", root)
+    assert code == 2
+    assert "has 4 clips that selections/default refuses now, because of their videos' rights." in err
+    assert "`earshot clean --from materialized/default" in err
+    assert earshot("clean", "--from", "materialized/default", "--root", root, "--yes")[0] == 0
+    assert "2 clips in 1 shards" in earshot("materialize", "--root", root)[1]
+
+
 def test_rejects_of_a_reason_are_cut_again_when_asked(collection: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     shard(collection, root)

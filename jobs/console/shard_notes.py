@@ -1,5 +1,6 @@
 """What `earshot shard` prints: progress, videos that someone should look at, and how all ended."""
 
+import collections
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from pipeline.errors import DataError
 from pipeline.formatting import format_counts
 
 if TYPE_CHECKING:
+    from pipeline.clips.declaring import Change
     from pipeline.clips.reconciling import Totals
     from pipeline.clips.splitting import Splits
     from pipeline.collection.collecting import Planned
@@ -50,6 +52,18 @@ def print_notes(planned: "Planned", splits: "Splits") -> None:
     copies = [uri for group in splits.copies for uri in group]
     moved = f" {splits.num_moved} of them leave their prescribed split." if splits.num_moved else ""
     _say(copies, f"the same bytes, and so the same split, in {len(splits.copies)} groups: {{}} videos", moved)
+
+
+def print_changes(changes: Sequence["Change"], selections: Sequence[str]) -> None:
+    """Say of how many videos the declared rights are others than before, which, and what follows."""
+    if not changes:
+        return
+    counts = format_counts(collections.Counter(change.what for change in changes))
+    names = ", ".join(printable(change.uri) for change in changes[:NUM_NAMED])
+    then = (
+        f" Until `earshot filter` decides anew, {', '.join(selections)} keep none of their clips." if selections else ""
+    )
+    say(f"shard: {len(changes)} videos changed their rights: {counts}; such as {names}.{then}", "warning")
 
 
 def check_rejects(

@@ -1,22 +1,31 @@
 """A collection's videos -> parts. A part is a set of videos that are cut together; a video keeps its part.
 
 In: the rows of `list_videos`. Out: `collection/<part>.parquet`. A collection may grow: videos seen before, known by
-their id or their address, keep their part, and new ones get new parts. A rejected video that is retried moves to a new
-part: it is written into the new part first and taken out of the old one last. After a crash between the two it is in
-both; the later part counts, and the next plan completes the move.
+their id or their address, keep their part, and new ones get new parts; what the collection declares of their rights now
+takes the place of what it declared before. A rejected video that is retried moves to a new part: it is written into the
+new part first and taken out of the old one last. After a crash between the two it is in both; the later part counts,
+and the next plan completes the move.
 """
 
 import collections
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.collection.known_videos import Known, Listing, hash_spans
+from pipeline.collection.known_videos import (
+    Declared,
+    Known,
+    Listing,
+    declared_now,
+    declared_of,
+    hash_declared,
+    hash_spans,
+)
 from pipeline.config import Count, config_dataclass
 from pipeline.errors import ConfigError, DataError, MissingError, did_you_mean
 from pipeline.storage import files
@@ -30,7 +39,7 @@ from schemas.outcomes import REJECTED
 from schemas.selections import SELECTIONS
 from schemas.spans import SPANS
 from schemas.tracks import TRACKS
-from schemas.videos import COLLECTION, VIDEOS, CollectionRow
+from schemas.videos import COLLECTION, DECLARED, VIDEOS, CollectionRow
 
 # Requests in flight: an object store answers one in 30 ms, and 200 k videos have 2 500 parts.
 NUM_THREADS = 8
@@ -69,6 +78,8 @@ class Planned:
     """The address then and now of the first of them."""
     num_taken_down: int = 0
     """Videos that the collection has and a takedown removed: they are left out."""
+    other_files: Mapping[str, tuple[str, int]] = dataclasses.field(default_factory=dict)
+    """Address and size in bytes of each of `changed` whose file is another, by video_id."""
 
 
 def plan_parts(
@@ -115,6 +126,7 @@ def plan_parts(
             "it was made from, a table of both, or another root."
         )
     _take_out(workspace, leaving)
+    _declare(workspace, known, listing.declared)
     return Planned(
         num_new=len(listing.seen - known.keys()),
         num_retried=len(again),
@@ -124,6 +136,7 @@ def plan_parts(
         num_elsewhere=listing.num_elsewhere,
         elsewhere=listing.elsewhere,
         num_taken_down=listing.num_taken_down,
+        other_files=listing.other_files,
     )
 
 
@@ -149,7 +162,7 @@ def _whole_parts(workspace: Workspace) -> list[str]:
 
 def _read_known(workspace: Workspace, parts: Sequence[str]) -> tuple[dict[str, Known], dict[str, set[str]]]:
     """Every video's latest part and how it was listed; and by part, the videos that are in a later one too."""
-    names = ["video_id", "uri", "size_bytes", "revision", "spans"]
+    names = ["video_id", "uri", "size_bytes", "revision", "spans", *DECLARED]
     known: dict[str, Known] = {}
     moved: dict[str, set[str]] = collections.defaultdict(set)
     with ThreadPoolExecutor(NUM_THREADS) as pool:
@@ -158,8 +171,8 @@ def _read_known(workspace: Workspace, parts: Sequence[str]) -> tuple[dict[str, K
             for row in table.to_pylist():
                 if row["video_id"] in known:
                     moved[known[row["video_id"]].part].add(row["video_id"])
-                facts = row["uri"], row["size_bytes"], row["revision"], hash_spans(row["spans"])
-                known[row["video_id"]] = Known(part, *facts)
+                hashes = hash_spans(row["spans"]), hash_declared(declared_of(row))
+                known[row["video_id"]] = Known(part, row["uri"], row["size_bytes"], row["revision"], *hashes)
     return known, moved
 
 
@@ -224,6 +237,29 @@ def _take_out(workspace: Workspace, moved: dict[str, set[str]]) -> None:
 
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         collections.deque(pool.map(from_part, moved), maxlen=0)  # to the end, or to the first error
+
+
+def _declare(workspace: Workspace, known: Mapping[str, Known], declared: Mapping[str, Declared]) -> None:
+    """Write what is declared of known videos now into their rows of the collection.
+
+    The rows of `videos` follow once all is cut (`pipeline/clips/declaring.py`), which compares the two tables.
+    """
+    of_parts: dict[str, list[str]] = collections.defaultdict(list)
+    for video_id in declared:
+        of_parts[known[video_id].part].append(video_id)
+
+    def in_part(part: str) -> None:
+        rows = workspace.read(COLLECTION_FOLDER, part, COLLECTION).to_pylist()
+        wanted = set(of_parts[part])
+        now = [
+            row | declared_now(declared_of(row), declared[row["video_id"]]) if row["video_id"] in wanted else row
+            for row in rows
+        ]
+        if now != rows:
+            workspace.commit(COLLECTION_FOLDER, part, from_rows(now, COLLECTION, part), COLLECTION)
+
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
+        collections.deque(pool.map(in_part, of_parts), maxlen=0)  # to the end, or to the first error
 
 
 def _select(table: pa.Table, ids: Collection[str], invert: bool = False) -> pa.Table:

@@ -1,16 +1,28 @@
 """A listing beside the videos that a workspace knows: which are new, which have changed, which are elsewhere.
 
 A video is known by its id, or by its address if it was listed another way.
+
+What a listing declares of a known video's rights may be other than before. What it leaves open, such as a licence in a
+table that has no such column, stays as it was declared last: only what is said takes the place of what was said.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pipeline.errors import ConfigError
 from pipeline.storage.tombstones import TakenDown
-from schemas.videos import CollectionRow, Span
+from schemas.videos import DECLARED, CollectionRow, Span
 
 NONE = TakenDown()
+
+
+Declared = dict[str, str | None]  # what a collection declares of the rights in a video, by the names of DECLARED
+SAID = (
+    "license",
+    "author",
+    "source_url",
+    "rights_from",
+)  # null where a listing leaves it open; rights go with the last
 
 
 class Known(NamedTuple):
@@ -22,6 +34,8 @@ class Known(NamedTuple):
     revision: str | None
     spans: int
     """Hash of its spans, valid in this process: the spans of 4.8 M rows would take much memory."""
+    declared: int
+    """Hash of what is declared of it, likewise."""
 
 
 class Listing:
@@ -39,6 +53,10 @@ class Listing:
         self.seen: set[str] = set()
         self.is_related = not known
         self.changed: list[str] = []
+        self.other_files: dict[str, tuple[str, int]] = {}
+        """Address and size of each of them whose file is another, by its id."""
+        self.declared: dict[str, Declared] = {}
+        """What is declared of known videos and may be other than before, by their ids."""
         self.num_elsewhere, self.num_taken_down = 0, 0
         self.elsewhere: tuple[str, str] | None = None
 
@@ -70,19 +88,45 @@ class Listing:
         if before.uri != row["uri"]:
             self.num_elsewhere += 1
             self.elsewhere = self.elsewhere or (before.uri, row["uri"])
-        if _has_changed(before, row):
+        if _has_other_file(before, row):
+            self.other_files[row["video_id"]] = row["uri"], row["size_bytes"] or 0
+        if row["video_id"] in self.other_files or before.spans != hash_spans(row["spans"]):
             self.changed.append(row["uri"])
+        declared = declared_of(row)
+        if any(declared[name] is not None for name in SAID) and before.declared != hash_declared(declared):
+            self.declared[row["video_id"]] = declared
 
 
-def _has_changed(before: Known, row: CollectionRow) -> bool:
-    """Whether a video has other spans, or its file differs in what is known of it both times."""
+def _has_other_file(before: Known, row: CollectionRow) -> bool:
+    """Whether a video's file differs in what is known of it both times."""
     pairs: list[tuple[Any, Any]] = [(before.size_bytes, row["size_bytes"])]
     if before.uri == row["uri"]:  # a copy has its own time of change
         pairs.append((before.revision, row["revision"]))
-    is_other = any(old != new for old, new in pairs if None not in (old, new))
-    return is_other or before.spans != hash_spans(row["spans"])
+    return any(old != new for old, new in pairs if None not in (old, new))
 
 
 def hash_spans(spans: list[Span] | None) -> int:
     """A number for the spans of a video, valid in this process."""
     return hash(None if spans is None else tuple((span["start_s"], span["end_s"]) for span in spans))
+
+
+def declared_of(row: Mapping[str, Any]) -> Declared:
+    """What the row of a video declares."""
+    return {name: row[name] for name in DECLARED}
+
+
+def hash_declared(declared: Declared) -> int:
+    """A number for what is declared of a video, valid in this process."""
+    return hash(tuple(declared.values()))
+
+
+def declared_now(before: Declared, listed: Declared) -> Declared:
+    """What is declared of a video that was declared before and is listed now; what the listing leaves open stays.
+
+    >>> before = {"license": "CC BY", "author": "ann", "source_url": None, "rights": "train", "rights_from": "a column"}
+    >>> listed = {"license": None, "author": "bob", "source_url": None, "rights": "unknown", "rights_from": None}
+    >>> declared_now(before, listed)
+    {'license': 'CC BY', 'author': 'bob', 'source_url': None, 'rights': 'train', 'rights_from': 'a column'}
+    """
+    now = {name: listed[name] or before[name] for name in DECLARED}
+    return now | {"rights": (listed if listed["rights_from"] else before)["rights"]}

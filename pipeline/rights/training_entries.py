@@ -12,9 +12,9 @@ known. An assertion of any manifest of the store counts, also of what the file w
 
 import struct
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import cbor2
 
@@ -49,17 +49,33 @@ def read_training_entries(path: Path) -> Statement:
     """
     try:
         with path.open("rb") as file:
-            return combine(_Store(file).statements())
+
+            def read(start: int, size: int) -> bytes:
+                file.seek(start)
+                return file.read(size)
+
+            return read_entries(read, file.seek(0, 2))
     except OSError:
         return NOTHING
 
 
-class _Store:
-    """The boxes of one file, of which MAX_BOXES are visited, and MAX_CBOR bytes decoded, at most."""
+def read_entries(read: Callable[[int, int], bytes], size_bytes: int, max_boxes: int = MAX_BOXES) -> Statement:
+    """What `read_training_entries` gives of a file, wherever it is.
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._boxes_left, self._cbor_left = file, MAX_BOXES, MAX_CBOR
-        self._size = file.seek(0, 2)
+    Args:
+        read: the bytes from a place on, as many as are asked for or as there are.
+        size_bytes: of the file.
+        max_boxes: that are visited; each costs one or two reads.
+    """
+    return combine(_Store(read, size_bytes, max_boxes).statements())
+
+
+class _Store:
+    """The boxes of one file, of which some are visited, and MAX_CBOR bytes decoded, at most."""
+
+    def __init__(self, read: Callable[[int, int], bytes], size_bytes: int, max_boxes: int) -> None:
+        self._read, self._boxes_left, self._cbor_left = read, max_boxes, MAX_CBOR
+        self._size = size_bytes
 
     def statements(self) -> Iterator[Statement]:
         head = self._read(0, 12)
@@ -139,10 +155,6 @@ class _Store:
         """Count one more box."""
         self._boxes_left -= 1
         return self._boxes_left >= 0
-
-    def _read(self, start: int, size: int) -> bytes:
-        self._file.seek(start)
-        return self._file.read(size)
 
 
 def _decode(content: bytes) -> Any:

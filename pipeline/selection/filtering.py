@@ -39,6 +39,7 @@ from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
 from schemas.labels import LABELS, Label
 from schemas.scores import SCORES
+from schemas.selections import RIGHTS_CHANGED
 from schemas.videos import VIDEOS, Rights
 
 # For each measured column: the limit's field in the config, the reason, and the comparison that refuses a clip.
@@ -103,7 +104,7 @@ class FilteringConfig:
     are kept, and every later clip that would have been among them. The same holds for top_videos."""
 
     def __post_init__(self) -> None:
-        check_reasons(self.rules, (*REASONS, "kept", "not_cut"))
+        check_reasons(self.rules, (*REASONS, "kept", "not_cut", RIGHTS_CHANGED))
 
 
 def needs_scores(config: FilteringConfig) -> list[str]:
@@ -153,6 +154,11 @@ class ClipRules:
         self._has_labels = self.workspace.has_stage(LABELS_FOLDER)
         self._shared = shared_splits(self.workspace, self.splitting, cut_parts(self.workspace))
         self.own = read_rules(self.workspace, self.config.rules, are_scored=self.model is not None, taken=REASONS)
+
+    @property
+    def num_copies(self) -> int:
+        """How many videos have the bytes, or the address, of another one."""
+        return len(self._shared)
 
     @property
     def source(self) -> str:

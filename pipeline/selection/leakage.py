@@ -19,11 +19,12 @@ import pyarrow.compute as pc
 from pipeline.clips.splitting import SplittingConfig, cut_parts, duplicate_groups, part_splits, shared_splits
 from pipeline.config import from_dict
 from pipeline.errors import DataError
+from pipeline.selection.filtering import RIGHTS_REASONS
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
-from schemas.selections import DRAWN_REASONS, SELECTIONS
+from schemas.selections import DRAWN_REASONS, RIGHTS_CHANGED, SELECTIONS
 from schemas.videos import SPLITS
 
 COPIED = ["clip_id", "video_id", "split"]  # what a materialized clip has in common with its selection
@@ -38,11 +39,14 @@ class Audit:
     """Groups of near-duplicate videos, of all selections together."""
     num_uses: int
     """Pairs of a video and a part that uses it."""
+    withdrawn: dict[str, int]
+    """By the stage of shards that have some: clips that its selection kept and refuses for their video's rights now."""
 
     def __str__(self) -> str:
         return (
             f"audit of the whole workspace: {self.num_videos} videos, {self.num_groups} groups of duplicates, "
             f"{self.num_uses} uses: none in two splits"
+            + "".join(f"; {count} clips in {stage} are refused now" for stage, count in self.withdrawn.items())
         )
 
 
@@ -72,9 +76,11 @@ def audit(workspace: Workspace) -> Audit:
                 "itself. Make all of a workspace with the same splitting and duplicates.similarity, each part "
                 "once; or remove what was made with others."
             )
+    withdrawn = {}
     for selection in workspace.names("materialized"):
-        _check_copies(workspace, selection)
-    return Audit(len(videos), len(set(groups.values())), num_uses)
+        if count := check_copies(workspace, selection):
+            withdrawn[f"materialized/{selection}"] = count
+    return Audit(len(videos), len(set(groups.values())), num_uses, withdrawn)
 
 
 def _check_shares(workspace: Workspace) -> None:
@@ -130,28 +136,33 @@ def _uses(workspace: Workspace) -> Iterator[tuple[str, str, str]]:
                 yield from _distinct(place, pa.table({"video_id": videos, "split": clips["split"]}))
 
 
-def _check_copies(workspace: Workspace, selection: str) -> None:
+def check_copies(workspace: Workspace, selection: str) -> int:
     """Raise a DataError unless each materialized clip is one that the selection keeps, in its split, and there once.
 
-    Missing clips are allowed: shards may be half written, and a selection grows before its shards do.
+    Missing clips are allowed: shards may be half written, and a selection grows before its shards do. So are those of
+    videos whose declared rights have changed since; return how many there are.
     """
     folder, source = f"materialized/{selection}", f"selections/{selection}"
     shards = [_hashes(rows) for _, rows in _parts(workspace, folder, MATERIALIZED, COPIED)]
     if not sum(map(len, shards)):
-        return
+        return 0
     hashes, counts = np.unique(np.concatenate(shards), return_counts=True)
-    is_kept = np.zeros(len(hashes), bool)
-    for _, rows in _parts(workspace, source, SELECTIONS, [*COPIED, "kept"]):
-        wanted = _hashes(rows.filter(rows["kept"]))
-        at = np.searchsorted(hashes, wanted)
-        at[at == len(hashes)] = 0
-        is_kept[at[hashes[at] == wanted]] = True
+    is_kept, is_withdrawn = np.zeros((2, len(hashes)), bool)
+    for _, rows in _parts(workspace, source, SELECTIONS, [*COPIED, "kept", "reason"]):
+        of_rights = pc.is_in(rows["reason"], pa.array((RIGHTS_CHANGED, "license", *RIGHTS_REASONS.values())))
+        for mask, found in ((is_kept, rows["kept"]), (is_withdrawn, of_rights)):
+            wanted = _hashes(rows.filter(found))
+            at = np.searchsorted(hashes, wanted)
+            at[at == len(hashes)] = 0
+            mask[at[hashes[at] == wanted]] = True
+    is_kept |= is_withdrawn
     for wrong, what in ((~is_kept, f"are none that {source} keeps, or in another split"), (counts > 1, "are repeated")):
         if wrong.any():
             raise DataError(
                 f"{workspace.place(folder)}: {wrong.sum()} of {len(hashes)} clips {what}. Remove the folder, and "
                 "materialize the selection again."
             )
+    return int(is_withdrawn.sum())
 
 
 def _hashes(rows: pa.Table) -> np.ndarray:

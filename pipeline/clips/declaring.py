@@ -1,0 +1,175 @@
+"""What is declared of the rights in videos, carried to those that are cut already: an opt-out may come later.
+
+In: the tables `collection`, which has what was declared last, and `videos`. Out: rows of `videos` that agree with it.
+A video's rights are what the collection and its file say (`pipeline/rights/statements.py`); where they refuse nothing
+and a video of the same bytes is refused, so is this one. Nothing is cut anew. Clips of videos that changed leave every
+selection at once, as RIGHTS_CHANGED, until it is decided again: no learner draws them meanwhile.
+
+Design note: the two tables are compared whole, each time, instead of passing on what has changed. A run that was killed
+between them needs no note of where it was, and the rows are the same whatever came before.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.clips.splitting import cut_specs, find_copies
+from pipeline.errors import DataError
+from pipeline.rights.statements import Statement, combine
+from pipeline.rights.training_entries import read_entries, read_training_entries
+from pipeline.storage import files
+from pipeline.storage.layout import COLLECTION_FOLDER
+from pipeline.storage.locking import claim
+from pipeline.storage.workspace import Workspace
+from schemas.fields import from_rows
+from schemas.selections import RIGHTS_CHANGED, SELECTIONS
+from schemas.videos import COLLECTION, DECLARED, VIDEOS
+
+NUM_READERS = 16  # parts read at once: an object store answers in 30 ms
+OF_FILES, OF_COPIES = "file ", "copy "  # begin rights_from of statements that no column of the collection makes
+MAX_REMOTE_BOXES = 200  # of a file in an object store, which has a request for each: six seconds
+Columns = dict[str, Any]  # values by the names of DECLARED
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """A video of which something else is declared than its row said."""
+
+    uri: str
+    before: Columns
+    now: Columns
+
+    @property
+    def what(self) -> str:
+        """Its rights now where they are others, else the first column that is other."""
+        changed = [name for name in ("rights", *DECLARED) if self.before[name] != self.now[name]]
+        return self.now["rights"] if changed[0] == "rights" else changed[0]
+
+
+@dataclasses.dataclass(slots=True)
+class _Video:
+    """What the tables say of one video."""
+
+    part: str
+    uri: str
+    rows: list[Columns]
+    """Of `videos`, one for each clip spec."""
+    collection: Columns
+
+
+def settle(workspace: Workspace, other_files: Mapping[str, tuple[str, int]]) -> list[Change]:
+    """Make the rows of `videos` agree with what is declared; return what changed, in the order of parts and rows.
+
+    Args:
+        other_files: address and size in bytes of each file that is another than when its video was cut, by video_id.
+            What such a file refuses counts: it is what its owner publishes now.
+    Raises:
+        ConfigError: another command is at work on a selection that has clips of such a video; nothing is changed then.
+    """
+    specs = cut_specs(workspace)
+    copies = {
+        copy.video_id: number for number, group in enumerate(find_copies(workspace, list(specs))) for copy in group
+    }
+    wanted = copies.keys() | other_files.keys()
+    with ThreadPoolExecutor(NUM_READERS) as pool:
+        found = pool.map(lambda part: list(_read(workspace, part, specs[part], wanted)), specs)
+        videos = dict(itertools.chain.from_iterable(found))
+        own = dict(zip(videos, pool.map(lambda name: _own(videos[name], other_files.get(name)), videos), strict=True))
+    refused: dict[int, Statement] = {}
+    for video_id in sorted(copies.keys() & videos, key=lambda name: (int(videos[name].part), name)):
+        if own[video_id].rights == "no_train":
+            first = Statement("no_train", f"{OF_COPIES}{video_id}, {own[video_id].read_from}")
+            refused.setdefault(copies[video_id], first)
+    changes: dict[str, Change] = {}
+    by_part: dict[str, dict[str, Columns]] = collections.defaultdict(dict)
+    for video_id, video in videos.items():
+        rights = own[video_id]
+        if rights.rights != "no_train":
+            rights = refused.get(copies.get(video_id, -1), rights)
+        now = video.collection | {"rights": rights.rights, "rights_from": rights.read_from}
+        if others := [row for row in video.rows if row != now]:
+            changes[video_id] = Change(video.uri, others[0], now)
+            by_part[video.part][video_id] = now
+    with contextlib.ExitStack() as claimed:
+        for name in workspace.names("selections") if by_part else ():
+            if parts := sorted(by_part.keys() & workspace.parts(f"selections/{name}")):
+                claimed.enter_context(claim(workspace, f"selections/{name}"))
+                for part in parts:
+                    _refuse(workspace, f"selections/{name}", part, list(by_part[part]))
+        for part, rows in by_part.items():
+            for spec in specs[part]:
+                _write(workspace, f"videos/{spec}", part, rows)
+    return list(changes.values())
+
+
+def _read(workspace: Workspace, part: str, specs: Sequence[str], wanted: Set[str]) -> Iterator[tuple[str, _Video]]:
+    """The videos of a part of which a row differs from the collection, and those that are wanted."""
+    collection = workspace.read(COLLECTION_FOLDER, part, COLLECTION, ["video_id", "uri", *DECLARED]).to_pylist()
+    tables = [workspace.read(f"videos/{spec}", part, VIDEOS, ["video_id", *DECLARED]).to_pylist() for spec in specs]
+    by_spec = [{row.pop("video_id"): row for row in rows} for rows in tables]
+    for row in collection:
+        video_id, uri = row.pop("video_id"), row.pop("uri")
+        rows = [of_spec[video_id] for of_spec in by_spec if video_id in of_spec]
+        if rows and (video_id in wanted or any(found != row for found in rows)):
+            yield video_id, _Video(part, uri, rows, row)
+
+
+def _own(video: _Video, other_file: tuple[str, int] | None) -> Statement:
+    """What the collection and the file say of a video, whatever copies there are."""
+    said = Statement(video.collection["rights"], video.collection["rights_from"])
+    before = [Statement(row["rights"], row["rights_from"]) for row in video.rows]
+    of_file = [statement for statement in before if (statement.read_from or "").startswith(OF_FILES)]
+    own = combine([said, *of_file])
+    if own.rights == "no_train":
+        return own
+    hidden = [
+        statement
+        for statement in before
+        if statement.rights == "no_train" and not (statement.read_from or "").startswith(OF_COPIES)
+    ]
+    if hidden:  # the column refuses no longer; whether the file does was not written down then
+        found = _read_file(video.uri)
+        return hidden[0] if found is None else combine([said, found])
+    if other_file is not None and (found := _read_file(*other_file)) is not None and found.rights == "no_train":
+        return found
+    return own
+
+
+def _read_file(uri: str, size_bytes: int | None = None) -> Statement | None:
+    """What the assertions in a file say; None where it cannot be read. An object of a known size is read in pieces."""
+    try:
+        if size_bytes is None or files.store_at(uri).is_local:
+            with files.local_copy(uri) as path:
+                path.open("rb").close()
+                return read_training_entries(path)
+
+        def read(start: int, size: int) -> bytes:
+            return files.read_bytes(uri, start, max(0, min(size, size_bytes - start)))
+
+        return read_entries(read, size_bytes, MAX_REMOTE_BOXES)
+    except (OSError, DataError):
+        return None
+
+
+def _refuse(workspace: Workspace, selection: str, part: str, video_ids: list[str]) -> None:
+    """Take the clips of videos out of a part of a selection, until it is decided anew."""
+    table = workspace.read(selection, part, SELECTIONS)
+    is_theirs = pc.is_in(table["video_id"], pa.array(video_ids, pa.string()))
+    for name, value in (("kept", False), ("reason", RIGHTS_CHANGED), ("unique_s", None)):
+        field = SELECTIONS.field(name)
+        changed = pc.if_else(is_theirs, pa.scalar(value, field.type), table[name])
+        table = table.set_column(table.schema.get_field_index(name), field, changed)
+    workspace.commit(selection, part, table, SELECTIONS)
+
+
+def _write(workspace: Workspace, videos: str, part: str, now: Mapping[str, Columns]) -> None:
+    """Put what is declared of videos into their rows of a part."""
+    rows = [row | now.get(row["video_id"], {}) for row in workspace.read(videos, part, VIDEOS).to_pylist()]
+    workspace.commit(videos, part, from_rows(rows, VIDEOS, part), VIDEOS)
