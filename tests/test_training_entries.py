@@ -17,8 +17,20 @@ from pipeline.rights import training_entries
 from pipeline.rights.statements import NOTHING
 from pipeline.rights.training_entries import MAX_ASSERTION, MAX_BOXES, MAX_CBOR, TOO_MANY, read_training_entries
 from schemas.videos import CollectionRow
-from tests.helpers.credentials import MP4, STORE, box, entries, in_mp4, jumb, store
-from tests.helpers.cutting import picture, sound, span_of
+from tests.helpers.credentials import (
+    MP4,
+    STORE,
+    box,
+    element,
+    entries,
+    in_id3,
+    in_matroska,
+    in_mp4,
+    jumb,
+    store,
+    synchsafe,
+)
+from tests.helpers.cutting import EXACT, picture, sound, span_of
 
 
 @pytest.mark.parametrize(
@@ -67,6 +79,70 @@ def test_a_damaged_assertion_is_named_and_other_files_say_nothing(tmp_path: Path
         path.write_bytes(data)
         assert read_training_entries(path) == NOTHING
     assert read_training_entries(tmp_path / "gone") == NOTHING
+
+
+REFUSING = store(entries(ai_training="notAllowed"))
+UTF16 = b"\xff\xfec\x002\0\0\0" + b"\xff\xfe\x00\x01\0\0"  # U+0100 is two bytes of which the first is zero
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        in_id3(REFUSING) + b"\xff\xfb" + bytes(9),
+        in_id3(REFUSING, version=3) + b"fLaC",
+        in_id3(REFUSING, media_type=b"application/x-c2pa-manifest-store"),
+        in_id3(REFUSING, texts=UTF16),
+        in_matroska(REFUSING),
+        in_matroska(REFUSING, media_type=b"application/c2pa\0\0"),
+        in_matroska(REFUSING)[: in_matroska(b"").index(b"\x18\x53\x80\x67") + 4]
+        + b"\x01"
+        + b"\xff" * 7
+        + in_matroska(REFUSING)[in_matroska(b"").index(b"\x18\x53\x80\x67") + 12 :],  # of unknown size
+    ],
+)
+def test_the_tag_of_a_sound_file_and_the_attachments_of_matroska_are_read(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(data)
+    assert read_training_entries(path) == ("no_train", "file cawg.training-mining")
+    for length in range(0, len(data), 17):  # every cut of it is survived
+        path.write_bytes(data[:length])
+        assert read_training_entries(path).rights in ("unknown", "no_train")
+
+
+def test_objects_of_other_kinds_and_tags_of_other_forms_say_nothing(tmp_path: Path) -> None:
+    path, plain = tmp_path / "a", in_id3(REFUSING)
+    for data in (
+        in_id3(REFUSING, media_type=b"application/c2pa-not"),
+        in_matroska(REFUSING, media_type=b"application/c2pa-not"),
+        plain[:3] + b"\x02" + plain[4:],
+        plain[:5] + b"\x80" + plain[6:],  # unsynchronised
+        b"ID3" + bytes(3),
+    ):
+        path.write_bytes(data)
+        assert read_training_entries(path) == NOTHING
+
+
+def test_an_attachment_that_ffmpeg_writes_is_found(make_media: MakeMedia, tmp_path: Path) -> None:
+    (tmp_path / "store").write_bytes(REFUSING)
+    media_type = ("-metadata:s:t", "mimetype=application/c2pa")
+    attached = ("-attach", str(tmp_path / "store"), *media_type)
+    path = make_media("attached.mkv", *picture(2.0), *sound(2.0), *EXACT, *attached)
+    assert read_training_entries(path) == ("no_train", "file cawg.training-mining")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        element("1a45dfa3", b"", 1) + element("18538067", element("ec", b"", 1) * (3 * MAX_BOXES)),
+        b"ID3\x04\0\0" + synchsafe(33 * MAX_BOXES) + (b"TIT2" + synchsafe(1) + bytes(3)) * (3 * MAX_BOXES),
+    ],
+)
+def test_more_elements_or_frames_than_are_visited_are_said_to_be_unread(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(data)
+    began = time.process_time()
+    assert read_training_entries(path) == TOO_MANY
+    assert time.process_time() - began < 1
 
 
 def test_hostile_files_end_soon_and_every_cut_of_a_file_is_survived(tmp_path: Path) -> None:

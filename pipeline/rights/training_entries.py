@@ -1,9 +1,11 @@
 """Training assertions in a media file's content credentials (C2PA, CAWG) -> what they say of its use for training.
 
 A C2PA manifest store is a tree of JUMBF boxes (ISO 19566-5): of MP4 and MOV in a top-level `uuid` box, of AVI and WAV
-in a chunk `C2PA`. Each assertion is a box with a label; `cawg.training-mining` 1.1, which was `c2pa.training-mining`
+in a chunk `C2PA`, of MP3 and FLAC in a frame `GEOB` of the ID3v2 tag that the file begins with (C2PA 2.4, A.3.4), of
+Matroska and WebM in an attachment of the store's media type (a working draft of C2PA, as contentauth's c2pa-rs reads
+it in 2026). Each assertion is a box with a label; `cawg.training-mining` 1.1, which was `c2pa.training-mining`
 up to C2PA 1.4, is a map of entries whose `use` is allowed, notAllowed or constrained. Other containers, compressed
-manifests, and manifests that a file only points to are not read.
+manifests, unsynchronised ID3 tags, and manifests that a file only points to are not read.
 
 Design note: no signature is verified. So an assertion can only refuse: whoever writes a permission into a file may not
 be its owner, and a false refusal costs one video. `constrained` refuses, as the specification has it where no more is
@@ -32,6 +34,12 @@ MAX_CBOR = 1 << 16  # bytes decoded of a file
 # 64 kB in a second; the number or text is taken as it is. An assertion has none of them.
 COSTLY_TAGS = (4, 5, 30, 35)
 TOO_MANY = Statement("unknown", "file, not readable")
+
+
+MEDIA_TYPES = (b"application/c2pa", b"application/x-c2pa-manifest-store")  # of a manifest store; the second is older
+# Elements of Matroska (RFC 9559) by their ids.
+EBML, SEGMENT, ATTACHMENTS = bytes.fromhex("1a45dfa3"), bytes.fromhex("18538067"), bytes.fromhex("1941a469")
+ATTACHED_FILE, MEDIA_TYPE, FILE_DATA = bytes.fromhex("61a7"), bytes.fromhex("4660"), bytes.fromhex("465c")
 
 
 class Box(NamedTuple):
@@ -90,6 +98,12 @@ class _Store:
                     purpose, _, _ = self._read(start + 20, 16).partition(b"\0")
                     if purpose == b"manifest":
                         yield from self._assertions(start + 20 + len(purpose) + 1 + 8, end, 0)
+        elif head[:3] == b"ID3":
+            for start, end in self._stores_of_id3():
+                yield from self._assertions(start, end, 0)
+        elif head[:4] == EBML:
+            for start, end in self._stores_of_matroska():
+                yield from self._assertions(start, end, 0)
         if self._boxes_left < 0:
             yield TOO_MANY
 
@@ -151,10 +165,78 @@ class _Store:
             yield Box(kind, start + 8, start + 8 + size)
             start += 8 + size + size % 2
 
+    def _stores_of_id3(self) -> Iterator[tuple[int, int]]:
+        """Begin and end of the manifest stores in an ID3v2.3 or 2.4 tag at the beginning of the file."""
+        _, version, _, flags, size = struct.unpack(">3sBBB4s", self._read(0, 10).ljust(10, b"\0"))
+        start, end = 10, min(10 + _synchsafe(size), self._size)
+        if version not in (3, 4) or flags & 0x80:  # of another form, or with bytes put in between
+            return
+        length = _synchsafe if version == 4 else _plain
+        if flags & 0x40:  # an extended header; the length of 2.3 leaves its own four bytes out
+            start += length(self._read(start, 4)) + (0 if version == 4 else 4)
+        while start + 10 <= end and self._may_visit():
+            kind, size, form = struct.unpack(">4s4sxB", self._read(start, 10).ljust(10, b"\0"))
+            start, stop = start + 10, start + 10 + length(size)
+            if stop > end or not kind.strip(b"\0"):  # the rest is padding
+                return
+            if kind == b"GEOB" and not form:  # neither compressed nor encrypted
+                head = self._read(start, min(stop - start, MAX_LABEL))
+                media_type, _, texts = head[1:].partition(b"\0")
+                if media_type in MEDIA_TYPES:
+                    yield start + len(head) - len(_after_texts(texts, is_wide=head[0] in (1, 2))), stop
+            start = stop
+
+    def _stores_of_matroska(self) -> Iterator[tuple[int, int]]:
+        """Begin and end of the manifest stores among the attachments of a Matroska file."""
+        for segment in self._elements(0, self._size):
+            for attachments in self._elements(segment.start, segment.end) if segment.kind == SEGMENT else ():
+                for file in (
+                    self._elements(attachments.start, attachments.end) if attachments.kind == ATTACHMENTS else ()
+                ):
+                    parts = {part.kind: part for part in self._elements(file.start, file.end)}
+                    if file.kind == ATTACHED_FILE and {MEDIA_TYPE, FILE_DATA} <= parts.keys():
+                        _, start, end = parts[MEDIA_TYPE]
+                        if self._read(start, min(end - start, MAX_LABEL)).rstrip(b"\0") in MEDIA_TYPES:
+                            yield parts[FILE_DATA].start, parts[FILE_DATA].end
+
+    def _elements(self, start: int, end: int) -> Iterator[Box]:
+        """The elements of EBML (RFC 8794) in a range of the file, up to the first that does not fit."""
+        while start < end and self._may_visit():
+            head = self._read(start, 12).ljust(12, b"\0")
+            of_id = 9 - head[0].bit_length()
+            if of_id > 4:
+                return
+            of_size = 9 - head[of_id].bit_length()
+            mask = (1 << 7 * of_size) - 1
+            size, begin = int.from_bytes(head[of_id : of_id + of_size], "big") & mask, start + of_id + of_size
+            size = end - begin if size == mask else size  # unknown: up to the end
+            if of_size > 8 or size < 0 or begin + size > end:
+                return
+            yield Box(head[:of_id], begin, begin + size)
+            start = begin + size
+
     def _may_visit(self) -> bool:
         """Count one more box."""
         self._boxes_left -= 1
         return self._boxes_left >= 0
+
+
+def _plain(size: bytes) -> int:
+    return int.from_bytes(size, "big")
+
+
+def _synchsafe(size: bytes) -> int:
+    """Of four bytes the lower seven bits each."""
+    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(reversed(size)))
+
+
+def _after_texts(data: bytes, is_wide: bool) -> bytes:
+    """What follows two texts that end in a zero, of two bytes where characters have two."""
+    for _ in range(2):
+        width = 2 if is_wide else 1
+        at = next((at for at in range(0, len(data), width) if not any(data[at : at + width])), len(data))
+        data = data[at + width :]
+    return data
 
 
 def _decode(content: bytes) -> Any:

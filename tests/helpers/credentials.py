@@ -33,3 +33,36 @@ def entries(label: str = "cawg.training-mining", **uses: str) -> bytes:
 
 def in_mp4(found: bytes) -> bytes:
     return box(b"uuid", STORE + bytes(4) + b"manifest\0" + bytes(8) + found)
+
+
+def synchsafe(number: int) -> bytes:
+    return bytes(number >> shift & 0x7F for shift in (21, 14, 7, 0))
+
+
+def in_id3(found: bytes, version: int = 4, media_type: bytes = b"application/c2pa", texts: bytes = b"") -> bytes:
+    """An ID3v2 tag: a title, an object of another kind, the store, padding."""
+
+    def frame(kind: bytes, content: bytes) -> bytes:
+        size = synchsafe(len(content)) if version == 4 else struct.pack(">I", len(content))
+        return kind + size + bytes(2) + content
+
+    store_of = media_type + b"\0" + (texts or b"c2pa\0c2pa manifest store\0") + found
+    other = frame(b"GEOB", b"\x00image/png\0a\0b\0" + found)
+    object_ = frame(b"GEOB", (b"\x01" if texts else b"\x00") + store_of)
+    frames = frame(b"TIT2", b"\x03" + b"a" * 200) + other + object_ + bytes(30)
+    return b"ID3" + bytes([version, 0, 0]) + synchsafe(len(frames)) + frames
+
+
+def element(kind: str, content: bytes, of_size: int = 8) -> bytes:
+    """An element of EBML, its size in so many bytes."""
+    return bytes.fromhex(kind) + (len(content) | 1 << 7 * of_size).to_bytes(of_size, "big") + content
+
+
+def in_matroska(found: bytes, media_type: bytes = b"application/c2pa") -> bytes:
+    """A file with a cluster and two attachments."""
+    files = [
+        element("61a7", element("466e", b"a", 1) + element("4660", kind, 1) + element("465c", found, 4))
+        for kind in (b"font/ttf", media_type)
+    ]
+    segment = element("1f43b675", bytes(40), 1) + element("1941a469", b"".join(files))
+    return element("1a45dfa3", element("4282", b"webm", 1), 1) + element("18538067", segment)
