@@ -50,6 +50,7 @@ def command(
         read_classes,
     )
     from pipeline.learners.loading import check_model
+    from pipeline.storage.tombstones import check_finished
     from pipeline.storage.workspace import open_workspace
 
     for place in (out, export):
@@ -60,6 +61,7 @@ def command(
     rows = labelled_embeddings(workspace, model, classes, split)
     figures = probe_embeddings(rows)
     if export is not None:
+        check_finished(workspace)
         _export(rows, export)
     table = pa.Table.from_pylist([figure._asdict() for figure in figures])
     give("probe", table.to_reader(), format, out, None)

@@ -8,6 +8,7 @@ import typer
 
 from jobs.console.answers import Format, check_out, give
 from jobs.console.options import ReadRoot
+from jobs.console.takedown_notes import warn_of_takedown
 from pipeline.errors import ConfigError
 
 MAX_ROWS = 50
@@ -43,6 +44,7 @@ def command(
     from pipeline.storage.workspace import open_workspace
 
     workspace = open_workspace(root)
+    warn_of_takedown(workspace, "query")
     text = _read_sql(sql, file)
     if columns or text is None:
         give("query", describe_table(workspace).to_reader(), format, out, None)

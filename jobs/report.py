@@ -17,13 +17,16 @@ def report(workspace: "Workspace", against: str | None = None) -> None:
     from jobs.console.tables import show
     from pipeline.reports.reporting import make_report
     from pipeline.storage import files
+    from pipeline.storage.tombstones import check_finished
 
+    check_finished(workspace)
     found = make_report(workspace, against)
     show(["model", "figure", "value", "baseline", "which is", "n"], [[row.of, *row.cells()] for row in found.figures])
     if against is not None:
         names = ["model", "figure", "value", f"against {against}", ""]
         rows = [(row.figure.of, row.figure.what, row.value, row.other_value, row.verdict) for row in found.changes]
         show(names, [list(row) for row in rows])
+    check_finished(workspace)  # one that began meanwhile has removed pages, and this one may show its videos
     files.commit_bytes(workspace.uri(PAGE), found.page.encode())
     print(f"report: {len(found.figures)} figures -> {workspace.uri(PAGE)}", flush=True)
 

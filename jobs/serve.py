@@ -10,6 +10,7 @@ import typer
 
 from jobs.console.options import ReadRoot, named
 from jobs.console.separation import load_separation
+from jobs.console.takedown_notes import warn_of_takedown
 from pipeline.errors import ConfigError
 
 TOKEN_VARIABLE = "EARSHOT_TOKEN"
@@ -43,11 +44,13 @@ def command(
 
     from pipeline.inference.separating import Options, separate_video
     from pipeline.inference.serving import Limits, Server
+    from pipeline.storage.workspace import open_workspace
 
     wrong = next((prefix for prefix in allow or [] if not prefix.startswith("s3://") or not prefix.endswith("/")), None)
     if wrong is not None:
         raise ConfigError(f"--allow {wrong}: expected s3://bucket/ or s3://bucket/prefix/, with / at its end.")
     spec, network, has_verdicts = load_separation(root, model)
+    warn_of_takedown(open_workspace(root), "serve")
     batch = 8 if torch.cuda.is_available() else 1
     options = Options(write_sources=True, write_page=True, has_verdicts=has_verdicts, batch_size=batch)
     limits = Limits(

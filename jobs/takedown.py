@@ -43,14 +43,14 @@ def command(
     from pipeline.takedown.requests import find_videos
     from pipeline.takedown.taking_down import alone
 
+    if videos is not None and not reason.strip() and not dry_run:  # before any table is read
+        raise ConfigError("takedown: no reason. Give --reason TEXT, which the tombstone keeps.")
     workspace = open_workspace(root)
     request = None
     if videos is None:
         if not unfinished(workspace):
             raise ConfigError(f"takedown: none was stopped in {root}. Give --videos FILE and --reason TEXT.")
     else:
-        if not reason.strip() and not dry_run:
-            raise ConfigError("takedown: no reason. Give --reason TEXT, which the tombstone keeps.")
         request = find_videos(workspace, videos)
         _check_all(workspace, request, yes or dry_run)
     if dry_run:

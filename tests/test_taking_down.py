@@ -100,6 +100,10 @@ def test_no_byte_and_no_name_is_left_and_what_was_not_touched_keeps_its_bytes(
     assert [path for path in sorted(changed) if not path.startswith(remade)] == []
     assert {f"clips/base/{part}.tar" for part in ("00000", "00001")} <= before.keys() - untouched
     assert "proof: " in out
+    assert "takedown: these are " in out
+    assert ", report.html, " in out
+    card = root.uri("materialized", "s", "README.md")
+    assert b"earshot card --selection s --root ROOT --creator Someone --energon\n" in files.read_bytes(card)
     assert "models/m: 1 videos trained it (any of its 7 steps may have drawn them); 1 chose its best step" in out
     assert "models/half was not finished" in out
 
@@ -136,6 +140,10 @@ def test_wherever_it_is_stopped_the_same_command_ends_the_same(
         assert ask(own, tmp_path, names)[0] == 130
         code, _, err = earshot("-q", "shard", "--collection", world.collection, "--root", own.root)
         assert (code, "earshot takedown --root" in err) == (2, True)
+        code, _, err = earshot("-q", "report", "--root", own.root)
+        assert (code, "earshot takedown --root" in err) == (2, True)
+        code, out, err = earshot("-q", "query", "--root", own.root, "SELECT 7 AS seven")
+        assert (code, "seven" in out, "earshot takedown --root" in err) == (0, True, True), err
         for name in real:
             monkeypatch.setattr(files, name, real[name])
         code, _, err = earshot("-q", "takedown", "--root", own.root)
@@ -159,6 +167,11 @@ def test_a_later_run_continues_without_them(own: Workspace, world: World, tmp_pa
     files.delete(own.part_uri(VIDEOS_FOLDER, "00000"))
     ShardPart(own, {"base": world.spec}, ShardingConfig())("00000")
     assert {path: data for path, data in comparable(own).items() if before[path] != data} == {}
+
+
+def test_without_a_reason_nothing_is_even_read(tmp_path: Path) -> None:
+    code, _, err = earshot("takedown", "--root", str(tmp_path / "nowhere"), "--videos", "a.txt")
+    assert (code, "takedown: no reason. Give --reason TEXT" in err) == (2, True)
 
 
 def test_places_in_tars_are_those_of_the_samples(own: Workspace, world: World, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The files of a data card beside a selection's shards: written on request, and anew once shards have lost clips."""
 
 import json
+import shlex
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DataError
@@ -35,7 +36,10 @@ def write_card(
 
     facts = gather(workspace, selection)
     rebuild = rebuild_commands(open_session(workspace.root), facts.stages)
-    card = make_card(facts, [*rebuild, f"earshot card --selection {selection} --root ROOT"])
+    stated = {"--creator": creator, "--url": url}
+    options = "".join(f" {name} {shlex.quote(text)}" for name, text in stated.items() if text is not None)
+    options += " --energon" if has_index else ""
+    card = make_card(facts, [*rebuild, f"earshot card --selection {selection} --root ROOT{options}"])
     tables = write_tables(workspace, selection)
     manifest = make_croissant(facts, tables, write_attribution(workspace, selection), Stated(creator, url))
     if has_index:

@@ -14,10 +14,12 @@ def make_rating_page(session: Session, num_clips: int, out: str | None, model: s
     from pipeline.reports.rating_page import PAGE, check_no_page, write_rating_page
     from pipeline.reports.rating_sample import draw_sample
     from pipeline.storage import files
+    from pipeline.storage.tombstones import check_finished
 
     if out is None:
         raise ConfigError("label: --sample needs --out, the folder for the page.")
     check_no_page(out)
+    check_finished(session.workspace)
     sample = draw_sample(session.workspace, num_clips, session.seed, model, selection)
     count = len(sample.clips)
     with (

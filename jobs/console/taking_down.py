@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.takedown.taking_down import Removed
 
 MAX_NAMED = 5
+MAX_OTHERS = 20  # pages, records and logs that are named
 
 
 def plan(workspace: "Workspace", request: "Request | None") -> None:
@@ -47,7 +48,7 @@ def take_down(workspace: "Workspace", request: "Request | None", reason: str, ev
         work = TakeDown(workspace, tombstones)
         with progress_bar("takedown: tables", len(list_parts(workspace))) as advance:
             removed = work(lambda: advance(1, ""))
-        _say_removed(removed, write_cards_anew(workspace))
+        _say_removed(workspace, removed, write_cards_anew(workspace))
     wanted = find_tombstones(workspace, tombstones, request)
     for tombstone in wanted.values():
         for stage, lesson in tombstone["models"].items():
@@ -57,7 +58,7 @@ def take_down(workspace: "Workspace", request: "Request | None", reason: str, ev
         reopen_tombstones(workspace, wanted)  # so that it shows if it is stopped
         tombstones = sorted(wanted)
         work = TakeDown(workspace, tombstones)
-        _say_removed(work(), write_cards_anew(workspace))
+        _say_removed(workspace, work(), write_cards_anew(workspace))
         proof = _prove(workspace, wanted, every_byte)
     if proof.left:
         raise DataError(
@@ -88,8 +89,13 @@ def _prove(workspace: "Workspace", wanted: dict[str, Any], every_byte: bool) -> 
     return proof
 
 
-def _say_removed(removed: "Removed", cards: list[str]) -> None:
+def _say_removed(workspace: "Workspace", removed: "Removed", cards: list[str]) -> None:
+    from pipeline.storage import files
+
     print(f"takedown: {removed}")
+    if others := sorted(files.relative(uri, workspace.root) for uri in removed.others):
+        more = f" and {len(others) - MAX_OTHERS} more" if len(others) > MAX_OTHERS else ""
+        print(printable(f"takedown: these are {', '.join(others[:MAX_OTHERS])}{more}"))
     for stage in removed.whole:
         print(f"takedown: {stage} was not finished, and is removed as a whole: the command that makes it begins anew")
     if removed.has_uploads:
