@@ -30,7 +30,7 @@ def find(session: Session, name: Name = "default", model: Scorer = "coincidence"
     """
     from pipeline.selection.duplicate_groups import group_facts
     from pipeline.selection.duplicates import find_duplicates
-    from pipeline.selection.embeddings import Compared, ImportedVectors, ScoredEmbeddings
+    from pipeline.selection.embeddings import Compared, ImportedVectors, ScoredEmbeddings, vector_length
     from schemas.duplicates import DUPLICATES
 
     folder = f"duplicates/{name}"
@@ -52,7 +52,7 @@ def find(session: Session, name: Name = "default", model: Scorer = "coincidence"
         is_done = not workspace.pending(compared.folder, folder) and workspace.is_finished(folder)
         if not is_done:  # it may have been killed after its last part
             cosines = find_duplicates(workspace, name, compared, config.duplicates.similarity, config.splitting, each)
-            workspace.finish(folder, median_least_cosine=cosines, vector_length=compared.length())
+            workspace.finish(folder, median_least_cosine=cosines, vector_length=vector_length(compared))
         num_groups, largest = group_facts(workspace.read_all(folder, DUPLICATES).to_pylist())
         note = "nothing to do, every part is compared; " if is_done else ""
         session.done("duplicates", f"{note}{num_groups} groups of uploads, the largest of {largest} videos", folder)

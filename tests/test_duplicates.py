@@ -11,7 +11,7 @@ import pytest
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.selection.duplicate_groups import Video
 from pipeline.selection.duplicates import ComparePart, find_duplicates, plan_comparison, segments
-from pipeline.selection.embeddings import ImportedVectors, ScoredEmbeddings, to_column
+from pipeline.selection.embeddings import ImportedVectors, ScoredEmbeddings, to_column, vector_length
 from pipeline.selection.leakage import audit
 from pipeline.selection.representatives import choose_represented
 from pipeline.storage import files
@@ -103,7 +103,7 @@ def test_imported_vectors_group_uploads_as_embeddings_do_and_a_clip_without_one_
     rows[4 * 4], rows[4 * 31 + 1] = None, [0.0] * 24
     import_vectors(workspace, "peav", pa.table({"clip_id": ids, "embedding": rows}))
     compared = ImportedVectors(workspace, "peav.embedding")
-    assert compared.length() == 24
+    assert vector_length(compared) == 24
     assert compared.inputs() == {"imported/peav": workspace.stage("imported/peav")["hash"]}
     videos = compared.read("00000")
     assert [len(videos[f"video{number:05d}"]) for number in (3, 4)] == [4, 3]

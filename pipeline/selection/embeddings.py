@@ -53,9 +53,6 @@ class Compared(Protocol):
         """[k, S, D] float16 unit vectors of the clips of each video of a part, in order: S vectors for each clip that
         has them."""
 
-    def length(self) -> int | None:
-        """D, numbers of a vector; None where there is none."""
-
 
 @dataclasses.dataclass(frozen=True)
 class ScoredEmbeddings:
@@ -81,10 +78,6 @@ class ScoredEmbeddings:
         table = table.filter(pc.is_finite(table["score"])).sort_by("clip_id")
         clips = np.stack([to_matrix(table[f"{side}_embedding"]) for side in ("audio", "visual")], axis=1)
         return _by_video(table["video_id"], clips)
-
-    def length(self) -> int | None:
-        """Of the model's embeddings."""
-        return _length(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,12 +110,9 @@ class ImportedVectors:
         is_some = lengths > 0
         return _by_video(videos.filter(pa.array(is_some)), clips[is_some, None])
 
-    def length(self) -> int | None:
-        """Of the column's vectors."""
-        return _length(self)
 
-
-def _length(compared: Compared) -> int | None:
+def vector_length(compared: Compared) -> int | None:
+    """Numbers of a vector; None where there is none."""
     parts = map(compared.read, compared.workspace.parts(compared.folder))
     return next((clips.shape[2] for part in parts for clips in part.values()), None)
 
