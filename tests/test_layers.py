@@ -73,6 +73,7 @@ TENSORS_ONLY = ("pipeline.losses", "pipeline.metrics", "pipeline.models", "pipel
 KNOWN_TO_TENSORS = (*TENSORS_ONLY, "pipeline.config", "pipeline.errors")
 # Modules that are tested together with another one.
 TESTED_BY = {
+    "pipeline.media.pipes": "test_decoding",
     "pipeline.reports.charted_tables": "test_reporting",
     "pipeline.errors": "test_config",
     "pipeline.clip_specs": "test_sharding",

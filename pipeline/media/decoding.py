@@ -19,7 +19,6 @@ Design note: stderr is parsed, because the streams are described there; a second
 """
 
 import contextlib
-import fcntl
 import itertools
 import math
 import os
@@ -40,14 +39,12 @@ from pipeline.media.ffmpeg_log import DecoderLog, MediaInfo
 from pipeline.media.frame_buffer import TICK_SLACK_S, first_old_tick_s
 from pipeline.media.own_sound import OwnSound, OwnSoundReader
 from pipeline.media.packets import read_packets
+from pipeline.media.pipes import CHUNK_BYTES, PAUSE_S, open_pipe, reading, widen
 from pipeline.media.sandbox import ffmpeg_child
 from pipeline.media.stream_choice import FIRST, StreamChoice, choose_streams, downmix_of, needs_choice
-from pipeline.media.streams import SMALL_BYTES, Frame, Gaps, PlacedSound, TimedFrames
+from pipeline.media.streams import Frame, Gaps, PlacedSound, TimedFrames
 
 MAX_DURATION_S = 12 * 3600.0
-CHUNK_BYTES = 2**20
-# Between reads: the child writes a line for each frame, and each would wake this process.
-PAUSE_S = 0.002
 ROUNDING_S = 0.01  # of the length that ffmpeg's list states
 Listener = Callable[[OwnSound | Frame], None]
 SIGNALLED = 255  # ffmpeg's exit code after a signal that ends it: SIGXCPU, no other is sent to it
@@ -124,7 +121,7 @@ class Decoding:
         """Run one child; return False if its list of streams shows that others, or another downmix, are wanted."""
         with contextlib.ExitStack() as stack:
             num_own = (self._listener is not None) + 2 * self._with_small
-            ours, theirs = zip(*(_pipe(stack) for _ in range(2 + num_own + 3 * len(self._pictured))), strict=True)
+            ours, theirs = zip(*(open_pipe(stack) for _ in range(2 + num_own + 3 * len(self._pictured))), strict=True)
             pipes = self._pipes(theirs)
             specs = list(self._specs.values())
             path, wanted = self._path.absolute(), (self._every_picture, self._with_sound)
@@ -140,7 +137,7 @@ class Decoding:
                 )
             )
             for end, spec in zip(self._pipes(ours).frames, self._pictured.values(), strict=True):
-                _widen(end, 3 * math.prod(spec.decoded_size))
+                widen(end, 3 * math.prod(spec.decoded_size))
             for end in theirs:
                 end.close()
             is_over = yield from self._read(child, self._pipes(ours))
@@ -211,15 +208,15 @@ class Decoding:
         for fd in pipes.gaps:
             os.set_blocking(fd, False)
         readers: list[tuple[int | None, Callable[[int], bool]]] = [
-            (child.stderr.fileno(), _reading(self._log.add)),
-            (child.stdout.fileno(), _reading(sound.add)),
+            (child.stderr.fileno(), reading(self._log.add)),
+            (child.stdout.fileno(), reading(sound.add)),
             *((fd, picture.read) for fd, picture in zip(pipes.frames, pictures, strict=True)),
-            (pipes.sound_times, _reading(sound.times.add)),
-            (pipes.sound_lengths, _reading(sound.lengths.add)),
-            *((fd, _reading(picture.times.add)) for fd, picture in zip(pipes.frame_times, pictures, strict=True)),
-            (pipes.own_sound, _reading(own.add)),
+            (pipes.sound_times, reading(sound.times.add)),
+            (pipes.sound_lengths, reading(sound.lengths.add)),
+            *((fd, reading(picture.times.add)) for fd, picture in zip(pipes.frame_times, pictures, strict=True)),
+            (pipes.own_sound, reading(own.add)),
             (pipes.small, small.read),
-            (pipes.small_times, _reading(small.times.add)),
+            (pipes.small_times, reading(small.times.add)),
         ]
         with selectors.DefaultSelector() as selector:
             for pipe, read in readers:
@@ -322,27 +319,3 @@ class Decoding:
         if not has_decoded:
             what = "frame" if self._pictured else "sound"
             raise ClipError("unreadable", self.info.detail or f"no {what} could be decoded")
-
-
-def _reading(add: Callable[[bytes], None]) -> Callable[[int], bool]:
-    """A function that hands over what a pipe has, and returns False at its end."""
-
-    def read(fd: int) -> bool:
-        data = os.read(fd, CHUNK_BYTES)
-        add(data)
-        return bool(data)
-
-    return read
-
-
-def _widen(pipe: int, picture_bytes: int) -> None:
-    """Let a pipe hold more than its 64 kB where pictures are larger: a picture of 640x640 took 19 reads and pauses."""
-    if picture_bytes > SMALL_BYTES and hasattr(fcntl, "F_SETPIPE_SZ"):  # Linux
-        with contextlib.suppress(OSError):  # a user's pipes have a limit together
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, min(picture_bytes, CHUNK_BYTES))
-
-
-def _pipe(stack: contextlib.ExitStack) -> tuple[BinaryIO, BinaryIO]:
-    """The reading and the writing end of a pipe, closed with the stack."""
-    reading, writing = os.pipe()
-    return stack.enter_context(open(reading, "rb", buffering=0)), stack.enter_context(open(writing, "wb", buffering=0))

@@ -5,7 +5,6 @@ passes over a file must have one clock.
 """
 
 import contextlib
-import os
 import selectors
 import struct
 import subprocess
@@ -19,8 +18,9 @@ import numpy as np
 
 from pipeline.errors import ClipError
 from pipeline.media.decode_command import sound_filters
-from pipeline.media.decoding import CHUNK_BYTES, MAX_DURATION_S, PAUSE_S
+from pipeline.media.decoding import MAX_DURATION_S
 from pipeline.media.ffmpeg_log import in_one_line
+from pipeline.media.pipes import PAUSE_S, open_pipe, reading
 from pipeline.media.sandbox import LIMITS, QUIET, compile_command, ffmpeg_child
 from pipeline.media.stream_choice import StreamChoice
 from pipeline.media.streams import Numbers, PlacedSound, is_gap
@@ -65,9 +65,7 @@ class SoundDecoding:
     def __iter__(self) -> Generator[np.ndarray, None, None]:
         with contextlib.ExitStack() as stack:
             log = stack.enter_context(tempfile.TemporaryFile())
-            ends = [os.pipe() for _ in range(2)]
-            ours = [stack.enter_context(open(reading, "rb", buffering=0)) for reading, _ in ends]
-            theirs = [stack.enter_context(open(writing, "wb", buffering=0)) for _, writing in ends]
+            ours, theirs = zip(*(open_pipe(stack) for _ in range(2)), strict=True)
             command = self._command(*(end.fileno() for end in theirs))
             child = stack.enter_context(
                 ffmpeg_child(
@@ -107,16 +105,13 @@ class SoundDecoding:
                 (times, self._times.add),
                 (lengths, self._lengths.add),
             ):
-                selector.register(fd, selectors.EVENT_READ, add)
+                selector.register(fd, selectors.EVENT_READ, reading(add))
             while selector.get_map() and not (self._sound and self._sound.is_over):
                 ready = selector.select(MAX_WAIT_S)
                 if not ready:
                     raise ClipError("timeout", f"no sound was decoded for {MAX_WAIT_S:g} s.")
                 for key, _ in ready:
-                    data = os.read(key.fd, CHUNK_BYTES)
-                    if data:
-                        key.data(data)
-                    else:
+                    if not key.data(key.fd):
                         selector.unregister(key.fd)
                 if self._sound is not None:
                     yield from self._sound.take()
