@@ -18,7 +18,9 @@ from markdown_it import MarkdownIt
 from pipeline.errors import ConfigError, DataError
 from pipeline.formatting import format_hours, format_number
 from pipeline.reports import data_card
-from pipeline.reports.card_facts import RULES, Figure, gather
+from pipeline.reports.card_facts import gather
+from pipeline.reports.card_figures import Figure
+from pipeline.reports.card_rules import RULES
 from pipeline.reports.card_tables import write_tables
 from pipeline.reports.data_card import make_card
 from pipeline.reports.querying import query

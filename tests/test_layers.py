@@ -73,6 +73,10 @@ TENSORS_ONLY = ("pipeline.losses", "pipeline.metrics", "pipeline.models", "pipel
 KNOWN_TO_TENSORS = (*TENSORS_ONLY, "pipeline.config", "pipeline.errors")
 # Modules that are tested together with another one.
 TESTED_BY = {
+    "pipeline.reports.croissant_records": "test_croissant",
+    "pipeline.reports.card_rules": "test_data_card",
+    "pipeline.reports.card_queries": "test_data_card",
+    "pipeline.reports.card_figures": "test_data_card",
     "pipeline.media.pipes": "test_decoding",
     "pipeline.reports.charted_tables": "test_reporting",
     "pipeline.errors": "test_config",

@@ -8,120 +8,27 @@ figure that cannot be traced is not written.
 
 import dataclasses
 import hashlib
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from pipeline.config import format_value, from_dict
 from pipeline.errors import DataError
-from pipeline.hashing import as_dict
+from pipeline.reports.card_figures import Figure, figure_of
+from pipeline.reports.card_queries import QUERIES, UNTRACED
+from pipeline.reports.card_rules import Rule, describe_rules
 from pipeline.reports.licenses import License, read_license
 from pipeline.reports.querying import query_all
-from pipeline.selection.filtering import FilteringConfig
-from pipeline.selection.own_rules import OF_NULLS, split_rule
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER
 from pipeline.storage.lineage import dependents, list_stages
 from pipeline.storage.workspace import Workspace
 from schemas.materialized import MATERIALIZED
-from schemas.videos import SPLITS
 
-# What each rule of `pipeline/selection/filtering.py` refuses, by its reason, and the fields that set it.
-RULES: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "license": ("videos of other licences", ("licenses",)),
-    "no_train": ("videos whose owners refuse training", ("rights",)),
-    "rights_unknown": ("videos of which no permission to train was read", ()),
-    "rights_train": ("videos that may be used for training", ()),
-    "near_duplicate": ("videos whose content another upload stands for", ()),
-    "not_scored": ("clips that the coincidence model has not seen", ()),
-    "labelled_off_screen": ("clips that people found to have off-screen sound only", ("refuse_off_screen",)),
-    "other_label": ("clips without one of these labels", ("labels",)),
-    "too_quiet": ("clips below a loudness", ("min_loudness_lufs",)),
-    "silences": ("clips with too much silence", ("max_silent_fraction",)),
-    "clipped": ("clips with too many samples at full scale", ("max_clipped_fraction",)),
-    "frozen_picture": ("clips with too many frames equal to the one before", ("max_frozen_fraction",)),
-    "low_score": ("clips whose sound and picture belong together too little", ("min_score", "keep_fraction")),
-    "not_top_video": ("videos that are not among the best", ("top_videos",)),
-    "over_video_cap": ("clips of videos that have enough better ones", ("max_clips_per_video",)),
-    "not_top_clip": ("clips that are not among the best", ("top_clips",)),
-}
-FIRST_OF_SCORES = "low_score"  # before it come the rules that users write
-NOT_CUT = "not_cut:"  # begins the reason of a span that gave no clip; the rest is the outcome in `clips`
-MEASURES = {
-    "loudness_lufs": ("c", "LUFS"),
-    "silent_fraction": ("c", ""),
-    "luma": ("c", ""),
-    "motion": ("c", ""),
-    "frozen_fraction": ("c", ""),
-    "score": ("s", ""),
-}
 TAR_END, TAR_RECORD = 1024, 10240  # bytes: two blocks of zeros, and what a tar's length is a multiple of
 AGAIN = "Remove what was materialized, and materialize the selection again."
 READ_BYTES = 1 << 24
 NUM_READERS = 8
-ORDER = f"list_position({list(SPLITS)}, split)"
-OF_SHARDS = "FROM materialized AS m WHERE m.selection = '{selection}'"
-JOINED = """FROM (FROM materialized WHERE selection = '{selection}') AS m
-LEFT JOIN (FROM selections WHERE selection = '{selection}' AND kept) AS s ON s.clip_id = m.clip_id AND s.split = m.split
-LEFT JOIN (FROM clips WHERE spec = 'base' AND outcome = 'kept') AS c ON c.clip_id = m.clip_id
-LEFT JOIN (FROM videos WHERE spec = 'base') AS v ON v.video_id = m.video_id"""
-AMOUNTS = "count(*) AS clips, count(DISTINCT m.video_id) AS videos, sum(s.unique_s) / 3600 AS hours"
-MEASURED = ",\n".join(
-    f"{{{{place: {place}, measure: '{name}', unit: '{unit}', x: {view}.{name}::DOUBLE}}}}"
-    for place, (name, (view, unit)) in enumerate(MEASURES.items())
-)
-QUERIES = {
-    "all": f"SELECT {AMOUNTS}, count(DISTINCT m.part) AS shards, sum(m.tar_bytes)::BIGINT AS bytes\n{JOINED}",
-    "splits": f"SELECT m.split, {AMOUNTS}, count(DISTINCT m.part) AS shards, sum(m.tar_bytes)::BIGINT AS bytes\n"
-    f"{JOINED}\nGROUP BY m.split ORDER BY {ORDER.replace('split)', 'm.split)')}",
-    "shards": f'SELECT m.part, count(*) AS clips, max(m.tar_offset + m.tar_bytes) AS "end"\n{OF_SHARDS}\n'
-    "GROUP BY m.part ORDER BY m.part",
-    "reasons": "SELECT reason, count(*) AS clips, count(DISTINCT video_id) AS videos\n"
-    "FROM selections WHERE selection = '{selection}' GROUP BY reason ORDER BY clips DESC, reason",
-    "licenses": f"SELECT v.license, {AMOUNTS}, count(DISTINCT v.author) AS authors\n{JOINED}\n"
-    "GROUP BY v.license ORDER BY clips DESC, v.license",
-    "rights": f"SELECT v.rights, {AMOUNTS}\n{JOINED}\nGROUP BY v.rights ORDER BY clips DESC, v.rights",
-    "outcomes": "SELECT outcome, count(*) AS videos\nFROM videos WHERE spec = 'base' GROUP BY outcome "
-    "ORDER BY videos DESC, outcome",
-    "labels": f"SELECT s.label, count(*) AS clips\n{JOINED}\nGROUP BY s.label ORDER BY clips DESC, s.label",
-    "lengths": "SELECT min(c.duration_s) AS shortest_s, max(c.duration_s) AS longest_s, min(c.num_frames) AS "
-    f"fewest_frames, max(c.num_frames) AS most_frames\n{JOINED}",
-    "measures": "SELECT measure, unit, count(*) AS clips, min(x) AS lowest, median(x) AS median, max(x) AS highest\n"
-    f"FROM (SELECT unnest([{MEASURED}], recursive := true) {JOINED})\n"
-    "WHERE isfinite(x) GROUP BY place, measure, unit ORDER BY place",
-    "scorers": "SELECT model, eval_set, metric, value, low, high, n\nFROM summary WHERE model IN ({scorers}) "
-    "AND isfinite(value) ORDER BY model, mixtures, eval_set, metric",
-    "untraced": "SELECT count(*) FILTER (s.clip_id IS NULL) AS not_kept, "
-    "count(*) FILTER (c.clip_id IS NULL) AS no_clip, "
-    f"count(*) FILTER (v.video_id IS NULL) AS no_video\n{JOINED}",
-}
-UNTRACED = {
-    "not_kept": "that selections/{selection} does not keep in their split",
-    "no_clip": "that clips/base does not hold",
-    "no_video": "whose video videos/base does not have",
-}
-
-
-class Figure(NamedTuple):
-    """A number with the query or record that it comes from."""
-
-    value: int | float
-    source: str
-
-
-class Rule(NamedTuple):
-    """A rule of the selection, in the order in which they apply."""
-
-    reason: str
-    what: str
-    settings: list[str]
-    """`min_score = 0.8`; the fields that are set, as the record of the selection has them."""
-    cutoff: Figure | None
-    """What was computed from them, such as the score that the last clip of a share has."""
-    clips: Figure
-    """That it refused."""
 
 
 class Shard(NamedTuple):
@@ -189,19 +96,8 @@ def gather(workspace: Workspace, selection: str) -> Facts:
     return dataclasses.replace(
         facts,
         licenses=[read_license(row["license"]) for row in rows["licenses"]],
-        rules=_rules(workspace, facts),
+        rules=describe_rules(workspace, selection, stages, rows["reasons"]),
     )
-
-
-def figure_of(value: Any, source: str) -> Figure:
-    """A number with its source.
-
-    Raises:
-        DataError: it is none, or infinite: it was computed of nothing.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise DataError(f"data card: {source} is {value}, expected a number. The figure cannot be traced.")
-    return Figure(value, source)
 
 
 def _traced(row: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -285,57 +181,3 @@ def _check(workspace: Workspace, facts: Facts) -> None:
     for kind in ("splits", "licenses", "rights", "labels"):
         if sum(row["clips"].value for row in rows[kind]) != total:
             raise DataError(f"{place}: the clips by {kind} are not {total} together.")
-
-
-def _rules(workspace: Workspace, facts: Facts) -> list[Rule]:
-    """Every rule that has a setting or refused a clip, with what it was set to and how many clips it refused."""
-    stage = f"selections/{facts.selection}"
-    stored = next(record for record in facts.stages if record["stage"] == stage)["settings"]
-    config = from_dict(FilteringConfig, stored["filtering"])
-    plain, default = as_dict(config), as_dict(FilteringConfig())
-    refused = {row["reason"]: row["clips"] for row in facts.rows["reasons"]}
-    rules = [
-        Rule(reason, f"spans that gave no clip: {reason.removeprefix(NOT_CUT)}", [], None, refused[reason])
-        for reason in refused
-        if reason.startswith(NOT_CUT)
-    ]
-    own = {rule.reason: rule for rule in _own_rules(config.rules, refused)}
-    known = {*RULES, *own, "kept"}
-    if unknown := [name for name in refused if name not in known and not name.startswith(NOT_CUT)]:
-        raise DataError(f"{workspace.place(stage)}: {refused[unknown[0]].value} clips are refused as {unknown[0]}, a "
-                        "rule that this version does not know: it cannot be described.")  # fmt: skip
-    cutoffs = _cutoffs(workspace, stage)
-    for reason, (what, fields) in RULES.items():
-        settings = [f"{name} = {format_value(plain[name])}" for name in fields if plain[name] != default[name]]
-        if reason == "no_train":
-            settings = [f"rights = {format_value(config.rights)}"]
-        if reason == "labelled_off_screen" and config.refuse_off_screen:
-            settings = ["refuse_off_screen = true"]
-        if reason == "near_duplicate" and (similarity := stored["duplicates"]["similarity"]) is not None:
-            settings = [f"duplicates.similarity = {similarity}"]
-        count = refused.get(reason, Figure(0, "reasons.clips"))
-        if reason == FIRST_OF_SCORES:
-            rules += own.values()
-        if settings or count.value:
-            rules.append(Rule(reason, what, settings, cutoffs.get(reason), count))
-    return rules
-
-
-def _own_rules(texts: Sequence[str], refused: Mapping[str, Figure]) -> list[Rule]:
-    """The rules that the selection's maker wrote, and what was refused because they are null."""
-    none, found = Figure(0, "reasons.clips"), []
-    for text in texts:
-        reason = split_rule(text)[1]
-        found.append(Rule(reason, "clips for which this is false", [text], None, refused.get(reason, none)))
-    nulls = [reason for reason in refused if texts and reason.startswith(OF_NULLS) and reason not in RULES]
-    return found + [Rule(reason, "clips for which a rule is null", [], None, refused[reason]) for reason in nulls]
-
-
-def _cutoffs(workspace: Workspace, stage: str) -> dict[str, Figure]:
-    """What clips were compared with, by the reason of those below it, as the selection wrote it down."""
-    uri = workspace.record_uri(stage, "cutoffs")
-    stored = json.loads(files.read_bytes(uri)) if files.exists(uri) else {}
-    found = {"low_score": stored.get("score_cutoff") or None}
-    for reason, name in (("not_top_video", "video_cutoff"), ("not_top_clip", "clip_cutoff")):
-        found[reason] = stored[name][0] if stored.get(name) else None
-    return {reason: figure_of(value, f"{stage}.cutoffs") for reason, value in found.items() if value is not None}

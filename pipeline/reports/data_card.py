@@ -14,7 +14,8 @@ from markupsafe import Markup
 from pipeline.errors import DataError
 from pipeline.formatting import format_hours, format_number
 from pipeline.pages import templates
-from pipeline.reports.card_facts import Facts, Figure, figure_of
+from pipeline.reports.card_facts import Facts
+from pipeline.reports.card_figures import Figure, figure_of
 from pipeline.reports.licenses import hub_license
 
 # The Hub's size categories: below how many samples.
