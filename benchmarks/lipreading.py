@@ -20,7 +20,8 @@ import torch
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import Clip
 from pipeline.clips.splitting import SplittingConfig
-from pipeline.learners.lipreading import TINY, LipreadingLearner, LipreadingLearnerConfig
+from pipeline.learners.lipreading import LipreadingLearner
+from pipeline.learners.lipreading_config import TINY, LipreadingLearnerConfig
 from pipeline.storage.layout import VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import NUM_PRODUCERS, ClipSet, prefetch, step_rng

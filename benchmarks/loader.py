@@ -27,7 +27,8 @@ from torch import Tensor
 from pipeline.clips.samples import Clip, EncodedClip, decode_sample, encode_flac
 from pipeline.clips.tars import TarWriter
 from pipeline.learners.augmentation import STRONG, stack_frames, stack_waveforms
-from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
+from pipeline.learners.coincidence import CoincidenceLearner
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER
 from pipeline.storage.workspace import Workspace

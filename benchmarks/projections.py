@@ -26,7 +26,7 @@ from scipy.stats import t as student
 
 from pipeline.hashing import as_dict
 from pipeline.learners import LEARNERS
-from pipeline.learners.coincidence import CoincidenceLearnerConfig
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig
 from pipeline.learners.loading import load_model
 from pipeline.learners.vector_sets import VectorClip
 from pipeline.models.projections import ProjectionConfig

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import ConfigError
-from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
-from pipeline.learners.separation import SeparationLearner, SeparationLearnerConfig
+from pipeline.learners.coincidence import CoincidenceLearner
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig
+from pipeline.learners.separation import SeparationLearner
+from pipeline.learners.separation_config import SeparationLearnerConfig
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from pipeline.training.checkpointing import load_weights

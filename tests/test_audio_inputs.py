@@ -12,7 +12,8 @@ import torch
 
 from pipeline.audio import NUM_MELS, mel_filterbank
 from pipeline.errors import ConfigError
-from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
+from pipeline.learners.coincidence import CoincidenceLearner
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig
 from pipeline.models.audio_inputs import INPUT_KINDS, AudioInput
 from pipeline.models.towers import CoincidenceConfig
 

@@ -17,7 +17,8 @@ from pipeline.clips.samples import EncodedClip
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import DataError
 from pipeline.learners.augmentation import STRONG
-from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
+from pipeline.learners.coincidence import CoincidenceLearner
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace

@@ -12,7 +12,8 @@ from pipeline.clips.samples import Clip
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
 from pipeline.learners.augmentation import STRONG, unpack_frames
-from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig, MemoryBankConfig
+from pipeline.learners.coincidence import CoincidenceLearner
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig, MemoryBankConfig
 from pipeline.learners.matching import MatchingConfig
 from pipeline.metrics.detection import matched_mismatched_auc
 from pipeline.models.towers import CoincidenceConfig

@@ -19,8 +19,8 @@ from pipeline.clip_specs import ClipSpec
 from pipeline.config import Count, Share, config_dataclass, from_dict
 from pipeline.errors import ConfigError, did_you_mean
 from pipeline.hashing import as_dict, hash_json
-from pipeline.learners.coincidence import CoincidenceLearnerConfig
-from pipeline.learners.separation import SeparationLearnerConfig
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig
+from pipeline.learners.separation_config import SeparationLearnerConfig
 
 
 @config_dataclass

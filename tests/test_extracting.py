@@ -21,7 +21,7 @@ from pipeline.features import extracting
 from pipeline.features.extracting import FeaturesPart, check_clips
 from pipeline.features.feature_samples import FeatureClip, decode
 from pipeline.hashing import as_dict
-from pipeline.learners.coincidence import CoincidenceLearnerConfig
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig
 from pipeline.models.towers import INPUT_DB, CoincidenceConfig, CoincidenceModel
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER

@@ -73,6 +73,10 @@ TENSORS_ONLY = ("pipeline.losses", "pipeline.metrics", "pipeline.models", "pipel
 KNOWN_TO_TENSORS = (*TENSORS_ONLY, "pipeline.config", "pipeline.errors")
 # Modules that are tested together with another one.
 TESTED_BY = {
+    "pipeline.learners.composed_clips": "test_masked_examples",
+    "pipeline.learners.separation_config": "test_separation",
+    "pipeline.learners.lipreading_config": "test_lipreading",
+    "pipeline.learners.coincidence_config": "test_coincidence",
     "pipeline.reports.croissant_records": "test_croissant",
     "pipeline.reports.card_rules": "test_data_card",
     "pipeline.reports.card_queries": "test_data_card",

@@ -15,13 +15,13 @@ from pipeline.evaluation.evaluating import commit_summary
 from pipeline.evaluation.mixing import MixingConfig
 from pipeline.hashing import as_dict
 from pipeline.learners import LEARNERS, Entry
-from pipeline.learners.coincidence import CoincidenceLearnerConfig, MemoryBankConfig
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig, MemoryBankConfig
 from pipeline.learners.events import EventsLearnerConfig
-from pipeline.learners.lipreading import LipreadingLearnerConfig
+from pipeline.learners.lipreading_config import LipreadingLearnerConfig
 from pipeline.learners.masked_examples import MaskedExamplesConfig
 from pipeline.learners.matching import MatchingConfig
 from pipeline.learners.segmentation import SegmentationLearnerConfig
-from pipeline.learners.separation import SeparationLearnerConfig
+from pipeline.learners.separation_config import SeparationLearnerConfig
 from pipeline.learners.sources import load_sets
 from pipeline.learners.verdict_calibration import CalibrationConfig
 from pipeline.learners.word_examples import WordsConfig

@@ -9,7 +9,8 @@ import torch
 
 from pipeline.clip_specs import ClipSpecs
 from pipeline.errors import ConfigError
-from pipeline.learners.lipreading import ContrastConfig, LipreadingLearner, LipreadingLearnerConfig
+from pipeline.learners.lipreading import LipreadingLearner
+from pipeline.learners.lipreading_config import ContrastConfig, LipreadingLearnerConfig
 from pipeline.models.adversaries import AdversariesConfig
 from pipeline.models.lips import LipReadingConfig
 from pipeline.training.protocols import TrainingConfig

@@ -8,10 +8,12 @@ import torch
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
 from pipeline.hashing import as_dict
-from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
+from pipeline.learners.coincidence import CoincidenceLearner
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig
 from pipeline.learners.loading import build, load_model
 from pipeline.learners.matching import MatchingConfig
-from pipeline.learners.separation import SeparationLearner, SeparationLearnerConfig
+from pipeline.learners.separation import SeparationLearner
+from pipeline.learners.separation_config import SeparationLearnerConfig
 from pipeline.models.separator import SeparationConfig
 from pipeline.models.tdcn import TDCNConfig
 from pipeline.models.towers import CoincidenceConfig

@@ -9,7 +9,8 @@ import torch
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.learners.augmentation import AugmentationConfig
-from pipeline.learners.masked_examples import HEARD, ExampleDrawer, MaskedExamplesConfig, lend, paste, put_beside
+from pipeline.learners.composed_clips import lend, paste, put_beside
+from pipeline.learners.masked_examples import HEARD, ExampleDrawer, MaskedExamplesConfig
 from pipeline.masks.masked_clips import MaskedClip
 from pipeline.training.batching import step_rng
 from tests.helpers.masked_sets import MemoryClips

@@ -11,7 +11,7 @@ from jobs.console.presets import preset
 from pipeline.clips.splitting import SplittingConfig, split_of
 from pipeline.hashing import as_dict
 from pipeline.learners import LEARNERS
-from pipeline.learners.coincidence import CoincidenceLearnerConfig
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig
 from pipeline.learners.loading import load_model
 from pipeline.learners.vector_sets import VectorClip
 from pipeline.models.projections import ProjectionConfig

@@ -9,7 +9,8 @@ import torch
 from pipeline.errors import ConfigError
 from pipeline.hashing import as_dict
 from pipeline.learners import LEARNERS
-from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
+from pipeline.learners.coincidence import CoincidenceLearner
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig
 from pipeline.learners.loading import load_model
 from pipeline.learners.projections import ProjectionLearner
 from pipeline.learners.vector_sets import VectorClip

@@ -22,7 +22,8 @@ from pipeline.clips.splitting import SplittingConfig
 from pipeline.clips.tars import TarWriter
 from pipeline.errors import ConfigError, DataError
 from pipeline.hashing import as_dict
-from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
+from pipeline.learners.coincidence import CoincidenceLearner
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig
 from pipeline.learners.loading import check_model, load_model
 from pipeline.learners.matching import MatchingConfig
 from pipeline.models.towers import CoincidenceConfig

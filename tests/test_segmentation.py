@@ -12,7 +12,8 @@ from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ConfigError
 from pipeline.hashing import as_dict
 from pipeline.learners.augmentation import AugmentationConfig
-from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
+from pipeline.learners.coincidence import CoincidenceLearner
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig
 from pipeline.learners.segmentation import TINY, SegmentationLearner, SegmentationLearnerConfig
 from pipeline.losses.masks import mapping_loss, masked_bce, sound_contrast
 from pipeline.masks.masked_clips import MaskedClip

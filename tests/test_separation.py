@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from pipeline.hashing import as_dict
-from pipeline.learners.separation import SeparationLearner, SeparationLearnerConfig
+from pipeline.learners.separation import SeparationLearner
+from pipeline.learners.separation_config import SeparationLearnerConfig
 from pipeline.losses.mixit import best_assignment
 from pipeline.losses.source_regularisers import covariance_loss, sparsity_loss
 from pipeline.models.onscreen_classifier import OnScreenOutput

@@ -25,7 +25,8 @@ from pipeline.evaluation.sounds_evaluation import SoundsEvaluation, sound_exampl
 from pipeline.hashing import as_dict
 from pipeline.learners import LEARNERS
 from pipeline.learners.mixtures_of_sounds import SoundsConfig
-from pipeline.learners.separation import SeparationLearner, SeparationLearnerConfig
+from pipeline.learners.separation import SeparationLearner
+from pipeline.learners.separation_config import SeparationLearnerConfig
 from pipeline.models.separator import SeparationConfig
 from pipeline.models.tdcn import TDCNConfig
 from pipeline.models.towers import CoincidenceConfig

@@ -8,7 +8,8 @@ import pytest
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
 from pipeline.hashing import as_dict
-from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
+from pipeline.learners.coincidence import CoincidenceLearner
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig
 from pipeline.learners.events import EventsLearner, EventsLearnerConfig
 from pipeline.learners.sources import complete_config, count_held_out, load_sets, read_stages
 from pipeline.storage import files

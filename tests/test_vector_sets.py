@@ -6,7 +6,7 @@ import pytest
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
 from pipeline.hashing import as_dict
-from pipeline.learners.coincidence import CoincidenceLearnerConfig
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig
 from pipeline.learners.loading import build, check_towers
 from pipeline.learners.matching import MatchingConfig
 from pipeline.learners.sources import load_sets, read_stages, vector_inputs

@@ -13,7 +13,8 @@ from pipeline.errors import ConfigError
 from pipeline.hashing import as_dict
 from pipeline.learners import LEARNERS
 from pipeline.learners.augmentation import AugmentationConfig
-from pipeline.learners.lipreading import LipreadingLearner, LipreadingLearnerConfig
+from pipeline.learners.lipreading import LipreadingLearner
+from pipeline.learners.lipreading_config import LipreadingLearnerConfig
 from pipeline.learners.mouth_crops import MouthAugmentationConfig, cut_frames
 from pipeline.learners.sources import complete_config, load_sets, read_stages
 from pipeline.learners.word_examples import UNKNOWN, WordsConfig, number_words, window_of

@@ -21,7 +21,8 @@ from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import Clip
 from pipeline.errors import ConfigError
 from pipeline.hashing import as_dict
-from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig, video_numbers
+from pipeline.learners.coincidence import CoincidenceLearner, video_numbers
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig
 from pipeline.learners.judged_pairs import PairSet
 from pipeline.learners.loading import build, load_model
 from pipeline.learners.matching import EmbeddedBatch, ScoredPairs, calibrate_on, retrieval

@@ -16,7 +16,8 @@ from torch import Tensor
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import Clip
 from pipeline.errors import ConfigError
-from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig, video_numbers
+from pipeline.learners.coincidence import CoincidenceLearner, video_numbers
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig
 from pipeline.learners.vector_sets import VectorClip, VectorSet
 from pipeline.models.projections import ProjectionModel
 from pipeline.models.towers import SharedSpace

@@ -8,115 +8,37 @@ against the frames of the second mixture, to which MixIT assigned the others. `c
 them by InfoNCE: a source picks its frames among the batch's, and frames their sources.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from pipeline.clip_specs import SOUNDS, ClipSpec
 from pipeline.clips.samples import Clip
-from pipeline.config import config_dataclass
 from pipeline.errors import ConfigError
-from pipeline.learners.augmentation import STRONG, AugmentationConfig, unpack_frames
+from pipeline.learners.augmentation import unpack_frames
 from pipeline.learners.coincidence import CoincidenceLearner
 from pipeline.learners.loading import check_towers, rebuild
-from pipeline.learners.mixtures_of_mixtures import MixtureDrawer, MixturesConfig
-from pipeline.learners.mixtures_of_sounds import SoundDrawer, SoundsConfig, with_known_sources
+from pipeline.learners.mixtures_of_mixtures import MixtureDrawer
+from pipeline.learners.mixtures_of_sounds import SoundDrawer, with_known_sources
+from pipeline.learners.separation_config import CONTRASTIVE, SMALL, TINY, SeparationLearnerConfig
 from pipeline.learners.source_contrast import contrast
-from pipeline.learners.verdict_calibration import CalibrationConfig, fit_verdicts, score_mixtures
+from pipeline.learners.verdict_calibration import fit_verdicts, score_mixtures
 from pipeline.losses.mixit import all_to_first, assigned_loss, best_assignment
 from pipeline.losses.onscreen_cross_entropy import CROSS_ENTROPIES, source_weights
 from pipeline.losses.source_regularisers import covariance_loss, sparsity_loss
 from pipeline.models.onscreen_classifier import UNCALIBRATED, Heard
-from pipeline.models.separator import SeparationConfig, SeparationModel
-from pipeline.models.tdcn import TDCNConfig
+from pipeline.models.separator import SeparationModel
 from pipeline.models.towers import TowerOutput, shared_embedding
 from pipeline.storage.workspace import Workspace
 from pipeline.training.batching import ClipSet, step_rng
 from pipeline.training.checkpointing import load_weights
-from pipeline.training.protocols import Batch, Context, Learner, LocalContext, TrainingConfig
+from pipeline.training.protocols import Batch, Context, Learner, LocalContext
 
 CALIBRATION_STREAM = 4  # of random numbers, beside those of the loop and of coincidence
 MIN_VIDEOS = 8  # held out, to calibrate on
-PUBLISHED = TrainingConfig(num_steps=500_000, batch_size=256)
-
-
-@config_dataclass
-class SeparationLearnerConfig:
-    """Model, objective and training of the separation learner."""
-
-    phase: Literal["joint", "audio"] = "joint"
-    """joint: all of the model learns. audio: the separator alone, from sound, for the length of `audio_training`."""
-    model: SeparationConfig = dataclasses.field(default_factory=SeparationConfig)
-    """Separator and classifier."""
-    training: TrainingConfig = dataclasses.field(default_factory=lambda: PUBLISHED)
-    """Length and pace."""
-    audio_training: TrainingConfig = dataclasses.field(default_factory=lambda: PUBLISHED)
-    """Those of phase audio."""
-    mixtures: MixturesConfig = dataclasses.field(default_factory=MixturesConfig)
-    """What is mixed of the clips of a selection."""
-    augmentation: AugmentationConfig = dataclasses.field(default_factory=AugmentationConfig)
-    """How the clips that are mixed are varied, before they are."""
-    audio_from: Literal["selection", "sounds"] = "selection"
-    """What phase audio learns from: the clips of a selection, or all clips of the clip spec `sounds`."""
-    sounds: SoundsConfig = dataclasses.field(default_factory=SoundsConfig)
-    """What is mixed of the clips of `sounds`."""
-    sparsity_weight: NonNegativeFloat = 0.0
-    """Weight, in dB, of the sources' sparsity loss: more leaves more sources silent, against over-separation."""
-    covariance_weight: NonNegativeFloat = 0.0
-    """Weight, in dB, of what the sources share: more keeps one sound out of several sources."""
-    cross_entropy: Literal["exact", "multiple_instance", "active_combinations"] = "active_combinations"
-    """How the classifier learns from the assignment: exact keeps more on-screen sound, the others suppress more."""
-    classification_weight: float = 1.0
-    """Weight of the classification loss (a few nats) beside the separation loss (tens of dB)."""
-    judge_both: bool = False
-    """Also judge the sources against the second mixture's frames (ours): twice the examples from one separation."""
-    contrast_weight: NonNegativeFloat = 0.0
-    """Weight of the InfoNCE between the separated sources and the frames of both mixtures (ours)."""
-    weigh_by_power: bool = False
-    """Weigh each source's cross-entropy by its share of power (ours): MixIT assigns near-silent sources by chance."""
-    calibration: CalibrationConfig = dataclasses.field(default_factory=CalibrationConfig)
-    """How the verdicts are fitted to held-out videos after training."""
-    first_model: str | None = "coincidence"
-    """Coincidence model whose towers the classifier starts from; None starts from noise."""
-    first_separator: str | None = "separator"
-    """Model of phase audio whose separator phase joint starts from; None starts from noise."""
-    start_from: str | None = None
-    """Separation model of the same `model` settings to train further, instead of a start from the other two."""
-
-
-SHORT = TrainingConfig(
-    num_steps=300, batch_size=12, learning_rate=2e-3, warmup_steps=20, validate_every=150, num_validation_batches=4
-)
-TINY = SeparationLearnerConfig(
-    model=SeparationConfig(
-        basis="stft",
-        hop_ms=16.0,
-        tdcn=TDCNConfig(bottleneck=128, hidden=256, num_repeats=2, num_dilations=6),
-        towers=CoincidenceLearner.presets["tiny"].model,
-        cosine_feature=True,
-        max_boost_db=20.0,
-        detach_sources_for_classifier=True,
-    ),
-    cross_entropy="exact",
-    weigh_by_power=True,
-    judge_both=True,
-    contrast_weight=1.0,
-    mixtures=MixturesConfig(crop_frames=2),
-    augmentation=dataclasses.replace(STRONG, gap=0.0),  # a gap in a mixture would be one in its reference too
-    training=SHORT,
-    audio_training=SHORT,
-)
-SMALL = dataclasses.replace(  # 45 minutes on 2 cores from 2 000 short videos, with the coincidence model before it
-    TINY,
-    training=dataclasses.replace(TINY.training, num_steps=600),
-    audio_training=dataclasses.replace(TINY.audio_training, num_steps=1000),
-)
-CONTRASTIVE = SeparationConfig(towers=CoincidenceLearner.presets["contrastive"].model)
 
 
 class SeparationLearner(Learner[SeparationModel]):

@@ -18,7 +18,8 @@ from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import Clip
 from pipeline.errors import ConfigError
 from pipeline.learners.augmentation import pack_frames, unpack_frames
-from pipeline.learners.lipreading import LipreadingLearner, LipreadingLearnerConfig
+from pipeline.learners.lipreading import LipreadingLearner
+from pipeline.learners.lipreading_config import LipreadingLearnerConfig
 from pipeline.learners.loading import rebuild
 from pipeline.learners.mouth_crops import CROP, cut_frames, cut_middle, draw_mask, mask_frames, stack_rows
 from pipeline.learners.word_examples import UNKNOWN, number_words, window_of

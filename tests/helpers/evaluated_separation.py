@@ -6,7 +6,8 @@ from pathlib import Path
 from pipeline.evaluation.mixing import MixingConfig
 from pipeline.evaluation.onscreen_evaluation import OnScreenEvaluation
 from pipeline.hashing import as_dict
-from pipeline.learners.separation import SeparationLearner, SeparationLearnerConfig
+from pipeline.learners.separation import SeparationLearner
+from pipeline.learners.separation_config import SeparationLearnerConfig
 from pipeline.models.separator import SeparationConfig
 from pipeline.models.tdcn import TDCNConfig
 from pipeline.models.towers import CoincidenceConfig

@@ -9,7 +9,8 @@ from pipeline.clip_specs import ClipSpec, ClipSpecs
 from pipeline.clips.cutting import ShardingConfig
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.hashing import as_dict
-from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
+from pipeline.learners.coincidence import CoincidenceLearner
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig
 from pipeline.learners.events import EventsLearner, EventsLearnerConfig
 from pipeline.models.psp import PSPConfig
 from pipeline.models.towers import CoincidenceConfig

@@ -10,7 +10,7 @@ from pipeline.clips.cutting import ShardingConfig
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.hashing import as_dict
 from pipeline.learners import LEARNERS
-from pipeline.learners.lipreading import LipreadingLearnerConfig
+from pipeline.learners.lipreading_config import LipreadingLearnerConfig
 from pipeline.models.lips import LipReadingConfig
 from pipeline.storage import files
 from pipeline.storage.layout import SETTINGS_FILE

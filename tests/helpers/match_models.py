@@ -7,7 +7,8 @@ from pipeline.clips.cutting import ShardingConfig
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.hashing import as_dict
 from pipeline.inference.match_sides import Judgement, MatchModel
-from pipeline.learners.coincidence import CoincidenceLearner, CoincidenceLearnerConfig
+from pipeline.learners.coincidence import CoincidenceLearner
+from pipeline.learners.coincidence_config import CoincidenceLearnerConfig
 from pipeline.learners.loading import check_model
 from pipeline.models.towers import CoincidenceConfig
 from pipeline.selection.scoring import ScorePart

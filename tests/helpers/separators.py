@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pipeline.clip_specs import ClipSpec, ClipSpecs
-from pipeline.learners.separation import SeparationLearnerConfig
+from pipeline.learners.separation_config import SeparationLearnerConfig
 from pipeline.models.separator import SeparationConfig, SeparationModel, SeparationOutput
 from pipeline.models.tdcn import TDCNConfig
 from pipeline.models.towers import CoincidenceConfig
