@@ -7,7 +7,6 @@ largest: an assignment problem, solved exactly (Kuhn 1955).
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from pipeline.inference.estimates import Estimate
 
@@ -36,6 +35,8 @@ def closest_order(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     >>> closest_order(np.stack([one, other]), np.stack([0.9 * other, one])).tolist()
     [1, 0]
     """
+    from scipy.optimize import linear_sum_assignment  # 0.4 s, of which a video of one window is spared
+
     before, after = before.astype(np.float64), after.astype(np.float64)
     floor = FLOOR * np.square(before.sum(axis=0)).sum() + np.finfo(np.float64).tiny
     powers = [np.square(sources).sum(axis=1) + floor for sources in (before, after)]

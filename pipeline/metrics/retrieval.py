@@ -19,7 +19,6 @@ Arandjelovic & Zisserman 2018, "Objects that Sound", arXiv:1712.06651, section 3
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import hypergeom
 
 
 def recall_at(scores: ArrayLike, k: int) -> float:
@@ -47,6 +46,8 @@ def found_among(scores: ArrayLike, k: int, gallery: int) -> np.ndarray:
     >>> found_among([[2.0, 3.0, 1.0], [0.0, 1.0, 0.0], [5.0, 4.0, 3.0]], 1, gallery=2)
     array([0.5, 1. , 0. ])
     """
+    from scipy.stats import hypergeom  # 0.8 s, of which whoever measures nothing is spared
+
     better, equal = _rivals(scores)
     if k < 1 or not 1 <= gallery <= len(better):
         raise ValueError(f"k = {k}, gallery = {gallery}: expected 1 or more, and a gallery of at most {len(better)}.")
