@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from pipeline.media.own_sound import BLOCK, OwnSound, OwnSoundReader
+from pipeline.media.own_sound import BLOCK, PIECE, OwnSound, OwnSoundReader
 from pipeline.media.streams import PlacedSound
 
 MONO_HZ, OWN_HZ, PACKET = 16000, 48000, 1600
@@ -31,7 +31,7 @@ def read(starts_s: list[float], size: int = 10**9) -> list[OwnSound]:
     list(placed.finish())
     for begin in range(0, len(data), size):
         reader.add(data[begin : begin + size])
-    return list(reader.take(least=1))
+    return list(reader.finish())
 
 
 @pytest.mark.parametrize("size", [10**9, 1000, 7])
@@ -54,13 +54,38 @@ def test_nothing_comes_before_its_place_is_known_and_few_blocks_wait() -> None:
     placed = PlacedSound(MONO_HZ, 1000.0)
     reader = OwnSoundReader(placed)
     reader.add(wav(np.zeros((OWN_HZ, 2)))[:20])
-    assert list(reader.take(least=1)) == []
+    assert list(reader.finish()) == []
     reader.add(wav(np.zeros((OWN_HZ, 2)))[20:])
-    assert list(reader.take(least=1)) == []
+    assert list(reader.finish()) == []
     placed.times.extend([0, 8000])
     placed.lengths.extend([8000, 8000])
     placed.add(bytes(2 * 16000))
     list(placed.finish())
     assert list(reader.take()) == []
-    (sound,) = reader.take(least=1)
+    (sound,) = reader.finish()
     assert len(sound.times_s) == OWN_HZ // BLOCK
+
+
+@pytest.mark.parametrize("size", [10**9, 4001])
+def test_what_follows_a_change_of_format_is_left_out_and_so_is_the_piece_that_ffmpeg_lost(size: int) -> None:
+    placed = PlacedSound(MONO_HZ, 1000.0)
+    reader = OwnSoundReader(placed)
+    before, after = 17, 40  # packets of 0.1 s; ffmpeg counts anew from the change on
+    kept = before * PACKET * OWN_HZ // MONO_HZ // PIECE * PIECE
+    data = wav(np.concatenate([np.ones((kept, 2)), np.zeros((after * PACKET * OWN_HZ // MONO_HZ, 2))]))
+    found = []
+    for number in range(before + after):
+        frame = number if number < before else number - before
+        placed.times.add(b"frame:%d pts:%d\n" % (frame, number * PACKET))
+        placed.lengths.add(b"frame:%d pts:%d\n" % (frame, PACKET))
+        placed.add(bytes(2 * PACKET))
+        list(placed.take())
+        if number % 5 == 4:  # the other pipe is ahead
+            reader.add(data[:size])
+            data = data[size:]
+        found += reader.take()
+    list(placed.finish())
+    reader.add(data)
+    found += reader.finish()
+    assert sum(len(sound.times_s) for sound in found) == kept // BLOCK
+    assert all((sound.samples == 1).all() for sound in found)

@@ -13,6 +13,7 @@ import ffmpeg
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.media.frame_buffer import TICK_SLACK_S
+from pipeline.media.own_sound import PIECE
 from pipeline.media.sandbox import LIMITS, QUIET, compile_command
 from pipeline.media.stream_choice import StreamChoice
 
@@ -21,8 +22,11 @@ PRINT = "metadata=print:key=k:file='pipe\\:{}'"
 PRINT_AT_ONCE = f"{PRINT}:direct=1"  # before the frame
 MARK = "metadata=add:key=k:value=v"  # what has no metadata is not printed
 # The lines of sound, written at once, would cost the child 5 %. ffmpeg holds 32 kB of them back, as it does with the
-# samples: with so many letters beside each, both are about 1 s.
+# samples (`flush_packets`): with so many letters beside each, both are about 1 s.
 PADDING = "v" * 700
+# The file's own sound in few pieces: packet by packet, its way through ffmpeg's threads takes 1.4 ms of CPU per second
+# of AAC, so 0.3. What waits for its piece to fill is lost where the sound's format changes (`OwnSoundReader`).
+OWN_PIECES = f"asetnsamples=n={PIECE}:p=0"
 # Of pictures that are looked at and not kept: the pixels at 80x80 places of each that is decoded.
 SMALL = ClipSpec(frame_height=80, frame_width=80)
 
@@ -88,13 +92,12 @@ def decode_command(
             af=sound_filters(specs[0].sample_rate_hz, pipes.sound_times, pipes.sound_lengths, choice.downmix),
             acodec="pcm_s16le",
             format="s16le",
+            flush_packets=0,
         )
         outputs = [audio, *pictures]
         if pipes.own_sound is not None:
-            own = f"pipe:{pipes.own_sound}"
-            outputs.append(
-                ffmpeg.output(source[choice.sound], own, acodec="pcm_s16le", format="wav", fflags="+bitexact")
-            )
+            wav = {"af": OWN_PIECES, "acodec": "pcm_s16le", "format": "wav", "fflags": "+bitexact", "flush_packets": 0}
+            outputs.append(ffmpeg.output(source[choice.sound], f"pipe:{pipes.own_sound}", **wav))
     if pipes.small is not None:
         side, times = SMALL.frame_height, PRINT_AT_ONCE.format(pipes.small_times)
         chain = f"scale={side}:{side}:flags=neighbor,settb=1/1000000,{MARK},{times},setpts=N"

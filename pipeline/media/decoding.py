@@ -251,7 +251,7 @@ class Decoding:
         yield from sound.finish()
         self._sound_s = sound.end_s
         end_s = max(self.info.duration_s or 0.0, sound.end_s)
-        self._listen(own.take(least=1), small.finish(end_s))
+        self._listen(own.finish(), small.finish(end_s))
         yield from self._counted(picture.finish(end_s) for picture in pictures)
         if not is_over and not self._every_picture:
             self._skip_early_ends(end_s)

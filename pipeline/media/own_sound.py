@@ -1,7 +1,8 @@
 """The sound of a file at its own rate and with its own channels, beside the mono sound that clips hold.
 
 ffmpeg decodes once and writes both: this one as WAV without times. Where its samples lie on the clock is known of the
-mono sound, whose packets have times: what is as far from the stream's beginning in one is so in the other.
+mono sound, whose packets have times: what is as far from the stream's beginning in one is so in the other. That holds
+until the sound's format changes, as it does in broadcasts: what follows is left out.
 """
 
 import struct
@@ -13,7 +14,10 @@ import numpy as np
 from pipeline.media.streams import PlacedSound
 
 BLOCK = 2048  # samples: 43 ms at 48 kHz
-BLOCKS_AT_ONCE = 32  # few calls: as they come, one or two at a time, they would cost three times as much
+PIECE = 4 * BLOCK  # in which ffmpeg hands them over
+# Few calls: as they come, one or two at a time, they would cost three times as much. And always as many, but for the
+# last: so no sum over them depends on how they came.
+BLOCKS_AT_ONCE = 32
 FORMAT = struct.Struct("<HI")  # channels, sample rate
 FORMAT_AT = 22  # in a WAV file whose first chunk is its format, as ffmpeg writes it
 DATA = b"data"
@@ -49,22 +53,53 @@ class OwnSoundReader:
             self._num_channels, self._rate_hz = FORMAT.unpack_from(self._data, FORMAT_AT)
             del self._data[: at + 8]
 
-    def take(self, least: int = BLOCKS_AT_ONCE) -> Iterator[OwnSound]:
-        """The whole blocks whose place is known, if there are so many."""
+    def take(self) -> Iterator[OwnSound]:
+        """The whole blocks whose place is known, BLOCKS_AT_ONCE each time."""
         if not self._rate_hz:
             return
-        per_sample = self._placed.rate_hz / self._rate_hz
-        known = int(self._placed.num_placed / per_sample) - self._first
-        num_blocks = min(known, len(self._data) // (2 * self._num_channels)) // BLOCK
-        if num_blocks < least:
-            return
-        num_bytes = num_blocks * BLOCK * self._num_channels * 2
+        last = self._change()
+        # a piece behind the mono sound: what comes in place of a lost piece is not taken for it
+        known = self._number(self._placed.num_placed) - PIECE if last is None else last
+        while (num_blocks := self._num_blocks(known)) >= BLOCKS_AT_ONCE:
+            yield self._take(BLOCKS_AT_ONCE)
+        if last is not None:
+            if num_blocks and self._first + num_blocks * BLOCK == last:
+                yield self._take(num_blocks)
+            del self._data[max(0, last - self._first) * self._sample_bytes :]
+
+    def finish(self) -> Iterator[OwnSound]:
+        """What is left at the end of the stream."""
+        yield from self.take()
+        if self._rate_hz and self._change() is None:
+            known = self._number(self._placed.num_placed)
+            while num_blocks := min(self._num_blocks(known), BLOCKS_AT_ONCE):
+                yield self._take(num_blocks)
+
+    @property
+    def _sample_bytes(self) -> int:
+        return 2 * self._num_channels
+
+    def _number(self, of_mono: int) -> int:
+        """The number of the sample that sounds with one of the mono sound."""
+        return int(of_mono * self._rate_hz / self._placed.rate_hz)
+
+    def _change(self) -> int | None:
+        """Where the last piece before a change of the format ends; what came after it was lost."""
+        changed_at = self._placed.changed_at
+        return None if changed_at is None else self._number(changed_at) // PIECE * PIECE
+
+    def _num_blocks(self, known: int) -> int:
+        """Whole blocks that have come, up to the sample of the number `known`."""
+        return max(0, min(known - self._first, len(self._data) // self._sample_bytes)) // BLOCK
+
+    def _take(self, num_blocks: int) -> OwnSound:
+        num_bytes = num_blocks * BLOCK * self._sample_bytes
         samples = np.frombuffer(bytes(self._data[:num_bytes]), "<i2").reshape(num_blocks, BLOCK, self._num_channels)
         del self._data[:num_bytes]
-        numbers = (self._first + BLOCK * np.arange(num_blocks)) * per_sample
+        numbers = (self._first + BLOCK * np.arange(num_blocks)) * (self._placed.rate_hz / self._rate_hz)
         self._first += num_blocks * BLOCK
         shifts = [self._shift(number) for number in numbers]
-        yield OwnSound(self._rate_hz, (numbers + shifts) / self._placed.rate_hz, samples)
+        return OwnSound(self._rate_hz, (numbers + shifts) / self._placed.rate_hz, samples)
 
     def _shift(self, number: float) -> int:
         """How far the sample of that number of the mono sound lies after its number; numbers only grow."""

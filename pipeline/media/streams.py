@@ -16,7 +16,7 @@ CHUNK_SAMPLES = 2**16
 SMALL_BYTES = 2**18  # four times what a pipe holds
 MONO_16 = np.dtype("<i2")
 NO_TIME = -(2**62)
-LINE = re.compile(rb"frame:\d+ +pts:(-?\d+|NOPTS)")
+LINE = re.compile(rb"frame:(\d+) +pts:(-?\d+|NOPTS)")
 FAR_S = 1.0  # how long after all else a file's last picture may come
 MAX_SLIP_S = 0.04  # how far sound may be from its time stamps: a frame at 25 Hz. Containers' rounding is 1 to 10 ms.
 
@@ -36,12 +36,20 @@ class Numbers(collections.deque[int]):
     def __init__(self) -> None:
         super().__init__()
         self._rest = b""
+        self._num_added = 0
+        self.changed_at: int | None = None
+        """How many came before ffmpeg made its filters anew and began to count at 0 again, as it does where the format
+        of what is decoded changes; None until then."""
 
     def add(self, data: bytes) -> None:
         """Take in lines, in any pieces; others are passed over."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for found in filter(None, map(LINE.match, lines)):
-            self.append(NO_TIME if found.group(1) == b"NOPTS" else int(found.group(1)))
+            frame, number = found.groups()
+            if frame == b"0" and self._num_added and self.changed_at is None:
+                self.changed_at = self._num_added
+            self._num_added += 1
+            self.append(NO_TIME if number == b"NOPTS" else int(number))
 
 
 class PlacedSound:
@@ -69,7 +77,9 @@ class PlacedSound:
         self.rate_hz, self._last = rate_hz, round(end_s * rate_hz)
         self._max_slip = round(MAX_SLIP_S * rate_hz)
         self._end = 0
-        self._num_taken = 0
+        self._num_taken = self._num_packets = 0
+        self.changed_at: int | None = None
+        """The first sample after a change of the sound's format, once it has been placed."""
         self.num_placed = 0
         """Samples that have come and whose place is known, those included that are left out."""
         self.shifts: collections.deque[tuple[int, int]] = collections.deque()
@@ -109,6 +119,9 @@ class PlacedSound:
     def _placed(self) -> Iterator[np.ndarray]:
         while self.times and self.lengths and len(self._data) >= self._sample.itemsize * self.lengths[0]:
             start, length = self.times.popleft(), self.lengths.popleft()
+            if self._num_packets == self.times.changed_at:
+                self.changed_at = self._num_taken
+            self._num_packets += 1
             first, self._num_taken = self._num_taken, self._num_taken + length
             num_bytes = self._sample.itemsize * length
             samples = np.frombuffer(bytes(self._data[:num_bytes]), dtype=self._sample)
