@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from pipeline.clips.loudness import integrated_loudness
-from pipeline.clips.statistics import look_at, picture_levels, sharpness, sound_levels
+from pipeline.clips.statistics import look_at, picture_levels, sound_levels
 from pipeline.media.sandbox import ffmpeg_path
 
 RATE_HZ = 16000
@@ -148,5 +148,6 @@ def test_the_sharpness_of_a_grating_is_that_of_its_second_difference(period: int
     # A cos(w x) becomes (2 cos w - 2) A cos(w x), whose variance is (2 - 2 cos w)^2 A^2 / 2
     row = np.round(128 + 100 * np.cos(2 * np.pi * np.arange(130) / period))
     expected = (2 - 2 * np.cos(2 * np.pi / period)) ** 2 * 100**2 / 2
-    assert sharpness(np.tile(row[None, :, None], (66, 1, 3)).astype(np.uint8)) == pytest.approx(expected, rel=0.03)
-    assert sharpness(np.full((16, 16, 3), 90, np.uint8)) == 0
+    grating = np.tile(row[None, :, None], (66, 1, 3)).astype(np.uint8)
+    assert look_at(grating).sharpness == pytest.approx(expected, rel=0.03)
+    assert look_at(np.full((16, 16, 3), 90, np.uint8)).sharpness == 0

@@ -26,6 +26,7 @@ WINDOW, HOP = 256, 128
 AT_ONCE = 32
 MIN_PROBABILITY = 0.5
 WIDTH = 128
+GATES = ("new", "forget", "input", "output")
 WEIGHTS = ("data", "silero_vad_16k.safetensors")
 
 
@@ -41,7 +42,8 @@ class SpeechDetector:
         self._rest = np.zeros(0, np.int16)
         self._context: np.ndarray = np.zeros(CONTEXT, np.float32)
         self._hidden: np.ndarray = np.zeros(WIDTH, np.float32)
-        self._cell: np.ndarray = np.zeros(WIDTH, np.float32)
+        # the recurrent layer's cell, and behind it its gates in the order of GATES: so two of them are one call
+        self._state: np.ndarray = np.zeros(5 * WIDTH, np.float32)
 
     def add(self, chunk: np.ndarray) -> np.ndarray:
         """Take in sound, [n] int16 at 16 kHz; return [b] the probabilities of speech of the next blocks, 0 to 1."""
@@ -58,20 +60,39 @@ class SpeechDetector:
 
     def _judge(self, samples: np.ndarray) -> np.ndarray:
         """[AT_ONCE] probabilities of [AT_ONCE, BLOCK] int16."""
-        blocks = samples.astype(np.float32) / FULL_SCALE
-        before = np.concatenate([self._context[None], blocks[:-1, -CONTEXT:]])
-        self._context = blocks[-1, -CONTEXT:]
+        heard = np.empty((len(samples), CONTEXT + BLOCK + CONTEXT), np.float32)
+        np.multiply(samples, np.float32(1 / FULL_SCALE), out=heard[:, CONTEXT:-CONTEXT])
+        heard[0, :CONTEXT], heard[1:, :CONTEXT] = self._context, heard[:-1, BLOCK:-CONTEXT]
+        heard[:, -CONTEXT:] = heard[:, -2 - CONTEXT : -2 - 2 * CONTEXT : -1]  # mirrored
+        self._context = heard[-1, BLOCK:-CONTEXT]
         weights = self._weights
-        hidden = np.empty((len(blocks), WIDTH), np.float32)
-        gates = _encode(np.concatenate([before, blocks], axis=1), weights) @ weights["input"] + weights["gates"]
-        for number, of_block in enumerate(gates):
-            total = of_block + self._hidden @ weights["hidden"]
-            opened = _sigmoid(total)
-            kept, new = opened[WIDTH : 2 * WIDTH] * self._cell, opened[:WIDTH] * np.tanh(total[2 * WIDTH : 3 * WIDTH])
-            self._cell = kept + new
-            self._hidden = opened[3 * WIDTH :] * np.tanh(self._cell)
-            hidden[number] = self._hidden
+        hidden = np.empty((len(heard), WIDTH), np.float32)
+        gates = _encode(heard, weights) @ weights["input"]
+        gates += weights["gates"]
+        self._follow(gates, hidden)
         return _sigmoid(np.maximum(hidden, 0) @ weights["last"] + weights["last_bias"])
+
+    def _follow(self, gates: np.ndarray, hidden: np.ndarray) -> None:
+        """Go on in the recurrent layer: [b, 4 WIDTH] what it reads -> [b, WIDTH] what it gives, into `hidden`.
+
+        Nine calls a block on numbers that lie where they are: most of the time is that of calls.
+        """
+        recurrent, before, half = self._weights["hidden"], self._hidden, np.float32(0.5)
+        cell, _, forget, enter, output = self._state.reshape(5, WIDTH)
+        total, opened = self._state[WIDTH:], self._state[2 * WIDTH :]
+        cell_and_new, forget_and_input = self._state[: 2 * WIDTH], self._state[2 * WIDTH : 4 * WIDTH]
+        for of_block, after in zip(gates, hidden, strict=True):
+            np.dot(before, recurrent, total)
+            np.add(total, of_block, total)
+            np.tanh(total, total)
+            np.multiply(opened, half, opened)  # of halves, so they are sigmoids: see `load_weights`
+            np.add(opened, half, opened)
+            np.multiply(forget_and_input, cell_and_new, forget_and_input)
+            np.add(forget, enter, cell)
+            np.tanh(cell, after)
+            np.multiply(after, output, after)
+            before = after
+        self._hidden = before
 
 
 @functools.cache
@@ -89,11 +110,18 @@ def load_weights() -> dict[str, np.ndarray]:
     layers = {name: stored[f"{name}.weight"].transpose(2, 1, 0) for name in ("conv1", "conv2", "conv3", "conv4")}
     weights = {name: np.ascontiguousarray(layer.reshape(-1, layer.shape[2])) for name, layer in layers.items()}
     weights |= {f"{name}_bias": stored[f"{name}.bias"] for name in layers}
-    weights["input"] = np.ascontiguousarray(stored["lstm_cell.weight_ih"].T)
-    weights["hidden"] = np.ascontiguousarray(stored["lstm_cell.weight_hh"].T)
-    weights["gates"] = stored["lstm_cell.bias_ih"] + stored["lstm_cell.bias_hh"]
+    weights["input"] = _in_order(stored["lstm_cell.weight_ih"].T)
+    weights["hidden"] = _in_order(stored["lstm_cell.weight_hh"].T)
+    weights["gates"] = _in_order(stored["lstm_cell.bias_ih"] + stored["lstm_cell.bias_hh"])
     weights["last"], weights["last_bias"] = stored["final_conv.weight"][0, :, 0], stored["final_conv.bias"]
     return weights
+
+
+def _in_order(stored: np.ndarray) -> np.ndarray:
+    """[..., 4 WIDTH] of the gates input, forget, new, output -> in the order of GATES, half of each that is a sigmoid:
+    sigmoid(x) = 0.5 + 0.5 tanh(x / 2)."""
+    parts = dict(zip(("input", "forget", "new", "output"), np.split(stored, 4, axis=-1), strict=True))
+    return np.concatenate([parts[name] * np.float32(1 if name == "new" else 0.5) for name in GATES], axis=-1)
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -108,13 +136,12 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _encode(heard: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:
-    """[B, WIDTH] what the recurrent layer reads, of [B, CONTEXT + BLOCK] samples."""
-    mirrored = np.concatenate([heard, heard[:, -2 : -2 - CONTEXT : -1]], axis=1)
-    windows = sliding_window_view(mirrored, WINDOW, axis=1)[:, ::HOP]
-    layer = np.abs(rfft(windows * _window(), axis=2))
+    """[B, WIDTH] what the recurrent layer reads, of [B, CONTEXT + BLOCK + CONTEXT] samples."""
+    windows = sliding_window_view(heard, WINDOW, axis=1)[:, ::HOP]
+    layer = np.abs(rfft(windows * _window(), axis=2)).reshape(len(heard), -1)
     for name, step in (("conv1", 1), ("conv2", 2), ("conv3", 2), ("conv4", 1)):
         layer = _convolve(layer, weights[name], weights[f"{name}_bias"], step)
-    return layer[:, 0]
+    return layer
 
 
 @functools.cache
@@ -124,14 +151,21 @@ def _window() -> np.ndarray:
 
 
 def _convolve(layer: np.ndarray, weights: np.ndarray, bias: np.ndarray, step: int) -> np.ndarray:
-    """[B, ceil(T / step), D] the rectified convolution over three frames of [B, T, C] with [3 C, D]."""
-    num_blocks, num_frames, width = layer.shape
-    padded = np.zeros((num_blocks, num_frames + 2, width), np.float32)
-    padded[:, 1:-1] = layer
+    """[B, ceil(T / step) D] the rectified convolution over three frames of [B, T C] with [3 C, D].
+
+    Frame by frame of what comes out: so nothing is copied, and the first and the last one take two frames' work.
+    """
+    width = len(weights) // 3
+    num_frames = layer.shape[1] // width
     num_out = (num_frames - 1) // step + 1
-    beside = [padded[:, tap : tap + step * (num_out - 1) + 1 : step] for tap in range(3)]
-    columns = np.concatenate(beside, axis=2).reshape(num_blocks * num_out, 3 * width)
-    return np.maximum(columns @ weights + bias, 0).reshape(num_blocks, num_out, -1)
+    made = np.empty((len(layer), num_out, weights.shape[1]), np.float32)
+    for number in range(num_out):
+        begin = number * step - 1
+        first, last = max(0, begin), min(num_frames, begin + 3)
+        of_frames = weights[(first - begin) * width : (last - begin) * width]
+        np.matmul(layer[:, first * width : last * width], of_frames, out=made[:, number])
+    made += bias
+    return np.maximum(made, 0, out=made).reshape(len(layer), -1)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -66,17 +66,25 @@ class Look:
 
 def look_at(pixels: np.ndarray) -> Look:
     """Of [H, W, 3] uint8."""
-    brightness = np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
+    red, green, blue = np.ascontiguousarray(pixels.transpose(2, 0, 1))  # a copy, and all that follows is in one piece
+    brightness = np.maximum(np.maximum(red, green), blue)
     is_black = np.count_nonzero(brightness <= DARK) >= MIN_DARK * brightness.size
-    small = pixels[::4, ::4].mean(axis=2, dtype=np.float32) / 255
-    return Look(small, sharpness(pixels), brightness.max(axis=1), brightness.max(axis=0), bool(is_black))
+    total = np.add(red, green, dtype=np.int16) + blue
+    small = total[::4, ::4].astype(np.float32) / np.float32(3 * 255)
+    return Look(small, _sharpness(total), brightness.max(axis=1), brightness.max(axis=0), bool(is_black))
 
 
-def sharpness(pixels: np.ndarray) -> float:
-    """Variance of the Laplacian (four neighbours less four times the pixel) of [H, W, 3] uint8 in grey of 0 to 255."""
-    grey = pixels @ np.full(3, 1 / 3, np.float32)
-    middle = grey[1:-1, 1:-1]
-    return float((grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * middle).var())
+def _sharpness(total: np.ndarray) -> float:
+    """Variance of the Laplacian (four neighbours less four times the pixel) of a picture in grey of 0 to 255.
+
+    Args:
+        total: [H, W] int16 sum of the three colours, which fits eight times into 16 bits.
+    """
+    laplacian = total[:-2, 1:-1] + total[2:, 1:-1]
+    laplacian += total[1:-1, :-2]
+    laplacian += total[1:-1, 2:]
+    laplacian -= total[1:-1, 1:-1] << 2
+    return float(laplacian.astype(np.float32).var()) / 9
 
 
 def picture_levels(looks: list[Look], are_whole: bool = True) -> dict[str, float | None]:
@@ -116,8 +124,16 @@ def _extent(brightest: np.ndarray) -> float:
 
 def _snr(powers: np.ndarray) -> float:
     """In dB, of the powers of blocks."""
-    noise, signal = np.percentile(powers, (NOISE_PERCENTILE, SIGNAL_PERCENTILE))
-    return _decibel(float(signal)) - _decibel(float(noise))
+    noise, signal = _percentiles(powers, NOISE_PERCENTILE, SIGNAL_PERCENTILE)
+    return _decibel(signal) - _decibel(noise)
+
+
+def _percentiles(values: np.ndarray, *percents: float) -> list[float]:
+    """As numpy's, at a twentieth of its cost for few values."""
+    ordered = np.sort(values).tolist()
+    places = [percent / 100 * (len(ordered) - 1) for percent in percents]
+    pairs = [(place % 1, ordered[math.floor(place)], ordered[math.ceil(place)]) for place in places]
+    return [low + share * (high - low) for share, low, high in pairs]
 
 
 def _decibel(power: float) -> float:
