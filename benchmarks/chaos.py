@@ -1,6 +1,6 @@
 """Bytes and weights of `earshot run` through losses on a cluster of three nodes, over those of an undisturbed run.
 
-Usage: python -m benchmarks.chaos [--runs 10] [--seed 0]
+Usage: python -m benchmarks.chaos [--runs 10 | --only NUMBER ...] [--seed 0]
 
 16 videos of the synthetic world in 4 parts; every stage of the preset `tiny`, with trainings of a few steps on two
 processes. Three nodes of one CPU are processes of this machine. In each run SIGKILL goes to a node, a worker, a
@@ -64,8 +64,10 @@ class Outcome(NamedTuple):
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--only", type=int, nargs="+", help="numbers of the runs, from 0, in place of the first --runs")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    numbers = options.only or range(options.runs)
     with tempfile.TemporaryDirectory() as folder, proxied_store() as proxy:
         os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{proxy.port}"
         render(Path(folder) / "world")
@@ -76,7 +78,7 @@ def main() -> int:
         expected = content(f"{folder}/undisturbed")
         print(f"undisturbed: {whole.took_s:.0f} s, sha256 {expected[:16]}", flush=True)
         num_equal = 0
-        for number in range(options.runs):
+        for number in numbers:
             random = np.random.default_rng([options.seed, number])
             is_remote = number % 10 >= 7
             root = f"{BUCKET}/{number:03d}" if is_remote else f"{folder}/{number:03d}"
@@ -93,8 +95,8 @@ def main() -> int:
             end = f"exit {first.exit_code} after {first.took_s:.0f} s, went on {tries} times"
             result = "same bytes and weights" if is_equal else f"DIFFERENT: {last.stderr[-2000:]}"
             print(f"{number:3d} {victim:7} {when}: {end}, {result}", flush=True)
-    print(f"{num_equal} of {options.runs} runs gave the bytes and the weights of the undisturbed run")
-    return int(num_equal < options.runs)
+    print(f"{num_equal} of {len(numbers)} runs gave the bytes and the weights of the undisturbed run")
+    return int(num_equal < len(numbers))
 
 
 def render(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 
+CLIENT = "ray://"  # of Ray Client, for a driver outside of the cluster
 JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # the name itself: Ray sets it for the entrypoint of a job
 
 

@@ -11,7 +11,8 @@ from ray._private.authentication.authentication_token_setup import maybe_enable_
 from ray._private.grpc_utils import init_grpc_channel
 from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc, ray_client_pb2, ray_client_pb2_grpc
 
-CLIENT = "ray://"
+from cluster.addresses import CLIENT
+
 # A head answers in 10 ms. Where packets are dropped, no answer ever comes.
 ANSWER_S = 20.0
 ALIVE_S = 5.0  # for a head that is known to be there

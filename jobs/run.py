@@ -66,7 +66,7 @@ def run(
     Example: earshot run --collection my_videos --root my_workspace --preset tiny
     """
     began, systems, partial = time.monotonic(), system or [SEPARATION], None
-    check_run(session, collection, systems, labels, spans, masks, stream)
+    check_run(session, collection, systems, labels, spans, masks, stream, workers)
     with score_while_cutting(session) if stream else contextlib.nullcontext(session) as cutting:
         clips = ["base"] if needs_coincidence(systems) else []
         clips += [CLIPS_OF[name] for name in SYSTEMS if name in systems and name in CLIPS_OF]

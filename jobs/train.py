@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from jobs.console.coincidence_inputs import with_inputs
-from jobs.console.fitting import fit, format_record
+from jobs.console.fitting import check_training_address, fit, format_record
 from jobs.console.held_out import MIN_VIDEOS, warn_of_few
 from jobs.console.options import Selection, Session, named, one_of, with_session
 from pipeline.errors import ConfigError
@@ -70,6 +70,8 @@ def train_model(
     if workers is not None and min_workers is not None and min_workers > workers:
         raise ConfigError(f"--min-workers {min_workers}, --workers {workers}: expected no more than there are.")
     folder, stage = f"models/{name or learner}", f"train {learner}"
+    if workers != 0 and not session.workspace.is_finished(folder):
+        check_training_address(session.address)
     session = with_inputs(session, learner, inputs, pairs, folder).resume(folder)
     workspace, config = session.workspace, session.config
     built = LEARNERS[learner].build(getattr(config, learner))

@@ -252,6 +252,10 @@ def test_a_root_that_is_the_collection_is_refused(tmp_path: Path) -> None:
             "Did you mean clips.base.hop_s?",
         ),
         (["train", "coincidence", "--root", "R"], "Run `earshot shard"),
+        (
+            ["train", "coincidence", "--root", "R", "--address", "ray://head:10001"],
+            "but nothing is trained. Send the command as a job, `ray job submit",
+        ),
         (["score", "--root", "R"], "Run `earshot shard"),
         (["filter", "--root", "R"], "Run `earshot score"),
         (["duplicates", "--root", "R"], "Run `earshot score"),

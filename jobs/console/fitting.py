@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from cluster.addresses import CLIENT
 from jobs.console.held_out import warn_of_chance
 from jobs.console.options import Session
 from pipeline.errors import ConfigError, DataError, UnreadError
@@ -56,6 +57,20 @@ def fit(
                 transient=(UnreadError,),
                 min_workers=min_workers,
             )
+
+
+def check_training_address(address: str | None) -> None:
+    """Refuse a training whose driver is outside of its cluster: Ray Train does not come to an end over Ray Client.
+
+    Raises:
+        ConfigError: the address is one of Ray Client.
+    """
+    if address is not None and address.startswith(CLIENT):
+        raise ConfigError(
+            f"--address {address}: parts are cut and scored over Ray Client, but nothing is trained. Send the command "
+            "as a job, `ray job submit --address http://HEAD:8265 --working-dir . -- python -m jobs.cli ...` without "
+            "--address, or call it on a node of the cluster with --address auto."
+        )
 
 
 def format_record(stage: str, learner: str, record: dict[str, Any]) -> str:

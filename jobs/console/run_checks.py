@@ -26,6 +26,7 @@ def check_run(
     spans: list[str] | None,
     masks: str | None,
     stream: bool = False,
+    workers: int | None = None,
 ) -> None:
     """Refuse what would be refused after hours of work.
 
@@ -34,6 +35,7 @@ def check_run(
             that `run` trains, the root holds work of other settings, or there is no such collection.
         ConnectionError: a stage fits no node, or this machine or a node lacks what it needs.
     """
+    from jobs.console.fitting import check_training_address
     from jobs.console.preflight import check_here, check_nodes
     from pipeline.collection.listing import list_videos
     from pipeline.labels.ratings import read_judgements
@@ -66,8 +68,11 @@ def check_run(
     session.check(*FOLDERS, *(folder for system in systems for folder in FOLDERS_OF[system]))
     if not (files.exists(collection) or files.store_at(collection).has_folder(collection)):
         list_videos(collection)  # refuses it, before Ray is started
+    is_trained = all(session.workspace.is_finished(f"models/{system}") for system in systems)
+    if not is_trained and workers != 0:
+        check_training_address(session.address)
     check_here(session.workspace.root, session.address)
-    if not all(session.workspace.is_finished(f"models/{system}") for system in systems):
+    if not is_trained:
         session.check_placement(STAGES)  # evaluation needs the largest nodes, and comes last
         if session.address is not None:
             check_nodes(session.workspace.root, session.address)
