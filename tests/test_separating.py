@@ -1,28 +1,20 @@
 """One video: what is written of it is decoded again and measured, with models whose answer is known."""
 
-import itertools
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from conftest import MakeMedia
 
 from pipeline.errors import ClipError
 from pipeline.inference.choosing import Choice, Region, Span
-from pipeline.inference.separating import Options, Separated, separate_video
-from pipeline.media import muxing
-from pipeline.media.sandbox import ffmpeg_path
-from tests.helpers.films import BEEP, BY_25, FLASH, H264, LAVFI, decode
+from pipeline.inference.separating import separate_video
+from tests.helpers.films import BY_25, H264, LAVFI, decode
+from tests.helpers.separated_videos import PICTURE, STEREO, db, level, native_sound, read, separate, stems
 from tests.helpers.separators import SPEC, BandSplit, random_model
-
-# On the left a tone of 500 Hz, on the right 5 and 12 kHz; the picture is red, then green from 2 s on.
-STEREO = "aevalsrc=0.3*sin(2*PI*500*t)|0.2*sin(2*PI*5000*t)+0.05*sin(2*PI*12000*t):d={}:s=44100"
-PICTURE = "color=red:s=64x48:r=10:d=2[a];color=lime:s=64x48:r=10:d={}[b];[a][b]concat=n=2"
 
 
 @pytest.fixture(scope="module")
@@ -30,52 +22,6 @@ def video(make_media: MakeMedia) -> Path:
     """7 s with sound in stereo at 44.1 kHz, without loss."""
     sources = (*LAVFI, PICTURE.format(5), *LAVFI, STEREO.format(7))
     return make_media("separate_seven.mkv", *sources, *H264, "-c:a", "flac", "-shortest")
-
-
-def separate(path: Path, folder: Path, model: torch.nn.Module | None = None, **options: Any) -> Separated:
-    return separate_video(str(path), str(folder), SPEC, model or BandSplit(), Options(**options))
-
-
-def read(path: Path) -> tuple[np.ndarray, int]:
-    """[n, C] and the sample rate."""
-    sound, rate_hz = soundfile.read(path, always_2d=True)
-    return sound, rate_hz
-
-
-def stems(folder: Path, *names: str) -> list[np.ndarray]:
-    return [read(folder / f"{name}.flac")[0] for name in names or ("on_screen", "off_screen")]
-
-
-def native_sound(path: Path, *arguments: str) -> np.ndarray:
-    """[n, C] by another way: ffmpeg's own WAV."""
-    wav = path.with_suffix(".reference.wav")
-    command = [
-        ffmpeg_path(),
-        "-v",
-        "error",
-        "-y",
-        "-i",
-        str(path),
-        "-map",
-        "a:0",
-        *arguments,
-        "-c:a",
-        "pcm_f32le",
-        str(wav),
-    ]
-    subprocess.run(command, check=True)
-    return read(wav)[0]
-
-
-def db(ratio: float) -> float:
-    return float(10 * np.log10(ratio + 1e-30))
-
-
-def level(sound: np.ndarray, rate_hz: int, frequency_hz: float) -> np.ndarray:
-    """[C] power of a tone in each channel, but for the first and last half second."""
-    inner = sound[rate_hz // 2 : -rate_hz // 2]
-    wave = np.exp(-2j * np.pi * frequency_hz * np.arange(len(inner)) / rate_hz)
-    return np.abs(wave @ inner / len(inner)) ** 2
 
 
 def test_stems_have_the_rate_and_the_channels_of_the_video_and_add_up_to_its_sound(video: Path, tmp_path: Path) -> None:
@@ -104,71 +50,6 @@ def test_stems_add_up_to_a_sound_that_is_beyond_full_scale(make_media: MakeMedia
     assert np.abs(sound).max() > 1.4
     assert db(np.square(sum(stems(tmp_path)) - sound).sum() / np.square(sound).sum()) < -100
     assert not any("limited" in note for note in result.notes)
-
-
-def test_the_picture_is_copied_and_the_mp4s_have_a_stem_each(video: Path, tmp_path: Path) -> None:
-    separate(video, tmp_path)
-    names = {path.name for path in tmp_path.iterdir()}
-    expected = {f"{stem}_screen.{kind}" for stem in ("on", "off") for kind in ("flac", "mp4")}
-    assert names == {*expected, "separation.json"}
-    _, original, _ = decode(video, BY_25)
-    for stem, frequency_hz in (("on_screen", 500), ("off_screen", 5000)):
-        sound = native_sound(tmp_path / f"{stem}.mp4")
-        assert level(sound, 44_100, frequency_hz).max() > 100 * level(sound, 44_100, 5500 - frequency_hz).max()
-        _, frames, info = decode(tmp_path / f"{stem}.mp4", BY_25)
-        assert (info.audio_codec, info.audio_layout, info.video_codec) == ("aac", "stereo", "h264")
-        assert [frame.time_s for frame in frames] == [frame.time_s for frame in original]
-        for mine, expected_frame in zip(frames, original, strict=True):
-            np.testing.assert_array_equal(mine.pixels, expected_frame.pixels)
-
-
-@pytest.mark.parametrize(
-    ("name", "codec", "found"),
-    [
-        ("old.avi", ("-c:v", "mpeg4"), "mpeg4 (yuv420p)"),
-        ("full_colour.mp4", (*H264, "-pix_fmt", "yuv444p"), "h264 (yuv444p)"),
-    ],
-)
-def test_a_picture_that_mp4_holds_but_browsers_do_not_play_is_encoded_anew(
-    name: str, codec: tuple[str, ...], found: str, make_media: MakeMedia, tmp_path: Path
-) -> None:
-    path = make_media(name, *LAVFI, FLASH, *LAVFI, BEEP, *codec)
-    result = separate(path, tmp_path)
-    assert result.notes[-1] == f"picture encoded anew, because browsers do not play {found} in an mp4"
-    _, original, _ = decode(path)
-    for stem in ("on_screen", "off_screen"):
-        _, frames, info = decode(tmp_path / f"{stem}.mp4")
-        assert (info.video_codec, info.pixel_format) == ("h264", "yuv420p")
-        assert [frame.time_s for frame in frames] == [frame.time_s for frame in original]
-        brightness = np.array([[frame.pixels.mean() for frame in each] for each in (frames, original)])
-        np.testing.assert_allclose(*brightness, atol=3)
-
-
-@pytest.mark.parametrize("name", ["plain.mp4", "late.ts", "late.mkv", "late.webm"])
-@pytest.mark.parametrize(("sound_delay_s", "picture_delay_s"), [(0.7, 0.0), (0.0, 1.5)])
-def test_flash_and_beep_meet_in_what_is_written_as_they_did_before(
-    name: str, sound_delay_s: float, picture_delay_s: float, tmp_path: Path
-) -> None:
-    """The flash is at 2.0 s of the picture and the beep at 2.0 s of the sound, each delayed by its start offset."""
-    path = tmp_path / name
-    codec = ["-c:v", "libvpx", "-b:v", "1M"] if name.endswith("webm") else H264
-    command = [
-        *(ffmpeg_path(), "-v", "error", "-y", "-itsoffset", str(picture_delay_s), *LAVFI, FLASH),
-        *("-itsoffset", str(sound_delay_s), *LAVFI, BEEP, *codec, str(path)),
-    ]
-    subprocess.run(command, check=True)
-    result = separate(path, tmp_path / "out")
-    assert ("browsers do not play vp8 (yuv420p) in an mp4" in str(result)) == name.endswith("webm")
-    for stem in ("on_screen", "off_screen"):
-        sound, frames, _ = decode(tmp_path / "out" / f"{stem}.mp4", BY_25)
-        flash_s = next(frame.time_s for frame in frames if frame.pixels.mean() > 128)
-        # the beep of 1 kHz lies at the border of both bands, so that both stems have it
-        beep_s = np.flatnonzero(np.abs(sound) > 0.2 * np.abs(sound).max())[0] / SPEC.sample_rate_hz
-        assert beep_s - flash_s == pytest.approx(sound_delay_s - picture_delay_s, abs=0.045), stem
-    flac, rate_hz = read(tmp_path / "out" / "on_screen.flac")
-    start = min(sound_delay_s, picture_delay_s)  # the earliest stream of the file is at 0
-    onset = np.flatnonzero(np.abs(flac[:, 0]) > 0.2 * np.abs(flac).max())[0] / rate_hz
-    assert onset == pytest.approx(2.0 + sound_delay_s - start, abs=0.03)
 
 
 def test_there_are_no_clicks_where_windows_meet(make_media: MakeMedia, tmp_path: Path) -> None:
@@ -278,107 +159,6 @@ def test_the_attention_is_laid_over_the_picture_where_the_model_looks(make_media
     assert np.abs(sound).max() > 0.05
 
 
-def test_a_sound_gives_its_sources_and_no_verdict(make_media: MakeMedia, tmp_path: Path) -> None:
-    path = make_media("sound.wav", *LAVFI, STEREO.format(6))
-    result = separate(path, tmp_path, order_of_sources := BandSplit(order="turned"))
-    assert len(order_of_sources.batch_sizes) == 2
-    assert {found.name for found in tmp_path.iterdir()} == {"source_1.flac", "source_2.flac", "separation.json"}
-    sources, sound = stems(tmp_path, "source_1", "source_2"), native_sound(path)
-    assert db(np.square(sum(sources) - sound).sum() / np.square(sound).sum()) < -80
-    assert (result.kept_share, result.has_picture) == (None, False)
-    assert "without a verdict" in result.notes[-1]
-    row = json.loads((tmp_path / "separation.json").read_text())["windows"][0]
-    assert not {"probability", "gain"} & row.keys()
-    separate(path, tmp_path / "spans", choice=Choice(spans=(Span(1, 2),)))
-    kept, rest = stems(tmp_path / "spans", "kept", "rest")
-    np.testing.assert_allclose(kept + rest, sound, atol=1e-4)
-    with pytest.raises(ClipError, match="no picture"):
-        separate(path, tmp_path / "region", choice=Choice(region=Region(1, 1)))
-
-
-def test_a_video_without_sound_gets_silent_stems_of_its_length(make_media: MakeMedia, tmp_path: Path) -> None:
-    path = make_media("mute_red.mp4", *LAVFI, "color=red:s=32x32:r=10:d=3.4", *H264)
-    result = separate(path, tmp_path, write_sources=True, write_attention=True, choice=Choice(spans=(Span(0, 1),)))
-    assert result.notes[0] == "no sound: the stems are silent"
-    on_screen, rate_hz = read(tmp_path / "on_screen.flac")
-    assert len(on_screen) / rate_hz == pytest.approx(3.4, abs=0.01)
-    assert not on_screen.any()
-    sound, frames, _ = decode(tmp_path / "on_screen.mp4", BY_25)
-    assert len(frames) == 34
-    assert not sound.any()
-
-
-def test_a_video_shorter_than_a_window_keeps_its_length_and_that_is_said(make_media: MakeMedia, tmp_path: Path) -> None:
-    path = make_media(
-        "short.mkv", *LAVFI, "color=red:s=32x32:r=10:d=0.3", *LAVFI, STEREO.format(0.3), *H264, "-c:a", "flac"
-    )
-    result = separate(path, tmp_path)
-    assert result.notes == ("shorter than the 5 s that the model was trained on",)
-    np.testing.assert_allclose(sum(stems(tmp_path)), native_sound(path), atol=1e-5)
-
-
-def test_silence_and_clipping_are_said(make_media: MakeMedia, tmp_path: Path) -> None:
-    picture = (*LAVFI, "color=red:s=32x32:r=10:d=6")
-    silent = make_media("silent_red.mkv", *picture, *LAVFI, "anullsrc=d=6", *H264, "-c:a", "flac", "-t", "6")
-    result = separate(silent, tmp_path / "silent", random_model())
-    assert (result.kept_share, result.notes) == (None, ("silent",))
-    loud = "aevalsrc='clip(3*sin(2*PI*400*t),-1,1)':d=6:s=48000"
-    clipped = make_media("clipped.mkv", *picture, *LAVFI, loud, *H264, "-c:a", "flac")
-    result = separate(clipped, tmp_path / "clipped")
-    assert "of the samples are at full scale: the sound is clipped" in result.notes[0]
-
-
-@pytest.mark.parametrize(
-    ("name", "sound", "codec", "num_channels", "note"),
-    [
-        ("96k", "sine=frequency=500:sample_rate=96000:duration=5.5", "flac", 1, "96000 Hz become 48000 Hz in the mp4s"),
-        ("51", "aevalsrc=0.1*sin(3000*t)|0|0.1*sin(20000*t)|0|0|0.1:c=5.1:d=5.5:s=48000", "flac", 6, None),
-        ("71", "aevalsrc=0.1*sin(3000*t)|0|0|0|0|0|0|0.1:c=7.1:d=5.5:s=48000", "flac", 8, "8 channels are mixed down"),
-        ("9", "aevalsrc=" + "|".join(["0.1*sin(3000*t)"] * 9) + ":d=5.5:s=48000", "pcm_s24le", 9, "WAV, because FLAC"),
-        ("11k", "sine=frequency=500:sample_rate=11025:duration=5.5", "flac", 1, None),
-    ],
-)
-def test_odd_rates_and_many_channels_are_kept(
-    name: str, sound: str, codec: str, num_channels: int, note: str | None, make_media: MakeMedia, tmp_path: Path
-) -> None:
-    picture = (*LAVFI, "color=red:s=32x32:r=10:d=5.5")
-    path = make_media(f"odd_{name}.mkv", *picture, *LAVFI, sound, *H264, "-c:a", codec)
-    result = separate(path, tmp_path)
-    kind = "wav" if num_channels > 8 else "flac"
-    both = [read(tmp_path / f"{stem}_screen.{kind}")[0] for stem in ("on", "off")]
-    whole = native_sound(path)
-    assert whole.shape[1] == num_channels
-    assert db(np.square(sum(both) - whole).sum() / np.square(whole).sum()) < -60
-    assert any(note in said for said in result.notes) if note else result.notes == ()
-    mixed, _, info = decode(tmp_path / "on_screen.mp4", BY_25)
-    assert info.audio_codec == "aac"
-    assert (info.audio_rate_hz or 10**6) <= 48_000
-    assert np.abs(mixed).max() > 0.01
-
-
-def test_a_file_that_breaks_off_is_separated_up_to_there_and_that_is_said(video: Path, tmp_path: Path) -> None:
-    cut = tmp_path / "cut.mkv"
-    cut.write_bytes(video.read_bytes()[: video.stat().st_size * 2 // 3])
-    result = separate(cut, tmp_path / "out")
-    assert 3 < result.duration_s < 6
-    assert any("of the 7.0 s that the file states" in note for note in result.notes)
-    np.testing.assert_allclose(sum(stems(tmp_path / "out")), native_sound(cut), atol=1e-5)
-
-
-def test_of_forty_streams_the_pair_that_belongs_together_is_separated_and_that_is_said(
-    video: Path, tmp_path: Path
-) -> None:
-    path = tmp_path / "forty.mkv"
-    maps = itertools.chain.from_iterable(("-map", "0:a:0") for _ in range(39))
-    command = [ffmpeg_path(), "-v", "error", "-i", str(video), "-map", "0:v:0", *maps, "-c", "copy", str(path)]
-    subprocess.run(command, check=True)
-    result = separate(path, tmp_path / "out")
-    assert any(
-        note.startswith("streams: picture 0 h264 of 0 h264; sound 1 flac of 1 flac, 2 flac") for note in result.notes
-    )
-    np.testing.assert_allclose(sum(stems(tmp_path / "out")), native_sound(path), atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("options", "reason", "expected"),
     [
@@ -408,18 +188,6 @@ def test_a_model_of_sound_alone_gives_no_verdict_and_takes_spans(video: Path, tm
         separate(video, tmp_path, has_verdicts=False)
     separate(video, tmp_path, has_verdicts=False, choice=Choice(spans=(Span(0, 1),)))
     assert "probability" not in json.loads((tmp_path / "separation.json").read_text())["windows"][0]
-
-
-def test_where_no_mp4_can_be_written_the_sounds_are_there_and_that_is_said(
-    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(muxing.MP4, "format", "no_such_format")
-    result = separate(video, tmp_path, write_attention=True)
-    assert {path.name for path in tmp_path.iterdir()} == {"on_screen.flac", "off_screen.flac", "separation.json"}
-    for note, name in zip(result.notes, ("on_screen.mp4, off_screen.mp4", "attention.mp4"), strict=True):
-        assert note.startswith(f"no {name}: ")
-        assert "no_such_format" in note
-        assert str(tmp_path) not in note
 
 
 def test_a_model_that_fails_on_the_way_leaves_nothing(video: Path, tmp_path: Path) -> None:

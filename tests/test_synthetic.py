@@ -18,15 +18,13 @@ from pipeline.media.sandbox import ffmpeg_path
 from pipeline.synthetic import identities as identities_module
 from pipeline.synthetic import motions, rendering
 from pipeline.synthetic.identities import NUM_IDENTITIES, identity
-from pipeline.synthetic.kinds import KINDS, Note, plan_notes
-from pipeline.synthetic.motions import Motion
-from pipeline.synthetic.planning import WorldConfig, place_thing, plan_scene, plan_source
+from pipeline.synthetic.kinds import KINDS
+from pipeline.synthetic.planning import WorldConfig, plan_scene
 from pipeline.synthetic.rendering import render_scene
-from pipeline.synthetic.scenes import Scene, Source
-from pipeline.synthetic.shapes import Layer
-from pipeline.synthetic.sights import look
-from pipeline.synthetic.sounds import RATE_HZ, resample, synthesize
+from pipeline.synthetic.scenes import Scene
+from pipeline.synthetic.sounds import RATE_HZ, resample
 from pipeline.synthetic.truth import STEM_RATE_HZ, drawn_frames, is_active, load_truth, masks_by_kind, write_labels
+from tests.helpers.synthetic_sources import a_source
 
 SHORT = WorldConfig(num_videos=7, seed=7, duration_s=4.0, event_fraction=0.6, webm_fraction=0.2, mixed_fraction=0.25)
 PLANNED = WorldConfig(num_videos=600, seed=1)
@@ -67,16 +65,6 @@ def decoded_picture(path: Path, scene: Scene) -> np.ndarray:
     command = [ffmpeg_path(), "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "gray", "pipe:1"]
     raw = subprocess.run(command, capture_output=True, check=True).stdout
     return np.frombuffer(raw, np.uint8).reshape(-1, scene.height, scene.width).astype(float)
-
-
-def a_source(kind: str, number: int, spans: tuple[tuple[float, float], ...] | None = None) -> Source:
-    """A source of one kind alone in view, sounding throughout 4 s or in `spans`."""
-    rng = np.random.default_rng([number, list(KINDS).index(kind)])
-    config = WorldConfig(num_videos=1, duration_s=4.0, event_fraction=0.0)
-    source = plan_source(config, number, 0, place_thing(kind, 0, 1, 4 / 3, rng), kind, rng)
-    if spans is None:
-        return source
-    return replace(source, spans=spans, notes=plan_notes(kind, spans, source.pitch_hz, rng))
 
 
 def test_same_seed_gives_the_same_bytes_of_video_and_truth(world: Path, tmp_path: Path) -> None:
@@ -323,39 +311,6 @@ def test_pauses_within_an_event_are_shorter_than_a_second(scenes: list[Scene]) -
             assert gaps_s.max() < 1.0
 
 
-def test_a_painted_shape_covers_each_pixel_by_its_distance_and_leaves_the_others() -> None:
-    rng = np.random.default_rng(0)
-    layer, expected = Layer(9, 11, 4.0), np.zeros((1, 4, 9, 11))
-    for number_of_frames, opacity in ((1, 1.0), (3, 0.5), (1, 1.0), (3, rng.random((3, 1, 1)).astype(np.float32))):
-        distance = rng.normal(0.3, 0.3, (number_of_frames, 9, 11)).astype(np.float32)
-        distance[:, :2] = 5.0  # two rows far outside
-        colour = tuple(rng.random(3))
-        layer.paint(distance, colour, opacity)
-        covered = np.clip(0.5 - 4.0 * distance, 0, 1) * opacity  # a pixel is 1 / 4 wide
-        weight = covered[:, None]
-        expected = (1 - weight) * expected + weight * np.array([*colour, 1.0])[:, None, None]
-    assert layer.pixels == pytest.approx(expected, abs=1e-6)
-    layer.paint(np.full((1, 9, 11), 5.0, np.float32), (1.0, 1.0, 1.0))
-    assert layer.pixels == pytest.approx(expected, abs=1e-6)
-    assert not layer.pixels[:, :, :2].any()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_thing_moves_while_it_sounds_and_rests_while_it_is_silent(kind: str) -> None:
-    source = a_source(kind, 0, spans=((1.0, 3.0),))
-    assert source.thing is not None
-    t = np.arange(0, 4, 1 / 12)
-    pixels = look(source.thing, Motion(source.notes, source.spans), t, 160, 120).pixels
-    change = np.abs(np.diff(pixels, axis=0)).mean(axis=(1, 2, 3))
-    sounds = (t[1:] > 1.05) & (t[1:] < 2.9)
-    rests = (t[1:] < 0.8) | (t[1:] > 3.35)
-    assert change[rests].max() < 1e-4
-    assert change[sounds].mean() > 0.002  # 0.2 % of the range, over all pixels of the thing's square
-    envelope = np.abs(synthesize(source, 4 * RATE_HZ)).reshape(4, -1).max(axis=1)
-    assert envelope[[0, 3]].max() < 1e-6
-    assert envelope[[1, 2]].min() > 0.5
-
-
 @pytest.mark.parametrize("kind", ["drum", "speaker"])
 def test_sound_and_picture_of_the_file_agree_within_a_frame(kind: str, tmp_path: Path) -> None:
     source = a_source(kind, 1)
@@ -383,55 +338,6 @@ def test_sound_and_picture_of_the_file_agree_within_a_frame(kind: str, tmp_path:
     assert abs(lags[int(np.argmax(correlations))]) <= 3
 
 
-def spectrum_features(waveform: np.ndarray) -> np.ndarray:
-    """Mean and spread over time of the log power in 40 bands of equal width in octaves."""
-    windows = np.lib.stride_tricks.sliding_window_view(waveform, 1024)[::512] * np.hanning(1024)
-    power = np.square(np.abs(np.fft.rfft(windows)))
-    f = np.fft.rfftfreq(1024, 1 / RATE_HZ)
-    edges = np.geomspace(60, 12000, 41)
-    bands = [(f >= low) & (f < max(high, low + 32)) for low, high in itertools.pairwise(edges)]
-    log_power = 10 * np.log10(np.stack([power[:, band].sum(axis=1) for band in bands], axis=1) + 1e-6)
-    return np.concatenate([log_power.mean(axis=0) - log_power.mean(), log_power.std(axis=0)])
-
-
-def shape_features(source: Source) -> np.ndarray:
-    """24 x 24 silhouette and brightness edges, scaled to the silhouette's size, of a frame while it sounds."""
-    assert source.thing is not None
-    *colours, covered = look(source.thing, Motion(source.notes, source.spans), np.array([1.5]), 160, 120).pixels[0]
-    rows, columns = np.nonzero(covered > 0.5)
-    size = max(np.ptp(rows), np.ptp(columns)) + 1
-    steps = (np.arange(24) / 23 - 0.5) * size
-    y = np.clip(((rows.min() + rows.max()) / 2 + steps).astype(int), 0, len(covered) - 1)
-    x = np.clip(((columns.min() + columns.max()) / 2 + steps).astype(int), 0, len(covered) - 1)
-    slopes = np.hypot(*np.gradient(np.mean(colours, axis=0)[np.ix_(y, x)]))
-    return np.concatenate([covered[np.ix_(y, x)].ravel(), 2 * np.minimum(slopes, 0.3).ravel()])
-
-
-def nearest_centroid_accuracy(features: dict[str, np.ndarray]) -> float:
-    """Share of the second half of each kind's examples that lie nearest to the mean of its own first half."""
-    half = len(next(iter(features.values()))) // 2
-    centroids = np.stack([examples[:half].mean(axis=0) for examples in features.values()])
-    hits = [
-        np.argmin(np.square(centroids - example).sum(axis=1)) == number
-        for number, examples in enumerate(features.values())
-        for example in examples[half:]
-    ]
-    return float(np.mean(hits))
-
-
-def test_kinds_are_told_apart_by_timbre_at_any_pitch() -> None:
-    features = {
-        kind: np.stack([spectrum_features(synthesize(a_source(kind, n), 3 * RATE_HZ)) for n in range(6)])
-        for kind in KINDS
-    }
-    assert nearest_centroid_accuracy(features) > 0.9  # chance is 1 in 12
-
-
-def test_kinds_are_told_apart_by_shape_at_any_colour_and_size() -> None:
-    features = {kind: np.stack([shape_features(a_source(kind, n)) for n in range(16)]) for kind in KINDS}
-    assert nearest_centroid_accuracy(features) > 0.8  # chance is 1 in 12
-
-
 def test_a_person_has_the_same_face_and_voice_in_every_video(scenes: list[Scene]) -> None:
     speakers = [s for scene in scenes for s in scene.sources if s.kind == "speaker"]
     assert {s.identity for s in speakers} == set(range(NUM_IDENTITIES))
@@ -440,17 +346,6 @@ def test_a_person_has_the_same_face_and_voice_in_every_video(scenes: list[Scene]
         assert source.pitch_hz == pytest.approx(identity(source.identity).pitch_hz, rel=0.051)
         assert source.thing is None or source.thing.identity == source.identity
     assert len({(identity(n).pitch_hz, identity(n).formant_scale) for n in range(NUM_IDENTITIES)}) == NUM_IDENTITIES
-
-
-def test_the_mouth_opens_further_for_a_than_for_i() -> None:
-    source = a_source("speaker", 0)
-    assert source.thing is not None
-    dark = []
-    for vowel in (0, 2):  # a, i
-        note = Note(start_s=0.0, duration_s=1.0, pitch_hz=120.0, strength=1.0, shape=vowel)
-        drawn = look(source.thing, Motion((note,), ((0.0, 1.0),)), np.array([0.5]), 160, 120).pixels[0]
-        dark.append(int((drawn[0] < 0.3).sum()))
-    assert dark[0] > dark[1] + 5
 
 
 def test_a_failing_ffmpeg_is_quoted_and_leaves_no_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
