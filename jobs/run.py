@@ -72,7 +72,7 @@ def run(
         clips += [CLIPS_OF[name] for name in SYSTEMS if name in systems and name in CLIPS_OF]
         try:
             shard(cutting, collection, media=media, clips=clips, max_reject_rate=max_reject_rate)
-        except PartialError as error:  # the models are trained on what was kept, and the exit code tells of the rest
+        except PartialError as error:  # the models are trained on what was kept, and the exit code is for the rest
             partial = error
     models = [name for name in SYSTEMS if name in systems]
     if needs_coincidence(systems):  # which sounds belong to what is on screen

@@ -5,7 +5,7 @@ against when its sound begins and how loud it is (`metrics.motion_synchrony`). B
 the middle of each clip's frames with as much sound, shifted.
 
 Design note: the model alone would not do. Its embedding is the mean over a clip's frames, one a second, and over its
-sound, so that it knows what is seen and heard and not when; it has learnt to tell videos apart, not moments. On the
+sound, so that it knows what is seen and heard and not when; it has learnt to distinguish videos, not moments. On the
 synthetic world it finds a shift of half a second as often as chance does, at 1 and at 10 frames a second.
 """
 

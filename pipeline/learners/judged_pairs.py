@@ -1,7 +1,7 @@
 """Pairs of a picture and a sound that people judged, with the embeddings that a model gives both, as a `ClipSet`.
 
 A pair is in a split if both of its videos are: one whose picture is of a training video and whose sound of a held-out
-one would tell a classifier about the latter, so it is left out.
+one would give the latter away to a classifier, so it is left out.
 """
 
 from collections.abc import Sequence

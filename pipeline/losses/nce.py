@@ -153,7 +153,7 @@ def nce_loss(positive: Tensor, noise: Tensor, excluded: Tensor, log_mean_noise: 
 def picking_loss(positive: Tensor, noise: Tensor, excluded: Tensor) -> Tensor:
     """[B] InfoNCE in nats of picking each positive out of its noise, as `contrastive.information_bound` takes it.
 
-    Arguments as of `nce_loss`. What is learnt from is that one: this one would not tell a shift of all logits.
+    Arguments as of `nce_loss`. What is learnt from is that one: this one would not notice a shift of all logits.
     """
     against = noise.detach().masked_fill(excluded, -math.inf).logsumexp(dim=1)
     return F.softplus(against - positive.detach())

@@ -9,8 +9,8 @@ al. 2020 in the temporal convolutions. Ours too: beyond both ends of a clip, its
 zeros there, both encoders would know a clip's ends, and would match them without looking at any lip.
 
 Design note: both encoders end in a batch norm without weights (ours, `output_norm`). Contrasts do not mind if all lips
-lie to one side of all speech, and without it a linear probe told them apart always, adversary or not; docs/benchmarks
-has the figures.
+lie to one side of all speech, and without it a linear probe always distinguished them, adversary or not; figures are in
+docs/benchmarks.
 """
 
 import math

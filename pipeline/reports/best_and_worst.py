@@ -52,7 +52,7 @@ class Extreme(NamedTuple):
     """1 is the highest, or the lowest, of all videos."""
     score: float
     video: str
-    """The end of the video's address that tells it from the others; untrusted text."""
+    """The end of the video's address by which it differs from the others; untrusted text."""
     start_s: float
     loudness_lufs: float | None
     frames: tuple[str, ...]

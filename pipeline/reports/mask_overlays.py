@@ -57,7 +57,7 @@ class MaskOverlay(NamedTuple):
     swapped_iou: float | None
     """With another video's sound; None where there is no other."""
     video: str
-    """The end of the video's address that tells it from the others, or its id; untrusted text."""
+    """The end of the video's address by which it differs from the others, or its id; untrusted text."""
     time_s: float
     own: str
     """data: address of the frame with the masks; empty if it cannot be read."""

@@ -55,7 +55,7 @@ class MouthSheet(NamedTuple):
     which: str
     """least sure or surest."""
     video: str
-    """The end of the video's address that tells it from the others, or its id; untrusted text."""
+    """The end of the video's address by which it differs from the others, or its id; untrusted text."""
     track: int
     num_clips: int
     eyes_px: float

@@ -56,7 +56,7 @@ def make_client(public_region: str | None, _process: int) -> Any:
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parse_time)
     session = boto3.session.Session(botocore_session=core)
     common = Config(
-        # `pause_on_outages` sends again; what is left of boto's mode is that it slows down where it is told to
+        # `pause_on_outages` sends again; what is left of boto's mode is that it slows down where the store asks for it
         retries={"mode": "adaptive", "total_max_attempts": 1},
         connect_timeout=CONNECT_S,
         max_pool_connections=64,  # as many as threads read clips

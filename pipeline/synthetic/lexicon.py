@@ -6,7 +6,7 @@ for one that begins with a hiss and `b` for one that does not.
 
 Design note: what is seen of a word is its vowels alone (`faces.py` draws lips that close between any two syllables, and
 a hiss is heard only). So words differ in their vowels: no word's vowels begin another's, and words of equal length
-differ in two vowels or more of two or three, in three or more of four. Who reads lips can tell all twenty apart.
+differ in two vowels or more of two or three, in three or more of four. Who reads lips can distinguish all twenty.
 """
 
 import numpy as np
