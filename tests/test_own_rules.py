@@ -159,6 +159,20 @@ def test_a_table_whose_nulls_would_have_a_built_in_reason_is_refused(workspace: 
     assert read_rules(workspace, ("trains.x > 1 as y",), are_scored=False, taken=REASONS).stages == ["imported/trains"]
 
 
+def test_a_table_and_a_column_of_one_name_have_no_reason_in_common(workspace: Workspace) -> None:
+    import_rows(workspace, "snr_db", {"x": "DOUBLE"}, {})
+    import_rows(workspace, "peav", {"snr_db": "DOUBLE"}, {})
+    found = r"rule 2, snr_db\.x > 1 as y: columns snr_db and snr_db\.x: .* the same reason no_snr_db\."
+    for first, says in (("snr_db > 3 as z", found), ("duration_s > 3 as z", None), ("peav.snr_db > 3 as z", None)):
+        rules = (first, "snr_db.x > 1 as y")
+        if says is None:
+            read_rules(workspace, rules, are_scored=False, taken=REASONS)
+        else:
+            with pytest.raises(ConfigError, match=says):
+                read_rules(workspace, rules, are_scored=False, taken=REASONS)
+    read_rules(workspace, ("videos.duration_s > 3 AND duration_s > 3 as z",), are_scored=False, taken=REASONS)
+
+
 def test_parts_without_clips_have_no_reasons(workspace: Workspace) -> None:
     import_rows(workspace, "peav", {"similarity": "DOUBLE"}, {})
     rules = read_rules(workspace, ("peav.similarity > 1 as x",), are_scored=True, taken=REASONS)

@@ -4,6 +4,7 @@ import json
 import shlex
 from typing import TYPE_CHECKING
 
+from jobs.console.progress import printable
 from pipeline.errors import DataError
 from pipeline.storage import files
 
@@ -37,7 +38,7 @@ def write_card(
     facts = gather(workspace, selection)
     rebuild = rebuild_commands(open_session(workspace.root), facts.stages)
     stated = {"--creator": creator, "--url": url}
-    options = "".join(f" {name} {shlex.quote(text)}" for name, text in stated.items() if text is not None)
+    options = "".join(f" {name} {shlex.quote(printable(text))}" for name, text in stated.items() if text is not None)
     options += " --energon" if has_index else ""
     card = make_card(facts, [*rebuild, f"earshot card --selection {selection} --root ROOT{options}"])
     tables = write_tables(workspace, selection)

@@ -5,9 +5,16 @@ from schemas.videos import SPLITS
 MEASURES = {
     "loudness_lufs": ("c", "LUFS"),
     "silent_fraction": ("c", ""),
+    "snr_db": ("c", "dB"),
+    "speech_fraction": ("c", ""),
+    "bandwidth_hz": ("c", "Hz"),
+    "channel_correlation": ("c", ""),
     "luma": ("c", ""),
     "motion": ("c", ""),
     "frozen_fraction": ("c", ""),
+    "sharpness": ("c", ""),
+    "black_fraction": ("c", ""),
+    "letterbox_fraction": ("c", ""),
     "score": ("s", ""),
 }
 ORDER = f"list_position({list(SPLITS)}, split)"

@@ -28,11 +28,13 @@ OF_CLIPS: Mapping[str, tuple[pa.Schema, tuple[str, ...]]] = {
         CLIPS,
         (
             *("start_s", "duration_s", "num_frames", "rms_db", "peak_db", "loudness_lufs", "silent_fraction"),
-            *("clipped_fraction", "luma", "motion", "frozen_fraction"),
+            *("clipped_fraction", "snr_db", "speech_fraction", "bandwidth_hz", "dc_offset", "num_channels"),
+            *("channel_correlation", "luma", "motion", "frozen_fraction", "sharpness", "num_cuts"),
+            *("black_fraction", "letterbox_fraction"),
         ),
     ),
     "s": (SELECTIONS, ("unique_s", "score", "label")),
-    "v": (VIDEOS, ("license", "author")),
+    "v": (VIDEOS, ("license", "author", "source_url", "rights")),
 }
 OF_VIDEOS: Mapping[str, tuple[pa.Schema, tuple[str, ...]]] = {
     "v": (

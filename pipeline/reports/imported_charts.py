@@ -1,10 +1,11 @@
 """Columns that other tools computed for clips, drawn: how their values are spread, and how many clips have one.
 
 Comes in: the imported tables of a workspace. Goes out: for each table what its columns are, a histogram of each column
-of numbers, and counts of truth values, of short texts, and of numbers that take few values.
+of numbers, and counts of truth values, of short texts, and of numbers that take few values. Our own measures of clips
+(`measured_charts.py`) are drawn by the same rules.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -34,7 +35,7 @@ class Count(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A column of an imported table."""
+    """A column of a table about clips."""
 
     name: str
     """Untrusted text, as the values are."""
@@ -60,28 +61,42 @@ class ImportedTable(NamedTuple):
 
 def list_imported(workspace: Workspace) -> list[ImportedTable]:
     """Every imported table with its columns; two passes over each."""
-    schemas = imported_schemas(workspace)
-    return [_table(workspace, name, schema) for name, schema in schemas.items()]
+    tables = []
+    for name, schema in imported_schemas(workspace).items():
+        num_clips = workspace.stage(f"{IMPORTED}/{name}").get("num_clips")
+        num_rows, columns = draw_columns(workspace, name, list(schema)[1:], num_clips)  # after clip_id
+        tables.append(ImportedTable(name, num_rows, num_rows if num_clips is None else num_clips, columns))
+    return tables
 
 
-def _table(workspace: Workspace, name: str, schema: pa.Schema) -> ImportedTable:
-    fields = list(schema)[1:]  # after clip_id
+def draw_columns(
+    workspace: Workspace, source: str, fields: Sequence[pa.Field], num_clips: int | None, labels: Sequence[str] = ()
+) -> tuple[int, list[Column]]:
+    """How many rows a source has, and its columns.
+
+    Args:
+        source: what SQL takes them from: a view, or a query in brackets.
+        fields: the columns.
+        num_clips: of which the coverage is a share; None for that of the rows.
+        labels: names of the columns for people. Default: their own.
+    """
     of_column = [f"{{n: count({_quoted(field)}), {_facts(field)}}} AS f{i}" for i, field in enumerate(fields)]
-    asked = {"facts": f"SELECT count(*) AS num_rows, {', '.join(of_column) or 'NULL AS none'} FROM {name}"}
+    asked = {"facts": f"SELECT count(*) AS num_rows, {', '.join(of_column) or 'NULL AS none'} FROM {source}"}
     (facts,) = query_all(workspace, asked)["facts"].to_pylist()
     kinds = [_kind(field, facts[f"f{i}"]) for i, field in enumerate(fields)]
     drawn = [i for i, kind in enumerate(kinds) if kind is not None][:MAX_DRAWN]
-    asked = {f"f{i}": str(kinds[i]).format(column=_quoted(fields[i]), table=name) for i in drawn}
+    asked = {f"f{i}": str(kinds[i]).format(column=_quoted(fields[i]), table=source) for i in drawn}
     found = query_all(workspace, asked)
-    num_clips = workspace.stage(f"{IMPORTED}/{name}").get("num_clips", facts["num_rows"])
+    total = facts["num_rows"] if num_clips is None else num_clips
     columns = []
     for i, field in enumerate(fields):
+        label = labels[i] if labels else field.name
         rows = found[f"f{i}"].to_pylist() if i in drawn else []
         num_values = facts[f"f{i}"]["n"]
-        chart = _histogram(rows, field.name) if kinds[i] is SPREAD else None
+        chart = _histogram(rows, label) if kinds[i] is SPREAD else None
         counts = _counts(rows, num_values) if rows and kinds[i] is VALUES else []
-        columns.append(Column(field.name, _holds(field.type), num_values, share(num_values, num_clips), chart, counts))
-    return ImportedTable(name, facts["num_rows"], num_clips, columns)
+        columns.append(Column(label, _holds(field.type), num_values, share(num_values, total), chart, counts))
+    return facts["num_rows"], columns
 
 
 def _quoted(field: pa.Field) -> str:

@@ -29,6 +29,7 @@ from pipeline.reports.headline_metrics import Figure, column_titles, list_figure
 from pipeline.reports.imported_charts import describe, list_imported
 from pipeline.reports.in_short import write_in_short
 from pipeline.reports.mask_overlays import OVERLAYS, MaskOverlay, show_overlays
+from pipeline.reports.measured_charts import explain_measures, list_measured
 from pipeline.reports.mouth_sheets import MOUTHS, MouthSheet, show_mouths
 from pipeline.reports.overview import MIN_EXAMPLES, OVERVIEW, list_facts, list_findings, share
 from pipeline.reports.querying import query_all
@@ -79,6 +80,7 @@ def make_report(workspace: Workspace, against: str | None = None) -> Report:
         "histograms": chart_histograms(rows["scores"])
         | chart_selected(rows["selected"])
         | chart_loudness(rows["loudness"]),
+        "measured": list_measured(workspace),
         "imported": list_imported(workspace),
         "extremes": _by_end(extremes),
         "timelines": _by_model("clips", list_timelines(found["timelines"])),
@@ -121,7 +123,8 @@ def make_report(workspace: Workspace, against: str | None = None) -> Report:
             "num_rejects": format_number(rows["rejects"][0]["total"] if rows["rejects"] else 0),
             "stages": stages,
             "terms": used_terms(" ".join([*ALWAYS, *(figure.what for figure in figures), *titles]))
-            | {name: meaning for name, meaning in SETS.items() if name in sets},
+            | {name: meaning for name, meaning in SETS.items() if name in sets}
+            | explain_measures(shown["measured"]),
         }
     )
     return Report(figures, extremes, changes, html)
@@ -154,6 +157,7 @@ SECTIONS: dict[str, tuple[str, str | None]] = {
     "separated": ("Separated examples", "separated"),
     "flow": ("From videos to clips", "bars"),
     "data": ("Data", None),
+    "measured": ("Measures of clips", "measured"),
     "imported": ("Imported columns", "imported"),
     "clips": ("Clips", "extremes"),
     "events": ("Events", "timelines"),

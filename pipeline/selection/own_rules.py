@@ -140,12 +140,13 @@ def read_rules(workspace: Workspace, texts: Sequence[str], are_scored: bool, tak
     kinds = {f"{table}.{item.name}".lstrip("."): item.type for table, schema in tables.items() for item in schema}
     kinds |= {"score": SCORES.field("score").type}
     rules = []
+    of_nulls: dict[str, str] = {}
     for number, text in enumerate(texts):
         with _named(number, text):
             words, reason = split_rule(text)
             expression = read_expression(words, kinds)
             _check_there(workspace, expression, imported, are_scored)
-            _check_nulls(expression, imported, taken)
+            _check_nulls(expression, imported, taken, of_nulls)
             check_truth(expression, pa.schema([(name, kinds[name]) for name in expression.columns]))
             rules.append(Rule(reason, expression))
     found = OwnRules(tuple(rules))
@@ -165,13 +166,26 @@ def _check_there(workspace: Workspace, expression: Expression, imported: Iterabl
             raise ConfigError(f"{IMPORTED}/{table} is about clips/{spec}. Expected a table about {CLIPS_FOLDER}.")
 
 
-def _check_nulls(expression: Expression, imported: Container[str], taken: Container[str]) -> None:
-    """Refuse columns whose nulls would have the reason of a rule that is built in."""
+def _check_nulls(
+    expression: Expression, imported: Container[str], taken: Container[str], known: dict[str, str]
+) -> None:
+    """Refuse columns whose nulls would have the reason of a rule that is built in, or that of other nulls.
+
+    Args:
+        known: by each reason of nulls so far, a column that has it; gets those of the expression.
+    """
     for column in expression.columns:
         if (reason := reason_of_null(column, imported)) in taken:
             raise ConfigError(
                 f"column {column}: clips where it is null would have the reason {reason}, as those of a rule that is "
                 "built in. Expected a table of another name."
+            )
+        other = known.setdefault(reason, column)
+        tables = [name.rpartition(".")[0] for name in (column, other)]
+        if tables[0] != tables[1] and any(table in imported for table in tables):
+            raise ConfigError(
+                f"columns {other} and {column}: clips where either is null would have the same reason {reason}. "
+                "Expected an imported table of another name than a column."
             )
 
 
