@@ -1,13 +1,12 @@
 """Find events in videos: a model and videos -> when something is both seen and heard, as JSON and as a picture."""
 
-import time
 from typing import Annotated
 
 import typer
 
 from jobs.console.event_model import load_event_model, summary
 from jobs.console.options import named
-from jobs.console.video_progress import each_video
+from jobs.console.video_progress import run_on_videos
 
 
 def command(
@@ -37,8 +36,4 @@ def command(
     batch_size = batch or (8 if torch.cuda.is_available() else 1)
     if not overwrite:
         check_free([job.folder for job in jobs], [RECORD, PICTURE])
-    began = time.monotonic()
-    results = each_video(jobs, out, lambda job, report: locate_events(job.uri, job.folder, found, batch_size, report))
-    print(summary(results, len(jobs), time.monotonic() - began, out), flush=True)
-    if len(results) < len(jobs):
-        raise typer.Exit(1)
+    run_on_videos(jobs, out, lambda job, report: locate_events(job.uri, job.folder, found, batch_size, report), summary)

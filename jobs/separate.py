@@ -1,13 +1,12 @@
 """Separate videos: a model and videos or sounds -> their on-screen and off-screen sound, and the videos with each."""
 
-import time
 from typing import Annotated
 
 import typer
 
 from jobs.console.options import named
 from jobs.console.separation import load_separation, summary
-from jobs.console.video_progress import each_video
+from jobs.console.video_progress import run_on_videos
 
 GAIN = typer.Option(help="Level in a third mix, remix.flac and .mp4: 0dB, -60dB, -inf.")
 
@@ -71,10 +70,6 @@ def command(
     )
     if not overwrite:
         check_free([job.folder for job in jobs], file_names())
-    began = time.monotonic()
-    results = each_video(
-        jobs, out, lambda job, report: separate_video(job.uri, job.folder, spec, network, options, report)
+    run_on_videos(
+        jobs, out, lambda job, report: separate_video(job.uri, job.folder, spec, network, options, report), summary
     )
-    print(summary(results, len(jobs), time.monotonic() - began, out), flush=True)
-    if len(results) < len(jobs):
-        raise typer.Exit(1)

@@ -1,6 +1,7 @@
-"""Numbers as text, in one format for the terminal, the report page and its charts."""
+"""Numbers as text, in one format for the terminal, the report page and its charts; and the time, for records."""
 
 import collections
+import datetime
 import difflib
 from collections.abc import Iterable, Mapping
 
@@ -112,3 +113,8 @@ def short_names(addresses: Iterable[str]) -> dict[str, str]:
             del left[address]
         length += 1
     return names
+
+
+def format_now() -> str:
+    """The time, UTC, ISO 8601, in whole seconds."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -4,13 +4,20 @@ import dataclasses
 import json
 from pathlib import Path
 
+from pipeline.formatting import format_now
 from pipeline.storage import files
-from pipeline.storage.progress_records import Progress, ProgressFile, now, read_progress
+from pipeline.storage.progress_records import Progress, ProgressFile, read_progress
 from pipeline.storage.workspace import Workspace
 from tests.helpers.versions import kept_versions
 
 PROGRESS = Progress(
-    step="train coincidence", unit="steps", done=3, total=9, began=now(), updated=now(), figures={"train_loss": 0.5}
+    step="train coincidence",
+    unit="steps",
+    done=3,
+    total=9,
+    began=format_now(),
+    updated=format_now(),
+    figures={"train_loss": 0.5},
 )
 
 

@@ -11,7 +11,8 @@ from jobs.console.exit_codes import note_work
 from jobs.console.messages import at_work, say
 from jobs.console.pace import Pace
 from jobs.console.progress import printable, progress_bar
-from pipeline.storage.progress_records import WRITE_EVERY_S, Progress, ProgressFile, now
+from pipeline.formatting import format_now
+from pipeline.storage.progress_records import WRITE_EVERY_S, Progress, ProgressFile
 from pipeline.storage.workspace import Workspace
 
 Publish = Callable[[str, Progress], None]
@@ -43,7 +44,7 @@ class Monitor:
         self._stages, self._publish = tuple(stages), publish
         self._records = [ProgressFile(workspace, stage) for stage in stages]
         self._pace, self._stack = Pace(total), contextlib.ExitStack()
-        self._now: dict[str, Any] = {"step": step, "unit": unit, "began": now(), "running": 0, "failed": 0}
+        self._now: dict[str, Any] = {"step": step, "unit": unit, "began": format_now(), "running": 0, "failed": 0}
         self._figures: dict[str, float] = {}
         self._began_s = self._written_s = time.monotonic()
         self._lock, self._over = threading.Lock(), threading.Event()
@@ -104,7 +105,7 @@ class Monitor:
             **self._now,
             done=self._pace.done,
             total=self._pace.total,
-            updated=now(),
+            updated=format_now(),
             per_s=self._pace.per_s,
             seconds_to_go=self._pace.to_go_s,
             figures=self._figures,

@@ -1,9 +1,12 @@
 """Work on videos, one after the other: a bar for each thing that is done with one, its line, and the last line."""
 
 import contextlib
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
 
 from jobs.console.messages import say
 from jobs.console.progress import printable, progress_bar
@@ -70,6 +73,24 @@ def each_video(jobs: "list[Job]", out: str, work: "Callable[[Job, VideoProgress]
         results.append(result)
         print(printable(f"{job.uri}: {result} -> {job.folder}"), flush=True)
     return results
+
+
+def run_on_videos(
+    jobs: "list[Job]",
+    out: str,
+    work: "Callable[[Job, VideoProgress], R]",
+    summary: Callable[[list[R], int, float, str], str],
+) -> None:
+    """Do the work on each video as `each_video`, and print the last line; the exit code is 1 if one failed.
+
+    Args:
+        summary: (results, number of videos, seconds, out) -> the last line.
+    """
+    began = time.monotonic()
+    results = each_video(jobs, out, work)
+    print(summary(results, len(jobs), time.monotonic() - began, out), flush=True)
+    if len(results) < len(jobs):
+        raise typer.Exit(1)
 
 
 def format_pace(length_s: float, elapsed_s: float) -> str:

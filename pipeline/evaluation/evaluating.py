@@ -11,6 +11,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from pipeline.clips.splitting import SplittingConfig
+from pipeline.config import from_dict
+from pipeline.evaluation.seen_videos import leaking_videos, split_of_videos
 from pipeline.hashing import hash_json
 from pipeline.learners.loading import check_model, learner_of
 from pipeline.metrics.bootstrap import Interval
@@ -71,6 +74,19 @@ class Evaluation:
         self.stage = f"reports/{model}/{sets}"
         """Of this evaluation: one for each model and frozen sets."""
         self.source = self.source.format(model=model, mixtures=mixtures)
+
+    def trained(self) -> Row:
+        """The settings that the model was trained with."""
+        settings: Row = self.workspace.stage(f"models/{self.model}")["settings"]
+        return settings
+
+    def splits(self) -> dict[str, str]:
+        """The split of each video, by the settings that the model was trained with."""
+        return split_of_videos(self.workspace, from_dict(SplittingConfig, self.trained()["splitting"]))
+
+    def leaking(self) -> set[str]:
+        """Test videos that are uploads of what the model may have learnt from: see `leaking_videos`."""
+        return leaking_videos(self.workspace, self.splits())
 
     @staticmethod
     def is_for(settings: Mapping[str, Any]) -> bool:

@@ -24,11 +24,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.clips.splitting import SplittingConfig
-from pipeline.config import from_dict
 from pipeline.errors import DataError
 from pipeline.evaluation.evaluating import VALIDATION, Evaluation, Headline, Row
-from pipeline.evaluation.seen_videos import leaking_videos, split_of_videos
 from pipeline.hashing import hash_json
 from pipeline.learners.loading import load_model
 from pipeline.metrics.bootstrap import bootstrap_interval
@@ -111,16 +108,16 @@ class EventEvaluation(Evaluation):
 
     def __init__(self, workspace: Any, model: str, mixtures: str = "default", seed: int = 0) -> None:
         super().__init__(workspace, model, mixtures, seed)
-        self.source = f"features/events/{self._trained()['features']}"
+        self.source = f"features/events/{self.trained()['features']}"
         self._loaded: tuple[Any, Any, dict[str, Any]] | None = None
 
     def settings(self) -> Row:
         """The splits that the model was trained with, whatever the workspace's settings are by now, and the seed."""
-        return {"splitting": self._trained()["splitting"], "seed": self.seed}
+        return {"splitting": self.trained()["splitting"], "seed": self.seed}
 
     def facts(self) -> Row:
         """A hash of which parts there are and which test videos are duplicates: there may be more of them later."""
-        return {"seen": hash_json([*self._parts(), sorted(self._leaking())])}
+        return {"seen": hash_json([*self._parts(), sorted(self.leaking())])}
 
     def pending(self) -> list[str]:
         """Parts without rows that have spans: others wait for theirs, and would have no row for good."""
@@ -151,7 +148,7 @@ class EventEvaluation(Evaluation):
     def summarise(self) -> list[SummaryRow]:
         """Every figure of the test clips; of `published_test` too where clips were moved out of test."""
         rows = self.workspace.read_all(self.table(SEGMENTS), SEGMENTS)
-        rows = rows.filter(pc.invert(pc.is_in(rows["video_id"], pa.array(sorted(self._leaking()), pa.string()))))
+        rows = rows.filter(pc.invert(pc.is_in(rows["video_id"], pa.array(sorted(self.leaking()), pa.string()))))
         own = rows.filter(pc.invert(rows["is_leaked"]))
         sets = {TEST: own} | ({PUBLISHED: rows} if len(own) < len(rows) else {})
         return [row for name, of_set in sets.items() for row in self._figures(name, of_set)]
@@ -164,20 +161,13 @@ class EventEvaluation(Evaluation):
             yield self.summary_row(
                 eval_set, metric, None if np.isnan(value) else value, "1", int(ratio.denominator.sum()), interval
             )
-        taught = [NO_EVENT, *self._trained()["events"]["categories"]]
+        taught = [NO_EVENT, *self.trained()["events"]["categories"]]
         untaught = pc.mean(pc.invert(pc.is_in(rows["truth"], pa.array(taught, pa.string())))).as_py()
         yield self.summary_row(eval_set, "untaught_share", untaught, "1", len(rows))
-
-    def _trained(self) -> Any:
-        return self.workspace.stage(f"models/{self.model}")["settings"]
 
     def _parts(self) -> tuple[list[str], list[str]]:
         """Those of the features, and those of the spans."""
         return self.workspace.parts(self.source), self.workspace.parts(SPANS_FOLDER)
-
-    def _leaking(self) -> set[str]:
-        splits = split_of_videos(self.workspace, from_dict(SplittingConfig, self._trained()["splitting"]))
-        return leaking_videos(self.workspace, splits)
 
     def _load(self) -> tuple[Any, Any, dict[str, Any]]:
         """The learner, its network, and the clips of the splits test and LEAKED."""
@@ -185,7 +175,7 @@ class EventEvaluation(Evaluation):
 
         learner, model = load_model(self.workspace, self.model, "events")
         splits, parts = (TEST, LEAKED), self.workspace.parts(self.source)
-        sets = load_sets(self.workspace, learner, self._trained(), splits, parts)
+        sets = load_sets(self.workspace, learner, self.trained(), splits, parts)
         return learner, model, dict(zip(splits, sets, strict=True))
 
 

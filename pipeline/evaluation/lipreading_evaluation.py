@@ -34,7 +34,6 @@ from pipeline.config import from_dict
 from pipeline.errors import DataError
 from pipeline.evaluation.evaluating import VALIDATION, Evaluation, Headline, Row
 from pipeline.evaluation.identities import NUM_FOLDS, draw_clips, draw_pairs, probed_identities, to_embeddings
-from pipeline.evaluation.seen_videos import leaking_videos, split_of_videos
 from pipeline.hashing import hash_json
 from pipeline.learners.loading import load_model
 from pipeline.metrics.bootstrap import bootstrap_interval
@@ -115,11 +114,11 @@ class LipreadingEvaluation(Evaluation):
 
     def settings(self) -> Row:
         """The splits that the model was trained with, whatever the workspace's settings are by now, and the seed."""
-        return {"splitting": self._trained()["splitting"], "seed": self.seed}
+        return {"splitting": self.trained()["splitting"], "seed": self.seed}
 
     def facts(self) -> Row:
         """A hash of which parts there are and which test videos are duplicates: there may be more of them later."""
-        return {"seen": hash_json([self.workspace.parts(self.source), sorted(self._leaking())])}
+        return {"seen": hash_json([self.workspace.parts(self.source), sorted(self.leaking())])}
 
     def evaluate(self, part: str) -> dict[str, list[Row]]:
         """A row of each test clip of a part."""
@@ -135,7 +134,7 @@ class LipreadingEvaluation(Evaluation):
     def summarise(self) -> list[SummaryRow]:
         """Every figure of the table above, of the test clips."""
         rows = self.workspace.read_all(self.table(UTTERANCES), UTTERANCES)
-        rows = rows.filter(pc.invert(pc.is_in(rows["video_id"], pa.array(sorted(self._leaking()), pa.string()))))
+        rows = rows.filter(pc.invert(pc.is_in(rows["video_id"], pa.array(sorted(self.leaking()), pa.string()))))
         return [*self._found(rows), *self._identities(rows), *self._modalities(rows)]
 
     def _found(self, rows: pa.Table) -> Iterator[SummaryRow]:
@@ -205,15 +204,6 @@ class LipreadingEvaluation(Evaluation):
             interval = bootstrap_interval(lambda drawn: float(values[drawn].mean()), videos)
         return self.summary_row(TEST, metric, float(values.mean()), "1", count or len(values), interval)
 
-    def _trained(self) -> Any:
-        return self.workspace.stage(f"models/{self.model}")["settings"]
-
-    def _splits(self) -> dict[str, str]:
-        return split_of_videos(self.workspace, from_dict(SplittingConfig, self._trained()["splitting"]))
-
-    def _leaking(self) -> set[str]:
-        return leaking_videos(self.workspace, self._splits())
-
     def _load(self) -> tuple[Any, Any]:
         """The test clips, and what judges them.
 
@@ -224,7 +214,7 @@ class LipreadingEvaluation(Evaluation):
         from pipeline.training.clipsets import begun_with, load_splits
 
         learner, model = load_model(self.workspace, self.model, LEARNER)
-        settings = self._trained()
+        settings = self.trained()
         (clips,) = load_sets(self.workspace, learner, settings, (TEST,), self.workspace.parts(self.source))
         began = begun_with(self.workspace, f"models/{self.model}", self.source, is_finished=True)
         (others,) = load_splits(self.workspace, (TEST,), from_dict(SplittingConfig, settings["splitting"]), began, SPEC)

@@ -39,7 +39,6 @@ from pipeline.evaluation.frame_rows import (
     stored_curves,
     trivial_figures,
 )
-from pipeline.evaluation.seen_videos import leaking_videos, split_of_videos
 from pipeline.hashing import hash_json
 from pipeline.learners.loading import load_model
 from pipeline.metrics.mask_overlap import BATCH_CLIPS, batched_peak, peak
@@ -87,7 +86,7 @@ class MaskEvaluation(Evaluation):
 
     def settings(self) -> Row:
         """The splits that the model was trained with, whatever the workspace's settings are by now, and the seed."""
-        return {"splitting": self._trained()["splitting"], "seed": self.seed}
+        return {"splitting": self.trained()["splitting"], "seed": self.seed}
 
     def inputs(self) -> dict[str, str]:
         """Hash of each stage that is read, by folder; of the masks too, which may be replaced."""
@@ -96,7 +95,7 @@ class MaskEvaluation(Evaluation):
 
     def facts(self) -> Row:
         """A hash of which parts there are and which test videos are duplicates: there may be more of them later."""
-        leaking = leaking_videos(self.workspace, self._splits())
+        leaking = self.leaking()
         return {"seen": hash_json([self.workspace.parts(self.source), self._labelled(), sorted(leaking)])}
 
     def pending(self) -> list[str]:
@@ -117,7 +116,7 @@ class MaskEvaluation(Evaluation):
     def summarise(self) -> list[SummaryRow]:
         """Both forms of both figures, of the model with each sound and of each trivial mask."""
         rows = self.workspace.read_all(self.table(FRAMES), FRAMES)
-        leaking = leaking_videos(self.workspace, self._splits())
+        leaking = self.leaking()
         rows = rows.filter(pc.invert(pc.is_in(rows["video_id"], pa.array(sorted(leaking), pa.string()))))
         of_sound = {sound: rows.filter(pc.equal(rows["sound"], sound)) for sound in SOUNDS}
         found: list[SummaryRow] = []
@@ -173,12 +172,6 @@ class MaskEvaluation(Evaluation):
         (other,) = others.open_many([number])
         return other.key, other.take_sound(0, len(clip.waveform))
 
-    def _trained(self) -> Any:
-        return self.workspace.stage(f"models/{self.model}")["settings"]
-
-    def _splits(self) -> dict[str, str]:
-        return split_of_videos(self.workspace, from_dict(SplittingConfig, self._trained()["splitting"]))
-
     def _labelled(self) -> list[str]:
         return self.workspace.parts(MASKS_FOLDER)
 
@@ -191,7 +184,7 @@ class MaskEvaluation(Evaluation):
         from pipeline.training.clipsets import begun_with, load_splits
 
         learner, model = load_model(self.workspace, self.model, SPEC)
-        settings, parts = self._trained(), self.workspace.parts(self.source)
+        settings, parts = self.trained(), self.workspace.parts(self.source)
         (clips,) = load_sets(self.workspace, learner, settings, (TEST,), parts)
         began = begun_with(self.workspace, f"models/{self.model}", self.source, is_finished=True)
         splitting = from_dict(SplittingConfig, settings["splitting"])
@@ -200,7 +193,7 @@ class MaskEvaluation(Evaluation):
 
     def _mean_share(self) -> float:
         """Mean share of the picture that true masks of training videos have where something sounds; 0 without any."""
-        splits = self._splits()
+        splits = self.splits()
         rows = self.workspace.read_all(MASKS_FOLDER, MASKS)
         rows = rows.filter(pc.equal(rows["outcome"], KEPT)).to_pylist()
         shares = mask_shares([row for row in rows if splits.get(row["video_id"]) == "train"])

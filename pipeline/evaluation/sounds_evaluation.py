@@ -110,7 +110,7 @@ class SoundsEvaluation(Evaluation):
 
     def settings(self) -> Row:
         """The splits that the model was trained with, whatever the workspace's settings are by now, and the seed."""
-        return {"splitting": self._trained()["splitting"], "seed": self.seed}
+        return {"splitting": self.trained()["splitting"], "seed": self.seed}
 
     def pending(self) -> list[str]:
         """Parts without rows yet, of those that the model was trained with: later ones would change who is mixed."""
@@ -157,14 +157,11 @@ class SoundsEvaluation(Evaluation):
         value = mean_or_median(figure.metric, values) if len(values) else None
         return self.summary_row(eval_set, figure.metric, value, figure.unit, len(values), interval)
 
-    def _trained(self) -> Any:
-        return self.workspace.stage(f"models/{self.model}")["settings"]
-
     def _held_out(self) -> Any:
         """The clips of the split test."""
         from pipeline.training.clipsets import load_splits  # here, because evaluations are listed without torch
 
-        splitting = from_dict(SplittingConfig, self._trained()["splitting"])
+        splitting = from_dict(SplittingConfig, self.trained()["splitting"])
         return load_splits(self.workspace, ("test",), splitting, self._parts(), SOUNDS)[0]
 
     def _parts(self) -> list[str]:

@@ -17,10 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.clips.splitting import SplittingConfig
-from pipeline.config import from_dict
 from pipeline.evaluation.evaluating import VALIDATION, Evaluation, Headline, Row
-from pipeline.evaluation.seen_videos import leaking_videos, split_of_videos
 from pipeline.hashing import hash_json
 from pipeline.learners.loading import load_model
 from pipeline.metrics.bootstrap import bootstrap_interval
@@ -62,7 +59,7 @@ class WordEvaluation(Evaluation):
 
     def settings(self) -> Row:
         """The splits that the model was trained with, whatever the workspace's settings are by now."""
-        return {"splitting": self._trained()["splitting"]}
+        return {"splitting": self.trained()["splitting"]}
 
     def inputs(self) -> dict[str, str]:
         """Hash of each stage that is read, by folder; of the spans too."""
@@ -72,7 +69,7 @@ class WordEvaluation(Evaluation):
     def facts(self) -> Row:
         """A hash of which parts there are and which test videos are duplicates: there may be more of them later."""
         parts = [self.workspace.parts(self.source), self.workspace.parts(SPANS_FOLDER)]
-        return {"seen": hash_json([*parts, sorted(self._leaking())])}
+        return {"seen": hash_json([*parts, sorted(self.leaking())])}
 
     def pending(self) -> list[str]:
         """Parts without rows that have spans: others wait for theirs, and would have no row for good."""
@@ -108,8 +105,8 @@ class WordEvaluation(Evaluation):
     def summarise(self) -> list[SummaryRow]:
         """Every figure of the test clips."""
         rows = self.workspace.read_all(self.table(UTTERANCES), UTTERANCES)
-        rows = rows.filter(pc.invert(pc.is_in(rows["video_id"], pa.array(sorted(self._leaking()), pa.string()))))
-        vocabulary = self._trained()["lipreading"]["vocabulary"]
+        rows = rows.filter(pc.invert(pc.is_in(rows["video_id"], pa.array(sorted(self.leaking()), pa.string()))))
+        vocabulary = self.trained()["lipreading"]["vocabulary"]
         words, videos = rows["word"].to_pylist(), rows["video_id"].to_numpy(zero_copy_only=False)
         commonest = max(sorted(set(words)), key=words.count, default=None)
         shares = {
@@ -126,17 +123,10 @@ class WordEvaluation(Evaluation):
         ratio = Ratio(values, np.ones_like(values))
         return self.summary_row(TEST, metric, ratio.of(), "1", len(values), bootstrap_interval(ratio.of, videos))
 
-    def _trained(self) -> Any:
-        return self.workspace.stage(f"models/{self.model}")["settings"]
-
-    def _leaking(self) -> set[str]:
-        splits = split_of_videos(self.workspace, from_dict(SplittingConfig, self._trained()["splitting"]))
-        return leaking_videos(self.workspace, splits)
-
     def _load(self) -> tuple[Any, Any, Any]:
         """The learner, its network, and the words of the test split."""
         from pipeline.learners.sources import load_sets  # here, because evaluations are listed without torch
 
         learner, model = load_model(self.workspace, self.model, "lipreading")
-        (clips,) = load_sets(self.workspace, learner, self._trained(), (TEST,), self.workspace.parts(self.source))
+        (clips,) = load_sets(self.workspace, learner, self.trained(), (TEST,), self.workspace.parts(self.source))
         return learner, model, clips

@@ -8,6 +8,8 @@ from typing import BinaryIO, NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline.inference.outlines import layer_size
+
 SPEAKING, SILENT, RIM = (255, 214, 0, 255), (235, 235, 235, 255), (0, 0, 0, 180)  # RGBA
 PART = 160  # of the shorter side: a line is as many times thinner
 TEXT_PART = 16  # the same of the height of letters
@@ -38,16 +40,6 @@ def read_boxes(path: Path) -> Iterator[list[FaceBox]]:
         while header := file.read(COUNT.size):
             (count,) = COUNT.unpack(header)
             yield [FaceBox(*FACE.unpack(file.read(FACE.size))) for _ in range(count)]
-
-
-def layer_size(picture: tuple[int, int]) -> tuple[int, int]:
-    """Width and height of the layer of a picture: its own up to MAX_SIDE.
-
-    >>> layer_size((1280, 720)), layer_size((320, 240))
-    ((640, 360), (320, 240))
-    """
-    scale = min(1.0, MAX_SIDE / max(picture))
-    return max(1, round(picture[0] * scale)), max(1, round(picture[1] * scale))
 
 
 def draw_boxes(boxes: list[FaceBox], speaking: int | None, size: tuple[int, int]) -> bytes:
@@ -99,7 +91,7 @@ def write_layers(
         speaking: the face that speaks in each second.
         rate_hz: ticks in a second.
     """
-    size = layer_size(picture)
+    size = layer_size(picture, MAX_SIDE)
     left, top, right, bottom = area
     with layers.open("wb") as file:
         for tick, found in enumerate(read_boxes(boxes)):

@@ -10,13 +10,13 @@ OUTLINE, RIM, TINT = (255, 214, 0, 255), (0, 0, 0, 160), (255, 214, 0, 56)  # RG
 PART = 240  # of the shorter side: an outline is as many times thinner
 
 
-def layer_size(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Height and width of the layer of a mask [H, W]: its own up to MAX_SIDE.
+def layer_size(shape: tuple[int, ...], max_side: int = MAX_SIDE) -> tuple[int, int]:
+    """Both sides of the layer of a mask or a picture, in their order: its own up to `max_side`.
 
     >>> layer_size((1080, 1920)), layer_size((240, 320))
     ((720, 1280), (240, 320))
     """
-    scale = min(1.0, MAX_SIDE / max(shape))
+    scale = min(1.0, max_side / max(shape))
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 

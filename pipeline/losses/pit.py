@@ -86,9 +86,7 @@ def matched_loss(references: Tensor, estimates: Tensor, matching: Tensor) -> Ten
 
 def _zero_reference_db(energy: Tensor, mixture_energy: Tensor, num_samples: int) -> Tensor:
     """Loss in dB, at least -20, of estimates that should be silent; 0 and without gradient where the mixture is."""
-    silent = mixture_energy <= SILENT_POWER * num_samples
-    heard = torch.where(silent, 1.0, energy + ZERO_REFERENCE_THRESHOLD * mixture_energy)
-    return 10 * torch.log10(heard / torch.where(silent, 1.0, mixture_energy))
+    return loss_db(energy, mixture_energy, num_samples, ZERO_REFERENCE_THRESHOLD)
 
 
 def _validate(references: Tensor, estimates: Tensor) -> None:

@@ -49,10 +49,16 @@ def snr_loss(reference: Tensor, estimate: Tensor) -> Tensor:
         return loss_db(noise, energy, reference.shape[-1])
 
 
-def loss_db(error_energy: Tensor, reference_energy: Tensor, num_samples: int) -> Tensor:
-    """`snr_loss` from energies, [..] each; 0 and without gradient where the reference is silent."""
+def loss_db(
+    error_energy: Tensor, reference_energy: Tensor, num_samples: int, threshold: float = SNR_THRESHOLD
+) -> Tensor:
+    """`snr_loss` from energies, [..] each; 0 and without gradient where the reference is silent.
+
+    Args:
+        threshold: error that stops improving the loss, as a share of the reference's energy.
+    """
     silent = reference_energy <= SILENT_POWER * num_samples
-    noise = torch.where(silent, 1.0, error_energy + SNR_THRESHOLD * reference_energy)
+    noise = torch.where(silent, 1.0, error_energy + threshold * reference_energy)
     return 10 * torch.log10(noise / torch.where(silent, 1.0, reference_energy))
 
 

@@ -7,7 +7,6 @@ time that leaves, and why it ended. Losing one costs nothing.
 
 import contextlib
 import dataclasses
-import datetime
 import json
 from typing import Any
 
@@ -73,11 +72,6 @@ def read_progress(workspace: Workspace, stage: str) -> Progress | None:
         return Progress(**found)
     except (DataError, ValueError, TypeError):
         return None
-
-
-def now() -> str:
-    """The time, UTC, ISO 8601, in whole seconds."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _uri(workspace: Workspace, stage: str) -> str:

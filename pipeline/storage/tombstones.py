@@ -5,7 +5,6 @@ address and the hash of its bytes. It is written before anything is removed and 
 so a takedown that was stopped shows, and the same command goes on with it.
 """
 
-import datetime
 import json
 from typing import Any, NamedTuple
 
@@ -73,8 +72,3 @@ def check_finished(workspace: Workspace) -> None:
                 "takedown",
                 root=workspace.root,
             )
-
-
-def now() -> str:
-    """The time, UTC, ISO 8601, in whole seconds."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -5,7 +5,6 @@ has a record with its settings, named as in `PipelineConfig`, the hash of settin
 wrote it. Where all of it lies is said in `layout.py`.
 """
 
-import datetime
 import importlib.metadata
 import json
 import platform
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline import VERSION
 from pipeline.errors import ConfigError, DataError
+from pipeline.formatting import format_now
 from pipeline.hashing import as_dict, hash_json
 from pipeline.storage import files, layout
 from pipeline.storage.layout import SETTINGS_FILE
@@ -135,7 +135,7 @@ class Workspace:
             "stage": stage,
             "code_version": VERSION,
             "libraries": versions | {"python": platform.python_version()},
-            "started": _now(),
+            "started": format_now(),
         }
         self._write_stage(stage, record)
         return made_from["hash"]
@@ -152,7 +152,7 @@ class Workspace:
 
     def finish(self, stage: str, **facts: Any) -> None:
         """Record that every part of a stage is there, with facts worth keeping (counts, hashes of content)."""
-        self._write_stage(stage, self.stage(stage) | {"finished": _now()} | facts)
+        self._write_stage(stage, self.stage(stage) | {"finished": format_now()} | facts)
 
     def note(self, stage: str, **facts: Any) -> None:
         """Add facts to the record of a stage, in the place of earlier ones of the same names."""
@@ -217,10 +217,6 @@ def damaged_tar(uri: str, found: str) -> DataError:
             done = Workspace("/".join(root)).part_uri(partition, file.removesuffix(".tar"))
             return DataError(f"{uri}: {found} Delete {done} and run the command that made it: it makes the part again.")
     return DataError(f"{uri}: {found}")
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.clips.tars import parse_sample
+from pipeline.formatting import format_now
 from pipeline.storage import files
-from pipeline.storage.tombstones import now, read_tombstones, write_tombstone
+from pipeline.storage.tombstones import read_tombstones, write_tombstone
 from pipeline.storage.workspace import Workspace
 from pipeline.takedown.lessons import lessons
 from pipeline.takedown.names import Names
@@ -83,7 +84,7 @@ def _new_content(workspace: Workspace, videos: list[dict[str, Any]], others: lis
         groups += [table for _, table in each_part(workspace, partition, read)]
     return {
         "reason": reason,
-        "begun": now(),
+        "begun": format_now(),
         "videos": [{name: row.get(name) for name in ("video_id", "uri", "content_hash")} for row in videos],
         "clips": clips,
         "others": others,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
-from pipeline.formatting import format_number
+from pipeline.formatting import format_now, format_number
 from pipeline.labels.event_spans import summarize_spans
 from pipeline.labels.labeling import summarize_labels
 from pipeline.masks.mask_labeling import summarize_masks
@@ -35,7 +35,7 @@ from pipeline.storage.layout import (
 from pipeline.storage.lineage import list_outputs, list_stages
 from pipeline.storage.locking import LOCKS_FOLDER, claim
 from pipeline.storage.s3 import abort_uploads
-from pipeline.storage.tombstones import now, read_tombstones, write_tombstone
+from pipeline.storage.tombstones import read_tombstones, write_tombstone
 from pipeline.storage.workspace import Workspace
 from pipeline.takedown.holding import Part, examples_of, holding, list_parts, read_texts
 from pipeline.takedown.new_tombstones import names_of
@@ -134,7 +134,7 @@ class TakeDown:
     def finish(self) -> None:
         """Mark the tombstones as those of takedowns that have ended."""
         for name, tombstone in self._found.items():
-            write_tombstone(self._workspace, name, tombstone | {"finished": now()})
+            write_tombstone(self._workspace, name, tombstone | {"finished": format_now()})
 
     def _note_tars(self, held: list[Part]) -> None:
         """Keep in the tombstones which tars have samples of the videos: the proof opens them, whoever wrote them."""
