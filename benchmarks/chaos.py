@@ -4,13 +4,14 @@ Usage: python -m benchmarks.chaos [--runs 10 | --only NUMBER ...] [--seed 0]
 
 16 videos of the synthetic world in 4 parts; every stage of the preset `tiny`, with trainings of a few steps on two
 processes. Three nodes of one CPU are processes of this machine. In each run SIGKILL goes to a node, a worker, a
-training process or the driver at a random moment; a lost node is replaced after 5 s. In the last three runs of ten the
-root is on an S3 endpoint of this machine that is also gone for ten seconds. Where the driver died, the same command is
-given again. Compared are the bytes of clips, scores, selections and mixtures, and every number of the models. Linux
-only, because processes are found in /proc.
+training process, the driver or the head at a random moment; a lost node is replaced after 5 s. In the last three runs
+of ten the root is on an S3 endpoint of this machine that is also gone for ten seconds. Where the driver died or ended
+because the head was lost, the same command is given again, on a new cluster. Compared are the bytes of clips, scores,
+selections and mixtures, and every number of the models. Linux only, because processes are found in /proc.
 """
 
 import argparse
+import contextlib
 import hashlib
 import io
 import os
@@ -45,7 +46,8 @@ SETTINGS = (
     "separation.calibration.num_examples=8",
     *(f"{name}.{field}" for name in TRAININGS for field in ("num_steps=8", "checkpoint_every=2", "batch_size=4")),
 )
-VICTIMS = ("node", "worker", "trainer", "driver")
+VICTIMS = ("node", "worker", "trainer", "driver", "head")
+ENDS = ("driver", "head")  # with them the command ends, and is given again
 DATA = ("clips", "mixtures", "tables/clips", "tables/videos", "tables/scores", "tables/selections", "tables/mixtures")
 MODELS = ("coincidence", "separator", "separation")
 REPLACED_AFTER_S, OUTAGE_S, LIMIT_S, MAX_TRIES = 5.0, 10.0, 1200.0, 3
@@ -82,11 +84,11 @@ def main() -> int:
             random = np.random.default_rng([options.seed, number])
             is_remote = number % 10 >= 7
             root = f"{BUCKET}/{number:03d}" if is_remote else f"{folder}/{number:03d}"
-            victim, after_s = VICTIMS[number % 4], random.uniform(0.05, 0.95) * whole.took_s
+            victim, after_s = VICTIMS[number % len(VICTIMS)], random.uniform(0.05, 0.95) * whole.took_s
             outage_at_s = random.uniform(0.05, 0.95) * whole.took_s if is_remote else None
             first = last = run(Path(folder), root, victim, after_s, proxy, outage_at_s)
             tries = 0
-            while victim == "driver" and last.exit_code and tries < MAX_TRIES:
+            while victim in ENDS and last.exit_code and tries < MAX_TRIES:
                 last, tries = run(Path(folder), root), tries + 1
             is_equal = last.exit_code == 0 and content(root) == expected
             num_equal += is_equal
@@ -159,6 +161,11 @@ def kill(victim: str, driver: int, cluster: Cluster, nodes: list[Any]) -> bool:
     """Kill a victim, if there is one now."""
     if victim == "node":
         cluster.remove_node(nodes.pop(), allow_graceful=False)
+        return True
+    if victim == "head":
+        for info in (info for infos in cluster.head_node.all_processes.values() for info in infos):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(info.process.pid, signal.SIGKILL)
         return True
     found = [driver] if victim == "driver" else find(os.getpid(), victim)
     if found:
