@@ -111,6 +111,18 @@ def when(is_so: Callable[[], bool], then: Callable[[], None]) -> threading.Threa
     return thread
 
 
+def wait(training: threading.Thread, is_so: Callable[[], bool]) -> None:
+    """Wait until something is so.
+
+    Raises:
+        RuntimeError: the training has ended before.
+    """
+    while not is_so():
+        if not training.is_alive():
+            raise RuntimeError("the training has ended before: give it more --steps")
+        time.sleep(0.1)
+
+
 def through_parts(cluster: Cluster, node: Any, folder: Path) -> None:
     """Parts while a node is drained, and killed once nothing more begins there."""
 
@@ -169,31 +181,23 @@ def through_training(cluster: Cluster, nodes: list[Any], folder: Path, steps: in
     def taken() -> list[dict[str, float]]:
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
-    def give_notice() -> None:
-        times["notice"] = time.time()
-        drain(cluster, nodes[0])
-
-    def note_checkpoint() -> None:
-        times["saved"] = checkpoint.stat().st_mtime
-
-    def take_away() -> None:
-        cluster.remove_node(nodes[0], allow_graceful=False)
-        times["gone"] = time.time()
-        time.sleep(10)
-        times["came"] = time.time()
-        cluster.add_node(num_cpus=1)
-
-    threads = [
-        when(lambda: len(taken()) >= 50, give_notice),
-        when(checkpoint.exists, note_checkpoint),
-        when(
-            lambda: "notice" in times and (taken()[-1]["workers"] == 1 or time.time() > times["notice"] + DEADLINE_S),
-            take_away,
-        ),
-    ]
     job = {"root": disturbed.root, "steps": steps, "step_s": step_s}
-    fit(learn, job, "line", 2, lambda step, figures: None, fatal=(ValueError,), min_workers=1)
-    del threads
+    training = threading.Thread(
+        target=lambda: fit(learn, job, "line", 2, lambda step, figures: None, fatal=(ValueError,), min_workers=1)
+    )  # nodes can be started by the main thread alone
+    training.start()
+    wait(training, lambda: len(taken()) >= 50)
+    times["notice"] = time.time()
+    drain(cluster, nodes[0])
+    wait(training, checkpoint.exists)
+    times["saved"] = checkpoint.stat().st_mtime
+    wait(training, lambda: taken()[-1]["workers"] == 1 or time.time() > times["notice"] + DEADLINE_S)
+    cluster.remove_node(nodes[0], allow_graceful=False)
+    times["gone"] = time.time()
+    wait(training, lambda: taken()[-1]["workers"] == 1)
+    cluster.add_node(num_cpus=1)
+    times["came"] = time.time()
+    training.join()
     seen = taken()
     alone = next((line["at_s"] for line in seen if line["workers"] == 1), float("nan"))
     grown = next((line["at_s"] for line in seen if line["workers"] == 2 and line["at_s"] > alone), float("nan"))

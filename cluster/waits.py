@@ -101,7 +101,7 @@ class Waits:
                 nodes = list(dict.fromkeys(node for _, node, _ in sorted(waits, reverse=True)))
                 more = f" and {len(nodes) - MAX_NAMED} more" if len(nodes) > MAX_NAMED else ""
                 where = f"{', '.join(nodes[:MAX_NAMED])}{more}"
-                self._say(f"{place}: {how}; waited for since {longest_s:.0f} s on {where}")
+                self._say(f"{place}: {how}; waiting for {longest_s:.0f} s on {where}")
         for place in self._said_s.keys() - places:
             del self._said_s[place]
             self._say(f"{place}: no longer waited for")

@@ -29,7 +29,7 @@ def test_a_place_is_said_when_it_is_new_then_once_a_minute_and_when_it_is_over(l
     for now_s in (0, 5, 58, 61):
         board.show(found, now_s)
     board.show({}, 66)
-    said = "s3://bucket: no answer from https://store (Connection refused); waited for since {} s on node a, node b"
+    said = "s3://bucket: no answer from https://store (Connection refused); waiting for {} s on node a, node b"
     assert lines == [said.format(6), said.format(67), "s3://bucket: no longer waited for"]
 
 
@@ -45,7 +45,7 @@ def test_a_worker_that_was_killed_while_it_waited_is_forgotten(lines: list[str])
 @pytest.mark.usefixtures("ray_session")
 def test_of_many_nodes_three_are_named(lines: list[str]) -> None:
     Waits(lines.append).show({b"%d" % n: value(f"node {n}", bucket=(FOUND[0], n)) for n in range(9)}, 0)
-    assert lines[0].endswith("since 8 s on node 8, node 7, node 6 and 6 more")
+    assert lines[0].endswith("waiting for 8 s on node 8, node 7, node 6 and 6 more")
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -61,4 +61,4 @@ def test_the_driver_says_what_a_worker_waits_for(lines: list[str], monkeypatch: 
     needs = WorkerResources(num_cpus=1, memory_bytes=2**26)
     parts = [str(number) for number in range(4)]
     assert len(list(map_parts(wait_and_go_on, parts, needs, say=lines.append))) == 4
-    assert lines[0].startswith("disk /data: full; waited for since 3 s on node ")
+    assert lines[0].startswith("disk /data: full; waiting for 3 s on node ")

@@ -9,6 +9,7 @@ from pipeline.storage import outages
 
 R = TypeVar("R")
 _print = outages.say
+_is_reported = False
 
 
 def report_waits() -> None:
@@ -17,8 +18,19 @@ def report_waits() -> None:
 
 
 def _say(text: str) -> None:
+    global _is_reported
     _print(text)  # to Ray's logs
-    waits.report(outages.current())
+    found = outages.current()
+    waits.report(found)
+    _is_reported = bool(found)
+
+
+def _clear() -> None:
+    """Report that nothing is waited for, where it is not known: a request may have been given up."""
+    global _is_reported
+    if _is_reported:
+        waits.report({})
+        _is_reported = False
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,10 @@ class ReportingWaits(Generic[R]):
     def __call__(self, part: str) -> R:
         """The result of a part."""
         report_waits()
-        return self.work(part)
+        try:
+            return self.work(part)
+        finally:
+            _clear()
 
 
 def train_reporting_waits(context: Any, job: dict[str, Any]) -> None:
