@@ -111,10 +111,13 @@ def settle(workspace: Workspace, other_files: Mapping[str, tuple[str, int]]) -> 
 
 def _read(workspace: Workspace, part: str, specs: Sequence[str], wanted: Set[str]) -> Iterator[tuple[str, _Video]]:
     """The videos of a part of which a row differs from the collection, and those that are wanted."""
-    collection = workspace.read(COLLECTION_FOLDER, part, COLLECTION, ["video_id", "uri", *DECLARED]).to_pylist()
-    tables = [workspace.read(f"videos/{spec}", part, VIDEOS, ["video_id", *DECLARED]).to_pylist() for spec in specs]
-    by_spec = [{row.pop("video_id"): row for row in rows} for rows in tables]
-    for row in collection:
+    collection = workspace.read(COLLECTION_FOLDER, part, COLLECTION, ["video_id", "uri", *DECLARED])
+    tables = [workspace.read(f"videos/{spec}", part, VIDEOS, ["video_id", *DECLARED]) for spec in specs]
+    said = collection.drop_columns("uri")
+    if wanted.isdisjoint(said["video_id"].to_pylist()) and all(table.equals(said) for table in tables):
+        return  # of most parts, in a tenth of the time that rows take
+    by_spec = [{row.pop("video_id"): row for row in table.to_pylist()} for table in tables]
+    for row in collection.to_pylist():
         video_id, uri = row.pop("video_id"), row.pop("uri")
         rows = [of_spec[video_id] for of_spec in by_spec if video_id in of_spec]
         if rows and (video_id in wanted or any(found != row for found in rows)):
