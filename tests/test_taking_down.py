@@ -12,6 +12,7 @@ from conftest import World
 
 from jobs.console import card_files
 from pipeline.clips.cutting import ShardingConfig
+from pipeline.clips.declaring import read_withdrawn, settle
 from pipeline.clips.reconciling import reconcile
 from pipeline.clips.sharding import ShardPart
 from pipeline.clips.tars import parse_sample
@@ -28,9 +29,11 @@ from pipeline.storage.workspace import Workspace
 from pipeline.takedown.taking_down import TakeDown
 from schemas.clips import CLIPS
 from schemas.duplicates import DUPLICATES
+from schemas.fields import from_rows
 from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
 from schemas.reports import EXAMPLES, SOURCES
+from schemas.selections import SELECTIONS
 from schemas.videos import COLLECTION
 from tests.helpers.command import earshot
 from tests.helpers.takedown_roots import all_files, left_of, make_copy, make_root, media_of
@@ -167,6 +170,25 @@ def test_a_later_run_continues_without_them(own: Workspace, world: World, tmp_pa
     files.delete(own.part_uri(VIDEOS_FOLDER, "00000"))
     ShardPart(own, {"base": world.spec}, ShardingConfig())("00000")
     assert {path: data for path, data in comparable(own).items() if before[path] != data} == {}
+
+
+def test_a_model_that_learnt_from_a_video_before_it_was_refused_is_listed(
+    own: Workspace, world: World, tmp_path: Path
+) -> None:
+    (name, *_), place = chosen(world), "models/m: 1 videos trained it"
+    assert place in ask(own, tmp_path, [name], "--dry-run")[1]
+    for part in own.parts(COLLECTION_FOLDER):
+        rows = own.read(COLLECTION_FOLDER, part, COLLECTION).to_pylist()
+        said = {"rights": "no_train", "rights_from": "column rights"}
+        rows = [row | (said if row["video_id"] == name else {}) for row in rows]
+        own.commit(COLLECTION_FOLDER, part, from_rows(rows, COLLECTION, part), COLLECTION)
+    assert len(settle(own, {})) == 1
+    assert not any(
+        row["kept"] for row in own.read_all("selections/s", SELECTIONS).to_pylist() if row["video_id"] == name
+    )
+    assert place in ask(own, tmp_path, [name], "--dry-run")[1]
+    assert ask(own, tmp_path, [name])[0] == 0
+    assert read_withdrawn(own, "selections/s") == []
 
 
 def test_without_a_reason_nothing_is_even_read(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import collections
 import contextlib
 import dataclasses
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -33,6 +34,7 @@ from schemas.selections import RIGHTS_CHANGED, SELECTIONS
 from schemas.videos import COLLECTION, DECLARED, VIDEOS
 
 NUM_READERS = 16  # parts read at once: an object store answers in 30 ms
+WITHDRAWN = "withdrawn"  # what a selection's record of it is named
 OF_FILES, OF_COPIES = "file ", "copy "  # begin rights_from of statements that no column of the collection makes
 MAX_REMOTE_BOXES = 200  # of a file in an object store, which has a request for each: six seconds
 Columns = dict[str, Any]  # values by the names of DECLARED
@@ -161,10 +163,21 @@ def _read_file(uri: str, size_bytes: int | None = None) -> Statement | None:
         return None
 
 
+def read_withdrawn(workspace: Workspace, selection: str) -> list[str]:
+    """Ids of the videos of which a selection kept clips before their declared rights changed: models made of it until
+    then may have learnt from them."""
+    uri = workspace.record_uri(selection, WITHDRAWN)
+    return json.loads(files.read_bytes(uri)) if files.exists(uri) else []
+
+
 def _refuse(workspace: Workspace, selection: str, part: str, video_ids: list[str]) -> None:
-    """Take the clips of videos out of a part of a selection, until it is decided anew."""
+    """Take the clips of videos out of a part of a selection, until it is decided anew; remember what was kept."""
     table = workspace.read(selection, part, SELECTIONS)
     is_theirs = pc.is_in(table["video_id"], pa.array(video_ids, pa.string()))
+    kept = set(table.filter(pc.and_(is_theirs, table["kept"]))["video_id"].to_pylist())
+    if kept - set(known := read_withdrawn(workspace, selection)):
+        names = json.dumps(sorted(kept.union(known)), indent=1)
+        files.commit_bytes(workspace.record_uri(selection, WITHDRAWN), names.encode())
     for name, value in (("kept", False), ("reason", RIGHTS_CHANGED), ("unique_s", None)):
         field = SELECTIONS.field(name)
         changed = pc.if_else(is_theirs, pa.scalar(value, field.type), table[name])

@@ -75,7 +75,7 @@ def list_outputs(workspace: Workspace, stage: str) -> list[str]:
     if stage.startswith("reports/"):  # the tables of its learner
         ending = table_folder(report_table(stage, "x")).partition("/x/")[2]
         found += [uri for uri in _below(workspace.uri(TABLES)) if f"/{ending}/" in uri]
-    records = [workspace.record_uri(stage, what) for what in ("cutoffs", "represented", "parts", "")]
+    records = [workspace.record_uri(stage, what) for what in ("cutoffs", "represented", "withdrawn", "parts", "")]
     records += [workspace.uri(SETTINGS_FILE)] if stage == COLLECTION_FOLDER else []
     return sorted(found) + [uri for uri in records if files.exists(uri)]
 

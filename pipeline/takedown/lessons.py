@@ -1,8 +1,9 @@
 """Which models learnt from some videos: those of whose splits train and validate they were, and what was built on them.
 
 A model draws from a selection, or from the parts of what it read that were there when it began: clips, features, masks,
-spans or imported columns. A video that trains may have been in any of its steps, because each batch is drawn anew; one
-that validates has chosen the step whose weights were kept.
+spans or imported columns. Of a selection, videos that it kept before they were refused count too. A video that trains
+may have been in any of its steps, because each batch is drawn anew; one that validates has chosen the step whose
+weights were kept.
 """
 
 import json
@@ -11,6 +12,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from pipeline.clips.declaring import read_withdrawn
 from pipeline.clips.splitting import SplittingConfig, cut_parts, part_splits, shared_splits
 from pipeline.config import from_dict
 from pipeline.storage import files
@@ -101,7 +103,12 @@ def _videos_of(
         ids = pc.replace_substring_regex(table["clip_id"], CLIP_ENDING, "")
         table = table.set_column(0, "video_id", ids)
     rows = table.filter(names.are_videos(table["video_id"].combine_chunks())).to_pylist()
-    usable = [row for row in rows if (row["reason"] or "kept") == (row["outcome"] or "kept") == "kept"]
+    withdrawn = set(read_withdrawn(workspace, source)) if source.startswith(f"{SELECTIONS}/") else set()
+    usable = [
+        row
+        for row in rows
+        if (row["outcome"] or "kept") == "kept" and (row["reason"] in (None, "kept") or row["video_id"] in withdrawn)
+    ]
     found = {row["video_id"]: row["split"] for row in usable}
     if any(split is None for split in found.values()) and record["settings"].get("splitting"):
         config = record["settings"]["splitting"]
