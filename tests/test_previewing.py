@@ -5,6 +5,7 @@ import dataclasses
 
 import pytest
 
+from jobs.console.dry_run import format_licenses
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.selection.filtering import ClipRules, FilteringConfig
 from pipeline.selection.previewing import Amount, Previews, preview
@@ -94,3 +95,9 @@ def test_rules_that_are_not_set_are_not_shown(full: Workspace) -> None:
 def test_a_workspace_whose_parts_are_empty_has_empty_previews(full: Workspace) -> None:
     found = look(full, FilteringConfig(rules=("motion > 2 as still",), top_clips=3, licenses=("CC0",)))
     assert found["still"].in_order == found["not_top_clip"].in_order == Amount(0, 0, 0.0, {})
+
+
+def test_licences_are_counted_and_one_that_is_a_sentence_is_cut_short() -> None:
+    long = "excerpt of a third-party upload, rights with uploader (research use only)"
+    found = format_licenses({"CC0": 9, long: 5, None: 2, "GPL": 1, "BSD": 1})
+    assert found == "9 CC0, 5 excerpt of a third-party up..., 2 none, 2 more"

@@ -25,7 +25,7 @@ COLUMNS = [
         "licences of what is left in order",
     )
 ]
-MAX_LICENSES = 3
+MAX_LICENSES, MAX_LETTERS = 3, 30
 
 
 def show_preview(session: Session, rules: "ClipRules", parts_per_task: int) -> None:
@@ -46,7 +46,7 @@ def show_preview(session: Session, rules: "ClipRules", parts_per_task: int) -> N
     if session.config.duplicates.similarity is not None:
         rules.represented, _ = choose(rules, each)
     found = preview(rules, each)
-    rows = [[_name(rule, nulls), *_cells(alone), *_cells(in_order), _licenses(in_order.licenses)]
+    rows = [[_name(rule, nulls), *_cells(alone), *_cells(in_order), format_licenses(in_order.licenses)]
             for rule, (alone, in_order, nulls) in found.items()]  # fmt: skip
     show(COLUMNS, rows)
     left = list(found.values())[-1].in_order
@@ -65,9 +65,13 @@ def _cells(amount: "Amount") -> list[str]:
     return [format_number(amount.clips), format_hours(amount.seconds / 3600), format_number(amount.videos)]
 
 
-def _licenses(licenses: Mapping[str | None, int]) -> str:
-    """`120 CC0, 4 none`, the most frequent first."""
+def format_licenses(licenses: Mapping[str | None, int]) -> str:
+    """`120 CC0, 4 none`, the most frequent first; of one that is a sentence, its beginning."""
     ordered = sorted(licenses.items(), key=lambda item: (-item[1], str(item[0])))
-    named = [f"{format_number(count)} {printable(name or 'none')}" for name, count in ordered[:MAX_LICENSES]]
+    named = [f"{format_number(count)} {_begin(printable(name or 'none'))}" for name, count in ordered[:MAX_LICENSES]]
     more = [f"{len(ordered) - MAX_LICENSES} more"] if len(ordered) > MAX_LICENSES else []
     return ", ".join(named + more)
+
+
+def _begin(text: str) -> str:
+    return text if len(text) <= MAX_LETTERS else f"{text[: MAX_LETTERS - 3].rstrip()}..."
