@@ -77,7 +77,9 @@ Set = Annotated[
     typer.Option("--set", help="Change a field: stage.field=value. Repeatable. `earshot settings` lists the fields."),
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every random choice. Default: the root's, else 0.")]
-Address = Annotated[str | None, typer.Option(help="Ray cluster: auto or ray://head:10001. Default: this machine.")]
+Address = Annotated[
+    str | None, typer.Option(help="Ray cluster: auto, or ray://head:10001 (no training). Default: this machine.")
+]
 MaxRejectRate = Annotated[
     float | None,
     typer.Option(
