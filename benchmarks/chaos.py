@@ -89,7 +89,9 @@ def main() -> int:
             first = last = run(Path(folder), root, victim, after_s, proxy, outage_at_s)
             tries = 0
             while victim in ENDS and last.exit_code and tries < MAX_TRIES:
-                last, tries = run(Path(folder), root), tries + 1
+                left_s = None if outage_at_s is None else outage_at_s - first.took_s  # it may have ended before
+                left_s = left_s if tries == 0 and left_s is not None and left_s > 0 else None
+                last, tries = run(Path(folder), root, None, 0.0, proxy, left_s), tries + 1
             is_equal = last.exit_code == 0 and content(root) == expected
             num_equal += is_equal
             when = "never found" if first.killed_at_s is None else f"killed at {first.killed_at_s:.0f} s"

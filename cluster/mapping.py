@@ -64,7 +64,7 @@ def map_parts(
     next_look_s, waits = 0.0, Waits(say)
     try:
         while first.is_unfinished or (second and second.num_running):
-            if time.monotonic() >= next_look_s and not is_silent():
+            if time.monotonic() >= next_look_s and not (first.size and is_silent()):
                 waits.look()
                 next_look_s = time.monotonic() + REFRESH_S
                 first.resize(second.share(first.needs) if second else placement.num_workers(first.needs))
@@ -73,9 +73,11 @@ def map_parts(
             first.hand_out(is_crowded=second is not None and second.is_starting)
             on_change(first.num_running, first.quarantine.causes)
             ready, _ = ray.wait([*first.references, *(second.references if second else ())], num_returns=1, timeout=1.0)
-            if not ready:
+            if not ready or is_silent():  # without its head a cluster goes on with parts for a while
                 check_alive()
-            elif second and second.has(ready[0]):
+            if not ready:
+                continue
+            if second and second.has(ready[0]):
                 second.take(ready[0])
             else:
                 for part, result in first.take(ready[0]):

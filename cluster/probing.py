@@ -62,7 +62,8 @@ def ask(address: str) -> str:
                 gcs_service_pb2_grpc.InternalKVGcsServiceStub(channel).InternalKVGet(asked, timeout=ALIVE_S)
     except grpc.RpcError as error:
         is_silent = error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-        return f"no answer within {ALIVE_S:.0f} s" if is_silent else error.details() or error.code().name
+        why = (error.details() or error.code().name).rpartition(": ")[2]  # gRPC begins with all that it has tried
+        return f"no answer within {ALIVE_S:.0f} s" if is_silent else why
     return ""
 
 

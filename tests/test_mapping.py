@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import ray
 
+from cluster import mapping
 from cluster.faults import MAX_ALIKE, PartError, QuarantineError
 from cluster.following import Follow
 from cluster.mapping import map_parts
@@ -45,6 +46,16 @@ def test_of_a_task_that_fails_only_the_part_at_fault_is_set_aside() -> None:
         done.extend(part for part, _ in map_parts(lambda part: 1 / (int(part) - 3), parts, SMALL, 2))
     assert caught.value.causes.keys() == {"00003"}
     assert sorted(done) == [part for part in parts if part != "00003"]
+
+
+def test_a_head_that_is_lost_ends_a_mapping_whose_parts_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise ConnectionError("the cluster was lost")
+
+    monkeypatch.setattr(mapping, "is_silent", lambda: True)
+    monkeypatch.setattr(mapping, "check_head", refuse)
+    with pytest.raises(PartError, match="in flight: ConnectionError: the cluster was lost"):
+        list(map_parts(lambda part: part, PARTS, SMALL))
 
 
 def test_no_parts_give_no_results() -> None:
