@@ -1,13 +1,16 @@
 """CPU seconds of cutting with what is measured of each clip, over those of cutting without: speech, the file's own
-channels, sharpness and bars; and with cuts counted beside.
+channels, noise, sharpness and bars; and with cuts counted beside.
 
 Usage: python -m benchmarks.clip_columns [FOLDER]
 
 Default: a minute of generated 720p. ROUNDS rounds, in each all ways one after the other, since a machine's speed
 drifts; the medians of the ratios are shown. Without is the same code with stand-ins that measure nothing and
-ask ffmpeg for nothing, in this process and its children alone.
+ask ffmpeg for nothing, in this process and its children alone. BLAS has one thread, as in a worker of one CPU: others
+would spin while they wait, and double what is measured.
 """
 
+import contextlib
+import os
 import statistics
 import sys
 import tempfile
@@ -19,6 +22,7 @@ import numpy as np
 
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.clips import pictures, sharding
+from pipeline.clips import statistics as levels
 from pipeline.clips.cutting import ShardingConfig
 from pipeline.clips.statistics import Look
 from pipeline.collection.collecting import CollectingConfig, plan_parts
@@ -73,7 +77,14 @@ def main() -> None:
         collection = Path(sys.argv[1]) if len(sys.argv) > 1 else minute_of_720p(Path(folder) / "videos").parent
         rounds = []
         for number in range(ROUNDS):
-            with patch.object(sharding, "Meters", Unmeasured), patch.object(pictures, "look_at", glance):
+            stand_ins = (
+                patch.object(sharding, "Meters", Unmeasured),
+                patch.object(pictures, "look_at", glance),
+                patch.object(levels, "_snr", lambda powers: 0.0),
+            )
+            with contextlib.ExitStack() as stack:
+                for stand_in in stand_ins:
+                    stack.enter_context(stand_in)
                 without = cut(f"{folder}/without_{number}", collection, ClipSpec())
             measured = cut(f"{folder}/with_{number}", collection, ClipSpec())
             counted = cut(f"{folder}/cuts_{number}", collection, ClipSpec(at_cuts="count"))
@@ -86,4 +97,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    if "OMP_NUM_THREADS" not in os.environ:  # is read where numpy is imported
+        command = [sys.executable, "-m", "benchmarks.clip_columns", *sys.argv[1:]]
+        os.execve(sys.executable, command, os.environ | {"OMP_NUM_THREADS": "1"})
     main()

@@ -36,8 +36,8 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "muxers": ("s16le", "rawvideo", "au", "null", "framecrc", "mp4"),
     "encoders": ("pcm_s16le", "pcm_f32be", "rawvideo", "aac", "libx264"),
     "filters": (
-        "aresample", "pan", "asetnsamples", "ametadata", "metadata", "asetpts", "setpts", "settb", "select", "scale",
-        "setsar", "pad", "split", "nullsink", "aformat", "crop", "overlay",
+        "aresample", "pan", "asplit", "asetnsamples", "ametadata", "metadata", "asetpts", "setpts", "settb", "select",
+        "scale", "setsar", "pad", "split", "nullsink", "aformat", "crop", "overlay",
     ),
     "protocols": ("file", "pipe"),
 }  # fmt: skip
