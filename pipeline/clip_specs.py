@@ -36,7 +36,7 @@ class ClipSpec:
     """False: frames that no other refers to are not decoded (half the cost), their neighbour is taken, and loop filters
     are skipped (0.85 of the rest): 42 dB PSNR to the filtered 128x128 frame in the median real video, 32 at worst."""
     at_cuts: Literal["ignore", "count", "split"] = "ignore"
-    """ignore: cuts are not looked for. count: they are, in every picture that is decoded, at a sixth more of the cost
+    """ignore: cuts are not looked for. count: they are, in every picture that is decoded, at a fifth more of the cost
     of cutting, and `num_cuts` has how many lie in a clip. split: clips are planned within shots, from the first picture
     of each; of a shot that is shorter than a clip, one clip is rejected as too_short."""
     crop: Literal["none", "mouth"] = "none"

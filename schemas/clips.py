@@ -38,14 +38,14 @@ class ClipRow(TypedDict):
     ]
     speech_fraction: Annotated[
         float | None,
-        "share of 32 ms blocks in which the voice detector Silero hears speech, 0 to 1; null unless the clip spec has "
-        "16 kHz, and for less than one block",
+        "share of 32 ms blocks in which the voice detector Silero hears speech, 0 to 1; singing counts too; "
+        "null unless the clip spec has 16 kHz, and for less than one block",
     ]
     bandwidth_hz: Annotated[
         float | None,
         "above it, the spectrum of the file's own sound, averaged over its channels and the clip, stays 50 dB below "
         "its peak, 0 to half the sample rate; null where the sound is digital silence or shorter than a block of 2048 "
-        "samples, and of clips of a published data set that were taken over",
+        "samples, after a change of the sound's format, and of clips of a published data set that were taken over",
         "Hz",
     ]
     dc_offset: Annotated[
