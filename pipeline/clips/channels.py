@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.fft import rfft
 
 from pipeline.clips.statistics import SILENCE_DB
 from pipeline.media.own_sound import BLOCK, OwnSound
@@ -118,6 +117,8 @@ class _Group:
 
 def _measure(samples: np.ndarray, first: int) -> _Group:
     """Of [b, BLOCK, C] int16, whose first block has the number `first`."""
+    from scipy.fft import rfft  # 0.3 s, of which whoever measures nothing is spared
+
     waveforms = samples.transpose(0, 2, 1).astype(np.float32, order="C")  # else stereo costs six times as much
     waveforms *= np.float32(1 / FULL_SCALE)
     means = waveforms.mean(axis=2)
