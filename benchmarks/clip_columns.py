@@ -75,6 +75,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "videos").mkdir()
         collection = Path(sys.argv[1]) if len(sys.argv) > 1 else minute_of_720p(Path(folder) / "videos").parent
+        cut(f"{folder}/cold", collection, ClipSpec())  # what is imported and read for the first time is no part of it
         rounds = []
         for number in range(ROUNDS):
             stand_ins = (
