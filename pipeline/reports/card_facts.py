@@ -24,6 +24,7 @@ from pipeline.storage.layout import CLIPS_FOLDER
 from pipeline.storage.lineage import dependents, list_stages
 from pipeline.storage.workspace import Workspace
 from schemas.materialized import MATERIALIZED
+from schemas.selections import RIGHTS_CHANGED
 
 TAR_END, TAR_RECORD = 1024, 10240  # bytes: two blocks of zeros, and what a tar's length is a multiple of
 AGAIN = "Remove what was materialized, and materialize the selection again."
@@ -166,11 +167,16 @@ def sha256_of(uri: str, size_bytes: int) -> str:
 def _check(workspace: Workspace, facts: Facts) -> None:
     """Raise a DataError for what does not add up."""
     place, rows = workspace.place(facts.record["stage"]), facts.rows
+    reasons = {row["reason"]: row["clips"].value for row in rows["reasons"]}
+    if waiting := reasons.get(RIGHTS_CHANGED):
+        raise DataError(
+            f"{workspace.place(f'selections/{facts.selection}')}: {waiting} clips are of videos whose declared rights "
+            "have changed. Run `earshot filter` again, then materialize what it keeps."
+        )
     for name, what in UNTRACED.items():
         if count := facts.only("untraced")[name].value:
             said = what.format(selection=facts.selection)
             raise DataError(f"{place}: {count} clips {said}: their figures cannot be traced. {AGAIN}")
-    reasons = {row["reason"]: row["clips"].value for row in rows["reasons"]}
     total = facts.only("all")["clips"].value
     if reasons.get("kept", 0) != total:
         raise DataError(f"{place}: {total} clips, and the selection keeps {reasons.get('kept', 0)}. {AGAIN}")
