@@ -1,24 +1,17 @@
 """Ranges by plain HTTP: whole answers are taken, everything else is left to boto3."""
 
-import datetime
 import http.server
 import os
 import socket
-import ssl
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from pipeline.storage import ranges
 
 OBJECT = bytes(range(256)) * 4
 PLACES = {"/whole": 206, "/unranged": 200, "/refused": 403, "/busy": 503, "/moved": 307, "/short": 206}
-PLACES |= {"/chunked": 206, "/long": 206, "/closing": 206}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -30,11 +23,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
         data = OBJECT[int(first) : int(last) + 1]
         self.send_response(PLACES[self.path.partition("?")[0]])
-        if self.path.startswith("/chunked"):
-            self.send_header("Transfer-Encoding", "chunked")
-        if self.path.startswith("/closing"):
-            self.send_header("Connection", "close")
-        self.send_header("Content-Length", str(len(data) + self.path.startswith("/long")))
+        self.send_header("Content-Length", str(len(data)))
         self.send_header("Location", "/whole")
         self.end_headers()
         self.wfile.write(data[:-1] if self.path.startswith("/short") else data)
@@ -89,57 +78,13 @@ def test_a_connection_that_the_store_has_closed_meanwhile_is_replaced(asked: tup
     url, paths = asked
     assert read(url, "whole") == OBJECT[:10]
     (kept,) = ranges._idle_connections(url.removeprefix("http://"), os.getpid())
-    kept.socket.shutdown(socket.SHUT_RDWR)
+    assert kept.sock is not None
+    kept.sock.shutdown(socket.SHUT_RDWR)
     assert read(url, "whole") == OBJECT[:10]
     assert len(paths) == 2
 
 
-def test_a_connection_that_the_store_ends_is_not_used_again(asked: tuple[str, list[str]]) -> None:
-    url, paths = asked
-    assert [read(url, "closing", offset) for offset in (0, 7)] == [OBJECT[:10], OBJECT[7:17]]
-    assert len(paths) == 2
-    assert ranges._idle_connections(url.removeprefix("http://"), os.getpid()) == []
-
-
-def test_a_store_behind_tls_is_read_where_its_certificate_is_trusted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ranges, "_paused_until", {})
-    monkeypatch.setattr(Handler, "asked", [], raising=False)
-    certificate = write_certificate(tmp_path)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        url = f"https://localhost:{server.server_port}"
-        ranges._tls.cache_clear()
-        monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
-        assert [read(url, "whole", offset) for offset in (0, 7)] == [OBJECT[:10], OBJECT[7:17]]
-        ranges._tls.cache_clear()
-        monkeypatch.delenv("AWS_CA_BUNDLE")
-        ranges._idle_connections(url.removeprefix("https://"), os.getpid()).clear()
-        assert read(url, "whole") is None
-        ranges._tls.cache_clear()
-        server.shutdown()
-
-
-def write_certificate(folder: Path) -> Path:
-    """A key and a certificate of localhost that it signed itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(1))
-    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-    encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    path = folder / "store.pem"
-    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
-    path.write_bytes(private + builder.sign(key, hashes.SHA256()).public_bytes(encoding))
-    return path
-
-
-@pytest.mark.parametrize("place", ["unranged", "refused", "busy", "moved", "short", "chunked", "long"])
+@pytest.mark.parametrize("place", ["unranged", "refused", "busy", "moved", "short"])
 def test_any_other_answer_gives_nothing_and_leaves_the_store_to_boto3_for_a_while(
     place: str, asked: tuple[str, list[str]]
 ) -> None:
