@@ -10,13 +10,14 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.faults import UnsharedError
+from cluster.workers import run_parts
 
 R = TypeVar("R")
 LOOK_S = 120.0  # of a node that is alive: a worker there has to start and to fetch the code
@@ -105,6 +106,16 @@ class OnShared(Generic[R]):
         Raises:
             UnsharedError: this node sees other files.
         """
+        return next(self.run([part]))
+
+    def run(self, parts: Sequence[str]) -> Iterator[R]:
+        """The results of parts, as `run_parts` gives them, each once the files were looked at."""
+        results = run_parts(self.work, parts)
+        for _ in parts:
+            self._check()
+            yield next(results)
+
+    def _check(self) -> None:
         for path, expected in self.files.items():
             if fingerprint(path) != expected:
                 node_id = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
@@ -113,7 +124,6 @@ class OnShared(Generic[R]):
                     f"{node} does not see {path} as the driver does. Mount the same folder there, or take the node out "
                     "of the cluster; then the same command goes on from here."
                 )
-        return self.work(part)
 
 
 def format_node(host: str, ip_address: str, node_id: str) -> str:

@@ -1,7 +1,7 @@
 """The two kinds of Ray workers that parts are handed to: tasks that keep nothing, and a pool that keeps its model."""
 
 import faulthandler
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import ray
@@ -122,13 +122,20 @@ def _options(needs: WorkerResources) -> dict[str, float]:
     return {"num_cpus": needs.num_cpus, "num_gpus": needs.num_gpus, "memory": needs.memory_bytes}
 
 
+def run_parts(work: Callable[[str], R], parts: Sequence[str]) -> Iterator[R]:
+    """What the work gives of each part, in order, as it is done: by its method `run`, if it has one, which may do
+    several parts together; else by one call after the other."""
+    return work.run(parts) if hasattr(work, "run") else map(work, parts)
+
+
 def _run(work: Callable[[str], R], batch: Batch, limit_s: float) -> list[R]:
-    """A task's parts, one after the other. A watchdog thread ends the process at a part's limit, even inside C code."""
+    """A task's parts. A watchdog thread ends the process at a part's limit, even inside C code."""
     results = []
     try:
-        for part in batch:
+        faulthandler.dump_traceback_later(limit_s, exit=True)
+        for result in run_parts(work, batch):
+            results.append(result)
             faulthandler.dump_traceback_later(limit_s, exit=True)  # restarts the clock
-            results.append(work(part))
     finally:
         faulthandler.cancel_dump_traceback_later()
     return results

@@ -1,10 +1,11 @@
 """What workers wait for, passed on to the driver: a worker's outages become words of `cluster.waits`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from cluster import waits
+from cluster.workers import run_parts
 from pipeline.storage import outages
 
 R = TypeVar("R")
@@ -41,9 +42,14 @@ class ReportingWaits(Generic[R]):
 
     def __call__(self, part: str) -> R:
         """The result of a part."""
+        (result,) = self.run([part])
+        return result
+
+    def run(self, parts: Sequence[str]) -> Iterator[R]:
+        """The results of parts, as `run_parts` gives them."""
         report_waits()
         try:
-            return self.work(part)
+            yield from run_parts(self.work, parts)
         finally:
             _clear()
 

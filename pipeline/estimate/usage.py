@@ -10,7 +10,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from pipeline.storage.workspace import Workspace
@@ -78,7 +78,13 @@ class Metered(Generic[R]):
 
     def __call__(self, part: str) -> R:
         """Do the work, commit the part's row of usage, return the result of the work."""
+        return next(self.run([part]))
+
+    def run(self, parts: Sequence[str]) -> Iterator[R]:
+        """The same of several parts, in order. What work does for several at once is counted for the first of them."""
         meter = Meter()
-        result = self._work(part)
-        commit_usage(self._workspace, self._stage, meter.row(part))
-        return result
+        results = self._work.run(parts) if hasattr(self._work, "run") else map(self._work, parts)
+        for part, result in zip(parts, results, strict=True):
+            commit_usage(self._workspace, self._stage, meter.row(part))
+            meter = Meter()
+            yield result

@@ -5,7 +5,7 @@ A selection is a table, never a copy of the clips. Each part is decided by itsel
 
 import collections
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from pipeline.selection.cutoffs import Cutoffs, group_by_video, hash_ids, mean_scores, passes, rank_within_video
 from pipeline.selection.filtering import ClipRules, FilteringConfig
+from pipeline.selection.reasons import Reasons
 from pipeline.storage.workspace import Workspace
 from schemas.selections import RIGHTS_CHANGED, SELECTIONS
 
@@ -23,24 +24,36 @@ NUM_READERS = 16  # parts read at once: an object store answers in 30 ms
 
 
 class DecidePart:
-    """Decides on one part of clips."""
+    """Decides on parts of clips."""
 
     def __init__(self, rules: ClipRules, cutoffs: Cutoffs) -> None:
         self._rules, self._cutoffs = rules, cutoffs
 
     def __call__(self, part: str) -> dict[str, int]:
         """Commit one decision per clip of the part; return counts by reason."""
-        rules, cutoffs = self._rules, self._cutoffs
-        clips, reasons = rules.refuse(part, cutoffs.score_cutoff)
-        compare(clips, reasons, cutoffs, rules.config)
-        kept = reasons == ""
-        reasons[kept] = "kept"
-        columns = {name: clips[name] for name in ("clip_id", "video_id", "part", "split", "score", "label")}
-        columns |= {"kept": pa.array(kept), "reason": pa.array(reasons, pa.string())}
+        return next(self.run([part]))
+
+    def run(self, parts: Sequence[str]) -> Iterator[dict[str, int]]:
+        """What a call gives of each part, in order. The rules see the clips of several parts at once: a part has few."""
+        for clips in self._rules.read_together(parts):
+            yield from self._decide(clips)
+
+    def _decide(self, clips: Mapping[str, pa.Table]) -> Iterator[dict[str, int]]:
+        reasons = self._rules.refuse(pa.concat_tables(clips.values()), self._cutoffs.score_cutoff)
+        first = 0
+        for part, table in clips.items():
+            yield self._commit(part, table, reasons.part(first, len(table)))
+            first += len(table)
+
+    def _commit(self, part: str, clips: pa.Table, reasons: Reasons) -> dict[str, int]:
+        compare(clips, reasons, self._cutoffs, self._rules.config)
+        kept = reasons.passed
+        columns = dict(zip(clips.column_names, clips.columns, strict=True))
+        columns |= {"kept": pa.array(kept), "reason": reasons.texts()}
         columns |= {"unique_s": pa.array(unique_seconds(clips, kept), mask=~kept)}
-        decided = pa.table(columns).select(SELECTIONS.names).cast(SELECTIONS)
-        rules.workspace.commit(f"selections/{rules.name}", part, decided, SELECTIONS)
-        return collections.Counter(reasons.tolist())
+        decided = pa.table({name: columns[name] for name in SELECTIONS.names})
+        self._rules.workspace.commit(f"selections/{self._rules.name}", part, decided, SELECTIONS)
+        return reasons.count()
 
 
 def undecided(workspace: Workspace, source: str, selection: str) -> list[str]:
@@ -57,26 +70,28 @@ def undecided(workspace: Workspace, source: str, selection: str) -> list[str]:
         return sorted({*workspace.pending(source, selection), *changed})
 
 
-def compare(clips: pa.Table, reasons: np.ndarray, cutoffs: Cutoffs, config: FilteringConfig) -> None:
-    """Set the reason of clips that the rules about the corpus refuse, of those that have none yet.
-
-    Args:
-        clips: of one part.
-        reasons: [n] "" where no rule before these refuses the clip.
-    """
-    passed = np.flatnonzero(reasons == "")
+def compare(clips: pa.Table, reasons: Reasons, cutoffs: Cutoffs, config: FilteringConfig) -> None:
+    """Refuse clips of one part by the rules about the corpus, of those that no rule before these refuses."""
+    if not config.max_clips_per_video and cutoffs.video_cutoff is None and cutoffs.clip_cutoff is None:
+        return
+    passed = np.flatnonzero(reasons.passed)
     left = clips.take(passed)
     names, videos, scores = group_by_video(left)
-    # from the last rule to the first, so that the first reason stays
-    if cutoffs.clip_cutoff is not None:
-        tied = hash_ids(left["clip_id"], scores == cutoffs.clip_cutoff[0])
-        reasons[passed[~passes(scores, tied, cutoffs.clip_cutoff)]] = "not_top_clip"
-    over_cap = rank_within_video(videos, scores) >= (config.max_clips_per_video or len(left) + 1)
-    reasons[passed[over_cap]] = "over_video_cap"
+
+    def refuse(refused: np.ndarray, reason: str) -> None:
+        mask = np.zeros(len(clips), bool)
+        mask[passed[refused]] = True
+        reasons.refuse(mask, reason)
+
     if cutoffs.video_cutoff is not None:
         means = mean_scores(videos, scores)
         tied = hash_ids(names, means == cutoffs.video_cutoff[0])
-        reasons[passed[~passes(means, tied, cutoffs.video_cutoff)[videos]]] = "not_top_video"
+        refuse(~passes(means, tied, cutoffs.video_cutoff)[videos], "not_top_video")
+    if config.max_clips_per_video:
+        refuse(rank_within_video(videos, scores) >= config.max_clips_per_video, "over_video_cap")
+    if cutoffs.clip_cutoff is not None:
+        tied = hash_ids(left["clip_id"], scores == cutoffs.clip_cutoff[0])
+        refuse(~passes(scores, tied, cutoffs.clip_cutoff), "not_top_clip")
 
 
 def unique_seconds(clips: pa.Table, kept: np.ndarray) -> np.ndarray:
@@ -84,15 +99,15 @@ def unique_seconds(clips: pa.Table, kept: np.ndarray) -> np.ndarray:
 
     Their sum over any rows of whole videos is the length of what is kept, however clips overlap.
     """
-    videos = clips["video_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-    starts, lengths = clips["start_s"].to_numpy(), clips["duration_s"].to_numpy()
+    rows = np.flatnonzero(kept)
+    videos = clips["video_id"].take(rows).combine_chunks().dictionary_encode().indices.to_numpy()
+    starts, lengths = clips["start_s"].to_numpy()[rows], clips["duration_s"].to_numpy()[rows]
     order = np.lexsort((starts, videos))
-    order = order[kept[order]]
     ends = starts[order] + lengths[order]
     is_first = np.diff(videos[order], prepend=-1) != 0
     before = np.where(is_first, -np.inf, np.concatenate([[-np.inf], ends])[: len(ends)])
     unique = np.zeros(len(clips))
-    unique[order] = np.round(ends - np.minimum(ends, np.maximum(starts[order], before)), 6)
+    unique[rows[order]] = np.round(ends - np.minimum(ends, np.maximum(starts[order], before)), 6)
     return unique
 
 

@@ -98,6 +98,10 @@ class OwnRules:
         names = dict.fromkeys(name for rule in self.rules for name in rule.expression.columns)
         return [name.rpartition(".")[2] for name in names if name.rpartition(".")[0] == table]
 
+    def named(self, table: str) -> dict[str, str]:
+        """The columns of a table that they name, by the name that they give each: `peav.similarity`: `similarity`."""
+        return {f"{table}.{column}": column for column in self.columns(table)}
+
     def refusals(self, clips: pa.Table) -> Iterator[tuple[str, str, pa.ChunkedArray]]:
         """(rule, reason, [n] whether it refuses each clip), in order; the rule by the reason of its false values.
 

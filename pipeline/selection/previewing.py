@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from pipeline.selection.cutoffs import Cutoffs, Each, compute
 from pipeline.selection.deciding import compare, unique_seconds
 from pipeline.selection.filtering import ClipRules, FilteringConfig, is_true
+from pipeline.selection.reasons import Reasons
 from schemas.videos import Rights
 
 NO_RULES = FilteringConfig(refuse_off_screen=False, rights=get_args(Rights))
@@ -103,17 +104,16 @@ class PreviewPart:
         """What each rule leaves of the part."""
         rules, cutoffs = self._rules, self._cutoffs
         clips = rules.read(part)
-        reasons = np.full(len(clips), "", dtype=object)
+        reasons = Reasons(len(clips))
         refused: dict[str, np.ndarray] = {}
         nulls: dict[str, dict[str, int]] = {}
         for rule, reason, refuses in rules.refusals(clips, cutoffs.score_cutoff):
             refused[rule] = refused.get(rule, False) | is_true(refuses)
-            is_first = is_true(refuses) & (reasons == "")
-            reasons[is_first] = reason
+            is_first = reasons.refuse(is_true(refuses), reason)
             if reason != rule:
                 nulls.setdefault(rule, {})[reason] = int(is_first.sum())
         compare(clips, reasons, cutoffs, rules.config)
-        refused |= {reason: reasons == reason for reason in self._alone if reason not in refused}
+        refused |= {reason: reasons.has(reason) for reason in self._alone if reason not in refused}
         kept_alone = {reason: self._kept_alone(reason, part) for reason in self._alone}
         is_there = ~np.logical_or.reduce([refused[rule] for rule in FIRST if rule in refused])
         left = np.ones(len(clips), bool)
@@ -127,9 +127,10 @@ class PreviewPart:
 
     def _kept_alone(self, reason: str, part: str) -> np.ndarray:
         rules, cutoffs = self._alone[reason]
-        clips, reasons = rules.refuse(part, cutoffs.score_cutoff)
+        clips = rules.read(part)
+        reasons = rules.refuse(clips, cutoffs.score_cutoff)
         compare(clips, reasons, cutoffs, rules.config)
-        return reasons == ""
+        return reasons.passed
 
 
 def _amount(clips: pa.Table, kept: np.ndarray) -> Amount:

@@ -97,7 +97,9 @@ class Workspace:
         try:
             # an open file, because pyarrow takes a path for an address and knows none that is not UTF-8
             with files.local_copy(uri) as path, path.open("rb") as file:
-                table = pq.ParquetFile(file, page_checksum_verification=True).read(columns=columns, use_threads=False)
+                # without the buffer that other threads fill: it costs 0.4 ms, and half of the time for a small part
+                parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
+                table = parquet.read(columns=columns, use_threads=False)
             wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns], schema.metadata)
             return check(table, wanted, uri)
         except (pa.ArrowInvalid, OSError, SchemaError) as error:
@@ -114,7 +116,8 @@ class Workspace:
         uri = self.part_uri(partition, part)
         checked = check(table, schema, f"{table_name(schema)} part {part}")
         with files.building(uri) as path, files.open_patiently(path) as file:
-            pq.write_table(checked, file, compression="zstd", write_page_checksum=True)
+            repeats = [item.name for item in list(schema)[1:] if not pa.types.is_floating(item.type)]
+            pq.write_table(checked, file, compression="zstd", write_page_checksum=True, use_dictionary=repeats)
         return uri
 
     def begin(self, stage: str, settings: Any, inputs: dict[str, str]) -> str:
