@@ -106,9 +106,9 @@ class OnShared(Generic[R]):
         Raises:
             UnsharedError: this node sees other files.
         """
-        return next(self.run([part]))
+        return next(self.run_parts([part]))
 
-    def run(self, parts: Sequence[str]) -> Iterator[R]:
+    def run_parts(self, parts: Sequence[str]) -> Iterator[R]:
         """The results of parts, as `run_parts` gives them, each once the files were looked at."""
         results = run_parts(self.work, parts)
         for _ in parts:

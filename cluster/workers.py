@@ -123,9 +123,9 @@ def _options(needs: WorkerResources) -> dict[str, float]:
 
 
 def run_parts(work: Callable[[str], R], parts: Sequence[str]) -> Iterator[R]:
-    """What the work gives of each part, in order, as it is done: by its method `run`, if it has one, which may do
+    """What the work gives of each part, in order, as it is done: by its method `run_parts`, if it has one, which may do
     several parts together; else by one call after the other."""
-    return work.run(parts) if hasattr(work, "run") else map(work, parts)
+    return work.run_parts(parts) if hasattr(work, "run_parts") else map(work, parts)
 
 
 def _run(work: Callable[[str], R], batch: Batch, limit_s: float) -> list[R]:

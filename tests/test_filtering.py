@@ -10,6 +10,7 @@ from conftest import World
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
+from pipeline.selection import filtering
 from pipeline.selection.cutoffs import compute_cutoffs, find_candidates, load_or_compute
 from pipeline.selection.deciding import DecidePart, summarize, unique_seconds
 from pipeline.selection.filtering import ClipRules, FilteringConfig, check_values
@@ -216,6 +217,25 @@ def test_a_clip_that_arrives_later_is_held_against_those_of_the_first_run(
     least = sorted((scores[name] for name in first), reverse=True)[3]
     decided = workspace.read_all("selections/s", SELECTIONS).to_pylist()
     assert {row["clip_id"] for row in decided if row["kept"]} == {name for name in scores if scores[name] >= least}
+
+
+def test_parts_decided_together_have_the_rows_of_parts_decided_alone(
+    workspace: Workspace, scores: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = FilteringConfig(rules=("score > 0.3 as low", "motion > 0 as still"), max_clips_per_video=2, top_videos=5)
+    alone = decide(workspace, config)
+    parts = workspace.parts(CLIPS_FOLDER)
+    rules = ClipRules(workspace, "s", "m", config, SPLITTING)
+    work = DecidePart(rules, load_or_compute(rules, backwards))
+    for clips_at_once, num_groups in ((filtering.CLIPS_AT_ONCE, 1), (1, len(parts))):
+        monkeypatch.setattr(filtering, "CLIPS_AT_ONCE", clips_at_once)
+        assert len(list(rules.read_together(parts))) == num_groups
+        counts = list(work.run_parts(parts))
+        assert workspace.read_all("selections/s", SELECTIONS).to_pylist() == alone
+        assert counts == [
+            collections.Counter(workspace.read("selections/s", part, SELECTIONS)["reason"].to_pylist())
+            for part in parts
+        ]
 
 
 def test_only_videos_of_the_licences_named_are_kept(workspace: Workspace, scores: dict[str, float]) -> None:

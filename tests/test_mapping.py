@@ -4,6 +4,7 @@ import dataclasses
 import os
 import signal
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,22 @@ def test_a_head_that_is_lost_ends_a_mapping_whose_parts_go_on(monkeypatch: pytes
     monkeypatch.setattr(mapping, "check_head", refuse)
     with pytest.raises(PartError, match="in flight: ConnectionError: the cluster was lost"):
         list(map_parts(lambda part: part, PARTS, SMALL))
+
+
+def test_work_that_does_parts_together_has_those_of_a_task_and_each_alone_once_one_fails() -> None:
+    class Together:
+        def __call__(self, part: str) -> int:
+            return next(self.run_parts([part]))
+
+        def run_parts(self, parts: Sequence[str]) -> Iterator[int]:
+            if "00003" in parts:
+                raise ValueError(parts)
+            yield from [len(parts)] * len(parts)
+
+    done, parts = {}, [f"{index:05d}" for index in range(130)]
+    with pytest.raises(QuarantineError, match=r"^this part failed: 00003: ValueError"):
+        done.update(map_parts(Together(), parts, SMALL, 2))
+    assert done | {"00003": 0} == dict.fromkeys(parts, 2) | {"00002": 1, "00003": 0}
 
 
 def test_no_parts_give_no_results() -> None:

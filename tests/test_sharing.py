@@ -51,6 +51,8 @@ def test_a_part_on_a_node_that_does_not_see_the_files_is_not_begun(tmp_path: Pat
     there.unlink()  # as on a node that joins without the folder
     with pytest.raises(UnsharedError, match=r"node .* does not see .*/a as the driver does"):
         work("00001")
+    with pytest.raises(UnsharedError, match=r"node .* does not see .*/a as the driver does"):
+        list(work.run_parts(["00002", "00003"]))
     assert done == ["00000"]
 
 

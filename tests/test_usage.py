@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,20 @@ def test_rows_lie_in_a_bucket_as_they_do_on_disk_and_outside_the_stage_s_folder(
     Metered(workspace, "shard", burn)("waits")
     (entry,) = files.list_files(workspace.root)
     assert files.relative(entry.uri, workspace.root) == "tables/usage/stage=shard/waits.parquet"
+
+
+def test_parts_done_together_have_a_row_each(tmp_path: Path) -> None:
+    class Together:
+        def __call__(self, part: str) -> str:
+            raise AssertionError(part)
+
+        def run_parts(self, parts: Sequence[str]) -> Iterator[str]:
+            burn("here")  # for all of them
+            yield from parts
+
+    workspace, parts = Workspace(str(tmp_path)), ["00000", "00001"]
+    assert list(Metered(workspace, "filter", Together()).run_parts(parts)) == parts
+    first, second = (row(workspace, "filter", part)["cpu_s"] for part in parts)
+    assert (first, second) == (pytest.approx(BURN_S, abs=0.2), pytest.approx(0, abs=0.2))
+    assert list(Metered(workspace, "shard", str.upper).run_parts(["a", "b"])) == ["A", "B"]
+    assert sorted(workspace.parts(usage_folder("shard"))) == ["a", "b"]

@@ -42,14 +42,16 @@ class ReportingWaits(Generic[R]):
 
     def __call__(self, part: str) -> R:
         """The result of a part."""
-        (result,) = self.run([part])
+        (result,) = self.run_parts([part])
         return result
 
-    def run(self, parts: Sequence[str]) -> Iterator[R]:
+    def run_parts(self, parts: Sequence[str]) -> Iterator[R]:
         """The results of parts, as `run_parts` gives them."""
         report_waits()
         try:
-            yield from run_parts(self.work, parts)
+            for result in run_parts(self.work, parts):
+                _clear()
+                yield result
         finally:
             _clear()
 

@@ -78,12 +78,12 @@ class Metered(Generic[R]):
 
     def __call__(self, part: str) -> R:
         """Do the work, commit the part's row of usage, return the result of the work."""
-        return next(self.run([part]))
+        return next(self.run_parts([part]))
 
-    def run(self, parts: Sequence[str]) -> Iterator[R]:
+    def run_parts(self, parts: Sequence[str]) -> Iterator[R]:
         """The same of several parts, in order. What work does for several at once is counted for the first of them."""
         meter = Meter()
-        results = self._work.run(parts) if hasattr(self._work, "run") else map(self._work, parts)
+        results = self._work.run_parts(parts) if hasattr(self._work, "run_parts") else map(self._work, parts)
         for part, result in zip(parts, results, strict=True):
             commit_usage(self._workspace, self._stage, meter.row(part))
             meter = Meter()

@@ -31,10 +31,10 @@ class DecidePart:
 
     def __call__(self, part: str) -> dict[str, int]:
         """Commit one decision per clip of the part; return counts by reason."""
-        return next(self.run([part]))
+        return next(self.run_parts([part]))
 
-    def run(self, parts: Sequence[str]) -> Iterator[dict[str, int]]:
-        """What a call gives of each part, in order. The rules see the clips of several parts at once: a part has few."""
+    def run_parts(self, parts: Sequence[str]) -> Iterator[dict[str, int]]:
+        """What a call gives of each part, in order. The rules see clips of several parts at once, since one has few."""
         for clips in self._rules.read_together(parts):
             yield from self._decide(clips)
 
