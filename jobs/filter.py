@@ -40,33 +40,21 @@ def select(
     """
     from jobs.console.dry_run import show_preview
     from jobs.console.recipe import with_recipe
+    from jobs.console.selection_inputs import default_scorer, read_inputs
     from pipeline.selection.cutoffs import load_or_compute
     from pipeline.selection.deciding import DecidePart, format_none_kept, summarize, undecided
-    from pipeline.selection.duplicates import check_settings
     from pipeline.selection.filtering import ClipRules, check_values
     from pipeline.selection.leakage import audit
     from pipeline.selection.representatives import load_or_choose
-    from pipeline.storage.layout import CLIPS_FOLDER, LABELS_FOLDER
 
-    folder, duplicates = f"selections/{name}", f"duplicates/{name}"
+    folder = f"selections/{name}"
     if recipe is not None:
         session = with_recipe(session, recipe, model)
-    session = session.resume(duplicates).resume(folder)
+    session = session.resume(f"duplicates/{name}").resume(folder)
     workspace, config = session.workspace, session.config
-    has_duplicates = config.duplicates.similarity is not None
-    model = model or _scorer(session, folder)
+    model = model or default_scorer(session, folder)
     rules = ClipRules(workspace, name, model, config.filtering, config.splitting)
-    workspace.require(rules.source)
-    sources = list(dict.fromkeys((CLIPS_FOLDER, rules.source)))
-    sources += [LABELS_FOLDER] if workspace.has_stage(LABELS_FOLDER) else []
-    sources += [duplicates] if has_duplicates else []
-    sources += rules.own.stages
-    inputs = {source: workspace.stage(source)["hash"] for source in sources}
-    if has_duplicates:
-        check_settings(workspace, name, config.duplicates, config.splitting)
-    for source in sources:
-        if missing := workspace.pending(rules.source, source):
-            raise workspace.error(source, f"{len(missing)} parts of {rules.source} are missing, first {missing[0]}.")
+    inputs = read_inputs(session, rules)
     if message := check_values(workspace, config.filtering):  # before the folder is claimed for a misspelt rule
         print(f"filter: {message}", flush=True)
     if dry_run:
@@ -84,7 +72,7 @@ def select(
             return
         note = ("" if model else "no scores; ") + "no duplicates looked for"
         note += f" ({rules.num_copies} videos have the bytes of another)" if rules.num_copies else ""
-        if has_duplicates:
+        if config.duplicates.similarity is not None:
             rules.represented = load_or_choose(rules, each)
             note = f"{len(rules.represented)} videos are represented by another upload"
         work = DecidePart(rules, load_or_compute(rules, each))
@@ -94,28 +82,6 @@ def select(
         none_kept += ": loosen that under another --name" if none_kept else ""
         workspace.finish(folder, audit=str(audited), **facts)
         session.done("filter", f"{format_counts(counts)}{none_kept}; {note}; {audited}", folder)
-
-
-def _scorer(session: Session, folder: str) -> str | None:
-    """`coincidence` if the selection was begun with its scores, or is new and they are there; None for no scores.
-
-    Raises:
-        ConfigError: there are none, and a rule needs them.
-    """
-    from pipeline.selection.filtering import needs_scores
-
-    workspace, config, scores = session.workspace, session.config, "scores/coincidence"
-    begun = workspace.stage(folder)["inputs"] if workspace.has_stage(folder) else None
-    if scores in begun if begun is not None else workspace.has_stage(scores):
-        return "coincidence"
-    needed = [f"filtering.{setting}" for setting in needs_scores(config.filtering)]
-    duplicates = f"duplicates/{folder.partition('/')[2]}"
-    are_of_vectors = workspace.has_stage(duplicates) and "vectors" in workspace.stage(duplicates)["settings"]
-    if (similarity := config.duplicates.similarity) is not None and not are_of_vectors:
-        needed.append(f"duplicates.similarity = {similarity} (none needs no scores)")
-    if needed:
-        raise workspace.error(scores, f"nothing there yet, and it is needed for {', '.join(needed)}.")
-    return None
 
 
 command = with_session(select)
