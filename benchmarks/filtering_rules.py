@@ -4,8 +4,8 @@
 
 The peer is DuckDB on the same files: one SELECT by hand that joins them and writes each clip's reason to Parquet; and
 one that writes the columns of `selections`, split and different seconds included. Limit: twice the CPU seconds of the
-first. All must count the same clips for each reason. Filtering is what each worker of `earshot filter` does with its
-parts, here in this process.
+first. All must count the same clips for each reason. Filtering is what each worker of `earshot filter` does with the
+parts of its tasks, here in this process.
 """
 
 import collections
@@ -18,6 +18,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from cluster.mapping import split_into_batches
+from jobs.filter import PARTS_PER_TASK
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.outside.imported_types import schema_of
 from pipeline.selection.cutoffs import Cutoffs
@@ -142,8 +144,9 @@ def main() -> None:
         began = time.process_time()
         decide = DecidePart(ClipRules(workspace, "s", None, FilteringConfig(rules=RULES), SplittingConfig()), Cutoffs())
         reasons = collections.Counter[str]()
-        for part in workspace.parts("clips/base"):
-            reasons.update(decide(part))
+        for batch in split_into_batches(workspace.parts("clips/base"), PARTS_PER_TASK):
+            for counts in decide.run_parts(batch):
+                reasons.update(counts)
         ours_s = time.process_time() - began
         assert reasons == expected
     ratio = ours_s / alone_s

@@ -56,8 +56,7 @@ def map_parts(
         return
     if refused := placement.check_placement({"worker": needs}):
         raise ConnectionError(f"{refused[0]} Add a larger node.")
-    size = max(1, min(parts_per_task, len(parts) // MIN_TASKS))
-    batches = [tuple(parts[first : first + size]) for first in range(0, len(parts), size)]
+    batches = split_into_batches(parts, parts_per_task)
     nodes = placement.live_nodes()
     first = _Stage(work, batches, placement.prefer_gpu(needs, nodes), fatal)
     second = _Follower(follow, nodes) if follow else None
@@ -89,6 +88,12 @@ def map_parts(
     finally:
         for stage in filter(None, (first, second)):
             stage.end()
+
+
+def split_into_batches(parts: Sequence[str], parts_per_task: int) -> list[Batch]:
+    """The parts of each task, at most `parts_per_task`; fewer where there would be fewer tasks than MIN_TASKS."""
+    size = max(1, min(parts_per_task, len(parts) // MIN_TASKS))
+    return [tuple(parts[first : first + size]) for first in range(0, len(parts), size)]
 
 
 class _Stage:

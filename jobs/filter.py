@@ -13,7 +13,7 @@ R = TypeVar("R")
 MODEL_HELP = "Name of the coincidence model. Default: coincidence if there are its scores, else no scores."
 Model = Annotated[str | None, named(MODEL_HELP, "--model")]
 RECIPES = ("hunyuanvideo-foley", "sphere360", "v-aura", "vggsound-pipeline")
-PARTS_PER_TASK = 16  # to decide on a part takes 10 ms, as long as to start a task
+PARTS_PER_TASK = 16  # to decide on one takes 10 ms, as long as to start a task; rules see all of them at once
 
 
 def select(
