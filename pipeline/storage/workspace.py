@@ -116,7 +116,7 @@ class Workspace:
         uri = self.part_uri(partition, part)
         checked = check(table, schema, f"{table_name(schema)} part {part}")
         with files.building(uri) as path, files.open_patiently(path) as file:
-            # neither what names a row nor what is measured of it repeats: with dictionaries, a fifth more bytes and time
+            # neither the name of a row nor what is measured of it repeats: dictionaries would take a fifth more bytes
             repeats = [item.name for item in list(schema)[1:] if not pa.types.is_floating(item.type)]
             pq.write_table(checked, file, compression="zstd", write_page_checksum=True, use_dictionary=repeats)
         return uri
