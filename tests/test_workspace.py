@@ -107,7 +107,8 @@ def test_a_damaged_part_is_an_error_that_names_the_file(place: Workspace, damage
 def test_a_byte_that_changed_inside_a_page_is_an_error_and_not_another_value(place: Workspace) -> None:
     uri = place.commit("labels/base", "00000", labels(1), LABELS)
     whole = files.read_bytes(uri)
-    altered = whole.replace(b"v_0", b"v_8", 1)  # the first page holds the first column, too short to be compressed
+    # the first page holds the first column, too short to be compressed: its header has the value, then so has its data
+    altered = whole.replace(b"\3\0\0\0v_0", b"\3\0\0\0v_8", 1)
     assert pq.read_table(pa.BufferReader(altered))["clip_id"].to_pylist() == ["v_8"]  # nobody would see it
     files.commit_bytes(uri, altered)
     with pytest.raises(DataError) as caught:
