@@ -36,7 +36,7 @@ from pipeline.storage.lineage import list_outputs, list_stages
 from pipeline.storage.locking import LOCKS_FOLDER, claim
 from pipeline.storage.s3 import abort_uploads
 from pipeline.storage.tombstones import read_tombstones, write_tombstone
-from pipeline.storage.workspace import Workspace
+from pipeline.storage.workspace import Workspace, write_rows
 from pipeline.takedown.holding import Part, examples_of, holding, list_parts, read_texts
 from pipeline.takedown.new_tombstones import names_of
 from pipeline.takedown.requests import read_columns
@@ -202,7 +202,7 @@ class TakeDown:
                 self._tars.append(tar)
         kept = without(table, self.names, examples, self._groups)
         with files.building(part.uri) as path, files.open_patiently(path) as out:
-            pq.write_table(kept, out, compression="zstd", write_page_checksum=True)
+            write_rows(kept, out)
         self._rows += len(table) - len(kept)
         self._tables.append(part.uri)
 
