@@ -141,6 +141,27 @@ def test_what_a_listing_leaves_open_stays_as_it_was_declared(local: Workspace, t
     assert tables(local) == before
 
 
+def test_what_a_listing_leaves_open_of_a_retried_video_stays_as_it_was_declared(
+    local: Workspace, tmp_path: Path
+) -> None:
+    plan(local, write_list(tmp_path, {"a": "CC BY,ann,,true", "b": ",,,true", "c": "CC0,,,true"}))
+    cut(local)
+    for part in local.parts(VIDEOS_FOLDER):
+        rows = local.read(VIDEOS_FOLDER, part, VIDEOS).to_pylist()
+        for spec in ("base", "events"):
+            gone = from_rows([row | {"outcome": "missing"} for row in rows], VIDEOS, part)
+            local.commit(f"videos/{spec}", part, gone, VIDEOS)
+    listed = list_videos(write_list(tmp_path, {"b": ",bob,false", "c": ",,"}, "uri,license,author,opt_out"), local.root)
+    assert plan_parts(local, listed, CollectingConfig(videos_per_part=2), ["missing"]).num_retried == 3
+    cut(local)
+    assert declared(local) == {
+        "a": ("CC BY", "no_train", "column opt_out"),
+        "b": (None, "unknown", "column opt_out"),  # said anew
+        "c": ("CC0", "no_train", "column opt_out"),
+    }
+    assert settle(local, {}) == []
+
+
 def test_a_refusal_that_is_withdrawn_counts_no_longer_unless_the_file_has_one_too(
     local: Workspace, tmp_path: Path
 ) -> None:

@@ -110,7 +110,14 @@ def plan_parts(
     leaving: dict[str, set[str]] = collections.defaultdict(set)
     for video_id in again:
         leaving[known[video_id].part].add(video_id)
-    listing = Listing(known, again, taken_down(workspace))
+    declared = {
+        row["video_id"]: declared_of(row)
+        for part, ids in leaving.items()
+        for row in _select(
+            workspace.read(COLLECTION_FOLDER, part, COLLECTION, ["video_id", *DECLARED]), ids
+        ).to_pylist()
+    }
+    listing = Listing(known, declared, taken_down(workspace))
 
     def new_rows() -> Iterator[CollectionRow]:
         yield from listing.new_rows(videos)

@@ -7,7 +7,7 @@ table that has no such column, stays as it was declared last: only what is said 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pipeline.errors import ConfigError
 from pipeline.storage.tombstones import TakenDown
@@ -43,11 +43,11 @@ class Listing:
 
     Args:
         known: the workspace's videos by their id.
-        again: ids of those that are retried.
+        again: what was declared last of those that are retried, by their ids.
         taken_down: videos that are left out.
     """
 
-    def __init__(self, known: dict[str, Known], again: set[str], taken_down: TakenDown = NONE) -> None:
+    def __init__(self, known: dict[str, Known], again: Mapping[str, Declared], taken_down: TakenDown = NONE) -> None:
         self._known, self._again, self._taken_down = known, again, taken_down
         self._id_at = {before.uri: video_id for video_id, before in known.items()}
         self.seen: set[str] = set()
@@ -61,7 +61,7 @@ class Listing:
         self.elsewhere: tuple[str, str] | None = None
 
     def new_rows(self, videos: Iterable[CollectionRow]) -> Iterator[CollectionRow]:
-        """The rows of videos that are new or retried.
+        """The rows of videos that are new, as they are listed, or retried.
 
         Raises:
             ConfigError: two have one id.
@@ -78,8 +78,11 @@ class Listing:
             self.seen.add(row["video_id"])
             before = self._known.get(row["video_id"])
             self.is_related = self.is_related or before is not None
-            if before is None or row["video_id"] in self._again:
+            if before is None:
                 yield row
+            elif row["video_id"] in self._again:
+                now = declared_now(self._again[row["video_id"]], declared_of(row))
+                yield cast(CollectionRow, row | now)
             else:
                 self._compare(before, row)
 
