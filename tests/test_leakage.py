@@ -1,9 +1,11 @@
 """The audit: passes where every video and group is in one split, and names both places where one is in two."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from pipeline.clips.declaring import WITHDRAWN
 from pipeline.errors import DataError
 from pipeline.selection.leakage import audit, check_copies
 from pipeline.storage import files
@@ -127,6 +129,10 @@ def copy(place: Workspace, *clips: tuple[str, str, str]) -> None:
     place.commit("materialized/s", "train-00000", from_rows(rows, MATERIALIZED, "here"), MATERIALIZED)
 
 
+def withdraw(place: Workspace, *videos: str) -> None:
+    files.commit_bytes(place.record_uri("selections/s", WITHDRAWN), json.dumps(videos).encode())
+
+
 A, B = ("a_00000000", "a", "train"), ("b_00000000", "b", "test")
 
 
@@ -153,12 +159,14 @@ def test_a_shard_that_holds_what_its_selection_does_not_keep_is_named(
     fails(place, says, "materialized/s")
 
 
-@pytest.mark.parametrize("reason", ["rights_changed", "no_train", "license"])
-def test_clips_in_shards_that_rights_refuse_now_are_counted_and_those_of_another_split_are_named(
+@pytest.mark.parametrize("reason", ["rights_changed", "no_train", "license", "bad_licence", "no_author"])
+def test_clips_of_withdrawn_videos_in_shards_are_counted_whatever_refuses_them_and_those_of_another_split_are_named(
     reason: str, place: Workspace
 ) -> None:
     copy(place, A, B)
     select(place, "s", "00000", ("a", "train", reason, None))
+    fails(place, "1 of 2 clips are none that selections/s keeps")  # whose video was kept is not known to be withdrawn
+    withdraw(place, "a", "b")  # b is kept again
     assert check_copies(place, "s") == 1
     assert str(audit(place)).endswith("none in two splits; 1 clips in materialized/s are refused now")
     copy(place, ("a_00000000", "a", "test"), B)

@@ -16,15 +16,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.clips.declaring import read_withdrawn
 from pipeline.clips.splitting import SplittingConfig, cut_parts, duplicate_groups, part_splits, shared_splits
 from pipeline.config import from_dict
 from pipeline.errors import DataError
-from pipeline.selection.filtering import RIGHTS_REASONS
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from schemas.materialized import MATERIALIZED
 from schemas.mixtures import MIXTURES
-from schemas.selections import DRAWN_REASONS, RIGHTS_CHANGED, SELECTIONS
+from schemas.selections import DRAWN_REASONS, SELECTIONS
 from schemas.videos import SPLITS
 
 COPIED = ["clip_id", "video_id", "split"]  # what a materialized clip has in common with its selection
@@ -139,8 +139,8 @@ def _uses(workspace: Workspace) -> Iterator[tuple[str, str, str]]:
 def check_copies(workspace: Workspace, selection: str) -> int:
     """Raise a DataError unless each materialized clip is one that the selection keeps, in its split, and there once.
 
-    Missing clips are allowed: shards may be half written, and a selection grows before its shards do. So are those of
-    videos whose declared rights have changed since; return how many there are.
+    Missing clips are allowed: shards may be half written, and a selection grows before its shards do. So are clips that
+    it refuses now of videos that `read_withdrawn` names; return how many there are.
     """
     folder, source = f"materialized/{selection}", f"selections/{selection}"
     shards = [_hashes(rows) for _, rows in _parts(workspace, folder, MATERIALIZED, COPIED)]
@@ -148,8 +148,10 @@ def check_copies(workspace: Workspace, selection: str) -> int:
         return 0
     hashes, counts = np.unique(np.concatenate(shards), return_counts=True)
     is_kept, is_withdrawn = np.zeros((2, len(hashes)), bool)
-    for _, rows in _parts(workspace, source, SELECTIONS, [*COPIED, "kept", "reason"]):
-        of_rights = pc.is_in(rows["reason"], pa.array((RIGHTS_CHANGED, "license", *RIGHTS_REASONS.values())))
+    # whatever rule refuses their clips now: users have rules of their own about licences and authors
+    withdrawn = pa.array(read_withdrawn(workspace, source), pa.string())
+    for _, rows in _parts(workspace, source, SELECTIONS, [*COPIED, "kept"]):
+        of_rights = pc.and_(pc.is_in(rows["video_id"], withdrawn), pc.invert(rows["kept"]))
         for mask, found in ((is_kept, rows["kept"]), (is_withdrawn, of_rights)):
             wanted = _hashes(rows.filter(found))
             at = np.searchsorted(hashes, wanted)
