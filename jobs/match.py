@@ -7,6 +7,7 @@ import typer
 from jobs.console.answers import Format, check_out, give
 from jobs.console.match_rows import ROOT, find_shifts, judge_pair, judge_table, rank_clips, rank_folder
 from jobs.console.options import ReadRoot, Scorer, named
+from jobs.console.takedown_notes import check_takedown
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -77,14 +78,16 @@ def command(
     given = {name for name, value in options.items() if value is not None}
     if given not in (OVER_TIME if over_time else CLEAR) or (over_time and among == ROOT):
         raise ConfigError(f"earshot match: {MODES}.")
+    workspace = open_workspace(root)
+    check_takedown(workspace, "match", out)
     found = load_match_model(root, model)
     sides = Sides(found)
     if over_time:
         rows = find_shifts(found, picture, among)
     elif pairs is not None:
-        rows = judge_table(found, open_workspace(root), model, pairs)
+        rows = judge_table(found, workspace, model, pairs)
     elif selection is not None or among == ROOT:
-        rows = rank_clips(sides, open_workspace(root), model, picture, sound, by, top, selection)
+        rows = rank_clips(sides, workspace, model, picture, sound, by, top, selection)
     elif among is not None:
         rows = rank_folder(sides, picture, sound, among, by, top)
     else:

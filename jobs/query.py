@@ -8,7 +8,7 @@ import typer
 
 from jobs.console.answers import Format, check_out, give
 from jobs.console.options import ReadRoot
-from jobs.console.takedown_notes import warn_of_takedown
+from jobs.console.takedown_notes import check_takedown
 from pipeline.errors import ConfigError
 
 MAX_ROWS = 50
@@ -44,7 +44,7 @@ def command(
     from pipeline.storage.workspace import open_workspace
 
     workspace = open_workspace(root)
-    warn_of_takedown(workspace, "query")
+    check_takedown(workspace, "query", out)
     text = _read_sql(sql, file)
     if columns or text is None:
         give("query", describe_table(workspace).to_reader(), format, out, None)

@@ -10,7 +10,7 @@ import typer
 
 from jobs.console.options import ReadRoot, named
 from jobs.console.separation import load_separation
-from jobs.console.takedown_notes import warn_of_takedown
+from jobs.console.takedown_notes import check_takedown
 from pipeline.errors import ConfigError
 
 TOKEN_VARIABLE = "EARSHOT_TOKEN"
@@ -50,7 +50,7 @@ def command(
     if wrong is not None:
         raise ConfigError(f"--allow {wrong}: expected s3://bucket/ or s3://bucket/prefix/, with / at its end.")
     spec, network, has_verdicts = load_separation(root, model)
-    warn_of_takedown(open_workspace(root), "serve")
+    check_takedown(open_workspace(root), "serve")
     batch = 8 if torch.cuda.is_available() else 1
     options = Options(write_sources=True, write_page=True, has_verdicts=has_verdicts, batch_size=batch)
     limits = Limits(

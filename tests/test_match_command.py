@@ -11,6 +11,7 @@ from conftest import World
 
 from pipeline.storage import files
 from pipeline.storage.layout import VIDEOS_FOLDER
+from pipeline.storage.tombstones import write_tombstone
 from pipeline.storage.workspace import Workspace
 from schemas.scores import SCORES
 from schemas.videos import VIDEOS
@@ -136,3 +137,17 @@ def test_what_cannot_be_judged_is_said_in_one_line(root: str, tmp_path: Path) ->
         assert err.count("\n") == 1
     code, _, err = earshot("match", "--root", f"{tmp_path}/nowhere", "--picture", uri, "--sound", uri)
     assert (code, "no Earshot workspace there" in err) == (2, True), err
+
+
+def test_while_a_takedown_is_open_rows_are_shown_with_a_warning_and_no_file_is_written(
+    root: str, tmp_path: Path
+) -> None:
+    write_tombstone(Workspace(root), "00000", {"reason": "asked to", "begun": "2026-11-30", "videos": [{}, {}]})
+    (uri, *_), out = videos(root).values(), tmp_path / "ranked.csv"
+    words = ("match", "--root", root, "--picture", uri, "--among", "root", "--top", "2")
+    code, said, err = earshot(*words, "--format", "json")
+    assert (code, len(json.loads(said))) == (0, 2), err
+    assert "a takedown of 2 videos began at 2026-11-30 and has not ended. `earshot takedown --root" in err
+    code, said, err = earshot(*words, "--out", str(out))
+    assert (code, said, out.exists()) == (2, "", False)
+    assert "a takedown of 2 videos" in err

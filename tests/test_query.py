@@ -13,6 +13,7 @@ import pytest
 from jobs.cli import main
 from pipeline.storage import files
 from pipeline.storage.layout import SETTINGS_FILE
+from pipeline.storage.tombstones import write_tombstone
 from pipeline.storage.workspace import Workspace
 from tests.helpers.command import earshot
 from tests.helpers.imported import import_rows
@@ -132,3 +133,17 @@ def test_a_key_with_escapes_moves_no_terminal_and_reaches_a_file_as_it_is(
             assert json.loads(shown) == [{name: key}]
         harmless = all(letter.isprintable() or letter == "\n" for letter in shown)
         assert harmless or (form in ("csv", "json", "jsonl") and not is_terminal), form
+
+
+def test_while_a_takedown_is_open_an_answer_is_shown_with_a_warning_and_no_file_is_written(
+    root: str, tmp_path: Path
+) -> None:
+    write_tombstone(Workspace(root), "00000", {"reason": "asked to", "begun": "2026-11-30", "videos": [{}, {}]})
+    code, said, err = earshot("query", "--root", root, "--format", "csv", "SELECT 1 AS a")
+    assert (code, said) == (0, "a\n1\n")
+    assert "a takedown of 2 videos began at 2026-11-30 and has not ended. `earshot takedown --root" in err
+    out = tmp_path / "a.csv"
+    code, said, err = earshot("query", "--root", root, "--out", str(out), "SELECT 1 AS a")
+    assert (code, said, out.exists()) == (2, "", False)
+    assert "a takedown of 2 videos" in err
+    assert "`earshot takedown --root" in err
