@@ -4,25 +4,27 @@ Ray itself waits a minute for it in silence. Then it ends this process in the mi
 of which cluster is gone and what to do.
 
 The thread only looks and speaks. Who waits for the cluster asks `check_head`, and the command ends as of any error, so
-that locks are released. Where the main thread hangs in a call of Ray, the watch ends the process itself.
+that locks are released. A main thread at work of its own is interrupted, to the same end. Where it hangs in a call of
+Ray, the watch ends the process itself: with the exit code of the command, if only Ray's goodbye hangs.
 """
 
 import atexit
+import contextlib
 import os
+import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 
-import ray
-
 PERIOD_S = 2.0
 SAY_AFTER_S = 3.0  # a head that is busy for a moment
 # Ray gives up after 60 s, and the raylets of the nodes with it. A head that is started again by then is joined again
 # only where it keeps its state outside (GCS fault tolerance); elsewhere these seconds bridge a network that is slow.
 LOST_S = 40.0
-LEAVE_S = 10.0  # for the command to end by itself
+LEAVE_S = 5.0  # for the command to end by itself, and as long again once it is interrupted
+FAILED = 1
 
 Ask = Callable[[], str]
 
@@ -41,6 +43,8 @@ class Watch:
         self._silent_since_s: float | None = None
         self._is_said = self._is_over = False
         self._lost: str | None = None
+        self.exit_code = FAILED
+        """What the last command ended with."""
 
     def start(self) -> None:
         """Ask from now on, on a thread that ends with the process, or with its connection to Ray."""
@@ -49,6 +53,8 @@ class Watch:
 
     def _end(self) -> None:
         self._is_over = True
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it
+            sys.stdout.flush()  # which `os._exit` leaves out
 
     @property
     def is_silent(self) -> bool:
@@ -65,14 +71,21 @@ class Watch:
             raise ConnectionError(self._lost)
 
     def _watch(self) -> None:
+        import ray  # at the top it would cost commands without Ray a second
+
         while not self.look(time.monotonic()):
             time.sleep(PERIOD_S)
             if not ray.is_initialized():
                 return
         time.sleep(LEAVE_S)
-        if not self._is_over:  # else the command has said it
-            print(f"earshot: {self._lost}", file=sys.stderr, flush=True)
-        os._exit(1)  # a driver without its cluster would wait to say goodbye to it
+        if not self._is_over:
+            _interrupt_main()
+            time.sleep(LEAVE_S)
+        # a driver without its cluster would wait to say goodbye to it
+        if self._is_over:  # the command has said it, or was done before
+            os._exit(self.exit_code)
+        print(f"earshot: {self._lost}", file=sys.stderr, flush=True)
+        os._exit(FAILED)
 
     def look(self, now_s: float) -> bool:
         """Ask once; whether the cluster is lost by now."""
@@ -119,6 +132,13 @@ def refusal(host: str, port: int) -> str:
         return error.strerror or str(error)
 
 
+def _interrupt_main() -> None:
+    """Interrupt the main thread as a scheduler does: SIGINT is ignored in the background of a shell."""
+    main = threading.main_thread().ident
+    if main is not None and callable(signal.getsignal(signal.SIGTERM)):
+        signal.pthread_kill(main, signal.SIGTERM)
+
+
 _watch: Watch | None = None
 
 
@@ -142,3 +162,9 @@ def check_head() -> None:
     """
     if _watch is not None:
         _watch.check()
+
+
+def note_exit_code(code: int) -> None:
+    """Note what the command ends with, should Ray keep this process from ending by itself."""
+    if _watch is not None:
+        _watch.exit_code = code

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from cluster.watching import note_exit_code
 from jobs.console import exit_codes, logs, messages, progress
 from jobs.console.endings import run_to_exit_code
 from jobs.console.lazy_commands import LazyGroup
@@ -102,7 +103,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     with logs.recording(words):
         try:
-            return run_to_exit_code(work, command)
+            code = run_to_exit_code(work, command)
+            note_exit_code(code)
+            return code
         finally:
             progress.silence(False)  # -q is for one command, and a process may run others
 

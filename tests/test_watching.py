@@ -1,6 +1,8 @@
 """A head that does not answer: what is said when, what ends the wait, and what the command is refused with."""
 
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -69,3 +71,54 @@ def test_a_raylet_that_is_gone_ends_the_command_at_once() -> None:
 def test_this_machines_ray_has_no_head_to_watch() -> None:
     assert not watching.is_silent()
     watching.check_head()
+
+
+DRIVER = """
+import atexit, sys, time, types
+
+sys.modules["ray"] = types.SimpleNamespace(is_initialized=lambda: True)
+import typer
+from cluster import watching
+from jobs import cli
+
+watching.PERIOD_S, watching.LOST_S, watching.LEAVE_S = 0.01, 0.1, 0.1
+atexit.register(time.sleep, 60)  # as Ray's own does: it waits for the head to say goodbye
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command()
+def command():
+    watching.watch("auto", lambda: "no answer")
+    print("written")
+    {body}
+
+
+cli.build = lambda: app
+sys.exit(cli.main([]))
+"""
+
+
+def drive(body: str) -> subprocess.CompletedProcess[str]:
+    """What a driver whose head is silent ends with; `body` is what its command does."""
+    return subprocess.run(
+        [sys.executable, "-c", DRIVER.replace("{body}", body)], capture_output=True, text=True, timeout=50, check=False
+    )
+
+
+@pytest.mark.parametrize("code", [0, 2, 3])
+def test_a_command_that_is_done_keeps_its_exit_code_and_output_where_ray_does_not_say_goodbye(code: int) -> None:
+    ended = drive(f"sys.exit({code})")
+    assert (ended.returncode, ended.stdout) == (code, "written\n")
+    assert "was lost" not in ended.stderr
+
+
+def test_a_driver_at_work_of_its_own_is_interrupted_so_that_it_lets_go_of_its_locks() -> None:
+    ended = drive(
+        """
+    try:
+        time.sleep(60)
+    finally:
+        print("released")"""
+    )
+    assert (ended.returncode, ended.stdout) == (1, "written\nreleased\n")
+    assert ended.stderr.count("earshot: --address auto: the cluster was lost: the head has not answered") == 1

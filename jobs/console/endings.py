@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from cluster.faults import PartError, UnsharedError
+from cluster.watching import check_head
 from jobs.console import exit_codes
 from jobs.console.messages import say
 from jobs.console.progress import printable
@@ -20,6 +21,11 @@ def run_to_exit_code(work: Callable[[], None], command: str) -> int:
         work()
     except SystemExit as end:  # of --help, of a wrong option, of an interrupt, and of a command that is done
         if end.code == exit_codes.INTERRUPTED:
+            try:
+                check_head()
+            except ConnectionError as error:  # the watch interrupted it, at work that needs no cluster
+                _print_error(explain(error, command))
+                return exit_codes.FAILED
             say("earshot: stopped. The same command goes on from here.", "warning")
         return end.code if isinstance(end.code, int) else exit_codes.FAILED
     except (ConfigError, ConnectionError, UnsharedError) as error:
