@@ -4,6 +4,7 @@ A worker's stderr ends in Ray's logs. So its words are kept by the head, in the 
 for its own, which needs no process and no room on a node. Losing one costs nothing: who still waits says so again.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -44,7 +45,12 @@ def to_stderr(line: str) -> None:
 
 
 def report(waiting: Waiting) -> None:
-    """Leave word for the driver what this process waits for; of nothing, that it goes on."""
+    """Leave word for the driver what this process waits for; of nothing, that it goes on. May be lost."""
+    with contextlib.suppress(Exception):  # Ray has no common type for it, and the work is not to fail by it
+        _report(waiting)
+
+
+def _report(waiting: Waiting) -> None:
     context = ray.get_runtime_context()
     key = f"{context.get_job_id()}/{context.get_node_id()}/{os.getpid()}".encode()
     if waiting:
@@ -79,7 +85,10 @@ class Waits:
         if now - self._looked_s < LOOK_EVERY_S:
             return
         self._looked_s = now
-        found = {key: get(key, namespace=NAMESPACE) for key in list_keys(self._job, namespace=NAMESPACE)}
+        try:
+            found = {key: get(key, namespace=NAMESPACE) for key in list_keys(self._job, namespace=NAMESPACE)}
+        except Exception:  # noqa: BLE001  Ray has no common type for it; the next look may show more
+            return
         self.show({key: value for key, value in found.items() if value is not None}, now)
 
     def show(self, found: Mapping[bytes, bytes], now_s: float) -> None:

@@ -1,9 +1,12 @@
 """A worker's outages, handed on to the driver beside Ray's logs."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from cluster import waits
+from cluster.waits import Waits
 from jobs.console import waiting
 from jobs.console.waiting import ReportingWaits
 from pipeline.storage import outages
@@ -34,3 +37,27 @@ def test_what_a_worker_waits_for_is_reported_while_it_waits_and_when_that_is_ove
     ((found, seconds),) = reported[0].values()
     assert (found, round(seconds), reported[1]) == ("no answer", 3, {})
     assert "s3://bucket: back after 3 s" in capsys.readouterr().err
+
+
+def test_a_worker_that_cannot_say_what_it_waits_for_does_its_part_and_the_driver_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the head's keys and values do not answer")
+
+    context = SimpleNamespace(get_job_id=lambda: "1", get_node_id=lambda: "2")
+    monkeypatch.setattr(waits.ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(waits.ray.util, "get_node_ip_address", lambda: "10.0.0.1")
+    for name in ("get", "put", "delete", "list_keys"):
+        monkeypatch.setattr(waits, name, fail)
+    monkeypatch.setattr(outages, "say", outages.say)
+
+    def work(part: str) -> str:
+        outages.wait_s("s3://bucket", "no answer", time.monotonic() - 3.0, 1)
+        outages.ended("s3://bucket")
+        return part
+
+    assert ReportingWaits(work)("00001") == "00001"
+    lines: list[str] = []
+    Waits(lines.append).look()
+    assert lines == []
