@@ -1,5 +1,6 @@
 """What `run` refuses before any work: files it cannot read, settings it cannot train, stages begun with others."""
 
+from cluster.addresses import cluster_address
 from cluster.resources import STAGES
 from jobs.console.options import Session
 from jobs.console.systems import (
@@ -71,11 +72,12 @@ def check_run(
     is_trained = all(session.workspace.is_finished(f"models/{system}") for system in systems)
     if not is_trained and workers != 0:
         check_training_address(session.address)
-    check_here(session.workspace.root, session.address)
+    address = cluster_address(session.address)  # in a Ray job there is a cluster without it
+    check_here(session.workspace.root, address)
     if not is_trained:
         session.check_placement(STAGES)  # evaluation needs the largest nodes, and comes last
-        if session.address is not None:
-            check_nodes(session.workspace.root, session.address)
+        if address is not None:
+            check_nodes(session.workspace.root, address)
 
 
 def _check_separation(session: Session) -> None:
