@@ -1,6 +1,7 @@
 """Filtering: one decision per clip, the first rule that refuses it is its reason, and the best are kept."""
 
 import collections
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -10,9 +11,10 @@ from conftest import World
 
 from pipeline.clips.splitting import SplittingConfig
 from pipeline.errors import ConfigError
-from pipeline.selection import filtering
+from pipeline.selection import expressions, filtering, own_rules
 from pipeline.selection.cutoffs import compute_cutoffs, find_candidates, load_or_compute
 from pipeline.selection.deciding import DecidePart, summarize, unique_seconds
+from pipeline.selection.expressions import Expression
 from pipeline.selection.filtering import ClipRules, FilteringConfig, check_values
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
@@ -23,6 +25,7 @@ from schemas.fields import from_rows
 from schemas.scores import SCORES
 from schemas.selections import SELECTIONS
 from schemas.videos import VIDEOS
+from tests.helpers.imported import import_rows
 from tests.helpers.selections import backwards, write_labels, write_scores
 
 SPLITTING = SplittingConfig()
@@ -236,6 +239,44 @@ def test_parts_decided_together_have_the_rows_of_parts_decided_alone(
             collections.Counter(workspace.read("selections/s", part, SELECTIONS)["reason"].to_pylist())
             for part in parts
         ]
+
+
+@pytest.mark.parametrize(
+    ("bytes_at_once", "expected"),
+    [(10**9, [["00000"], ["00001", "00002"]]), (8000, [["00000"], ["00001"], ["00002"]])],  # vectors of 24 clips: 98 kB
+)
+def test_parts_whose_vectors_are_long_are_decided_by_fewer_together(
+    bytes_at_once: int,
+    expected: list[list[str]],
+    workspace: Workspace,
+    scores: dict[str, float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for folder, schema in ((CLIPS_FOLDER, CLIPS), (VIDEOS_FOLDER, VIDEOS), ("scores/m", SCORES)):
+        workspace.commit(folder, "00002", schema.empty_table(), schema)
+    import_rows(workspace, "v", {"vector": "FLOAT[]"}, {name: ([1.0] * 1024,) for name in scores})
+    config = FilteringConfig(rules=("list_sum(v.vector) > 0 as low",))
+    monkeypatch.setattr(filtering, "BYTES_AT_ONCE", bytes_at_once)
+    rules = ClipRules(workspace, "s", "m", config, SPLITTING)
+    assert [list(clips) for clips in rules.read_together(workspace.parts(CLIPS_FOLDER))] == expected
+
+
+def test_parts_that_need_too_much_memory_together_are_decided_alone(
+    workspace: Workspace, scores: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = FilteringConfig(rules=("score > 0.3 as low",))
+    alone = decide(workspace, config)
+
+    def evaluate(rules: Sequence[Expression], clips: pa.Table) -> list[pa.ChunkedArray]:
+        if len(clips) > 24:
+            raise ConfigError("Out of Memory Error: failed to allocate data of size 1.0 GiB.")
+        return expressions.evaluate(rules, clips)
+
+    monkeypatch.setattr(own_rules, "evaluate", evaluate)
+    rules = ClipRules(workspace, "s", "m", config, SPLITTING)
+    counts = list(DecidePart(rules, load_or_compute(rules, backwards)).run_parts(workspace.parts(CLIPS_FOLDER)))
+    assert [sum(each.values()) for each in counts] == [24, 24]
+    assert workspace.read_all("selections/s", SELECTIONS).to_pylist() == alone
 
 
 def test_only_videos_of_the_licences_named_are_kept(workspace: Workspace, scores: dict[str, float]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.errors import ConfigError
 from pipeline.selection.cutoffs import Cutoffs, group_by_video, hash_ids, mean_scores, passes, rank_within_video
 from pipeline.selection.filtering import ClipRules, FilteringConfig
 from pipeline.selection.reasons import Reasons
@@ -39,11 +40,27 @@ class DecidePart:
             yield from self._decide(clips)
 
     def _decide(self, clips: Mapping[str, pa.Table]) -> Iterator[dict[str, int]]:
-        reasons = self._rules.refuse(pa.concat_tables(clips.values()), self._cutoffs.score_cutoff)
-        first = 0
-        for part, table in clips.items():
-            yield self._commit(part, table, reasons.part(first, len(table)))
-            first += len(table)
+        for some, reasons in self._refuse(clips):
+            first = 0
+            for part, table in some.items():
+                yield self._commit(part, table, reasons.part(first, len(table)))
+                first += len(table)
+
+    def _refuse(self, clips: Mapping[str, pa.Table]) -> Iterator[tuple[Mapping[str, pa.Table], Reasons]]:
+        """Clips by part with their reasons: those of all parts at once, or of one after the other where all fail.
+
+        Parts one by one may need less memory than there is; an error of another kind is met again, by its part.
+        """
+        try:
+            reasons = self._rules.refuse(pa.concat_tables(clips.values()), self._cutoffs.score_cutoff)
+        except ConfigError:
+            if len(clips) == 1:
+                raise
+        else:
+            yield clips, reasons
+            return
+        for part in clips:
+            yield from self._refuse({part: clips[part]})
 
     def _commit(self, part: str, clips: pa.Table, reasons: Reasons) -> dict[str, int]:
         compare(clips, reasons, self._cutoffs, self._rules.config)

@@ -47,7 +47,7 @@ FUNCTION_NAMES = """
 """
 FUNCTIONS = frozenset(FUNCTION_NAMES.split())
 LIST = "list_value"  # what [1, 2] is
-MAX_MEMORY = "1GB"  # of a part, whose clips are a few megabytes
+MAX_MEMORY = "1GB"  # of clips that are 64 MB together, or a part (`filtering.BYTES_AT_ONCE`)
 # What is said of the classes of nodes that a user is most likely to try.
 REFUSED = {
     "SUBQUERY": "a subquery",

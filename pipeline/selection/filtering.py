@@ -62,7 +62,8 @@ OF_SCORES = ("min_score", "keep_fraction", "top_videos", "max_clips_per_video", 
 # The reason where a video's rights are not among those that are kept.
 RIGHTS_REASONS = {"no_train": "no_train", "unknown": "rights_unknown", "train": "rights_train"}
 MAX_NAMED = 5  # licences in a message
-CLIPS_AT_ONCE = 50_000  # that the rules see, with at most a part's more: 10 MB where they read no vectors
+CLIPS_AT_ONCE = 50_000  # that the rules see, with at most a part's more: 10 MB where they read no vectors or texts
+BYTES_AT_ONCE = 1 << 26  # of these clips, as far as those before have as many each: of vectors of 4 096 floats 4 000
 
 
 @config_dataclass
@@ -204,18 +205,24 @@ class ClipRules:
         return next(self.read_together([part]))[part]
 
     def read_together(self, parts: Sequence[str]) -> Iterator[dict[str, pa.Table]]:
-        """What `read` gives, by part, of as many parts at a time as have CLIPS_AT_ONCE clips.
+        """What `read` gives, by part, of as many parts at a time as have CLIPS_AT_ONCE clips or BYTES_AT_ONCE.
 
         Read table by table: part by part would take a quarter longer, since each step would find the caches cold.
+        Where rules read imported tables, whose values may be long, the first part is alone: it has the bytes of a clip.
         """
         columns = ["clip_id", "video_id", "part", "outcome", "start_s", "duration_s", *_measures(self.config)]
         columns = list(dict.fromkeys([*columns, *(name for name in self.own.columns("") if name != "score")]))
         found: dict[str, pa.Table] = {}
+        clips_at_once = 1 if self.own.schemas else CLIPS_AT_ONCE
+        bytes_of_clip = 1
         for part in parts:
             found[part] = _in_order(self.workspace.read(CLIPS_FOLDER, part, CLIPS, columns))
-            if part == parts[-1] or sum(map(len, found.values())) >= CLIPS_AT_ONCE:
-                yield self._with_others(found)
+            if part == parts[-1] or sum(map(len, found.values())) >= clips_at_once:
+                clips = self._with_others(found)
                 found = {}
+                bytes_of_clip = max([bytes_of_clip, *(each.nbytes // max(1, len(each)) for each in clips.values())])
+                clips_at_once = min(CLIPS_AT_ONCE, BYTES_AT_ONCE // bytes_of_clip)
+                yield clips
 
     def _with_others(self, clips: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
         """Clips by part, with what other tables say of them and of their videos."""
