@@ -71,6 +71,8 @@ def shard(
         for place in places(workspace, COLLECTION_FOLDER):
             files.store_at(place).remove_unfinished(place)
         planned = plan_parts(workspace, videos, config.collecting, retry or ())
+        changes = settle(workspace, planned.other_files)  # whatever becomes of the cutting
+        print_changes(changes, workspace.names("selections"))
         pending = {name: set(workspace.pending(COLLECTION_FOLDER, f"videos/{name}")) for name in specs}
         lacking = collections.defaultdict(list)  # parts by the specs that they lack: these are cut from one decoding
         for part in sorted(set().union(*pending.values())):
@@ -83,14 +85,14 @@ def shard(
             work = ShardPart(workspace, {name: specs[name] for name in names}, config.sharding)
             verify = functools.partial(check_missing, workspace, names)
             cut += session.map(f"shard {' '.join(names)}", work, parts, needs, note=format_cutting, verify=verify)
-        changes = settle(workspace, planned.other_files)
+        if lacking:  # what is cut now may be copies
+            print_changes(settle(workspace, {}), workspace.names("selections"))
         totals, splits = {name: reconcile(workspace, name) for name in specs}, count_splits(workspace, config.splitting)
         for name in specs:
             stage = f"clips/{name}"
             if pending[name] or not workspace.is_finished(stage):  # it may have been killed after its last part
                 workspace.finish(stage)
         print_notes(planned, splits)
-        print_changes(changes, workspace.names("selections"))
         news = format_counts({"new": planned.num_new, "retried": planned.num_retried}) or "went on"
         ended = "; ".join(f"{name}: {of}" if len(specs) > 1 else str(of) for name, of in totals.items())
         news = news if lacking else "nothing to do"

@@ -8,13 +8,17 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
 import soundfile
 from conftest import World
 
+from cluster.faults import QuarantineError
+from jobs.console.session import Session
 from jobs.console.shard_notes import format_cutting
+from pipeline.errors import DataError
 from pipeline.reports.querying import query
 from pipeline.storage.locking import claim
 from pipeline.storage.workspace import Workspace
@@ -51,6 +55,11 @@ def shard(collection: Path, root: Path, *options: str) -> tuple[int, str, str]:
 def outcomes(root: Path) -> dict[str, str]:
     rows = query(Workspace(str(root)), "SELECT uri, outcome FROM videos ORDER BY uri").to_pylist()
     return {Path(row["uri"]).name: row["outcome"] for row in rows}
+
+
+def rights(root: Path) -> dict[str, str]:
+    rows = query(Workspace(str(root)), "SELECT uri, rights FROM videos ORDER BY uri").to_pylist()
+    return {Path(row["uri"]).name: row["rights"] for row in rows}
 
 
 def parts_of(root: Path) -> dict[str, tuple[int, float]]:
@@ -115,6 +124,28 @@ def test_an_opt_out_that_comes_later_takes_the_video_and_its_copy_out_of_the_sel
     assert "`earshot clean --from materialized/default" in err
     assert earshot("clean", "--from", "materialized/default", "--root", root, "--yes")[0] == 0
     assert "2 clips in 1 shards" in earshot("materialize", "--root", root)[1]
+
+
+def test_an_opt_out_is_heeded_though_a_part_that_is_new_fails(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, table = tmp_path / "root", tmp_path / "list.csv"
+    table.write_text("uri,opt_out\nvideos/a.mkv,false\n")
+    assert shard(table, root)[0] == 0
+    shutil.copy(collection / "a.mkv", collection / "new.mkv")
+    table.write_text("uri,opt_out\nvideos/a.mkv,true\nvideos/new.mkv,\n")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise QuarantineError({"00001": DataError("damaged")})
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Session, "map", fail)
+        code, _, err = shard(table, root)
+    assert (code != 0, "1 videos changed their rights: 1 no_train" in err) == (True, True), err
+    assert rights(root) == {"a.mkv": "no_train"}
+    code, _, err = shard(table, root)
+    assert (code, "1 videos changed their rights: 1 no_train" in err) == (0, True), err  # the copy
+    assert rights(root) == {"a.mkv": "no_train", "new.mkv": "no_train"}
 
 
 def test_rejects_of_a_reason_are_cut_again_when_asked(collection: Path, tmp_path: Path) -> None:

@@ -249,7 +249,7 @@ def _take_out(workspace: Workspace, moved: dict[str, set[str]]) -> None:
 def _declare(workspace: Workspace, known: Mapping[str, Known], declared: Mapping[str, Declared]) -> None:
     """Write what is declared of known videos now into their rows of the collection.
 
-    The rows of `videos` follow once all is cut (`pipeline/clips/declaring.py`), which compares the two tables.
+    The rows of `videos` follow (`pipeline/clips/declaring.py`): the two tables are compared.
     """
     of_parts: dict[str, list[str]] = collections.defaultdict(list)
     for video_id in declared:
