@@ -285,12 +285,14 @@ def test_a_selection_at_which_another_command_works_is_named_and_nothing_is_chan
 ) -> None:
     plan(local, write_list(tmp_path, OLD))
     cut(local)
-    select(local)
+    for name in ("s", "t", "u"):
+        select(local, name)
     other = plan(local, write_list(tmp_path, NEW))
     before = tables(local)
-    with claim(local, "selections/s"), pytest.raises(ConfigError, match="selection=s"):
-        settle(local, other)
-    assert tables(local) == before
+    for name in ("s", "t", "u"):
+        with claim(local, f"selections/{name}"), pytest.raises(ConfigError, match=f"selection={name}"):
+            settle(local, other)
+        assert tables(local) == before
     assert settle(local, other)
 
 

@@ -100,11 +100,13 @@ def settle(workspace: Workspace, other_files: Mapping[str, tuple[str, int]]) -> 
             changes[video_id] = Change(video.uri, others[0], now)
             by_part[video.part][video_id] = now
     with contextlib.ExitStack() as claimed:
-        for name in workspace.names("selections") if by_part else ():
-            if parts := sorted(by_part.keys() & workspace.parts(f"selections/{name}")):
-                claimed.enter_context(claim(workspace, f"selections/{name}"))
-                for part in parts:
-                    _refuse(workspace, f"selections/{name}", part, list(by_part[part]))
+        selections = [f"selections/{name}" for name in workspace.names("selections")] if by_part else []
+        places = {name: sorted(by_part.keys() & workspace.parts(name)) for name in selections}
+        for name in (name for name, parts in places.items() if parts):
+            claimed.enter_context(claim(workspace, name))
+        for name, parts in places.items():
+            for part in parts:
+                _refuse(workspace, name, part, list(by_part[part]))
         for part, rows in by_part.items():
             for spec in specs[part]:
                 _write(workspace, f"videos/{spec}", part, rows)
