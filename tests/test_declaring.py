@@ -14,7 +14,7 @@ from pipeline.collection.listing import list_videos
 from pipeline.errors import ConfigError
 from pipeline.hashing import hash_bytes
 from pipeline.rights.statements import Statement, combine
-from pipeline.rights.training_entries import read_training_entries
+from pipeline.rights.training_entries import MAX_BOXES, read_training_entries
 from pipeline.selection.deciding import undecided
 from pipeline.storage import files
 from pipeline.storage.layout import COLLECTION_FOLDER, VIDEOS_FOLDER
@@ -23,7 +23,7 @@ from pipeline.storage.workspace import Workspace
 from schemas.fields import from_rows
 from schemas.selections import SELECTIONS
 from schemas.videos import COLLECTION, DECLARED, VIDEOS
-from tests.helpers.credentials import MP4, entries, in_mp4, store
+from tests.helpers.credentials import MP4, box, entries, in_mp4, store
 
 HEADER = "uri,license,author,source_url,opt_out"
 OLD = {"a": "CC BY,ann,https://x/a,false", "b": "CC0,,,", "c": "CC BY,cat,https://x/c,true", "d": ",,,", "e": ",,,"}
@@ -180,6 +180,16 @@ def test_a_refusal_that_is_withdrawn_counts_no_longer_unless_the_file_has_one_to
     }
     (tmp_path / "c.mp4").write_bytes(MP4)
     assert whats(settle(local, plan(local, str(path)))) == {"c": "unknown"}
+
+
+def test_a_file_that_was_not_readable_stays_so_and_changes_nothing(local: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(MP4 + box(b"free", b"") * (MAX_BOXES + 1))
+    plan(local, write_list(tmp_path, {"a": ",,,"}))
+    cut(local)
+    assert declared(local) == {"a": (None, "unknown", "file, not readable")}
+    assert settle(local, {}) == []
+    assert whats(settle(local, plan(local, write_list(tmp_path, {"a": "CC0,,,"})))) == {"a": "license"}
+    assert declared(local) == {"a": ("CC0", "unknown", "file, not readable")}
 
 
 def test_a_file_that_was_replaced_by_one_that_refuses_is_read_again(

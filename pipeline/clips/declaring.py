@@ -35,7 +35,10 @@ from schemas.videos import COLLECTION, DECLARED, VIDEOS
 
 NUM_READERS = 16  # parts read at once: an object store answers in 30 ms
 WITHDRAWN = "withdrawn"  # what a selection's record of it is named
-OF_FILES, OF_COPIES = "file ", "copy "  # begin rights_from of statements that no column of the collection makes
+OF_FILES, OF_COPIES = (
+    ("file ", "file,"),
+    "copy ",
+)  # begin rights_from of statements that no column of the collection makes
 MAX_REMOTE_BOXES = 200  # of a file in an object store, which has a request for each: six seconds
 Columns = dict[str, Any]  # values by the names of DECLARED
 
