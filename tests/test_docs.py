@@ -3,6 +3,7 @@
 And docs/format.md: what it says of tables and tars is so, in a workspace with two clip specs and two selections.
 """
 
+import collections
 import io
 import re
 import shlex
@@ -112,6 +113,13 @@ def test_every_file_and_folder_that_a_page_names_exists(page: str) -> None:
     assert not missing
     links = re.findall(r"\]\(([^)#:]+)\)", text)
     assert all((ROOT / page).parent.joinpath(link).exists() for link in links), links
+
+
+def test_no_row_of_contributing_stands_twice() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    keys = re.findall(r"^\| (.+?) \|", text[text.index("| to change |") :], re.MULTILINE)
+    assert len(keys) > 50
+    assert [key for key, times in collections.Counter(keys).items() if times > 1] == []
 
 
 def test_the_readme_has_a_row_for_every_room() -> None:
