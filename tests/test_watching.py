@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from cluster import watching
+from cluster import connect as connecting
+from cluster.addresses import JOB_CONFIG
 from cluster.watching import Watch, refusal
 
 
@@ -68,9 +69,18 @@ def test_a_raylet_that_is_gone_ends_the_command_at_once() -> None:
         watch.check()
 
 
-def test_this_machines_ray_has_no_head_to_watch() -> None:
-    assert not watching.is_silent()
-    watching.check_head()
+@pytest.mark.parametrize(("address", "watched"), [(None, []), ("ray://head:10001", ["ray://head:10001"])])
+def test_the_head_of_a_cluster_is_watched_and_this_machines_ray_is_not(
+    address: str | None, watched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses: list[str] = []
+    monkeypatch.setattr(connecting.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(connecting.ray, "init", lambda **_: None)
+    monkeypatch.setattr(connecting, "probe", lambda address: None)
+    monkeypatch.setattr(connecting, "watch", lambda address, *_: addresses.append(address))
+    monkeypatch.delenv(JOB_CONFIG, raising=False)
+    connecting.connect(address)
+    assert addresses == watched
 
 
 DRIVER = """
