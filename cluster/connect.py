@@ -21,8 +21,8 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
 import ray
 
 from cluster.addresses import CLIENT, JOB_CONFIG, cluster_address
+from cluster.head_watch import watch
 from cluster.probing import ask, probe
-from cluster.watching import watch
 
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGES = ("pipeline", "jobs", "schemas", "cluster")

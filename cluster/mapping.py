@@ -14,9 +14,9 @@ import ray
 from cluster import placement
 from cluster.faults import MAX_RETRIES, PartError, Quarantine
 from cluster.following import Follow
+from cluster.head_watch import check_head, is_silent
 from cluster.resources import WorkerResources
 from cluster.waits import Waits, to_stderr
-from cluster.watching import check_head, is_silent
 from cluster.workers import Batch, Pool, Tasks
 
 R = TypeVar("R")

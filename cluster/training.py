@@ -28,10 +28,10 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError  # has no public name
 
 from cluster.faults import MAX_NODE_WAIT_S, MAX_TRAINING_FAILURES, PartError
+from cluster.head_watch import is_silent
 from cluster.mapping import check_alive
 from cluster.progress import Reports
 from cluster.waits import Waits, to_stderr
-from cluster.watching import is_silent
 from cluster.worker_context import GPU_BACKENDS, RayContext
 from cluster.worker_count import Further, format_wait, num_gpus, scale
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cluster.watching import note_exit_code
+from cluster.head_watch import note_exit_code
 from jobs.console import exit_codes, logs, messages, progress
 from jobs.console.endings import run_to_exit_code
 from jobs.console.lazy_commands import LazyGroup

@@ -10,7 +10,7 @@ from jobs.console.exit_codes import PartialError
 from jobs.console.label_options import MASKS_HELP, SPANS_HELP
 from jobs.console.options import Collection, MaxRejectRate, Media, Session, one_of, with_session
 from jobs.console.run_checks import check_run
-from jobs.console.streaming import score_while_cutting
+from jobs.console.scoring_while_cutting import score_while_cutting
 from jobs.console.systems import (
     CLIPS_OF,
     EVENTS,

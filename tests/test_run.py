@@ -13,8 +13,8 @@ import webdataset
 from conftest import World
 
 from jobs.cli import COMMANDS
+from jobs.console.scoring_while_cutting import score_while_cutting
 from jobs.console.session import open_session
-from jobs.console.streaming import score_while_cutting
 from jobs.run import run
 from pipeline.errors import ConfigError
 from pipeline.reports.querying import query

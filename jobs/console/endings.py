@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from cluster.faults import PartError, UnsharedError
-from cluster.watching import check_head
+from cluster.head_watch import check_head
 from jobs.console import exit_codes
 from jobs.console.messages import say
 from jobs.console.progress import printable

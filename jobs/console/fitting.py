@@ -43,7 +43,7 @@ def fit(
         else:
             from cluster.gpu_nodes import await_gpus
             from cluster.training import fit
-            from jobs.console.waiting import train_reporting_waits
+            from jobs.console.reporting_waits import train_reporting_waits
 
             name, fatal = job["folder"].partition("/")[2], (ConfigError, DataError)
             await_gpus(name, min_workers or workers)

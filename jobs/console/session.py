@@ -167,7 +167,7 @@ class Session(RootSettings):
         if not parts:
             return
         from cluster.mapping import map_parts
-        from jobs.console.waiting import ReportingWaits
+        from jobs.console.reporting_waits import ReportingWaits
 
         self.connect()
         metered: Callable[[str], R] = ReportingWaits(Metered(self.workspace, stage.replace(" ", "-"), work))

@@ -7,8 +7,8 @@ import pytest
 
 from cluster import waits
 from cluster.waits import Waits
-from jobs.console import waiting
-from jobs.console.waiting import ReportingWaits
+from jobs.console import reporting_waits
+from jobs.console.reporting_waits import ReportingWaits
 from pipeline.storage import outages
 
 
@@ -16,7 +16,7 @@ def test_what_a_worker_waits_for_is_reported_while_it_waits_and_when_that_is_ove
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reported: list[dict] = []
-    monkeypatch.setattr(waiting.waits, "report", lambda found: reported.append(dict(found)))
+    monkeypatch.setattr(reporting_waits.waits, "report", lambda found: reported.append(dict(found)))
     monkeypatch.setattr(outages, "say", outages.say)
 
     def work(part: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from cluster import connect as connecting
 from cluster.addresses import JOB_CONFIG
-from cluster.watching import Watch, refusal
+from cluster.head_watch import Watch, refusal
 
 
 class Head:
@@ -88,17 +88,17 @@ import atexit, sys, time, types
 
 sys.modules["ray"] = types.SimpleNamespace(is_initialized=lambda: True)
 import typer
-from cluster import watching
+from cluster import head_watch
 from jobs import cli
 
-watching.PERIOD_S, watching.LOST_S, watching.LEAVE_S = 0.01, 0.1, 0.1
+head_watch.PERIOD_S, head_watch.LOST_S, head_watch.LEAVE_S = 0.01, 0.1, 0.1
 atexit.register(time.sleep, 60)  # as Ray's own does: it waits for the head to say goodbye
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
 @app.command()
 def command():
-    watching.watch("auto", lambda: "no answer")
+    head_watch.watch("auto", lambda: "no answer")
     print("written")
     {body}
 
