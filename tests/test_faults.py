@@ -51,9 +51,10 @@ def test_a_message_names_ten_parts_with_the_first_line_of_their_cause_and_counts
 def test_the_table_names_constants_that_are_there_with_the_numbers_that_they_have() -> None:
     table = faults.__doc__ or ""
     elsewhere = re.findall(r"\b([a-z_0-9]+)\.([A-Z_]+) \(([\d.]+)", table)
-    assert {name for _, name, _ in elsewhere} == {"LIMIT_S", "READ_ATTEMPTS", "EXPIRE_S"}
+    assert {name for _, name, _ in elsewhere} == {"LIMIT_S", "READ_ATTEMPTS", "EXPIRE_S", "LOST_S"}
     for module, name, number in elsewhere:
-        assert getattr(importlib.import_module(f"pipeline.storage.{module}"), name) == float(number), name
+        package = "cluster" if module == "watching" else "pipeline.storage"
+        assert getattr(importlib.import_module(f"{package}.{module}"), name) == float(number), name
     own = set(re.findall(r"\bMAX_[A-Z_]+", table))
     assert {"MAX_RETRIES", "MAX_TRAINING_FAILURES", "MAX_ALIKE"} <= own
     assert all(getattr(faults, name) > 0 for name in own)

@@ -47,10 +47,10 @@ def test_the_page_has_them_and_their_words(workspace: Workspace) -> None:
     page = make_report(workspace).page
     assert '<h2 id="measured">Measures of clips</h2>' in page
     for title in ("signal-to-noise ratio, dB", "bandwidth, Hz"):
-        assert page.count(f"<h4>{title}</h4>") == 1
+        assert page.count(f">{title}</h3>") == 1
         assert f"<dt>{title}</dt>" in page
     assert page.count("25 % have a value") == 1
-    assert "sharpness</h4>" not in page
+    assert "sharpness</h3>" not in page
 
 
 def test_every_title_is_of_a_column_that_says_what_it_means() -> None:

@@ -113,7 +113,7 @@ def test_an_opt_out_that_comes_later_takes_the_video_and_its_copy_out_of_the_sel
     assert "shard: 2 videos changed their rights: 2 no_train; such as" in err
     assert "Until `earshot filter` decides anew, default keep none of their clips." in err
     code, out, err = earshot("filter", "--root", root, *every)
-    assert "filter: 4 no_train, 2 kept;" in out, err
+    assert "filter: 2 kept, 4 no_train;" in out, err
     assert "none in two splits; 4 clips in materialized/default are refused now ->" in out
     assert tars.read_bytes() == before
     assert "changed their rights" not in shard(table, tmp_path / "root")[2]
