@@ -53,7 +53,7 @@ def test_the_table_names_constants_that_are_there_with_the_numbers_that_they_hav
     elsewhere = re.findall(r"\b([a-z_0-9]+)\.([A-Z_]+) \(([\d.]+)", table)
     assert {name for _, name, _ in elsewhere} == {"LIMIT_S", "READ_ATTEMPTS", "EXPIRE_S", "LOST_S"}
     for module, name, number in elsewhere:
-        package = "cluster" if module == "watching" else "pipeline.storage"
+        package = "cluster" if module == "head_watch" else "pipeline.storage"
         assert getattr(importlib.import_module(f"{package}.{module}"), name) == float(number), name
     own = set(re.findall(r"\bMAX_[A-Z_]+", table))
     assert {"MAX_RETRIES", "MAX_TRAINING_FAILURES", "MAX_ALIKE"} <= own
