@@ -45,7 +45,8 @@ class ClipRow(TypedDict):
         float | None,
         "above it, the spectrum of the file's own sound, averaged over its channels and the clip, stays 50 dB below "
         "its peak, 0 to half the sample rate; null where the sound is digital silence or shorter than a block of 2048 "
-        "samples, after a change of the sound's format, and of clips of a published data set that were taken over",
+        "samples, after a change of the sound's format (before it too where ffmpeg saw the later sample rate first, as "
+        "of MPEG layer 2), and of clips of a published data set that were taken over",
         "Hz",
     ]
     dc_offset: Annotated[

@@ -14,6 +14,7 @@ from pipeline.errors import ClipError
 from pipeline.media.decoding import Decoding
 from pipeline.media.ffmpeg_log import MediaInfo
 from pipeline.media.frame_buffer import FrameBuffer
+from pipeline.media.own_sound import OwnSound
 from pipeline.media.streams import MAX_SLIP_S, Frame
 from tests.helpers.films import BEEP, BY_1, CLOCK, FLASH, H264, LAVFI, RATE_HZ, TONE, decode, flip_time, reason
 
@@ -180,6 +181,26 @@ def test_sound_whose_format_changes_on_the_way_keeps_its_time(make_media: MakeMe
     assert onset_s(sound) == pytest.approx(bright_s[0], abs=1 / 25)
     again_s = 4 + onset_s(sound[4 * RATE_HZ :])
     assert again_s == pytest.approx(bright_s[bright_s > 4][0], abs=1 / 25)
+
+
+@pytest.mark.parametrize(
+    ("channels", "rate_hz", "num_blocks"),
+    [(1, 48000, 116), (2, 44100, 0)],  # 4.95 of 5 s; ffmpeg begins with the later rate and takes up that of the packets
+)
+def test_of_the_files_own_sound_what_follows_a_change_of_format_is_left_out_or_all_of_it(
+    channels: int, rate_hz: int, num_blocks: int, make_media: MakeMedia, tmp_path: Path
+) -> None:
+    def make(name: str, rate_hz: int, channels: int, *late: str) -> bytes:
+        form = ("-c:a", "mp2", "-ac", str(channels), "-ar", str(rate_hz))
+        return make_media(name, *LAVFI, FLASH, *LAVFI, TONE, *H264, *form, "-t", "5", *late).read_bytes()
+
+    changed = make("mp2.ts", 48000, 2) + make(
+        f"mp2_{channels}_{rate_hz}.ts", rate_hz, channels, "-output_ts_offset", "5"
+    )
+    (tmp_path / "broadcast.ts").write_bytes(changed)
+    heard: list[OwnSound | Frame] = []
+    list(Decoding(tmp_path / "broadcast.ts", {BASE: BY_1}, every_picture=True, listener=heard.append))
+    assert sum(len(each.times_s) for each in heard if isinstance(each, OwnSound)) == num_blocks
 
 
 @pytest.mark.parametrize("exact", [True, False])

@@ -2,7 +2,9 @@
 
 ffmpeg decodes once and writes both: this one as WAV without times. Where its samples lie on the clock is known of the
 mono sound, whose packets have times: what is as far from the stream's beginning in one is so in the other. That holds
-until the sound's format changes, as it does in broadcasts: what follows is left out.
+until the sound's format changes, as it does in broadcasts: what follows is left out. Of some streams whose sample rate
+changes, such as of MPEG layer 2, nothing is left: ffmpeg has seen the later rate when it begins, makes its filters anew
+after the first packet, and resamples all sound to that rate, so that its bandwidth would be that of another sound.
 """
 
 import struct
