@@ -145,6 +145,17 @@ def test_more_elements_or_frames_than_are_visited_are_said_to_be_unread(data: by
     assert time.process_time() - began < 1
 
 
+@pytest.mark.parametrize("texts", [b"\0" + b"a" * 1000, b"\1" + b"a\0\0a" * 250])  # the second: zeros of no character
+def test_objects_whose_texts_do_not_end_are_passed_over_in_a_third_of_a_second(texts: bytes, tmp_path: Path) -> None:
+    content = texts[:1] + b"application/c2pa\0" + texts[1:]
+    frame = b"GEOB" + synchsafe(len(content)) + bytes(2) + content
+    path = tmp_path / "a.mp3"
+    path.write_bytes(b"ID3\x04\0\0" + synchsafe(len(frame) * 9000) + frame * 9000)
+    began = time.process_time()
+    assert read_training_entries(path) == NOTHING
+    assert time.process_time() - began < 1 / 3
+
+
 def test_hostile_files_end_soon_and_every_cut_of_a_file_is_survived(tmp_path: Path) -> None:
     nested = entries(ai_training="notAllowed")
     for _ in range(200):

@@ -12,6 +12,7 @@ be its owner, and a false refusal costs one video. `constrained` refuses, as the
 known. An assertion of any manifest of the store counts, also of what the file was made from.
 """
 
+import array
 import struct
 import uuid
 from collections.abc import Callable, Iterator
@@ -232,11 +233,12 @@ def _synchsafe(size: bytes) -> int:
 
 def _after_texts(data: bytes, is_wide: bool) -> bytes:
     """What follows two texts that end in a zero, of two bytes where characters have two."""
-    for _ in range(2):
-        width = 2 if is_wide else 1
-        at = next((at for at in range(0, len(data), width) if not any(data[at : at + width])), len(data))
-        data = data[at + width :]
-    return data
+    width = 2 if is_wide else 1
+    letters = array.array("H", data[: len(data) // 2 * 2]) if is_wide else data
+    try:
+        return data[width * (letters.index(0, letters.index(0) + 1) + 1) :]
+    except ValueError:
+        return b""
 
 
 def _decode(content: bytes) -> Any:
