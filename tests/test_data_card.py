@@ -263,7 +263,7 @@ DAMAGES = {
     "a video that has no row": (drop_video, "whose video videos/base does not have: their figures cannot be traced"),
     "a clip that is not kept": (lambda w: change_selection(w, kept=False), "does not keep in their split"),
     "a clip of another split": (lambda w: change_selection(w, split="nowhere"), "does not keep in their split"),
-    "rights that changed": (lambda w: change_selection(w, kept=False, reason="rights_changed"), "Run `earshot filter`"),
+    "rights that changed": (lambda w: change_selection(w, kept=False, reason="rights_changed"), "rights have changed"),
     "a decision that was changed": (lambda w: change_selection(w, reason="whim"), "the selection keeps 23"),
     "seconds that are no number": (lambda w: change_selection(w, unique_s=float("nan")), "cannot be traced"),
     "a tar that is missing": (lambda w: Path(w.uri("materialized/s/test-00000.tar")).unlink(), "00.tar: missing"),

@@ -62,6 +62,12 @@ def test_a_model_that_others_were_made_from_is_named_with_the_command_that_lists
     assert explain(error, "train").endswith("first: `earshot clean --from models/c --root 'my ws'` lists them.")
 
 
+def test_a_selection_with_undecided_clips_is_named_with_the_command_that_decides() -> None:
+    error = DataError("selections/s: 3 clips.", "undecided", stage="selections/s", root="my ws")
+    expected = "3 clips. Run `earshot filter --name s --root 'my ws'` again, then materialize what it keeps."
+    assert explain(error, "card").endswith(expected)
+
+
 def test_the_remedy_survives_the_way_from_a_worker_and_is_found_below_a_part() -> None:
     error = copy.copy(DataError("x: cannot be reached.", "media"))  # as pickle: by its __reduce__
     assert explain(PartError("00001", error), "shard").endswith(

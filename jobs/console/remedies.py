@@ -53,7 +53,7 @@ def remedy(error: EarshotError, command: str) -> str:
         return f"`{DEMOS[command]}` trains one in less than an hour; then give --root my_demo."
     if error.topic == "takedown":
         return f"`earshot takedown --root {shlex.quote(error.facts['root'])}` ends it."
-    if error.topic in ("missing", "refused", "stale"):
+    if error.topic in ("missing", "refused", "stale", "undecided"):
         folder, root = error.facts["stage"], shlex.quote(error.facts["root"])
         kind, _, name = folder.partition("/")
         if error.topic == "missing":
@@ -62,6 +62,8 @@ def remedy(error: EarshotError, command: str) -> str:
             spec, _, name = name.rpartition("/")  # of features
             made = make.format(name=name, spec=spec, learner=error.facts.get("learner", "LEARNER"))
             return f"Run `{made} --root {root}` first."
+        if error.topic == "undecided":
+            return f"Run `earshot filter --name {name} --root {root}` again, then materialize what it keeps."
         clean = f"`earshot clean --from {folder} --root {root}`"
         if error.topic == "stale":
             return f"Train another --name, or remove these first: {clean} lists them."

@@ -169,10 +169,9 @@ def _check(workspace: Workspace, facts: Facts) -> None:
     place, rows = workspace.place(facts.record["stage"]), facts.rows
     reasons = {row["reason"]: row["clips"].value for row in rows["reasons"]}
     if waiting := reasons.get(RIGHTS_CHANGED):
-        raise DataError(
-            f"{workspace.place(f'selections/{facts.selection}')}: {waiting} clips are of videos whose declared rights "
-            "have changed. Run `earshot filter` again, then materialize what it keeps."
-        )
+        selection = f"selections/{facts.selection}"
+        message = f"{workspace.place(selection)}: {waiting} clips are of videos whose declared rights have changed."
+        raise DataError(message, "undecided", stage=selection, root=workspace.root)
     for name, what in UNTRACED.items():
         if count := facts.only("untraced")[name].value:
             said = what.format(selection=facts.selection)

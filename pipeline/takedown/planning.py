@@ -20,7 +20,7 @@ class Plan(NamedTuple):
     parts: dict[str, int]
     """How many parts of each table, such as clips/base, hold some of the videos."""
     num_tars: int
-    """Beside those parts."""
+    """How many tars hold clips or examples of them."""
     models: dict[str, dict[str, Any]]
     """What each model learnt from them: see `lessons`."""
 
