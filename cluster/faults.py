@@ -17,7 +17,7 @@
 | an object's content breaks off | the rest is asked for, s3.READ_ATTEMPTS (5) requests in all; then the part raises |
 | a wrong key, no such bucket, access denied | no second try: the command stops, and says what to do |
 | one video is missing, damaged or refused | a row with the reason; nothing is tried again, nothing stops |
-| a cluster's head does not answer | work waits head_watch.LOST_S (40 s), then the command stops: Ray would end it at 60 |
+| a cluster's head does not answer | work waits head_watch.LOST_S (40 s), then the command stops; Ray ends it at 60 |
 | a driver dies | its lease ends after locking.EXPIRE_S (120 s) without a renewal; on its own machine at once |
 """
 
