@@ -210,6 +210,9 @@ def test_a_file_that_was_replaced_by_one_that_refuses_is_read_again(
     for expected in ({"b": "no_train"}, {}):  # the second time nothing is new
         assert whats(settle(place, plan(place, videos))) == expected
     assert declared(place)["b"] == (None, "no_train", "file cawg.training-mining")
+    files.commit_bytes(f"{videos}/a.mp4", MP4 + box(b"free", b"") * (MAX_BOXES + 1) + REFUSING)
+    assert whats(settle(place, plan(place, videos))) == {"a": "rights_from"}
+    assert declared(place)["a"] == (None, "unknown", "file, not readable")
     files.commit_bytes(f"{videos}/b.mp4", MP4 + bytes(9))  # no word of it any more: nobody has permitted anything
     assert settle(place, plan(place, videos)) == []
 

@@ -15,7 +15,14 @@ from pipeline.clips.cutting import ShardingConfig
 from pipeline.clips.sharding import Cutting
 from pipeline.rights import training_entries
 from pipeline.rights.statements import NOTHING
-from pipeline.rights.training_entries import MAX_ASSERTION, MAX_BOXES, MAX_CBOR, TOO_MANY, read_training_entries
+from pipeline.rights.training_entries import (
+    MAX_ASSERTION,
+    MAX_BOXES,
+    MAX_CBOR,
+    TOO_MANY,
+    read_entries,
+    read_training_entries,
+)
 from schemas.videos import CollectionRow
 from tests.helpers.credentials import (
     MP4,
@@ -226,3 +233,15 @@ def test_a_video_is_refused_by_its_file_whatever_its_collection_permits(make_med
     row = cutting.video_row(BASE, "00000")
     assert (row["rights"], row["rights_from"]) == ("no_train", "file cawg.training-mining")
     assert row["outcome"] == "kept"
+
+
+def test_each_box_is_visited_once() -> None:
+    others = [jumb(b"cbor", "c2pa.actions", box(b"cbor", b"\xa0"))] * 30
+    data = MP4 + in_mp4(store(*others, entries(ai_training="notAllowed")))
+    num_boxes = 9 + 3 * 30 + 3  # without the second manifest
+
+    def read(start: int, size: int) -> bytes:
+        return data[start : start + size]
+
+    assert read_entries(read, len(data), num_boxes).rights == "no_train"
+    assert read_entries(read, len(data), num_boxes - 1) == TOO_MANY

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from pipeline.clips.splitting import cut_specs, find_copies
 from pipeline.errors import DataError
 from pipeline.rights.statements import Statement, combine
-from pipeline.rights.training_entries import read_entries, read_training_entries
+from pipeline.rights.training_entries import TOO_MANY, read_entries, read_training_entries
 from pipeline.storage import files
 from pipeline.storage.layout import COLLECTION_FOLDER
 from pipeline.storage.locking import claim
@@ -147,8 +147,9 @@ def _own(video: _Video, other_file: tuple[str, int] | None) -> Statement:
     if hidden:  # the column refuses no longer; whether the file does was not written down then
         found = _read_file(video.uri)
         return hidden[0] if found is None else combine([said, found])
-    if other_file is not None and (found := _read_file(*other_file)) is not None and found.rights == "no_train":
-        return found
+    found = None if other_file is None else _read_file(*other_file)
+    if found is not None and (found.rights == "no_train" or found == TOO_MANY):
+        return combine([own, found])
     return own
 
 

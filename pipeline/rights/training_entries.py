@@ -15,7 +15,7 @@ known. An assertion of any manifest of the store counts, also of what the file w
 import array
 import struct
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,34 +91,34 @@ class _Store:
         if head[:4] == b"RIFF":
             for kind, start, end in self._chunks():
                 if kind == b"C2PA":
-                    yield from self._assertions(start, end, 0)
+                    yield from self._assertions(self._boxes(start, end), 0)
         elif head[4:8] == b"ftyp":
             for kind, start, end in self._boxes(0, self._size):
                 if kind == b"uuid" and self._read(start, 16) == STORE:
                     # version and flags, the purpose with a zero after it, and of a manifest an offset of 8 bytes
                     purpose, _, _ = self._read(start + 20, 16).partition(b"\0")
                     if purpose == b"manifest":
-                        yield from self._assertions(start + 20 + len(purpose) + 1 + 8, end, 0)
+                        yield from self._assertions(self._boxes(start + 20 + len(purpose) + 1 + 8, end), 0)
         elif head[:3] == b"ID3":
             for start, end in self._stores_of_id3():
-                yield from self._assertions(start, end, 0)
+                yield from self._assertions(self._boxes(start, end), 0)
         elif head[:4] == EBML:
             for start, end in self._stores_of_matroska():
-                yield from self._assertions(start, end, 0)
+                yield from self._assertions(self._boxes(start, end), 0)
         if self._boxes_left < 0:
             yield TOO_MANY
 
-    def _assertions(self, start: int, end: int, depth: int) -> Iterator[Statement]:
+    def _assertions(self, boxes: Iterable[Box], depth: int) -> Iterator[Statement]:
         """What the assertions about training in these JUMBF boxes and the boxes within say."""
-        for kind, box_start, box_end in self._boxes(start, end):
+        for kind, start, end in boxes:
             if kind != b"jumb" or depth > MAX_DEPTH:
                 continue
-            content = list(self._boxes(box_start, box_end))
+            content = list(self._boxes(start, end))
             label = self._label(content[0]) if content and content[0].kind == b"jumd" else ""
             if label.partition("__")[0] in LABELS:  # a second one of a manifest has the label with __1
                 yield from (self._statement(label, box) for box in content[1:] if box.kind == b"cbor")
             else:
-                yield from self._assertions(box_start, box_end, depth + 1)
+                yield from self._assertions(content, depth + 1)
 
     def _label(self, box: Box) -> str:
         """Of a description box: a UUID, toggles of which the second bit says that a label follows, the label."""
