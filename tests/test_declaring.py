@@ -1,5 +1,6 @@
 """Declared rights that come later: they reach the rows of videos that are cut, and copies of refused bytes."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,40 @@ def test_a_refusal_that_is_withdrawn_counts_no_longer_unless_the_file_has_one_to
     }
     (tmp_path / "c.mp4").write_bytes(MP4)
     assert whats(settle(local, plan(local, str(path)))) == {"c": "unknown"}
+
+
+def test_after_a_refusal_that_is_withdrawn_a_file_in_a_store_is_read_in_pieces(
+    s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, videos = Workspace(f"{s3_bucket}/{tmp_path.name}"), f"{s3_bucket}/{tmp_path.name}-videos"
+    media = MP4 + box(b"mdat", bytes(1 << 20))
+    for name, data in (("a", media), ("b", media + in_mp4(store(entries(ai_training="notAllowed"))))):
+        files.commit_bytes(f"{videos}/{name}.mp4", data)
+    plan(workspace, videos)
+    for rights, folder, schema in (("no_train", VIDEOS_FOLDER, VIDEOS), ("unknown", COLLECTION_FOLDER, COLLECTION)):
+        rows = workspace.read(COLLECTION_FOLDER, "00000", COLLECTION).to_pylist()
+        said = {"rights": rights, "rights_from": "column opt_out"}
+        more = {"part": "00000", "num_clips": 1, "outcome": "kept"} if schema is VIDEOS else {}
+        names = [field.name for field in schema]
+        made = [{name: value for name, value in (row | said | more).items() if name in names} for row in rows]
+        workspace.commit(folder, "00000", from_rows(made, schema, "here"), schema)
+    pieces: list[int] = []
+    read_bytes, local_copy = files.read_bytes, files.local_copy
+
+    def read(uri: str, offset: int = 0, length: int | None = None) -> bytes:
+        data = read_bytes(uri, offset, length)
+        pieces.extend([len(data)] if uri.endswith(".mp4") else [])
+        return data
+
+    def download(uri: str) -> contextlib.AbstractContextManager[Path]:
+        assert not uri.endswith(".mp4"), f"the whole of {uri} is read"
+        return local_copy(uri)
+
+    monkeypatch.setattr(files, "read_bytes", read)
+    monkeypatch.setattr(files, "local_copy", download)
+    assert whats(settle(workspace, {})) == {"a": "unknown", "b": "rights_from"}
+    assert declared(workspace)["b"] == (None, "no_train", "file cawg.training-mining")
+    assert 0 < sum(pieces) < 10_000
 
 
 def test_a_file_that_was_not_readable_stays_so_and_changes_nothing(local: Workspace, tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ class _Video:
 
     part: str
     uri: str
+    size_bytes: int | None
     rows: list[Columns]
     """Of `videos`, one for each clip spec."""
     collection: Columns
@@ -118,17 +119,17 @@ def settle(workspace: Workspace, other_files: Mapping[str, tuple[str, int]]) -> 
 
 def _read(workspace: Workspace, part: str, specs: Sequence[str], wanted: Set[str]) -> Iterator[tuple[str, _Video]]:
     """The videos of a part of which a row differs from the collection, and those that are wanted."""
-    collection = workspace.read(COLLECTION_FOLDER, part, COLLECTION, ["video_id", "uri", *DECLARED])
+    collection = workspace.read(COLLECTION_FOLDER, part, COLLECTION, ["video_id", "uri", "size_bytes", *DECLARED])
     tables = [workspace.read(f"videos/{spec}", part, VIDEOS, ["video_id", *DECLARED]) for spec in specs]
-    said = collection.drop_columns("uri")
+    said = collection.drop_columns(["uri", "size_bytes"])
     if wanted.isdisjoint(said["video_id"].to_pylist()) and all(table.equals(said) for table in tables):
         return  # of most parts, in a tenth of the time that rows take
     by_spec = [{row.pop("video_id"): row for row in table.to_pylist()} for table in tables]
     for row in collection.to_pylist():
-        video_id, uri = row.pop("video_id"), row.pop("uri")
+        video_id, uri, size_bytes = row.pop("video_id"), row.pop("uri"), row.pop("size_bytes")
         rows = [of_spec[video_id] for of_spec in by_spec if video_id in of_spec]
         if rows and (video_id in wanted or any(found != row for found in rows)):
-            yield video_id, _Video(part, uri, rows, row)
+            yield video_id, _Video(part, uri, size_bytes, rows, row)
 
 
 def _own(video: _Video, other_file: tuple[str, int] | None) -> Statement:
@@ -145,7 +146,7 @@ def _own(video: _Video, other_file: tuple[str, int] | None) -> Statement:
         if statement.rights == "no_train" and not (statement.read_from or "").startswith(OF_COPIES)
     ]
     if hidden:  # the column refuses no longer; whether the file does was not written down then
-        found = _read_file(video.uri)
+        found = _read_file(*(other_file or (video.uri, video.size_bytes)))
         return hidden[0] if found is None else combine([said, found])
     found = None if other_file is None else _read_file(*other_file)
     if found is not None and (found.rights == "no_train" or found == TOO_MANY):
@@ -153,10 +154,10 @@ def _own(video: _Video, other_file: tuple[str, int] | None) -> Statement:
     return own
 
 
-def _read_file(uri: str, size_bytes: int | None = None) -> Statement | None:
+def _read_file(uri: str, size_bytes: int | None) -> Statement | None:
     """What the assertions in a file say; None where it cannot be read. An object of a known size is read in pieces."""
     try:
-        if size_bytes is None or files.store_at(uri).is_local:
+        if not size_bytes or files.store_at(uri).is_local:
             with files.local_copy(uri) as path:
                 path.open("rb").close()
                 return read_training_entries(path)
