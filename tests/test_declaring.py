@@ -286,7 +286,12 @@ def test_clips_of_changed_videos_leave_every_selection_at_once(local: Workspace,
     for name in ("s", "t"):
         select(local, name)
     before = local.read_all("selections/s", SELECTIONS).to_pylist()
+    part = local.read("selections/t", "00000", SELECTIONS).to_pylist()
+    silent = [row | ({"kept": False, "reason": "silent"} if row["video_id"][0] == "a" else {}) for row in part]
+    local.commit("selections/u", "00000", from_rows(silent, SELECTIONS, "00000"), SELECTIONS)
     changes = settle(local, plan(local, write_list(tmp_path, NEW)))
+    names = {Path(change.uri).stem: change.selections for change in changes}
+    assert names == {"a": ("s", "t"), "c": ("s", "t"), "d": ("s", "t")}  # u kept none of a
     for name in ("s", "t"):
         rows = local.read_all(f"selections/{name}", SELECTIONS).to_pylist()
         changed = [row["video_id"][0] for row in rows if row["reason"] == "rights_changed"]
@@ -344,17 +349,24 @@ def test_a_selection_at_which_another_command_works_is_named_and_nothing_is_chan
     assert settle(local, other)
 
 
-def change(uri: str, before: str, now: str, **others: str) -> Change:
+def change(uri: str, before: str, now: str, selections: tuple[str, ...] = (), **others: str) -> Change:
     old = dict.fromkeys(DECLARED) | {"rights": before}
-    return Change(uri, old, old | {"rights": now} | others)
+    return Change(uri, old, old | {"rights": now} | others, selections)
 
 
-def test_it_is_said_how_many_changed_to_what_and_that_selections_wait(capsys: pytest.CaptureFixture[str]) -> None:
-    changes = [change("/a\x1b.mp4", "unknown", "no_train"), change("/b", "train", "no_train")]
-    print_changes([*changes, change("/c", "train", "train", license="CC0")], ["default", "top"])
+def test_it_is_said_how_many_changed_to_what_and_which_selections_wait(capsys: pytest.CaptureFixture[str]) -> None:
+    changes = [change("/a\x1b.mp4", "unknown", "no_train", ("top",)), change("/b", "train", "no_train")]
+    print_changes([*changes, change("/c", "train", "train", ("default", "top"), license="CC0")])
     assert capsys.readouterr().err == (
-        "shard: 3 videos changed their rights: 2 no_train, 1 license; such as /a?.mp4, /b, /c. Until `earshot filter` "
-        "decides anew, default, top keep none of their clips.\n"
+        "shard: 3 videos are declared otherwise: 2 no_train, 1 license; such as /a?.mp4, /b, /c. Until `earshot "
+        "filter` decides anew, `default`, `top` keep none of their clips.\n"
     )
-    print_changes([], ["default"])
+    print_changes([change("/c", "train", "train", ("default",), author="ann")])
+    assert capsys.readouterr().err == (
+        "shard: 1 video is declared otherwise: 1 author; such as /c. Until `earshot filter` decides anew, `default` "
+        "keeps none of their clips.\n"
+    )
+    print_changes([change("/c", "train", "train", author="ann")])
+    assert capsys.readouterr().err == "shard: 1 video is declared otherwise: 1 author; such as /c.\n"
+    print_changes([])
     assert capsys.readouterr().err == ""

@@ -110,13 +110,13 @@ def test_an_opt_out_that_comes_later_takes_the_video_and_its_copy_out_of_the_sel
     table.write_text(table.read_text().replace("false", "true"))
     code, out, err = shard(table, tmp_path / "root")
     assert (code, "shard: nothing to do; 3 videos (3 kept)" in out) == (0, True), err
-    assert "shard: 2 videos changed their rights: 2 no_train; such as" in err
-    assert "Until `earshot filter` decides anew, default keep none of their clips." in err
+    assert "shard: 2 videos are declared otherwise: 2 no_train; such as" in err
+    assert "Until `earshot filter` decides anew, `default` keeps none of their clips." in err
     code, out, err = earshot("filter", "--root", root, *every)
     assert "filter: 2 kept, 4 no_train;" in out, err
     assert "none in two splits; 4 clips in materialized/default are refused now ->" in out
     assert tars.read_bytes() == before
-    assert "changed their rights" not in shard(table, tmp_path / "root")[2]
+    assert "declared otherwise" not in shard(table, tmp_path / "root")[2]
     assert "nothing to do, every clip is decided" in earshot("filter", "--root", root, *every)[1]
     code, _, err = earshot("materialize", "--root", root)
     assert code == 2
@@ -141,10 +141,10 @@ def test_an_opt_out_is_heeded_though_a_part_that_is_new_fails(
     with monkeypatch.context() as patched:
         patched.setattr(Session, "map", fail)
         code, _, err = shard(table, root)
-    assert (code != 0, "1 videos changed their rights: 1 no_train" in err) == (True, True), err
+    assert (code != 0, "1 video is declared otherwise: 1 no_train" in err) == (True, True), err
     assert rights(root) == {"a.mkv": "no_train"}
     code, _, err = shard(table, root)
-    assert (code, "1 videos changed their rights: 1 no_train" in err) == (0, True), err  # the copy
+    assert (code, "1 video is declared otherwise: 1 no_train" in err) == (0, True), err  # the copy
     assert rights(root) == {"a.mkv": "no_train", "new.mkv": "no_train"}
 
 

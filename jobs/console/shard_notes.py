@@ -54,16 +54,17 @@ def print_notes(planned: "Planned", splits: "Splits") -> None:
     _say(copies, f"the same bytes, and so the same split, in {len(splits.copies)} groups: {{}} videos", moved)
 
 
-def print_changes(changes: Sequence["Change"], selections: Sequence[str]) -> None:
-    """Say of how many videos the declared rights are others than before, which, and what follows."""
+def print_changes(changes: Sequence["Change"]) -> None:
+    """Say of how many videos something else is declared than before, which, and what follows."""
     if not changes:
         return
     counts = format_counts(collections.Counter(change.what for change in changes))
     names = ", ".join(printable(change.uri) for change in changes[:NUM_NAMED])
-    then = (
-        f" Until `earshot filter` decides anew, {', '.join(selections)} keep none of their clips." if selections else ""
-    )
-    say(f"shard: {len(changes)} videos changed their rights: {counts}; such as {names}.{then}", "warning")
+    selections = sorted({name for change in changes for name in change.selections})
+    keep = f"{', '.join(f'`{name}`' for name in selections)} {'keeps' if len(selections) == 1 else 'keep'}"
+    then = f" Until `earshot filter` decides anew, {keep} none of their clips." if selections else ""
+    which = "1 video is" if len(changes) == 1 else f"{len(changes)} videos are"
+    say(f"shard: {which} declared otherwise: {counts}; such as {names}.{then}", "warning")
 
 
 def check_rejects(

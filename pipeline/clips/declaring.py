@@ -50,6 +50,8 @@ class Change:
     uri: str
     before: Columns
     now: Columns
+    selections: tuple[str, ...] = ()
+    """Names of those that kept clips of it until then."""
 
     @property
     def what(self) -> str:
@@ -110,7 +112,10 @@ def settle(workspace: Workspace, other_files: Mapping[str, tuple[str, int]]) -> 
             claimed.enter_context(claim(workspace, name))
         for name, parts in places.items():
             for part in parts:
-                _refuse(workspace, name, part, list(by_part[part]))
+                for video_id in _refuse(workspace, name, part, list(by_part[part])):
+                    change = changes[video_id]
+                    kept_by = (*change.selections, name.partition("/")[2])
+                    changes[video_id] = dataclasses.replace(change, selections=kept_by)
         for part, rows in by_part.items():
             for spec in specs[part]:
                 _write(workspace, f"videos/{spec}", part, rows)
@@ -177,19 +182,23 @@ def read_withdrawn(workspace: Workspace, selection: str) -> list[str]:
     return json.loads(files.read_bytes(uri)) if files.exists(uri) else []
 
 
-def _refuse(workspace: Workspace, selection: str, part: str, video_ids: list[str]) -> None:
-    """Take the clips of videos out of a part of a selection, until it is decided anew; remember what was kept."""
+def _refuse(workspace: Workspace, selection: str, part: str, video_ids: list[str]) -> set[str]:
+    """Take the clips of videos out of a part of a selection, until it is decided anew; remember and return of which
+    some were kept, also by a run that was killed after this."""
     table = workspace.read(selection, part, SELECTIONS)
     is_theirs = pc.is_in(table["video_id"], pa.array(video_ids, pa.string()))
     kept = set(table.filter(pc.and_(is_theirs, table["kept"]))["video_id"].to_pylist())
     if kept - set(known := read_withdrawn(workspace, selection)):
         names = json.dumps(sorted(kept.union(known)), indent=1)
         files.commit_bytes(workspace.record_uri(selection, WITHDRAWN), names.encode())
+    waits = pc.or_(table["kept"], pc.equal(table["reason"], RIGHTS_CHANGED))
+    left = set(table.filter(pc.and_(is_theirs, waits))["video_id"].to_pylist())
     for name, value in (("kept", False), ("reason", RIGHTS_CHANGED), ("unique_s", None)):
         field = SELECTIONS.field(name)
         changed = pc.if_else(is_theirs, pa.scalar(value, field.type), table[name])
         table = table.set_column(table.schema.get_field_index(name), field, changed)
     workspace.commit(selection, part, table, SELECTIONS)
+    return left & set(known).union(kept)
 
 
 def _write(workspace: Workspace, videos: str, part: str, now: Mapping[str, Columns]) -> None:
