@@ -42,7 +42,7 @@ def shard(
     """
     from jobs.console.missing_videos import check_missing
     from pipeline.clip_specs import BASE
-    from pipeline.clips.declaring import settle
+    from pipeline.clips.declaring import apply_declared
     from pipeline.clips.reconciling import reconcile
     from pipeline.clips.sharding import ShardPart, check_faces
     from pipeline.clips.splitting import count_splits
@@ -71,7 +71,7 @@ def shard(
         for place in places(workspace, COLLECTION_FOLDER):
             files.store_at(place).remove_unfinished(place)
         planned = plan_parts(workspace, videos, config.collecting, retry or ())
-        print_changes(settle(workspace, planned.other_files))  # whatever becomes of the cutting
+        print_changes(apply_declared(workspace, planned.other_files))  # whatever becomes of the cutting
         pending = {name: set(workspace.pending(COLLECTION_FOLDER, f"videos/{name}")) for name in specs}
         lacking = collections.defaultdict(list)  # parts by the specs that they lack: these are cut from one decoding
         for part in sorted(set().union(*pending.values())):
@@ -85,7 +85,7 @@ def shard(
             verify = functools.partial(check_missing, workspace, names)
             cut += session.map(f"shard {' '.join(names)}", work, parts, needs, note=format_cutting, verify=verify)
         if lacking:  # what is cut now may be copies
-            print_changes(settle(workspace, {}))
+            print_changes(apply_declared(workspace, {}))
         totals, splits = {name: reconcile(workspace, name) for name in specs}, count_splits(workspace, config.splitting)
         for name in specs:
             stage = f"clips/{name}"

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from jobs.console.shard_notes import print_changes
-from pipeline.clips.declaring import Change, settle
+from pipeline.clips.declaring import Change, apply_declared
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.errors import ConfigError
@@ -112,9 +112,9 @@ def test_what_a_list_declares_later_gives_the_rows_that_it_would_have_given_firs
     plan(place, write_list(tmp_path, OLD))
     cut(place)
     before = tables(place)
-    assert settle(place, plan(place, write_list(tmp_path, OLD))) == []
+    assert apply_declared(place, plan(place, write_list(tmp_path, OLD))) == []
     assert tables(place) == before
-    changes = settle(place, plan(place, write_list(tmp_path, NEW)))
+    changes = apply_declared(place, plan(place, write_list(tmp_path, NEW)))
     assert whats(changes) == {"a": "no_train", "c": "unknown", "d": "author"}
     fresh = Workspace(str(tmp_path / "fresh"))
     plan(fresh, write_list(tmp_path, NEW))
@@ -128,17 +128,17 @@ def test_what_a_list_declares_later_gives_the_rows_that_it_would_have_given_firs
     )
     assert len(videos) == 6
     assert videos == expected
-    assert settle(place, plan(place, write_list(tmp_path, NEW))) == []
+    assert apply_declared(place, plan(place, write_list(tmp_path, NEW))) == []
 
 
 def test_what_a_listing_leaves_open_stays_as_it_was_declared(local: Workspace, tmp_path: Path) -> None:
     plan(local, write_list(tmp_path, OLD))
     cut(local)
     before = tables(local)
-    assert settle(local, plan(local, write_list(tmp_path, dict.fromkeys(OLD, ",,,")))) == []
-    assert settle(local, plan(local, write_list(tmp_path, dict.fromkeys(OLD, "x"), "uri,title"))) == []
+    assert apply_declared(local, plan(local, write_list(tmp_path, dict.fromkeys(OLD, ",,,")))) == []
+    assert apply_declared(local, plan(local, write_list(tmp_path, dict.fromkeys(OLD, "x"), "uri,title"))) == []
     (tmp_path / "list.csv").unlink()
-    assert settle(local, plan(local, str(tmp_path))) == []  # the folder itself says nothing
+    assert apply_declared(local, plan(local, str(tmp_path))) == []  # the folder itself says nothing
     assert tables(local) == before
 
 
@@ -160,7 +160,7 @@ def test_what_a_listing_leaves_open_of_a_retried_video_stays_as_it_was_declared(
         "b": (None, "unknown", "column opt_out"),  # said anew
         "c": ("CC0", "no_train", "column opt_out"),
     }
-    assert settle(local, {}) == []
+    assert apply_declared(local, {}) == []
 
 
 def test_a_refusal_that_is_withdrawn_counts_no_longer_unless_the_file_has_one_too(
@@ -173,14 +173,14 @@ def test_a_refusal_that_is_withdrawn_counts_no_longer_unless_the_file_has_one_to
     (tmp_path / "c.mp4").unlink()  # whether it refuses cannot be read: it is left as it is
     path = tmp_path / "list.csv"
     path.write_text(path.read_text().replace("true", "false"))
-    assert whats(settle(local, plan(local, str(path)))) == {"a": "unknown", "b": "rights_from"}
+    assert whats(apply_declared(local, plan(local, str(path)))) == {"a": "unknown", "b": "rights_from"}
     assert declared(local) == {
         "a": (None, "unknown", "column opt_out"),
         "b": (None, "no_train", "file cawg.training-mining"),
         "c": (None, "no_train", "column opt_out"),
     }
     (tmp_path / "c.mp4").write_bytes(MP4)
-    assert whats(settle(local, plan(local, str(path)))) == {"c": "unknown"}
+    assert whats(apply_declared(local, plan(local, str(path)))) == {"c": "unknown"}
 
 
 def test_after_a_refusal_that_is_withdrawn_a_file_in_a_store_is_read_in_pieces(
@@ -212,7 +212,7 @@ def test_after_a_refusal_that_is_withdrawn_a_file_in_a_store_is_read_in_pieces(
 
     monkeypatch.setattr(files, "read_bytes", read)
     monkeypatch.setattr(files, "local_copy", download)
-    assert whats(settle(workspace, {})) == {"a": "unknown", "b": "rights_from"}
+    assert whats(apply_declared(workspace, {})) == {"a": "unknown", "b": "rights_from"}
     assert declared(workspace)["b"] == (None, "no_train", "file cawg.training-mining")
     assert 0 < sum(pieces) < 10_000
 
@@ -222,8 +222,8 @@ def test_a_file_that_was_not_readable_stays_so_and_changes_nothing(local: Worksp
     plan(local, write_list(tmp_path, {"a": ",,,"}))
     cut(local)
     assert declared(local) == {"a": (None, "unknown", "file, not readable")}
-    assert settle(local, {}) == []
-    assert whats(settle(local, plan(local, write_list(tmp_path, {"a": "CC0,,,"})))) == {"a": "license"}
+    assert apply_declared(local, {}) == []
+    assert whats(apply_declared(local, plan(local, write_list(tmp_path, {"a": "CC0,,,"})))) == {"a": "license"}
     assert declared(local) == {"a": ("CC0", "unknown", "file, not readable")}
 
 
@@ -243,13 +243,13 @@ def test_a_file_that_was_replaced_by_one_that_refuses_is_read_again(
     place.commit(VIDEOS_FOLDER, "00000", from_rows(made, VIDEOS, "here"), VIDEOS)
     files.commit_bytes(f"{videos}/b.mp4", REFUSING)
     for expected in ({"b": "no_train"}, {}):  # the second time nothing is new
-        assert whats(settle(place, plan(place, videos))) == expected
+        assert whats(apply_declared(place, plan(place, videos))) == expected
     assert declared(place)["b"] == (None, "no_train", "file cawg.training-mining")
     files.commit_bytes(f"{videos}/a.mp4", MP4 + box(b"free", b"") * (MAX_BOXES + 1) + REFUSING)
-    assert whats(settle(place, plan(place, videos))) == {"a": "rights_from"}
+    assert whats(apply_declared(place, plan(place, videos))) == {"a": "rights_from"}
     assert declared(place)["a"] == (None, "unknown", "file, not readable")
     files.commit_bytes(f"{videos}/b.mp4", MP4 + bytes(9))  # no word of it any more: nobody has permitted anything
-    assert settle(place, plan(place, videos)) == []
+    assert apply_declared(place, plan(place, videos)) == []
 
 
 def test_a_copy_of_refused_bytes_is_refused_and_says_of_which(local: Workspace, tmp_path: Path) -> None:
@@ -258,14 +258,14 @@ def test_a_copy_of_refused_bytes_is_refused_and_says_of_which(local: Workspace, 
     plan(local, write_list(tmp_path, rows))
     cut(local, hashes=hashes)
     ids = {Path(row["uri"]).stem: row["video_id"] for row in local.read_all(COLLECTION_FOLDER, COLLECTION).to_pylist()}
-    assert whats(settle(local, {})) == {"a": "no_train", "c": "no_train"}
+    assert whats(apply_declared(local, {})) == {"a": "no_train", "c": "no_train"}
     of_copy = (None, "no_train", f"copy {ids['b']}, column opt_out")
     assert declared(local, "events") == declared(local) == {
         "a": ("CC0", *of_copy[1:]), "b": (None, "no_train", "column opt_out"), "c": of_copy,
         "d": (None, "unknown", None), "e": (None, "no_train", "column opt_out"),
     }  # fmt: skip
-    assert settle(local, {}) == []
-    assert whats(settle(local, plan(local, write_list(tmp_path, rows | {"b": ",,,false"})))) == dict.fromkeys(
+    assert apply_declared(local, {}) == []
+    assert whats(apply_declared(local, plan(local, write_list(tmp_path, rows | {"b": ",,,false"})))) == dict.fromkeys(
         "abc", "unknown"
     )
     assert declared(local)["a"] == ("CC0", "unknown", "column opt_out")
@@ -277,7 +277,7 @@ def test_a_copy_that_comes_later_refuses_for_those_that_are_there(local: Workspa
     cut(local, hashes=hashes)
     plan(local, write_list(tmp_path, {"a": ",,,", "b": ",,,", "c": ",,,true"}))
     cut(local, hashes=hashes)
-    assert whats(settle(local, {})) == {"a": "no_train"}
+    assert whats(apply_declared(local, {})) == {"a": "no_train"}
 
 
 def test_clips_of_changed_videos_leave_every_selection_at_once(local: Workspace, tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_clips_of_changed_videos_leave_every_selection_at_once(local: Workspace,
     part = local.read("selections/t", "00000", SELECTIONS).to_pylist()
     silent = [row | ({"kept": False, "reason": "silent"} if row["video_id"][0] == "a" else {}) for row in part]
     local.commit("selections/u", "00000", from_rows(silent, SELECTIONS, "00000"), SELECTIONS)
-    changes = settle(local, plan(local, write_list(tmp_path, NEW)))
+    changes = apply_declared(local, plan(local, write_list(tmp_path, NEW)))
     names = {Path(change.uri).stem: change.selections for change in changes}
     assert names == {"a": ("s", "t"), "c": ("s", "t"), "d": ("s", "t")}  # u kept none of a
     for name in ("s", "t"):
@@ -311,7 +311,7 @@ def test_killed_between_any_two_commits_the_next_run_comes_to_the_same_end(
         plan(workspace, write_list(tmp_path, OLD))
         cut(workspace)
         select(workspace)
-    settle(whole, plan(whole, write_list(tmp_path, NEW)))
+    apply_declared(whole, plan(whole, write_list(tmp_path, NEW)))
 
     def dying(self: Workspace, partition: str, part: str, table: pa.Table, schema: pa.Schema) -> str:
         left[0] -= 1
@@ -321,13 +321,13 @@ def test_killed_between_any_two_commits_the_next_run_comes_to_the_same_end(
 
     monkeypatch.setattr(Workspace, "commit", dying)
     try:
-        settle(local, plan(local, write_list(tmp_path, NEW)))
+        apply_declared(local, plan(local, write_list(tmp_path, NEW)))
     except KeyboardInterrupt:
         monkeypatch.setattr(Workspace, "commit", commit)
         refused = [row["rights"] == "no_train" for row in local.read_all(VIDEOS_FOLDER, VIDEOS).to_pylist()]
         kept = [row["kept"] for row in local.read_all("selections/s", SELECTIONS).to_pylist()]
         assert not (refused[0] and kept[0])  # a, which refuses now: never known to refuse and kept
-        settle(local, plan(local, write_list(tmp_path, NEW)))
+        apply_declared(local, plan(local, write_list(tmp_path, NEW)))
     else:
         assert crash == 8  # 2 parts of the collection, 2 of the selection, 2 of each of 2 clip specs
     assert tables(local) == tables(whole)
@@ -344,9 +344,9 @@ def test_a_selection_at_which_another_command_works_is_named_and_nothing_is_chan
     before = tables(local)
     for name in ("s", "t", "u"):
         with claim(local, f"selections/{name}"), pytest.raises(ConfigError, match=f"selection={name}"):
-            settle(local, other)
+            apply_declared(local, other)
         assert tables(local) == before
-    assert settle(local, other)
+    assert apply_declared(local, other)
 
 
 def change(uri: str, before: str, now: str, selections: tuple[str, ...] = (), **others: str) -> Change:

@@ -12,6 +12,12 @@ from jobs.console.reporting_waits import ReportingWaits
 from pipeline.storage import outages
 
 
+def wait_and_go_on(part: str) -> str:
+    outages.wait_s("s3://bucket", "no answer", time.monotonic() - 3.0, 1)
+    outages.ended("s3://bucket")
+    return part
+
+
 def test_what_a_worker_waits_for_is_reported_while_it_waits_and_when_that_is_over(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -19,12 +25,7 @@ def test_what_a_worker_waits_for_is_reported_while_it_waits_and_when_that_is_ove
     monkeypatch.setattr(reporting_waits.waits, "report", lambda found: reported.append(dict(found)))
     monkeypatch.setattr(outages, "say", outages.say)
 
-    def work(part: str) -> str:
-        outages.wait_s("s3://bucket", "no answer", time.monotonic() - 3.0, 1)
-        outages.ended("s3://bucket")
-        return part
-
-    assert ReportingWaits(work)("00001") == "00001"
+    assert ReportingWaits(wait_and_go_on)("00001") == "00001"
     assert len(reported) == 2
 
     def give_up(part: str) -> str:
@@ -52,12 +53,7 @@ def test_a_worker_that_cannot_say_what_it_waits_for_does_its_part_and_the_driver
         monkeypatch.setattr(waits, name, fail)
     monkeypatch.setattr(outages, "say", outages.say)
 
-    def work(part: str) -> str:
-        outages.wait_s("s3://bucket", "no answer", time.monotonic() - 3.0, 1)
-        outages.ended("s3://bucket")
-        return part
-
-    assert ReportingWaits(work)("00001") == "00001"
+    assert ReportingWaits(wait_and_go_on)("00001") == "00001"
     lines: list[str] = []
     Waits(lines.append).look()
     assert lines == []

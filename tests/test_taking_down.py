@@ -12,7 +12,7 @@ from conftest import World
 
 from jobs.console import card_files
 from pipeline.clips.cutting import ShardingConfig
-from pipeline.clips.declaring import read_withdrawn, settle
+from pipeline.clips.declaring import apply_declared, read_withdrawn
 from pipeline.clips.reconciling import reconcile
 from pipeline.clips.sharding import ShardPart
 from pipeline.clips.tars import parse_sample
@@ -182,7 +182,7 @@ def test_a_model_that_learnt_from_a_video_before_it_was_refused_is_listed(
         said = {"rights": "no_train", "rights_from": "column rights"}
         rows = [row | (said if row["video_id"] == name else {}) for row in rows]
         own.commit(COLLECTION_FOLDER, part, from_rows(rows, COLLECTION, part), COLLECTION)
-    assert len(settle(own, {})) == 1
+    assert len(apply_declared(own, {})) == 1
     assert not any(
         row["kept"] for row in own.read_all("selections/s", SELECTIONS).to_pylist() if row["video_id"] == name
     )

@@ -72,7 +72,7 @@ class _Video:
     collection: Columns
 
 
-def settle(workspace: Workspace, other_files: Mapping[str, tuple[str, int]]) -> list[Change]:
+def apply_declared(workspace: Workspace, other_files: Mapping[str, tuple[str, int]]) -> list[Change]:
     """Make the rows of `videos` agree with what is declared; return what changed, in the order of parts and rows.
 
     Args:
