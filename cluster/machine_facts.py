@@ -19,7 +19,7 @@ from cluster.connect import PACKAGES
 DISTRIBUTIONS = (
     "ray", "torch", "numpy", "pyarrow", "pandas", "pydantic", "webdataset", "ffmpeg-python", "imageio-ffmpeg", "boto3",
     "soundfile", "simplejpeg", "scikit-learn", "scipy", "tensorboard", "duckdb", "rich", "typer", "jinja2", "h5py",
-    "pillow", "ai-edge-litert", "aiohttp", "cbor2", "http-sf", "silero-vad",
+    "pillow", "ai-edge-litert", "aiohttp", "cbor2", "http-sf", "httptools", "silero-vad",
 )  # fmt: skip
 SHARED_MEMORY = Path("/dev/shm")
 

@@ -11,7 +11,7 @@ import pytest
 from pipeline.storage import ranges
 
 OBJECT = bytes(range(256)) * 4
-PLACES = {"/whole": 206, "/unranged": 200, "/refused": 403, "/busy": 503, "/moved": 307, "/short": 206}
+PLACES = {"/whole": 206, "/unranged": 200, "/refused": 403, "/busy": 503, "/moved": 307, "/short": 206, "/long": 206}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -21,7 +21,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.asked.append(self.path)
         first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
-        data = OBJECT[int(first) : int(last) + 1]
+        data = OBJECT[int(first) : int(last) + 1 + self.path.startswith("/long")]
         self.send_response(PLACES[self.path.partition("?")[0]])
         self.send_header("Content-Length", str(len(data)))
         self.send_header("Location", "/whole")
@@ -78,13 +78,12 @@ def test_a_connection_that_the_store_has_closed_meanwhile_is_replaced(asked: tup
     url, paths = asked
     assert read(url, "whole") == OBJECT[:10]
     (kept,) = ranges._idle_connections(url.removeprefix("http://"), os.getpid())
-    assert kept.sock is not None
-    kept.sock.shutdown(socket.SHUT_RDWR)
+    kept.shutdown(socket.SHUT_RDWR)
     assert read(url, "whole") == OBJECT[:10]
     assert len(paths) == 2
 
 
-@pytest.mark.parametrize("place", ["unranged", "refused", "busy", "moved", "short"])
+@pytest.mark.parametrize("place", ["unranged", "refused", "busy", "moved", "short", "long"])
 def test_any_other_answer_gives_nothing_and_leaves_the_store_to_boto3_for_a_while(
     place: str, asked: tuple[str, list[str]]
 ) -> None:
@@ -92,6 +91,33 @@ def test_any_other_answer_gives_nothing_and_leaves_the_store_to_boto3_for_a_whil
     assert read(url, place) is None
     assert read(url, "whole") is None
     assert paths == [f"/{place}?signature=1"]
+
+
+def test_an_answer_in_pieces_of_a_few_bytes_is_put_together() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def trickle() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                for byte in b"HTTP/1.1 206 Partial Content\r\nContent-Length: 10\r\n\r\n" + OBJECT[:10]:
+                    connection.send(bytes([byte]))
+
+        threading.Thread(target=trickle, daemon=True).start()
+        assert read(f"http://127.0.0.1:{server.getsockname()[1]}", "whole") == OBJECT[:10]
+
+
+def test_what_is_no_http_gives_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def talk() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"220 mail.example ESMTP\r\n")
+
+        threading.Thread(target=talk, daemon=True).start()
+        assert read(f"http://127.0.0.1:{server.getsockname()[1]}", "whole") is None
 
 
 def test_a_host_that_does_not_answer_gives_nothing(asked: tuple[str, list[str]]) -> None:

@@ -40,7 +40,8 @@ async def serve(folder: Path, latency_s: float) -> None:
                 data, found = read(key), RANGE.search(request)
                 first, last = (int(found[1]), int(found[2])) if found else (0, len(data) - 1)
                 await asyncio.sleep(latency_s)
-                head = f"HTTP/1.1 206 Partial Content\r\nContent-Length: {last + 1 - first}\r\n\r\n"
+                range_line = f"Content-Range: bytes {first}-{last}/{len(data)}"
+                head = f"HTTP/1.1 206 Partial Content\r\nContent-Length: {last + 1 - first}\r\n{range_line}\r\n\r\n"
                 writer.writelines([head.encode(), data[first : last + 1]])
                 await writer.drain()
         writer.close()
