@@ -5,7 +5,8 @@ of which cluster is gone and what to do.
 
 The thread only looks and speaks. Who waits for the cluster asks `check_head`, and the command ends as of any error, so
 that locks are released. A main thread at work of its own is interrupted, to the same end. Where it hangs in a call of
-Ray, the watch ends the process itself: with the exit code of the command, if only Ray's goodbye hangs.
+Ray, the watch ends the process itself: with the exit code of the command, if only Ray's goodbye hangs. For that goodbye
+it does not wait LOST_S: all that the command does is on disk, and the raylets notice a driver that is gone.
 """
 
 import atexit
@@ -23,7 +24,7 @@ SAY_AFTER_S = 3.0  # a head that is busy for a moment
 # Ray gives up after 60 s, and the raylets of the nodes with it. A head that is started again by then is joined again
 # only where it keeps its state outside (GCS fault tolerance); elsewhere these seconds bridge a network that is slow.
 LOST_S = 40.0
-LEAVE_S = 5.0  # for the command to end by itself, and as long again once it is interrupted
+LEAVE_S = 5.0  # for the process to end by itself, and as long again once a command at work is interrupted
 FAILED = 1
 
 Ask = Callable[[], str]
@@ -74,6 +75,8 @@ class Watch:
         import ray  # at the top it would cost commands without Ray a second
 
         while not self.look(time.monotonic()):
+            if self._is_over and self.is_silent:
+                break
             time.sleep(PERIOD_S)
             if not ray.is_initialized():
                 return

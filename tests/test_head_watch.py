@@ -91,7 +91,7 @@ import typer
 from cluster import head_watch
 from jobs import cli
 
-head_watch.PERIOD_S, head_watch.LOST_S, head_watch.LEAVE_S = 0.01, 0.1, 0.1
+head_watch.PERIOD_S, head_watch.LOST_S, head_watch.LEAVE_S = 0.01, {lost_s}, 0.1
 atexit.register(time.sleep, 60)  # as Ray's own does: it waits for the head to say goodbye
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -108,11 +108,10 @@ sys.exit(cli.main([]))
 """
 
 
-def drive(body: str) -> subprocess.CompletedProcess[str]:
+def drive(body: str, lost_s: float = 0.1) -> subprocess.CompletedProcess[str]:
     """What a driver whose head is silent ends with; `body` is what its command does."""
-    return subprocess.run(
-        [sys.executable, "-c", DRIVER.replace("{body}", body)], capture_output=True, text=True, timeout=50, check=False
-    )
+    script = DRIVER.replace("{body}", body).replace("{lost_s}", str(lost_s))
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False)
 
 
 @pytest.mark.parametrize("code", [0, 2, 3])
@@ -120,6 +119,10 @@ def test_a_command_that_is_done_keeps_its_exit_code_and_output_where_ray_does_no
     ended = drive(f"sys.exit({code})")
     assert (ended.returncode, ended.stdout) == (code, "written\n")
     assert "was lost" not in ended.stderr
+
+
+def test_a_command_that_is_done_does_not_wait_for_a_silent_head_as_one_at_work_does() -> None:
+    assert drive("sys.exit(3)", lost_s=60).returncode == 3  # `drive` waits 50 s
 
 
 def test_a_driver_at_work_of_its_own_is_interrupted_so_that_it_lets_go_of_its_locks() -> None:
