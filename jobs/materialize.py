@@ -30,7 +30,7 @@ def materialize(session: Session, selection: Selection = "default") -> None:
         shards = [shard for shard in plan.shards if shard not in finished]
         work = MaterializePart(workspace, selection, plan, session.seed)
         if withdrawn := check_copies(workspace, selection):
-            found = f"has {withdrawn} clips that {source} refuses now, because of their videos' rights."
+            found = f"has {withdrawn} clips that {source} refuses now: something else is declared of their videos."
             raise workspace.error(folder, found, "refused")
         counts = session.map(f"materialize {selection}", work, shards, FILTERING)
         if shards or not workspace.is_finished(folder):

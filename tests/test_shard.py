@@ -120,7 +120,7 @@ def test_an_opt_out_that_comes_later_takes_the_video_and_its_copy_out_of_the_sel
     assert "nothing to do, every clip is decided" in earshot("filter", "--root", root, *every)[1]
     code, _, err = earshot("materialize", "--root", root)
     assert code == 2
-    assert "has 4 clips that selections/default refuses now, because of their videos' rights." in err
+    assert "has 4 clips that selections/default refuses now: something else is declared of their videos." in err
     assert "`earshot clean --from materialized/default" in err
     assert earshot("clean", "--from", "materialized/default", "--root", root, "--yes")[0] == 0
     assert "2 clips in 1 shards" in earshot("materialize", "--root", root)[1]
