@@ -37,6 +37,43 @@ def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_call_ret
     assert synced == [(path.stat().st_ino, len(DATA), False), (tmp_path.stat().st_ino, False, True)]
 
 
+def test_files_that_are_committed_together_are_on_the_disk_before_their_names_which_come_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, contents = tmp_path / "new", {"b": DATA, "a": b"", "last": DATA[:7]}
+    synced, named = [], []
+    replace = Path.replace
+
+    def record(handle: int) -> None:
+        status = os.fstat(handle)
+        synced.append((status.st_ino, stat.S_ISREG(status.st_mode) and status.st_size, tuple(named)))
+
+    def name(path: Path, target: Path) -> Path:
+        named.append(target.name)
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", record)
+    monkeypatch.setattr(Path, "replace", name)
+    localfiles.commit_together(folder, contents)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == contents
+    files_of_it = {((folder / key).stat().st_ino, len(data), ()) for key, data in contents.items()}
+    assert set(synced[:-1]) == files_of_it
+    assert synced[3:] == [(folder.stat().st_ino, False, ("b", "a", "last"))]
+
+
+def test_of_files_that_are_committed_together_none_gets_its_name_if_the_disk_lost_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(handle: int) -> None:
+        if os.fstat(handle).st_size == 7:
+            raise OSError(errno.EIO, "lost")
+
+    monkeypatch.setattr(os, "fsync", lose)
+    with pytest.raises(OSError, match="lost"):
+        localfiles.commit_together(tmp_path, {"a": DATA, "b": DATA[:7], "c": DATA})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_of_many_that_create_one_file_at_once_one_succeeds(tmp_path: Path) -> None:
     uri = str(tmp_path / "x")
     with ThreadPoolExecutor(16) as pool:

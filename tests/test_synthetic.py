@@ -358,6 +358,16 @@ def test_a_failing_ffmpeg_is_quoted_and_leaves_no_video(tmp_path: Path, monkeypa
     assert list((tmp_path / "videos").iterdir()) == []
 
 
+def test_a_video_is_there_only_once_what_is_known_of_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(rendering, "write_masks", refuse)
+    with pytest.raises(OSError, match="the disk is gone"):
+        render_scene(SHORT, 0, tmp_path)
+    assert list((tmp_path / "videos").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [

@@ -15,7 +15,8 @@ import shutil
 import tempfile
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -128,6 +129,22 @@ class LocalStore:
 
     def refusal_note(self, uri: str) -> str:
         return ""
+
+
+def commit_together(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Put several files into a folder, which is made if it is missing: each in one atomic step, in the order given.
+
+    They wait for the disk together, and for the folder once: of ten files that takes the time of two or three commits.
+    """
+    with contextlib.ExitStack() as made:
+        paths = {name: made.enter_context(unfinished(folder)) for name in contents}
+        for name, path in paths.items():
+            _write(path, contents[name])
+        with ThreadPoolExecutor(max_workers=len(paths) or 1) as beside:
+            list(beside.map(_finish, paths.values()))
+        for name, path in paths.items():
+            patiently(folder, functools.partial(path.replace, folder / name))
+        _sync(folder)
 
 
 def local_path(uri: str) -> Path:

@@ -7,7 +7,7 @@
 from pathlib import Path
 
 from pipeline.masks.mask_pictures import encode_mask
-from pipeline.storage import files
+from pipeline.storage.localfiles import commit_together
 from pipeline.synthetic.truth import Truth, drawn_frames, masks_by_kind
 
 
@@ -16,10 +16,11 @@ def write_masks(folder: Path, truth: Truth) -> None:
 
     A mask is named after its frame's time, in milliseconds.
     """
-    place = str(folder / "masks" / truth.scene.name)
+    contents: dict[str, bytes] = {}
     times_s = drawn_frames(truth.scene) / truth.scene.frame_rate_hz
     for kind, masks in masks_by_kind(truth).items():
         suffix = "png" if kind is None else f"{kind}.png"
         for time_s, mask in zip(times_s, masks, strict=True):
             if kind is None or mask.any():
-                files.commit_bytes(files.join(place, f"{round(time_s * 1000)}.{suffix}"), encode_mask(mask))
+                contents[f"{round(time_s * 1000)}.{suffix}"] = encode_mask(mask)
+    commit_together(folder / "masks" / truth.scene.name, contents)

@@ -1,13 +1,14 @@
 """From a planned scene to a video file and its truth.
 
 Comes in: a world's config and a video's number. Goes out: `<folder>/videos/world_00012.mp4` and its truth. Frames are
-drawn a few at a time and piped to ffmpeg, so pictures need little memory at any length. The truth is written first and
-the video is renamed into place last: a video that is there is finished, and rendering it again writes the same bytes.
+drawn a few at a time and piped to ffmpeg, so pictures need little memory at any length. The truth is written meanwhile,
+and the video is renamed into place last: one that is there is finished, and rendering it again writes the same bytes.
 """
 
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -58,12 +59,18 @@ def render_scene(config: WorldConfig, index: int, folder: Path) -> Path:
     scene = plan_scene(config, index)
     stems, soundtrack = mix(scene)
     frames, truth = draw(scene)
+    video = folder / "videos" / scene.video
+    with files.building(str(video)) as unfinished, ThreadPoolExecutor(max_workers=1) as beside:
+        known = beside.submit(_write_known, folder, truth, stems)
+        encode(scene, frames, soundtrack, unfinished)
+        known.result()
+    return video
+
+
+def _write_known(folder: Path, truth: Truth, stems: list[Waveform]) -> None:
+    """Write what is known about a video: it waits for the disk about as long as the video takes to be encoded."""
     write_truth(folder, truth, [resample(stem, RATE_HZ, STEM_RATE_HZ) for stem in stems])
     write_masks(folder, truth)
-    video = folder / "videos" / scene.video
-    with files.building(str(video)) as unfinished:
-        encode(scene, frames, soundtrack, unfinished)
-    return video
 
 
 def mix(scene: Scene) -> tuple[list[Waveform], Waveform]:

@@ -33,6 +33,7 @@ from pydantic import TypeAdapter
 
 from pipeline.errors import DataError
 from pipeline.storage import files
+from pipeline.storage.localfiles import commit_together
 from pipeline.synthetic.planning import WorldConfig, plan_scene
 from pipeline.synthetic.scenes import Scene, Source
 
@@ -177,21 +178,22 @@ def _write_rows(
 
 def write_truth(folder: Path, truth: Truth, stems: list[NDArray[np.float32]]) -> None:
     """Write `<folder>/truth/<name>/`; `scene.json` last, so that a folder with it is complete."""
-    place = str(folder / "truth" / truth.scene.name)
+    contents: dict[str, bytes] = {}
     for number, stem in enumerate(stems):
         flac = io.BytesIO()
         soundfile.write(flac, stem, STEM_RATE_HZ, format="FLAC", subtype="PCM_16")
-        files.commit_bytes(files.join(place, f"stem_{number}.flac"), flac.getvalue())
-    files.commit_bytes(files.join(place, "masks.npz"), _pack(truth.masks))
+        contents[f"stem_{number}.flac"] = flac.getvalue()
+    contents["masks.npz"] = _pack(truth.masks)
     if truth.silhouettes is not None:
-        files.commit_bytes(files.join(place, "silhouettes.npz"), _pack(truth.silhouettes))
+        contents["silhouettes.npz"] = _pack(truth.silhouettes)
     mouths = {str(number): rows.tolist() for number, rows in enumerate(truth.mouths) if rows.any()}
     described = SCENES.dump_python(truth.scene) | {"boxes": truth.boxes.tolist(), "mouths": mouths}
     for source in described["sources"]:
         if not source["words"]:
             del source["words"]  # a world without words has the bytes that it had before there were any
     text = json.dumps(described, separators=(",", ":"), sort_keys=True)
-    files.commit_bytes(files.join(place, "scene.json"), (text + "\n").encode())
+    contents["scene.json"] = (text + "\n").encode()
+    commit_together(folder / "truth" / truth.scene.name, contents)
 
 
 def load_truth(folder: Path, name: str) -> Truth:
