@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# Before numpy is imported. With a thread for each core in each process, small products wait for cores that others have:
+# cutting clips takes a half more CPU on 2 cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import botocore.session
 import pytest
 import torch
