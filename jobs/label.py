@@ -28,7 +28,7 @@ def label(
 
     Example: earshot label --root my_workspace --labels votes.csv --labels more_votes.parquet
     """
-    from pipeline.clips.splitting import unlabelled_parts
+    from pipeline.clips.cut_videos import unlabelled_parts
     from pipeline.labels.span_files import read_spans
     from pipeline.masks.mask_folders import read_mask_folder
     from pipeline.storage.layout import SPANS_FOLDER

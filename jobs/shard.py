@@ -42,6 +42,8 @@ def shard(
     """
     from jobs.console.missing_videos import check_missing
     from pipeline.clip_specs import BASE
+    from pipeline.clips.copies import find_copies
+    from pipeline.clips.cut_videos import cut_parts
     from pipeline.clips.declaring import apply_declared
     from pipeline.clips.reconciling import reconcile
     from pipeline.clips.sharding import ShardPart, check_faces
@@ -86,7 +88,8 @@ def shard(
             cut += session.map(f"shard {' '.join(names)}", work, parts, needs, note=format_cutting, verify=verify)
         if lacking:  # what is cut now may be copies
             print_changes(apply_declared(workspace, {}))
-        totals, splits = {name: reconcile(workspace, name) for name in specs}, count_splits(workspace, config.splitting)
+        totals = {name: reconcile(workspace, name) for name in specs}
+        splits = count_splits(workspace, config.splitting, find_copies(workspace, cut_parts(workspace)))
         for name in specs:
             stage = f"clips/{name}"
             if pending[name] or not workspace.is_finished(stage):  # it may have been killed after its last part

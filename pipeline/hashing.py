@@ -1,4 +1,4 @@
-"""Names that follow from content: equal content has an equal name of 12 hex digits, on any machine."""
+"""Names and numbers that follow from content: equal content has an equal one, on any machine."""
 
 import dataclasses
 import hashlib
@@ -19,3 +19,8 @@ def hash_json(value: Any) -> str:
 def hash_bytes(data: bytes) -> str:
     """12 hex digits of sha256 over the bytes."""
     return hashlib.sha256(data).hexdigest()[:12]
+
+
+def hash_text(text: str) -> int:
+    """A number from 0 to 2**64 - 1 that looks random and depends on the text alone."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.clips.splitting import unlabelled_parts
+from pipeline.clips.cut_videos import unlabelled_parts
 from pipeline.collection import collecting, listing
 from pipeline.collection.collecting import CollectingConfig
 from pipeline.collection.listing import list_videos

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import WORLD, World
 
-from pipeline.clips.splitting import unlabelled_parts
+from pipeline.clips.cut_videos import unlabelled_parts
 from pipeline.errors import ConfigError
 from pipeline.labels.event_spans import SpansPart, segment_labels, summarize_spans
 from pipeline.labels.span_files import read_spans

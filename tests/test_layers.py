@@ -86,6 +86,7 @@ TESTED_BY = {
     "pipeline.reports.charted_tables": "test_reporting",
     "pipeline.errors": "test_config",
     "pipeline.clip_specs": "test_sharding",
+    "pipeline.clips.cut_videos": "test_splitting",
     "pipeline.clips.cutting": "test_sharding",
     "pipeline.clips.pictures": "test_sharding",
     "pipeline.clips.samples": "test_tars",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.clip_specs import ClipSpec
-from pipeline.clips.splitting import unlabelled_parts
+from pipeline.clips.cut_videos import unlabelled_parts
 from pipeline.clips.tars import parse_sample
 from pipeline.errors import ConfigError
 from pipeline.hashing import as_dict

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.clips.splitting import hash_text
 from pipeline.clips.tars import read_sequence
 from pipeline.errors import DataError
+from pipeline.hashing import hash_text
 from pipeline.selection.materializing import MaterializePart, MaterializingConfig, ShardPlan, _deal, plan_shards
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER

@@ -7,22 +7,15 @@ from pathlib import Path
 import pytest
 from conftest import World
 
-from pipeline.clips.splitting import (
-    SplittingConfig,
-    count_splits,
-    cut_parts,
-    duplicate_groups,
-    find_copies,
-    part_splits,
-    shared_splits,
-    split_of,
-)
+from pipeline.clips.copies import find_copies
+from pipeline.clips.cut_videos import cut_parts
+from pipeline.clips.splitting import Splits, SplittingConfig, count_splits, part_splits, shared_splits, split_of
 from pipeline.errors import ConfigError, MissingError
 from pipeline.storage.layout import VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
-from schemas.duplicates import DUPLICATES
 from schemas.fields import from_rows
 from schemas.videos import VIDEOS
+from tests.helpers.cut_videos import write_videos
 
 IDS = [f"video-{i}" for i in range(20_000)]
 
@@ -69,32 +62,8 @@ def test_the_videos_of_a_part_have_the_splits_that_the_collection_prescribes(wor
     assert found == world.video_ids
 
 
-def test_groups_are_what_links_of_all_selections_join(tmp_path: Path) -> None:
-    workspace = Workspace(str(tmp_path))
-    assert duplicate_groups(workspace) == {}
-    for folder, part, pairs in (
-        ("s", "00000", {"b": "b", "f": "b"}),
-        ("s", "00001", {"k": "h"}),  # h was alone when its part was decided: it has no row
-        ("t", "00000", {"d": "a", "f": "a"}),  # to t, f is a's
-    ):
-        facts = {
-            "split": "train",
-            "can_represent": False,
-            "linked_video_ids": [],
-            "like_video_id": "x",
-            "shared_fraction": 1.0,
-        }
-        rows = [facts | {"video_id": video, "group_id": group} for video, group in pairs.items()]
-        workspace.commit(f"duplicates/{folder}", part, from_rows(rows, DUPLICATES, part), DUPLICATES)
-    assert duplicate_groups(workspace) == dict.fromkeys("abdf", "a") | dict.fromkeys("hk", "h")
-
-
-def write_videos(workspace: Workspace, part: str, *videos: tuple[str, str | None, str | None, str]) -> None:
-    """A part of videos: (video_id, split that the collection prescribes, content, address)."""
-    facts = {"part": part, "rights": "unknown", "num_clips": 1, "outcome": "kept"}
-    names = ("video_id", "split", "content_hash", "uri")
-    rows = [facts | dict(zip(names, video, strict=True)) for video in videos]
-    workspace.commit(VIDEOS_FOLDER, part, from_rows(rows, VIDEOS, part), VIDEOS)
+def counted(workspace: Workspace, config: SplittingConfig) -> Splits:
+    return count_splits(workspace, config, find_copies(workspace, cut_parts(workspace)))
 
 
 def splits_of(workspace: Workspace, config: SplittingConfig, parts: list[str]) -> dict[str, str]:
@@ -115,9 +84,6 @@ def test_copies_share_the_first_split_of_the_earliest_part_and_later_parts_chang
     after = splits_of(workspace, config, workspace.parts(VIDEOS_FOLDER))
     assert before.items() <= after.items()
     assert [after[name] for name in "defgh"] == ["validate", "test", "test", "train", "test"]
-    assert duplicate_groups(workspace) == dict.fromkeys("abd", "a") | dict.fromkeys("cef", "c")
-    names = [[row.video_id for row in group] for group in find_copies(workspace, workspace.parts(VIDEOS_FOLDER))]
-    assert names == [["a", "b", "d"], ["c", "e", "f"]]  # c and e by address, c and f by bytes
 
 
 def test_a_copy_without_a_prescribed_split_follows_the_hash_of_the_first(tmp_path: Path) -> None:
@@ -134,7 +100,7 @@ def test_splits_are_counted_with_copies_and_those_that_leave_their_prescribed_sp
     write_videos(workspace, "00001", ("c", "test", "x", "/c"), ("d", "train", "x", "/d"))
     rows = [{"video_id": "e", "uri": "/e", "part": "00002", "rights": "unknown", "num_clips": 0, "outcome": "missing"}]
     workspace.commit(VIDEOS_FOLDER, "00002", from_rows(rows, VIDEOS, "here"), VIDEOS)
-    found = count_splits(workspace, config)
+    found = counted(workspace, config)
     assert str(found) == "3 train, 0 validate, 1 test"
     assert (found.copies, found.num_moved) == ([("/a", "/c", "/d")], 1)
 
@@ -146,11 +112,11 @@ def test_splits_are_the_same_whichever_clip_spec_a_part_was_cut_by(tmp_path: Pat
     rows = [facts | {"video_id": "a", "split": "test", "content_hash": "x"}]
     workspace.commit("videos/events", "00000", from_rows(rows, VIDEOS, "here"), VIDEOS)
     assert cut_parts(workspace) == ["00000", "00001"]
-    assert str(count_splits(workspace, config)) == "0 train, 0 validate, 2 test"
+    assert str(counted(workspace, config)) == "0 train, 0 validate, 2 test"
     facts = {"part": "00001", "rights": "unknown", "num_clips": 0, "outcome": "too_short", "uri": "/b"}
     rows = [facts | {"video_id": "b", "split": "test", "content_hash": "x"}]
     workspace.commit("videos/events", "00001", from_rows(rows, VIDEOS, "here"), VIDEOS)
-    assert str(count_splits(workspace, config)) == "0 train, 0 validate, 2 test"  # `base` keeps it
+    assert str(counted(workspace, config)) == "0 train, 0 validate, 2 test"  # `base` keeps it
     assert splits_of(workspace, config, cut_parts(workspace)) == {"a": "test", "b": "test"}
     with pytest.raises(MissingError):
         part_splits(workspace, "00002", config, {})

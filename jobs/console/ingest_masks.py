@@ -12,6 +12,8 @@ def ingest_masks(dataset: str, folder: Path, root: str, as_published: bool) -> N
     """Clips, masks and splits of AVSBench, into a root; what is missing in the folder is said before."""
     from jobs.console.progress import progress_bar
     from jobs.console.session import open_session
+    from pipeline.clips.copies import find_copies
+    from pipeline.clips.cut_videos import cut_parts
     from pipeline.clips.reconciling import reconcile
     from pipeline.clips.splitting import count_splits
     from pipeline.ingest.avsbench_lists import DATA_SETS
@@ -39,7 +41,8 @@ def ingest_masks(dataset: str, folder: Path, root: str, as_published: bool) -> N
             for part in pending:
                 counts.update(parts.write(part))
                 advance(1, format_counts(counts))
-        totals, splits = reconcile(workspace, SPEC), count_splits(workspace, session.config.splitting)
+        totals, copies = reconcile(workspace, SPEC), find_copies(workspace, cut_parts(workspace))
+        splits = count_splits(workspace, session.config.splitting, copies)
         if splits.num_moved:
             print(
                 f"  {splits.num_moved} with the bytes of another video, and so in its split: --as-published moves none"

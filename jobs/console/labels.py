@@ -50,7 +50,7 @@ def label_clips(session: Session, labels: list[str]) -> None:
 
 def label_events(session: Session, rows: "FileRows") -> None:
     """Rows of span files -> the table spans."""
-    from pipeline.clips.splitting import unlabelled_parts
+    from pipeline.clips.cut_videos import unlabelled_parts
     from pipeline.labels.event_spans import SpansPart, summarize_spans
     from pipeline.storage.layout import SPANS_FOLDER
 
@@ -69,7 +69,7 @@ def label_events(session: Session, rows: "FileRows") -> None:
 
 def label_masks(session: Session, masks: "MaskFiles") -> None:
     """A folder of masks -> masks/ and the table masks."""
-    from pipeline.clips.splitting import unlabelled_parts
+    from pipeline.clips.cut_videos import unlabelled_parts
     from pipeline.masks.mask_labeling import MasksPart, summarize_masks
     from pipeline.storage.layout import MASKS_FOLDER
 

@@ -21,7 +21,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.clips.splitting import cut_specs, find_copies
+from pipeline.clips.copies import find_copies
+from pipeline.clips.cut_videos import cut_specs
 from pipeline.errors import DataError
 from pipeline.rights.statements import Statement, combine
 from pipeline.rights.training_entries import TOO_MANY, read_entries, read_training_entries

@@ -7,8 +7,8 @@ turn a collection into such rows: a part with refused videos counts only while s
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.clips.splitting import hash_text
 from pipeline.errors import DataError, UnreadError
+from pipeline.hashing import hash_text
 from pipeline.storage import files
 from pipeline.storage.layout import COLLECTION_FOLDER
 from pipeline.storage.workspace import Workspace

@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.clips.splitting import SplittingConfig, hash_text
+from pipeline.clips.splitting import SplittingConfig
 from pipeline.config import from_dict
 from pipeline.errors import DataError
 from pipeline.evaluation.evaluating import VALIDATION, Evaluation, Headline, Row
@@ -39,7 +39,7 @@ from pipeline.evaluation.frame_rows import (
     stored_curves,
     trivial_figures,
 )
-from pipeline.hashing import hash_json
+from pipeline.hashing import hash_json, hash_text
 from pipeline.learners.loading import load_model
 from pipeline.metrics.mask_overlap import BATCH_CLIPS, batched_peak, peak
 from pipeline.storage.layout import MASKS_FOLDER

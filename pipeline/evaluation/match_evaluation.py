@@ -88,7 +88,7 @@ class MatchEvaluation(Evaluation):
 
     def facts(self) -> Row:
         """Hashes of which parts are scored, which videos are duplicates, and of the labels: there may be more later."""
-        from pipeline.clips.splitting import duplicate_groups
+        from pipeline.clips.copies import duplicate_groups
 
         found = [self.workspace.parts(self.source), sorted(duplicate_groups(self.workspace).items())]
         has_labels = self.workspace.has_stage(LABELS_FOLDER)

@@ -1,6 +1,8 @@
 """Which held-out videos a model may have seen after all: those with an upload in another split."""
 
-from pipeline.clips.splitting import SplittingConfig, cut_parts, duplicate_groups, part_splits, shared_splits
+from pipeline.clips.copies import duplicate_groups
+from pipeline.clips.cut_videos import cut_parts
+from pipeline.clips.splitting import SplittingConfig, part_splits, shared_splits
 from pipeline.storage.workspace import Workspace
 
 

@@ -22,10 +22,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from pipeline.clip_specs import SOUNDS
-from pipeline.clips.splitting import SplittingConfig, hash_text
+from pipeline.clips.splitting import SplittingConfig
 from pipeline.config import from_dict
 from pipeline.errors import DataError
 from pipeline.evaluation.evaluating import Evaluation, Headline, Row, mean_or_median
+from pipeline.hashing import hash_text
 from pipeline.learners.loading import load_model
 from pipeline.metrics.bootstrap import bootstrap_interval
 from pipeline.metrics.signal_products import count_active, si_snr_db

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from pipeline.clips.samples import Clip
-from pipeline.clips.splitting import hash_text
 from pipeline.evaluation.evaluating import Row
+from pipeline.hashing import hash_text
 from pipeline.metrics.speaking import shifted_cosines
 from pipeline.metrics.synchrony import found_offset
 

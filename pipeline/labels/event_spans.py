@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from pipeline.clips.splitting import read_videos
+from pipeline.clips.cut_videos import read_videos
 from pipeline.errors import ConfigError
 from pipeline.labels.label_files import FileRows
 from pipeline.labels.video_names import MatchedRows

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.clips.splitting import cut_parts, read_videos
+from pipeline.clips.cut_videos import cut_parts, read_videos
 from pipeline.collection.addresses import Resolver, is_relative, plain
 from pipeline.errors import ConfigError
 from pipeline.formatting import format_difference

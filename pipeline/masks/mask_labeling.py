@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from pipeline.clips.splitting import read_videos
+from pipeline.clips.cut_videos import read_videos
 from pipeline.errors import MissingError, RefusedError
 from pipeline.labels.video_names import MatchedRows
 from pipeline.masks.mask_folders import MaskFiles, check_moments

@@ -13,8 +13,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from pipeline.clips.splitting import hash_text
 from pipeline.config import config_dataclass, from_dict
+from pipeline.hashing import hash_text
 from pipeline.selection.filtering import ClipRules
 from pipeline.storage import files
 

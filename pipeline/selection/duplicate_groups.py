@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.clips.splitting import connected, group_split
+from pipeline.clips.copies import connected
+from pipeline.clips.splitting import group_split
 from schemas.videos import SPLITS
 
 Links = dict[tuple[int, int], float]  # two uploads of the same content, by number, the smaller first: shared fraction

@@ -19,7 +19,9 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from pipeline.clips.splitting import SplittingConfig, cut_parts, find_copies, part_splits, shared_splits
+from pipeline.clips.copies import find_copies
+from pipeline.clips.cut_videos import cut_parts
+from pipeline.clips.splitting import SplittingConfig, part_splits, shared_splits
 from pipeline.config import config_dataclass
 from pipeline.hashing import as_dict
 from pipeline.selection.cutoffs import Each

@@ -29,7 +29,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from pipeline.clips.splitting import SplittingConfig, cut_parts, shared_splits, split_of
+from pipeline.clips.cut_videos import cut_parts
+from pipeline.clips.splitting import SplittingConfig, shared_splits, split_of
 from pipeline.config import Count, Share, config_dataclass
 from pipeline.errors import ConfigError
 from pipeline.selection.own_rules import check_reasons, read_rules

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.clips.splitting import hash_text
 from pipeline.clips.tars import TarWriter, parse_sample
 from pipeline.config import Count, config_dataclass
 from pipeline.errors import DataError
+from pipeline.hashing import hash_text
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER
 from pipeline.storage.workspace import Workspace

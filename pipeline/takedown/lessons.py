@@ -12,8 +12,9 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from pipeline.clips.cut_videos import cut_parts
 from pipeline.clips.declaring import read_withdrawn
-from pipeline.clips.splitting import SplittingConfig, cut_parts, part_splits, shared_splits
+from pipeline.clips.splitting import SplittingConfig, part_splits, shared_splits
 from pipeline.config import from_dict
 from pipeline.storage import files
 from pipeline.storage.layout import PARTITIONS
