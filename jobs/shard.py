@@ -42,8 +42,8 @@ def shard(
     """
     from jobs.console.missing_videos import check_missing
     from pipeline.clip_specs import BASE
-    from pipeline.clips.copies import find_copies
-    from pipeline.clips.cut_videos import cut_parts
+    from pipeline.clips.copies import CopyFinder
+    from pipeline.clips.cut_videos import cut_specs
     from pipeline.clips.declaring import apply_declared
     from pipeline.clips.reconciling import reconcile
     from pipeline.clips.sharding import ShardPart, check_faces
@@ -73,7 +73,10 @@ def shard(
         for place in places(workspace, COLLECTION_FOLDER):
             files.store_at(place).remove_unfinished(place)
         planned = plan_parts(workspace, videos, config.collecting, retry or ())
-        print_changes(apply_declared(workspace, planned.other_files))  # whatever becomes of the cutting
+        finder = CopyFinder(workspace)
+        copies = finder.find(cut_specs(workspace))
+        # whatever becomes of the cutting
+        print_changes(apply_declared(workspace, copies, planned.other_files, planned.moved_files))
         pending = {name: set(workspace.pending(COLLECTION_FOLDER, f"videos/{name}")) for name in specs}
         lacking = collections.defaultdict(list)  # parts by the specs that they lack: these are cut from one decoding
         for part in sorted(set().union(*pending.values())):
@@ -87,9 +90,10 @@ def shard(
             verify = functools.partial(check_missing, workspace, names)
             cut += session.map(f"shard {' '.join(names)}", work, parts, needs, note=format_cutting, verify=verify)
         if lacking:  # what is cut now may be copies
-            print_changes(apply_declared(workspace, {}))
+            copies = finder.find(cut_specs(workspace))
+            print_changes(apply_declared(workspace, copies))
         totals = {name: reconcile(workspace, name) for name in specs}
-        splits = count_splits(workspace, config.splitting, find_copies(workspace, cut_parts(workspace)))
+        splits = count_splits(workspace, config.splitting, copies)
         for name in specs:
             stage = f"clips/{name}"
             if pending[name] or not workspace.is_finished(stage):  # it may have been killed after its last part

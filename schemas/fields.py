@@ -63,6 +63,11 @@ def table_name(schema: pa.Schema) -> str:
     return schema.metadata[b"table"].decode()
 
 
+def schema_of(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
+    """The schema of some of a table's columns."""
+    return pa.schema([schema.field(name) for name in columns], schema.metadata)
+
+
 def partition_columns(schema: pa.Schema) -> dict[str, str]:
     """The meaning of each partition column, by its name, in the order of the path."""
     return json.loads(schema.metadata[b"partitions"])

@@ -1,7 +1,10 @@
 """Declared rights that come later: they reach the rows of videos that are cut, and copies of refused bytes."""
 
+import collections
 import contextlib
-from collections.abc import Mapping
+import threading
+import tracemalloc
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,10 @@ import pyarrow as pa
 import pytest
 
 from jobs.console.shard_notes import print_changes
-from pipeline.clips.declaring import Change, apply_declared
-from pipeline.collection.collecting import CollectingConfig, plan_parts
+from pipeline.clips.copies import find_copies
+from pipeline.clips.cut_videos import cut_parts
+from pipeline.clips.declaring import Changes, apply_declared
+from pipeline.collection.collecting import CollectingConfig, Planned, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.errors import ConfigError
 from pipeline.hashing import hash_bytes
@@ -23,7 +28,7 @@ from pipeline.storage.locking import claim
 from pipeline.storage.workspace import Workspace
 from schemas.fields import from_rows
 from schemas.selections import SELECTIONS
-from schemas.videos import COLLECTION, DECLARED, VIDEOS
+from schemas.videos import COLLECTION, DECLARED, VIDEOS, CollectionRow
 from tests.helpers.credentials import MP4, box, entries, in_mp4, store
 
 HEADER = "uri,license,author,source_url,opt_out"
@@ -52,21 +57,31 @@ def write_list(folder: Path, rows: Mapping[str, str], header: str = HEADER) -> s
     return str(path)
 
 
-def plan(workspace: Workspace, collection: str) -> Mapping[str, tuple[str, int]]:
-    return plan_parts(
-        workspace, list_videos(collection, workspace.root), CollectingConfig(videos_per_part=2)
-    ).other_files
+def plan(workspace: Workspace, collection: str) -> Planned:
+    return plan_parts(workspace, list_videos(collection, workspace.root), CollectingConfig(videos_per_part=2))
+
+
+def apply(workspace: Workspace, planned: Planned | None = None) -> Changes:
+    """What `earshot shard` does after it has planned, or after it has cut."""
+    copies = find_copies(workspace, cut_parts(workspace))
+    if planned is None:
+        return apply_declared(workspace, copies)
+    return apply_declared(workspace, copies, planned.other_files, planned.moved_files)
 
 
 def cut(
-    workspace: Workspace, specs: tuple[str, ...] = ("base", "events"), hashes: Mapping[str, str] | None = None
+    workspace: Workspace,
+    specs: tuple[str, ...] = ("base", "events"),
+    hashes: Mapping[str, str] | None = None,
+    can_read: bool = True,
 ) -> None:
-    """The rows that cutting leaves of the parts that lack them."""
+    """The rows that cutting leaves of the parts that lack them, whether or not the videos can be read."""
     for part in workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER):
         rows = []
         for video in workspace.read(COLLECTION_FOLDER, part, COLLECTION).to_pylist():
-            said = Statement(video["rights"], video["rights_from"])
-            rights = combine([said, read_training_entries(Path(video["uri"]))])
+            rights = Statement(video["rights"], video["rights_from"])
+            if can_read:
+                rights = combine([rights, read_training_entries(Path(video["uri"]))])
             row = {name: video[name] for name in ("video_id", "uri", *DECLARED)} | {"part": part, "num_clips": 1}
             row |= {"outcome": "kept", "rights": rights.rights, "rights_from": rights.read_from}
             rows.append(row | {"content_hash": (hashes or {}).get(Path(video["uri"]).stem)})
@@ -92,8 +107,11 @@ def declared(workspace: Workspace, spec: str = "base") -> dict[str, tuple[Any, .
     return {Path(row["uri"]).stem: (row["license"], row["rights"], row["rights_from"]) for row in rows}
 
 
-def whats(changes: list[Change]) -> dict[str, str]:
-    return {Path(change.uri).stem: change.what for change in changes}
+def kinds(changes: Changes) -> dict[str, str]:
+    """What changed of each video, by its file's stem: of five or fewer."""
+    found = {Path(uri).stem: kind for uri, kind in changes.examples}
+    assert collections.Counter(found.values()) == changes.num_by_kind
+    return found
 
 
 def tables(workspace: Workspace) -> dict[str, str]:
@@ -112,10 +130,10 @@ def test_what_a_list_declares_later_gives_the_rows_that_it_would_have_given_firs
     plan(place, write_list(tmp_path, OLD))
     cut(place)
     before = tables(place)
-    assert apply_declared(place, plan(place, write_list(tmp_path, OLD))) == []
+    assert kinds(apply(place, plan(place, write_list(tmp_path, OLD)))) == {}
     assert tables(place) == before
-    changes = apply_declared(place, plan(place, write_list(tmp_path, NEW)))
-    assert whats(changes) == {"a": "no_train", "c": "unknown", "d": "author"}
+    changes = apply(place, plan(place, write_list(tmp_path, NEW)))
+    assert kinds(changes) == {"a": "no_train", "c": "unknown", "d": "author"}
     fresh = Workspace(str(tmp_path / "fresh"))
     plan(fresh, write_list(tmp_path, NEW))
     cut(fresh)
@@ -128,17 +146,17 @@ def test_what_a_list_declares_later_gives_the_rows_that_it_would_have_given_firs
     )
     assert len(videos) == 6
     assert videos == expected
-    assert apply_declared(place, plan(place, write_list(tmp_path, NEW))) == []
+    assert kinds(apply(place, plan(place, write_list(tmp_path, NEW)))) == {}
 
 
 def test_what_a_listing_leaves_open_stays_as_it_was_declared(local: Workspace, tmp_path: Path) -> None:
     plan(local, write_list(tmp_path, OLD))
     cut(local)
     before = tables(local)
-    assert apply_declared(local, plan(local, write_list(tmp_path, dict.fromkeys(OLD, ",,,")))) == []
-    assert apply_declared(local, plan(local, write_list(tmp_path, dict.fromkeys(OLD, "x"), "uri,title"))) == []
+    assert kinds(apply(local, plan(local, write_list(tmp_path, dict.fromkeys(OLD, ",,,"))))) == {}
+    assert kinds(apply(local, plan(local, write_list(tmp_path, dict.fromkeys(OLD, "x"), "uri,title")))) == {}
     (tmp_path / "list.csv").unlink()
-    assert apply_declared(local, plan(local, str(tmp_path))) == []  # the folder itself says nothing
+    assert kinds(apply(local, plan(local, str(tmp_path)))) == {}  # the folder itself says nothing
     assert tables(local) == before
 
 
@@ -160,7 +178,7 @@ def test_what_a_listing_leaves_open_of_a_retried_video_stays_as_it_was_declared(
         "b": (None, "unknown", "column opt_out"),  # said anew
         "c": ("CC0", "no_train", "column opt_out"),
     }
-    assert apply_declared(local, {}) == []
+    assert kinds(apply(local)) == {}
 
 
 def test_a_refusal_that_is_withdrawn_counts_no_longer_unless_the_file_has_one_too(
@@ -173,14 +191,28 @@ def test_a_refusal_that_is_withdrawn_counts_no_longer_unless_the_file_has_one_to
     (tmp_path / "c.mp4").unlink()  # whether it refuses cannot be read: it is left as it is
     path = tmp_path / "list.csv"
     path.write_text(path.read_text().replace("true", "false"))
-    assert whats(apply_declared(local, plan(local, str(path)))) == {"a": "unknown", "b": "rights_from"}
+    assert kinds(apply(local, plan(local, str(path)))) == {"a": "unknown", "b": "rights_from"}
     assert declared(local) == {
         "a": (None, "unknown", "column opt_out"),
         "b": (None, "no_train", "file cawg.training-mining"),
         "c": (None, "no_train", "column opt_out"),
     }
     (tmp_path / "c.mp4").write_bytes(MP4)
-    assert whats(apply_declared(local, plan(local, str(path)))) == {"c": "unknown"}
+    assert kinds(apply(local, plan(local, str(path)))) == {"c": "unknown"}
+
+
+def test_a_refusal_that_is_withdrawn_counts_no_longer_where_the_collection_moved_unless_the_file_has_one_too(
+    local: Workspace, tmp_path: Path
+) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "b.mp4").write_bytes(REFUSING)
+    plan(local, write_list(tmp_path / "there", dict.fromkeys("ab", ",,,true")))
+    cut(local)
+    (tmp_path / "there").rename(tmp_path / "here")
+    moved = write_list(tmp_path / "here", dict.fromkeys("ab", ",,,false"))
+    assert kinds(apply(local, plan(local, moved))) == {"a": "unknown", "b": "rights_from"}
+    assert declared(local)["b"] == (None, "no_train", "file cawg.training-mining")
+    assert kinds(apply(local, plan(local, moved))) == {}
 
 
 def test_after_a_refusal_that_is_withdrawn_a_file_in_a_store_is_read_in_pieces(
@@ -212,7 +244,7 @@ def test_after_a_refusal_that_is_withdrawn_a_file_in_a_store_is_read_in_pieces(
 
     monkeypatch.setattr(files, "read_bytes", read)
     monkeypatch.setattr(files, "local_copy", download)
-    assert whats(apply_declared(workspace, {})) == {"a": "unknown", "b": "rights_from"}
+    assert kinds(apply(workspace)) == {"a": "unknown", "b": "rights_from"}
     assert declared(workspace)["b"] == (None, "no_train", "file cawg.training-mining")
     assert 0 < sum(pieces) < 10_000
 
@@ -222,8 +254,8 @@ def test_a_file_that_was_not_readable_stays_so_and_changes_nothing(local: Worksp
     plan(local, write_list(tmp_path, {"a": ",,,"}))
     cut(local)
     assert declared(local) == {"a": (None, "unknown", "file, not readable")}
-    assert apply_declared(local, {}) == []
-    assert whats(apply_declared(local, plan(local, write_list(tmp_path, {"a": "CC0,,,"})))) == {"a": "license"}
+    assert kinds(apply(local)) == {}
+    assert kinds(apply(local, plan(local, write_list(tmp_path, {"a": "CC0,,,"})))) == {"a": "license"}
     assert declared(local) == {"a": ("CC0", "unknown", "file, not readable")}
 
 
@@ -243,13 +275,13 @@ def test_a_file_that_was_replaced_by_one_that_refuses_is_read_again(
     place.commit(VIDEOS_FOLDER, "00000", from_rows(made, VIDEOS, "here"), VIDEOS)
     files.commit_bytes(f"{videos}/b.mp4", REFUSING)
     for expected in ({"b": "no_train"}, {}):  # the second time nothing is new
-        assert whats(apply_declared(place, plan(place, videos))) == expected
+        assert kinds(apply(place, plan(place, videos))) == expected
     assert declared(place)["b"] == (None, "no_train", "file cawg.training-mining")
     files.commit_bytes(f"{videos}/a.mp4", MP4 + box(b"free", b"") * (MAX_BOXES + 1) + REFUSING)
-    assert whats(apply_declared(place, plan(place, videos))) == {"a": "rights_from"}
+    assert kinds(apply(place, plan(place, videos))) == {"a": "rights_from"}
     assert declared(place)["a"] == (None, "unknown", "file, not readable")
     files.commit_bytes(f"{videos}/b.mp4", MP4 + bytes(9))  # no word of it any more: nobody has permitted anything
-    assert apply_declared(place, plan(place, videos)) == []
+    assert kinds(apply(place, plan(place, videos))) == {}
 
 
 def test_a_copy_of_refused_bytes_is_refused_and_says_of_which(local: Workspace, tmp_path: Path) -> None:
@@ -258,14 +290,14 @@ def test_a_copy_of_refused_bytes_is_refused_and_says_of_which(local: Workspace, 
     plan(local, write_list(tmp_path, rows))
     cut(local, hashes=hashes)
     ids = {Path(row["uri"]).stem: row["video_id"] for row in local.read_all(COLLECTION_FOLDER, COLLECTION).to_pylist()}
-    assert whats(apply_declared(local, {})) == {"a": "no_train", "c": "no_train"}
+    assert kinds(apply(local)) == {"a": "no_train", "c": "no_train"}
     of_copy = (None, "no_train", f"copy {ids['b']}, column opt_out")
     assert declared(local, "events") == declared(local) == {
         "a": ("CC0", *of_copy[1:]), "b": (None, "no_train", "column opt_out"), "c": of_copy,
         "d": (None, "unknown", None), "e": (None, "no_train", "column opt_out"),
     }  # fmt: skip
-    assert apply_declared(local, {}) == []
-    assert whats(apply_declared(local, plan(local, write_list(tmp_path, rows | {"b": ",,,false"})))) == dict.fromkeys(
+    assert kinds(apply(local)) == {}
+    assert kinds(apply(local, plan(local, write_list(tmp_path, rows | {"b": ",,,false"})))) == dict.fromkeys(
         "abc", "unknown"
     )
     assert declared(local)["a"] == ("CC0", "unknown", "column opt_out")
@@ -277,7 +309,7 @@ def test_a_copy_that_comes_later_refuses_for_those_that_are_there(local: Workspa
     cut(local, hashes=hashes)
     plan(local, write_list(tmp_path, {"a": ",,,", "b": ",,,", "c": ",,,true"}))
     cut(local, hashes=hashes)
-    assert whats(apply_declared(local, {})) == {"a": "no_train"}
+    assert kinds(apply(local)) == {"a": "no_train"}
 
 
 def test_clips_of_changed_videos_leave_every_selection_at_once(local: Workspace, tmp_path: Path) -> None:
@@ -289,13 +321,12 @@ def test_clips_of_changed_videos_leave_every_selection_at_once(local: Workspace,
     part = local.read("selections/t", "00000", SELECTIONS).to_pylist()
     silent = [row | ({"kept": False, "reason": "silent"} if row["video_id"][0] == "a" else {}) for row in part]
     local.commit("selections/u", "00000", from_rows(silent, SELECTIONS, "00000"), SELECTIONS)
-    changes = apply_declared(local, plan(local, write_list(tmp_path, NEW)))
-    names = {Path(change.uri).stem: change.selections for change in changes}
-    assert names == {"a": ("s", "t"), "c": ("s", "t"), "d": ("s", "t")}  # u kept none of a
+    changes = apply(local, plan(local, write_list(tmp_path, NEW)))
+    assert changes.selections == ("s", "t")  # u kept none of a
     for name in ("s", "t"):
         rows = local.read_all(f"selections/{name}", SELECTIONS).to_pylist()
         changed = [row["video_id"][0] for row in rows if row["reason"] == "rights_changed"]
-        assert changed == ["a", "c", "d"] == sorted(whats(changes))
+        assert changed == ["a", "c", "d"] == sorted(kinds(changes))
         for row, old in zip(rows, before, strict=True):
             said = {"kept": False, "reason": "rights_changed", "unique_s": None} if row["video_id"][0] in "acd" else {}
             assert row == old | said
@@ -311,7 +342,7 @@ def test_killed_between_any_two_commits_the_next_run_comes_to_the_same_end(
         plan(workspace, write_list(tmp_path, OLD))
         cut(workspace)
         select(workspace)
-    apply_declared(whole, plan(whole, write_list(tmp_path, NEW)))
+    apply(whole, plan(whole, write_list(tmp_path, NEW)))
 
     def dying(self: Workspace, partition: str, part: str, table: pa.Table, schema: pa.Schema) -> str:
         left[0] -= 1
@@ -321,13 +352,13 @@ def test_killed_between_any_two_commits_the_next_run_comes_to_the_same_end(
 
     monkeypatch.setattr(Workspace, "commit", dying)
     try:
-        apply_declared(local, plan(local, write_list(tmp_path, NEW)))
+        apply(local, plan(local, write_list(tmp_path, NEW)))
     except KeyboardInterrupt:
         monkeypatch.setattr(Workspace, "commit", commit)
         refused = [row["rights"] == "no_train" for row in local.read_all(VIDEOS_FOLDER, VIDEOS).to_pylist()]
         kept = [row["kept"] for row in local.read_all("selections/s", SELECTIONS).to_pylist()]
         assert not (refused[0] and kept[0])  # a, which refuses now: never known to refuse and kept
-        apply_declared(local, plan(local, write_list(tmp_path, NEW)))
+        apply(local, plan(local, write_list(tmp_path, NEW)))
     else:
         assert crash == 8  # 2 parts of the collection, 2 of the selection, 2 of each of 2 clip specs
     assert tables(local) == tables(whole)
@@ -344,29 +375,75 @@ def test_a_selection_at_which_another_command_works_is_named_and_nothing_is_chan
     before = tables(local)
     for name in ("s", "t", "u"):
         with claim(local, f"selections/{name}"), pytest.raises(ConfigError, match=f"selection={name}"):
-            apply_declared(local, other)
+            apply(local, other)
         assert tables(local) == before
-    assert apply_declared(local, other)
-
-
-def change(uri: str, before: str, now: str, selections: tuple[str, ...] = (), **others: str) -> Change:
-    old = dict.fromkeys(DECLARED) | {"rights": before}
-    return Change(uri, old, old | {"rights": now} | others, selections)
+    assert apply(local, other).num_videos == 3
 
 
 def test_it_is_said_how_many_changed_to_what_and_which_selections_wait(capsys: pytest.CaptureFixture[str]) -> None:
-    changes = [change("/a\x1b.mp4", "unknown", "no_train", ("top",)), change("/b", "train", "no_train")]
-    print_changes([*changes, change("/c", "train", "train", ("default", "top"), license="CC0")])
+    examples = (("/a\x1b.mp4", "no_train"), ("/b", "no_train"), ("/c", "license"))
+    print_changes(Changes({"no_train": 2, "license": 1}, examples, ("default", "top")))
     assert capsys.readouterr().err == (
         "shard: 3 videos are declared otherwise: 2 no_train, 1 license; such as /a?.mp4, /b, /c. Until `earshot "
         "filter` decides anew, `default`, `top` keep none of their clips.\n"
     )
-    print_changes([change("/c", "train", "train", ("default",), author="ann")])
+    print_changes(Changes({"author": 1}, (("/c", "author"),), ("default",)))
     assert capsys.readouterr().err == (
         "shard: 1 video is declared otherwise: 1 author; such as /c. Until `earshot filter` decides anew, `default` "
         "keeps none of their clips.\n"
     )
-    print_changes([change("/c", "train", "train", author="ann")])
+    print_changes(Changes({"author": 1}, (("/c", "author"),), ()))
     assert capsys.readouterr().err == "shard: 1 video is declared otherwise: 1 author; such as /c.\n"
-    print_changes([])
+    print_changes(Changes({}, (), ()))
     assert capsys.readouterr().err == ""
+
+
+class Peak:
+    """Most bytes that Python holds while the block runs, and most that Arrow does, sampled."""
+
+    def __enter__(self) -> "Peak":
+        self._arrow_bytes, self._is_over = [0], threading.Event()
+        self._thread = threading.Thread(target=self._sample)
+        tracemalloc.start()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+        self.size_bytes = tracemalloc.get_traced_memory()[1] + max(self._arrow_bytes)
+        tracemalloc.stop()
+
+    def _sample(self) -> None:
+        while not self._is_over.wait(0.005):
+            self._arrow_bytes.append(pa.total_allocated_bytes())
+
+
+def test_memory_grows_by_the_columns_of_the_videos_that_change(tmp_path: Path) -> None:
+    def listed(num_videos: int, opt_out: bool) -> Iterator[CollectionRow]:
+        for number in range(num_videos):
+            yield {
+                "video_id": f"video_{number:06d}-{number:012x}", "uri": f"s3://bucket/videos/{number:06d}.mp4",
+                "size_bytes": None, "revision": None, "license": "CC BY", "author": f"author {number % 99}",
+                "source_url": f"https://example.org/photos/{number:09d}/", "rights_from": "column opt_out",
+                "rights": "no_train" if opt_out else "unknown", "split": None, "extra": None, "spans": None,
+            }  # fmt: skip
+
+    def peaks(num_videos: int) -> list[int]:
+        """Of planning where nothing is new, of planning and of applying where every video is refused."""
+        workspace, found = Workspace(str(tmp_path / str(num_videos))), []
+        plan_parts(workspace, listed(num_videos, opt_out=False), CollectingConfig(videos_per_part=20))
+        cut(workspace, ("base",), can_read=False)
+        select(workspace)
+        for opt_out in (False, True):
+            with Peak() as peak:
+                plan_parts(workspace, listed(num_videos, opt_out), CollectingConfig(videos_per_part=20))
+            found.append(peak.size_bytes)
+        with Peak() as peak:
+            assert apply(workspace).num_by_kind == {"no_train": num_videos}
+        return [*found, peak.size_bytes]
+
+    same, planned, applied = ((large - small) / 1000 for small, large in zip(peaks(800), peaks(1800), strict=True))
+    print(same, planned, applied)
+    assert planned - same < 500  # 1 700 where each is a dict
+    assert applied < 1000  # 3 800

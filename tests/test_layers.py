@@ -91,6 +91,7 @@ TESTED_BY = {
     "pipeline.clips.pictures": "test_sharding",
     "pipeline.clips.samples": "test_tars",
     "pipeline.clips.loudness": "test_statistics",
+    "pipeline.clips.withdrawing": "test_declaring",
     "pipeline.collection.source_urls": "test_rights_columns",
     "pipeline.evaluation.evaluating": "test_learner_contract",
     "pipeline.evaluation.seen_videos": "test_match_evaluation",

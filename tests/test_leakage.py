@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.clips.declaring import WITHDRAWN
+from pipeline.clips.withdrawing import WITHDRAWN
 from pipeline.errors import DataError
 from pipeline.selection.leakage import audit, check_copies
 from pipeline.storage import files

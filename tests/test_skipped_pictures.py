@@ -18,7 +18,7 @@ from tests.helpers.cutting import EXACT, SMALL, SPECS, Cut, files_of, picture, s
 def test_where_pictures_lie_too_far_apart_every_one_is_decoded(
     make_media: MakeMedia, cut: Callable[..., Cut], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.clips.sharding.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("pipeline.storage.growing_tables.ROWS_AT_ONCE", 2)
     spec = ClipSpec(clip_s=2.0, frame_rate_hz=4.0, **SMALL)
     paths = steady(make_media, 3.0), sparse(make_media), steady(make_media, 5.0)
     fast, exact = (cut(*paths, spec=each) for each in (spec, dataclasses.replace(spec, exact_frames=True)))

@@ -1,6 +1,5 @@
 """What `earshot shard` prints: progress, videos that someone should look at, and how all ended."""
 
-import collections
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from pipeline.errors import DataError
 from pipeline.formatting import format_counts
 
 if TYPE_CHECKING:
-    from pipeline.clips.declaring import Change
+    from pipeline.clips.declaring import Changes
     from pipeline.clips.reconciling import Totals
     from pipeline.clips.splitting import Splits
     from pipeline.collection.collecting import Planned
@@ -54,16 +53,17 @@ def print_notes(planned: "Planned", splits: "Splits") -> None:
     _say(copies, f"the same bytes, and so the same split, in {len(splits.copies)} groups: {{}} videos", moved)
 
 
-def print_changes(changes: Sequence["Change"]) -> None:
+def print_changes(changes: "Changes") -> None:
     """Say of how many videos something else is declared than before, which, and what follows."""
-    if not changes:
+    if not changes.num_videos:
         return
-    counts = format_counts(collections.Counter(change.what for change in changes))
-    names = ", ".join(printable(change.uri) for change in changes[:NUM_NAMED])
-    selections = sorted({name for change in changes for name in change.selections})
-    keep = f"{', '.join(f'`{name}`' for name in selections)} {'keeps' if len(selections) == 1 else 'keep'}"
-    then = f" Until `earshot filter` decides anew, {keep} none of their clips." if selections else ""
-    which = "1 video is" if len(changes) == 1 else f"{len(changes)} videos are"
+    names = ", ".join(printable(uri) for uri, _ in changes.examples)
+    keep = (
+        f"{', '.join(f'`{name}`' for name in changes.selections)} {'keeps' if len(changes.selections) == 1 else 'keep'}"
+    )
+    then = f" Until `earshot filter` decides anew, {keep} none of their clips." if changes.selections else ""
+    which = "1 video is" if changes.num_videos == 1 else f"{changes.num_videos} videos are"
+    counts = format_counts(changes.num_by_kind)
     say(f"shard: {which} declared otherwise: {counts}; such as {names}.{then}", "warning")
 
 

@@ -19,8 +19,6 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Se
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.cutting import CutClip, ShardingConfig, SpecCutting
 from pipeline.clips.measuring import Meters
@@ -34,6 +32,7 @@ from pipeline.media.streams import Frame
 from pipeline.rights.statements import Statement, combine
 from pipeline.rights.training_entries import read_training_entries
 from pipeline.storage import files
+from pipeline.storage.growing_tables import GrowingTable
 from pipeline.storage.layout import COLLECTION_FOLDER
 from pipeline.storage.tombstones import taken_down
 from pipeline.storage.workspace import Workspace
@@ -41,8 +40,6 @@ from schemas.clips import CLIPS
 from schemas.fields import from_rows
 from schemas.tracks import TRACKS
 from schemas.videos import COLLECTION, VIDEOS, CollectionRow
-
-ROWS_AT_ONCE = 500  # of clips are turned into columns: as dicts, the 7 000 of a two-hour video take 30 MB
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,7 +102,7 @@ class _SpecPart:
 
     def __init__(self, tar: TarWriter, part: str) -> None:
         self._tar, self._part = tar, part
-        self.clips, self.tracks = _Rows(CLIPS, part), _Rows(TRACKS, part)
+        self.clips, self.tracks = GrowingTable(CLIPS, part), GrowingTable(TRACKS, part)
         self._begun = self._mark()  # where the video's samples and rows begin
         self.videos: list[dict[str, Any]] = []
         self.outcomes: collections.Counter[str] = collections.Counter()
@@ -133,37 +130,6 @@ class _SpecPart:
 
     def _mark(self) -> tuple[int, int, int]:
         return self._tar.size_bytes, self.clips.mark(), self.tracks.mark()
-
-
-class _Rows:
-    """Rows of a table, most of them as columns; those since a mark can be dropped."""
-
-    def __init__(self, schema: pa.Schema, part: str) -> None:
-        self._schema, self._part = schema, part
-        self._rows: list[Mapping[str, Any]] = []
-        self._tables = [schema.empty_table()]
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        self._rows.append(row)
-        if len(self._rows) == ROWS_AT_ONCE:
-            self._fold()
-
-    def mark(self) -> int:
-        self._fold()
-        return len(self._tables)
-
-    def drop_from(self, mark: int) -> None:
-        del self._tables[mark:]
-        self._rows.clear()
-
-    def table(self) -> pa.Table:
-        self._fold()
-        return pa.concat_tables(self._tables).combine_chunks()
-
-    def _fold(self) -> None:
-        if self._rows:
-            self._tables.append(from_rows(self._rows, self._schema, self._part))
-            self._rows.clear()
 
 
 class Cutting:

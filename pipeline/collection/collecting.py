@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.collection.known_videos import (
-    Declared,
     Known,
     Listing,
     declared_now,
@@ -80,6 +79,9 @@ class Planned:
     """Videos that the collection has and a takedown removed: they are left out."""
     other_files: Mapping[str, tuple[str, int]] = dataclasses.field(default_factory=dict)
     """Address and size in bytes of each of `changed` whose file is another, by video_id."""
+    moved_files: Mapping[str, tuple[str, int]] = dataclasses.field(default_factory=dict)
+    """Address and size in bytes, or 0, of each video that is elsewhere and of whose rights the collection says
+    something, by video_id."""
 
 
 def plan_parts(
@@ -133,7 +135,7 @@ def plan_parts(
             "it was made from, a table of both, or another root."
         )
     _take_out(workspace, leaving)
-    _declare(workspace, known, listing.declared)
+    _declare(workspace, known, listing.declared())
     return Planned(
         num_new=len(listing.seen - known.keys()),
         num_retried=len(again),
@@ -144,6 +146,7 @@ def plan_parts(
         elsewhere=listing.elsewhere,
         num_taken_down=listing.num_taken_down,
         other_files=listing.other_files,
+        moved_files=listing.moved_files,
     )
 
 
@@ -246,20 +249,20 @@ def _take_out(workspace: Workspace, moved: dict[str, set[str]]) -> None:
         collections.deque(pool.map(from_part, moved), maxlen=0)  # to the end, or to the first error
 
 
-def _declare(workspace: Workspace, known: Mapping[str, Known], declared: Mapping[str, Declared]) -> None:
-    """Write what is declared of known videos now into their rows of the collection.
+def _declare(workspace: Workspace, known: Mapping[str, Known], declared: pa.Table) -> None:
+    """Write what is declared of known videos now, rows of DECLARATIONS, into their rows of the collection.
 
     The rows of `videos` follow (`pipeline/clips/declaring.py`): the two tables are compared.
     """
-    of_parts: dict[str, list[str]] = collections.defaultdict(list)
-    for video_id in declared:
-        of_parts[known[video_id].part].append(video_id)
+    of_parts: dict[str, list[int]] = collections.defaultdict(list)  # numbers of rows
+    for number, video_id in enumerate(declared["video_id"].to_pylist()):
+        of_parts[known[video_id].part].append(number)
 
     def in_part(part: str) -> None:
+        listed = {row["video_id"]: declared_of(row) for row in declared.take(of_parts[part]).to_pylist()}
         rows = workspace.read(COLLECTION_FOLDER, part, COLLECTION).to_pylist()
-        wanted = set(of_parts[part])
         now = [
-            row | declared_now(declared_of(row), declared[row["video_id"]]) if row["video_id"] in wanted else row
+            row | declared_now(declared_of(row), listed[row["video_id"]]) if row["video_id"] in listed else row
             for row in rows
         ]
         if now != rows:

@@ -9,20 +9,19 @@ table that has no such column, stays as it was declared last: only what is said 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
+import pyarrow as pa
+
 from pipeline.errors import ConfigError
+from pipeline.storage.growing_tables import GrowingTable
 from pipeline.storage.tombstones import TakenDown
-from schemas.videos import DECLARED, CollectionRow, Span
+from schemas.fields import schema_of
+from schemas.videos import COLLECTION, DECLARED, CollectionRow, Span
 
 NONE = TakenDown()
-
-
 Declared = dict[str, str | None]  # what a collection declares of the rights in a video, by the names of DECLARED
-SAID = (
-    "license",
-    "author",
-    "source_url",
-    "rights_from",
-)  # null where a listing leaves it open; rights go with the last
+DECLARATIONS = schema_of(COLLECTION, ["video_id", *DECLARED])
+# Null where a listing leaves it open. `rights` never is: it counts where `rights_from` is given.
+LEFT_OPEN_BY_NULL = ("license", "author", "source_url", "rights_from")
 
 
 class Known(NamedTuple):
@@ -55,10 +54,15 @@ class Listing:
         self.changed: list[str] = []
         self.other_files: dict[str, tuple[str, int]] = {}
         """Address and size of each of them whose file is another, by its id."""
-        self.declared: dict[str, Declared] = {}
-        """What is declared of known videos and may be other than before, by their ids."""
+        self.moved_files: dict[str, tuple[str, int]] = {}
+        """Likewise of each video that is elsewhere and of whose rights the listing says something."""
+        self._declared = GrowingTable(DECLARATIONS, "the collection")
         self.num_elsewhere, self.num_taken_down = 0, 0
         self.elsewhere: tuple[str, str] | None = None
+
+    def declared(self) -> pa.Table:
+        """What is declared of known videos and may be other than before: rows of DECLARATIONS."""
+        return self._declared.table()
 
     def new_rows(self, videos: Iterable[CollectionRow]) -> Iterator[CollectionRow]:
         """The rows of videos that are new, as they are listed, or retried.
@@ -91,13 +95,15 @@ class Listing:
         if before.uri != row["uri"]:
             self.num_elsewhere += 1
             self.elsewhere = self.elsewhere or (before.uri, row["uri"])
+            if row["rights_from"] is not None:
+                self.moved_files[row["video_id"]] = row["uri"], row["size_bytes"] or 0
         if _has_other_file(before, row):
             self.other_files[row["video_id"]] = row["uri"], row["size_bytes"] or 0
         if row["video_id"] in self.other_files or before.spans != hash_spans(row["spans"]):
             self.changed.append(row["uri"])
         declared = declared_of(row)
-        if any(declared[name] is not None for name in SAID) and before.declared != hash_declared(declared):
-            self.declared[row["video_id"]] = declared
+        if any(declared[name] is not None for name in LEFT_OPEN_BY_NULL) and before.declared != hash_declared(declared):
+            self._declared.add({"video_id": row["video_id"], **declared})
 
 
 def _has_other_file(before: Known, row: CollectionRow) -> bool:

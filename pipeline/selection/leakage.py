@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 
 from pipeline.clips.copies import duplicate_groups
 from pipeline.clips.cut_videos import cut_parts
-from pipeline.clips.declaring import read_withdrawn
 from pipeline.clips.splitting import SplittingConfig, part_splits, shared_splits
+from pipeline.clips.withdrawing import read_withdrawn
 from pipeline.config import from_dict
 from pipeline.errors import DataError
 from pipeline.storage import files
