@@ -22,6 +22,7 @@ from pipeline.synthetic.kinds import KINDS
 from pipeline.synthetic.planning import WorldConfig, plan_scene
 from pipeline.synthetic.rendering import render_scene
 from pipeline.synthetic.scenes import Scene
+from pipeline.synthetic.shapes import Layer, circle
 from pipeline.synthetic.sounds import RATE_HZ, resample
 from pipeline.synthetic.truth import STEM_RATE_HZ, drawn_frames, is_active, load_truth, masks_by_kind, write_labels
 from tests.helpers.synthetic_sources import a_source
@@ -221,6 +222,20 @@ def test_a_silhouette_of_a_still_thing_is_what_vanishes_from_the_picture_with_it
     assert np.abs(columns - still.x * scene.width).max() <= reach
     areas = truth.silhouettes[1].sum(axis=(1, 2))
     assert areas.max() - areas.min() <= 0.05 * areas.max()  # it is still: whole pixels of the camera's shift at most
+
+
+def test_painting_where_a_shape_reaches_has_the_bits_of_painting_everywhere() -> None:
+    rng = np.random.default_rng(8)
+    layer, pixels = Layer(30, 40, 20.0), np.zeros((5, 4, 30, 40), np.float32)
+    y, x = np.mgrid[-0.75:0.75:30j, -1:1:40j].astype(np.float32)
+    for num_frames, opacity in ((1, 1.0), (5, 0.3), (1, 0.7), (5, rng.random((5, 1, 1), np.float32))):
+        centres = rng.uniform(-1, 1, (2, num_frames, 1, 1)).astype(np.float32)
+        distance = circle(x[None], y[None], *centres, 0.4)
+        colour = (0.2, 0.9, 0.4)
+        layer.paint(distance, colour, opacity)
+        alpha = (np.clip(np.float32(0.5) - distance * np.float32(20.0), 0, 1) * opacity)[:, None]
+        pixels += alpha * (np.array([*colour, 1.0], np.float32)[:, None, None] - pixels)
+        assert np.array_equal(np.broadcast_to(layer.pixels, pixels.shape), pixels)
 
 
 def test_silhouettes_are_of_the_frame_that_clips_show_and_not_of_the_one_before() -> None:

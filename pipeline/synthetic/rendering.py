@@ -124,7 +124,9 @@ def draw(scene: Scene) -> tuple[Iterator[NDArray[np.uint8]], Truth]:
                     _paste(picture, sight, place, shift[number])
                 x, y = offsets[number]
                 picture += noise[number % 3, :, y : y + scene.height, x : x + scene.width]
-                group[place, GBR] = np.clip(picture, 0, 255, out=picture)
+                np.clip(picture, 0, 255, out=picture)
+                for plane, colour in zip(GBR, picture, strict=True):
+                    group[place, plane] = colour
             yield group
 
     return frames(), _silhouettes(scene, cast, shift)
@@ -136,15 +138,21 @@ def _look(scene: Scene, thing: Thing, motion: Motion, numbers: NDArray[np.int_])
 
 def _paste(picture: NDArray[np.float32], sight: Sight, place: int, shift: NDArray[np.int_]) -> None:
     """Lay one frame of a layer over a picture of 0 to 255."""
-    height, width = picture.shape[1:]
+    rows, columns, inside = _inside(sight, place, shift, *picture.shape[1:])
+    target = picture[:, rows, columns]
+    target *= 1 - inside[3]
+    target += np.float32(255) * inside[:3]
+
+
+def _inside(
+    sight: Sight, place: int, shift: NDArray[np.int_], height: int, width: int
+) -> tuple[slice, slice, NDArray[np.float32]]:
+    """Rows and columns of a picture that one frame of a layer covers, and its [4, h, w] pixels there."""
     pixels = sight.pixels[min(place, len(sight.pixels) - 1)]
     top, left = sight.top + int(shift[1]), sight.left + int(shift[0])
     rows = slice(max(0, top), min(height, top + pixels.shape[1]))
     columns = slice(max(0, left), min(width, left + pixels.shape[2]))
-    inside = pixels[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-    target = picture[:, rows, columns]
-    target *= 1 - inside[3]
-    target += np.float32(255) * inside[:3]
+    return rows, columns, pixels[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
 
 
 def _silhouettes(scene: Scene, cast: list[tuple[Thing, Motion]], shift: NDArray[np.int_]) -> Truth:
@@ -187,12 +195,11 @@ def _covered(
     for frame, number in enumerate(numbers):
         hidden = np.zeros((scene.height, scene.width), np.float32)
         for place in reversed(range(len(cast))):
-            picture = np.zeros((3, scene.height, scene.width), np.float32)
-            alone = Sight(sights[place].pixels[:, [3, 3, 3, 3]], sights[place].left, sights[place].top)
-            _paste(picture, alone, frame, shift[number])
-            whole[place, frame] = picture[0] > 127.5
-            shown[place, frame] = whole[place, frame] & (hidden < 0.5)
-            hidden = np.maximum(hidden, picture[0] / 255)
+            rows, columns, inside = _inside(sights[place], frame, shift[number], scene.height, scene.width)
+            cover = np.float32(255) * inside[3]
+            whole[place, frame, rows, columns] = cover > 127.5
+            shown[place, frame, rows, columns] = (cover > 127.5) & (hidden[rows, columns] < 0.5)
+            hidden[rows, columns] = np.maximum(hidden[rows, columns], cover / 255)
     return whole, shown
 
 

@@ -22,7 +22,8 @@ def per_frame(values: NDArray[np.floating]) -> Floats:
 
 def norm(x: Floats, y: Floats) -> Floats:
     """Root of x^2 + y^2: a fifth of `np.hypot`'s time, which also guards against overflow."""
-    return np.sqrt(x * x + y * y)
+    square = x * x + y * y
+    return np.sqrt(square, out=square)
 
 
 def circle(u: Floats, v: Floats, cu: Number, cv: Number, radius: Number) -> Floats:
@@ -91,13 +92,15 @@ class Layer:
         """
         reached = distance.min(axis=0) * self.pixels_per_unit < 0.5
         rows, columns = _extent(reached.any(axis=1)), _extent(reached.any(axis=0))
-        distance = distance[:, rows, columns]  # a moving part covers a tenth of its thing's square
-        alpha = np.clip(np.float32(0.5) - distance * self.pixels_per_unit, 0, 1) * opacity
-        alpha = np.asarray(alpha, np.float32)[:, None]
+        alpha = distance[:, rows, columns] * self.pixels_per_unit  # a moving part covers a tenth of its thing's square
+        np.clip(np.subtract(np.float32(0.5), alpha, out=alpha), 0, 1, out=alpha)
+        alpha = np.asarray(alpha * opacity, np.float32)[:, None]
         if alpha.shape[0] > self.pixels.shape[0]:
             self.pixels = np.repeat(self.pixels, alpha.shape[0], axis=0)
         covered = self.pixels[:, :, rows, columns]
-        covered += alpha * (np.array([*colour, 1.0], np.float32)[None, :, None, None] - covered)
+        change = np.array([*colour, 1.0], np.float32)[None, :, None, None] - covered
+        change *= alpha
+        covered += change
 
 
 def _extent(is_set: NDArray[np.bool_]) -> slice:
