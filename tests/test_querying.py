@@ -92,6 +92,15 @@ def test_every_view_has_the_columns_of_its_schema_whether_its_stage_has_run_or_n
         assert column == wanted or (pa.types.is_list(column) and column.value_type == wanted.value_type)
 
 
+@pytest.mark.parametrize("schema", tables(), ids=table_name)
+def test_a_view_that_is_not_named_has_the_columns_and_types_that_duckdb_reads_of_parts(workspace, schema):
+    columns = "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = {} ORDER BY column_index"
+    name = table_name(schema)
+    unnamed, named = (query(workspace, columns.format(word)) for word in (f"'{name[:2]}' || '{name[2:]}'", f"'{name}'"))
+    assert unnamed.to_pylist() == named.to_pylist()
+    assert unnamed["column_name"].to_pylist() == [*partition_columns(schema), *schema.names]
+
+
 def test_pivots_and_joins_of_views_are_queries(workspace):
     found = query(workspace, "PIVOT Videos ON outcome USING count(*) GROUP BY part ORDER BY part")
     assert found.to_pylist() == [

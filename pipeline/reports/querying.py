@@ -55,6 +55,8 @@ PRIVATE: dict[str, bool | str | int | float | list[str]] = {
 NUM_DOWNLOADS = 16  # at once: a part takes 50 ms of waiting and hardly any work
 NONE: Mapping[str, str] = MappingProxyType({})
 BATCH_ROWS = 100_000
+SQL_TYPES = {pa.string(): "VARCHAR", pa.binary(): "BLOB", pa.bool_(): "BOOLEAN", pa.int32(): "INTEGER"}
+SQL_TYPES |= {pa.int64(): "BIGINT", pa.float32(): "FLOAT", pa.float64(): "DOUBLE"}
 READ_ONLY = ("SELECT", "MULTI")  # DuckDB's names; MULTI is a PIVOT, which asks for its columns first
 
 
@@ -148,9 +150,13 @@ def _opened(workspace: Workspace, text: str, own: Mapping[str, str]) -> Iterator
         duckdb.connect(config=PRIVATE) as database,
     ):
         try:
+            needed = _needed(text, map(table_name, tables()))
             for schema in tables():
-                parts = _parts(workspace, table_name(schema)) if _needed(text, [table_name(schema)]) else {}
-                paths |= _create_view(database, schema, parts, Path(folder), copies)
+                if table_name(schema) in needed:
+                    parts = _parts(workspace, table_name(schema))
+                    paths |= _create_view(database, schema, parts, Path(folder), copies)
+                else:
+                    _create_empty_view(database, schema)
             if not any(paths.values()):
                 _require_stage(workspace)
             for name, schema in imported.items():
@@ -262,6 +268,22 @@ def _create_view(
         read |= dict(zip(local, uris, strict=True))
     database.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(selects)}")
     return read
+
+
+def _create_empty_view(database: duckdb.DuckDBPyConnection, schema: pa.Schema) -> None:
+    """Make the view of a table that SQL does not name, which DuckDB lists: half the time of one that reads a file."""
+    types = dict.fromkeys(partition_columns(schema), "VARCHAR") | {item.name: sql_type(item.type) for item in schema}
+    columns = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in types.items())
+    database.execute(f"CREATE VIEW {table_name(schema)} AS SELECT {columns} WHERE false")
+
+
+def sql_type(kind: pa.DataType) -> str:
+    """What DuckDB calls the type of a column of a schema, where it reads Parquet."""
+    if pa.types.is_list(kind):
+        return f"{sql_type(kind.value_type)}[]"
+    if pa.types.is_struct(kind):
+        return f"STRUCT({', '.join(f'{item.name} {sql_type(item.type)}' for item in kind)})"
+    return SQL_TYPES[kind]
 
 
 def _select_from(paths: list[str], schema: pa.Schema, values: Mapping[str, str]) -> str:
