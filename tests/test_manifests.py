@@ -18,7 +18,7 @@ import pytest
 import ray.scripts.scripts
 import yaml
 from botocore.validate import ParamValidator
-from moto.ec2.models.instance_types import INSTANCE_TYPES
+from moto.utilities.utils import load_resource
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from cluster import resources
@@ -29,6 +29,7 @@ from pipeline import VERSION
 from tests.helpers.kuberay_fields import errors
 
 ROOT = Path(__file__).parent.parent
+INSTANCE_TYPES = load_resource("ec2/resources/instance_types.json")  # to import moto.ec2 takes each test process 1 s
 AWS = ROOT / "ray_cluster.yaml"
 KUBERNETES = ROOT / "cluster" / "kuberay"
 PAGE = ROOT / "cluster" / "README.md"
