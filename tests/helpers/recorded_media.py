@@ -54,10 +54,10 @@ def read_media(folder: Path) -> Media:
         raise ConfigError(f"{manifest}: not there. Name a folder that has one with --media or EARSHOT_MEDIA.")
     with manifest.open(newline="") as file:
         rows = [(row["path"], row["notes"]) for row in csv.DictReader(file)]
-    sounds = [(*row, named) for row in rows if row[0].startswith("sounds/") if (named := _noted(row[1], "class"))]
-    pictures = [path for path, notes in rows if path.startswith("images/") and _noted(notes, "class")]
+    sounds = [(*row, named) for row in rows if row[0].startswith("sounds/") if (named := noted(row[1], "class"))]
+    pictures = [path for path, notes in rows if path.startswith("images/") and noted(notes, "class")]
     origins = Counter(
-        kind for kind, _ in {(kind, _noted(notes, "freesound_id") or path) for path, notes, kind in sounds}
+        kind for kind, _ in {(kind, noted(notes, "freesound_id") or path) for path, notes, kind in sounds}
     )
     kinds = sorted(kind for kind, count in origins.items() if count >= MIN_RECORDINGS)
     if len(kinds) < 3 or len(pictures) < len(kinds) + 2:
@@ -70,7 +70,7 @@ def read_media(folder: Path) -> Media:
     for path, notes, kind in sounds:
         if not (samples := _decode_sound(folder / path)).any():
             continue
-        recording = Recording(_noted(notes, "freesound_id") or path, samples)
+        recording = Recording(noted(notes, "freesound_id") or path, samples)
         if kind in classes:
             classes[kind].append(recording)
         elif not any(word in kind for known in kinds for word in known.split("_")):  # not a dog, where dog_bark is seen
@@ -78,7 +78,8 @@ def read_media(folder: Path) -> Media:
     return Media(classes, others, [_decode_picture(folder / path) for path in sorted(pictures)])
 
 
-def _noted(notes: str, key: str) -> str | None:
+def noted(notes: str, key: str) -> str | None:
+    """VALUE of `key=VALUE` in a file's notes."""
     found = re.search(rf"(?:^|[;,] ?){key}=([^;]+)", notes)
     return found[1].strip() if found else None
 
