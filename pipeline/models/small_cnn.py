@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 SMALL_CNN_LAYERS = ((64, 3, 2), (128, 3, 2), (256, 3, 2), (512, 3, 2))
 """(channels at width 1, kernel, stride) of each; the strides multiply to that of the grid, 16."""
+MIN_CELL = 1e-4  # keeps the gradient of `pool` finite where all cells are 0
 Stack = tuple[nn.Sequential, int]
 """Layers, and the channels that come out of them."""
 
@@ -19,10 +20,19 @@ Stack = tuple[nn.Sequential, int]
 class Backbone(nn.Module):
     """Layers up to the grid, layers above it, and a dense layer; any input size from 1 x 1 up."""
 
-    def __init__(self, body: Stack, top: Stack, *, embedding_dim: int, input_mean: float, input_std: float) -> None:
-        """`body` leads to the grid at stride 16, `top` above it; mean and std standardise the input."""
+    def __init__(
+        self,
+        body: Stack,
+        top: Stack,
+        *,
+        embedding_dim: int,
+        input_mean: float,
+        input_std: float,
+        pooling_power: float = 1.0,
+    ) -> None:
+        """`body` leads to the grid at stride 16, `top` above it; mean and std standardise the input; see `pool`."""
         super().__init__()
-        self.input_mean, self.input_std = input_mean, input_std
+        self.input_mean, self.input_std, self.pooling_power = input_mean, input_std, pooling_power
         self.body, self.local_dim = body
         self.top, top_dim = top
         self.dense = nn.Linear(top_dim, embedding_dim)
@@ -35,16 +45,31 @@ class Backbone(nn.Module):
         Returns:
             [B, local_dim, ceil(H / 16), ceil(W / 16)] local features, all >= 0, and [B, D] embedding, not normalised.
         """
-        local, rows = self.features(images)
-        return local, rows.mean(dim=1)
+        local = self._grid(images)
+        return local, self.dense(pool(self.top(local), self.pooling_power))
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """As `forward`, with one embedding per row of the last layer, [B, rows, D], instead of their mean.
+        """As `forward`, with one embedding per row of the last layer, [B, rows, D], each by the mean of its cells.
 
         There are ceil(H / 16) rows, or ceil(H / 32) below a `top` of stride 2.
         """
-        local = self.body(channels_last((images - self.input_mean).div_(self.input_std)))
+        local = self._grid(images)
         return local, self.dense(self.top(local).mean(dim=3).transpose(1, 2))
+
+    def _grid(self, images: Tensor) -> Tensor:
+        grid: Tensor = self.body(channels_last((images - self.input_mean).div_(self.input_std)))
+        return grid
+
+
+def pool(cells: Tensor, power: float) -> Tensor:
+    """[B, C] of the cells [B, C, h, w], all >= 0: their mean, or its generalisation (mean of x^power)^(1 / power).
+
+    GeM, Radenovic et al. 2018, arXiv:1711.02512: 1 is the mean, and the larger the power, the nearer to the maximum.
+    """
+    if power == 1:
+        return cells.mean(dim=(2, 3))
+    with torch.autocast(cells.device.type, enabled=False):
+        return cells.float().clamp(min=MIN_CELL).pow(power).mean(dim=(2, 3)).pow(1 / power)
 
 
 def channels_last(images: Tensor) -> Tensor:

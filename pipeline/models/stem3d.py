@@ -3,7 +3,7 @@
 From the patent: "Conv3d 3x7x7, 3 -> 64", a pooling, several 2-D layers, a dense layer to R^512 for frames; several
 convolutions and a dense layer to R^512 for the log-mel. Its figures hold the other sizes, so these follow AVID
 (arXiv:2004.12943, appendix): stem stride 2 and 3 x 3 max pooling, then two 3 x 3 convolutions for each of 64, 128, 256
-and 512 channels. Where AVID ends in the maximum over the grid, these take the mean, as the other backbones do. At one
+and 512 channels. Where AVID ends in the maximum over the grid, these pool as the other backbones do. At one
 frame per second the stem sees 3 s; time is padded with zeros, so one frame alone is enough.
 
 Grids are those of the other backbones, one cell per 16 pixels, because the on-screen classifier looks at them.
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.models.small_cnn import conv, scaled
+from pipeline.models.small_cnn import conv, pool, scaled
 
 STEM_CHANNELS = 64
 CHANNELS = (64, 128, 256, 512)
@@ -31,7 +31,14 @@ class Stem3dNet(nn.Module):
     """Frames in; local features on a grid and one embedding per frame out. Any number and size of frames."""
 
     def __init__(
-        self, *, width: float, embedding_dim: int, depth: int = 1, time_kernel: int = 3, pads_time: bool = True
+        self,
+        *,
+        width: float,
+        embedding_dim: int,
+        depth: int = 1,
+        time_kernel: int = 3,
+        pads_time: bool = True,
+        pooling_power: float = 1.0,
     ) -> None:
         """Fresh weights.
 
@@ -41,8 +48,10 @@ class Stem3dNet(nn.Module):
             time_kernel: frames that the stem sees at once, an odd number.
             pads_time: zeros before the first and after the last frame, so that K frames give K embeddings; without
                 them they give K - time_kernel + 1.
+            pooling_power: of `pool`, over the last layer's grid.
         """
         super().__init__()
+        self.pooling_power = pooling_power
         stem, *channels = (scaled(count, width) for count in (STEM_CHANNELS, *CHANNELS))
         padding = (time_kernel // 2 if pads_time else 0, 3, 3)
         self.stem = nn.Conv3d(3, stem, (time_kernel, 7, 7), stride=(1, 2, 2), padding=padding, bias=False)
@@ -66,7 +75,7 @@ class Stem3dNet(nn.Module):
         pooled = F.max_pool3d(stem, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
         images = pooled.transpose(1, 2).flatten(0, 1)
         local = self.middle(self.body(images.contiguous(memory_format=torch.channels_last)))
-        return local, self.dense(self.top(local).mean(dim=(2, 3)))
+        return local, self.dense(pool(self.top(local), self.pooling_power))
 
 
 class _Residual(nn.Module):

@@ -45,6 +45,9 @@ class CoincidenceConfig:
     """Larger frames are averaged down to this many pixels per side: 64 is four times faster and has 4 x 4 cells."""
     width: Annotated[float, Field(gt=0, le=4)] = 1.0
     """Channel multiplier of both towers: 0.25 trains on a laptop."""
+    frame_pooling: Annotated[float, Field(ge=1, le=100)] = 1.0
+    """Power of the mean over a frame's cells that becomes its embedding: 1 is the plain mean; at 3 (GeM) cells where a
+    feature is strong count more, so that a small thing in a busy frame is not lost."""
     depth: Annotated[int, Field(ge=MIN_DEPTH, le=MAX_DEPTH)] = MAX_DEPTH
     """Separable blocks of a MobileNet tower, 8 to 13; no other backbone has them."""
     embedding_dim: Count = 128
@@ -66,6 +69,7 @@ class CoincidenceConfig:
         """The fields that both models must share for one to start from the towers of the other."""
         names = ["rate_hz", "backbone", "frame_size", "width", "embedding_dim"]
         names += ["depth"] if self.backbone == "mobilenet" else []
+        names += ["frame_pooling"] if self.frame_pooling != 1 else []
         names += ["audio_input"] if self.audio_input != "log_mel" else []
         return {name: getattr(self, name) for name in names}
 
@@ -85,9 +89,9 @@ class VisualTower(nn.Module):
     def __init__(self, config: CoincidenceConfig) -> None:
         super().__init__()
         self.net = (
-            Stem3dNet(width=config.width, embedding_dim=config.embedding_dim)
+            Stem3dNet(width=config.width, embedding_dim=config.embedding_dim, pooling_power=config.frame_pooling)
             if config.backbone == "stem3d"
-            else _backbone(config, in_channels=3, mean=0.5, std=0.25)
+            else _backbone(config, in_channels=3, mean=0.5, std=0.25, pooling_power=config.frame_pooling)
         )
         self.frame_size = config.frame_size
         self.local_dim = self.net.local_dim
@@ -278,11 +282,19 @@ def _rows(local: Tensor, num_clips: int) -> Tensor:
     return local.flatten(2).transpose(1, 2).reshape(num_clips, -1, local.shape[1])
 
 
-def _backbone(config: CoincidenceConfig, *, in_channels: int, mean: float, std: float) -> Backbone:
+def _backbone(
+    config: CoincidenceConfig, *, in_channels: int, mean: float, std: float, pooling_power: float = 1.0
+) -> Backbone:
     """The network inside a tower, that of stem3d for sound only."""
     if config.backbone == "mobilenet":
         stacks = mobilenet(in_channels, config.width, config.depth)
     else:
         layers = SPECTROGRAM_LAYERS if config.backbone == "stem3d" else SMALL_CNN_LAYERS
         stacks = small_cnn(layers, in_channels, config.width)
-    return Backbone(*stacks, embedding_dim=config.embedding_dim, input_mean=mean, input_std=std)
+    return Backbone(
+        *stacks,
+        embedding_dim=config.embedding_dim,
+        input_mean=mean,
+        input_std=std,
+        pooling_power=pooling_power,
+    )

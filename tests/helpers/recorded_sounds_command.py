@@ -40,7 +40,8 @@ def main() -> None:
             splits[name, recording] = split_of(index)
     write_csv(given.out, ("uri", "split", "recording"), [(path, splits[kind, of], of) for path, kind, of in found])
     counts = Counter(splits[kind, of] for _, kind, of in found)
-    print(f"{len(found)} sounds, {counts['train']} train, {counts['validate']} validate, {counts['test']} test -> {given.out}")
+    shares = ", ".join(f"{counts[split]} {split}" for split in ("train", "validate", "test"))
+    print(f"{len(found)} sounds, {shares} -> {given.out}")
 
 
 def split_of(index: int) -> str:
