@@ -114,7 +114,7 @@ class CoincidenceLearnerConfig:
 
 
 TINY = CoincidenceLearnerConfig(
-    model=CoincidenceConfig(backbone="small_cnn", frame_size=64, width=0.25, embedding_dim=64),
+    model=CoincidenceConfig(backbone="small_cnn", frame_size=64, width=0.25, embedding_dim=64, frame_pooling=3.0),
     crop=0.4,
     augmentation=STRONG,
     separated_fraction=0.5,
