@@ -9,8 +9,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 export PYTHONDONTWRITEBYTECODE :=
 COMPILE := $(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
 
-# Two processes, of which one runs all that needs Ray (tests/conftest.py).
-PARALLEL := --numprocesses 2
+# Three processes, of which one runs all that needs Ray (tests/conftest.py) and mostly waits: two would leave 2 cores idle.
+PARALLEL := --numprocesses 3
 
 .PHONY: setup demo test quick check format bench clean
 
