@@ -108,7 +108,7 @@ def needs_ray(module: Path) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Of several pytest processes, the one that has run all modules that need Ray ends Ray, which takes 7% of a core when idle."""
+    """Of several pytest processes, the one that runs what needs Ray ends it afterwards: idle, it takes 7% of a core."""
     if "PYTEST_XDIST_WORKER" in os.environ and needs_ray(item.path) and not (nextitem and needs_ray(nextitem.path)):
         import ray
 
