@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 export PYTHONDONTWRITEBYTECODE :=
 COMPILE := $(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
 
-# Three processes, of which one runs all that needs Ray (tests/conftest.py) and mostly waits: two would leave 2 cores idle.
+# Three processes, of which one runs all that needs Ray (tests/conftest.py) and often waits: the others use 2 cores then.
 PARALLEL := --numprocesses 3
 
 .PHONY: setup demo test quick check format bench clean
