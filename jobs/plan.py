@@ -43,7 +43,7 @@ def command(
     from jobs.console.session import open_session
     from jobs.console.tables import show
     from pipeline.clip_specs import BASE
-    from pipeline.clips.sharding import check_faces
+    from pipeline.clips.video_cutting import check_faces
     from pipeline.collection.listing import list_videos
     from pipeline.estimate.deadlines import parse_hours
     from pipeline.estimate.estimating import actual, estimate, probe_all

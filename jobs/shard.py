@@ -5,7 +5,8 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +15,10 @@ from jobs.console.options import Clips, Collection, MaxRejectRate, Media, Sessio
 from jobs.console.shard_notes import check_rejects, format_cutting, print_changes, print_notes
 from pipeline.formatting import format_counts
 from schemas.outcomes import REJECTED
+
+if TYPE_CHECKING:
+    from jobs.console.pipeline_config import PipelineConfig
+    from pipeline.clip_specs import ClipSpec
 
 
 def shard(
@@ -40,14 +45,13 @@ def shard(
 
     Example: earshot shard --collection my_videos --root my_workspace --clips base --clips events
     """
-    from jobs.console.missing_videos import check_missing
     from pipeline.clip_specs import BASE
     from pipeline.clips.copies import CopyFinder
-    from pipeline.clips.cut_videos import cut_specs
+    from pipeline.clips.cut_videos import cut_specs, uncut_parts
     from pipeline.clips.declaring import apply_declared
     from pipeline.clips.reconciling import reconcile
-    from pipeline.clips.sharding import ShardPart, check_faces
     from pipeline.clips.splitting import count_splits
+    from pipeline.clips.video_cutting import check_faces
     from pipeline.collection.collecting import plan_parts
     from pipeline.collection.listing import list_videos
     from pipeline.storage import files
@@ -77,33 +81,44 @@ def shard(
         copies = finder.find(cut_specs(workspace))
         # whatever becomes of the cutting
         print_changes(apply_declared(workspace, copies, planned.other_files, planned.moved_files))
-        pending = {name: set(workspace.pending(COLLECTION_FOLDER, f"videos/{name}")) for name in specs}
-        lacking = collections.defaultdict(list)  # parts by the specs that they lack: these are cut from one decoding
-        for part in sorted(set().union(*pending.values())):
-            lacking[tuple(name for name in specs if part in pending[name])].append(part)
-        # time enough for a part in which every video takes all that it may, and an hour for the rest
-        limit_s = config.collecting.videos_per_part * config.sharding.video_limit_s + 3600
-        needs = dataclasses.replace(SHARDING, limit_s=limit_s)
-        cut: collections.Counter[str] = collections.Counter()  # outcomes of what this command cuts
-        for names, parts in lacking.items():
-            work = ShardPart(workspace, {name: specs[name] for name in names}, config.sharding)
-            verify = functools.partial(check_missing, workspace, names)
-            cut += session.map(f"shard {' '.join(names)}", work, parts, needs, note=format_cutting, verify=verify)
-        if lacking:  # what is cut now may be copies
+        uncut = uncut_parts(workspace, specs)
+        cut = _cut(session, config, specs, uncut)
+        if uncut:  # what is cut now may be copies
             copies = finder.find(cut_specs(workspace))
             print_changes(apply_declared(workspace, copies))
         totals = {name: reconcile(workspace, name) for name in specs}
         splits = count_splits(workspace, config.splitting, copies)
-        for name in specs:
-            stage = f"clips/{name}"
-            if pending[name] or not workspace.is_finished(stage):  # it may have been killed after its last part
-                workspace.finish(stage)
+        cut_now = set(itertools.chain.from_iterable(uncut))
+        for name in specs:  # a command may have been killed after its last part
+            if name in cut_now or not workspace.is_finished(f"clips/{name}"):
+                workspace.finish(f"clips/{name}")
         print_notes(planned, splits)
         news = format_counts({"new": planned.num_new, "retried": planned.num_retried}) or "went on"
         ended = "; ".join(f"{name}: {of}" if len(specs) > 1 else str(of) for name, of in totals.items())
-        news = news if lacking else "nothing to do"
+        news = news if uncut else "nothing to do"
         session.done("shard", f"{news}; {ended}; {splits}", f"clips/{next(iter(specs))}")
         check_rejects(session.workspace.root, collection, list(totals.values()), cut, max_reject_rate)
+
+
+def _cut(
+    session: Session,
+    config: "PipelineConfig",
+    specs: Mapping[str, "ClipSpec"],
+    uncut: Mapping[tuple[str, ...], list[str]],
+) -> collections.Counter[str]:
+    """Cut parts by the specs that they lack; return how videos and clips ended, and what was cut."""
+    from jobs.console.missing_videos import check_missing
+    from pipeline.clips.sharding import ShardPart
+
+    # time enough for a part in which every video takes all that it may, and an hour for the rest
+    limit_s = config.collecting.videos_per_part * config.sharding.video_limit_s + 3600
+    needs = dataclasses.replace(SHARDING, limit_s=limit_s)
+    counts: collections.Counter[str] = collections.Counter()
+    for names, parts in uncut.items():
+        work = ShardPart(session.workspace, {name: specs[name] for name in names}, config.sharding)
+        verify = functools.partial(check_missing, session.workspace, names)
+        counts += session.map(f"shard {' '.join(names)}", work, parts, needs, note=format_cutting, verify=verify)
+    return counts
 
 
 command = with_session(shard)

@@ -12,8 +12,8 @@ from conftest import MakeMedia
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.clips.cutting import ShardingConfig
 from pipeline.clips.measuring import Meters
-from pipeline.clips.sharding import Cutting
 from pipeline.clips.speech import RATE_HZ
+from pipeline.clips.video_cutting import VideoCutting
 from pipeline.media.own_sound import BLOCK, OwnSound
 from pipeline.media.streams import Frame
 from tests.helpers.cutting import EXACT, LAVFI, span_of
@@ -41,7 +41,7 @@ def film(make_media: MakeMedia, tmp_path: Path) -> Path:
 
 
 def cut(film: Path, spec: ClipSpec) -> list[dict[str, Any]]:
-    return [clip.row for clip in Cutting(span_of(film, 0.0, 6.0), {BASE: spec}, ShardingConfig())]  # type: ignore[union-attr]
+    return [clip.row for clip in VideoCutting(span_of(film, 0.0, 6.0), {BASE: spec}, ShardingConfig())]  # type: ignore[union-attr]
 
 
 def test_a_film_whose_every_fact_is_known(film: Path) -> None:

@@ -14,7 +14,7 @@ import simplejpeg
 from pipeline.clip_specs import ClipSpecs
 from pipeline.clips.cutting import CutClip, ShardingConfig, SpecCutting
 from pipeline.clips.mouth_cutting import MAX_FILLED, MouthPictures
-from pipeline.clips.sharding import check_faces
+from pipeline.clips.video_cutting import check_faces
 from pipeline.errors import ConfigError
 from pipeline.media.ffmpeg_log import MediaInfo
 from pipeline.media.streams import Frame

@@ -16,7 +16,8 @@ import webdataset
 
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.clips.cutting import CutClip, ShardingConfig
-from pipeline.clips.sharding import Cutting, Restart, ShardPart
+from pipeline.clips.sharding import ShardPart
+from pipeline.clips.video_cutting import Restart, VideoCutting
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.media.sandbox import ffmpeg_path
@@ -40,7 +41,7 @@ def cases(shared_media: Path) -> Path:
 
 def cut(path: Path) -> tuple[list[CutClip], dict[str, Any]]:
     """The clips that count, and the video's row."""
-    cutting = Cutting(listed(path), {BASE: ClipSpec()}, ShardingConfig())
+    cutting = VideoCutting(listed(path), {BASE: ClipSpec()}, ShardingConfig())
     items = list(cutting)
     last = max((k for k, item in enumerate(items) if isinstance(item, Restart)), default=-1)
     return [item for item in items[last + 1 :] if isinstance(item, CutClip)], cutting.video_row(BASE, "00000")

@@ -15,7 +15,7 @@ from conftest import MakeMedia
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.clips.cutting import ShardingConfig, SpecCutting
 from pipeline.clips.pictures import WholePictures
-from pipeline.clips.sharding import Cutting
+from pipeline.clips.video_cutting import VideoCutting
 from pipeline.media.decoding import Decoding
 from pipeline.media.ffmpeg_log import MediaInfo
 from pipeline.media.streams import Frame
@@ -92,7 +92,7 @@ def test_what_lies_before_the_span_is_not_held_in_memory(make_media: MakeMedia) 
         assert not [*cutting.add(second, MediaInfo()), *cutting.add(grey(float(number)), MediaInfo())]
         assert cutting._sound.end - cutting._sound.start == 0
         assert len(cutting._frames._by_tick) <= 1
-    assert [clip.row["start_s"] for clip in Cutting(video, {BASE: SPEC}, ShardingConfig())] == [26.0]
+    assert [clip.row["start_s"] for clip in VideoCutting(video, {BASE: SPEC}, ShardingConfig())] == [26.0]
 
 
 def grey(time_s: float) -> Frame:
@@ -107,8 +107,8 @@ def test_what_lies_after_the_span_is_not_decoded(make_media: MakeMedia, monkeypa
             super().__init__(*arguments, **named)
             decodings.append(self)
 
-    monkeypatch.setattr("pipeline.clips.sharding.Decoding", Watched)
-    cutting = Cutting(span_of(steady(make_media, 30.0), 0.0, 3.0), {BASE: SPEC}, ShardingConfig())
+    monkeypatch.setattr("pipeline.clips.video_cutting.Decoding", Watched)
+    cutting = VideoCutting(span_of(steady(make_media, 30.0), 0.0, 3.0), {BASE: SPEC}, ShardingConfig())
     assert [clip.row["start_s"] for clip in cutting] == [0.0, 1.0]
     assert decodings[0].num_frames < 20  # of 30; pipes hold a few
 

@@ -15,7 +15,8 @@ from conftest import MakeMedia
 
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.clips.cutting import CutClip, ShardingConfig
-from pipeline.clips.sharding import Cutting, ShardPart
+from pipeline.clips.sharding import ShardPart
+from pipeline.clips.video_cutting import VideoCutting
 from pipeline.collection.collecting import CollectingConfig, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.errors import ConfigError
@@ -116,7 +117,7 @@ def test_all_specs_share_one_decoding(make_media: MakeMedia) -> None:
     """Each has three pipes, and ffmpeg may open so many files and no more."""
     path = steady(make_media, 9.0)
     specs = {str(number): ClipSpec(clip_s=2.0, hop_s=1.0 + number, **SMALL) for number in range(8)}
-    cutting = Cutting(span_of(path, 0.0, 9.0), specs, ShardingConfig())
+    cutting = VideoCutting(span_of(path, 0.0, 9.0), specs, ShardingConfig())
     found = collections.Counter(item.spec for item in cutting if isinstance(item, CutClip) and item.members)
     assert found == {str(number): 1 + int(7 / (1 + number)) for number in range(8)}
 

@@ -11,7 +11,7 @@ from conftest import MakeMedia
 
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.clips.cutting import CutClip, ShardingConfig
-from pipeline.clips.sharding import Cutting, Restart
+from pipeline.clips.video_cutting import Restart, VideoCutting
 from tests.helpers.cutting import EXACT, SMALL, SPECS, Cut, files_of, picture, sound, span_of, sparse, steady
 
 
@@ -42,7 +42,7 @@ def ends_skipped(make_media: MakeMedia, sound_s: float = 4.85) -> Path:
 
 def restarts_and_times(path: Path, spec: ClipSpec, end_s: float = 60.0) -> tuple[int, list[float]]:
     """How often a file is cut anew, and the times of the frames of the clips that count."""
-    items = list(Cutting(span_of(path, 0.0, end_s), {BASE: spec}, ShardingConfig()))
+    items = list(VideoCutting(span_of(path, 0.0, end_s), {BASE: spec}, ShardingConfig()))
     anew = [k for k, item in enumerate(items) if isinstance(item, Restart)]
     clips = [item for item in items[anew[-1] + 1 if anew else 0 :] if isinstance(item, CutClip) and item.members]
     return len(anew), [time_s for clip in clips for time_s in json.loads(clip.members["json"])["frame_times_s"]]
@@ -70,7 +70,7 @@ def test_a_picture_that_ends_before_the_sound_is_not_cut_anew(make_media: MakeMe
 def test_a_gap_after_the_last_span_does_not_matter(make_media: MakeMedia) -> None:
     path = sparse(make_media)
     for end_s, restarts in ((3.0, 0), (6.0, 1)):
-        items = list(Cutting(span_of(path, 0.0, end_s), {BASE: SPECS[BASE]}, ShardingConfig()))
+        items = list(VideoCutting(span_of(path, 0.0, end_s), {BASE: SPECS[BASE]}, ShardingConfig()))
         assert sum(isinstance(item, Restart) for item in items) == restarts
 
 
@@ -85,10 +85,11 @@ def test_a_picture_may_stand_in_for_those_that_are_half_a_tick_from_it(
         f"between_{num_between}.mkv", *picture(4), *sound(4), *EXACT, "-preset", "fast", "-x264-params", params
     )  # at 20 fps 0.1, 0.15, 0.5 and 0.55 s apart, at 1 and 4 ticks per s
     specs = {name: SPECS[name] for name in ("base", "events", "segmentation")}
-    items = list(Cutting(span_of(path, 0.0, 4.0), specs, ShardingConfig()))
+    items = list(VideoCutting(span_of(path, 0.0, 4.0), specs, ShardingConfig()))
     assert [item.specs for item in items if isinstance(item, Restart)] == [anew] * bool(anew)
     alone = {
-        name: list(Cutting(span_of(path, 0.0, 4.0), {name: spec}, ShardingConfig())) for name, spec in specs.items()
+        name: list(VideoCutting(span_of(path, 0.0, 4.0), {name: spec}, ShardingConfig()))
+        for name, spec in specs.items()
     }
     for name, of_spec in alone.items():
         begins = [

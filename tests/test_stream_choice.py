@@ -14,7 +14,7 @@ from conftest import MakeMedia
 
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.clips.cutting import CutClip, ShardingConfig
-from pipeline.clips.sharding import Cutting
+from pipeline.clips.video_cutting import VideoCutting
 from pipeline.errors import ClipError
 from pipeline.media.decoding import Decoding
 from pipeline.media.muxing import Track, write_mp4s
@@ -272,7 +272,7 @@ def test_pieces_of_a_broadcast_are_joined_without_holes(
 def clip_starts_s(path: Path) -> list[float]:
     """Starts of the clips of 2 s that a file's sound and picture fill, silent ones included."""
     spec = ClipSpec(clip_s=2.0, frame_height=32, frame_width=32)
-    clips = [clip for clip in Cutting(listed(path), {BASE: spec}, ShardingConfig()) if isinstance(clip, CutClip)]
+    clips = [clip for clip in VideoCutting(listed(path), {BASE: spec}, ShardingConfig()) if isinstance(clip, CutClip)]
     # where clocks jump ahead, the container claims to be longer, and a clip after the end is planned: short of audio
     return [clip.row["start_s"] for clip in clips if clip.row["outcome"] in ("kept", "silent")]
 

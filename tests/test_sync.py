@@ -20,7 +20,7 @@ from conftest import MakeMedia
 
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.clips.cutting import ShardingConfig
-from pipeline.clips.sharding import Cutting
+from pipeline.clips.video_cutting import VideoCutting
 from pipeline.media.decoding import Decoding
 from pipeline.media.streams import Frame
 
@@ -93,7 +93,7 @@ def cut(path: Path, spec: ClipSpec = SPEC) -> tuple[np.ndarray, list[tuple[float
     video = {"video_id": "v", "uri": str(path), "size_bytes": None, "revision": None}
     video |= {"license": None, "author": None, "rights": "unknown", "rights_from": None, "split": None, "spans": None}
     sound, frames = np.zeros(round(10 * spec.sample_rate_hz)), []
-    for clip in Cutting(video, {BASE: spec}, CONFIG):
+    for clip in VideoCutting(video, {BASE: spec}, CONFIG):
         if clip.members is None:
             assert clip.row["outcome"] == "no_frame"  # before a late picture begins
             continue

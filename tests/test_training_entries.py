@@ -12,7 +12,7 @@ from conftest import MakeMedia
 
 from pipeline.clip_specs import BASE, ClipSpec
 from pipeline.clips.cutting import ShardingConfig
-from pipeline.clips.sharding import Cutting
+from pipeline.clips.video_cutting import VideoCutting
 from pipeline.rights import training_entries
 from pipeline.rights.statements import NOTHING
 from pipeline.rights.training_entries import (
@@ -228,7 +228,7 @@ def test_a_video_is_refused_by_its_file_whatever_its_collection_permits(make_med
         + in_mp4(store(entries(ai_training="notAllowed")))
     )
     video: CollectionRow = span_of(path, 0.0, 6.0) | {"rights": "train", "rights_from": "column rights"}
-    cutting = Cutting(video, {BASE: ClipSpec()}, ShardingConfig())
+    cutting = VideoCutting(video, {BASE: ClipSpec()}, ShardingConfig())
     assert list(cutting)
     row = cutting.video_row(BASE, "00000")
     assert (row["rights"], row["rights_from"]) == ("no_train", "file cawg.training-mining")

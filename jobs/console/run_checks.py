@@ -116,7 +116,7 @@ def _check_segmentation(session: Session, masks: str | None) -> None:
 
 
 def _check_lipreading(session: Session, systems: list[str], spans: list[str] | None) -> None:
-    from pipeline.clips.sharding import check_faces
+    from pipeline.clips.video_cutting import check_faces
 
     task = session.config.lipreading.task
     if task != "contrast":

@@ -1,10 +1,12 @@
 """Which parts are cut, by which clip specs, and the rows of their videos."""
 
+import collections
 import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 from pipeline.errors import MissingError
-from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER
+from pipeline.storage.layout import CLIPS_FOLDER, COLLECTION_FOLDER, VIDEOS_FOLDER
 from pipeline.storage.workspace import Workspace
 from schemas.videos import VIDEOS
 
@@ -34,6 +36,15 @@ def unlabelled_parts(workspace: Workspace, stage: str) -> list[str]:
         raise workspace.error(CLIPS_FOLDER, "nothing there yet.")
     finished = set(workspace.parts(stage))
     return [part for part in parts if part not in finished]
+
+
+def uncut_parts(workspace: Workspace, specs: Iterable[str]) -> dict[tuple[str, ...], list[str]]:
+    """Parts of the collection that are not cut by some of the specs, by these; those of a key are cut together."""
+    pending = {spec: set(workspace.pending(COLLECTION_FOLDER, f"videos/{spec}")) for spec in specs}
+    found = collections.defaultdict(list)
+    for part in sorted(set().union(*pending.values())):
+        found[tuple(spec for spec, parts in pending.items() if part in parts)].append(part)
+    return dict(found)
 
 
 def read_videos(workspace: Workspace, part: str, columns: list[str]) -> list[dict[str, Any]]:

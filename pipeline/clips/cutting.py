@@ -29,12 +29,12 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat
 
 from pipeline.clip_specs import BASE, ClipSpec
+from pipeline.clips.cut_clips import CutClip, clip_members
 from pipeline.clips.measuring import Meters
 from pipeline.clips.pictures import Pictures, Shown, Timed
 from pipeline.clips.samples import encode_flac
 from pipeline.clips.spans import PlannedClip, milliseconds, plan_clips
 from pipeline.clips.statistics import sound_levels
-from pipeline.clips.tars import TarWriter
 from pipeline.config import Positive, config_dataclass
 from pipeline.errors import ClipError
 from pipeline.media.ffmpeg_log import MediaInfo
@@ -44,16 +44,8 @@ from pipeline.media.streams import Frame
 from schemas.samples import ClipFacts
 from schemas.videos import CollectionRow
 
-OF_COLLECTION = (
-    "video_id",
-    "uri",
-    "size_bytes",
-    "license",
-    "author",
-    "source_url",
-    "split",
-    "extra",
-)  # of its row there
+# Columns of a video's row that it takes from its row of the collection.
+OF_COLLECTION = ("video_id", "uri", "size_bytes", "license", "author", "source_url", "split", "extra")
 MIN_SOUND_S = 0.5  # of a clip of 5 s, less would be nine tenths silence
 
 
@@ -71,23 +63,6 @@ class ShardingConfig:
     """Wall-clock and CPU limit for decoding one video. A video that takes longer is rejected as timeout."""
     max_duration_s: Positive = 12 * 3600.0
     """Clips are cut up to this time of a video: bounds the work that a file with wrong time stamps can cause."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class CutClip:
-    """One clip of a planned span: its row, and its tar members if it is kept."""
-
-    spec: str
-    """Name of its clip spec."""
-    row: dict[str, Any]
-    members: dict[str, bytes] | None
-    track: dict[str, Any] | None = None
-    """Its row of `schemas.tracks.TRACKS`, if it follows a face."""
-
-    def write(self, tar: TarWriter) -> dict[str, Any]:
-        """Write the members, if there are any; return the row with their place in the tar."""
-        offset, size_bytes = tar.add(self.row["clip_id"], self.members) if self.members is not None else (None, None)
-        return self.row | {"tar_offset": offset, "tar_bytes": size_bytes}
 
 
 class SpecCutting:
@@ -366,7 +341,4 @@ class SpecCutting:
             "author": self._video["author"],
             "extra": json.loads(self._video.get("extra") or "null"),
         }
-        members = {f"{k}.jpg": jpeg for k, jpeg in enumerate(shown.jpegs)}
-        members["flac"] = flac
-        members["json"] = json.dumps(facts | shown.facts, sort_keys=True).encode()
-        return CutClip(self._name, row, members, track)
+        return CutClip(self._name, row, clip_members(facts, shown, flac), track)

@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.cutting import ShardingConfig
 from pipeline.clips.reconciling import reconcile
-from pipeline.clips.sharding import Cutting, Restart
+from pipeline.clips.video_cutting import Restart, VideoCutting
 from pipeline.errors import DataError
 from pipeline.estimate.stratified_sampling import Range, Stratum, add_sizes, total
 from pipeline.estimate.usage import USAGE_FOLDER, cpu_s, usage_folder
@@ -85,7 +85,7 @@ def probe(video: CollectionRow, specs: Mapping[str, ClipSpec], config: ShardingC
         with contextlib.suppress(DataError):  # a missing video: cutting gives it the outcome `missing`
             path = stack.enter_context(files.local_copy(video["uri"]))
             address, size_bytes = files.to_uri(path), path.stat().st_size
-        cutting = Cutting(video | {"uri": address, "size_bytes": size_bytes}, specs, config)
+        cutting = VideoCutting(video | {"uri": address, "size_bytes": size_bytes}, specs, config)
         kept: list[tuple[str, list[int]]] = []
         for item in cutting:
             if isinstance(item, Restart):
