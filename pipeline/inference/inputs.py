@@ -1,10 +1,13 @@
 """What is given on the command line -> videos, and the folder that what is made of each goes to."""
 
 import collections
+import contextlib
 import posixpath
+from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.errors import ConfigError, MissingError
+from pipeline.errors import ConfigError, DataError, MissingError
 from pipeline.storage import files
 from pipeline.storage.localfiles import Skipped
 
@@ -58,6 +61,21 @@ def list_jobs(given: list[str], out: str) -> list[Job]:
     if len(given) == len(found) == 1 and given[0] in found:
         return [Job(given[0], out)]
     return [Job(uri, files.join(out, name), errors.get(uri)) for uri, name in _distinct(found).items()]
+
+
+@contextlib.contextmanager
+def open_input(uri: str) -> Iterator[Path]:
+    """A video as a local file, for the length of the block.
+
+    Raises:
+        DataError: there is no such file, or it cannot be read.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            path = stack.enter_context(files.local_copy(uri))
+        except OSError as error:
+            raise DataError(f"{uri}: cannot be read ({error}).") from error
+        yield path
 
 
 def _distinct(names: dict[str, str]) -> dict[str, str]:

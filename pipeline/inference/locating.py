@@ -22,14 +22,14 @@ import numpy as np
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import Clip
-from pipeline.errors import ClipError, DataError
+from pipeline.errors import ClipError
 from pipeline.inference.event_timeline import Event, draw_timeline, lasting
+from pipeline.inference.inputs import open_input
 from pipeline.inference.opening import LIMIT_S, length_notes
 from pipeline.inference.outputs import Outputs
 from pipeline.inference.windows import MAX_REST_S, Window, as_stored, windows
 from pipeline.media.decoding import Decoding, SkippedPicturesError
 from pipeline.media.ffmpeg_log import MediaInfo
-from pipeline.storage import files
 
 RECORD, PICTURE = "events.json", "timeline.png"
 SPEC = "events"
@@ -91,12 +91,7 @@ def locate_events(
         DataError: there is no such file.
         OSError: the folder cannot be written to.
     """
-    with contextlib.ExitStack() as stack:
-        try:
-            path = stack.enter_context(files.local_copy(uri))
-        except OSError as error:
-            raise DataError(f"{uri}: cannot be read ({error}).") from error
-        outputs = stack.enter_context(Outputs(folder))
+    with open_input(uri) as path, Outputs(folder) as outputs:
         seconds = _judge(path, model, batch_size, report)
         events = tuple(join_seconds(seconds, model.categories))
         draw_timeline(uri.rpartition("/")[2], events, seconds.event, seconds.duration_s, outputs.file(PICTURE))

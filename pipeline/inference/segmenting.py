@@ -22,8 +22,9 @@ import numpy as np
 from PIL import Image
 
 from pipeline.clip_specs import ClipSpec
-from pipeline.errors import ClipError, DataError
+from pipeline.errors import ClipError
 from pipeline.inference.choosing import picture_in_frame
+from pipeline.inference.inputs import open_input
 from pipeline.inference.opening import LIMIT_S, length_notes
 from pipeline.inference.outlines import draw_outline, layer_size
 from pipeline.inference.outputs import Outputs, earlier_files
@@ -31,7 +32,6 @@ from pipeline.inference.video_writing import Report, write_outlined
 from pipeline.inference.windows import MAX_REST_S, Window, as_stored, windows
 from pipeline.masks.mask_pictures import MAX_SIDE, encode_mask
 from pipeline.media.decoding import Decoding
-from pipeline.storage import files
 
 RECORD, VIDEO, FOLDER = "masks.json", "outlined.mp4", "masks"
 OWN_NAMES = re.compile(rf"{FOLDER}/\d+\.png|outlined\.mp4")
@@ -95,12 +95,7 @@ def segment_video(
         DataError: there is no such file.
         OSError: the folder cannot be written to.
     """
-    with contextlib.ExitStack() as stack:
-        try:
-            path = stack.enter_context(files.local_copy(uri))
-        except OSError as error:
-            raise DataError(f"{uri}: cannot be read ({error}).") from error
-        outputs = stack.enter_context(Outputs(folder, earlier_files(folder, RECORD, OWN_NAMES)))
+    with open_input(uri) as path, Outputs(folder, earlier_files(folder, RECORD, OWN_NAMES)) as outputs:
         return _Segmentation(path, outputs, model, report).run(batch_size)
 
 

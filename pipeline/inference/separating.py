@@ -9,7 +9,6 @@ Design note: spans choose sources by what they do in the whole video, so with sp
 one order (`source_order`), and the stems are mixed from these files.
 """
 
-import contextlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -19,10 +18,11 @@ import numpy as np
 from torch import nn
 
 from pipeline.clip_specs import ClipSpec
-from pipeline.errors import ClipError, DataError
+from pipeline.errors import ClipError
 from pipeline.inference import choosing
 from pipeline.inference.choosing import Choice
 from pipeline.inference.estimates import Estimate, estimates
+from pipeline.inference.inputs import open_input
 from pipeline.inference.native_rate import Grid, apply_gains, source_gains, stitch
 from pipeline.inference.opening import Media, open_media
 from pipeline.inference.outputs import Outputs, earlier_files
@@ -34,7 +34,6 @@ from pipeline.inference.stem_writing import Blocks, with_sources_written, write_
 from pipeline.inference.video_writing import Report, write_attention, write_videos
 from pipeline.inference.windows import windows
 from pipeline.media.muxing import Track
-from pipeline.storage import files
 
 STEMS, STEMS_OF_SOUND = ("on_screen", "off_screen"), ("kept", "rest")
 RECORD, OVERLAY, REMIX, SOURCE = "separation.json", "attention.mp4", "remix", "source_{}"
@@ -119,13 +118,11 @@ def separate_video(
         OSError: the folder cannot be written to.
     """
     options = options or Options()
-    with contextlib.ExitStack() as stack:
-        try:
-            path = stack.enter_context(files.local_copy(uri))
-        except OSError as error:
-            raise DataError(f"{uri}: cannot be read ({error}).") from error
-        outputs = stack.enter_context(Outputs(folder, earlier_files(folder, RECORD, OWN_NAMES)))
-        media = stack.enter_context(open_media(path, spec))
+    with (
+        open_input(uri) as path,
+        Outputs(folder, earlier_files(folder, RECORD, OWN_NAMES)) as outputs,
+        open_media(path, spec) as media,
+    ):
         return _Separation(media, outputs, spec, model, options, report).run(uri.rpartition("/")[2])
 
 

@@ -24,10 +24,11 @@ import simplejpeg
 import torch
 
 from pipeline.clip_specs import ClipSpec
-from pipeline.errors import ClipError, DataError
+from pipeline.errors import ClipError
 from pipeline.inference.choosing import picture_in_frame
 from pipeline.inference.face_agreement import Agreement, Embed
 from pipeline.inference.face_boxes import FaceBox, write_boxes, write_layers
+from pipeline.inference.inputs import open_input
 from pipeline.inference.opening import LIMIT_S
 from pipeline.inference.outputs import Outputs, earlier_files
 from pipeline.inference.video_writing import Report, write_outlined
@@ -37,7 +38,6 @@ from pipeline.media.mouths import crop_mouth, mouth_transform
 from pipeline.media.streams import Frame
 from pipeline.metrics.speaking import name_speaker, second_scores
 from pipeline.metrics.synchrony import found_offset
-from pipeline.storage import files
 
 if TYPE_CHECKING:
     from pipeline.media.tracking import TrackedFace, TrackedPicture
@@ -133,12 +133,7 @@ def sync_video(
         DataError: there is no such file.
         OSError: the folder cannot be written to.
     """
-    with contextlib.ExitStack() as stack:
-        try:
-            path = stack.enter_context(files.local_copy(uri))
-        except OSError as error:
-            raise DataError(f"{uri}: cannot be read ({error}).") from error
-        outputs = stack.enter_context(Outputs(folder, earlier_files(folder, RECORD, OWN_NAMES)))
+    with open_input(uri) as path, Outputs(folder, earlier_files(folder, RECORD, OWN_NAMES)) as outputs:
         return _Syncing(path, outputs, model, batch_size, report).run()
 
 
