@@ -2,7 +2,7 @@
 
 import faulthandler
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import ray
 
@@ -122,10 +122,20 @@ def _options(needs: WorkerResources) -> dict[str, float]:
     return {"num_cpus": needs.num_cpus, "num_gpus": needs.num_gpus, "memory": needs.memory_bytes}
 
 
+@runtime_checkable
+class WorksOnSeveral(Protocol):
+    """Work on parts, part -> result, that may do several together in less time than one after the other."""
+
+    def __call__(self, part: str) -> Any:
+        """The result of a part."""
+
+    def run_parts(self, parts: Sequence[str]) -> Iterator[Any]:
+        """The result of each part, in order, as it is done."""
+
+
 def run_parts(work: Callable[[str], R], parts: Sequence[str]) -> Iterator[R]:
-    """What the work gives of each part, in order, as it is done: by its method `run_parts`, if it has one, which may do
-    several parts together; else by one call after the other."""
-    return work.run_parts(parts) if hasattr(work, "run_parts") else map(work, parts)
+    """The result of each part, in order, as it is done: of several together where the work can do that."""
+    return work.run_parts(parts) if isinstance(work, WorksOnSeveral) else map(work, parts)
 
 
 def _run(work: Callable[[str], R], batch: Batch, limit_s: float) -> list[R]:

@@ -9,6 +9,7 @@ from conftest import WORLD_SPEC, World
 
 from jobs.cli import main
 from jobs.console import plan_table
+from jobs.console.metering import Metered
 from pipeline.clip_specs import BASE
 from pipeline.clips.cutting import ShardingConfig
 from pipeline.clips.sharding import ShardPart
@@ -16,7 +17,7 @@ from pipeline.collection.listing import list_videos
 from pipeline.estimate.estimating import Estimate, Probe, actual, estimate, probe, probe_all
 from pipeline.estimate.pricing import Prices
 from pipeline.estimate.stratified_sampling import Range, Stratum, draw
-from pipeline.estimate.usage import Metered, usage_folder
+from pipeline.estimate.usage import usage_folder
 from pipeline.formatting import format_number
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER, VIDEOS_FOLDER

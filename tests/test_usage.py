@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.estimate.usage import Metered, cpu_s, peak_bytes, usage_folder
+from jobs.console.metering import Metered
+from pipeline.estimate.usage import cpu_s, peak_bytes, usage_folder
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from schemas.usage import USAGE

@@ -17,8 +17,8 @@ def score_while_cutting(session: Session, model: str = "coincidence") -> Iterato
 
     The scores are those that `score` would write, and what is left is left to it.
     """
+    from jobs.console.metering import Metered
     from jobs.console.reporting_waits import ReportingWaits
-    from pipeline.estimate.usage import Metered
     from pipeline.learners.loading import check_model, rebuild
     from pipeline.selection.scoring import ScorePart
 

@@ -22,7 +22,6 @@ from jobs.console.overrides import override
 from jobs.console.pipeline_config import check_together
 from jobs.console.root_settings import RootSettings, read_settings
 from pipeline.errors import ConfigError, OutageError
-from pipeline.estimate.usage import Metered
 from pipeline.formatting import format_counts
 from pipeline.storage import files
 from pipeline.storage.layout import SETTINGS_FILE
@@ -167,6 +166,7 @@ class Session(RootSettings):
         if not parts:
             return
         from cluster.mapping import map_parts
+        from jobs.console.metering import Metered
         from jobs.console.reporting_waits import ReportingWaits
 
         self.connect()

@@ -10,14 +10,11 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, TypeVar
 
 from pipeline.storage.workspace import Workspace
 from schemas.fields import from_rows
 from schemas.usage import USAGE, UsageRow
 
-R = TypeVar("R")
 USAGE_FOLDER = "usage"
 
 
@@ -68,23 +65,3 @@ def holds_gpu() -> bool:
 def commit_usage(workspace: Workspace, stage: str, row: UsageRow) -> None:
     """Write the row of a part, in place of the one that there was."""
     workspace.commit(usage_folder(stage), row["part"], from_rows([row], USAGE, row["part"]), USAGE)
-
-
-class Metered(Generic[R]):
-    """A stage's work on one part, measured; a plain callable that runs in a loop or on a worker."""
-
-    def __init__(self, workspace: Workspace, stage: str, work: Callable[[str], R]) -> None:
-        self._workspace, self._stage, self._work = workspace, stage, work
-
-    def __call__(self, part: str) -> R:
-        """Do the work, commit the part's row of usage, return the result of the work."""
-        return next(self.run_parts([part]))
-
-    def run_parts(self, parts: Sequence[str]) -> Iterator[R]:
-        """The same of several parts, in order. What work does for several at once is counted for the first of them."""
-        meter = Meter()
-        results = self._work.run_parts(parts) if hasattr(self._work, "run_parts") else map(self._work, parts)
-        for part, result in zip(parts, results, strict=True):
-            commit_usage(self._workspace, self._stage, meter.row(part))
-            meter = Meter()
-            yield result
