@@ -14,12 +14,11 @@ import numpy as np
 
 from pipeline.clips.cut_videos import cut_parts, read_videos
 from pipeline.hashing import hash_text
-from pipeline.storage.workspace import Workspace
+from pipeline.storage.workspace import NUM_READERS, Workspace
 from schemas.duplicates import DUPLICATES
 
 T = TypeVar("T", int, str)
 KEYS = ("uri", "content_hash")  # videos that share one of them are copies
-NUM_READERS = 16  # parts read at once: an object store answers in 30 ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,10 @@ from pipeline.rights.training_entries import TOO_MANY, read_entries, read_traini
 from pipeline.storage import files
 from pipeline.storage.layout import COLLECTION_FOLDER
 from pipeline.storage.locking import claim
-from pipeline.storage.workspace import Workspace
+from pipeline.storage.workspace import NUM_READERS, Workspace
 from schemas.fields import from_rows
 from schemas.videos import COLLECTION, DECLARED, VIDEOS
 
-NUM_READERS = 16  # parts, or files, read at once: an object store answers in 30 ms
 # How `rights_from` begins where no column of the collection says it: the file does, or a copy of it.
 FROM_FILE, FROM_COPY = ("file ", "file,"), "copy "
 MAX_REMOTE_BOXES = 200  # of a file in an object store, which has a request for each: six seconds

@@ -19,10 +19,8 @@ from pipeline.clips.cut_videos import cut_specs, read_videos
 from pipeline.config import Share, config_dataclass
 from pipeline.formatting import format_number
 from pipeline.hashing import hash_text
-from pipeline.storage.workspace import Workspace
+from pipeline.storage.workspace import NUM_READERS, Workspace
 from schemas.videos import SPLITS, VIDEOS
-
-NUM_READERS = 16  # parts read at once: an object store answers in 30 ms
 
 
 @config_dataclass

@@ -12,10 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.storage import files
-from pipeline.storage.workspace import Workspace
+from pipeline.storage.workspace import NUM_READERS, Workspace
 from schemas.selections import RIGHTS_CHANGED, SELECTIONS
 
-NUM_READERS = 16  # parts read at once: an object store answers in 30 ms
 WITHDRAWN = "withdrawn"  # what a selection's record of such videos is named
 
 

@@ -11,13 +11,12 @@ from pipeline.clips.splitting import SplittingConfig, drawn_splits, shared_split
 from pipeline.features.feature_samples import FeatureClip, decode
 from pipeline.labels.event_spans import segment_labels
 from pipeline.storage.layout import SPANS_FOLDER
-from pipeline.storage.workspace import Workspace
+from pipeline.storage.workspace import NUM_READERS, Workspace
 from pipeline.training.batching import ClipSet
 from pipeline.training.clipsets import rows_of_splits
 from schemas.features import FEATURES
 from schemas.spans import SPANS, SpanRow
 
-NUM_READERS = 16  # parts read at once: an object store answers in 30 ms
 SIZES = ("num_segments", "num_cells", "visual_dim", "audio_dim")  # N, R, C and A
 
 

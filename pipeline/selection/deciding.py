@@ -17,11 +17,10 @@ from pipeline.errors import ConfigError
 from pipeline.selection.cutoffs import Cutoffs, group_by_video, hash_ids, mean_scores, passes, rank_within_video
 from pipeline.selection.filtering import ClipRules, FilteringConfig
 from pipeline.selection.reasons import Reasons
-from pipeline.storage.workspace import Workspace
+from pipeline.storage.workspace import NUM_READERS, Workspace
 from schemas.selections import RIGHTS_CHANGED, SELECTIONS
 
 NUM_BINS = 20  # of the score histogram: 0.05 each
-NUM_READERS = 16  # parts read at once: an object store answers in 30 ms
 
 
 class DecidePart:

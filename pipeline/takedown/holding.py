@@ -13,11 +13,10 @@ import pyarrow.parquet as pq
 from pipeline.errors import DataError
 from pipeline.storage import files
 from pipeline.storage.layout import COLLECTION_FOLDER, MEDIA, PARTITIONS, TABLES
-from pipeline.storage.workspace import Workspace
+from pipeline.storage.workspace import NUM_READERS, Workspace
 from pipeline.takedown.names import Names
 from pipeline.takedown.row_removal import has_text, mentions, rows_about
 
-NUM_READERS = 16  # parts read at once: an object store answers in 30 ms
 # What is rewritten first: what was made from the others. A row of an evaluation is found by the mixture that it is of,
 # and every video by the collection, so these two come after what they lead to.
 ORDER = ("mixtures", "materialized", "", "clips", "videos", COLLECTION_FOLDER)

@@ -22,12 +22,11 @@ from pipeline.labels.video_names import fit_names
 from pipeline.storage import files
 from pipeline.storage.layout import COLLECTION_FOLDER, SPANS_FOLDER
 from pipeline.storage.tombstones import read_tombstones
-from pipeline.storage.workspace import Workspace
+from pipeline.storage.workspace import NUM_READERS, Workspace
 from pipeline.takedown.names import CLIP_ENDING
 
 COLUMNS = ("video_id", "uri", "video", "file", "name")  # of a CSV, the first that it has
 MAX_NAMED = 5
-NUM_READERS = 16  # parts read at once: an object store answers in 30 ms
 Video = dict[str, Any]
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from pipeline.clips.splitting import SplittingConfig, drawn_splits, shared_split
 from pipeline.errors import ConfigError
 from pipeline.storage import files
 from pipeline.storage.layout import CLIPS_FOLDER
-from pipeline.storage.workspace import Workspace
+from pipeline.storage.workspace import NUM_READERS, Workspace
 from pipeline.training.batching import ClipSet
 from schemas.clips import CLIPS
 from schemas.selections import DRAWN_REASONS, SELECTIONS
@@ -24,8 +24,6 @@ from schemas.videos import VIDEOS
 
 PLACE = ["clip_id", "video_id", "part", "tar_offset", "tar_bytes"]
 ORIGINS = ("mixture", "recording")  # columns of a collection of sounds
-# Parts read at once: most of the time goes to waiting for an object store, 2 500 parts one by one take minutes.
-NUM_READERS = 16
 
 
 def load_splits(
