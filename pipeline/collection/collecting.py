@@ -255,8 +255,8 @@ def _declare(workspace: Workspace, known: Mapping[str, Known], declared: pa.Tabl
     The rows of `videos` follow (`pipeline/clips/declaring.py`): the two tables are compared.
     """
     of_parts: dict[str, list[int]] = collections.defaultdict(list)  # numbers of rows
-    for number, video_id in enumerate(declared["video_id"].to_pylist()):
-        of_parts[known[video_id].part].append(number)
+    for number, video_id in enumerate(declared["video_id"]):
+        of_parts[known[video_id.as_py()].part].append(number)
 
     def in_part(part: str) -> None:
         listed = {row["video_id"]: declared_of(row) for row in declared.take(of_parts[part]).to_pylist()}

@@ -40,9 +40,10 @@ class GrowingTable:
         self._rows.clear()
 
     def table(self) -> pa.Table:
-        """All rows, in order."""
+        """All rows, in order. Marks of before are void."""
         self._fold()
-        return pa.concat_tables(self._tables).combine_chunks()
+        self._tables = [pa.concat_tables(self._tables).combine_chunks()]
+        return self._tables[0]
 
     def _fold(self) -> None:
         if self._rows:
