@@ -29,7 +29,7 @@ import torch.nn.functional as F
 
 from pipeline.clips.samples import Clip
 from pipeline.evaluation.lipreading_evaluation import BATCH_SIZE, GALLERY_VIDEOS, is_found
-from pipeline.evaluation.utterance_rows import EDGE, MOST, Utterances, long_rank
+from pipeline.evaluation.utterance_rows import EDGE, MAX_OFFSET, Utterances, long_rank
 from pipeline.learners.sources import load_sets
 from pipeline.metrics.bootstrap import bootstrap_interval
 from pipeline.metrics.linear_probe import predict_by_probe
@@ -220,7 +220,7 @@ def speaks_alone(scene: Scene, start_s: float) -> bool:
 
 def seconds_of(face: Utterance) -> torch.Tensor:
     """[S] how far the agreement of a face's lips with the sound stands out in each second of its clip."""
-    heard = F.pad(face.speech, (0, 0, MOST, MOST), value=float("nan"))
+    heard = F.pad(face.speech, (0, 0, MAX_OFFSET, MAX_OFFSET), value=float("nan"))
     cosines = shifted_cosines(face.lips, heard)
     offset, _ = found_offset(cosines.nanmean(dim=0))
     by_second = cosines[: len(cosines) // FRAME_RATE_HZ * FRAME_RATE_HZ].unflatten(0, (-1, FRAME_RATE_HZ))

@@ -44,5 +44,5 @@ def test_the_threshold_parts_own_from_other_best_and_silent_faces_do_not_draw_it
     # one of four others taken costs as much as one of four own missed: the lower threshold
     assert best_threshold(own, torch.tensor([0.0, 0.05, 0.1, 0.45])) == (0.25, 0.125)
     assert best_threshold(torch.zeros(3), torch.zeros(3))[1] == 0.5  # nothing tells them apart
-    with pytest.raises(ValueError, match="0 scores with the own sound"):
+    with pytest.raises(ValueError, match="0 scores with their own sound"):
         best_threshold(own[:0], other)

@@ -16,7 +16,7 @@ from conftest import MakeMedia
 
 from pipeline.clip_specs import ClipSpec
 from pipeline.errors import ClipError, DataError
-from pipeline.inference.face_agreement import MOST, Agreement
+from pipeline.inference.face_agreement import MAX_OFFSET, Agreement
 from pipeline.inference.syncing import SyncModel, sync_video
 from pipeline.media.decoding import Decoding
 from pipeline.media.mouths import MEAN_FACE
@@ -194,7 +194,7 @@ def test_rows_are_those_of_the_whole_video_however_sound_and_pictures_come() -> 
     seen, heard = one_hot(codes), one_hot(level * 20 - 1)
     expected = [
         np.mean([seen[t] @ heard[t + o] for t in range(num_frames) if 0 <= t + o < num_frames])
-        for o in range(-MOST, MOST + 1)
+        for o in range(-MAX_OFFSET, MAX_OFFSET + 1)
     ]
     for chunk, lead in ((1000, 60), (640, -200), (99_999, 0), (7, 1)):
         np.testing.assert_allclose(run(chunk, lead), expected, rtol=0, atol=1e-6)
@@ -211,7 +211,7 @@ def test_what_is_held_does_not_grow_with_the_video(lead: int) -> None:
             agreement.add_sound(sound)
         agreement.add_mouths(tick, [(tick // 300, mouth)] if tick % 300 < 220 else [])
         held.append(agreement.num_held)
-    assert max(held[900:]) == max(held[300:900]) < 50 * 4 + 50 + 2 * 40 + 3 * MOST + 50
+    assert max(held[900:]) == max(held[300:900]) < 50 * 4 + 50 + 2 * 40 + 3 * MAX_OFFSET + 50
 
 
 def test_a_face_of_less_than_a_second_has_no_offset_and_a_gap_makes_two_runs() -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pipeline.evaluation.utterance_rows import (
-    MOST,
+    MAX_OFFSET,
     Utterances,
     find_planted,
     long_rank,
@@ -51,7 +51,7 @@ def test_a_counterpart_is_ranked_among_the_others() -> None:
     assert long_rank(query, own, others[1:2]) == 1
 
 
-@pytest.mark.parametrize("frames", range(-MOST, MOST + 1))
+@pytest.mark.parametrize("frames", range(-MAX_OFFSET, MAX_OFFSET + 1))
 def test_a_planted_offset_is_found_with_its_sign(frames: int) -> None:
     clip = spoken_clip("v")
     learner, waveform = ReadingLearner(), torch.from_numpy(clip.waveform)

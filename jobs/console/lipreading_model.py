@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from pipeline.inference.syncing import Synced, SyncModel
 
-NUM_CLIPS = 64  # of the validation split, for the threshold: 128 seconds with the own sound and as many with another
+NUM_CLIPS = 64  # of the validation split, for the threshold: 128 seconds with their own sound and as many with another
 
 
 def load_sync_model(root: str | None, model: str, min_score: float | None) -> "SyncModel":

@@ -18,7 +18,7 @@ def integrated_loudness(waveform: np.ndarray, rate_hz: int) -> float:
         waveform: [T] full scale is 1. Shorter than 400 ms gives the floor.
         rate_hz: its sample rate; the K-weighting is that of BS.1770, designed anew for this rate.
     """
-    from scipy.signal import sosfilt  # 0.9 s, of which whoever measures nothing is spared
+    from scipy.signal import sosfilt  # takes 0.9 s: only measuring needs it
 
     hop = round(HOP_S * rate_hz)
     weighted = sosfilt(_k_weighting(rate_hz), waveform)

@@ -95,10 +95,10 @@ def _status(
     status = StageStatus(
         stage=stage, state=state, done=done, total=total, started=record["started"], finished=finished, by=_public(by)
     )
-    return status if progress is None else dataclasses.replace(status, **_told(progress, state, now))
+    return status if progress is None else dataclasses.replace(status, **_progress_fields(progress, state, now))
 
 
-def _told(progress: Progress, state: State, now: datetime.datetime) -> dict[str, Any]:
+def _progress_fields(progress: Progress, state: State, now: datetime.datetime) -> dict[str, Any]:
     """What a driver said of itself, brought forward to now where it is at work."""
     is_running = state == "running" and not progress.error
     began, updated = (datetime.datetime.fromisoformat(time) for time in (progress.began, progress.updated))

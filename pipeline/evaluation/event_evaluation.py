@@ -47,7 +47,7 @@ from schemas.segments import BACKGROUND as NO_EVENT
 from schemas.segments import SEGMENT_S, SEGMENTS
 
 TEST, PUBLISHED = "test", "published_test"
-NEVER = "perfect category, never background"
+NEVER_BACKGROUND = "perfect category, never background"
 BATCH_SIZE = 64
 
 
@@ -70,7 +70,7 @@ class EventEvaluation(Evaluation):
             lambda figures: figures["always_background"],
             "always background",
         ),
-        Headline(TEST, "segment_accuracy", "the same", lambda figures: figures["perfect_category"], NEVER),
+        Headline(TEST, "segment_accuracy", "the same", lambda figures: figures["perfect_category"], NEVER_BACKGROUND),
         Headline(
             TEST,
             "category_accuracy",
@@ -90,7 +90,7 @@ class EventEvaluation(Evaluation):
             "event_f1",
             "events found from start to end, F1 at IoU 0.5",
             lambda figures: figures["perfect_category_event_f1"],
-            NEVER,
+            NEVER_BACKGROUND,
         ),
     )
     columns: ClassVar = {

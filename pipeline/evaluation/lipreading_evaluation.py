@@ -49,7 +49,7 @@ GALLERY_VIDEOS = 128  # from which the others of each clip are drawn
 MIN_SOUND_S = 1.0  # of a clip whose offset counts
 FOUND_MS = 40.0
 STEP_MS = 40.0  # between offsets that are planted and looked for
-EQUAL = 0.5
+CHANCE = 0.5
 NOTHING_KNOWN = "perfect, as chance is here"  # what adversaries are to reach, and nothing exceeds
 
 
@@ -84,11 +84,11 @@ class LipreadingEvaluation(Evaluation):
         ),
         Headline(
             *(TEST, "modality_probe", "lips or speech, read from an embedding: less is better"),
-            *(EQUAL, NOTHING_KNOWN),
+            *(CHANCE, NOTHING_KNOWN),
         ),
         Headline(
             *(TEST, "lips_verification_eer", "same speaker or not, equal errors: more is better"),
-            *(EQUAL, NOTHING_KNOWN),
+            *(CHANCE, NOTHING_KNOWN),
         ),
     )
     columns: ClassVar = {

@@ -36,7 +36,7 @@ from schemas.sound_examples import SOUND_EXAMPLES
 MAX_SOUNDS = 4  # in a sum of recordings, as in FUSS
 MAX_RECORDED = 500  # clips that are the first of sums, those with the smallest hash: four examples each
 MIXTURE = "untouched mixture"
-MANY = "many_sounds"
+MANY_SOUNDS = "many_sounds"
 
 
 class SoundExample(NamedTuple):
@@ -85,11 +85,15 @@ class SoundsEvaluation(Evaluation):
 
     tables = (SOUND_EXAMPLES,)
     headlines = (
-        Headline(MANY, "mean_si_snr_improvement_db", "2 to 4 sounds, SI-SNRi of each source (MSi)", 0.0, MIXTURE),
+        Headline(
+            MANY_SOUNDS, "mean_si_snr_improvement_db", "2 to 4 sounds, SI-SNRi of each source (MSi)", 0.0, MIXTURE
+        ),
         Headline("2_sounds", "mean_si_snr_improvement_db", "2 sounds, SI-SNRi of each source", 0.0, MIXTURE),
         Headline("2_sounds", "mean_combined_improvement_db", "2 sounds, sources best combined, SI-SNRi", 0.0, MIXTURE),
         Headline("1_sound", "median_si_snr_db", "1 sound, SI-SNR (1S)", 80.0, "a copy: the metric's cap"),
-        Headline(MANY, "equal_separation_share", "2 to 4 sounds, as many active sources", 1.0, "perfect counting"),
+        Headline(
+            MANY_SOUNDS, "equal_separation_share", "2 to 4 sounds, as many active sources", 1.0, "perfect counting"
+        ),
     )
     columns: ClassVar = {
         "mean_si_snr_db": "mean SI-SNR",
@@ -146,7 +150,7 @@ class SoundsEvaluation(Evaluation):
             for name, of_set in sets.items()
             for figure in (*(ALONE if name == "1_sound" else SEVERAL), *COUNTS)
         ]
-        return found + [self._figure_row(MANY, figure, several) for figure in (*SEVERAL, *COUNTS)]
+        return found + [self._figure_row(MANY_SOUNDS, figure, several) for figure in (*SEVERAL, *COUNTS)]
 
     def _figure_row(self, eval_set: str, figure: PairFigure, rows: list[Row]) -> SummaryRow:
         of_rows = [figure.values(row) for row in rows]

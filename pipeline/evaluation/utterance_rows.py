@@ -22,7 +22,7 @@ FRAME_SAMPLES = 640  # of sound at 16 kHz, for each frame of the picture
 WINDOW = 5  # frames: 0.2 s
 EDGE = WINDOW // 2  # frames at both ends of a clip whose windows reach beyond it
 NUM_LONG = 32  # clips of which a clip's own sound is found at the long scale
-MOST = 10  # frames: planted offsets are of up to 400 ms, and so are those that are looked for
+MAX_OFFSET = 10  # frames: planted offsets are of up to 400 ms, and so are those that are looked for
 QUIET_DB, QUIET_BELOW_LOUDEST_DB = -60.0, 30.0
 TINY = 1e-12
 
@@ -65,7 +65,7 @@ def plant(waveform: Tensor, frames: int) -> Tensor:
 
 def most_frames(num_frames: int) -> int:
     """The largest offset, in frames, that can be planted in a clip of so many frames and looked for in it."""
-    return max(0, min(MOST, (num_frames - 2 * EDGE - 1) // 2))
+    return max(0, min(MAX_OFFSET, (num_frames - 2 * EDGE - 1) // 2))
 
 
 def find_planted(lips: Tensor, speech: Tensor, frames: int) -> tuple[int, float]:

@@ -19,7 +19,7 @@ from pipeline.media.sound_buffer import SoundBuffer
 from pipeline.media.streams import FULL_SCALE
 from pipeline.metrics.speaking import shifted_cosines
 
-MOST = 15
+MAX_OFFSET = 15
 """Frames by which sound may be early or late: 0.6 s, SyncNet's."""
 MARGIN = 5
 """Frames at either end of a window whose rows another window gives: more than the two that an embedding reaches."""
@@ -147,11 +147,11 @@ class Agreement:
         return second < len(self._is_heard) and self._is_heard[second]
 
     def of_face(self, face: int) -> np.ndarray | None:
-        """[2 MOST + 1] mean cosine at each offset over all the time that a face is seen; None without a row."""
+        """[2 MAX_OFFSET + 1] mean cosine at each offset over all the time that a face is seen; None without a row."""
         return _mean(self._of_face[face]) if face in self._of_face else None
 
     def of_second(self, second: int) -> dict[int, np.ndarray]:
-        """[2 MOST + 1] mean cosine at each offset in a second, of each face that is seen in half of it."""
+        """[2 MAX_OFFSET + 1] mean cosine at each offset in a second, of each face that is seen in half of it."""
         found = self._of_second.get(second, {})
         return {face: _mean(sums) for face, sums in found.items() if sums[1].max() >= self._rate / 2}
 
@@ -191,11 +191,11 @@ class Agreement:
         """Add up what both sides of are there."""
         while self._waiting:
             face, tick, rows = self._waiting[0]
-            if not is_over and self._num_heard < tick + len(rows) + MOST:
+            if not is_over and self._num_heard < tick + len(rows) + MAX_OFFSET:
                 break
             self._waiting.popleft()
             nothing = np.full(rows.shape[1], np.nan, np.float32)
-            around = range(tick - MOST, tick + len(rows) + MOST)
+            around = range(tick - MAX_OFFSET, tick + len(rows) + MAX_OFFSET)
             heard = np.stack([self._heard.get(place, nothing) for place in around])
             cosines = shifted_cosines(torch.from_numpy(rows), torch.from_numpy(heard)).numpy().astype(np.float64)
             for number, row in enumerate(cosines, tick):
@@ -203,14 +203,14 @@ class Agreement:
                 for sums in (self._of_face[face], self._of_second[number // self._rate][face]):
                     sums += added
         waiting = [each.first for each in self._queue] + [tick for _, tick, _ in self._waiting]
-        needed = min([self._tick, *(run.done for run in self._runs.values()), *waiting]) - MOST
+        needed = min([self._tick, *(run.done for run in self._runs.values()), *waiting]) - MAX_OFFSET
         for tick in [tick for tick in self._heard if tick < needed]:
             del self._heard[tick]
 
 
 def _zeros() -> np.ndarray:
-    """[2, 2 MOST + 1] sums of cosines and how many there are, at each offset."""
-    return np.zeros((2, 2 * MOST + 1))
+    """[2, 2 MAX_OFFSET + 1] sums of cosines and how many there are, at each offset."""
+    return np.zeros((2, 2 * MAX_OFFSET + 1))
 
 
 def _mean(sums: np.ndarray) -> np.ndarray:

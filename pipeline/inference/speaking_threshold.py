@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from pipeline.inference.face_agreement import MOST
+from pipeline.inference.face_agreement import MAX_OFFSET
 from pipeline.metrics.speaking import best_threshold, second_scores, shifted_cosines
 from pipeline.metrics.synchrony import found_offset
 
@@ -44,7 +44,7 @@ def lone_clips(clip_ids: Sequence[str]) -> list[int]:
 
 def clip_scores(lips: np.ndarray, speech: np.ndarray, rate_hz: int) -> torch.Tensor:
     """[S] the score of each whole second of a clip, for lips and speech [T, D]."""
-    nothing = np.full((MOST, speech.shape[1]), np.nan, np.float32)
+    nothing = np.full((MAX_OFFSET, speech.shape[1]), np.nan, np.float32)
     cosines = shifted_cosines(torch.from_numpy(lips), torch.from_numpy(np.concatenate([nothing, speech, nothing])))
     offset, _ = found_offset(cosines.nanmean(dim=0))
     num_seconds = len(lips) // rate_hz

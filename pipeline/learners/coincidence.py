@@ -26,7 +26,7 @@ from pipeline.learners.augmentation import (
     stack_waveforms,
     unpack_frames,
 )
-from pipeline.learners.coincidence_config import CONTRASTIVE, LONGER, TINY, CoincidenceLearnerConfig
+from pipeline.learners.coincidence_config import CONTRASTIVE, SMALL_TRAINING, TINY, CoincidenceLearnerConfig
 from pipeline.learners.matching import EmbeddedBatch, MatchingConfig, calibrate, train_matcher
 from pipeline.learners.separated_sound import separate_some
 from pipeline.losses.contrastive import info_nce, information_bound
@@ -49,7 +49,7 @@ class CoincidenceLearner(Learner[SharedSpace]):
     config_class = CoincidenceLearnerConfig
     presets: ClassVar = {
         "tiny": TINY,
-        "small": dataclasses.replace(TINY, training=LONGER, matching=MatchingConfig()),
+        "small": dataclasses.replace(TINY, training=SMALL_TRAINING, matching=MatchingConfig()),
         "contrastive": CoincidenceLearnerConfig(model=CONTRASTIVE, objective="nce"),
     }
 

@@ -129,6 +129,8 @@ TINY = CoincidenceLearnerConfig(
         num_validation_batches=2,
     ),
 )
-LONGER = dataclasses.replace(TINY.training, num_steps=2000, batch_size=96, validate_every=250, num_validation_batches=4)
+SMALL_TRAINING = dataclasses.replace(
+    TINY.training, num_steps=2000, batch_size=96, validate_every=250, num_validation_batches=4
+)
 # US11335096B2
 CONTRASTIVE = CoincidenceConfig(backbone="stem3d", embedding_dim=512, score="bilinear")

@@ -102,7 +102,7 @@ TINY = EventsLearnerConfig(
         num_validation_batches=2,
     ),
 )
-LONGER = dataclasses.replace(TINY.training, num_steps=1200)
+SMALL_TRAINING = dataclasses.replace(TINY.training, num_steps=1200)
 
 
 class EventsLearner(Learner[PSPModel]):
@@ -114,7 +114,7 @@ class EventsLearner(Learner[PSPModel]):
     reads = "features"
     decided_by_clips = (*SIZES, "categories")
     config_class = EventsLearnerConfig
-    presets: ClassVar = {"tiny": TINY, "small": dataclasses.replace(TINY, training=LONGER)}
+    presets: ClassVar = {"tiny": TINY, "small": dataclasses.replace(TINY, training=SMALL_TRAINING)}
 
     def __init__(self, config: EventsLearnerConfig) -> None:
         self.config = config

@@ -23,7 +23,7 @@ from pipeline.clip_specs import ClipSpec
 from pipeline.clips.samples import Clip, EncodedClip
 from pipeline.errors import ConfigError
 from pipeline.learners.augmentation import pack_frames, stack_waveforms, unpack_frames
-from pipeline.learners.lipreading_config import LONGER, TINY, LipreadingLearnerConfig
+from pipeline.learners.lipreading_config import SMALL_TRAINING, TINY, LipreadingLearnerConfig
 from pipeline.learners.mouth_crops import (
     CROP,
     cut_frames,
@@ -58,7 +58,7 @@ class LipreadingLearner(Learner[LipReadingModel]):
     clip_spec = "speech"
     needs_whole_batch = True
     config_class = LipreadingLearnerConfig
-    presets: ClassVar = {"tiny": TINY, "small": dataclasses.replace(TINY, training=LONGER)}
+    presets: ClassVar = {"tiny": TINY, "small": dataclasses.replace(TINY, training=SMALL_TRAINING)}
 
     def __init__(self, config: LipreadingLearnerConfig) -> None:
         self.config = config
@@ -156,7 +156,7 @@ class LipreadingLearner(Learner[LipReadingModel]):
 
         In training: `short` and `long`, and the losses `identity` and `modality` of the adversaries, as far as they
         have a weight. In validation the contrasts alone, with `short_recall` (R@1 of the sound among up to 10 windows
-        of the own clip, 0.2 s apart) and `long_recall` (R@1 among the batch's videos).
+        of the same clip, 0.2 s apart) and `long_recall` (R@1 among the batch's videos).
         """
         lips, speech = model.lips(batch["frames"]), model.speech(batch["coefficients"])
         gather = self._context.gather

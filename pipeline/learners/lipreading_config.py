@@ -98,4 +98,4 @@ TINY = LipreadingLearnerConfig(
     num_frames=30,
     words=TINY_WORDS,
 )
-LONGER = dataclasses.replace(TINY.training, num_steps=3000, validate_every=250)
+SMALL_TRAINING = dataclasses.replace(TINY.training, num_steps=3000, validate_every=250)

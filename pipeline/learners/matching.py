@@ -179,7 +179,7 @@ def fit_logistic(logits: np.ndarray, labels: np.ndarray, num_videos: int) -> tup
     finite curve. n counts videos: pairs of the same few, however many, are evidence of no more than these. A slope
     below MIN_SLOPE becomes that, through 1/2 at the logits' mean.
     """
-    from sklearn.linear_model import LogisticRegression  # 2.4 s, of which a worker that only scores is spared
+    from sklearn.linear_model import LogisticRegression  # takes 2.4 s: scoring does without it
 
     target = np.where(labels > 0, num_videos + 1, 1) / (num_videos + 2)
     centre = logits.mean()
@@ -234,7 +234,7 @@ def _score_pairs(model: SharedSpace, moments: EmbeddedBatch) -> ScoredPairs:
 
 
 def retrieval(model: SharedSpace, moments: EmbeddedBatch) -> dict[str, float]:
-    """How often the own sound, and the own picture, is among the first few of a gallery: see `calibrate`."""
+    """How often a picture's sound, and a sound's picture, is among the first few of a gallery: see `calibrate`."""
     size = min(GALLERY, len(moments.video.unique()))
     figures: dict[str, list[float]] = {}
     for rows in _galleries(moments.video.tolist(), size):

@@ -129,7 +129,7 @@ TINY = SegmentationLearnerConfig(
         smallest_crop=0.6, beside_fraction=0.5, pasted_fraction=0.1, muted_fraction=0.05, lent_fraction=0.3
     ),
 )
-LONGER = dataclasses.replace(TINY.training, num_steps=1200, validate_every=200)
+SMALL_TRAINING = dataclasses.replace(TINY.training, num_steps=1200, validate_every=200)
 
 
 class SegmentationLearner(Learner[AVSModel]):
@@ -139,7 +139,7 @@ class SegmentationLearner(Learner[AVSModel]):
     clip_spec = "segmentation"
     reads = "masks"
     config_class = SegmentationLearnerConfig
-    presets: ClassVar = {"tiny": TINY, "small": dataclasses.replace(TINY, training=LONGER)}
+    presets: ClassVar = {"tiny": TINY, "small": dataclasses.replace(TINY, training=SMALL_TRAINING)}
 
     def __init__(self, config: SegmentationLearnerConfig) -> None:
         self.config = config

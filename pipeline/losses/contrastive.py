@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def info_nce(logits: Tensor, video_ids: Tensor) -> Tensor:
-    """Symmetric InfoNCE loss [B] in nats: picks the own sound among the batch's sounds, and the own picture likewise.
+    """Symmetric InfoNCE loss [B] in nats: picks each picture's sound among the batch's sounds, and the reverse.
 
     Mean of both directions of -log(exp s_ii / sum_j exp s_ij): van den Oord et al. 2018 (CPC, arXiv:1807.03748),
     eq. (4); both directions as Tian et al. 2020 (CMC, arXiv:1906.05849). j runs over i itself and the rows of other
@@ -46,11 +46,11 @@ def info_nce(logits: Tensor, video_ids: Tensor) -> Tensor:
 def information_bound(losses: Tensor, num_negatives: Tensor) -> Tensor:
     """[] lower bound in nats on the mutual information of picture and sound, log k - L: the mean over rows.
 
-    I(v; a) >= log k - L, where L is the expected loss of picking the own sound beside k others (van den Oord et al.
+    I(v; a) >= log k - L, where L is the expected loss of picking the right sound beside k others (van den Oord et al.
     2018; US11335096B2). It cannot exceed log k, whatever the clips have in common.
 
     Args:
-        losses: [B] of `info_nce`, or of picking the own one out of other noise.
+        losses: [B] of `info_nce`, or of picking the right one out of other noise.
         num_negatives: [B] k, what the row's own one was compared with; a row with none counts as 0.
 
     >>> information_bound(torch.zeros(2), torch.tensor([8, 0]))  # (log 8 + 0) / 2
@@ -75,7 +75,7 @@ def own_column_loss(logits: Tensor, ignored: Tensor | None = None) -> Tensor:
 
     Args:
         logits: [B, B].
-        ignored: [B, B] True for columns j that a row is not compared with; None compares with all. Never the own one.
+        ignored: [B, B] True for columns j that a row is not compared with; None compares with all. Never its own.
     Returns:
         [B], at least 0, fp32 (float64 for float64 logits), also under autocast.
     """

@@ -37,7 +37,7 @@ def best_matching(references: Tensor, estimates: Tensor) -> Tensor:
     Raises:
         ValueError: shapes that do not fit.
     """
-    from scipy.optimize import linear_sum_assignment  # 0.4 s, of which whoever learns nothing from sounds is spared
+    from scipy.optimize import linear_sum_assignment  # takes 0.4 s: only learning from sounds needs it
 
     _validate(references, estimates)
     num_references, num_samples = references.shape[1:]

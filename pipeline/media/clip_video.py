@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 
 from pipeline.errors import ClipError
-from pipeline.media.muxing import AAC_BITS_PER_CHANNEL, EVEN, H264, MP4, WITH_PROGRESS, run_ffmpeg
+from pipeline.media.muxing import AAC_BITS_PER_CHANNEL, EVEN_SIZE, H264, MP4, WITH_PROGRESS, run_ffmpeg
 from pipeline.media.sandbox import compile_command
 
 LIMIT_S = 60.0
@@ -41,7 +41,7 @@ def write_clip_video(frames: np.ndarray, waveform: np.ndarray, rate_hz: int, mad
             **LOCAL,
         )
         heard = ffmpeg.input("file:sound", format="wav", **LOCAL)
-        options = {**MP4, **H264, "vf": EVEN, "acodec": "aac", "audio_bitrate": AAC_BITS_PER_CHANNEL}
+        options = {**MP4, **H264, "vf": EVEN_SIZE, "acodec": "aac", "audio_bitrate": AAC_BITS_PER_CHANNEL}
         command = ffmpeg.output(picture["v"], heard["a"], "file:made", **options).global_args(*WITH_PROGRESS)
         paths = {"pixels": pixels, "sound": sound, "made": made}
         error = run_ffmpeg(compile_command(command, paths), LIMIT_S, MAX_BYTES)

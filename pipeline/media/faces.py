@@ -32,7 +32,9 @@ MAX_OVERLAP = 0.3  # intersection over union from which two boxes are one face
 MARGIN = 1.5  # side of the mesh's square, in longer sides of the face's box
 # Points of the mesh. Right is the person's own right, which is left in a picture; of the mouth the viewer's left first.
 RIGHT_EYE, LEFT_EYE, NOSE, MOUTH_CORNERS = (33, 133), (362, 263), 1, (61, 291)
-FIVE = np.array([RIGHT_EYE, LEFT_EYE, (NOSE, NOSE), *((corner, corner) for corner in MOUTH_CORNERS)]).T  # to average
+FIVE_LANDMARKS = np.array(
+    [RIGHT_EYE, LEFT_EYE, (NOSE, NOSE), *((corner, corner) for corner in MOUTH_CORNERS)]
+).T  # to average
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def box_of(points: NDArray[np.float64]) -> Box:
 
 def five_points(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """[5, 2] of a mesh: right eye, left eye, tip of the nose, corners of the mouth (the viewer's left first)."""
-    return (points[FIVE[0]] + points[FIVE[1]]) / 2
+    return (points[FIVE_LANDMARKS[0]] + points[FIVE_LANDMARKS[1]]) / 2
 
 
 def overlap(one: Box, other: Box) -> float:

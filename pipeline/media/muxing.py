@@ -38,7 +38,7 @@ H264: dict[str, Any] = {  # in 4:2:0, which wants even sides and is what browser
 }  # fmt: skip
 MP4 = {"format": "mp4", "movflags": "+faststart"}
 WITH_PROGRESS = (*QUIET, "-v", "error", "-y", "-progress", "pipe:1")
-EVEN = "scale=trunc(iw/2)*2:trunc(ih/2)*2"
+EVEN_SIZE = "scale=trunc(iw/2)*2:trunc(ih/2)*2"
 OUT_TIME = re.compile(rb"^out_time_us=(\d+)", re.MULTILINE)
 Report = Callable[[float], None]
 
@@ -111,7 +111,7 @@ def write_mp4s(
         copy = compile_command(_mux(choice, sounds, has_sound), {"video": video, **paths})
         if run_ffmpeg(copy, limit_s, max_bytes) is None:
             return True
-    encode = compile_command(_mux(choice, sounds[:1], has_sound, **H264, vf=EVEN), {"video": video, **paths})
+    encode = compile_command(_mux(choice, sounds[:1], has_sound, **H264, vf=EVEN_SIZE), {"video": video, **paths})
     error = run_ffmpeg(encode, limit_s, max_bytes, report)
     if error is None and len(made) > 1:  # the picture is encoded once
         write_mp4s(made[0], FIRST, sounds[1:], made[1:], limit_s)

@@ -8,7 +8,7 @@ import ffmpeg
 import numpy as np
 
 from pipeline.errors import ClipError
-from pipeline.media.muxing import EVEN, H264, MP4, WITH_PROGRESS, Report, Track, run_ffmpeg
+from pipeline.media.muxing import EVEN_SIZE, H264, MP4, WITH_PROGRESS, Report, Track, run_ffmpeg
 from pipeline.media.sandbox import LIMITS, compile_command
 from pipeline.media.stream_choice import StreamChoice
 
@@ -133,4 +133,4 @@ def write_layered(
 def _under(layer: Any, picture: Any) -> Any:
     """The picture under a layer of its size, with even sides."""
     both = ffmpeg.filter([picture, layer], "overlay", eof_action="repeat")
-    return both.filter("scale", *EVEN.removeprefix("scale=").split(":"))
+    return both.filter("scale", *EVEN_SIZE.removeprefix("scale=").split(":"))

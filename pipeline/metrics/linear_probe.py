@@ -36,7 +36,7 @@ def predict_by_probe(features: NDArray[np.floating], classes: NDArray, folds: ND
     Raises:
         ValueError: shapes that do not fit, features that are not finite, or a single fold.
     """
-    from sklearn.linear_model import LogisticRegression  # 2 s, of which whoever only lists evaluations is spared
+    from sklearn.linear_model import LogisticRegression  # takes 2 s: listing evaluations does without it
 
     if features.ndim != 2 or classes.shape != folds.shape or classes.shape != features.shape[:1]:
         raise ValueError(

@@ -84,7 +84,7 @@ def best_threshold(own: Tensor, other: Tensor) -> tuple[float, float]:
     (0.5, 0.16666666666666666)
     """
     if not len(own) or not len(other):
-        raise ValueError(f"{len(own)} scores with the own sound, {len(other)} with another: expected some of both.")
+        raise ValueError(f"{len(own)} scores with their own sound, {len(other)} with another: expected some of both.")
     scores = torch.cat([own, other]).double().unique()
     places = torch.cat([scores[:1], (scores[1:] + scores[:-1]) / 2])
     missed = (own.double()[None] < places[:, None]).double().mean(dim=1)

@@ -27,7 +27,7 @@ from schemas.materialized import MATERIALIZED
 from schemas.selections import RIGHTS_CHANGED
 
 TAR_END, TAR_RECORD = 1024, 10240  # bytes: two blocks of zeros, and what a tar's length is a multiple of
-AGAIN = "Remove what was materialized, and materialize the selection again."
+REMEDY = "Remove what was materialized, and materialize the selection again."
 READ_BYTES = 1 << 24
 NUM_READERS = 8
 
@@ -143,11 +143,11 @@ def _shards(workspace: Workspace, stage: str, rows: Mapping[str, list[dict[str, 
     sizes = {files.relative(entry.uri, folder): entry.size_bytes for entry in files.list_files(folder)}
     found = {name for name in sizes if name.endswith(".tar")}
     for name in sorted(found ^ ends.keys()):
-        raise DataError(f"{folder}/{name}: {'a tar without rows' if name in found else 'missing'}. {AGAIN}")
+        raise DataError(f"{folder}/{name}: {'a tar without rows' if name in found else 'missing'}. {REMEDY}")
     for name, end in ends.items():
         expected = math.ceil((end + TAR_END) / TAR_RECORD) * TAR_RECORD
         if sizes[name] != expected:
-            raise DataError(f"{folder}/{name}: {sizes[name]} bytes, expected {expected} by its rows. {AGAIN}")
+            raise DataError(f"{folder}/{name}: {sizes[name]} bytes, expected {expected} by its rows. {REMEDY}")
     with ThreadPoolExecutor(NUM_READERS) as pool:
         hashes = pool.map(lambda name: sha256_of(files.join(folder, name), sizes[name]), ends)
         return [
@@ -175,10 +175,10 @@ def _check(workspace: Workspace, facts: Facts) -> None:
     for name, what in UNTRACED.items():
         if count := facts.only("untraced")[name].value:
             said = what.format(selection=facts.selection)
-            raise DataError(f"{place}: {count} clips {said}: their figures cannot be traced. {AGAIN}")
+            raise DataError(f"{place}: {count} clips {said}: their figures cannot be traced. {REMEDY}")
     total = facts.only("all")["clips"].value
     if reasons.get("kept", 0) != total:
-        raise DataError(f"{place}: {total} clips, and the selection keeps {reasons.get('kept', 0)}. {AGAIN}")
+        raise DataError(f"{place}: {total} clips, and the selection keeps {reasons.get('kept', 0)}. {REMEDY}")
     selected = next(stage for stage in facts.stages if stage["stage"] == f"selections/{facts.selection}")
     recorded = selected.get("reasons", reasons)
     if recorded != reasons:

@@ -72,11 +72,11 @@ def line_chart(series: dict[str, list[tuple[float, float]]], x_label: str, y_lab
     x = Scale(0, max(*xs, 1), LEFT, RIGHT)
     y = Scale(min(ys) - margin, max(ys) + margin, BOTTOM, TOP)
     lines = tuple((name, [(x(a), y(b)) for a, b in line]) for name, line in series.items())
-    said = "; ".join(_said(name, line) for name, line in series.items())
+    said = "; ".join(_describe_line(name, line) for name, line in series.items())
     return Chart(x, y, x_label, y_label, lines=lines, said=said)
 
 
-def _said(name: str, line: list[tuple[float, float]]) -> str:
+def _describe_line(name: str, line: list[tuple[float, float]]) -> str:
     (first_x, first), (last_x, last) = line[0], line[-1]
     begin = f"{name} {format_number(first)} at {format_number(first_x)}"
     return begin if len(line) == 1 else f"{begin}, {format_number(last)} at {format_number(last_x)}"

@@ -11,7 +11,7 @@ import json
 import numpy as np
 
 from pipeline.errors import DataError
-from pipeline.reports.card_facts import AGAIN, Facts
+from pipeline.reports.card_facts import REMEDY, Facts
 from pipeline.storage import files
 from pipeline.storage.workspace import Workspace
 from schemas.materialized import MATERIALIZED
@@ -34,7 +34,7 @@ def write_index(workspace: Workspace, facts: Facts) -> list[str]:
         begins, lengths = rows["tar_offset"].to_numpy(), rows["tar_bytes"].to_numpy()
         bounds = np.concatenate(([0], np.cumsum(lengths)))
         if (bounds[:-1] != begins).any():
-            raise DataError(f"{workspace.part_uri(stage, part)}: clips do not follow one another in the tar. {AGAIN}")
+            raise DataError(f"{workspace.part_uri(stage, part)}: clips do not follow one another in the tar. {REMEDY}")
         found[f"{shard.name}.idx"] = bounds.astype("<u8").tobytes()
         counts[shard.name] = len(rows)
         splits.setdefault(SPLIT_NAMES.get(shard.split, shard.split), []).append(shard.name)

@@ -95,7 +95,7 @@ def draw_columns(
         num_values = facts[f"f{i}"]["n"]
         chart = _histogram(rows, label) if kinds[i] is SPREAD else None
         counts = _counts(rows, num_values) if rows and kinds[i] is VALUES else []
-        columns.append(Column(label, _holds(field.type), num_values, share(num_values, total), chart, counts))
+        columns.append(Column(label, _describe_kind(field.type), num_values, share(num_values, total), chart, counts))
     return facts["num_rows"], columns
 
 
@@ -136,7 +136,7 @@ def _kind(field: pa.Field, facts: Mapping[str, Any]) -> str | None:
     return VALUES if is_of_few else SPREAD
 
 
-def _holds(kind: pa.DataType) -> str:
+def _describe_kind(kind: pa.DataType) -> str:
     if pa.types.is_list(kind):
         return "vectors"
     if pa.types.is_boolean(kind):

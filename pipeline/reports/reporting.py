@@ -106,7 +106,7 @@ def make_report(workspace: Workspace, against: str | None = None) -> Report:
             "facts": list_facts(rows),
             "findings": findings,
             "in_short": write_in_short(rows, figures, findings),
-            "not_yet": [what for what, of in EARLY.items() if not rows[of]],
+            "not_yet": [what for what, of in RESULTS.items() if not rows[of]],
             "marks": MARKS,
             "min_examples": MIN_EXAMPLES,
             "max_rejects": MAX_REJECTS,
@@ -122,7 +122,7 @@ def make_report(workspace: Workspace, against: str | None = None) -> Report:
             "single_points": single_points,
             "num_rejects": format_number(rows["rejects"][0]["total"] if rows["rejects"] else 0),
             "stages": stages,
-            "terms": used_terms(" ".join([*ALWAYS, *(figure.what for figure in figures), *titles]))
+            "terms": used_terms(" ".join([*WORDS_OF_PAGE, *(figure.what for figure in figures), *titles]))
             | {name: meaning for name, meaning in SETS.items() if name in sets}
             | explain_measures(shown["measured"]),
         }
@@ -170,14 +170,14 @@ SECTIONS: dict[str, tuple[str, str | None]] = {
     "words": ("Words", None),
 }
 # What a workspace has once all is done, and the query that finds it.
-EARLY = {
+RESULTS = {
     "a trained model": "training",
     "scores of clips": "scores",
     "a selection": "chosen",
     "figures of held-out videos": "summary",
 }
 MARKS = {"better": "better", "worse": "worse", "alike": "", "unknown": ""}
-ALWAYS = ("baseline", "interval", "kept", "n", "split")  # words that the page itself uses
+WORDS_OF_PAGE = ("baseline", "interval", "kept", "n", "split")  # words that the page itself uses
 COUNTS = {
     "Videos": "SELECT spec, outcome, count(*) AS n FROM videos GROUP BY ALL ORDER BY spec, n DESC, outcome",
     "Clips": "SELECT spec, outcome, count(*) AS n FROM clips GROUP BY ALL ORDER BY spec, n DESC, outcome",

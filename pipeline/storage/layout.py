@@ -41,7 +41,7 @@ EVALUATION = ("model", "mixtures")
 MEDIA = ("clips", "materialized", "mixtures", "features", MASKS_FOLDER)  # stages that write tars beside their table
 # Partitions that a stage writes beside the one of its own name, by its kind; {name} is the rest of its name, a * at the
 # end any name that begins so.
-BESIDE = {
+TABLES_BESIDE = {
     COLLECTION_FOLDER: (f"usage/{CUTTING}*",),  # of each group of clip specs that was cut together
     "clips": ("videos/{name}", "tracks/{name}"),
     "models": ("training/{name}", "usage/train-{name}"),

@@ -5,7 +5,6 @@ from typing import Any
 
 from pipeline.storage import files
 from pipeline.storage.layout import (
-    BESIDE,
     CLIPS_FOLDER,
     COLLECTION_FOLDER,
     LABELS_FOLDER,
@@ -16,6 +15,7 @@ from pipeline.storage.layout import (
     SPANS_FOLDER,
     STAGES,
     TABLES,
+    TABLES_BESIDE,
     report_table,
     stage_of_record,
     table_folder,
@@ -59,7 +59,7 @@ def places(workspace: Workspace, stage: str) -> list[str]:
     """Addresses of the folders that a stage writes to, but for those of an evaluation's tables."""
     kind, _, name = stage.partition("/")
     partitions = [stage] if kind in PARTITIONS else []
-    for partition in BESIDE.get(kind, ()):
+    for partition in TABLES_BESIDE.get(kind, ()):
         table, _, begin = partition.format(name=name.replace("/", "-")).partition("/")
         if begin.endswith("*"):
             partitions += [f"{table}/{found}" for found in workspace.names(table) if found.startswith(begin[:-1])]

@@ -36,7 +36,7 @@ ABSENT_KEYS = ("404", "NoSuchKey", "NoSuchBucket", "KeyTooLongError")
 REFUSED_CODES = ("AccessDenied", "AllAccessDisabled", "InvalidObjectState", "InvalidRequest")
 # An unconditional DELETE is repeated no longer than that: another process may put an object there meanwhile.
 UNCONDITIONAL_S = 5.0
-UNMET = ("PreconditionFailed", "ConditionalRequestConflict", "412")  # another process was first
+CONDITION_FAILED = ("PreconditionFailed", "ConditionalRequestConflict", "412")  # another process was first
 
 
 def remote_errors() -> tuple[type[Exception], ...]:
@@ -164,7 +164,7 @@ class S3Store:
                 with outages.at_most(UNCONDITIONAL_S):
                     self.delete(uri)
                 return True
-            if code_of(error) not in ("NoSuchKey", *UNMET):
+            if code_of(error) not in ("NoSuchKey", *CONDITION_FAILED):
                 raise
             return False
         return True
@@ -213,7 +213,7 @@ def created(uri: str, data: bytes) -> dict[str, Any] | None:
     try:
         return s3.put_object(**place, Body=data, IfNoneMatch="*")
     except ClientError as error:
-        if code_of(error) not in UNMET:
+        if code_of(error) not in CONDITION_FAILED:
             raise
         if not error.response["ResponseMetadata"].get("RetryAttempts"):
             return None

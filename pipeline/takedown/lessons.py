@@ -72,7 +72,8 @@ def _drawn(
     workspace: Workspace, stage: str, record: Mapping[str, Any], names: Names, shared: dict[str, Mapping[str, str]]
 ) -> dict[str, str]:
     """The split of each of the videos that a model may have drawn, by video_id."""
-    sources = [name for name in record["inputs"] if name.partition("/")[0] in PARTITIONS and name in _there(workspace)]
+    there = _stages_with_tables(workspace)
+    sources = [name for name in record["inputs"] if name.partition("/")[0] in PARTITIONS and name in there]
     chosen = [name for name in sources if name.startswith(f"{SELECTIONS}/")]
     uri = workspace.record_uri(stage, "parts")
     begun = set(json.loads(files.read_bytes(uri))) if files.exists(uri) else None
@@ -86,7 +87,7 @@ def _drawn(
     return drawn or {}
 
 
-def _there(workspace: Workspace) -> set[str]:
+def _stages_with_tables(workspace: Workspace) -> set[str]:
     return {f"{kind}/{name}".strip("/") for kind in PARTITIONS for name in workspace.names(kind)} | {"spans", "masks"}
 
 

@@ -35,7 +35,7 @@ from pipeline.takedown.sample_removal import list_members
 from pipeline.takedown.taking_down import LOGS, PAGE
 from pipeline.takedown.text_removal import text_of
 
-OURS = (STAGES, TABLES, *MEDIA, "models", LOGS, LOCKS_FOLDER)
+OWN_FOLDERS = (STAGES, TABLES, *MEDIA, "models", LOGS, LOCKS_FOLDER)
 NUM_READERS = 8
 CHUNK_BYTES, OVERLAP_BYTES = 1 << 24, 1 << 12  # of a file that is searched as text; no address is longer
 TEXTS = (".html", ".json", ".jsonl", ".csv", ".tsv", ".txt", ".log", ".md", ".vtt", ".yaml")
@@ -221,12 +221,12 @@ def _is_below(uri: str, root: str, folders: tuple[str, ...]) -> bool:
 
 
 def _is_ours(uri: str, root: str) -> bool:
-    return _is_below(uri, root, (*OURS, PAGE, SETTINGS_FILE))
+    return _is_below(uri, root, (*OWN_FOLDERS, PAGE, SETTINGS_FILE))
 
 
 def _half_written(workspace: Workspace) -> list[str]:
     """Files that a killed command left; an object store shows none."""
     if not files.store_at(workspace.root).is_local:
         return []
-    folders = [files.local_path(workspace.uri(name)) for name in (*OURS, TOMBSTONES)]
+    folders = [files.local_path(workspace.uri(name)) for name in (*OWN_FOLDERS, TOMBSTONES)]
     return sorted(str(path) for folder in folders for path in folder.rglob(f"{files.UNFINISHED}*"))

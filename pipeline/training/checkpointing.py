@@ -26,7 +26,8 @@ from schemas.reports import TRAINING, TrainingRow
 
 T = TypeVar("T")
 MAGIC = b"PK\x03\x04"
-SAVED = ("clips", "step", "elapsed_s", "sums", "since", "curve", "best_loss", "best_step", "best")  # of a `TrainState`
+# Of a `TrainState`.
+SAVED_FIELDS = ("clips", "step", "elapsed_s", "sums", "since", "curve", "best_loss", "best_step", "best")
 REMEDY = "Remove its folder to train anew."
 # What reading a damaged or foreign file raises, here or in torch.
 UNREADABLE = (
@@ -109,7 +110,7 @@ class TrainState:
         self._model: nn.Module = parts["model"]
         self._parts = parts
         self._unread: list[tuple[list[str], Tensor]] = []
-        # the attributes that SAVED names
+        # the attributes that SAVED_FIELDS names
         self.clips = clips
         self.step = 0
         self.elapsed_s = 0.0
@@ -130,9 +131,9 @@ class TrainState:
         uri = self._workspace.uri(self._folder, "checkpoint.pt")
         if not files.exists(uri):
             return
-        saved = read_checkpoint(uri, (*self._parts, *SAVED))
+        saved = read_checkpoint(uri, (*self._parts, *SAVED_FIELDS))
         try:
-            for name in SAVED:
+            for name in SAVED_FIELDS:
                 kind = type(getattr(self, name))
                 if not isinstance(saved[name], kind):
                     raise TypeError(f"{name} is no {kind.__name__}")
@@ -153,7 +154,7 @@ class TrainState:
             raise
         except UNREADABLE as error:
             raise DataError(f"{uri}: of another model, or damaged ({error}). {REMEDY}") from error
-        for name in SAVED:
+        for name in SAVED_FIELDS:
             setattr(self, name, saved[name])
 
     def add(self, figures: dict[str, Tensor]) -> None:
@@ -221,7 +222,7 @@ class TrainState:
     def checkpoint(self) -> Callable[[], None]:
         """The checkpoint of this moment and the curve so far, in memory; called, it writes them."""
         saved = {name: part.state_dict() for name, part in self._parts.items()}
-        saved |= {name: getattr(self, name) for name in SAVED}
+        saved |= {name: getattr(self, name) for name in SAVED_FIELDS}
         content, curve = io.BytesIO(), [*self.curve]
         torch.save(saved, content)
 
