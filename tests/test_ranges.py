@@ -1,17 +1,22 @@
 """Ranges by plain HTTP: whole answers are taken, everything else is left to boto3."""
 
+import contextlib
 import http.server
+import itertools
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
 from pipeline.storage import ranges
 
 OBJECT = bytes(range(256)) * 4
-PLACES = {"/whole": 206, "/unranged": 200, "/refused": 403, "/busy": 503, "/moved": 307, "/short": 206, "/long": 206}
+PLACES = {
+    "/whole": 206, "/unranged": 200, "/refused": 403, "/busy": 503, "/moved": 307, "/short": 206, "/long": 206,
+    "/elsewhere": 206, "/closing": 206,
+}  # fmt: skip
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -24,7 +29,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         data = OBJECT[int(first) : int(last) + 1 + self.path.startswith("/long")]
         self.send_response(PLACES[self.path.partition("?")[0]])
         self.send_header("Content-Length", str(len(data)))
+        is_elsewhere = self.path.startswith("/elsewhere")
+        self.send_header("Content-Range", f"bytes {int(first) + is_elsewhere}-{int(last) + is_elsewhere}/{len(OBJECT)}")
         self.send_header("Location", "/whole")
+        if self.path.startswith("/closing"):
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(data[:-1] if self.path.startswith("/short") else data)
         if self.path.startswith("/short"):
@@ -83,7 +92,7 @@ def test_a_connection_that_the_store_has_closed_meanwhile_is_replaced(asked: tup
     assert len(paths) == 2
 
 
-@pytest.mark.parametrize("place", ["unranged", "refused", "busy", "moved", "short", "long"])
+@pytest.mark.parametrize("place", ["unranged", "refused", "busy", "moved", "short", "long", "elsewhere"])
 def test_any_other_answer_gives_nothing_and_leaves_the_store_to_boto3_for_a_while(
     place: str, asked: tuple[str, list[str]]
 ) -> None:
@@ -93,31 +102,70 @@ def test_any_other_answer_gives_nothing_and_leaves_the_store_to_boto3_for_a_whil
     assert paths == [f"/{place}?signature=1"]
 
 
-def test_an_answer_in_pieces_of_a_few_bytes_is_put_together() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def trickle() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(1000)
-                for byte in b"HTTP/1.1 206 Partial Content\r\nContent-Length: 10\r\n\r\n" + OBJECT[:10]:
-                    connection.send(bytes([byte]))
-
-        threading.Thread(target=trickle, daemon=True).start()
-        assert read(f"http://127.0.0.1:{server.getsockname()[1]}", "whole") == OBJECT[:10]
+def test_a_connection_that_the_store_will_close_is_not_kept(asked: tuple[str, list[str]]) -> None:
+    url, _ = asked
+    assert read(url, "closing") == OBJECT[:10]
+    assert ranges._idle_connections(url.removeprefix("http://"), os.getpid()) == []
 
 
-def test_what_is_no_http_gives_nothing() -> None:
+def served(answer: Iterable[bytes]) -> bytes | None:
+    """What `read` gives where a store answers the first request with these pieces, and then closes."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def talk() -> None:
             connection, _ = server.accept()
-            with connection:
+            with connection, contextlib.suppress(ConnectionError):
                 connection.recv(1000)
-                connection.sendall(b"220 mail.example ESMTP\r\n")
+                for piece in answer:
+                    connection.sendall(piece)
 
         threading.Thread(target=talk, daemon=True).start()
-        assert read(f"http://127.0.0.1:{server.getsockname()[1]}", "whole") is None
+        return read(f"http://127.0.0.1:{server.getsockname()[1]}", "whole")
+
+
+HEAD = b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-9/1024\r\n"
+
+
+@pytest.mark.usefixtures("asked")
+def test_an_answer_in_pieces_of_a_byte_is_put_together() -> None:
+    answer = HEAD + b"Content-Length: 10\r\n\r\n" + OBJECT[:10]
+    assert served(bytes([byte]) for byte in answer) == OBJECT[:10]
+
+
+@pytest.mark.usefixtures("asked")
+def test_an_answer_in_chunks_is_put_together() -> None:
+    chunks = b"4\r\n" + OBJECT[:4] + b"\r\n6\r\n" + OBJECT[4:10] + b"\r\n0\r\n\r\n"
+    assert served([HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks]) == OBJECT[:10]
+
+
+@pytest.mark.usefixtures("asked")
+def test_of_two_answers_to_one_request_neither_is_taken() -> None:
+    answer = HEAD + b"Content-Length: 10\r\n\r\n" + OBJECT[:10]
+    assert served([answer + answer]) is None
+
+
+@pytest.mark.usefixtures("asked")
+def test_what_is_no_http_gives_nothing() -> None:
+    assert served([b"220 mail.example ESMTP\r\n"]) is None
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_head_without_end_is_given_up() -> None:
+    sent = itertools.count()
+
+    def answer() -> Iterator[bytes]:
+        yield HEAD
+        for number in itertools.takewhile(lambda number: number < 1000, sent):
+            yield b"x-%d: " % number + b"x" * 10_000 + b"\r\n"
+
+    assert served(answer()) is None
+    assert next(sent) < 1000  # of 10 kB each; the store is cut off before
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("host", ["a..b.example", "a" * 70 + ".example"])
+def test_what_can_be_no_host_gives_nothing(host: str) -> None:
+    assert read(f"http://{host}", "whole") is None
 
 
 def test_a_host_that_does_not_answer_gives_nothing(asked: tuple[str, list[str]]) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import httptools
 
 HEAD_BYTES = 4096  # room for the head of an answer in the first piece that is received
+MAX_HEAD_BYTES = 65_536  # an answer that is longer than its range by more is given up
 TIMEOUT_S = 20  # of each wait for the store
 VALID_S, RENEW_S = 3600, 300  # of a signed URL: credentials that expire are good for 10 minutes when they sign
 PAUSE_S = 60.0  # in which a host is left to boto3 after a request that failed
@@ -47,8 +48,8 @@ def read(s3: Any, place: dict[str, str], offset: int, length: int) -> bytes | No
         try:
             connection = connection or _connect(scheme, host)
             connection.sendall(request.encode())
-            answer = _Answer(connection, length)
-        except (OSError, httptools.HttpParserError) as error:
+            answer = _Answer(connection, offset, length)
+        except (OSError, UnicodeError, httptools.HttpParserError) as error:  # UnicodeError: no name of a host
             if connection is not None:
                 connection.close()
             if is_kept and isinstance(error, ConnectionError):
@@ -75,7 +76,7 @@ class _Answer:
     """An answer as httptools calls it out: http.client spends thrice the CPU time on its head (2026-11).
 
     Attributes:
-        data: what was asked for, all of it; None for any other answer.
+        data: what was asked for, all of it and nothing else; None for any other answer.
         is_reusable: whether the connection is free for another request.
 
     Raises:
@@ -84,24 +85,29 @@ class _Answer:
         httptools.HttpParserError: this is no HTTP.
     """
 
-    def __init__(self, connection: socket.socket, length: int) -> None:
-        self._parser, begun = httptools.HttpResponseParser(self), False
+    def __init__(self, connection: socket.socket, offset: int, length: int) -> None:
+        self._parser = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
-        self._is_complete = self._keeps_alive = False
-        size = 0
-        while not self._is_complete and size <= length:
+        self._is_complete = self._keeps_alive = self._is_asked_range = False
+        self._asked = f"bytes {offset}-{offset + length - 1}/".encode()
+        num_received = 0
+        while not self._is_complete and num_received < length + MAX_HEAD_BYTES:
             received = connection.recv(length + HEAD_BYTES)
             if not received:
-                if not begun:
+                if not num_received:
                     raise ConnectionResetError
                 break
-            begun = True
+            num_received += len(received)
             self._parser.feed_data(received)
-            size = sum(map(len, self._pieces))
-        is_whole = self._is_complete and self._parser.get_status_code() == HTTPStatus.PARTIAL_CONTENT and size == length
+        is_range = self._is_asked_range and self._parser.get_status_code() == HTTPStatus.PARTIAL_CONTENT
+        is_whole = self._is_complete and is_range and sum(map(len, self._pieces)) == length
         self.data = b"".join(self._pieces) if is_whole else None
         self.is_reusable = is_whole and self._keeps_alive
         del self._parser  # it holds this answer: a cycle, and so the bytes, until the collector comes by
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"content-range":
+            self._is_asked_range = value.startswith(self._asked)
 
     def on_headers_complete(self) -> None:
         self._keeps_alive = self._parser.should_keep_alive()
@@ -123,13 +129,15 @@ def _connect(scheme: str, host: str) -> socket.socket:
     """A connection to HOST or HOST:PORT.
 
     Raises:
-        OSError: nobody answers, or his certificate is not good.
+        OSError: nobody answers, or its certificate is not good.
+        UnicodeError: no host can have that name.
     """
     parts = urllib.parse.urlsplit(f"{scheme}://{host}")
     address = parts.hostname or "", parts.port or {"http": 80, "https": 443}[scheme]
+    context = _tls() if scheme == "https" else None
     connection = socket.create_connection(address, TIMEOUT_S)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return _tls().wrap_socket(connection, server_hostname=address[0]) if scheme == "https" else connection
+    return connection if context is None else context.wrap_socket(connection, server_hostname=address[0])
 
 
 @functools.cache
