@@ -15,17 +15,21 @@ CELLS = torch.tensor([[[[1.0, 2.0], [3.0, 0.0]], [[5.0, 5.0], [5.0, 5.0]]]])  # 
         (1.0, [1.5, 5.0]),
         (2.0, [(14 / 4) ** 0.5, 5.0]),
         (3.0, [(36 / 4) ** (1 / 3), 5.0]),
-        (8.0, [(6818 / 4) ** (1 / 8), 5.0]),
+        (4.0, [(98 / 4) ** (1 / 4), 5.0]),
     ],
 )
 def test_cells_are_pooled_by_the_mean_of_their_powers(power: float, expected: list[float]) -> None:
     torch.testing.assert_close(pool(CELLS, power), torch.tensor([expected]), rtol=1e-4, atol=0)
 
 
-def test_the_gradient_of_a_grid_where_nothing_is_found_is_finite() -> None:
-    cells = torch.zeros(1, 3, 2, 2, requires_grad=True)
-    pool(cells, 3.0).sum().backward()
+@pytest.mark.parametrize("power", [1.5, 3.0, 4.0])
+@pytest.mark.parametrize("value", [0.0, 1e6])
+def test_the_gradient_is_finite_where_nothing_is_found_and_where_features_are_huge(power: float, value: float) -> None:
+    cells = torch.full((1, 3, 2, 2), value, requires_grad=True)
+    pooled = pool(cells, power)
+    pooled.sum().backward()
     assert cells.grad is not None
+    assert torch.isfinite(pooled).all()
     assert torch.isfinite(cells.grad).all()
 
 

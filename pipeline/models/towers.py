@@ -45,7 +45,7 @@ class CoincidenceConfig:
     """Larger frames are averaged down to this many pixels per side: 64 is four times faster and has 4 x 4 cells."""
     width: Annotated[float, Field(gt=0, le=4)] = 1.0
     """Channel multiplier of both towers: 0.25 trains on a laptop."""
-    frame_pooling: Annotated[float, Field(ge=1, le=8)] = 1.0
+    frame_pooling: Annotated[float, Field(ge=1, le=4)] = 1.0
     """Power of the mean over a frame's cells that becomes its embedding: 1 is the plain mean; at 3 (GeM) cells where a
     feature is strong count more, so that a small thing in a busy frame is not lost."""
     depth: Annotated[int, Field(ge=MIN_DEPTH, le=MAX_DEPTH)] = MAX_DEPTH
