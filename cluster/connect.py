@@ -21,6 +21,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
 import ray
 
 from cluster.addresses import CLIENT, JOB_CONFIG, cluster_address
+from cluster.faults import StartError
 from cluster.head_watch import watch
 from cluster.probing import ask, probe
 
@@ -41,7 +42,8 @@ def connect(
         num_cpus: of this machine for Ray to use; None is all that this process may run on.
         environment: variables for the workers of a cluster, beside those of their nodes; here they have this process's.
     Raises:
-        ConnectionError: no cluster answers at the address, it refuses this process, or Ray does not start here.
+        ConnectionError: no cluster answers at the address, it refuses this process, or Ray has no folder.
+        StartError: Ray does not start on this machine.
     """
     if ray.is_initialized():
         return
@@ -73,7 +75,8 @@ def _start(num_cpus: int | None) -> None:
     except Exception as error:  # Ray raises no less where its processes do not answer
         folder = Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir()))
         room = f"{shutil.disk_usage(folder).free / 2**30:.1f} GiB free in" if folder.is_dir() else "no folder"
-        raise ConnectionError(
+        kind = StartError if folder.is_dir() else ConnectionError  # no folder appears by waiting
+        raise kind(
             f"Ray did not start on this machine: {error} Found: load {os.getloadavg()[0]:.1f} on {usable} cores, "
             f"{room} {folder}. Where the machine is busy, wait; where the folder is full, make room or set "
             "RAY_TMPDIR to another. Then the same command goes on from here."

@@ -112,5 +112,9 @@ def _first_line(cause: BaseException) -> str:
     return f"{type(cause).__name__}: {next(iter(str(cause).splitlines()), '')}".rstrip(": .")
 
 
+class StartError(ConnectionError):
+    """A Ray that did not start on this machine, such as a busy one: the same command goes on later."""
+
+
 class UnsharedError(Exception):
     """A local folder that not every node of the cluster has; the message names folder and node."""

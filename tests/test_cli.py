@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import NoCredentialsError
 
-from cluster.faults import PartError, UnsharedError
+from cluster.faults import PartError, StartError, UnsharedError
 from jobs.cli import COMMANDS, main
 from jobs.console import exit_codes, progress
 from jobs.console.exit_codes import PartialError
@@ -57,6 +57,7 @@ def test_help_and_typos_import_no_heavy_library() -> None:
     [
         (ConfigError("settings"), 2, 1),
         (ConnectionError("--address h:1: nothing there"), 2, 1),
+        (StartError("Ray did not start on this machine"), 1, 1),
         (UnsharedError("root /ws"), 2, 1),
         (NoCredentialsError(), 2, 1),  # of an object store: wrong from the start, or lost on the way
         (DataError("damaged"), 1, 1),

@@ -15,6 +15,7 @@ import yaml
 from cluster import connect as connecting
 from cluster.addresses import JOB_CONFIG
 from cluster.connect import PACKAGES, PROJECT, connect
+from cluster.faults import StartError
 
 
 def test_the_cluster_file_is_what_rays_launcher_expects() -> None:
@@ -97,8 +98,9 @@ def test_a_ray_that_does_not_start_is_one_message_with_what_was_found_and_what_t
 
     monkeypatch.setattr(ray, "init", time_out)
     expected = r"did not start on this machine: The current node timed out.*load [\d.]+ on \d+ cores.*GiB free in "
-    with pytest.raises(ConnectionError, match=expected):
+    with pytest.raises(StartError, match=expected):
         connect()
     monkeypatch.setenv("RAY_TMPDIR", "/dev/null/nowhere")
-    with pytest.raises(ConnectionError, match=r"no folder /dev/null/nowhere.*set RAY_TMPDIR"):
+    with pytest.raises(ConnectionError, match=r"no folder /dev/null/nowhere.*set RAY_TMPDIR") as caught:
         connect()
+    assert not isinstance(caught.value, StartError)  # which a scheduler would try again for ever

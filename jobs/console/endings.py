@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from cluster.faults import PartError, UnsharedError
+from cluster.faults import PartError, StartError, UnsharedError
 from cluster.head_watch import check_head
 from jobs.console import exit_codes
 from jobs.console.messages import say
@@ -30,7 +30,7 @@ def run_to_exit_code(work: Callable[[], None], command: str) -> int:
         return end.code if isinstance(end.code, int) else exit_codes.FAILED
     except (ConfigError, ConnectionError, UnsharedError) as error:
         _print_error(explain(error, command))
-        return exit_codes.of_refusal()
+        return exit_codes.FAILED if isinstance(error, StartError) else exit_codes.of_refusal()
     except exit_codes.PartialError as error:
         _print_error(str(error))
         return exit_codes.PARTIAL
