@@ -16,11 +16,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     progress.silence(False)
 
 
-def lines(clock: list[float], times: list[float], are_new: list[bool] | None = None) -> None:
+def lines(clock: list[float], times: list[float], are_new: list[bool] | None = None, note: str = "note") -> None:
     with progress.progress_bar("shard", 10) as advance:
         for place, time in enumerate(times):
             clock[0] = time
-            advance(1, "note", are_new=are_new is None or are_new[place])
+            advance(1, note, are_new=are_new is None or are_new[place])
 
 
 def test_the_start_of_workers_is_no_part_of_the_remaining_time(
@@ -29,6 +29,11 @@ def test_the_start_of_workers_is_no_part_of_the_remaining_time(
     lines(clock, [100, 102, 120])  # 100 s until the first result, then 2 results in 20 s: 7 more take 70 s
     expected = ["shard: 0 of 10", "shard: 1 of 10, note", "shard: 3 of 10, 70 s to go; note"]
     assert capsys.readouterr().err.splitlines() == expected
+
+
+def test_a_line_without_a_note_ends_with_what_is_known(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    lines(clock, [100, 102, 120], note="")
+    assert capsys.readouterr().err.splitlines() == ["shard: 0 of 10", "shard: 1 of 10", "shard: 3 of 10, 70 s to go"]
 
 
 def test_steps_of_an_earlier_run_are_not_in_the_rate(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:

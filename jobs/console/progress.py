@@ -64,8 +64,9 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[..., Any]]:
         latest, now = counts, time.monotonic()
         if now - last >= LINE_EVERY_S and pace.done < total:
             last, to_go_s = now, pace.to_go_s
-            to_go = "" if to_go_s is None else f"{to_go_s:.0f} s to go; "
-            say(f"{what}: {pace.done} of {total}, {to_go}{note}", "info", None, pace.done, total, to_go_s, counts)
+            facts = "; ".join(filter(None, ["" if to_go_s is None else f"{to_go_s:.0f} s to go", note]))
+            line = ", ".join(filter(None, [f"{what}: {pace.done} of {total}", facts]))
+            say(line, "info", None, pace.done, total, to_go_s, counts)
 
     try:
         yield advance
