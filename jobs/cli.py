@@ -24,7 +24,7 @@ COMMANDS = {
     "world": "Render a small synthetic collection with full ground truth.",
     "doctor": "Check machines, root and collection before work begins.",
     "plan": "Estimate what cutting a collection will take.",
-    "shard": "Cut a collection of videos into clips.",
+    "shard": "Cut a collection of videos or sounds into clips.",
     "train": "Train a model.",
     "score": "Score how well each clip's sound and picture belong together.",
     "features": "Extract features of each second of the clips.",

@@ -35,7 +35,7 @@ def shard(
     clips: Clips = None,
     max_reject_rate: MaxRejectRate = None,
 ) -> None:
-    """Cut a collection of videos into clips.
+    """Cut a collection of videos or sounds into clips.
 
     Reads the collection. Writes clips/<spec>/ (WebDataset tars) and the tables clips (one row per planned clip), videos
     (one row per video, kept or with the reason why not) and, where clips follow faces, tracks. Run it again to cut

@@ -54,7 +54,12 @@ def one_of(what: str, names: Iterable[str]) -> Callable[[T], T]:
 check_preset = one_of("--preset", PRESET_NAMES)
 Root = Annotated[str, typer.Option(help="Workspace: a folder or s3://bucket/prefix. Made if it is not there.")]
 ReadRoot = Annotated[str, typer.Option("--root", help="Workspace: a folder or s3://bucket/prefix.")]
-Collection = Annotated[str, typer.Option(help="Videos: a folder, an s3:// prefix, or a .csv/.parquet with column uri.")]
+Collection = Annotated[
+    str,
+    typer.Option(
+        help="Videos, or sounds for clip spec sounds: a folder, an s3:// prefix, or a .csv/.parquet with column uri."
+    ),
+]
 Media = Annotated[
     str | None,
     typer.Option(help="Where relative addresses of a table lie. Default: beside it; a published list's: its bucket."),
