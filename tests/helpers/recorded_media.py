@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError
 from pipeline.media.sandbox import ffmpeg_path
 
+MANIFEST = "MANIFEST.csv"
 RATE_HZ = 16000
 PHOTOGRAPH_HEIGHT = 128  # pixels
 MIN_RECORDINGS = 6  # of different origin, for a class to be seen: each split has one or more
@@ -49,11 +50,7 @@ def read_media(folder: Path) -> Media:
             photographs more than classes.
         RuntimeError: ffmpeg cannot decode one of them.
     """
-    manifest = folder / "MANIFEST.csv"
-    if not manifest.exists():
-        raise ConfigError(f"{manifest}: not there. Name a folder that has one with --media or EARSHOT_MEDIA.")
-    with manifest.open(newline="") as file:
-        rows = [(row["path"], row["notes"]) for row in csv.DictReader(file)]
+    manifest, rows = folder / MANIFEST, read_manifest(folder)
     sounds = [(*row, named) for row in rows if row[0].startswith("sounds/") if (named := noted(row[1], "class"))]
     pictures = [path for path, notes in rows if path.startswith("images/") and noted(notes, "class")]
     origins = Counter(
@@ -76,6 +73,19 @@ def read_media(folder: Path) -> Media:
         elif not any(word in kind for known in kinds for word in known.split("_")):  # not a dog, where dog_bark is seen
             others.append(recording)
     return Media(classes, others, [_decode_picture(folder / path) for path in sorted(pictures)])
+
+
+def read_manifest(folder: Path) -> list[tuple[str, str]]:
+    """Path and notes of each file that MANIFEST.csv names.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    manifest = folder / MANIFEST
+    if not manifest.exists():
+        raise ConfigError(f"{manifest}: not there. Name a folder that has one with --media or EARSHOT_MEDIA.")
+    with manifest.open(newline="") as file:
+        return [(row["path"], row["notes"]) for row in csv.DictReader(file)]
 
 
 def noted(notes: str, key: str) -> str | None:

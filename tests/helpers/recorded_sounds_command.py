@@ -8,12 +8,14 @@ twenty recordings of a class 14 are in train, 2 in validate and 4 in test.
 """
 
 import argparse
-import csv
 import os
+import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
-from tests.helpers.recorded_media import noted
+from pipeline.errors import ConfigError
+from tests.helpers.recorded_media import noted, read_manifest
 from tests.helpers.recorded_world import write_csv
 
 PERIOD, STRIDE = 20, 7  # the splits take turns in steps of STRIDE, so that neighbours are spread over them
@@ -26,22 +28,35 @@ def main() -> None:
     parser.add_argument("--below", default="sounds/esc10")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    with (given.media / "MANIFEST.csv").open(newline="") as file:
-        found = [
-            (row["path"], kind, int(number))
-            for row in csv.DictReader(file)
-            if row["path"].startswith(f"{given.below}/")
-            and (kind := noted(row["notes"], "class"))
-            and (number := noted(row["notes"], "freesound_id"))
-        ]
-    splits = {}
-    for name in {kind for _, kind, _ in found}:
-        for index, recording in enumerate(sorted({number for _, kind, number in found if kind == name})):
-            splits[name, recording] = split_of(index)
-    write_csv(given.out, ("uri", "split", "recording"), [(path, splits[kind, of], of) for path, kind, of in found])
-    counts = Counter(splits[kind, of] for _, kind, of in found)
+    try:
+        rows = read_manifest(given.media)
+    except ConfigError as error:
+        sys.exit(str(error))
+    found = [
+        (path, kind, int(number))
+        for path, notes in rows
+        if path.startswith(f"{given.below}/")
+        and (kind := noted(notes, "class"))
+        and (number := noted(notes, "freesound_id"))
+    ]
+    splits = split_recordings((kind, recording) for _, kind, recording in found)
+    write_csv(given.out, ("uri", "split", "recording"), [(path, splits[of], of) for path, _, of in found])
+    counts = Counter(splits[of] for _, _, of in found)
     shares = ", ".join(f"{counts[split]} {split}" for split in ("train", "validate", "test"))
     print(f"{len(found)} sounds, {shares} -> {given.out}")
+
+
+def split_recordings(found: Iterable[tuple[str, int]]) -> dict[int, str]:
+    """The split of each recording, of (class, recording); one of several classes counts in the first by name."""
+    first: dict[int, str] = {}
+    for kind, recording in sorted(found):
+        first.setdefault(recording, kind)
+    of_class: Counter[str] = Counter()
+    splits = {}
+    for recording, kind in sorted(first.items()):
+        splits[recording] = split_of(of_class[kind])
+        of_class[kind] += 1
+    return splits
 
 
 def split_of(index: int) -> str:

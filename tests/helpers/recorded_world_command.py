@@ -10,8 +10,10 @@ then. How to train on it: docs/benchmarks.md.
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
+from pipeline.errors import ConfigError
 from tests.helpers.recorded_media import read_media
 from tests.helpers.recorded_world import build
 
@@ -25,7 +27,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--silent", type=float, default=0.0, help="chance that a class that is not heard is in view")
     given = parser.parse_args()
-    media = read_media(given.media)
+    try:
+        media = read_media(given.media)
+    except ConfigError as error:
+        sys.exit(str(error))
     world = build(media, given.out, given.num_videos, given.duration_s, given.seed, given.silent)
     for split, sounds in world.sounds.items():
         print(f"{split}: " + ", ".join(f"{len(found)} {name or 'others'}" for name, found in sounds.items()))
