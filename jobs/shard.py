@@ -85,7 +85,7 @@ def shard(
         cut = _cut(session, config, specs, uncut)
         if uncut:  # what is cut now may be copies
             copies = finder.find(cut_specs(workspace))
-            print_changes(apply_declared(workspace, copies))
+            print_changes(apply_declared(workspace, copies, planned.other_files, planned.moved_files))
         totals = {name: reconcile(workspace, name) for name in specs}
         splits = count_splits(workspace, config.splitting, copies)
         cut_now = set(itertools.chain.from_iterable(uncut))

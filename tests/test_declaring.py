@@ -62,7 +62,7 @@ def plan(workspace: Workspace, collection: str) -> Planned:
 
 
 def apply(workspace: Workspace, planned: Planned | None = None) -> Changes:
-    """What `earshot shard` does after it has planned, or after it has cut."""
+    """What `earshot shard` does after it has planned; without a plan, of files that are as they were when cut."""
     copies = find_copies(workspace, cut_parts(workspace))
     if planned is None:
         return apply_declared(workspace, copies)

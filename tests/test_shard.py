@@ -163,6 +163,23 @@ def test_an_opt_out_is_heeded_though_a_part_that_is_new_fails(
     assert rights(root) == {"a.mkv": "no_train", "new.mkv": "no_train"}
 
 
+def test_while_a_moved_video_cannot_be_read_its_refusal_stays_whatever_has_its_old_address(
+    collection: Path, tmp_path: Path
+) -> None:
+    root, moved = tmp_path / "root", tmp_path / "moved"
+    (collection / "list.csv").write_text("uri,opt_out\na.mkv,true\n")
+    assert shard(collection / "list.csv", root)[0] == 0
+    moved.mkdir()
+    shutil.copy(collection / "b.mkv", moved / "new.mkv")  # cut now, so that copies are looked for afterwards again
+    (moved / "list.csv").write_text("uri,opt_out\na.mkv,false\nnew.mkv,\n")
+    code, out, err = shard(moved / "list.csv", root)
+    assert (code, "shard: 1 new; 2 videos (1 kept, 1 too_short)" in out) == (0, True), err
+    assert "declared otherwise" not in err
+    assert rights(root) == {"a.mkv": "no_train", "new.mkv": "unknown"}
+    shutil.copy(collection / "a.mkv", moved / "a.mkv")
+    assert "1 video is declared otherwise: 1 unknown" in shard(moved / "list.csv", root)[2]
+
+
 def test_rejects_of_a_reason_are_cut_again_when_asked(collection: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     shard(collection, root)
