@@ -1,11 +1,14 @@
 """Copies: videos of one address or of the same bytes, found while parts come; groups of all that selections found."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.clips import copies
 from pipeline.clips.copies import Copy, CopyFinder, duplicate_groups, find_copies
 from pipeline.clips.cut_videos import cut_specs
 from pipeline.storage.layout import VIDEOS_FOLDER
@@ -52,6 +55,18 @@ def test_while_parts_come_each_is_read_once_and_again_only_where_it_may_hold_cop
     write_videos(workspace, "00000", ("a", None, "z", "/a"), folder="videos/events")
     write_videos(workspace, "00000", ("a", None, "z", "/a"))
     assert names(finder.find(cut_specs(workspace))) == [["a", "d"], ["b", "c"]]  # cut by another spec since
+
+
+def test_to_look_for_one_video_among_many_keys_takes_no_memory_that_grows_with_their_number() -> None:
+    row = Copy("a", "00000", None, ("/a", "x"))
+    others = np.arange(100_000, dtype=np.uint64)
+    repeated = np.concatenate([others, copies._key_numbers([row])[1:]])
+    tracemalloc.start()
+    found, missed = copies._with_keys([row], repeated), copies._with_keys([row], others)
+    size_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (found, missed) == ([row], [])
+    assert size_bytes < repeated.nbytes / 50  # four times their own bytes where all are sorted anew
 
 
 def test_groups_are_what_links_of_all_selections_join(tmp_path: Path) -> None:
