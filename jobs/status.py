@@ -28,17 +28,13 @@ def command(
     Example: watch -n 30 earshot status --root s3://bucket/workspace
     """
     from jobs.console.status_table import COLUMNS, row
-    from jobs.console.systems import RUN, RUN_ALONE, RUN_PUBLISHED
+    from jobs.console.systems import expected_stages
     from jobs.console.tables import show
     from pipeline.estimate.stage_status import list_statuses
-    from pipeline.storage.lineage import published_stage
     from pipeline.storage.workspace import open_workspace
 
     workspace = open_workspace(root)
-    alone = [stages for spec, stages in RUN_ALONE.items() if workspace.has_stage(f"clips/{spec}")]
-    is_alone = alone and not workspace.has_stage("selections/default")
-    expected = dict.fromkeys(sum(alone, ())) if is_alone else RUN
-    statuses = list_statuses(workspace, RUN_PUBLISHED if published_stage(workspace) else expected)
+    statuses = list_statuses(workspace, expected_stages(workspace))
     if as_json:
         at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         stages = [dataclasses.asdict(status) for status in statuses]

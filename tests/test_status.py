@@ -1,10 +1,13 @@
 """`earshot status`, as a person and as a program read it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from jobs.console.status_table import row
-from jobs.console.systems import FOLDERS, FOLDERS_OF, RUN, RUN_ALONE, SEPARATION
+from jobs.console.systems import FOLDERS, FOLDERS_OF, LIPREADING, RUN, RUN_ALONE, RUN_LIPREADING, SEPARATION
 from pipeline.estimate.stage_status import StageStatus
 from pipeline.storage import files
 from pipeline.storage.layout import SETTINGS_FILE
@@ -59,11 +62,37 @@ def test_the_stages_of_run_are_listed_before_they_begin_and_json_holds_all_that_
     assert states == dict.fromkeys(RUN_ALONE["events"], "not begun") | begun
 
 
+@pytest.mark.parametrize(
+    ("specs", "expected"),
+    [
+        (["base"], RUN),
+        (["sounds"], ["clips/sounds"]),
+        (["base", "sounds"], [*RUN, "clips/sounds"]),
+        (["speech"], RUN_LIPREADING),
+        (["base", "speech"], [*RUN, *RUN_LIPREADING]),
+        (["events", "speech"], [*RUN_ALONE["events"], *RUN_LIPREADING]),
+    ],
+)
+def test_what_is_not_begun_is_listed_of_the_systems_whose_clips_have_begun(
+    specs: list[str], expected: Sequence[str], tmp_path: Path
+) -> None:
+    workspace = Workspace(str(tmp_path))
+    files.commit_bytes(workspace.uri(SETTINGS_FILE), b"{}")
+    for spec in specs:
+        workspace.begin(f"clips/{spec}", {}, {})
+    code, out, _ = earshot("status", "--root", str(tmp_path), "--json")
+    assert code == 0
+    states = {stage["stage"]: stage["state"] for stage in json.loads(out)["stages"]}
+    begun = {f"clips/{spec}": "stopped" for spec in specs}
+    assert states == dict.fromkeys(expected, "not begun") | begun
+
+
 def test_all_that_run_makes_is_listed() -> None:
     begun_later = {"labels/base", "duplicates/default"}
     assert {*FOLDERS, *FOLDERS_OF[SEPARATION]} - begun_later - {"spans", "masks"} <= set(RUN)
     for system, other in (("events", "masks"), ("segmentation", "spans")):
         assert {*FOLDERS, *FOLDERS_OF[system]} - begun_later - {other} <= set(RUN_ALONE[system])
+    assert set(FOLDERS_OF[LIPREADING]) <= set(RUN_LIPREADING)
 
 
 def test_a_folder_that_is_no_workspace_is_refused(tmp_path: Path) -> None:

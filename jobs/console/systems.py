@@ -1,9 +1,13 @@
 """The systems that `earshot run` trains: the clips and stages of each, and the models that it needs first."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jobs.console.options import Session
+from jobs.console.options import SPECS, Session
+
+if TYPE_CHECKING:
+    from pipeline.storage.workspace import Workspace
 
 SEPARATION, EVENTS, SEGMENTATION, LIPREADING = "separation", "events", "segmentation", "lipreading"
 SYSTEMS = (SEPARATION, EVENTS, SEGMENTATION, LIPREADING)
@@ -35,7 +39,23 @@ RUN_ALONE = {
         *("models/segmentation", "reports/coincidence/-", "reports/segmentation/-"),
     ),
 }
+RUN_LIPREADING = ("clips/speech", "models/lipreading", "reports/lipreading/-")
 RUN_PUBLISHED = ("clips/segmentation", "masks", "models/segmentation", "reports/segmentation/-")  # after `ingest`
+
+
+def expected_stages(workspace: "Workspace") -> Iterable[str]:
+    """What is made by the systems whose clips a root has, in the order of `run`; of a root without clips, RUN."""
+    from pipeline.storage.lineage import published_stage
+
+    if published_stage(workspace):
+        return RUN_PUBLISHED
+    specs = [spec for spec in SPECS if workspace.has_stage(f"clips/{spec}")]
+    stages = [RUN_ALONE[spec] for spec in specs if spec in RUN_ALONE]
+    if workspace.has_stage("selections/default") or not specs or ("base" in specs and not stages):
+        stages = [RUN]
+    if CLIPS_OF[LIPREADING] in specs:
+        stages.append(RUN_LIPREADING)
+    return dict.fromkeys(sum(stages, ()))  # each once
 
 
 def needs_coincidence(systems: list[str]) -> bool:
