@@ -1,5 +1,6 @@
 """The report: every table of the workspace -> one self-contained HTML page, and its figures on the terminal."""
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,14 +22,18 @@ def report(workspace: "Workspace", against: str | None = None) -> None:
 
     check_finished(workspace)
     found = make_report(workspace, against)
-    show(["model", "figure", "value", "baseline", "which is", "n"], [[row.of, *row.cells()] for row in found.figures])
+    if found.figures:
+        cells = [[row.of, *row.cells()] for row in found.figures]
+        show(["model", "figure", "value", "baseline", "which is", "n"], cells)
     if against is not None:
         names = ["model", "figure", "value", f"against {against}", ""]
         rows = [(row.figure.of, row.figure.what, row.value, row.other_value, row.verdict) for row in found.changes]
         show(names, [list(row) for row in rows])
     check_finished(workspace)  # one that began meanwhile has removed pages, and this one may show its videos
     files.commit_bytes(workspace.uri(PAGE), found.page.encode())
-    print(f"report: {len(found.figures)} figures -> {workspace.uri(PAGE)}", flush=True)
+    is_due = not found.figures and not workspace.names("reports")
+    todo = f"; `earshot evaluate --root {shlex.quote(workspace.root)}` measures a trained model" if is_due else ""
+    print(f"report: {len(found.figures)} figures{todo} -> {workspace.uri(PAGE)}", flush=True)
 
 
 def command(

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from jobs import report as job
 from pipeline.errors import ConfigError
 from pipeline.reports.charted_tables import chart_curves
 from pipeline.reports.charts import BOTTOM, LEFT, RIGHT, TOP, Scale, bar_chart, line_chart
@@ -311,6 +312,17 @@ def test_a_workspace_that_was_only_cut_has_a_page_too(tmp_path):
     assert "<svg" not in text
     assert (found.figures, found.extremes) == ([], [])
     Page(text)
+
+
+def test_where_nothing_is_evaluated_the_last_line_names_the_command_in_place_of_a_table(tmp_path, capsys):
+    workspace = Workspace(str(tmp_path))
+    workspace.commit("videos/base", "00000", VIDEOS.empty_table(), VIDEOS)
+    job.report(workspace)
+    todo = f"`earshot evaluate --root {tmp_path}` measures a trained model"
+    assert capsys.readouterr().out == f"report: 0 figures; {todo} -> {tmp_path}/report.html\n"
+    workspace.begin("reports/separator/-", {}, {})
+    job.report(workspace)
+    assert capsys.readouterr().out == f"report: 0 figures -> {tmp_path}/report.html\n"
 
 
 def test_the_page_is_a_function_of_the_workspace(workspace, text):
