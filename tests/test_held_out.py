@@ -2,6 +2,7 @@
 
 import pytest
 
+from jobs.console.fitting import format_record
 from jobs.console.held_out import warn_of_chance
 from pipeline.learners import LEARNERS
 
@@ -38,3 +39,15 @@ def test_an_interval_above_chance_or_none_is_not_warned_of(
 def test_a_learner_without_an_interval_is_never_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
     warn_of_chance("train separation", LEARNERS["separation"].evaluation().headlines, {"validate_loss": 1.0})
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("figures", "expected"),
+    [
+        ({"train_loss": 1.56, "validate_loss": 2.0}, "best at step 5: train_loss 1.56, validate_loss 2"),
+        ({"train_loss": 1.56}, "no validation, the last step's weights: train_loss 1.56"),
+    ],
+)
+def test_a_best_step_is_named_where_a_validation_found_it(figures: dict[str, float], expected: str) -> None:
+    record = {"clips_per_s": 60.0, "data_wait_fraction": 0.0, "best_step": 5, "figures": figures}
+    assert format_record("train separation", "separation", record) == f"60 clips/s; {expected}"

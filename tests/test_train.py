@@ -92,7 +92,7 @@ def test_a_learner_reads_the_clips_that_it_names(workspace: Workspace, monkeypat
 
 
 @pytest.mark.parametrize("left", [0, 1, 2])
-def test_best_weights_that_would_be_chosen_on_one_video_or_none_are_warned_of(
+def test_a_training_that_one_video_or_none_would_validate_is_warned_of(
     left: int, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def stop(*_: object) -> None:
@@ -109,7 +109,10 @@ def test_best_weights_that_would_be_chosen_on_one_video_or_none_are_warned_of(
     monkeypatch.setattr(train, "fit", stop)
     with pytest.raises(RuntimeError, match="would train"):
         train.train_model(open_session(workspace.root, "tiny"), "coincidence", workers=0)
-    says = f"WARNING: the best weights are chosen on {left} videos"
+    why = ("no video is", "only 1 video is", "")[left]
+    says = (
+        f"WARNING: nothing is validated, and the weights of the last step are kept, because {why} in the split validate"
+    )
     err = capfd.readouterr().err
     assert (says in err) == (left < 2)
     assert ("splitting.validate_fraction, 0.1 now" in err) == (left < 2)

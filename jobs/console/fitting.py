@@ -74,7 +74,10 @@ def check_training_address(address: str | None) -> None:
 
 
 def format_record(stage: str, learner: str, record: dict[str, Any]) -> str:
-    """Speed, best step and figures of a finished training; warns where they are no better than chance."""
+    """Speed, best step and figures of a finished training; warns where they are no better than chance.
+
+    Without validation there is no best step: it says so, and whose weights were kept.
+    """
     from pipeline.evaluation.evaluating import VALIDATION
 
     headlines = LEARNERS[learner].evaluation().headlines
@@ -83,4 +86,6 @@ def format_record(stage: str, learner: str, record: dict[str, Any]) -> str:
     figures = [f"{m} {value:.3g}" for m, value in record["figures"].items() if m.endswith("loss") or m in shown]
     waited = record["data_wait_fraction"]
     note = f" ({waited:.0%} of the time spent waiting for clips)" if waited > NOTED_WAIT else ""
-    return f"{record['clips_per_s']:.0f} clips/s{note}; best at step {record['best_step']}: {', '.join(figures)}"
+    is_validated = "validate_loss" in record["figures"]
+    kept = f"best at step {record['best_step']}" if is_validated else "no validation, the last step's weights"
+    return f"{record['clips_per_s']:.0f} clips/s{note}; {kept}: {', '.join(figures)}"

@@ -11,14 +11,19 @@ MIN_VIDEOS = 2
 
 
 def warn_of_few(stage: str, job: dict[str, Any], count: int) -> None:
-    """Warn if the best weights would be chosen on no video or one; `job` is the model's record, of plain types."""
+    """Warn if the split validate has no video or one, with which nothing is validated and the last weights are kept.
+
+    Args:
+        job: the model's record, of plain types.
+        count: videos in the split.
+    """
     if count < MIN_VIDEOS:
         fraction = job["splitting"]["validate_fraction"]
         of = next((f" of {kind} {job[kind]}" for kind in ("selection", "features") if job.get(kind)), "")
         _warn(
             stage,
-            f"the best weights are chosen on {count} videos, because no more are in the split "
-            f"validate{of}. Expected a few dozen. Raise "
+            f"nothing is validated, and the weights of the last step are kept, because "
+            f"{'only 1 video is' if count else 'no video is'} in the split validate{of}. Expected a few dozen. Raise "
             f"splitting.validate_fraction, {fraction} now, before you train and filter, or "
             "give the collection a column `split`.",
         )
