@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -57,8 +59,26 @@ def test_files_that_are_committed_together_are_on_the_disk_before_their_names_wh
     localfiles.commit_together(folder, contents)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == contents
     files_of_it = {((folder / key).stat().st_ino, len(data), ()) for key, data in contents.items()}
-    assert set(synced[:-1]) == files_of_it
-    assert synced[3:] == [(folder.stat().st_ino, False, ("b", "a", "last"))]
+    assert set(synced[:-2]) == files_of_it
+    of_folder = folder.stat().st_ino, False
+    assert synced[3:] == [(*of_folder, ("b", "a")), (*of_folder, ("b", "a", "last"))]  # "last" after a power cut: all
+
+
+def test_of_many_files_that_are_committed_together_sixteen_wait_for_the_disk_at_once_and_of_none_there_is_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = set()
+
+    def wait(_: int) -> None:
+        threads.add(threading.get_ident())
+        time.sleep(0.01)  # so that a pool which may begins another thread
+
+    monkeypatch.setattr(os, "fsync", wait)
+    localfiles.commit_together(tmp_path / "many", {f"{number:02d}": DATA for number in range(64)})
+    assert len(list((tmp_path / "many").iterdir())) == 64
+    assert 1 < len(threads) <= 17  # the last is this one's, which waits for the folder
+    localfiles.commit_together(tmp_path / "empty" / "none", {})
+    assert list((tmp_path / "empty" / "none").iterdir()) == []
 
 
 def test_of_files_that_are_committed_together_none_gets_its_name_if_the_disk_lost_one(

@@ -26,6 +26,7 @@ from pipeline.storage.full_disks import FULL, no_room, open_patiently, patiently
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES)
 SCRATCH = "earshot-objects-"
 UNFINISHED = ".tmp-"
+SYNCS_AT_ONCE = 16  # a video has hundreds of masks, each of them a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +135,19 @@ class LocalStore:
 def commit_together(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Put several files into a folder, which is made if it is missing: each in one atomic step, in the order given.
 
-    They wait for the disk together, and for the folder once: of ten files that takes the time of two or three commits.
+    A folder that has the last of them has all, after a power cut too. They wait for the disk together, and for the
+    folder twice: of ten files that takes the time of two or three commits.
     """
+    patiently(folder, lambda: folder.mkdir(parents=True, exist_ok=True))
     with contextlib.ExitStack() as made:
         paths = {name: made.enter_context(unfinished(folder)) for name in contents}
         for name, path in paths.items():
             _write(path, contents[name])
-        with ThreadPoolExecutor(max_workers=len(paths) or 1) as beside:
+        with ThreadPoolExecutor(SYNCS_AT_ONCE) as beside:
             list(beside.map(_finish, paths.values()))
-        for name, path in paths.items():
+        for number, (name, path) in enumerate(paths.items(), start=1):
+            if number == len(paths) > 1:
+                _sync(folder)
             patiently(folder, functools.partial(path.replace, folder / name))
         _sync(folder)
 
