@@ -83,6 +83,15 @@ def test_a_collection_that_moved_has_not_changed(tmp_path: Path) -> None:
     assert (planned.num_elsewhere, planned.elsewhere) == (1, (f"{tmp_path}/here/a.mp4", f"{tmp_path}/there/a.mp4"))
 
 
+def test_where_a_moved_video_is_now_is_kept_where_its_file_may_have_to_be_read_for_a_refusal(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path / "workspace"))
+    for folder in ("here", "there"):
+        table = fill(tmp_path / folder, ["a.mp4", "bb.mp4", "ccc.mp4"]) / "list.csv"
+        table.write_text("uri,opt_out\na.mp4,false\nbb.mp4,true\nccc.mp4,\n")
+        planned = plan(workspace, str(table), CollectingConfig())
+    assert {Path(uri).name for uri, _ in planned.moved_files.values()} == {"a.mp4"}
+
+
 def test_an_unrelated_table_of_the_same_names_is_reported_as_elsewhere(tmp_path: Path) -> None:
     workspace, config = Workspace(str(tmp_path / "workspace")), CollectingConfig()
     for name, num_videos in (("A", 3), ("B", 5)):

@@ -81,7 +81,7 @@ class Planned:
     """Address and size in bytes of each of `changed` whose file is another, by video_id."""
     moved_files: Mapping[str, tuple[str, int]] = dataclasses.field(default_factory=dict)
     """Address and size in bytes, or 0, of each video that is elsewhere and of whose rights the collection says
-    something, by video_id."""
+    something other than a refusal, by video_id."""
 
 
 def plan_parts(
