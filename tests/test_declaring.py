@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from jobs.console.shard_notes import print_changes
+from pipeline.clips import declaring
 from pipeline.clips.copies import find_copies
 from pipeline.clips.cut_videos import cut_parts
 from pipeline.clips.declaring import Changes, apply_declared
@@ -301,6 +302,25 @@ def test_a_copy_of_refused_bytes_is_refused_and_says_of_which(local: Workspace, 
         "abc", "unknown"
     )
     assert declared(local)["a"] == ("CC0", "unknown", "column opt_out")
+
+
+def test_a_video_that_is_refused_by_its_own_file_is_no_copy_of_itself_where_the_file_can_be_read_only_once(
+    local: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_list(tmp_path, {"a": ",,,", "b": ",,,"})
+    plan(local, str(tmp_path))  # a folder has sizes: a file that is replaced is noticed
+    cut(local, hashes=dict.fromkeys("ab", "1"))
+    (tmp_path / "b.mp4").write_bytes(REFUSING)
+
+    def read_once(path: Path) -> Statement:
+        found = read_training_entries(path)
+        path.unlink()
+        return found
+
+    monkeypatch.setattr(declaring, "read_training_entries", read_once)
+    assert kinds(apply(local, plan(local, str(tmp_path)))) == {"a": "no_train", "b": "no_train"}
+    assert declared(local)["b"] == (None, "no_train", "file cawg.training-mining")
+    assert declared(local)["a"][2].endswith(", file cawg.training-mining")
 
 
 def test_a_copy_that_comes_later_refuses_for_those_that_are_there(local: Workspace, tmp_path: Path) -> None:

@@ -115,12 +115,14 @@ def _find_changed(
     """By part, rows of CHANGED: what is declared now of each video of which a row says something else."""
     group_of = {copy.video_id: number for number, group in enumerate(copies) for copy in group}
     refused: dict[int, Statement] = {}  # by group of copies
-    refusing: dict[str, Statement] = {}  # copies that are refused by themselves
+    refusing: dict[str, Statement] = {}  # videos that are refused by themselves: what was read of them first counts
     wanted = group_of.keys() | other_files.keys()
 
     def compare(part: str) -> pa.Table:
         videos = dict(_read(workspace, part, specs[part], wanted))
-        own = readers.map(lambda name: _own(videos[name], other_files.get(name), moved_files.get(name)), videos)
+        own = readers.map(
+            lambda name: refusing.get(name) or _own(videos[name], other_files.get(name), moved_files.get(name)), videos
+        )
         rows = []
         for (video_id, video), rights in zip(videos.items(), own, strict=True):
             if rights.rights == "no_train":
