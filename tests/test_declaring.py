@@ -464,5 +464,5 @@ def test_memory_grows_by_the_columns_of_the_videos_that_change(tmp_path: Path, m
         return [*found, peak.size_bytes]
 
     same, planned, applied = ((large - small) / 1000 for small, large in zip(peaks(800), peaks(1800), strict=True))
-    assert planned - same < 300  # 700 where each is a dict
+    assert planned - same < 450  # 280 to 290 with one reader; 700 where each is a dict
     assert applied < 1500  # 3 400, with one clip spec
