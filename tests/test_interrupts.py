@@ -35,6 +35,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     event = threading.Event()
     monkeypatch.setattr(ray, "shutdown", event.set)
     monkeypatch.setattr(training, "check_alive", lambda: None)
+    monkeypatch.setattr(training, "Waits", lambda say: SimpleNamespace(look=lambda: None))  # they would start a Ray
     monkeypatch.setattr(training, "POLL_S", 0.01)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield event
