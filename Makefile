@@ -31,7 +31,7 @@ setup: .venv/tests  ## make .venv with what running and testing need; does nothi
 demo: .venv/runs  ## a synthetic world, the whole pipeline on it, and what it reached
 	$(BIN)/earshot demo --root $(ROOT) --seed $(SEED)
 
-test: setup  ## all tests, seven minutes on 2 cores
+test: setup  ## all tests, six minutes on 2 cores
 	$(BIN)/python -m pytest $(PARALLEL)
 
 quick: setup  ## the tests without Ray, other processes, ffmpeg, an object store, a browser or a training: one to two minutes
