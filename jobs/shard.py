@@ -19,6 +19,9 @@ from schemas.outcomes import REJECTED
 if TYPE_CHECKING:
     from jobs.console.pipeline_config import PipelineConfig
     from pipeline.clip_specs import ClipSpec
+    from pipeline.clips.copies import Copy, CopyFinder
+    from pipeline.collection.collecting import Planned
+    from pipeline.storage.workspace import Workspace
 
 
 def shard(
@@ -47,8 +50,7 @@ def shard(
     """
     from pipeline.clip_specs import BASE
     from pipeline.clips.copies import CopyFinder
-    from pipeline.clips.cut_videos import cut_specs, uncut_parts
-    from pipeline.clips.declaring import apply_declared
+    from pipeline.clips.cut_videos import uncut_parts
     from pipeline.clips.reconciling import reconcile
     from pipeline.clips.splitting import count_splits
     from pipeline.clips.video_cutting import check_faces
@@ -78,14 +80,11 @@ def shard(
             files.store_at(place).remove_unfinished(place)
         planned = plan_parts(workspace, videos, config.collecting, retry or ())
         finder = CopyFinder(workspace)
-        copies = finder.find(cut_specs(workspace))
-        # whatever becomes of the cutting
-        print_changes(apply_declared(workspace, copies, planned.other_files, planned.moved_files))
+        copies = _declare(workspace, finder, planned)  # whatever becomes of the cutting
         uncut = uncut_parts(workspace, specs)
         cut = _cut(session, config, specs, uncut)
         if uncut:  # what is cut now may be copies
-            copies = finder.find(cut_specs(workspace))
-            print_changes(apply_declared(workspace, copies, planned.other_files, planned.moved_files))
+            copies = _declare(workspace, finder, planned)
         totals = {name: reconcile(workspace, name) for name in specs}
         splits = count_splits(workspace, config.splitting, copies)
         cut_now = set(itertools.chain.from_iterable(uncut))
@@ -98,6 +97,16 @@ def shard(
         news = news if uncut else "nothing to do"
         session.done("shard", f"{news}; {ended}; {splits}", f"clips/{next(iter(specs))}")
         check_rejects(session.workspace.root, collection, list(totals.values()), cut, max_reject_rate)
+
+
+def _declare(workspace: "Workspace", finder: "CopyFinder", planned: "Planned") -> list[list["Copy"]]:
+    """Bring what is declared now to the videos that are cut, print what changed, and return which are copies."""
+    from pipeline.clips.cut_videos import cut_specs
+    from pipeline.clips.declaring import apply_declared
+
+    copies = finder.find(cut_specs(workspace))
+    print_changes(apply_declared(workspace, copies, planned.other_files, planned.moved_files))
+    return copies
 
 
 def _cut(

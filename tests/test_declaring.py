@@ -2,25 +2,20 @@
 
 import collections
 import contextlib
-import tracemalloc
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from jobs.console.shard_notes import print_changes
 from pipeline.clips import declaring
-from pipeline.clips.copies import find_copies
-from pipeline.clips.cut_videos import cut_parts
-from pipeline.clips.declaring import Changes, apply_declared
-from pipeline.collection import collecting
+from pipeline.clips.declaring import Changes
 from pipeline.collection.collecting import CollectingConfig, Planned, plan_parts
 from pipeline.collection.listing import list_videos
 from pipeline.errors import ConfigError
 from pipeline.hashing import hash_bytes
-from pipeline.rights.statements import Statement, combine
+from pipeline.rights.statements import Statement
 from pipeline.rights.training_entries import MAX_BOXES, read_training_entries
 from pipeline.selection.deciding import undecided
 from pipeline.storage import files
@@ -29,8 +24,9 @@ from pipeline.storage.locking import claim
 from pipeline.storage.workspace import Workspace
 from schemas.fields import from_rows
 from schemas.selections import SELECTIONS
-from schemas.videos import COLLECTION, DECLARED, VIDEOS, CollectionRow
+from schemas.videos import COLLECTION, DECLARED, VIDEOS
 from tests.helpers.credentials import MP4, box, entries, in_mp4, store
+from tests.helpers.declared_videos import apply, cut, select
 
 HEADER = "uri,license,author,source_url,opt_out"
 OLD = {"a": "CC BY,ann,https://x/a,false", "b": "CC0,,,", "c": "CC BY,cat,https://x/c,true", "d": ",,,", "e": ",,,"}
@@ -60,46 +56,6 @@ def write_list(folder: Path, rows: Mapping[str, str], header: str = HEADER) -> s
 
 def plan(workspace: Workspace, collection: str) -> Planned:
     return plan_parts(workspace, list_videos(collection, workspace.root), CollectingConfig(videos_per_part=2))
-
-
-def apply(workspace: Workspace, planned: Planned | None = None) -> Changes:
-    """What `earshot shard` does after it has planned; without a plan, of files that are as they were when cut."""
-    copies = find_copies(workspace, cut_parts(workspace))
-    if planned is None:
-        return apply_declared(workspace, copies)
-    return apply_declared(workspace, copies, planned.other_files, planned.moved_files)
-
-
-def cut(
-    workspace: Workspace,
-    specs: tuple[str, ...] = ("base", "events"),
-    hashes: Mapping[str, str] | None = None,
-    can_read: bool = True,
-) -> None:
-    """The rows that cutting leaves of the parts that lack them, whether or not the videos can be read."""
-    for part in workspace.pending(COLLECTION_FOLDER, VIDEOS_FOLDER):
-        rows = []
-        for video in workspace.read(COLLECTION_FOLDER, part, COLLECTION).to_pylist():
-            rights = Statement(video["rights"], video["rights_from"])
-            if can_read:
-                rights = combine([rights, read_training_entries(Path(video["uri"]))])
-            row = {name: video[name] for name in ("video_id", "uri", *DECLARED)} | {"part": part, "num_clips": 1}
-            row |= {"outcome": "kept", "rights": rights.rights, "rights_from": rights.read_from}
-            rows.append(row | {"content_hash": (hashes or {}).get(Path(video["uri"]).stem)})
-        for spec in specs:
-            workspace.commit(f"videos/{spec}", part, from_rows(rows, VIDEOS, part), VIDEOS)
-
-
-def select(workspace: Workspace, name: str = "s") -> None:
-    """A selection that keeps a clip of each video."""
-    for part in workspace.parts(VIDEOS_FOLDER):
-        videos = workspace.read(VIDEOS_FOLDER, part, VIDEOS, ["video_id"])["video_id"].to_pylist()
-        rows = [
-            {"clip_id": f"{video}_00000000", "video_id": video, "part": part, "kept": True, "reason": "kept"}
-            | {"split": "train", "unique_s": 5.0, "label": "on_screen"}
-            for video in videos
-        ]
-        workspace.commit(f"selections/{name}", part, from_rows(rows, SELECTIONS, part), SELECTIONS)
 
 
 def declared(workspace: Workspace, spec: str = "base") -> dict[str, tuple[Any, ...]]:
@@ -398,71 +354,3 @@ def test_a_selection_at_which_another_command_works_is_named_and_nothing_is_chan
             apply(local, other)
         assert tables(local) == before
     assert apply(local, other).num_videos == 3
-
-
-def test_it_is_said_how_many_changed_to_what_and_which_selections_wait(capsys: pytest.CaptureFixture[str]) -> None:
-    examples = (("/a\x1b.mp4", "no_train"), ("/b", "no_train"), ("/c", "license"))
-    print_changes(Changes({"no_train": 2, "license": 1}, examples, ("default", "top")))
-    assert capsys.readouterr().err == (
-        "shard: 3 videos are declared otherwise: 2 no_train, 1 license; such as /a?.mp4, /b, /c. Until `earshot "
-        "filter` decides anew, `default`, `top` keep none of their clips.\n"
-    )
-    print_changes(Changes({"author": 1}, (("/c", "author"),), ("default",)))
-    assert capsys.readouterr().err == (
-        "shard: 1 video is declared otherwise: 1 author; such as /c. Until `earshot filter` decides anew, `default` "
-        "keeps none of their clips.\n"
-    )
-    print_changes(Changes({"author": 1}, (("/c", "author"),), ()))
-    assert capsys.readouterr().err == "shard: 1 video is declared otherwise: 1 author; such as /c.\n"
-    print_changes(Changes({}, (), ()))
-    assert capsys.readouterr().err == ""
-
-
-class Peak:
-    """Most bytes that Python holds while the block runs, and most that Arrow does of what it makes there."""
-
-    _pools: ClassVar[list[pa.MemoryPool]] = []  # what is made in one may outlive the block
-
-    def __enter__(self) -> "Peak":
-        self._before = pa.default_memory_pool()
-        self._pools.append(pa.proxy_memory_pool(self._before))
-        pa.set_memory_pool(self._pools[-1])
-        tracemalloc.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.size_bytes = tracemalloc.get_traced_memory()[1] + self._pools[-1].max_memory()
-        tracemalloc.stop()
-        pa.set_memory_pool(self._before)
-
-
-def test_memory_grows_by_the_columns_of_the_videos_that_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collecting, "NUM_THREADS", 1)  # what several read at once is another each time,
-    monkeypatch.setattr(declaring, "NUM_READERS", 1)  # and does not grow with the number of videos
-
-    def listed(num_videos: int, opt_out: bool) -> Iterator[CollectionRow]:
-        for number in range(num_videos):
-            yield {
-                "video_id": f"video_{number:06d}-{number:012x}", "uri": f"s3://bucket/videos/{number:06d}.mp4",
-                "size_bytes": None, "revision": None, "license": "CC BY", "author": f"author {number % 99}",
-                "source_url": f"https://example.org/photos/{number:09d}/", "rights_from": "column opt_out",
-                "rights": "no_train" if opt_out else "unknown", "split": None, "extra": None, "spans": None,
-            }  # fmt: skip
-
-    def peaks(num_videos: int) -> list[int]:
-        """Of planning where nothing is new, of planning and of applying where every video is refused."""
-        workspace, found = Workspace(str(tmp_path / str(num_videos))), []
-        plan_parts(workspace, listed(num_videos, opt_out=False), CollectingConfig(videos_per_part=20))
-        cut(workspace, ("base",), can_read=False)
-        select(workspace)
-        for opt_out in (False, True):
-            with Peak() as peak:
-                plan_parts(workspace, listed(num_videos, opt_out), CollectingConfig(videos_per_part=20))
-            found.append(peak.size_bytes)
-        with Peak() as peak:
-            assert apply(workspace).num_by_kind == {"no_train": num_videos}
-        return [*found, peak.size_bytes]
-
-    same, planned, applied = ((large - small) / 1000 for small, large in zip(peaks(800), peaks(1800), strict=True))
-    assert planned - same < 450  # 280 to 290 with one reader; 700 where each is a dict
-    assert applied < 1500  # 3 400, with one clip spec

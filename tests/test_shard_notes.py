@@ -3,7 +3,8 @@
 import pytest
 
 from jobs.console.exit_codes import PartialError
-from jobs.console.shard_notes import check_rejects, print_notes
+from jobs.console.shard_notes import check_rejects, print_changes, print_notes
+from pipeline.clips.declaring import Changes
 from pipeline.clips.reconciling import Totals
 from pipeline.clips.splitting import Splits
 from pipeline.collection.collecting import Planned
@@ -64,3 +65,21 @@ def test_where_nothing_was_cut_all_videos_count() -> None:
 def test_a_collection_without_a_clip_has_failed_whatever_is_allowed() -> None:
     with pytest.raises(DataError, match=r"none of 2 files gave a clip .*earshot query --root 'my ws' 'SELECT uri"):
         check_rejects("my ws", "c", [totals(0, missing=2)], {"videos missing": 2}, 1.0)
+
+
+def test_it_is_said_how_many_changed_to_what_and_which_selections_wait(capsys: pytest.CaptureFixture[str]) -> None:
+    examples = (("/a\x1b.mp4", "no_train"), ("/b", "no_train"), ("/c", "license"))
+    print_changes(Changes({"no_train": 2, "license": 1}, examples, ("default", "top")))
+    assert capsys.readouterr().err == (
+        "shard: 3 videos are declared otherwise: 2 no_train, 1 license; such as /a?.mp4, /b, /c. Until `earshot "
+        "filter` decides anew, `default`, `top` keep none of their clips.\n"
+    )
+    print_changes(Changes({"author": 1}, (("/c", "author"),), ("default",)))
+    assert capsys.readouterr().err == (
+        "shard: 1 video is declared otherwise: 1 author; such as /c. Until `earshot filter` decides anew, `default` "
+        "keeps none of their clips.\n"
+    )
+    print_changes(Changes({"author": 1}, (("/c", "author"),), ()))
+    assert capsys.readouterr().err == "shard: 1 video is declared otherwise: 1 author; such as /c.\n"
+    print_changes(Changes({}, (), ()))
+    assert capsys.readouterr().err == ""

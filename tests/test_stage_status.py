@@ -49,7 +49,7 @@ def ago(seconds: float) -> str:
     return (datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds)).isoformat()
 
 
-def told(**facts: Any) -> Progress:
+def progress(**facts: Any) -> Progress:
     usual = {"step": "score m", "unit": "parts", "done": 10, "total": 60, "running": 4, "failed": 1}
     return Progress(**usual | {"began": ago(120), "updated": ago(20), "per_s": 0.1, "seconds_to_go": 500.0} | facts)
 
@@ -119,7 +119,7 @@ def test_what_a_driver_said_20_s_ago_is_brought_forward(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path))
     commit_parts(workspace, "collection", range(3))
     workspace.begin("scores/m", {}, {})
-    ProgressFile(workspace, "scores/m").write(told())
+    ProgressFile(workspace, "scores/m").write(progress())
     with claim(workspace, "scores/m"):
         running = status(workspace, "scores/m")
     assert (running.step, running.running, running.failed, running.per_s) == ("score m", 4, 1, 0.1)
@@ -128,7 +128,7 @@ def test_what_a_driver_said_20_s_ago_is_brought_forward(tmp_path: Path) -> None:
     stopped = status(workspace, "scores/m")
     assert (stopped.state, stopped.running, stopped.seconds_to_go) == ("stopped", 0, None)
     assert stopped.seconds == pytest.approx(100, abs=1)  # until it was heard of last
-    ProgressFile(workspace, "scores/m").write(told(error="PartError: part 00002: boom"))
+    ProgressFile(workspace, "scores/m").write(progress(error="PartError: part 00002: boom"))
     assert status(workspace, "scores/m").error == "PartError: part 00002: boom"
 
 
@@ -137,11 +137,11 @@ def test_a_training_counts_steps_and_a_stage_of_planned_parts_what_its_driver_ha
     for stage in ("models/m", "mixtures/s"):
         workspace.begin(stage, {}, {})
     assert (status(workspace, "models/m").done, status(workspace, "mixtures/s").total) == (None, None)
-    ProgressFile(workspace, "models/m").write(told(unit="steps", done=300, total=700, figures={"train_loss": 0.5}))
+    ProgressFile(workspace, "models/m").write(progress(unit="steps", done=300, total=700, figures={"train_loss": 0.5}))
     training = status(workspace, "models/m")
     assert (training.unit, training.done, training.total, training.figures) == ("steps", 300, 700, {"train_loss": 0.5})
     commit_parts(workspace, "mixtures/s", range(12))  # two by an earlier run, ten by this one
-    ProgressFile(workspace, "mixtures/s").write(told())
+    ProgressFile(workspace, "mixtures/s").write(progress())
     assert (status(workspace, "mixtures/s").done, status(workspace, "mixtures/s").total) == (12, 62)
     workspace.finish("mixtures/s")
     assert (status(workspace, "mixtures/s").done, status(workspace, "mixtures/s").total) == (12, 12)
